@@ -1,0 +1,213 @@
+"""The options of a job and the result document: frozen, torch-free, the schema that the gateway publishes."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from ml.vocabulary import EMOTIONS, ClassSet, MediaKind, Modality, labels_of, simplify
+
+SCHEMA_VERSION: Literal["1"] = "1"
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
+def _unique(modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
+    if len(set(modalities)) != len(modalities):
+        raise ValueError("a modality is named twice")
+    return modalities
+
+
+class Options(Frozen):
+    """What a caller may ask of an analysis. An unknown field is an error."""
+
+    modalities: Annotated[tuple[Modality, ...], Field(min_length=1), AfterValidator(_unique)] | None = Field(
+        None, description="Which of face, audio and text to read; null reads all that the media has."
+    )
+    window_seconds: float = Field(4.0, ge=0.5, le=60, description="Length of a window, in seconds.")
+    hop_seconds: float = Field(2.0, ge=0.25, le=60, description="Distance between two window starts, in seconds.")
+    frame_rate: float = Field(4.0, ge=0.5, le=30, description="Frames a second that are searched for faces.")
+    classes: ClassSet = Field("full", description="`full`: seven emotions; `simplified`: five, summed from the seven.")
+    language: str | None = Field(
+        None, pattern=r"^[a-z]{2,3}$", description="Language spoken; null detects it where the Whisper model can."
+    )
+    channels: Literal["mix", "separate"] = Field("mix", description="`separate`: a timeline for each audio channel.")
+    max_faces: int = Field(8, ge=1, le=32, description="Most faces read in one frame, the largest first.")
+    landmarks: bool = Field(False, description="Put the 468 mesh points of each face into the result.")
+    heatmaps: bool = Field(False, description="Make Grad-CAM pictures.")
+    annotate: bool = Field(False, description="Make a video with boxes and labels drawn in.")
+    thumbnails: bool = Field(False, description="Make a small picture of each face.")
+    words: bool = Field(True, description="Keep the times of single words in the transcript.")
+    keep_media: bool = Field(False, description="Keep the media after the job has ended.")
+
+    @model_validator(mode="after")
+    def _windows_cover(self) -> Self:
+        if self.hop_seconds > self.window_seconds:
+            raise ValueError("hop_seconds is greater than window_seconds: windows would leave gaps")
+        return self
+
+    def wants(self, modality: Modality) -> bool:
+        return self.modalities is None or modality in self.modalities
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Probabilities = dict[str, Probability]
+
+
+class Media(Frozen):
+    kind: MediaKind
+    duration: float | None = Field(description="Seconds; null for an image.")
+    width: int | None
+    height: int | None
+    frame_rate: float | None
+    has_audio: bool
+    has_video: bool
+    sha256: str
+
+
+class Reading(Frozen):
+    """Which emotion, and how sure. Without evidence `emotion` is null and the probabilities are uniform."""
+
+    emotion: str | None
+    confidence: Probability
+    probabilities: Probabilities
+
+    @classmethod
+    def of(cls, probabilities: Probabilities) -> Self:
+        """The reading of a distribution: its mode."""
+        emotion = max(probabilities, key=probabilities.__getitem__)
+        return cls(emotion=emotion, confidence=probabilities[emotion], probabilities=probabilities)
+
+    @classmethod
+    def empty(cls, classes: ClassSet = "full") -> Self:
+        uniform = dict.fromkeys(EMOTIONS, 1 / len(EMOTIONS))
+        return cls(emotion=None, confidence=0, probabilities=uniform if classes == "full" else simplify(uniform))
+
+
+class FaceReading(Frozen):
+    probabilities: Probabilities
+    coverage: Probability = Field(description="Share of the sampled frames that show the face.")
+
+
+class AudioReading(Frozen):
+    probabilities: Probabilities
+    speech: Probability = Field(description="Share of the window that is speech.")
+
+
+class TextReading(Frozen):
+    probabilities: Probabilities
+    sentiment: Probabilities
+    transcript: str
+
+
+class Modalities(Frozen):
+    face: FaceReading | None = None
+    audio: AudioReading | None = None
+    text: TextReading | None = None
+
+
+class Window(Reading):
+    start: float
+    end: float
+    modalities: Modalities
+    missing: tuple[Modality, ...]
+
+
+class Box(Frozen):
+    """Pixels of the original frame, after rotation."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class FaceFrame(Frozen):
+    time: float
+    box: Box
+    score: Probability
+    emotion: str
+    probabilities: Probabilities
+    landmarks: tuple[tuple[float, float, float], ...] | None = None
+
+
+class FaceTrack(Frozen):
+    track: int
+    frames: tuple[FaceFrame, ...]
+
+
+class Word(Frozen):
+    start: float
+    end: float
+    word: str
+
+
+class Segment(Frozen):
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] = ()
+
+
+class Transcript(Frozen):
+    source: Literal["whisper", "caller", "none"]
+    language: str | None
+    text: str
+    segments: tuple[Segment, ...] = ()
+
+
+class ModelVersions(Frozen):
+    bundle: str
+    face: str | None
+    audio: str | None
+    text: str | None
+    fusion: str | None
+    whisper: str | None
+    licence: str
+
+
+class Moment(Frozen):
+    """A place worth a look: a peak of one emotion, or a shift from one to another."""
+
+    time: float
+    kind: Literal["peak", "shift"]
+    from_: str | None = Field(alias="from")
+    to: str
+    score: Probability
+    why: tuple[Modality, ...]
+
+
+class Channel(Frozen):
+    channel: int
+    windows: tuple[Window, ...]
+    overall: Reading
+
+
+class Notice(Frozen):
+    """Something the caller should know; the result stands all the same."""
+
+    code: str
+    message: str
+
+
+class Result(Frozen):
+    schema_version: Literal["1"] = SCHEMA_VERSION
+    media: Media
+    labels: tuple[str, ...]
+    overall: Reading
+    windows: tuple[Window, ...]
+    faces: tuple[FaceTrack, ...]
+    transcript: Transcript
+    models: ModelVersions
+    moments: tuple[Moment, ...] = ()
+    channels: tuple[Channel, ...] | None = None
+    warnings: tuple[Notice, ...] = ()
+    timings: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _labels_match(self) -> Self:
+        known = {labels_of("full"), labels_of("simplified")}
+        if self.labels not in known:
+            raise ValueError("labels are neither the seven emotions nor the five simplified ones")
+        return self

@@ -1,0 +1,38 @@
+"""The words everything agrees on: labels, modalities, stages."""
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+Emotion = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+EMOTIONS: tuple[Emotion, ...] = get_args(Emotion)
+
+SimplifiedEmotion = Literal["sad_fear", "neutral", "happy", "angry", "surprise_disgust"]
+SIMPLIFIED: tuple[SimplifiedEmotion, ...] = get_args(SimplifiedEmotion)
+SIMPLIFIED_FROM: dict[SimplifiedEmotion, tuple[Emotion, ...]] = {
+    "sad_fear": ("sad", "fear"),
+    "neutral": ("neutral",),
+    "happy": ("happy",),
+    "angry": ("angry",),
+    "surprise_disgust": ("surprise", "disgust"),
+}
+
+Sentiment = Literal["negative", "neutral", "positive"]
+SENTIMENTS: tuple[Sentiment, ...] = get_args(Sentiment)
+
+Modality = Literal["face", "audio", "text"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+
+Stage = Literal["fetch", "probe", "decode", "segment", "faces", "audio", "transcribe", "text", "fuse", "write"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+MediaKind = Literal["image", "audio", "video"]
+ClassSet = Literal["full", "simplified"]
+
+
+def labels_of(classes: ClassSet) -> tuple[str, ...]:
+    return EMOTIONS if classes == "full" else SIMPLIFIED
+
+
+def simplify(probabilities: Mapping[str, float]) -> dict[str, float]:
+    """Sums the seven probabilities into the five simplified classes."""
+    return {name: sum(probabilities[part] for part in parts) for name, parts in SIMPLIFIED_FROM.items()}
