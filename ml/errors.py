@@ -33,6 +33,12 @@ class MediaTooLong(AffectError):
     code = "media_too_long"
 
 
+class FileTooLarge(AffectError):
+    """The file has more bytes than are accepted."""
+
+    code = "file_too_large"
+
+
 class FrameTooLarge(AffectError):
     """A frame has more pixels than `max_pixels`."""
 

@@ -1,0 +1,124 @@
+"""The ffmpeg command that decodes pictures and sound of one file in one pass."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from ml.media.geometry import Geometry
+from ml.media.limits import MediaLimits
+from ml.media.probe import MediaInfo, reading_options
+
+SAMPLE_RATE = 16_000
+"""Samples a second of all decoded sound."""
+
+_DEFAULT_LAYOUTS = 8
+"""Up to so many channels, ffmpeg knows a loudspeaker layout and how to mix it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to decode. `frame_rate` None: no frames. `channels` 0: no sound; `mixed`: all of them into one.
+
+    `start`, `end`: seconds from the start of the media.
+    """
+
+    geometry: Geometry
+    frame_rate: Fraction | None
+    channels: int
+    mixed: bool
+    start: float
+    end: float
+
+    @property
+    def first_frame(self) -> int:
+        return math.ceil(self.start * self.frame_rate) if self.frame_rate else 0
+
+    @property
+    def end_frame(self) -> int:
+        return math.ceil(self.end * self.frame_rate) if self.frame_rate else 0
+
+    @property
+    def first_sample(self) -> int:
+        return round(self.start * SAMPLE_RATE)
+
+    @property
+    def end_sample(self) -> int:
+        return round(self.end * SAMPLE_RATE)
+
+
+def decode_command(path: Path, info: MediaInfo, plan: Plan, sound: int, limits: MediaLimits) -> list[str]:
+    """Frames as raw RGB to standard output, sound as s16le to the descriptor `sound`."""
+    source = ffmpeg.input(f"file:{path.absolute()}", **_input_options(info, plan, limits))
+    outputs = []
+    if plan.frame_rate:
+        outputs.append(
+            ffmpeg.output(
+                source[str(info.video_stream)],
+                "pipe:1",
+                format="rawvideo",
+                vf=",".join(_picture_filters(plan)),
+                # rawvideo has a constant rate: after a change of size within the stream ffmpeg begins the filters anew,
+                # and fills the gap that leaves.
+                r=str(plan.frame_rate),
+            )
+        )
+    if plan.channels:
+        outputs.append(
+            ffmpeg.output(
+                source[str(info.audio_stream)],
+                f"pipe:{sound}",
+                format="s16le",
+                acodec="pcm_s16le",
+                af=",".join(_sound_filters(info, plan)),
+            )
+        )
+    command = ffmpeg.merge_outputs(*outputs).global_args("-nostdin", "-v", "error", "-filter_threads", "1")
+    return [str(word) for word in command.compile()]
+
+
+def _input_options(info: MediaInfo, plan: Plan, limits: MediaLimits) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        **reading_options(info.format),
+        "max_pixels": limits.max_pixels,
+        "threads": limits.decoder_threads,
+        "noautorotate": None,
+    }
+    if plan.start > 0:
+        # Absolute times, and every frame since the key frame before: the one on screen at `start` began earlier.
+        options |= {"copyts": None, "start_at_zero": None, "noaccurate_seek": None, "ss": plan.start}
+    return options
+
+
+def _picture_filters(plan: Plan) -> list[str]:
+    """Rounding up puts into place k the last frame that began at or before k / rate: the one on screen then."""
+    return [
+        f"fps={plan.frame_rate}:round=up",
+        f"trim=start_pts={plan.first_frame}:end_pts={plan.end_frame}",
+        f"setpts=PTS-{plan.first_frame}",
+        *plan.geometry.filters,
+    ]
+
+
+def _sound_filters(info: MediaInfo, plan: Plan) -> list[str]:
+    layout = ""
+    mix = []
+    if plan.mixed:
+        layout = ":channel_layouts=mono"
+        if info.audio_channels > _DEFAULT_LAYOUTS:
+            share = 1 / info.audio_channels
+            mix = [f"pan=mono|c0={'+'.join(f'{share:.6f}*c{channel}' for channel in range(info.audio_channels))}"]
+    # Silence in gaps is made after resampling, where it is small, and never for a time stamp beyond the end. Before a
+    # stream that starts late it keeps sound and picture together. Sound alone has no need of that, and may change its
+    # format on the way (joined MP3s): ffmpeg would then begin the filters anew, and fill again from zero.
+    fill = f":first_pts={plan.first_sample}" if info.has_video or plan.start > 0 else ""
+    return [
+        f"aselect='not(gt(t,{plan.end:.3f}))'",
+        *mix,
+        f"aformat=sample_fmts=s16:sample_rates={SAMPLE_RATE}{layout}",
+        f"aresample={SAMPLE_RATE}:async=1{fill}",
+        f"atrim=start_pts={plan.first_sample}:end_pts={plan.end_sample}",
+    ]

@@ -1,0 +1,236 @@
+"""Frames and sound of audio and video, streamed from one ffmpeg child under limits."""
+
+import errno
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.errors import AffectError, FrameTooLarge, MediaInvalid, MediaTooLong
+from ml.media.child import Allowance, Check, Child, unchecked
+from ml.media.command import SAMPLE_RATE, Plan, decode_command
+from ml.media.geometry import ANALYSIS_SIDE, Geometry
+from ml.media.limits import MediaLimits
+from ml.media.probe import TOO_MANY_PIXELS, MediaInfo
+
+SLACK_SECONDS = 0.1
+"""By this much a codec's padding may make decoded streams differ from what the container says."""
+LEAST_SECONDS = 1.0
+"""Damaged media is read when at least this much could be decoded."""
+
+_SAMPLE_BYTES = 2
+_OVERRUN_SECONDS = 1.0
+"""Decoded beyond the limit, to tell "just as long" from "too long"."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The picture on screen at `time` = `index` / frame rate. `image`: uint8 RGB [height, width, 3], upright."""
+
+    index: int
+    time: float
+    image: npt.NDArray[np.uint8]
+
+
+class Decoder:
+    """One pass over audio or video: a context manager; leaving it kills the decoder and removes what it wrote.
+
+    Frames are those on screen at k / `frame_rate` (k = 0, 1, …; the grid is absolute, so chunks of the same media
+    agree), shrunk so that the longer side is at most `max_side`. Sound is 16 kHz, in the same time: silence fills what
+    lies before a stream that starts late, and gaps. Time 0 is where the earliest stream begins.
+
+    Frames pass through a pipe, so the child works no faster than they are taken; sound goes into a nameless file in
+    `scratch`, 32 kB a second and channel. Memory does not grow with length.
+
+    Args:
+        path, info: the file, and what `probe` said of it (kind `audio` or `video`).
+        frame_rate: frames a second; None: no frames wanted. Ignored where there is no video.
+        want_audio: whether sound is wanted. Ignored where there is none.
+        channels: `mix` gives one channel; `separate` keeps them, at most `limits.max_channels`.
+        start, end: seconds; a part of the media, for work in chunks. Frames at start ≤ k / frame_rate < end.
+
+    Raises, all with stage `decode`: MediaInvalid (nothing, or of damaged media less than a second, could be decoded),
+    MediaTooLong, FrameTooLarge, ProcessingTimeout, and whatever `check` raises.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: MediaInfo,
+        *,
+        frame_rate: float | None,
+        want_audio: bool,
+        limits: MediaLimits,
+        scratch: Path,
+        check: Check = unchecked,
+        max_side: int = ANALYSIS_SIDE,
+        channels: Literal["mix", "separate"] = "mix",
+        start: float = 0.0,
+        end: float | None = None,
+    ) -> None:
+        separate = channels == "separate"
+        heard = want_audio and info.has_audio
+        if heard and separate and info.audio_channels > limits.max_channels:
+            raise MediaInvalid(f"At most {limits.max_channels} audio channels can be read separately.", stage="decode")
+        self._plan = Plan(
+            geometry=Geometry.fit(info.width or 1, info.height or 1, info.orientation, max_side),
+            frame_rate=Fraction(frame_rate).limit_denominator(10_000) if frame_rate and info.has_video else None,
+            channels=(info.audio_channels if separate else 1) if heard else 0,
+            mixed=not separate,
+            start=start,
+            end=limits.max_seconds + _OVERRUN_SECONDS if end is None else end,
+        )
+        self._whole = start == 0 and end is None
+        self._path, self._info, self._limits, self._check, self._scratch = path, info, limits, check, scratch
+        self._next_frame = self._plan.first_frame
+        self._finished = False
+        self.damaged = False
+        """Whether the decoder met errors. Known when `frames` is exhausted."""
+
+    @property
+    def scale(self) -> float:
+        """Original pixels per pixel of a frame."""
+        return self._plan.geometry.scale
+
+    @property
+    def position(self) -> float:
+        """Seconds of media decoded so far."""
+        return max(self._picture_end, self._sound_end)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds of media, as decoded; what `probe` said until `frames` is exhausted.
+
+        What the container says stands where decoding bears it out within a codec's padding, and where it speaks of a
+        stream that nobody asked for.
+        """
+        declared = self._info.duration
+        if not self._finished or self._child is None:
+            return declared
+        unread = (self._info.has_video and not self._plan.frame_rate) or (
+            self._info.has_audio and not self._plan.channels
+        )
+        # The last frame stays for one step of the grid at most: the picture ends within that step.
+        last_frame = self._picture_end - float(1 / self._plan.frame_rate) if self._plan.frame_rate else 0.0
+        least = max(last_frame, self._sound_end - SLACK_SECONDS)
+        most = math.inf if unread else self.position + SLACK_SECONDS
+        if declared is not None and least < declared <= most:
+            return declared
+        return self._sound_end if self._sound_end > last_frame else self._picture_end
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="decode-", dir=self._scratch)
+        self._sound = tempfile.TemporaryFile(dir=self._folder.name)  # nameless: a killed worker leaves nothing behind
+        self._child = self._begin() if self._plan.frame_rate or self._plan.channels else None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._child:
+            self._child.kill()
+        self._sound.close()
+        self._folder.cleanup()
+
+    def frames(self) -> Iterator[Frame]:
+        """Streams the frames, in order. Exhausted, all is decoded: the sound too, also where no frame was wanted."""
+        try:
+            if self._child and self._plan.frame_rate:
+                yield from self._read_frames(self._child, self._plan.frame_rate)
+            if self._child and not self._finished:
+                self._finish(self._child)
+        except AffectError as error:
+            error.stage = error.stage or "decode"
+            raise
+
+    def pcm(self) -> npt.NDArray[np.int16]:
+        """The sound: int16 at 16 kHz, [samples], or with `separate` [samples, channels]; empty where there is none.
+
+        Mapped from disk, not held in memory. Finishes decoding first, dropping frames that were not taken.
+        """
+        for _ in self.frames():
+            pass
+        channels = max(1, self._plan.channels)
+        shape = (self._samples,) if self._plan.mixed else (self._samples, channels)
+        if self._samples == 0:
+            return np.zeros(shape, np.int16)
+        return np.memmap(self._sound, np.int16, mode="r", shape=shape)
+
+    def _begin(self) -> Child:
+        plan, limits = self._plan, self._limits
+        return Child(
+            decode_command(self._path, self._info, plan, self._sound.fileno(), limits),
+            cwd=Path(self._folder.name),
+            allowance=Allowance(
+                memory=limits.child_memory,
+                cpu_seconds=limits.child_cpu_seconds,
+                file_bytes=math.ceil(plan.end - plan.start + 1) * SAMPLE_RATE * _SAMPLE_BYTES * max(1, plan.channels),
+            ),
+            check=self._check,
+            patience=lambda: limits.decode_grace_seconds + max(0.0, self.position - plan.start) / limits.decode_pace,
+            pass_fds=[self._sound.fileno()],
+        )
+
+    def _read_frames(self, child: Child, rate: Fraction) -> Iterator[Frame]:
+        shape = self._plan.geometry.shape
+        while True:
+            image = np.empty(shape, np.uint8)
+            if child.read_into(image.data.cast("B")) < image.nbytes:
+                return
+            index, self._next_frame = self._next_frame, self._next_frame + 1
+            time = float(index / rate)
+            if self._whole and time > self._limits.max_seconds:
+                raise self._too_long()
+            # ffmpeg repeats the first frame of a picture that begins late back to time 0.
+            if time >= self._info.picture_start - SLACK_SECONDS:
+                yield Frame(index, time, image)
+
+    def _finish(self, child: Child) -> None:
+        """Judges what came out when the child has ended."""
+        status, errors = child.wait(), child.errors
+        if os.strerror(errno.ENOSPC) in errors:
+            raise OSError(errno.ENOSPC, "no room for the decoded sound")
+        self._finished = True
+        self.damaged = status != 0 or bool(errors.strip())
+        if not self._whole:
+            return
+        if self.position == 0:
+            raise self._nothing(errors)
+        if self._sound_end > self._limits.max_seconds:
+            raise self._too_long()
+        declared = self._info.duration or LEAST_SECONDS
+        if self.damaged and self.position < min(LEAST_SECONDS, declared - SLACK_SECONDS):
+            raise MediaInvalid("The media is damaged: less than a second of it could be decoded.")
+
+    def _nothing(self, errors: str) -> AffectError:
+        if TOO_MANY_PIXELS in errors:
+            return FrameTooLarge(f"A frame has more than the {self._limits.max_pixels} pixels allowed.")
+        if self._info.kind == "audio" and not self.damaged:
+            return MediaInvalid("The file holds no sound: its length is zero.")
+        return MediaInvalid("Nothing in the file could be decoded.")
+
+    def _too_long(self) -> MediaTooLong:
+        return MediaTooLong(f"The media is longer than the {self._limits.max_seconds:g} seconds allowed.")
+
+    @property
+    def _samples(self) -> int:
+        """Samples of each channel that the child has written so far."""
+        size = os.fstat(self._sound.fileno()).st_size
+        return size // (_SAMPLE_BYTES * max(1, self._plan.channels))
+
+    @property
+    def _sound_end(self) -> float:
+        return self._plan.start + self._samples / SAMPLE_RATE if self._samples else 0.0
+
+    @property
+    def _picture_end(self) -> float:
+        rate = self._plan.frame_rate
+        return float(self._next_frame / rate) if rate and self._next_frame > self._plan.first_frame else 0.0

@@ -1,0 +1,159 @@
+"""Size and orientation of JPEG, PNG and WebP pictures, read from their headers alone: nothing is decoded."""
+
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.errors import MediaInvalid
+from ml.media.orientation import UPRIGHT, Orientation
+
+Buffer = bytes | mmap.mmap
+
+_EXIF_PREFIX = b"Exif\0\0"
+_EXIF_ORIENTATION = 0x0112
+_EXIF_SHORT = 3
+_WEBP_FRAME_HEADER = 16
+"""Bytes of an ANMF chunk before the chunks within it."""
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0…SOF15 without DHT, JPG, DAC
+_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # TEM, RST0…7, SOI: no length follows
+_MOST_SEGMENTS = 4096
+"""A header of more segments than this is an attempt to keep us busy."""
+
+_JPEG_SCAN, _JPEG_END, _JPEG_APP1 = 0xDA, 0xD9, 0xE1
+
+
+@dataclass(frozen=True)
+class PictureHeader:
+    """`width` and `height` are those of the stored picture, before it is turned."""
+
+    width: int
+    height: int
+    orientation: Orientation = UPRIGHT
+
+
+def read_picture_header(path: Path, format_name: str) -> PictureHeader:
+    """Reads the header of a `jpeg`, `png` or `webp` file.
+
+    Raises MediaInvalid when the header is cut, holds no size, or says that the picture has none.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            header = {"jpeg": _jpeg, "png": _png, "webp": _webp}[format_name](data)
+        except (struct.error, IndexError):
+            header = None
+    if header is None or header.width < 1 or header.height < 1:
+        raise MediaInvalid("The picture's header cannot be read.")
+    return header
+
+
+def _webp_chunks(data: Buffer, start: int = 12, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a WebP container between two offsets: name, first byte and end of the payload (RFC 9649)."""
+    end = len(data) if end is None else min(end, len(data))
+    for _ in range(_MOST_SEGMENTS):
+        if start + 8 > end:
+            break
+        name, size = struct.unpack_from("<4sI", data, start)
+        yield name, start + 8, min(start + 8 + size, end)
+        start += 8 + size + size % 2
+
+
+def _jpeg(data: Buffer) -> PictureHeader | None:
+    """ITU-T T.81 annex B: marker segments up to the frame header."""
+    orientation, position = UPRIGHT, 2
+    for _ in range(_MOST_SEGMENTS):
+        if data[position] != 0xFF:
+            break
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill
+            position += 1
+            continue
+        position += 2
+        if marker in _JPEG_BARE:
+            continue
+        if marker in (_JPEG_SCAN, _JPEG_END):
+            return None
+        (length,) = struct.unpack_from(">H", data, position)
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">xHH", data, position + 2)
+            return PictureHeader(width, height, orientation)
+        if marker == _JPEG_APP1 and data[position + 2 : position + 8] == _EXIF_PREFIX:
+            orientation = _exif_orientation(data[position + 8 : position + length])
+        position += length
+    return None
+
+
+def _png(data: Buffer) -> PictureHeader | None:
+    """PNG, third edition: IHDR first; `eXIf` anywhere before `IEND`."""
+    length, name, width, height = struct.unpack_from(">I4sII", data, 8)
+    if name != b"IHDR":
+        return None
+    orientation, position = UPRIGHT, 8
+    for _ in range(_MOST_SEGMENTS):
+        if position + 8 > len(data):
+            break
+        length, name = struct.unpack_from(">I4s", data, position)
+        if name == b"eXIf":
+            orientation = _exif_orientation(data[position + 8 : position + 8 + min(length, 2**16)])
+            break
+        position += 12 + length
+    return PictureHeader(width, height, orientation)
+
+
+def _webp(data: Buffer) -> PictureHeader | None:
+    """RFC 9649 (container), RFC 6386 section 9.1 (VP8). The size is that of the picture itself, not of its canvas."""
+    picture = _first_picture(data)
+    if picture is None:
+        return None
+    orientation = UPRIGHT
+    for name, start, end in _webp_chunks(data):
+        if name == b"EXIF":
+            orientation = _exif_orientation(data[start : min(end, start + 2**16)])
+    name, start, _ = picture
+    if name == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, start + 1)
+        return PictureHeader(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), orientation)
+    width, height = struct.unpack_from("<HH", data, start + 6)
+    return PictureHeader(width & 0x3FFF, height & 0x3FFF, orientation)
+
+
+def first_webp_picture(path: Path) -> bytes | None:
+    """The first picture of an animated WebP as a WebP file of its own, without transparency; None for a still."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if all(name != b"ANMF" for name, _, _ in _webp_chunks(data)):
+            return None
+        picture = _first_picture(data)
+        if picture is None:
+            return None
+        name, start, end = picture
+        payload = data[start:end] + bytes((end - start) % 2)
+        return struct.pack("<4sI4s4sI", b"RIFF", 12 + len(payload), b"WEBP", name, end - start) + payload
+
+
+def _first_picture(data: Buffer) -> tuple[bytes, int, int] | None:
+    """The chunk (name, first byte and end of its payload) that holds the picture, or the first one of an animation."""
+    for name, start, end in _webp_chunks(data):
+        inner = _webp_chunks(data, start + _WEBP_FRAME_HEADER, end) if name == b"ANMF" else [(name, start, end)]
+        for chunk in inner:
+            if chunk[0] in (b"VP8 ", b"VP8L"):
+                return chunk
+    return None
+
+
+def _exif_orientation(exif: bytes) -> Orientation:
+    """The orientation in the first directory of a TIFF structure (EXIF 2.32, 4.6.2); upright where unreadable."""
+    exif = exif.removeprefix(_EXIF_PREFIX)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None:
+        return UPRIGHT
+    try:
+        (directory,) = struct.unpack_from(order + "I", exif, 4)
+        (count,) = struct.unpack_from(order + "H", exif, directory)
+        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", exif, entry)
+            if (tag, kind) == (_EXIF_ORIENTATION, _EXIF_SHORT):
+                return Orientation.of_exif(value)
+    except struct.error:
+        pass
+    return UPRIGHT
