@@ -93,7 +93,7 @@ class Decoder:
         self._next_frame = self._plan.first_frame
         self._finished = False
         self.damaged = False
-        """Whether the decoder met errors. Known when `frames` is exhausted."""
+        """Whether the decoder met errors, or ended long before the media should. Known when `frames` is exhausted."""
 
     @property
     def scale(self) -> float:
@@ -115,13 +115,10 @@ class Decoder:
         declared = self._info.duration
         if not self._finished or self._child is None:
             return declared
-        unread = (self._info.has_video and not self._plan.frame_rate) or (
-            self._info.has_audio and not self._plan.channels
-        )
         # The last frame stays for one step of the grid at most: the picture ends within that step.
         last_frame = self._picture_end - float(1 / self._plan.frame_rate) if self._plan.frame_rate else 0.0
         least = max(last_frame, self._sound_end - SLACK_SECONDS)
-        most = math.inf if unread else self.position + SLACK_SECONDS
+        most = math.inf if self._unread else self.position + SLACK_SECONDS
         if declared is not None and least < declared <= most:
             return declared
         return self._sound_end if self._sound_end > last_frame else self._picture_end
@@ -207,6 +204,8 @@ class Decoder:
         if self._sound_end > self._limits.max_seconds:
             raise self._too_long()
         declared = self._info.duration or LEAST_SECONDS
+        if not (self._info.duration_guessed or self._unread) and self.position < declared - LEAST_SECONDS:
+            self.damaged = True  # cut where a packet ends, which is no error to ffmpeg
         if self.damaged and self.position < min(LEAST_SECONDS, declared - SLACK_SECONDS):
             raise MediaInvalid("The media is damaged: less than a second of it could be decoded.")
 
@@ -214,11 +213,18 @@ class Decoder:
         if TOO_MANY_PIXELS in errors:
             return FrameTooLarge(f"A frame has more than the {self._limits.max_pixels} pixels allowed.")
         if self._info.kind == "audio" and not self.damaged:
-            return MediaInvalid("The file holds no sound: its length is zero.")
+            return MediaInvalid("The file holds no sound.")
         return MediaInvalid("Nothing in the file could be decoded.")
 
     def _too_long(self) -> MediaTooLong:
         return MediaTooLong(f"The media is longer than the {self._limits.max_seconds:g} seconds allowed.")
+
+    @property
+    def _unread(self) -> bool:
+        """Whether the media has a stream that nobody asked for."""
+        unseen = self._info.has_video and not self._plan.frame_rate
+        unheard = self._info.has_audio and not self._plan.channels
+        return unseen or unheard
 
     @property
     def _samples(self) -> int:

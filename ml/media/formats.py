@@ -14,15 +14,13 @@ class Format:
     """An accepted container.
 
     `demuxers`: ffmpeg's names of those that may read it. `picture`: a still picture. `certain`: the first bytes leave
-    no doubt, so that a file that cannot be read is damaged (else: something different that began alike). `estimated`:
-    the container tells no duration, and ffprobe guesses one from the bit rate.
+    no doubt, so that a file that cannot be read is damaged (else: something different that began alike).
     """
 
     name: str
     demuxers: tuple[str, ...]
     picture: bool = False
     certain: bool = True
-    estimated: bool = False
 
 
 _ALL = (
@@ -38,8 +36,8 @@ _ALL = (
     Format("m4a", ("mov",)),
     Format("matroska", ("matroska",)),
     Format("webm", ("matroska",)),
-    Format("mp3", ("mp3", "aac", "flac"), certain=False, estimated=True),
-    Format("aac", ("mp3", "aac"), certain=False, estimated=True),
+    Format("mp3", ("mp3", "aac", "flac"), certain=False),
+    Format("aac", ("mp3", "aac"), certain=False),
 )
 FORMATS = {format.name: format for format in _ALL}
 

@@ -54,14 +54,15 @@ def load_image(
             ) as child:
                 complete = child.read_into(image.data.cast("B")) == image.nbytes
                 status = child.wait()
-        if not complete:
+        damaged = status != 0 or bool(child.errors.strip())
+        if not complete or (damaged and image.min() == image.max()):  # one grey: not a line of it was there
             if TOO_MANY_PIXELS in child.errors:
                 raise FrameTooLarge(f"The picture has more than the {limits.max_pixels} pixels allowed.")
             raise MediaInvalid("The picture cannot be decoded.")
     except AffectError as error:
         error.stage = error.stage or "decode"
         raise
-    return Picture(image, geometry.scale, damaged=status != 0 or bool(child.errors.strip()))
+    return Picture(image, geometry.scale, damaged)
 
 
 def _still(path: Path, info: MediaInfo, folder: Path) -> Path:

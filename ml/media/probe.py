@@ -21,7 +21,8 @@ from ml.vocabulary import MediaKind
 PROTOCOLS = "file,pipe"
 TOO_MANY_PIXELS = "exceeds specified max pixel count"
 """What ffmpeg says (libavutil/imgutils.c, 4.x to 7.x) of a frame larger than `-max_pixels`."""
-NOT_ON_WHITELIST = "not on whitelist"
+_NOT_ON_WHITELIST = "not on whitelist"
+_DURATION_GUESSED = "Estimating duration from bitrate"
 
 _ENTRIES = (
     "format=start_time,duration"
@@ -44,7 +45,8 @@ class MediaInfo:
     (degrees clockwise: 0, 90, 180, 270), after mirroring left to right where `mirrored`, makes the stored picture
     upright. `has_video` means moving pictures: false for a photo, and for a cover in an audio file. `format` is a short
     name (`ml.media.formats`); `video_stream` and `audio_stream` are the streams' indices in the container;
-    `picture_start` is the time of the first frame, where sound begins earlier.
+    `picture_start` is the time of the first frame, where sound begins earlier; `duration_guessed`: the container
+    tells no duration, and ffprobe guessed one from the bit rate.
     """
 
     kind: MediaKind
@@ -62,6 +64,7 @@ class MediaInfo:
     video_stream: int | None = None
     audio_stream: int | None = None
     picture_start: float = 0.0
+    duration_guessed: bool = False
 
     @property
     def orientation(self) -> Orientation:
@@ -131,7 +134,7 @@ def _picture(path: Path, kind_of_file: Format, digest: str, limits: MediaLimits)
 
 
 def _recording(path: Path, kind_of_file: Format, digest: str, limits: MediaLimits, check: Check) -> MediaInfo:
-    report = _ffprobe_report(path, kind_of_file, limits, check)
+    report, guessed = _ffprobe_report(path, kind_of_file, limits, check)
     streams = [stream for stream in report.get("streams", []) if not _flag(stream, "attached_pic")]
     video = _choose(stream for stream in streams if _is_video(stream))
     audio = _choose(stream for stream in streams if _is_audio(stream))
@@ -140,7 +143,11 @@ def _recording(path: Path, kind_of_file: Format, digest: str, limits: MediaLimit
             raise MediaInvalid("The file holds no sound and no picture that can be decoded.")
         raise NoStreams("The file holds neither sound nor picture.")
     origin = _number(report.get("format", {}).get("start_time")) or 0.0
-    duration = _duration(path, report, kind_of_file, origin, limits, check)
+    declared = _plausible_seconds(report.get("format", {}).get("duration"))
+    if declared is None or (guessed and declared > limits.max_seconds):
+        declared, guessed = _measure(path, kind_of_file, origin, limits, check), False
+    if declared is not None and declared > limits.max_seconds:
+        raise MediaTooLong(f"The media is longer than the {limits.max_seconds:g} seconds allowed.")
     orientation, width, height, frame_rate, picture_start = UPRIGHT, None, None, None, 0.0
     if video is not None:
         within_pixels(video["width"], video["height"], limits)
@@ -150,7 +157,7 @@ def _recording(path: Path, kind_of_file: Format, digest: str, limits: MediaLimit
         picture_start = max(0.0, (_number(video.get("start_time")) or origin) - origin)
     return MediaInfo(
         kind="audio" if video is None else "video",
-        duration=duration,
+        duration=declared,
         width=width,
         height=height,
         frame_rate=frame_rate,
@@ -164,6 +171,7 @@ def _recording(path: Path, kind_of_file: Format, digest: str, limits: MediaLimit
         video_stream=video["index"] if video else None,
         audio_stream=audio["index"] if audio else None,
         picture_start=picture_start,
+        duration_guessed=guessed,
     )
 
 
@@ -172,7 +180,7 @@ def _ffprobe(
 ) -> Child:
     confined = [word for name, value in reading_options(kind_of_file.name).items() for word in (f"-{name}", value)]
     return Child(
-        ["ffprobe", "-v", "error", *confined, *arguments, "-i", f"file:{path.absolute()}"],
+        ["ffprobe", "-v", "warning", *confined, *arguments, "-i", f"file:{path.absolute()}"],
         cwd=Path(cwd),
         allowance=Allowance(limits.child_memory, limits.child_cpu_seconds),
         check=check,
@@ -180,7 +188,8 @@ def _ffprobe(
     )
 
 
-def _ffprobe_report(path: Path, kind_of_file: Format, limits: MediaLimits, check: Check) -> dict[str, Any]:
+def _ffprobe_report(path: Path, kind_of_file: Format, limits: MediaLimits, check: Check) -> tuple[dict[str, Any], bool]:
+    """ffprobe's report, and whether its duration is a guess."""
     arguments = ["-max_pixels", str(limits.max_pixels), "-show_entries", _ENTRIES, "-of", "json"]
     with tempfile.TemporaryDirectory(prefix="affect-") as cwd:
         with _ffprobe(path, kind_of_file, arguments, cwd, limits, check) as child:
@@ -188,28 +197,14 @@ def _ffprobe_report(path: Path, kind_of_file: Format, limits: MediaLimits, check
             status = child.wait()
     if status == 0:
         try:
-            report: dict[str, Any] = json.loads(text)
-            return report
+            return json.loads(text), _DURATION_GUESSED in child.errors
         except ValueError:  # cut at the limit: thousands of streams
             raise MediaInvalid("The file's headers cannot be read.") from None
     if TOO_MANY_PIXELS in child.errors:
         raise FrameTooLarge(f"A picture has more than the {limits.max_pixels} pixels allowed.")
-    if NOT_ON_WHITELIST in child.errors or not kind_of_file.certain:
+    if _NOT_ON_WHITELIST in child.errors or not kind_of_file.certain:
         raise UnsupportedMedia("This is no format that is accepted.")
     raise MediaInvalid("The file's headers cannot be read.")
-
-
-def _duration(
-    path: Path, report: Mapping[str, Any], kind_of_file: Format, origin: float, limits: MediaLimits, check: Check
-) -> float | None:
-    declared = _number(report.get("format", {}).get("duration"))
-    if declared is not None and not 0 < declared <= _MOST_PLAUSIBLE_SECONDS:
-        declared = None
-    if declared is None or (kind_of_file.estimated and declared > limits.max_seconds):
-        declared = _measure(path, kind_of_file, origin, limits, check)
-    if declared is not None and declared > limits.max_seconds:
-        raise MediaTooLong(f"The media is longer than the {limits.max_seconds:g} seconds allowed.")
-    return declared
 
 
 def _measure(path: Path, kind_of_file: Format, origin: float, limits: MediaLimits, check: Check) -> float | None:
@@ -221,8 +216,7 @@ def _measure(path: Path, kind_of_file: Format, origin: float, limits: MediaLimit
             for line in _lines(child):
                 begin, _, length = line.partition(",")
                 finish = (_number(begin) or 0.0) + (_number(length.partition(",")[0]) or 0.0) - origin
-                if end < finish <= _MOST_PLAUSIBLE_SECONDS:
-                    end = finish
+                end = max(end, _plausible_seconds(finish) or 0.0)
                 if end > limits.max_seconds:
                     break
     return end or None
@@ -275,6 +269,11 @@ def _number(text: object) -> float | None:
     except (TypeError, ValueError):
         return None
     return value if math.isfinite(value) else None
+
+
+def _plausible_seconds(text: object) -> float | None:
+    seconds = _number(text)
+    return seconds if seconds is not None and 0 < seconds <= _MOST_PLAUSIBLE_SECONDS else None
 
 
 def _rate(text: object) -> float | None:
