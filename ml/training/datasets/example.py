@@ -1,0 +1,43 @@
+"""The manifest type that every data set reader yields."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ml.vocabulary import EMOTIONS, Emotion
+
+Split = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled picture, recording or sentence.
+
+    Either `path` or `text` is set. `target` is a soft target over `EMOTIONS` where annotators' votes are known.
+    `speaker` is the person or source that must not be on two sides of a split. `start` and `end` are seconds of the
+    file, where only a piece of it is meant.
+    """
+
+    label: Emotion
+    dataset: str
+    split: Split
+    path: Path | None = None
+    text: str | None = None
+    speaker: str | None = None
+    gender: str | None = None
+    language: str | None = None
+    target: tuple[float, ...] | None = None
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def index(self) -> int:
+        """The label's place in `EMOTIONS`."""
+        return EMOTIONS.index(self.label)
+
+
+def counts(examples: Iterable[Example]) -> dict[tuple[str, Split, Emotion], int]:
+    """How many examples there are by data set, split and label."""
+    return dict(Counter((example.dataset, example.split, example.label) for example in examples))
