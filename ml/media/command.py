@@ -10,7 +10,7 @@ import ffmpeg
 
 from ml.media.geometry import Geometry
 from ml.media.limits import MediaLimits
-from ml.media.probe import MediaInfo, reading_options
+from ml.media.probe import MediaInfo, padded_pixels, reading_options
 
 SAMPLE_RATE = 16_000
 """Samples a second of all decoded sound."""
@@ -83,7 +83,7 @@ def decode_command(path: Path, info: MediaInfo, plan: Plan, sound: int, limits: 
 def _input_options(info: MediaInfo, plan: Plan, limits: MediaLimits) -> dict[str, Any]:
     options: dict[str, Any] = {
         **reading_options(info.format),
-        "max_pixels": limits.max_pixels,
+        "max_pixels": padded_pixels(limits),
         "threads": limits.decoder_threads,
         "noautorotate": None,
     }

@@ -14,12 +14,12 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from ml.errors import AffectError, FrameTooLarge, MediaInvalid, MediaTooLong
+from ml.errors import AffectError, MediaInvalid, MediaTooLong
 from ml.media.child import Allowance, Check, Child, unchecked
 from ml.media.command import SAMPLE_RATE, Plan, decode_command
 from ml.media.geometry import ANALYSIS_SIDE, Geometry
 from ml.media.limits import MediaLimits
-from ml.media.probe import TOO_MANY_PIXELS, MediaInfo
+from ml.media.probe import TOO_MANY_PIXELS, MediaInfo, too_many_pixels
 
 SLACK_SECONDS = 0.1
 """By this much a codec's padding may make decoded streams differ from what the container says."""
@@ -211,7 +211,7 @@ class Decoder:
 
     def _nothing(self, errors: str) -> AffectError:
         if TOO_MANY_PIXELS in errors:
-            return FrameTooLarge(f"A frame has more than the {self._limits.max_pixels} pixels allowed.")
+            return too_many_pixels(self._limits)
         if self._info.kind == "audio" and not self.damaged:
             return MediaInvalid("The file holds no sound.")
         return MediaInvalid("Nothing in the file could be decoded.")

@@ -13,13 +13,13 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from ml.errors import AffectError, FrameTooLarge, MediaInvalid
+from ml.errors import AffectError, MediaInvalid
 from ml.media.child import Allowance, Check, Child, unchecked
 from ml.media.formats import FORMATS
 from ml.media.geometry import ANALYSIS_SIDE, Geometry
 from ml.media.headers import first_webp_picture
 from ml.media.limits import MediaLimits
-from ml.media.probe import TOO_MANY_PIXELS, MediaInfo, reading_options
+from ml.media.probe import TOO_MANY_PIXELS, MediaInfo, padded_pixels, reading_options, too_many_pixels
 
 
 class Picture(NamedTuple):
@@ -57,7 +57,7 @@ def load_image(
         damaged = status != 0 or bool(child.errors.strip())
         if not complete or (damaged and image.min() == image.max()):  # one grey: not a line of it was there
             if TOO_MANY_PIXELS in child.errors:
-                raise FrameTooLarge(f"The picture has more than the {limits.max_pixels} pixels allowed.")
+                raise too_many_pixels(limits)
             raise MediaInvalid("The picture cannot be decoded.")
     except AffectError as error:
         error.stage = error.stage or "decode"
@@ -79,7 +79,7 @@ def _command(path: Path, info: MediaInfo, geometry: Geometry, limits: MediaLimit
     source = ffmpeg.input(
         f"file:{path.absolute()}",
         format=FORMATS[info.format].demuxers[0],  # forced: `image2` would read the name as a pattern
-        max_pixels=limits.max_pixels,
+        max_pixels=padded_pixels(limits),
         threads=1,
         noautorotate=None,
         **reading_options(info.format),

@@ -99,9 +99,18 @@ def reading_options(format_name: str) -> dict[str, str]:
     return {"protocol_whitelist": PROTOCOLS, "format_whitelist": ",".join(FORMATS[format_name].demuxers)}
 
 
-def within_pixels(width: int, height: int, limits: MediaLimits) -> None:
+def padded_pixels(limits: MediaLimits) -> int:
+    """What ffmpeg's `-max_pixels` must be: decoders count the padding of their buffers."""
+    return limits.max_pixels * 5 // 4
+
+
+def too_many_pixels(limits: MediaLimits) -> FrameTooLarge:
+    return FrameTooLarge(f"A picture has more than the {limits.max_pixels} pixels allowed.")
+
+
+def _within_pixels(width: int, height: int, limits: MediaLimits) -> None:
     if width * height > limits.max_pixels:
-        raise FrameTooLarge(f"A picture of {width}×{height} has more than the {limits.max_pixels} pixels allowed.")
+        raise too_many_pixels(limits)
 
 
 def _sha256(path: Path, check: Check) -> str:
@@ -115,7 +124,7 @@ def _sha256(path: Path, check: Check) -> str:
 
 def _picture(path: Path, kind_of_file: Format, digest: str, limits: MediaLimits) -> MediaInfo:
     header = read_picture_header(path, kind_of_file.name)
-    within_pixels(header.width, header.height, limits)
+    _within_pixels(header.width, header.height, limits)
     width, height = header.orientation.upright(header.width, header.height)
     return MediaInfo(
         kind="image",
@@ -134,15 +143,18 @@ def _picture(path: Path, kind_of_file: Format, digest: str, limits: MediaLimits)
 
 
 def _recording(path: Path, kind_of_file: Format, digest: str, limits: MediaLimits, check: Check) -> MediaInfo:
-    report, guessed = _ffprobe_report(path, kind_of_file, limits, check)
+    report, remarks = _ffprobe_report(path, kind_of_file, limits, check)
     streams = [stream for stream in report.get("streams", []) if not _flag(stream, "attached_pic")]
     video = _choose(stream for stream in streams if _is_video(stream))
     audio = _choose(stream for stream in streams if _is_audio(stream))
+    if video is None and TOO_MANY_PIXELS in remarks and any(stream.get("codec_type") == "video" for stream in streams):
+        raise too_many_pixels(limits)
     if video is None and audio is None:
         if any(stream.get("codec_type") in ("audio", "video") for stream in streams):
             raise MediaInvalid("The file holds no sound and no picture that can be decoded.")
         raise NoStreams("The file holds neither sound nor picture.")
     origin = _number(report.get("format", {}).get("start_time")) or 0.0
+    guessed = _DURATION_GUESSED in remarks
     declared = _plausible_seconds(report.get("format", {}).get("duration"))
     if declared is None or (guessed and declared > limits.max_seconds):
         declared, guessed = _measure(path, kind_of_file, origin, limits, check), False
@@ -150,7 +162,7 @@ def _recording(path: Path, kind_of_file: Format, digest: str, limits: MediaLimit
         raise MediaTooLong(f"The media is longer than the {limits.max_seconds:g} seconds allowed.")
     orientation, width, height, frame_rate, picture_start = UPRIGHT, None, None, None, 0.0
     if video is not None:
-        within_pixels(video["width"], video["height"], limits)
+        _within_pixels(video["width"], video["height"], limits)
         orientation = _orientation(video)
         width, height = orientation.upright(video["width"], video["height"])
         frame_rate = _rate(video.get("avg_frame_rate"))
@@ -188,20 +200,20 @@ def _ffprobe(
     )
 
 
-def _ffprobe_report(path: Path, kind_of_file: Format, limits: MediaLimits, check: Check) -> tuple[dict[str, Any], bool]:
-    """ffprobe's report, and whether its duration is a guess."""
-    arguments = ["-max_pixels", str(limits.max_pixels), "-show_entries", _ENTRIES, "-of", "json"]
+def _ffprobe_report(path: Path, kind_of_file: Format, limits: MediaLimits, check: Check) -> tuple[dict[str, Any], str]:
+    """ffprobe's report, and its remarks on standard error."""
+    arguments = ["-max_pixels", str(padded_pixels(limits)), "-show_entries", _ENTRIES, "-of", "json"]
     with tempfile.TemporaryDirectory(prefix="affect-") as cwd:
         with _ffprobe(path, kind_of_file, arguments, cwd, limits, check) as child:
             text = child.read_all(_REPORT_BYTES)
             status = child.wait()
     if status == 0:
         try:
-            return json.loads(text), _DURATION_GUESSED in child.errors
+            return json.loads(text), child.errors
         except ValueError:  # cut at the limit: thousands of streams
             raise MediaInvalid("The file's headers cannot be read.") from None
     if TOO_MANY_PIXELS in child.errors:
-        raise FrameTooLarge(f"A picture has more than the {limits.max_pixels} pixels allowed.")
+        raise too_many_pixels(limits)
     if _NOT_ON_WHITELIST in child.errors or not kind_of_file.certain:
         raise UnsupportedMedia("This is no format that is accepted.")
     raise MediaInvalid("The file's headers cannot be read.")

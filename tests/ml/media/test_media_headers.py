@@ -1,0 +1,76 @@
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ml.errors import MediaInvalid
+from ml.media.headers import PictureHeader, first_webp_picture, read_picture_header
+from ml.media.orientation import UPRIGHT, Orientation
+from tests.media_files import make_animated_webp, make_image, make_png_header
+
+SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
+
+
+@pytest.mark.parametrize("name", SUFFIXES)
+def test_size_and_orientation_are_read(tmp_path: Path, name: str) -> None:
+    plain = make_image(tmp_path / f"plain{SUFFIXES[name]}", (70, 50))
+    assert read_picture_header(plain, name) == PictureHeader(70, 50, UPRIGHT)
+    for orientation in range(1, 9):
+        turned = make_image(tmp_path / f"turned{SUFFIXES[name]}", (70, 50), exif_orientation=orientation)
+        assert read_picture_header(turned, name) == PictureHeader(70, 50, Orientation.of_exif(orientation))
+
+
+def test_exif_may_be_big_endian(tmp_path: Path) -> None:
+    image = make_image(tmp_path / "image.jpg", (70, 50))
+    tiff = struct.pack(">4sIHHHIHHI", b"MM\0*", 8, 1, 0x0112, 3, 1, 8, 0, 0)
+    block = b"Exif\0\0" + tiff
+    data = image.read_bytes()
+    image.write_bytes(data[:2] + struct.pack(">HH", 0xFFE1, len(block) + 2) + block + data[2:])
+    assert read_picture_header(image, "jpeg").orientation == Orientation(270)
+
+
+def test_a_lossless_webp_and_a_huge_png_tell_their_size(tmp_path: Path) -> None:
+    # VP8L: signature, then width - 1 and height - 1 in 14 bits each
+    payload = b"\x2f" + struct.pack("<I", 299 | 199 << 14) + bytes(8)
+    webp = tmp_path / "lossless.webp"
+    webp.write_bytes(struct.pack("<4sI4s4sI", b"RIFF", 12 + len(payload), b"WEBP", b"VP8L", len(payload)) + payload)
+    assert read_picture_header(webp, "webp") == PictureHeader(300, 200)
+    png = make_png_header(tmp_path / "huge.png", 30_000, 30_000)
+    assert read_picture_header(png, "png") == PictureHeader(30_000, 30_000)
+
+
+def test_the_first_picture_of_an_animation_stands_alone(tmp_path: Path) -> None:
+    animation = make_animated_webp(tmp_path / "moving.webp", (64, 48))
+    still = first_webp_picture(animation)
+    assert still is not None
+    (tmp_path / "still.webp").write_bytes(still)
+    assert read_picture_header(tmp_path / "still.webp", "webp") == PictureHeader(64, 48)
+    assert first_webp_picture(tmp_path / "still.webp") is None
+
+
+@pytest.mark.parametrize("name", SUFFIXES)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_damage_gives_a_header_or_an_error_of_ours(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    source = tmp_path / f"source{SUFFIXES[name]}"
+    if not source.exists():
+        make_image(source, (70, 50), exif_orientation=6)
+    content = bytearray(source.read_bytes())
+    for _ in range(data.draw(st.integers(0, 4))):
+        content[data.draw(st.integers(0, min(len(content), 200) - 1))] = data.draw(st.integers(0, 255))
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+    try:
+        header = read_picture_header(damaged, name)
+    except MediaInvalid:
+        return
+    assert header.width > 0 and header.height > 0
+
+
+def test_a_header_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    endless = tmp_path / "endless.jpg"
+    endless.write_bytes(b"\xff\xd8" + b"\xff" * 5_000_000)
+    with pytest.raises(MediaInvalid):
+        read_picture_header(endless, "jpeg")
