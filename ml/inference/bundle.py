@@ -1,0 +1,93 @@
+"""A bundle, loaded: one predictor for each role, ready to be called."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+
+from ml.artifacts import Bundle, Manifest, ModelStore
+from ml.errors import ArtifactError
+from ml.inference.audio import AudioPredictor
+from ml.inference.face import FacePredictor
+from ml.inference.fusion import FusionPredictor
+from ml.inference.text import TextPredictor
+from ml.inference.transcribe import Transcriber
+from ml.results import ModelVersions
+from ml.vocabulary import EMOTIONS
+
+Licences = Literal["any", "commercial"]
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto`: the GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def check_licences(manifests: dict[str, Manifest], licences: Licences) -> None:
+    """Raises ArtifactError naming each model whose licence forbids commercial use, when that is asked for."""
+    refused = [manifest.reference for manifest in manifests.values() if not manifest.licence.commercial]
+    if licences == "commercial" and refused:
+        raise ArtifactError(
+            f"AFFECT_LICENCES=commercial refuses {', '.join(refused)}: trained on data for non-commercial use. "
+            "Train your own (python -m ml train) or fetch a classifier (python -m ml fetch), and name it in a bundle."
+        )
+
+
+@dataclass(frozen=True)
+class LoadedBundle:
+    """A role that the bundle does not name is null; so is `whisper` where its weights are not at hand."""
+
+    bundle: Bundle
+    manifests: dict[str, Manifest]
+    face: FacePredictor | None
+    audio: AudioPredictor | None
+    text: TextPredictor | None
+    whisper: Transcriber | None
+    fusion: FusionPredictor
+
+    @classmethod
+    def load(
+        cls,
+        store: ModelStore,
+        name: str,
+        *,
+        device: torch.device,
+        licences: Licences = "any",
+        whisper: str | None = None,
+        threads: int = 0,
+    ) -> Self:
+        """Raises ArtifactError when a model is missing, damaged, or refused. `whisper` overrides the bundle's."""
+        bundle = store.bundle(name)
+        if whisper is not None:
+            bundle = bundle.model_copy(update={"whisper": whisper})
+        manifests = {role: store.manifest(reference) for role, reference in bundle.models().items()}
+        check_licences(manifests, licences)
+        for manifest in manifests.values():
+            if manifest.labels != EMOTIONS:
+                raise ArtifactError(f"{manifest.reference} does not answer with the seven emotions in their order")
+        face = FacePredictor.load(store, bundle.face, device) if bundle.face else None
+        audio = AudioPredictor.load(store, bundle.audio, device) if bundle.audio else None
+        text = TextPredictor.load(store, bundle.text, device) if bundle.text else None
+        speech = Transcriber.load(bundle.whisper, store.root, device, threads=threads) if bundle.whisper else None
+        if bundle.fusion:
+            fusion = FusionPredictor.load(store, bundle.fusion, device)
+        else:
+            sizes = [model.embedding_size if model else 1 for model in (face, audio, text)]
+            fusion = FusionPredictor.addition(*sizes, device=device)
+        return cls(bundle, manifests, face, audio, text, speech, fusion)
+
+    @property
+    def versions(self) -> ModelVersions:
+        free = all(manifest.licence.commercial for manifest in self.manifests.values())
+        return ModelVersions(
+            bundle=self.bundle.name,
+            face=self.bundle.face,
+            audio=self.bundle.audio,
+            text=self.bundle.text,
+            fusion=self.bundle.fusion,
+            whisper=self.bundle.whisper if self.whisper else None,
+            licence="commercial" if free else "non-commercial",
+        )

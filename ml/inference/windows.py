@@ -1,0 +1,53 @@
+"""Where the windows lie, and how their readings add up to one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Span:
+    """A half-open stretch of media time, in seconds."""
+
+    start: float
+    end: float
+
+    @property
+    def length(self) -> float:
+        return self.end - self.start
+
+    def holds(self, time: float) -> bool:
+        return self.start <= time < self.end
+
+
+def windows_over(duration: float, window: float, hop: float) -> tuple[Span, ...]:
+    """Windows that start at k·hop and together cover 0..duration.
+
+    The first that reaches the end is cut there and is the last. Seconds throughout; no duration, no windows.
+    """
+    spans: list[Span] = []
+    while duration > 0:
+        start = len(spans) * hop
+        spans.append(Span(start, min(start + window, duration)))
+        if start + window >= duration:
+            break
+    return tuple(spans)
+
+
+def second_weights(spans: Sequence[Span]) -> NDArray[np.float64]:
+    """How many seconds each span stands for when every second that is covered counts once: [len(spans)].
+
+    A second under several spans is shared among them equally.
+    """
+    starts, ends = (np.array([getattr(span, edge) for span in spans], dtype=float) for edge in ("start", "end"))
+    edges = np.unique(np.concatenate([starts, ends]))
+    first, last = np.searchsorted(edges, starts), np.searchsorted(edges, ends)
+    change = np.zeros(len(edges))
+    np.add.at(change, first, 1)
+    np.add.at(change, last, -1)
+    covering = np.cumsum(change)[:-1]
+    share = np.divide(np.diff(edges), covering, out=np.zeros_like(covering), where=covering > 0)
+    until = np.concatenate([[0.0], np.cumsum(share)])
+    return until[last] - until[first]

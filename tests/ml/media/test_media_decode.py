@@ -1,0 +1,446 @@
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml.errors import AffectError, Cancelled, FrameTooLarge, MediaInvalid, MediaTooLong, ProcessingTimeout
+from ml.media import SAMPLE_RATE, Decoder, Frame, MediaInfo, MediaLimits, probe
+from tests.media_files import (
+    AUDIO_CODECS,
+    VIDEO_CODECS,
+    ffmpeg,
+    make_audio,
+    make_coded_video,
+    make_flash_video,
+    make_video,
+    tone_frequency,
+)
+
+LIMITS = MediaLimits()
+
+
+class Decoded:
+    """Everything that came out of one file."""
+
+    def __init__(self, path: Path, scratch: Path, info: MediaInfo | None = None, **options: Any) -> None:
+        options = {"frame_rate": 4.0, "want_audio": True, "limits": LIMITS, **options}
+        self.info = info or probe(path, LIMITS)
+        with Decoder(path, self.info, scratch=scratch, **options) as decoder:
+            self.frames: list[Frame] = list(decoder.frames())
+            self.pcm = np.array(decoder.pcm())
+            self.duration, self.damaged, self.scale = decoder.duration, decoder.damaged, decoder.scale
+        assert not any(scratch.glob("decode-*"))
+
+    @property
+    def indices(self) -> list[int]:
+        return [frame.index for frame in self.frames]
+
+    @property
+    def greys(self) -> list[int]:
+        return [int(frame.image[4, 4, 0]) for frame in self.frames]
+
+
+@pytest.mark.parametrize("suffix", VIDEO_CODECS)
+def test_video_of_each_format(media: Path, tmp_path: Path, suffix: str) -> None:
+    decoded = Decoded(media / f"video{suffix}", tmp_path)
+    assert decoded.indices[:12] == list(range(12))
+    assert len(decoded.frames) in (12, 13)  # a stream of Opus or MP3 begins a little earlier than the picture
+    assert all(frame.time == frame.index / 4 for frame in decoded.frames)
+    assert all(frame.image.shape == (120, 160, 3) and frame.image.dtype == np.uint8 for frame in decoded.frames)
+    assert decoded.pcm.dtype == np.int16
+    assert len(decoded.pcm) / SAMPLE_RATE == pytest.approx(3, abs=0.06)
+    assert tone_frequency(decoded.pcm) == pytest.approx(440, abs=2)
+    assert decoded.duration == pytest.approx(3, abs=0.06)
+    assert not decoded.damaged
+
+
+@pytest.mark.parametrize("suffix", AUDIO_CODECS)
+def test_audio_of_each_format(media: Path, tmp_path: Path, suffix: str) -> None:
+    decoded = Decoded(media / f"audio{suffix}", tmp_path)
+    assert decoded.frames == []
+    assert decoded.pcm.shape == (len(decoded.pcm),)
+    assert decoded.duration == pytest.approx(3, abs=0.06)
+    assert len(decoded.pcm) / SAMPLE_RATE == pytest.approx(3, abs=0.06)
+    assert not decoded.damaged
+
+
+def test_a_video_of_5_9_seconds_is_analysed_over_5_9_seconds(tmp_path: Path) -> None:
+    for name, options in {"film.mp4": [], "live.webm": ["-live", "1"]}.items():
+        decoded = Decoded(make_video(tmp_path / name, 5.9, options=options), tmp_path)
+        assert decoded.duration == pytest.approx(5.9, abs=0.02), name
+        assert decoded.indices == list(range(24)), name
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0, 2.5, 4.0, 7.0, 12.5, 30.0])
+def test_frames_are_those_on_screen_at_the_grid(tmp_path: Path, rate: float) -> None:
+    """25 frames a second, frame i grey i: at k / rate frame ⌊25 k / rate⌋ is on screen."""
+    path = make_coded_video(tmp_path / "coded.mkv", range(148))
+    decoded = Decoded(path, tmp_path, frame_rate=rate)
+    count = math.ceil(148 / 25 * rate)
+    assert decoded.indices == list(range(count))
+    assert decoded.greys == [math.floor(25 * k / rate + 1e-9) for k in range(count)]
+    assert decoded.duration == pytest.approx(148 / 25, abs=0.001)
+
+
+def test_a_variable_frame_rate_keeps_the_grid(tmp_path: Path) -> None:
+    """Frames 20 to 79 are missing: frame 19 stays on screen until frame 80 comes, at 3.2 s."""
+    coded = make_coded_video(tmp_path / "coded.mkv", range(148))
+    path = tmp_path / "variable.mkv"
+    ffmpeg("-i", coded, "-vf", "select='not(between(n,20,79))'", "-vsync", "vfr", "-c:v", "ffv1", path)
+    greys = [math.floor(25 * k / 4) for k in range(24)]
+    expected = [19 if 20 <= grey <= 79 else grey for grey in greys]
+    assert Decoded(path, tmp_path).greys == expected
+
+
+def test_chunks_agree_with_the_whole(tmp_path: Path) -> None:
+    """Key frames are two seconds apart, and frames depend on later ones."""
+    coded = make_coded_video(tmp_path / "coded.mkv", [20 + i for i in range(200)])
+    path = tmp_path / "film.mp4"
+    codec = ["-c:v", "libx264", "-g", "50", "-bf", "2", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+    ffmpeg("-i", coded, "-f", "lavfi", "-i", "aevalsrc='0.5*sin(2*PI*(200+100*t)*t)':d=8", *codec, path)
+    whole = Decoded(path, tmp_path)
+    for start, end in [(0.0, 3.0), (3.0, 5.0), (4.1, 6.6), (5.0, 20.0)]:
+        part = Decoded(path, tmp_path, start=start, end=end)
+        expected = [frame for frame in whole.frames if start <= frame.time < end]
+        assert [frame.index for frame in expected] == part.indices
+        assert all(np.array_equal(a.image, b.image) for a, b in zip(expected, part.frames, strict=True))
+        sound = whole.pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+        assert abs(len(part.pcm) - len(sound)) <= 1
+        inside = slice(SAMPLE_RATE // 10, min(len(sound), len(part.pcm)))  # a codec needs a moment to begin
+        assert np.corrcoef(sound[inside], part.pcm[inside])[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov"])
+@pytest.mark.parametrize(("picture_late", "sound_late"), [(0.0, 0.0), (0.7, 0.0), (0.0, 0.7)])
+def test_picture_and_sound_share_their_time(
+    tmp_path: Path, suffix: str, picture_late: float, sound_late: float
+) -> None:
+    """A flash and a beep at 2.0 s, also where one stream begins 0.7 s late."""
+    path = make_flash_video(tmp_path / f"flash{suffix}", 2.0, picture_late=picture_late, sound_late=sound_late)
+    decoded = Decoded(path, tmp_path, frame_rate=25.0)
+    flash = next(frame.time for frame in decoded.frames if frame.image.mean() > 128)
+    beep = np.flatnonzero(np.abs(decoded.pcm.astype(int)) > 5000)[0] / SAMPLE_RATE
+    assert flash == pytest.approx(2.0, abs=0.041)
+    assert beep == pytest.approx(2.0, abs=0.03)
+    assert decoded.frames[0].time == pytest.approx(picture_late, abs=0.15)
+    assert not decoded.damaged
+
+
+def test_a_change_of_size_within_the_stream_keeps_grid_and_shape(tmp_path: Path) -> None:
+    """Calls recorded by a browser change their size when the network does."""
+    parts = []
+    for index, size in enumerate([(64, 64), (96, 128)]):
+        coded = make_coded_video(tmp_path / f"{index}.mkv", [20 + index * 50 + i for i in range(50)], size=size)
+        parts.append(tmp_path / f"{index}.h264")
+        codec = ["-c:v", "libx264", "-qp", "4", "-g", "12", "-pix_fmt", "yuv420p", "-bsf:v", "h264_mp4toannexb"]
+        ffmpeg("-i", coded, *codec, "-f", "h264", parts[-1])
+    (tmp_path / "joined.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
+    path = tmp_path / "joined.mp4"
+    ffmpeg("-r", "25", "-i", tmp_path / "joined.h264", "-c", "copy", path)
+    decoded = Decoded(path, tmp_path)
+    assert decoded.indices == list(range(16))
+    assert {frame.image.shape for frame in decoded.frames} == {(64, 64, 3)}
+    assert np.allclose(decoded.greys, [20 + math.floor(25 * k / 4) for k in range(16)], atol=8)
+
+
+def test_sound_that_changes_its_format_is_not_filled_twice(tmp_path: Path) -> None:
+    plain = ["-write_xing", "0", "-id3v2_version", "0"]
+    first = make_audio(tmp_path / "first.mp3", 3, 440, 22_050, 1, options=plain)
+    second = make_audio(tmp_path / "second.mp3", 3, 880, 44_100, 2, options=plain)
+    path = tmp_path / "joined.mp3"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    decoded = Decoded(path, tmp_path)
+    assert decoded.duration == pytest.approx(6.1, abs=0.1)
+    assert tone_frequency(decoded.pcm[SAMPLE_RATE // 2 : SAMPLE_RATE * 5 // 2]) == pytest.approx(440, abs=2)
+
+
+def test_gaps_in_sound_become_silence(tmp_path: Path) -> None:
+    path = tmp_path / "gap.mkv"
+    shift = "asetpts='PTS+gt(T,2)*3/TB'"
+    ffmpeg("-f", "lavfi", "-i", "sine=frequency=440:duration=4", "-af", shift, "-c:a", "pcm_s16le", path)
+    decoded = Decoded(path, tmp_path)
+    assert decoded.duration == pytest.approx(7, abs=0.05)
+    assert not decoded.pcm[int(2.2 * SAMPLE_RATE) : int(4.8 * SAMPLE_RATE)].any()
+    assert tone_frequency(decoded.pcm[int(5.2 * SAMPLE_RATE) : int(6.8 * SAMPLE_RATE)]) == pytest.approx(440, abs=2)
+
+
+def test_a_time_stamp_far_beyond_the_end_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "far.mkv"
+    shift = "asetpts='PTS+gt(T,2)*900000/TB'"
+    tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=4", "-af", shift]
+    ffmpeg(
+        *tone,
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=size=64x48:rate=25:duration=4",
+        "-c:v",
+        "libx264",
+        "-c:a",
+        "pcm_s16le",
+        path,
+    )
+    info = replace(probe(path, replace(LIMITS, max_seconds=2e6)), duration=None)
+    decoded = Decoded(path, tmp_path, info)
+    assert decoded.duration == pytest.approx(4, abs=0.3)
+    assert len(decoded.pcm) / SAMPLE_RATE == pytest.approx(2, abs=0.3)
+
+
+def test_missing_streams_and_wishes(media: Path, tmp_path: Path) -> None:
+    silent = make_video(tmp_path / "silent.mp4", 2.0, audio=False)
+    decoded = Decoded(silent, tmp_path)
+    assert (len(decoded.frames), decoded.pcm.shape, decoded.duration) == (8, (0,), 2.0)
+    decoded = Decoded(media / "video.mp4", tmp_path, want_audio=False)
+    assert (len(decoded.frames), decoded.pcm.shape, decoded.duration) == (12, (0,), 3.0)
+    decoded = Decoded(media / "video.mp4", tmp_path, frame_rate=None)
+    assert (len(decoded.frames), decoded.duration) == (0, 3.0)
+    assert len(decoded.pcm) / SAMPLE_RATE == pytest.approx(3, abs=0.06)
+    decoded = Decoded(silent, tmp_path, frame_rate=None)
+    assert (decoded.frames, decoded.pcm.shape, decoded.duration) == ([], (0,), 2.0)
+
+
+def test_an_unread_picture_that_lasts_longer_keeps_the_media_long(tmp_path: Path) -> None:
+    path = tmp_path / "long.mp4"
+    sources = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=4", "-f", "lavfi", "-i", "sine=duration=1"]
+    ffmpeg(*sources, "-c:v", "libx264", "-c:a", "aac", path)
+    assert Decoded(path, tmp_path, frame_rate=None).duration == pytest.approx(4, abs=0.05)
+
+
+def test_channels_are_mixed_or_kept_apart(tmp_path: Path) -> None:
+    path = make_audio(tmp_path / "call.wav", 1.0, frequency=500, channels=2)
+    mixed = Decoded(path, tmp_path)
+    assert mixed.pcm.shape == (SAMPLE_RATE,)
+    apart = Decoded(path, tmp_path, channels="separate")
+    assert apart.pcm.shape == (SAMPLE_RATE, 2)
+    assert [round(tone_frequency(apart.pcm[:, channel])) for channel in (0, 1)] == [500, 1000]
+    assert np.abs(apart.pcm.astype(int).sum(axis=1) // 2 - mixed.pcm).max() <= 2
+    silent = Decoded(make_video(tmp_path / "silent.mp4", 0.5, audio=False), tmp_path, channels="separate")
+    assert silent.pcm.size == 0
+
+
+@pytest.mark.parametrize("channels", [1, 6, 8, 12])
+def test_many_channels_are_mixed(tmp_path: Path, channels: int) -> None:
+    path = make_audio(tmp_path / "many.wav", 1.0, frequency=300, channels=channels)
+    decoded = Decoded(path, tmp_path)
+    assert decoded.pcm.shape == (SAMPLE_RATE,)
+    assert np.abs(decoded.pcm).max() > 500
+
+
+def test_too_many_channels_are_not_kept_apart(tmp_path: Path) -> None:
+    path = make_audio(tmp_path / "many.wav", 0.2, channels=12)
+    with pytest.raises(MediaInvalid) as caught:
+        Decoded(path, tmp_path, channels="separate")
+    assert caught.value.stage == "decode"
+
+
+def test_large_frames_are_shrunk_and_the_scale_leads_back(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "wide.mp4", 0.5, size=(320, 180), audio=False, rotation=90)
+    decoded = Decoded(path, tmp_path, max_side=160)
+    assert decoded.frames[0].image.shape == (160, 90, 3)
+    assert decoded.scale == 2.0
+    assert Decoded(path, tmp_path).scale == 1.0
+
+
+def test_rotation_is_applied(tmp_path: Path) -> None:
+    """The test card's top left corner, where it is brightest on one side, moves with the rotation."""
+    upright = Decoded(make_video(tmp_path / "upright.mp4", 0.3, size=(96, 64), audio=False), tmp_path).frames[0].image
+    for rotation, turns in ((90, 3), (180, 2), (270, 1)):
+        path = make_video(tmp_path / f"turned{rotation}.mp4", 0.3, size=(96, 64), audio=False, rotation=rotation)
+        image = Decoded(path, tmp_path).frames[0].image
+        assert np.array_equal(image, np.rot90(upright, turns)), rotation
+
+
+def test_the_same_input_gives_the_same_output(media: Path, tmp_path: Path) -> None:
+    for name in ("video.mp4", "video.webm", "audio.mp3", "audio.opus"):
+        one, two = Decoded(media / name, tmp_path), Decoded(media / name, tmp_path)
+        assert one.indices == two.indices
+        assert all(np.array_equal(a.image, b.image) for a, b in zip(one.frames, two.frames, strict=True))
+        assert np.array_equal(one.pcm, two.pcm)
+
+
+def test_position_and_duration_while_decoding(media: Path, tmp_path: Path) -> None:
+    info = probe(media / "video.mp4", LIMITS)
+    with Decoder(
+        media / "video.mp4", info, frame_rate=4.0, want_audio=True, limits=LIMITS, scratch=tmp_path
+    ) as decoder:
+        frames = decoder.frames()
+        assert decoder.duration == info.duration
+        positions = []
+        for _ in frames:
+            positions.append(decoder.position)
+        assert positions == sorted(positions) and 0 < positions[0] <= positions[-1] <= 3.1
+
+
+def test_frames_that_nobody_takes_do_not_block_the_sound(media: Path, tmp_path: Path) -> None:
+    info = probe(media / "video.mp4", LIMITS)
+    with Decoder(
+        media / "video.mp4", info, frame_rate=25.0, want_audio=True, limits=LIMITS, scratch=tmp_path
+    ) as decoder:
+        frames = decoder.frames()
+        next(frames)
+        assert len(decoder.pcm()) / SAMPLE_RATE == pytest.approx(3, abs=0.06)
+        assert list(frames) == []
+
+
+def test_too_long_as_decoded(media: Path, tmp_path: Path) -> None:
+    """The container claims a second; decoding does not believe it."""
+    short = replace(LIMITS, max_seconds=1.5)
+    for name in ("video.mp4", "audio.opus", "audio.wav"):
+        info = replace(probe(media / name, LIMITS), duration=1.0)
+        with pytest.raises(MediaTooLong) as caught:
+            Decoded(media / name, tmp_path, info, limits=short)
+        assert caught.value.stage == "decode"
+
+
+def test_frames_too_large_as_decoded(media: Path, tmp_path: Path) -> None:
+    info = probe(media / "video.mp4", LIMITS)
+    with pytest.raises(FrameTooLarge) as caught:
+        Decoded(media / "video.mp4", tmp_path, info, limits=replace(LIMITS, max_pixels=1000), want_audio=False)
+    assert caught.value.stage == "decode"
+
+
+def test_a_container_that_promises_too_much_is_not_believed(media: Path, tmp_path: Path) -> None:
+    info = replace(probe(media / "video.mp4", LIMITS), duration=1000.0)
+    decoded = Decoded(media / "video.mp4", tmp_path, info)
+    assert decoded.duration == pytest.approx(3, abs=0.06)
+    assert decoded.damaged
+
+
+@pytest.mark.parametrize("name", ["video.mkv", "video.webm", "audio.mp3", "audio.flac"])
+def test_media_cut_short_is_read_as_far_as_it_goes(media: Path, tmp_path: Path, name: str) -> None:
+    content = (media / name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(content[: len(content) * 6 // 10])
+    decoded = Decoded(path, tmp_path)
+    assert decoded.duration is not None and 1 < decoded.duration < 2.6
+    assert decoded.damaged
+
+
+def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "film.mp4", 4.0)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(range(256)) * 11 + bytes(184)
+    path.write_bytes(content)
+    decoded = Decoded(path, tmp_path)
+    assert decoded.damaged
+    assert decoded.duration == pytest.approx(4, abs=0.1)
+
+
+def test_damaged_media_of_less_than_a_second_is_invalid(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "film.mkv", 3.0, audio=False)
+    info = probe(path, LIMITS)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 8])
+    with pytest.raises(MediaInvalid) as caught:
+        Decoded(path, tmp_path, info)
+    assert caught.value.stage == "decode"
+
+
+def test_media_of_zero_length_is_invalid(tmp_path: Path) -> None:
+    for name in ("nothing.wav", "nothing.flac"):
+        path = tmp_path / name
+        ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "0", path)
+        with pytest.raises(MediaInvalid) as caught:
+            Decoded(path, tmp_path)
+        assert "no sound" in caught.value.message
+
+
+def test_cancelling_kills_the_decoder_at_once(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "long.mp4", 60, size=(640, 480), fps=25)
+    for want in ({"frame_rate": 4.0}, {"frame_rate": None}):
+        calls: list[float] = []
+
+        def check(calls: list[float] = calls) -> None:
+            calls.append(time.monotonic())
+            if len(calls) > 1:
+                raise Cancelled("not wanted any more")
+
+        info = probe(path, LIMITS)
+        decoder = Decoder(path, info, want_audio=True, limits=LIMITS, scratch=tmp_path, check=check, **want)
+        with pytest.raises(Cancelled), decoder:
+            for _ in decoder.frames():
+                _until(lambda seen=len(calls): len(calls) > seen or True)
+            while True:  # sound alone is decoded fast: cancelled or finished, then by hand
+                check()
+        assert time.monotonic() - calls[-1] < 2
+        assert _children_named("ffmpeg") == []
+        assert not any(tmp_path.glob("decode-*"))
+
+
+def test_an_error_of_ours_kills_the_decoder(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "long.mp4", 20, size=(320, 240), fps=25)
+    info = probe(path, LIMITS)
+    with pytest.raises(RuntimeError, match="elsewhere"):
+        with Decoder(path, info, frame_rate=4.0, want_audio=True, limits=LIMITS, scratch=tmp_path) as decoder:
+            next(decoder.frames())
+            assert len(_children_named("ffmpeg")) == 1
+            raise RuntimeError("elsewhere")
+    assert _children_named("ffmpeg") == []
+
+
+def test_a_decoder_that_makes_us_wait_is_given_up(media: Path, tmp_path: Path) -> None:
+    impatient = replace(LIMITS, decode_grace_seconds=0.0, decode_pace=1e9)
+    with pytest.raises(ProcessingTimeout) as caught:
+        Decoded(media / "video.mp4", tmp_path, limits=impatient)
+    assert caught.value.stage == "decode"
+
+
+def test_too_little_memory_is_an_error_of_ours(media: Path, tmp_path: Path) -> None:
+    info = probe(media / "video.mp4", LIMITS)
+    with pytest.raises(AffectError):
+        Decoded(media / "video.mp4", tmp_path, info, limits=replace(LIMITS, child_memory=100 * 2**20))
+
+
+def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+    """A frame is 230 kB: holding those of five minutes would take 276 MB, and their sound 10 MB."""
+    peaks = {}
+    for seconds in (10, 300):
+        path = make_video(tmp_path / f"{seconds}.mp4", seconds, size=(320, 240), fps=4)
+        script = (
+            "import resource, sys; from pathlib import Path; from ml.media import *\n"
+            "path, limits = Path(sys.argv[1]), MediaLimits()\n"
+            "with Decoder(path, probe(path, limits), frame_rate=4.0, want_audio=True, limits=limits,"
+            " scratch=path.parent) as decoder:\n"
+            "    count = sum(1 for frame in decoder.frames())\n"
+            "peak = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]\n"
+            "print(count, *peak)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script, str(path)], check=True, capture_output=True, text=True)
+        count, own, child = map(int, done.stdout.split())
+        assert count == seconds * 4
+        peaks[seconds] = (own, child)
+    assert peaks[300][0] - peaks[10][0] < 12_000  # KiB
+    assert peaks[300][1] - peaks[10][1] < 12_000
+
+
+def _children_named(name: str) -> list[int]:
+    """Process ids of this process's living children that run a program."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            before, _, after = (folder / "stat").read_text().rpartition(")")
+        except OSError:
+            continue
+        state, parent = after.split()[:2]
+        if before.endswith(f"({name}") and state != "Z" and int(parent) == _own_process():
+            found.append(int(folder.name))
+    return found
+
+
+def _own_process() -> int:
+    return int(Path("/proc/self").resolve().name)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        pass
