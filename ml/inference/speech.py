@@ -19,8 +19,8 @@ CONTEXT = 64
 STATE = (1, 1, 128)
 BLOCK = 94
 LEAD = 31
-"""Steps read from a fresh state: three seconds, after one that only warms it up. Silero's recurrent state goes deaf: after
-half a minute of noise or music it missed 36 to 55 % of the speech that followed, with fresh states 1 to 4 %."""
+"""Steps read from a fresh state: three seconds, after one that only warms it up. Silero's recurrent state goes deaf:
+after half a minute of noise or music it missed 36 to 55 % of the speech that followed, with fresh states 1 to 4 %."""
 BLOCKS_A_CHECK = 16
 
 ONSET = 0.5

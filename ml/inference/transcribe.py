@@ -25,7 +25,7 @@ from ml.results import Notice, Segment, Word
 
 MARGIN = 0.4
 """Seconds of sound left around each stretch of speech: Whisper expects pauses between sentences."""
-LONGEST_CHUNK = 20
+LONGEST_CHUNK = 15
 ENOUGH = 4
 SILENCE_LEFT_OUT = 0.2
 """Seconds. A chunk holds at most the first, and ends at the first silence longer than the third (beyond the margins)
@@ -219,12 +219,23 @@ def _placed(chunk: Chunk, words: Iterable[HeardWord], spans: Sequence[Span]) -> 
 
 def _cuts(words: Sequence[HeardWord]) -> list[int]:
     """Where sentences begin, and the end of the last."""
-    cuts = [0]
-    for index, (left, right) in enumerate(pairwise(words), start=1):
-        ends = _SENTENCE_END.search(left.text) is not None
-        if ends or right.start - left.end > LONGEST_PAUSE or right.end - words[cuts[-1]].start > LONGEST_SEGMENT:
-            cuts.append(index)
-    return [*cuts, len(words)] if words else []
+    ends = [
+        index
+        for index, (left, right) in enumerate(pairwise(words), start=1)
+        if _SENTENCE_END.search(left.text) or right.start - left.end > LONGEST_PAUSE
+    ]
+    edges = [0, *ends, len(words)] if words else []
+    return sorted({*edges, *(cut for first, last in pairwise(edges) for cut in _breaks(words, first, last))})
+
+
+def _breaks(words: Sequence[HeardWord], first: int, last: int) -> list[int]:
+    """Where a sentence that is too long is broken: at the longest pause of its middle half, and again if need be."""
+    count = last - first
+    if count < 2 or words[last - 1].end - words[first].start <= LONGEST_SEGMENT:
+        return []
+    middle = range(first + max(1, count // 4), last - count // 4)
+    cut = max(middle, key=lambda index: words[index].start - words[index - 1].end)
+    return [*_breaks(words, first, cut), cut, *_breaks(words, cut, last)]
 
 
 class Transcriber:
