@@ -18,7 +18,13 @@ class Architecture:
     module: Callable[[Any], nn.Module]
 
 
-_MODULES = ("ml.models.face", "ml.models.audio", "ml.models.text", "ml.models.fusion")
+_MODULES = {
+    "face_senet": "ml.models.face",
+    "speech_encoder": "ml.models.audio",
+    "audio_cnn": "ml.models.audio",
+    "text_minilm": "ml.models.text",
+    "fusion": "ml.models.fusion",
+}
 _ARCHITECTURES: dict[str, Architecture] = {}
 
 
@@ -29,12 +35,11 @@ def register(name: str, config: type[Any], module: Callable[[Any], nn.Module]) -
 
 
 def _find(name: str) -> Architecture:
-    for module in _MODULES:
-        import_module(module)
-    try:
-        return _ARCHITECTURES[name]
-    except KeyError:
-        raise ArtifactError(f"unknown architecture {name}") from None
+    if name not in _ARCHITECTURES:
+        if name not in _MODULES:
+            raise ArtifactError(f"unknown architecture {name}")
+        import_module(_MODULES[name])
+    return _ARCHITECTURES[name]
 
 
 def build(architecture: str, config: dict[str, Any]) -> nn.Module:

@@ -1,0 +1,71 @@
+"""Pictures of faces that are crops already, listed by a `manifest.csv` of path, label, dataset, split."""
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ml.training.datasets.example import Example
+from ml.vocabulary import EMOTIONS
+
+HELD_OUT = frozenset({"sfew", "ckplus48", "jaffe"})
+"""Never trained on: measured on as a whole."""
+
+_PLUS = {"angry": "v_angry", "disgust": "v_disgust", "fear": "v_fear", "happy": "v_happy", "sad": "v_sad"}
+_PLUS |= {"surprise": "v_surprise", "neutral": "v_neutral"}
+_NEAR_DUPLICATE = 0.98
+
+
+def read_faces(root: Path) -> Iterator[Example]:
+    """The examples of `root/manifest.csv`, with the split that training keeps to.
+
+    AffectNet has no split of its own: a tenth, by the sha256 of the file's name, is for validation. Training pictures
+    of FER2013 that have a (near) twin among those measured on are left out, and its annotators' FER+ votes become
+    half of the target.
+    """
+    votes = _fer_votes(root / "fer2013" / "labels.csv")
+    with (root / "manifest.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            path, dataset = Path(row["path"]), row["dataset"]
+            plus = votes.get(path.name, {}) if dataset == "fer2013" else {}
+            split = _split(dataset, path, row["split"])
+            if split == "train" and plus and _is_twin(plus):
+                continue
+            yield Example(
+                label=row["label"],  # type: ignore[arg-type]
+                dataset=dataset,
+                split=split,  # type: ignore[arg-type]
+                path=root / path,
+                target=_target(row["label"], plus),
+            )
+
+
+def _split(dataset: str, path: Path, split: str) -> str:
+    if dataset in HELD_OUT:
+        return "test"
+    if dataset.startswith("affectnet"):
+        return "valid" if int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 10 == 0 else "train"
+    return split
+
+
+def _fer_votes(path: Path) -> dict[str, dict[str, str]]:
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        return {row["image"]: row for row in csv.DictReader(file)}
+
+
+def _is_twin(row: dict[str, str]) -> bool:
+    return row["train_exact_dup_of_eval"] == "1" or float(row["train_near_dup_of_eval_cc"] or 0) > _NEAR_DUPLICATE
+
+
+def _target(label: str, votes: dict[str, str]) -> tuple[float, ...]:
+    """The label, or half of it and half of what the FER+ annotators saw."""
+    hard = np.array([name == label for name in EMOTIONS], dtype=float)
+    if not votes:
+        return tuple(hard)
+    counted = np.array([float(votes[_PLUS[name]] or 0) for name in EMOTIONS])
+    total = counted.sum()
+    return tuple((hard + counted / total) / 2) if total >= 3 else tuple(hard)
