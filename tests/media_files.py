@@ -113,6 +113,7 @@ def make_flash_video(
         *("-itsoffset", str(sound_late), "-f", "lavfi"),
         *("-i", f"aevalsrc='0.8*sin(2*PI*1000*t)*{beep}':s=48000:d={seconds - sound_late}"),
         *("-c:v", VIDEO_CODECS[path.suffix][0], *FAST[VIDEO_CODECS[path.suffix][0]], "-pix_fmt", "yuv420p"),
+        *("-vsync", "passthrough"),  # else a late picture is filled up from the start
         *("-c:a", VIDEO_CODECS[path.suffix][1], path),
     )
     return path

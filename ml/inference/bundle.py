@@ -1,7 +1,6 @@
 """A bundle, loaded: one predictor for each role, ready to be called."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Self
 
 import torch

@@ -75,7 +75,5 @@ def read_faces(predictor: FacePredictor, faces: Sequence[DetectedFace]) -> list[
     """One forward over all the crops."""
     if not faces:
         return []
-    outputs = predictor.predict([face.crop for face in faces], [face.landmarks for face in faces])
-    return [
-        Evidence(*pair) for pair in zip(outputs.embeddings_NE, outputs.log_probabilities_NC, strict=True)
-    ]
+    outputs = predictor.predict([face.crop for face in faces])
+    return [Evidence(*pair) for pair in zip(outputs.embeddings_NE, outputs.log_probabilities_NC, strict=True)]

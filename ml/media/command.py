@@ -15,8 +15,8 @@ from ml.media.probe import MediaInfo, padded_pixels, reading_options
 SAMPLE_RATE = 16_000
 """Samples a second of all decoded sound."""
 
-_DEFAULT_LAYOUTS = 8
-"""Up to so many channels, ffmpeg knows a loudspeaker layout and how to mix it."""
+MOST_CHANNELS = 8
+"""Up to so many channels ffmpeg knows a layout of loudspeakers, and how to mix it."""
 
 
 @dataclass(frozen=True)
@@ -104,21 +104,24 @@ def _picture_filters(plan: Plan) -> list[str]:
 
 
 def _sound_filters(info: MediaInfo, plan: Plan) -> list[str]:
-    layout = ""
-    mix = []
-    if plan.mixed:
-        layout = ":channel_layouts=mono"
-        if info.audio_channels > _DEFAULT_LAYOUTS:
-            share = 1 / info.audio_channels
-            mix = [f"pan=mono|c0={'+'.join(f'{share:.6f}*c{channel}' for channel in range(info.audio_channels))}"]
     # Silence in gaps is made after resampling, where it is small, and never for a time stamp beyond the end. Before a
     # stream that starts late it keeps sound and picture together. Sound alone has no need of that, and may change its
     # format on the way (joined MP3s): ffmpeg would then begin the filters anew, and fill again from zero.
     fill = f":first_pts={plan.first_sample}" if info.has_video or plan.start > 0 else ""
     return [
         f"aselect='not(gt(t,{plan.end:.3f}))'",
-        *mix,
-        f"aformat=sample_fmts=s16:sample_rates={SAMPLE_RATE}{layout}",
+        *_channel_filters(info.audio_channels, plan.mixed),
         f"aresample={SAMPLE_RATE}:async=1{fill}",
         f"atrim=start_pts={plan.first_sample}:end_pts={plan.end_sample}",
     ]
+
+
+def _channel_filters(channels: int, mixed: bool) -> list[str]:
+    """Down to 16 kHz, then the channels: ending in a layout that ffmpeg knows, or it refuses to go on."""
+    resampled = f"aformat=sample_fmts=s16:sample_rates={SAMPLE_RATE}"
+    if mixed and channels <= MOST_CHANNELS:
+        return [f"{resampled}:channel_layouts=mono"]
+    if mixed:
+        share = 1 / channels
+        return [resampled, "pan=mono|c0=" + "+".join(f"{share:.6f}*c{channel}" for channel in range(channels))]
+    return [resampled, f"pan={channels}c|" + "|".join(f"c{channel}=c{channel}" for channel in range(channels))]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ml.errors import AffectError, MediaInvalid, MediaTooLong
 from ml.media.child import Allowance, Check, Child, unchecked
-from ml.media.command import SAMPLE_RATE, Plan, decode_command
+from ml.media.command import MOST_CHANNELS, SAMPLE_RATE, Plan, decode_command
 from ml.media.geometry import ANALYSIS_SIDE, Geometry
 from ml.media.limits import MediaLimits
 from ml.media.probe import TOO_MANY_PIXELS, MediaInfo, too_many_pixels
@@ -78,8 +78,9 @@ class Decoder:
     ) -> None:
         separate = channels == "separate"
         heard = want_audio and info.has_audio
-        if heard and separate and info.audio_channels > limits.max_channels:
-            raise MediaInvalid(f"At most {limits.max_channels} audio channels can be read separately.", stage="decode")
+        most = min(limits.max_channels, MOST_CHANNELS)
+        if heard and separate and info.audio_channels > most:
+            raise MediaInvalid(f"At most {most} audio channels can be read separately.", stage="decode")
         self._plan = Plan(
             geometry=Geometry.fit(info.width or 1, info.height or 1, info.orientation, max_side),
             frame_rate=Fraction(frame_rate).limit_denominator(10_000) if frame_rate and info.has_video else None,
@@ -113,13 +114,13 @@ class Decoder:
         stream that nobody asked for.
         """
         declared = self._info.duration
-        if not self._finished or self._child is None:
+        if not self._finished:
             return declared
         # The last frame stays for one step of the grid at most: the picture ends within that step.
         last_frame = self._picture_end - float(1 / self._plan.frame_rate) if self._plan.frame_rate else 0.0
         least = max(last_frame, self._sound_end - SLACK_SECONDS)
         most = math.inf if self._unread else self.position + SLACK_SECONDS
-        if declared is not None and least < declared <= most:
+        if declared is not None and not self._info.duration_guessed and least < declared <= most:
             return declared
         return self._sound_end if self._sound_end > last_frame else self._picture_end
 

@@ -14,7 +14,7 @@ class MediaLimits:
     max_bytes: int = 2 * 2**30
     """Largest file."""
     max_channels: int = 8
-    """Most audio channels that are kept apart (`channels="separate"`)."""
+    """Most audio channels that are kept apart (`channels="separate"`); eight at most."""
     probe_seconds: float = 30.0
     """How long ffprobe, or ffmpeg with one picture, may keep us waiting."""
     decode_grace_seconds: float = 60.0

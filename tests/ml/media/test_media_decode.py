@@ -1,8 +1,9 @@
 import math
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,8 @@ def test_audio_of_each_format(media: Path, tmp_path: Path, suffix: str) -> None:
 
 def test_a_video_of_5_9_seconds_is_analysed_over_5_9_seconds(tmp_path: Path) -> None:
     for name, options in {"film.mp4": [], "live.webm": ["-live", "1"]}.items():
-        decoded = Decoded(make_video(tmp_path / name, 5.9, options=options), tmp_path)
-        assert decoded.duration == pytest.approx(5.9, abs=0.02), name
+        decoded = Decoded(make_video(tmp_path / name, 5.9, fps=20, options=options), tmp_path)
+        assert decoded.duration == pytest.approx(5.9, abs=0.04), name
         assert decoded.indices == list(range(24)), name
 
 
@@ -114,7 +115,7 @@ def test_chunks_agree_with_the_whole(tmp_path: Path) -> None:
         sound = whole.pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
         assert abs(len(part.pcm) - len(sound)) <= 1
         inside = slice(SAMPLE_RATE // 10, min(len(sound), len(part.pcm)))  # a codec needs a moment to begin
-        assert np.corrcoef(sound[inside], part.pcm[inside])[0, 1] > 0.999
+        assert np.corrcoef(sound[inside], part.pcm[inside])[0, 1] > 0.9  # less than a sample apart, at 1800 Hz
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov"])
@@ -173,20 +174,9 @@ def test_gaps_in_sound_become_silence(tmp_path: Path) -> None:
 
 def test_a_time_stamp_far_beyond_the_end_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "far.mkv"
-    shift = "asetpts='PTS+gt(T,2)*900000/TB'"
-    tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=4", "-af", shift]
-    ffmpeg(
-        *tone,
-        "-f",
-        "lavfi",
-        "-i",
-        "testsrc=size=64x48:rate=25:duration=4",
-        "-c:v",
-        "libx264",
-        "-c:a",
-        "pcm_s16le",
-        path,
-    )
+    sources = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=4", "-f", "lavfi", "-i", "sine=duration=4"]
+    shift = ["-af", "asetpts='PTS+gt(T,2)*50000/TB'"]
+    ffmpeg(*sources, *shift, "-c:v", "libx264", "-c:a", "pcm_s16le", path)
     info = replace(probe(path, replace(LIMITS, max_seconds=2e6)), duration=None)
     decoded = Decoded(path, tmp_path, info)
     assert decoded.duration == pytest.approx(4, abs=0.3)
@@ -353,26 +343,29 @@ def test_media_of_zero_length_is_invalid(tmp_path: Path) -> None:
         assert "no sound" in caught.value.message
 
 
-def test_cancelling_kills_the_decoder_at_once(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "long.mp4", 60, size=(640, 480), fps=25)
-    for want in ({"frame_rate": 4.0}, {"frame_rate": None}):
-        calls: list[float] = []
+@pytest.mark.parametrize("frame_rate", [4.0, None])
+def test_cancelling_kills_the_decoder_at_once(tmp_path: Path, frame_rate: float | None) -> None:
+    """With frames, and while sound alone is decoded."""
+    path = make_video(tmp_path / "long.mkv", 20, size=(320, 240), options=["-c:a", "flac"])
+    info = probe(path, LIMITS)
+    running: list[int] = []
 
-        def check(calls: list[float] = calls) -> None:
-            calls.append(time.monotonic())
-            if len(calls) > 1:
-                raise Cancelled("not wanted any more")
+    def check() -> None:
+        running.extend(_children())
+        raise Cancelled("not wanted any more")
 
-        info = probe(path, LIMITS)
-        decoder = Decoder(path, info, want_audio=True, limits=LIMITS, scratch=tmp_path, check=check, **want)
-        with pytest.raises(Cancelled), decoder:
+    with pytest.raises(Cancelled):
+        with Decoder(
+            path, info, frame_rate=frame_rate, want_audio=True, limits=LIMITS, scratch=tmp_path, check=check
+        ) as decoder:
+            began = time.monotonic()
+            os.kill(decoder._child._process.pid, signal.SIGSTOP)  # it works for ever
             for _ in decoder.frames():
-                _until(lambda seen=len(calls): len(calls) > seen or True)
-            while True:  # sound alone is decoded fast: cancelled or finished, then by hand
-                check()
-        assert time.monotonic() - calls[-1] < 2
-        assert _children_named("ffmpeg") == []
-        assert not any(tmp_path.glob("decode-*"))
+                pass
+    assert time.monotonic() - began < 2
+    assert len(running) == 1
+    assert _children() == []
+    assert not any(tmp_path.glob("decode-*"))
 
 
 def test_an_error_of_ours_kills_the_decoder(tmp_path: Path) -> None:
@@ -381,9 +374,9 @@ def test_an_error_of_ours_kills_the_decoder(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="elsewhere"):
         with Decoder(path, info, frame_rate=4.0, want_audio=True, limits=LIMITS, scratch=tmp_path) as decoder:
             next(decoder.frames())
-            assert len(_children_named("ffmpeg")) == 1
+            assert len(_children()) == 1
             raise RuntimeError("elsewhere")
-    assert _children_named("ffmpeg") == []
+    assert _children() == []
 
 
 def test_a_decoder_that_makes_us_wait_is_given_up(media: Path, tmp_path: Path) -> None:
@@ -421,26 +414,17 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     assert peaks[300][1] - peaks[10][1] < 12_000
 
 
-def _children_named(name: str) -> list[int]:
-    """Process ids of this process's living children that run a program."""
+def _children() -> list[int]:
+    """Process ids of the living children of this process."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
         try:
-            before, _, after = (folder / "stat").read_text().rpartition(")")
+            after = (folder / "stat").read_text().rpartition(")")[2]
         except OSError:
             continue
         state, parent = after.split()[:2]
-        if before.endswith(f"({name}") and state != "Z" and int(parent) == _own_process():
+        if state != "Z" and int(parent) == os.getpid():
             found.append(int(folder.name))
     return found
-
-
-def _own_process() -> int:
-    return int(Path("/proc/self").resolve().name)
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        pass

@@ -1,0 +1,164 @@
+"""Faces as served: where they are (mediapipe), and what their expression is (the face net)."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ml.artifacts import ModelStore
+from ml.features.face import LANDMARKS, align_crop, box_crop
+from ml.models import build
+from ml.models.face import FaceNet, flip_averaged
+
+LEAST_SCORE = 0.5
+SURE_SCORE = 0.8
+"""A face that the mesh does not confirm is kept from this score on: small ones and profiles."""
+CLOSE_UP = 1.7
+"""Side of the picture that the mesh is given, in sides of the detector's box."""
+LEAST_MESH_SIDE = 192
+SAME_FACE = 0.4
+"""Two boxes that overlap by more (intersection over union) are one face."""
+BATCH = 256
+
+Rectangle = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class DetectedFace:
+    """Pixels of the given image. `box`: x, y, width, height; `landmarks` [468, 3] or None; `crop` as the net wants it."""
+
+    box: Rectangle
+    score: float
+    landmarks: NDArray[np.float32] | None
+    crop: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FaceOutputs:
+    """Embeddings [N, E] and calibrated log-probabilities [N, 7]."""
+
+    embeddings_NE: NDArray[np.float32]
+    log_probabilities_NC: NDArray[np.float32]
+
+
+class FaceDetector:
+    """Finds faces, frame by frame, without memory: a frame's faces do not depend on those before. One for each video
+    and thread, as a context manager. `size`: side of the crops."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __enter__(self) -> Self:
+        os.environ.setdefault("GLOG_minloglevel", "2")
+        from mediapipe.python.solutions import face_detection, face_mesh
+
+        self._detectors = [
+            face_detection.FaceDetection(model_selection=selection, min_detection_confidence=LEAST_SCORE)
+            for selection in (1, 0)
+        ]
+        self._mesh = face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=0.3)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for graph in (*self._detectors, self._mesh):
+            graph.close()
+
+    def detect(self, image_HWC: NDArray[np.uint8], max_faces: int) -> list[DetectedFace]:
+        """The faces of an RGB image, largest first, at most `max_faces`."""
+        found = sorted(self._boxes(image_HWC), key=lambda pair: (-pair[0][2] * pair[0][3], pair[0]))
+        faces = (self._confirm(image_HWC, box, score) for box, score in found[:max_faces])
+        return [face for face in faces if face is not None]
+
+    def _boxes(self, image_HWC: NDArray[np.uint8]) -> list[tuple[Rectangle, float]]:
+        """Boxes of both detectors (far and near), each face once, the surer first."""
+        height, width = image_HWC.shape[:2]
+        every: list[tuple[Rectangle, float]] = []
+        for detector in self._detectors:
+            for detection in detector.process(image_HWC).detections or ():
+                box = detection.location_data.relative_bounding_box
+                pixels = (box.xmin * width, box.ymin * height, box.width * width, box.height * height)
+                every.append((pixels, min(float(detection.score[0]), 1.0)))
+        kept: list[tuple[Rectangle, float]] = []
+        for box, score in sorted(every, key=lambda pair: (-pair[1], pair[0])):
+            if min(box[2:]) >= 8 and all(overlap(box, other) < SAME_FACE for other, _ in kept):
+                kept.append((box, score))
+        return kept
+
+    def _confirm(self, image_HWC: NDArray[np.uint8], box: Rectangle, score: float) -> DetectedFace | None:
+        landmarks = self._landmarks(image_HWC, box)
+        if landmarks is not None:
+            return DetectedFace(box, score, landmarks, align_crop(image_HWC, landmarks, self._size))
+        if score >= SURE_SCORE:
+            return DetectedFace(box, score, None, box_crop(image_HWC, box, self._size))
+        return None
+
+    def _landmarks(self, image_HWC: NDArray[np.uint8], box: Rectangle) -> NDArray[np.float32] | None:
+        """Mesh points in pixels of the image ([468, 3]), from a close-up of the box."""
+        import cv2
+
+        x, y, width, height = box
+        side = max(width, height) * CLOSE_UP
+        left, top = (int(round(centre - side / 2)) for centre in (x + width / 2, y + height / 2))
+        pixels = max(int(round(side)), 1)
+        target = max(pixels, LEAST_MESH_SIDE)
+        scale = pixels / target
+        matrix = np.array([[1 / scale, 0, -left / scale], [0, 1 / scale, -top / scale]])
+        close_up = cv2.warpAffine(image_HWC, matrix, (target, target), borderMode=cv2.BORDER_REPLICATE)
+        meshes: Any = self._mesh.process(close_up).multi_face_landmarks
+        if not meshes:
+            return None
+        points = np.array([[p.x, p.y, p.z] for p in meshes[0].landmark[:LANDMARKS]], np.float32) * target * scale
+        return points + np.array([left, top, 0], np.float32)
+
+
+def overlap(a: Rectangle, b: Rectangle) -> float:
+    """Intersection over union of two boxes (x, y, width, height)."""
+    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    common = max(wide, 0.0) * max(high, 0.0)
+    return common / (a[2] * a[3] + b[2] * b[3] - common) if common else 0.0
+
+
+class FacePredictor:
+    """Crops → expression. Deterministic; flip-averaged; calibrated by the manifest's temperature."""
+
+    def __init__(self, network: FaceNet, temperature: float, device: torch.device) -> None:
+        self._network = network.to(device).eval()
+        self._temperature = temperature
+        self._device = device
+
+    @classmethod
+    def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
+        """Raises ArtifactError when the store has no such model, or it is damaged."""
+        manifest = store.manifest(reference)
+        network = cast(FaceNet, build(manifest.architecture, manifest.config))
+        network.load_state_dict(store.weights(reference))
+        return cls(network, manifest.temperature, device)
+
+    @property
+    def embedding_size(self) -> int:
+        return self._network.config.embedding
+
+    @property
+    def crop_size(self) -> int:
+        return self._network.config.size
+
+    @torch.inference_mode()
+    def predict(self, crops: Sequence[NDArray[np.uint8]]) -> FaceOutputs:
+        """`crops`: grey, uint8 [crop_size, crop_size] each."""
+        size = self.crop_size
+        stacked = np.stack(crops) if len(crops) else np.zeros((0, size, size), np.uint8)
+        embeddings, logs = [np.zeros((0, self.embedding_size), np.float32)], [np.zeros((0, 7), np.float32)]
+        for first in range(0, len(stacked), BATCH):
+            batch = torch.from_numpy(stacked[first : first + BATCH]).to(self._device).unsqueeze(1).float() / 255
+            embedding, logits = flip_averaged(self._network, batch)
+            embeddings.append(embedding.cpu().numpy())
+            logs.append((logits / self._temperature).log_softmax(-1).cpu().numpy())
+        return FaceOutputs(np.concatenate(embeddings), np.concatenate(logs))
