@@ -297,7 +297,7 @@ class Transcriber:
         dropped = everything - sum(sentence.seconds for sentence in kept)
         if dropped > everything / 2 and not certain:
             sure = [sentence for sentence in kept if sentence.reaches(SURE_SCORE)]
-            return Transcription(_segments(sure), None, (self._undetected(language),))
+            return Transcription(_segments(sure), None, (self._undetected(),))
         notices = (_UNCERTAIN,) if dropped > everything * DOUBTFUL_SHARE else ()
         return Transcription(_segments(kept), language if kept or certain else None, notices)
 
@@ -307,12 +307,13 @@ class Transcriber:
             message=f"Speech was not recognised: the Whisper model {self.name} does not know the language {language}.",
         )
 
-    def _undetected(self, language: str) -> Notice:
-        if len(self._recogniser.languages) == 1:
-            known = f"does not look like {language}, the only language of the Whisper model {self.name}"
-        else:
-            known = f"could not be matched to a language by the Whisper model {self.name}"
-        return Notice(code="language_undetected", message=f"Most of the speech {known}; what was doubtful is left out.")
+    def _undetected(self) -> Notice:
+        knows_one = len(self._recogniser.languages) == 1
+        problem = "does not look like English, the only language of" if knows_one else "was not understood by"
+        return Notice(
+            code="language_undetected",
+            message=f"Most of the speech {problem} the Whisper model {self.name}. What is doubtful was left out.",
+        )
 
 
 _UNCERTAIN = Notice(

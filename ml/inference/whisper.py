@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import ctranslate2
 import numpy as np
@@ -171,11 +171,15 @@ class Whisper:
         for segment in segments:
             index = segment.seek // (LONGEST * self._model.frames_per_second)
             words = tuple(
-                HeardWord(word.start - index * LONGEST, word.end - index * LONGEST, word.word, float(word.probability))
+                HeardWord(*_within_slot(word, index), word.word, float(word.probability))
                 for word in segment.words or ()
             )
             heard[index] = Heard(words, segment.avg_logprob, segment.no_speech_prob, segment.compression_ratio)
         return heard
+
+
+def _within_slot(word: Any, slot: int) -> tuple[float, float]:
+    return float(word.start) - slot * LONGEST, float(word.end) - slot * LONGEST
 
 
 def _compute_type(device: str) -> str:
