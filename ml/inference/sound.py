@@ -50,25 +50,27 @@ def waveform(pcm: NDArray[np.int16], span: Span) -> NDArray[np.float32]:
 
 
 def listen(
-    predictor: AudioPredictor,
+    predictor: AudioPredictor | None,
     pcm: NDArray[np.int16],
     speech: Sequence[Span],
     windows: Sequence[Span],
     progress: Callable[[float], None],
     check: Callable[[], None],
 ) -> list[Voice]:
-    """The voice of each window. `pcm`: 16 kHz mono int16 [samples]; `speech` in order of time."""
+    """The voice of each window. `pcm`: 16 kHz mono int16 [samples]; `speech` in order of time. Without a predictor
+    only the share of speech is told."""
     shares = [speech_share(speech, window) for window in windows]
     parts = [
         (index, piece)
         for index, (share, window) in enumerate(zip(shares, windows, strict=True))
-        if share >= LEAST_SPEECH
+        if predictor and share >= LEAST_SPEECH
         for piece in pieces_of(speech, window)
     ]
     heard: dict[int, list[Evidence]] = {}
     for first in range(0, len(parts), BATCH):
         check()
         batch = parts[first : first + BATCH]
+        assert predictor is not None
         outputs = predictor.predict([waveform(pcm, piece) for _, piece in batch])
         rows = zip(batch, outputs.embeddings_NE, outputs.log_probabilities_NC, strict=True)
         for (index, _), embedding, log_probabilities in rows:

@@ -1,0 +1,208 @@
+"""What people send who mean harm, or whose disk failed: always a result or an error with a code, in bounded time."""
+
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.errors import AffectError, UnsupportedMedia
+from ml.media import Decoder, MediaLimits, load_image, probe
+from tests.media_files import (
+    AUDIO_CODECS,
+    VIDEO_CODECS,
+    ffmpeg,
+    make_audio,
+    make_external_reference_mov,
+    make_ffconcat_script,
+    make_hls_playlist,
+    make_image,
+    make_video,
+    tone_frequency,
+)
+
+LIMITS = MediaLimits(
+    probe_seconds=20, decode_grace_seconds=20, max_seconds=60, child_cpu_seconds=30, child_memory=2 * 2**30
+)
+SECRET = b"root:the-secret-of-this-machine"
+MUTATIONS = 150
+
+
+def read(path: Path, scratch: Path) -> np.ndarray:
+    """All of a file's sound, or its picture; frames are decoded and dropped."""
+    info = probe(path, LIMITS)
+    if info.kind == "image":
+        return load_image(path, info, LIMITS).image
+    with Decoder(path, info, frame_rate=4.0, want_audio=True, limits=LIMITS, scratch=scratch) as decoder:
+        for frame in decoder.frames():
+            assert frame.image.shape[2] == 3
+        assert decoder.duration is not None and 0 < decoder.duration <= LIMITS.max_seconds
+        return np.array(decoder.pcm())
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A local file that nobody may read through an upload: playable, so that following a reference would show."""
+    return make_audio(tmp_path / "target.wav", 3.0, frequency=2000, rate=16_000)
+
+
+@pytest.mark.parametrize("maker", [make_hls_playlist, make_ffconcat_script])
+@pytest.mark.parametrize("name", ["film.mp4", "film.m3u8", "film.ffconcat", "photo.jpg"])
+def test_scripts_that_name_other_files_are_unsupported(tmp_path: Path, target: Path, maker, name: str) -> None:
+    path = maker(tmp_path / name, target)
+    with pytest.raises(UnsupportedMedia) as caught:
+        probe(path, LIMITS)
+    assert str(target) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+        b'<?xml version="1.0"?><MPD><BaseURL>file:///etc/passwd</BaseURL></MPD>',
+        b"%PDF-1.7\n1 0 obj<</Type/Catalog>>",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0",
+        b"[playlist]\nFile1=/etc/passwd\n",
+        b"GIF89a\x10\x00\x10\x00\x80\x00\x00",
+        b"P6 16 16 255\n" + bytes(768),
+        b"push graphic-context\nimage over 0,0 0,0 'msl:/etc/passwd'",
+    ],
+)
+def test_other_documents_are_unsupported(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    with pytest.raises(UnsupportedMedia):
+        probe(path, LIMITS)
+
+
+@pytest.mark.parametrize("head", ["ftyp", "matroska", "riff", "ogg", "id3"])
+def test_scripts_behind_the_first_bytes_of_media_open_nothing(tmp_path: Path, target: Path, head: str) -> None:
+    """Our own sniffing passes these on; ffprobe's whitelist of the one format then holds."""
+    heads = {
+        "ftyp": b"\0\0\0\x18ftypisom\0\0\0\0isomiso2\n",
+        "matroska": b"\x1a\x45\xdf\xa3\n",
+        "riff": b"RIFF\x10\0\0\0WAVE\n",
+        "ogg": b"OggS\n",
+        "id3": b"ID3\x03\0\0\0\0\0\0",
+    }
+    for script in (make_hls_playlist, make_ffconcat_script):
+        path = script(tmp_path / "film.mp4", target)
+        path.write_bytes(heads[head] + path.read_bytes())
+        with pytest.raises(AffectError) as caught:
+            read(path, tmp_path)
+        assert caught.value.code in ("media_invalid", "unsupported_media", "no_streams")
+
+
+def test_a_reference_to_another_file_is_not_followed(tmp_path: Path, target: Path) -> None:
+    path = make_external_reference_mov(tmp_path / "outside.mov", target)
+    followed = tmp_path / "followed.wav"  # it is a reference that ffmpeg would follow if told to
+    ffmpeg("-enable_drefs", "1", "-i", path, followed)
+    assert tone_frequency(read(followed, tmp_path)) == pytest.approx(2000, abs=5)
+    with pytest.raises(AffectError) as caught:
+        read(path, tmp_path)
+    assert caught.value.code == "media_invalid"
+
+
+def test_an_attached_playlist_is_not_opened(tmp_path: Path, target: Path) -> None:
+    playlist = make_hls_playlist(tmp_path / "list.m3u8", target)
+    sound = make_audio(tmp_path / "sound.wav", 2.0, frequency=440)
+    path = tmp_path / "film.mkv"
+    ffmpeg("-i", sound, "-attach", playlist, "-metadata:s:t", "mimetype=application/x-mpegurl", "-c:a", "flac", path)
+    assert tone_frequency(read(path, tmp_path)) == pytest.approx(440, abs=2)
+
+
+def test_nothing_of_the_media_or_its_place_is_in_a_message(tmp_path: Path) -> None:
+    (tmp_path / "secret-place").mkdir()
+    path = tmp_path / "secret-place" / "secret-name.mp4"
+    film = make_video(tmp_path / "film.mp4", 1.0).read_bytes()
+    for content in (SECRET, film[: len(film) // 2], film[:48] + SECRET * 20):
+        path.write_bytes(content)
+        with pytest.raises(AffectError) as caught:
+            read(path, tmp_path)
+        assert "secret" not in repr(caught.value)
+
+
+def test_ten_hours_in_a_small_file_are_stopped_at_the_limit(tmp_path: Path) -> None:
+    """Where the container tells a length that is not true."""
+    path = make_audio(tmp_path / "minutes.opus", 180, options=["-b:a", "6k", "-frame_duration", "60"])
+    info = replace(probe(path, replace(LIMITS, max_seconds=1000)), duration=1.0)
+    with pytest.raises(AffectError) as caught:
+        with Decoder(path, info, frame_rate=None, want_audio=True, limits=LIMITS, scratch=tmp_path) as decoder:
+            decoder.pcm()
+    assert (caught.value.code, caught.value.stage) == ("media_too_long", "decode")
+
+
+@pytest.fixture(scope="session")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A very small file of each format."""
+    folder = tmp_path_factory.mktemp("seeds")
+    videos = [make_video(folder / f"video{s}", 1.2, size=(64, 48), fps=10) for s in VIDEO_CODECS]
+    faststart = ["-movflags", "+faststart"]
+    videos.append(make_video(folder / "front.mp4", 1.2, size=(64, 48), fps=10, options=faststart))
+    sounds = [make_audio(folder / f"audio{s}", 1.2, rate=48_000) for s in AUDIO_CODECS]
+    images = [make_image(folder / f"image{s}", (64, 48), exif_orientation=6) for s in (".jpg", ".png", ".webp")]
+    return [*videos, *sounds, *images]
+
+
+def mutations(seeds: list[Path], folder: Path, count: int) -> Iterator[Path]:
+    """Files with flipped bits, with blocks of noise, cut, joined, and with the head of one on the body of another."""
+    chance = random.Random(20_24)
+    for number in range(count):
+        content = bytearray(seeds[number % len(seeds)].read_bytes())
+        kind = chance.choice(["bits", "head", "noise", "cut", "swap", "zeros", "huge"])
+        if kind == "bits":
+            for _ in range(chance.randint(1, 40)):
+                content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        elif kind == "head":
+            for _ in range(chance.randint(1, 8)):
+                content[chance.randrange(min(400, len(content)))] = chance.randrange(256)
+        elif kind in ("noise", "zeros", "huge"):
+            at = chance.randrange(len(content))
+            length = min(len(content) - at, chance.choice([4, 8, 64, 1000]))
+            fill = {"noise": chance.randbytes(length), "zeros": bytes(length), "huge": b"\xff" * length}[kind]
+            content[at : at + length] = fill
+        elif kind == "cut":
+            del content[chance.randrange(1, len(content)) :]
+        else:
+            other = chance.choice(seeds).read_bytes()
+            at = chance.randrange(8, 200)
+            content = bytearray(other[:at]) + content[at:]
+        path = folder / f"{number:03d}-{kind}.bin"
+        path.write_bytes(content)
+        yield path
+
+
+def test_any_damage_ends_in_a_result_or_a_code(seeds: list[Path], tmp_path: Path) -> None:
+    def attempt(path: Path) -> tuple[str, str, float]:
+        began = time.monotonic()
+        try:
+            read(path, tmp_path)
+            outcome = "read"
+        except AffectError as error:
+            assert error.stage in ("probe", "decode"), path.name
+            outcome = error.code
+        return path.name, outcome, time.monotonic() - began
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        outcomes = list(pool.map(attempt, mutations(seeds, tmp_path, MUTATIONS)))
+    codes = {outcome for _, outcome, _ in outcomes}
+    assert {"read", "media_invalid"} <= codes
+    assert codes <= {
+        "read",
+        "media_invalid",
+        "unsupported_media",
+        "no_streams",
+        "media_too_large_frame",
+        "media_too_long",
+    }
+    assert max(seconds for _, _, seconds in outcomes) < 15
+    assert not any(tmp_path.glob("decode-*"))
+
+
+def test_the_seeds_themselves_are_read(seeds: list[Path], tmp_path: Path) -> None:
+    for seed in seeds:
+        assert read(seed, tmp_path).size > 0, seed.name

@@ -1,0 +1,134 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.errors import AffectError, Cancelled, FrameTooLarge, MediaInvalid
+from ml.media import MediaLimits, load_image, probe
+from ml.media.images import Picture
+from tests.media_files import make_animated_webp, make_image, make_png_header
+
+EXIF_TURNS = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.transpose(1, 0, 2),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: image[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda image: np.rot90(image),
+}
+
+
+def load(path: Path, limits: MediaLimits, **options: int) -> Picture:
+    return load_image(path, probe(path, limits), limits, **options)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_each_format_shows_the_same_card(media: Path, limits: MediaLimits, suffix: str) -> None:
+    picture = load(media / f"image{suffix}", limits)
+    assert picture.image.shape == (120, 160, 3) and picture.image.dtype == np.uint8
+    assert (picture.scale, picture.damaged) == (1.0, False)
+    reference = load(media / "image.png", limits).image
+    assert np.abs(picture.image.astype(int) - reference).mean() < 12
+    red, green, blue = picture.image.reshape(-1, 3).astype(int).max(axis=0)
+    assert min(red, green, blue) > 200
+
+
+def test_colours_are_rgb(tmp_path: Path, limits: MediaLimits) -> None:
+    path = tmp_path / "red.ppm"
+    path.write_bytes(b"P6 16 16 255\n" + bytes([250, 10, 20]) * 256)
+    from tests.media_files import ffmpeg
+
+    for suffix in (".png", ".jpg"):
+        ffmpeg("-i", path, tmp_path / f"red{suffix}")
+        colour = load(tmp_path / f"red{suffix}", limits).image[8, 8].astype(int)
+        assert np.abs(colour - [250, 10, 20]).max() <= 6
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_exif_orientation_is_applied(tmp_path: Path, limits: MediaLimits, suffix: str) -> None:
+    upright = load(make_image(tmp_path / f"upright{suffix}", (96, 64)), limits).image
+    for orientation, turn in EXIF_TURNS.items():
+        path = make_image(tmp_path / f"turned{suffix}", (96, 64), exif_orientation=orientation)
+        info = probe(path, limits)
+        picture = load_image(path, info, limits)
+        assert picture.image.shape == (info.height, info.width, 3)
+        assert np.array_equal(picture.image, turn(upright)), orientation
+
+
+def test_a_large_picture_is_shrunk(tmp_path: Path, limits: MediaLimits) -> None:
+    path = make_image(tmp_path / "large.jpg", (2000, 1000), exif_orientation=6)
+    picture = load(path, limits, max_side=500)
+    assert picture.image.shape == (500, 250, 3)
+    assert picture.scale == 4.0
+
+
+def test_the_first_picture_of_an_animation_is_read(tmp_path: Path, limits: MediaLimits, media: Path) -> None:
+    picture = load(make_animated_webp(tmp_path / "moving.webp", (160, 120)), limits)
+    reference = load(media / "image.png", limits).image
+    assert np.abs(picture.image.astype(int) - reference).mean() < 12
+
+
+def test_names_do_not_matter(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+    reference = load(media / "image.png", limits).image
+    for name in ("image%03d.png", "*.png", "-i", "pipe:0", "a b\n.mp4"):
+        path = tmp_path / name
+        path.write_bytes((media / "image.png").read_bytes())
+        assert np.array_equal(load(path, limits).image, reference), name
+
+
+def test_half_a_jpeg_is_damaged_but_read(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+    path = tmp_path / "half.jpg"
+    content = (media / "image.jpg").read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    whole, half = load(media / "image.jpg", limits), load(path, limits)
+    assert half.damaged
+    assert np.array_equal(half.image[:16], whole.image[:16])
+    assert not np.array_equal(half.image[-16:], whole.image[-16:])
+
+
+def test_a_jpeg_without_a_line_of_picture_is_invalid(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+    content = (media / "image.jpg").read_bytes()
+    scan = content.index(b"\xff\xda")
+    for end in (scan, scan + 14):
+        path = tmp_path / "header.jpg"
+        path.write_bytes(content[:end])
+        with pytest.raises(MediaInvalid):
+            load(path, limits)
+
+
+def test_half_a_png_or_webp_is_invalid(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+    for suffix in (".png", ".webp"):
+        path = tmp_path / f"half{suffix}"
+        content = (media / f"image{suffix}").read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        info = probe(path, limits)
+        with pytest.raises(MediaInvalid) as caught:
+            load_image(path, info, limits)
+        assert caught.value.stage == "decode"
+
+
+def test_a_header_that_lies_about_its_size_does_no_harm(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+    """Small in what we read, larger than allowed in what the decoder meets."""
+    info = replace(probe(media / "image.jpg", limits), width=10, height=10)
+    with pytest.raises(FrameTooLarge) as caught:
+        load_image(media / "image.jpg", info, replace(limits, max_pixels=1000))
+    assert caught.value.stage == "decode"
+
+
+def test_a_huge_header_costs_nothing(tmp_path: Path, limits: MediaLimits) -> None:
+    with pytest.raises(FrameTooLarge) as caught:
+        probe(make_png_header(tmp_path / "huge.png", 30_000, 30_000), limits)
+    assert caught.value.stage == "probe"
+
+
+def test_a_check_that_raises_ends_it(media: Path, limits: MediaLimits) -> None:
+    def check() -> None:
+        raise Cancelled("not wanted any more")
+
+    info = probe(media / "image.jpg", limits)
+    stopped = replace(limits, probe_seconds=0.0)
+    with pytest.raises(AffectError):
+        load_image(media / "image.jpg", info, stopped, check=check)
