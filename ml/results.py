@@ -81,7 +81,7 @@ class Reading(Frozen):
 
     @classmethod
     def empty(cls, classes: ClassSet = "full") -> Self:
-        uniform = dict.fromkeys(EMOTIONS, 1 / len(EMOTIONS))
+        uniform: Probabilities = {emotion: 1 / len(EMOTIONS) for emotion in EMOTIONS}
         return cls(emotion=None, confidence=0, probabilities=uniform if classes == "full" else simplify(uniform))
 
 

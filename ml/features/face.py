@@ -33,7 +33,7 @@ def align_crop(image_HWC: Image, landmarks: Points, size: int) -> Image:
 
 
 def box_crop(image_HWC: Image, box: tuple[float, float, float, float], size: int) -> Image:
-    """The same framing from a detector's box (x, y, width, height in pixels), which reaches from the brows to the chin."""
+    """The same framing from a detector's box (x, y, width, height in pixels), which spans brows to chin."""
     x, y, width, height = box
     side = max(width, height) * 1.2
     corner = np.array([x + width / 2 - side / 2, y + height - side * 0.98])
@@ -41,7 +41,7 @@ def box_crop(image_HWC: Image, box: tuple[float, float, float, float], size: int
 
 
 def _cut(image_HWC: Image, turn: NDArray[np.float64], corner: NDArray[np.float64], side: float, size: int) -> Image:
-    """The square at `corner` of the turned picture, grey, averaged down to `size` (beyond the edge: the edge itself)."""
+    """The square at `corner` of the turned picture, grey, averaged down to `size`; beyond the edge, the edge."""
     times = max(1, int(np.ceil(side / size)))
     fine = size * times
     scale = fine / side

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ Rectangle = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class DetectedFace:
-    """Pixels of the given image. `box`: x, y, width, height; `landmarks` [468, 3] or None; `crop` as the net wants it."""
+    """Pixels of the given image. `box`: x, y, width, height; `landmarks`: [468, 3]; `crop`: as the net wants it."""
 
     box: Rectangle
     score: float
@@ -101,12 +102,10 @@ class FaceDetector:
 
     def _landmarks(self, image_HWC: NDArray[np.uint8], box: Rectangle) -> NDArray[np.float32] | None:
         """Mesh points in pixels of the image ([468, 3]), from a close-up of the box."""
-        import cv2
-
         x, y, width, height = box
         side = max(width, height) * CLOSE_UP
-        left, top = (int(round(centre - side / 2)) for centre in (x + width / 2, y + height / 2))
-        pixels = max(int(round(side)), 1)
+        left, top = (round(centre - side / 2) for centre in (x + width / 2, y + height / 2))
+        pixels = max(round(side), 1)
         target = max(pixels, LEAST_MESH_SIDE)
         scale = pixels / target
         matrix = np.array([[1 / scale, 0, -left / scale], [0, 1 / scale, -top / scale]])

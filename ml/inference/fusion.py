@@ -40,7 +40,9 @@ class WindowEvidence:
 
     def without(self, modality: Modality) -> "WindowEvidence":
         """The same window with one modality taken away."""
-        return replace(self, **{modality: () if modality == "face" else None})
+        if modality == "face":
+            return replace(self, face=())
+        return replace(self, audio=None) if modality == "audio" else replace(self, text=None)
 
 
 def collate(windows: Sequence[WindowEvidence], config: FusionConfig) -> FusionInput:

@@ -1,6 +1,7 @@
 """The places of a timeline that are worth a look: peaks and shifts."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from ml.results import Moment, Window
 from ml.vocabulary import MODALITIES, Modality
@@ -36,7 +37,7 @@ def _peaks(windows: Sequence[Window]) -> list[Moment]:
 def _shifts(windows: Sequence[Window]) -> list[Moment]:
     return [
         _moment((left.end + right.start) / 2, "shift", left.emotion, right)
-        for left, right in zip(windows, windows[1:], strict=False)
+        for left, right in pairwise(windows)
         if left.emotion != right.emotion and min(left.confidence, right.confidence) >= SHIFT
     ]
 

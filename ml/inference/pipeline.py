@@ -73,7 +73,12 @@ class Analyser:
     ) -> "Analyser":
         """Raises ArtifactError when a model of the bundle is missing, damaged or refused."""
         models = LoadedBundle.load(
-            ModelStore(store_root), bundle, device=pick_device(device), licences=licences, whisper=whisper, threads=threads
+            ModelStore(store_root),
+            bundle,
+            device=pick_device(device),
+            licences=licences,
+            whisper=whisper,
+            threads=threads,
         )
         return cls(models, limits)
 

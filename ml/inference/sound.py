@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.inference.audio import AudioPredictor
 from ml.inference.fusion import Evidence
 from ml.inference.windows import Span
 from ml.media import SAMPLE_RATE
@@ -16,6 +17,23 @@ LEAST_SPEECH = 0.1
 
 LONGEST_PIECE = 5.0
 BATCH = 32
+
+
+class AudioOutputs(Protocol):
+    """Embeddings [N, E] and calibrated log-probabilities [N, 7]."""
+
+    @property
+    def embeddings_NE(self) -> NDArray[np.float32]: ...
+
+    @property
+    def log_probabilities_NC(self) -> NDArray[np.float32]: ...
+
+
+class AudioPredictor(Protocol):
+    """What a model of the tone of voice offers."""
+
+    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> AudioOutputs:
+        """`waveforms`: 16 kHz mono in −1..1, [samples] each, at most `LONGEST_PIECE` seconds."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,7 @@ def pieces_of(speech: Sequence[Span], window: Span) -> list[Span]:
     start, end = max(inside[0].start, window.start), min(inside[-1].end, window.end)
     count = max(1, int(np.ceil((end - start) / LONGEST_PIECE - 1e-9)))
     edges = np.linspace(start, end, count + 1)
-    return [Span(float(left), float(right)) for left, right in zip(edges, edges[1:], strict=False)]
+    return [Span(float(left), float(right)) for left, right in pairwise(edges)]
 
 
 def waveform(pcm: NDArray[np.int16], span: Span) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,15 @@ class Words:
 
     evidence: Evidence
     sentiment: NDArray[np.float32]
+
+
+class TextPredictor(Protocol):
+    """What a model of the words offers."""
+
+    @property
+    def languages(self) -> tuple[str, ...]: ...
+
+    def read(self, sentences: Sequence[str]) -> list[Words]: ...
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ml.inference.speech import Pcm, as_float, widen
@@ -246,9 +247,13 @@ class Transcriber:
         self._recogniser = recogniser
 
     @classmethod
-    def load(cls, name: str, store_root: Path, device: str = "cpu", threads: int = 0) -> Self:
-        """Raises ArtifactError when there is no such model, or it is damaged: the job then has `unavailable(name)`."""
-        return cls(name, Whisper.load(name, store_root, device, threads))
+    def load(cls, name: str, store_root: Path, device: torch.device, threads: int = 0) -> Self | None:
+        """None when there is no Whisper model `name`: jobs then carry the notice `unavailable(name)`.
+
+        `threads`: on a CPU; 0 takes all that the process may use. Raises ArtifactError when the model is damaged.
+        """
+        recogniser = Whisper.load(name, store_root, device, threads)
+        return None if recogniser is None else cls(name, recogniser)
 
     def transcribe(
         self,

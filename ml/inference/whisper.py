@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import ctranslate2
 import numpy as np
+import torch
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from numpy.typing import NDArray
 
@@ -112,27 +113,26 @@ class Whisper:
         self._pipeline = BatchedInferencePipeline(model)
 
     @classmethod
-    def load(cls, name: str, store_root: Path, device: str = "cpu", threads: int = 0) -> Self:
-        """`device`: `cpu` or `cuda`. `threads`: on a CPU; 0 takes all that the process may use.
+    def load(cls, name: str, store_root: Path, device: torch.device, threads: int = 0) -> Self | None:
+        """None when there is no model of that name. `threads`: on a CPU; 0 takes all that the process may use.
 
-        Never goes to the network. Raises ArtifactError when the model is not there, or damaged.
+        Never goes to the network. Raises ArtifactError when the model is damaged.
         """
         folder = find_whisper(name, store_root)
         if folder is None:
-            raise ArtifactError(f"there is no Whisper model named {name} in the model store")
-        threads = threads or len(os.sched_getaffinity(0))
+            return None
         try:
-            return cls(
-                WhisperModel(
-                    str(folder),
-                    device=device,
-                    compute_type=_compute_type(device),
-                    cpu_threads=threads,
-                    local_files_only=True,
-                )
+            model = WhisperModel(
+                str(folder),
+                device=device.type,
+                device_index=device.index or 0,
+                compute_type=_compute_type(device.type),
+                cpu_threads=threads or len(os.sched_getaffinity(0)),
+                local_files_only=True,
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise ArtifactError(f"the Whisper model {name} cannot be loaded") from error
+        return cls(model)
 
     @property
     def languages(self) -> tuple[str, ...]:

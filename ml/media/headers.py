@@ -22,15 +22,17 @@ _MOST_SEGMENTS = 4096
 """A header of more segments than this is an attempt to keep us busy."""
 
 _JPEG_SCAN, _JPEG_END, _JPEG_APP1 = 0xDA, 0xD9, 0xE1
+_JPEG_END_MARKER = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """`width` and `height` are those of the stored picture, before it is turned."""
+    """`width` and `height` are those of the stored picture, before it is turned. `ended`: a JPEG has its end marker."""
 
     width: int
     height: int
     orientation: Orientation = UPRIGHT
+    ended: bool = True
 
 
 def read_picture_header(path: Path, format_name: str) -> PictureHeader:
@@ -60,8 +62,8 @@ def _webp_chunks(data: Buffer, start: int = 12, end: int | None = None) -> Itera
 
 
 def _jpeg(data: Buffer) -> PictureHeader | None:
-    """ITU-T T.81 annex B: marker segments up to the frame header."""
-    orientation, position = UPRIGHT, 2
+    """ITU-T T.81 annex B: marker segments up to the first scan."""
+    size, orientation, position = None, UPRIGHT, 2
     for _ in range(_MOST_SEGMENTS):
         if data[position] != 0xFF:
             break
@@ -72,12 +74,15 @@ def _jpeg(data: Buffer) -> PictureHeader | None:
         position += 2
         if marker in _JPEG_BARE:
             continue
-        if marker in (_JPEG_SCAN, _JPEG_END):
-            return None
+        if marker == _JPEG_END:
+            break
+        if marker == _JPEG_SCAN:
+            # In a scan every FF is followed by 00: this is no part of it, nor of a thumbnail, which comes before.
+            return PictureHeader(*size, orientation, data.find(_JPEG_END_MARKER, position) >= 0) if size else None
         (length,) = struct.unpack_from(">H", data, position)
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">xHH", data, position + 2)
-            return PictureHeader(width, height, orientation)
+            size = width, height
         if marker == _JPEG_APP1 and data[position + 2 : position + 8] == _EXIF_PREFIX:
             orientation = _exif_orientation(data[position + 8 : position + length])
         position += length

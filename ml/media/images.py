@@ -17,9 +17,12 @@ from ml.errors import AffectError, MediaInvalid
 from ml.media.child import Allowance, Check, Child, unchecked
 from ml.media.formats import FORMATS
 from ml.media.geometry import ANALYSIS_SIDE, Geometry
-from ml.media.headers import first_webp_picture
+from ml.media.headers import first_webp_picture, read_picture_header
 from ml.media.limits import MediaLimits
 from ml.media.probe import TOO_MANY_PIXELS, MediaInfo, padded_pixels, reading_options, too_many_pixels
+
+_LEAST_SHARE = 0.1
+"""A damaged picture is read when at least this much of it could be decoded."""
 
 
 class Picture(NamedTuple):
@@ -35,8 +38,8 @@ def load_image(
 ) -> Picture:
     """Reads a JPEG, PNG or WebP picture, turned upright and shrunk until its longer side is at most `max_side` pixels.
 
-    Of an animated WebP it is the first picture. A picture of which a part can be decoded is `damaged`, with grey or
-    black where the rest would be.
+    Of an animated WebP it is the first picture. A JPEG of which a part can be decoded (a tenth at least) is `damaged`,
+    with one colour where the rest would be; of PNG and WebP it is all or nothing.
 
     Raises (with stage `decode`) MediaInvalid, FrameTooLarge, ProcessingTimeout, and whatever `check` raises.
     """
@@ -55,7 +58,8 @@ def load_image(
                 complete = child.read_into(image.data.cast("B")) == image.nbytes
                 status = child.wait()
         damaged = status != 0 or bool(child.errors.strip())
-        if not complete or (damaged and image.min() == image.max()):  # one grey: not a line of it was there
+        cut = damaged or not read_picture_header(path, info.format).ended
+        if not complete or (cut and _hardly_begun(image)):
             if TOO_MANY_PIXELS in child.errors:
                 raise too_many_pixels(limits)
             raise MediaInvalid("The picture cannot be decoded.")
@@ -63,6 +67,11 @@ def load_image(
         error.stage = error.stage or "decode"
         raise
     return Picture(image, geometry.scale, damaged)
+
+
+def _hardly_begun(image: npt.NDArray[np.uint8]) -> bool:
+    """Whether less than a tenth is more than the one colour that the decoder gives to what is missing, at the end."""
+    return bool((image == image[-1, -1]).all(axis=2).mean() > 1 - _LEAST_SHARE)
 
 
 def _still(path: Path, info: MediaInfo, folder: Path) -> Path:

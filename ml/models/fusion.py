@@ -77,14 +77,11 @@ class Residual(nn.Module):
         self.text = Projection(config.text_size, config.projection)
         self.lstm = nn.LSTM(config.projection + CLASSES + 1, config.lstm, batch_first=True)
         evidence = len(MODALITIES) * (CLASSES + 1)
-        self.dense = nn.Sequential(
-            nn.Linear(config.lstm + 2 * config.projection + evidence, config.dense),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.dense, CLASSES),
-        )
-        nn.init.zeros_(self.dense[-1].weight)
-        nn.init.zeros_(self.dense[-1].bias)
+        correction = nn.Linear(config.dense, CLASSES)
+        nn.init.zeros_(correction.weight)
+        nn.init.zeros_(correction.bias)
+        width = config.lstm + 2 * config.projection + evidence
+        self.dense = nn.Sequential(nn.Linear(width, config.dense), nn.GELU(), nn.Dropout(config.dropout), correction)
 
     def forward(self, windows: FusionInput, evidence_NMC: Tensor) -> Tensor:
         frames_NT1 = windows.frame_mask_NT.unsqueeze(-1)

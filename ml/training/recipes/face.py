@@ -25,7 +25,7 @@ from ml.models.face import FaceConfig, FaceNet, flip_averaged
 from ml.training.cards import card
 from ml.training.datasets.example import Example
 from ml.training.datasets.faces import read_faces
-from ml.training.loop import LoopConfig, Task, averaged_weights, bf16_pays, fit, run_settings
+from ml.training.loop import LoopConfig, Task, averaged_weights, bf16_pays, fit, history, run_settings
 from ml.training.metrics import fit_temperature, measure, softmax
 from ml.vocabulary import EMOTIONS
 
@@ -168,7 +168,8 @@ def train(args: argparse.Namespace) -> None:
     config = FaceConfig()
     faces = _read(args.data, args.cache, config.size, training=True)
     held_out = _read(args.data, args.cache, config.size, training=False)
-    network = build("face_senet", config_of(config)).to(memory_format=torch.channels_last)
+    network: nn.Module = FaceNet(config)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = Task(
         model=network,
         steps=len(faces.crops) // args.batch,
@@ -183,8 +184,9 @@ def train(args: argparse.Namespace) -> None:
 def publish(args: argparse.Namespace) -> None:
     """Calibrates and measures the run in `--out`, and writes the next version into `--store`."""
     settings = run_settings(args.out)
-    config = FaceConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in settings["config"].items()})
-    network = FaceNet(config).eval()
+    network = build("face_senet", settings["config"])
+    assert isinstance(network, FaceNet)
+    config = network.config
     network.load_state_dict(averaged_weights(args.out))
     faces = _read(args.data, args.cache, config.size, training=False)
     logits = logits_of(network, faces.crops)
@@ -204,7 +206,8 @@ def publish(args: argparse.Namespace) -> None:
         temperature=temperature,
         metrics=metrics,
         data=("FER2013 train with FER+ votes", "AffectNet (masked crops), nine tenths", "web faces and KDEF", "stock4"),
-        command=f"python -m ml.training.recipes.face train --epochs {settings['loop']['epochs']}",
+        command=f"python -m ml.training.recipes.face train --epochs {settings['loop']['epochs']}"
+        f" ({len(history(args.out))} of them done)",
         licence=Licence(
             name="research and non-commercial use",
             commercial=False,

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.errors import AffectError, Cancelled, FrameTooLarge, MediaInvalid
+from ml.errors import Cancelled, FrameTooLarge, MediaInvalid, ProcessingTimeout
 from ml.media import MediaLimits, load_image, probe
 from ml.media.images import Picture
-from tests.media_files import make_animated_webp, make_image, make_png_header
+from tests.media_files import ffmpeg, make_animated_webp, make_image, make_png_header
 
 EXIF_TURNS = {
     1: lambda image: image,
@@ -39,8 +39,6 @@ def test_each_format_shows_the_same_card(media: Path, limits: MediaLimits, suffi
 def test_colours_are_rgb(tmp_path: Path, limits: MediaLimits) -> None:
     path = tmp_path / "red.ppm"
     path.write_bytes(b"P6 16 16 255\n" + bytes([250, 10, 20]) * 256)
-    from tests.media_files import ffmpeg
-
     for suffix in (".png", ".jpg"):
         ffmpeg("-i", path, tmp_path / f"red{suffix}")
         colour = load(tmp_path / f"red{suffix}", limits).image[8, 8].astype(int)
@@ -92,7 +90,7 @@ def test_half_a_jpeg_is_damaged_but_read(media: Path, tmp_path: Path, limits: Me
 def test_a_jpeg_without_a_line_of_picture_is_invalid(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
     content = (media / "image.jpg").read_bytes()
     scan = content.index(b"\xff\xda")
-    for end in (scan, scan + 14):
+    for end in (scan, scan + 2, scan + 14):
         path = tmp_path / "header.jpg"
         path.write_bytes(content[:end])
         with pytest.raises(MediaInvalid):
@@ -124,11 +122,25 @@ def test_a_huge_header_costs_nothing(tmp_path: Path, limits: MediaLimits) -> Non
     assert caught.value.stage == "probe"
 
 
-def test_a_check_that_raises_ends_it(media: Path, limits: MediaLimits) -> None:
+def test_a_check_that_raises_ends_it(media: Path, limits: MediaLimits, monkeypatch: pytest.MonkeyPatch) -> None:
     def check() -> None:
         raise Cancelled("not wanted any more")
 
+    monkeypatch.setattr("ml.media.child.TICK_SECONDS", 0.0)
     info = probe(media / "image.jpg", limits)
-    stopped = replace(limits, probe_seconds=0.0)
-    with pytest.raises(AffectError):
-        load_image(media / "image.jpg", info, stopped, check=check)
+    with pytest.raises(Cancelled):
+        load_image(media / "image.jpg", info, limits, check=check)
+
+
+def test_a_slow_decoder_is_given_up(media: Path, limits: MediaLimits) -> None:
+    info = probe(media / "image.jpg", limits)
+    with pytest.raises(ProcessingTimeout) as caught:
+        load_image(media / "image.jpg", info, replace(limits, probe_seconds=0.0))
+    assert caught.value.stage == "decode"
+
+
+def test_a_picture_of_one_grey_is_a_picture(tmp_path: Path, limits: MediaLimits) -> None:
+    path = tmp_path / "grey.jpg"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:s=64x48", "-frames:v", "1", path)
+    picture = load(path, limits)
+    assert np.ptp(picture.image) <= 4 and not picture.damaged

@@ -1,0 +1,76 @@
+"""The command line of the offline side: `python -m ml predict FILE`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml.errors import AffectError
+from ml.results import Options, Reading, Result
+
+STORE = Path(__file__).parent.parent / "model_store"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit status is 0, or 1 with a line on standard error."""
+    args = _parser().parse_args(arguments)
+    try:
+        predict(args)
+    except AffectError as error:
+        print(f"{error.code}: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ml", description="How people come across, read offline.")
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("predict", help="read one file and print its timeline")
+    command.add_argument("file", type=Path)
+    command.add_argument("--json", metavar="PATH", help="write the result document (- is standard output)")
+    command.add_argument("--options", default="{}", help="options of a job, as JSON")
+    command.add_argument("--transcript", type=Path, help="text, SRT or WebVTT that replaces speech recognition")
+    command.add_argument("--bundle", default=os.environ.get("AFFECT_BUNDLE", "default"))
+    command.add_argument("--store", type=Path, default=STORE)
+    return parser
+
+
+def predict(args: argparse.Namespace) -> None:
+    """The pipeline with no server."""
+    from ml.inference.pipeline import Analyser
+
+    options = Options.model_validate_json(args.options)
+    transcript = args.transcript.read_text() if args.transcript else None
+    if not args.file.is_file():
+        raise SystemExit(f"{args.file} is no file")
+    result = Analyser.load(args.store, args.bundle).analyse(args.file, options, transcript=transcript)
+    if args.json == "-":
+        print(result.model_dump_json(indent=2))
+        return
+    print(readable(result))
+    if args.json:
+        Path(args.json).write_text(result.model_dump_json(indent=2) + "\n")
+
+
+def readable(result: Result) -> str:
+    """The timeline for people: a line for each window, then the whole and the warnings."""
+    lines = [
+        f"{window.start:7.1f} – {window.end:6.1f} s  {_told(window)}  "
+        f"face {window.modalities.face.coverage if window.modalities.face else 0:4.0%}"
+        for window in result.windows
+    ]
+    lines.append(f"overall            {_told(result.overall)}")
+    if result.transcript.text:
+        lines.append(f'words ({result.transcript.source}): "{result.transcript.text}"')
+    lines += [f"{warning.code}: {warning.message}" for warning in result.warnings]
+    lines.append("How people come across, as others would label it; not what they feel inside.")
+    return "\n".join(lines)
+
+
+def _told(reading: Reading) -> str:
+    return f"{reading.emotion or 'nothing to read':15} {reading.confidence:4.0%}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
