@@ -50,8 +50,10 @@ MOST_COMPRESSION = 2.4
 words that are new beside the one before them count then (real repetition reaches -0.3, invented loops -1.1 at most)."""
 SHORTEST_WORD = 1 / 12
 """Seconds a word, over a sentence: faster is no speech, but a loop that the alignment found no sound for."""
-DOUBTFUL_SHARE = 0.2
-"""More than this share of the speech dropped is told to the caller."""
+UNDERSTOOD = 0.7
+HALF_UNDERSTOOD = 0.5
+"""Shares of the speech that lie under kept words (clear English: 0.8 to 1.0, also in Whisper's silent omissions). Below
+the first the caller is told; below the second the language is not taken for known."""
 
 LONGEST_SEGMENT = 10.0
 LONGEST_PAUSE = 1.0
@@ -282,7 +284,8 @@ class Transcriber:
             for chunk, words in zip(batch, heard, strict=True):
                 sentences += sentences_of(chunk, words, spans)
             progress((first + len(batch)) / len(chunks))
-        return self._judge(sentences, spoken, certain=language is not None)
+        speech = sum(span.length for span in spans)
+        return self._judge(sentences, speech, spoken, certain=language is not None)
 
     def _detect(self, pcm: Pcm, chunks: Sequence[Chunk], check: Callable[[], None]) -> str:
         """The most probable language over a few chunks, evenly spread; an English-only model has no choice."""
@@ -295,16 +298,16 @@ class Transcriber:
                 totals[language] = totals.get(language, 0.0) + probability * chunk.seconds
         return max(sorted(totals), key=totals.__getitem__)
 
-    def _judge(self, sentences: Sequence[Sentence], language: str, *, certain: bool) -> Transcription:
+    def _judge(self, sentences: Sequence[Sentence], speech: float, language: str, *, certain: bool) -> Transcription:
+        """`speech` in seconds. What is `certain` about the language is what the caller said."""
         lowest = LOWEST_SCORE.get(language, LOWEST_SCORE_ELSE)
         kept = [sentence for sentence in sentences if sentence.reaches(lowest)]
-        everything = sum(sentence.seconds for sentence in sentences)
-        dropped = everything - sum(sentence.seconds for sentence in kept)
-        if dropped > everything / 2 and not certain:
+        understood = sum(sentence.seconds for sentence in kept)
+        if understood < HALF_UNDERSTOOD * speech and not certain:
             sure = [sentence for sentence in kept if sentence.reaches(SURE_SCORE)]
             return Transcription(_segments(sure), None, (self._undetected(),))
-        notices = (_UNCERTAIN,) if dropped > everything * DOUBTFUL_SHARE else ()
-        return Transcription(_segments(kept), language if kept or certain else None, notices)
+        notices = (_UNCERTAIN,) if understood < UNDERSTOOD * speech else ()
+        return Transcription(_segments(kept), language, notices)
 
     def _unsupported(self, language: str) -> Notice:
         return Notice(

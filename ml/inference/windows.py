@@ -30,8 +30,9 @@ def windows_over(duration: float, window: float, hop: float) -> tuple[Span, ...]
     spans: list[Span] = []
     while duration > 0:
         start = len(spans) * hop
-        spans.append(Span(start, min(start + window, duration)))
-        if start + window >= duration:
+        end = max(start + window, (len(spans) + 1) * hop)  # by rounding alone the next would start a trace later
+        spans.append(Span(start, min(end, duration)))
+        if end >= duration:
             break
     return tuple(spans)
 

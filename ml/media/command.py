@@ -77,6 +77,8 @@ def decode_command(path: Path, info: MediaInfo, plan: Plan, sound: int, limits: 
             )
         )
     command = ffmpeg.merge_outputs(*outputs).global_args("-nostdin", "-v", "error", "-filter_threads", "1")
+    if plan.start > 0:  # time stamps stay absolute
+        command = command.global_args("-copyts", "-start_at_zero")
     return [str(word) for word in command.compile()]
 
 
@@ -88,8 +90,8 @@ def _input_options(info: MediaInfo, plan: Plan, limits: MediaLimits) -> dict[str
         "noautorotate": None,
     }
     if plan.start > 0:
-        # Absolute times, and every frame since the key frame before: the one on screen at `start` began earlier.
-        options |= {"copyts": None, "start_at_zero": None, "noaccurate_seek": None, "ss": plan.start}
+        # Every frame since the key frame before it: the one on screen at `start` began earlier.
+        options |= {"noaccurate_seek": None, "ss": plan.start}
     return options
 
 

@@ -55,7 +55,9 @@ class Decoder:
         frame_rate: frames a second; None: no frames wanted. Ignored where there is no video.
         want_audio: whether sound is wanted. Ignored where there is none.
         channels: `mix` gives one channel; `separate` keeps them, at most `limits.max_channels`.
-        start, end: seconds; a part of the media, for work in chunks. Frames at start ≤ k / frame_rate < end.
+        start, end: seconds; a part of the media, for work in chunks. Frames at start ≤ k / frame_rate < end: the very
+            frames of the whole. Sound agrees within a millisecond, as containers round their time stamps: where it
+            must be the very same, it is decoded once for the whole.
 
     Raises, all with stage `decode`: MediaInvalid (nothing, or of damaged media less than a second, could be decoded),
     MediaTooLong, FrameTooLarge, ProcessingTimeout, and whatever `check` raises.

@@ -33,5 +33,5 @@ class Geometry:
     def filters(self) -> tuple[str, ...]:
         """ffmpeg's filters from the stored picture to the analysed one, RGB. Shrunk before turned: it is less work."""
         width, height = self.orientation.upright(self.width, self.height)
-        scale = f"scale={width}:{height}:flags=bilinear+accurate_rnd+full_chroma_int"
+        scale = f"scale={width}:{height}:flags=bilinear+full_chroma_int"
         return (scale, "format=rgb24", *self.orientation.filters)

@@ -70,8 +70,9 @@ def load_image(
 
 
 def _hardly_begun(image: npt.NDArray[np.uint8]) -> bool:
-    """Whether less than a tenth is more than the one colour that the decoder gives to what is missing, at the end."""
-    return bool((image == image[-1, -1]).all(axis=2).mean() > 1 - _LEAST_SHARE)
+    """Whether less than a tenth is anything but the one colour that the decoder gives to what is missing."""
+    commonest = np.median(image, axis=(0, 1))
+    return bool((image == commonest).all(axis=2).mean() > 1 - _LEAST_SHARE)
 
 
 def _still(path: Path, info: MediaInfo, folder: Path) -> Path:

@@ -17,6 +17,8 @@ class MediaLimits:
     """Most audio channels that are kept apart (`channels="separate"`); eight at most."""
     probe_seconds: float = 30.0
     """How long ffprobe, or ffmpeg with one picture, may keep us waiting."""
+    measure_seconds: float = 120.0
+    """How long ffprobe may keep us waiting where it reads a whole file, because its header tells no duration."""
     decode_grace_seconds: float = 60.0
     """How long a decoder may keep us waiting before its pace counts."""
     decode_pace: float = 0.05

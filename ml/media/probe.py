@@ -188,7 +188,13 @@ def _recording(path: Path, kind_of_file: Format, digest: str, limits: MediaLimit
 
 
 def _ffprobe(
-    path: Path, kind_of_file: Format, arguments: Sequence[str], cwd: str, limits: MediaLimits, check: Check
+    path: Path,
+    kind_of_file: Format,
+    arguments: Sequence[str],
+    cwd: str,
+    limits: MediaLimits,
+    check: Check,
+    seconds: float,
 ) -> Child:
     confined = [word for name, value in reading_options(kind_of_file.name).items() for word in (f"-{name}", value)]
     return Child(
@@ -196,7 +202,7 @@ def _ffprobe(
         cwd=Path(cwd),
         allowance=Allowance(limits.child_memory, limits.child_cpu_seconds),
         check=check,
-        patience=lambda: limits.probe_seconds,
+        patience=lambda: seconds,
     )
 
 
@@ -204,7 +210,7 @@ def _ffprobe_report(path: Path, kind_of_file: Format, limits: MediaLimits, check
     """ffprobe's report, and its remarks on standard error."""
     arguments = ["-max_pixels", str(padded_pixels(limits)), "-show_entries", _ENTRIES, "-of", "json"]
     with tempfile.TemporaryDirectory(prefix="affect-") as cwd:
-        with _ffprobe(path, kind_of_file, arguments, cwd, limits, check) as child:
+        with _ffprobe(path, kind_of_file, arguments, cwd, limits, check, limits.probe_seconds) as child:
             text = child.read_all(_REPORT_BYTES)
             status = child.wait()
     if status == 0:
@@ -224,7 +230,7 @@ def _measure(path: Path, kind_of_file: Format, origin: float, limits: MediaLimit
     arguments = ["-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"]
     end = 0.0
     with tempfile.TemporaryDirectory(prefix="affect-") as cwd:
-        with _ffprobe(path, kind_of_file, arguments, cwd, limits, check) as child:
+        with _ffprobe(path, kind_of_file, arguments, cwd, limits, check, limits.measure_seconds) as child:
             for line in _lines(child):
                 begin, _, length = line.partition(",")
                 finish = (_number(begin) or 0.0) + (_number(length.partition(",")[0]) or 0.0) - origin

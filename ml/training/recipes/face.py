@@ -153,7 +153,7 @@ def validate(model: nn.Module, faces: Faces) -> dict[str, float]:
     """Accuracy on each data set of the validation part."""
     hits = (logits_of(model, faces.crops).argmax(1) == faces.labels).float()
     datasets = np.array([example.dataset for example in faces.examples])
-    return {name: float(hits[torch.from_numpy(datasets == name)].mean()) for name in sorted(set(datasets))}
+    return {name: float(hits[torch.from_numpy(datasets == name)].mean()) for name in sorted(set(datasets.tolist()))}
 
 
 def _read(data: Path, cache: Path, size: int, *, training: bool) -> Faces:
@@ -194,7 +194,7 @@ def publish(args: argparse.Namespace) -> None:
     natural = torch.from_numpy(np.isin(datasets, ["fer2013", "affectnet7_masked"]))
     temperature = fit_temperature(logits[natural], faces.labels[natural])
     metrics = {}
-    for name in sorted(set(datasets)):
+    for name in sorted(set(datasets.tolist())):
         rows = torch.from_numpy(datasets == name)
         metrics[name] = measure(softmax(logits[rows], temperature), faces.labels[rows].numpy(), EMOTIONS).json()
     draft = Draft(

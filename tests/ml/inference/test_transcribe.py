@@ -118,11 +118,13 @@ def test_no_sentence_is_invented_where_the_detector_was_wrong(transcriber: Trans
 
 
 def test_english_beside_another_language_is_kept(transcriber: Transcriber) -> None:
-    foreign = say("Pociąg na wybrzeże znowu się dziś rano spóźnił.", "pl")
-    found = transcribe(transcriber, np.concatenate([foreign, silence(3), say(MUSEUM)]))
-    assert "museum" in between(found, len(foreign) / SAMPLE_RATE, 60)
-    assert between(found, 0, len(foreign) / SAMPLE_RATE) == []
-    assert set(codes(found)) & {"language_undetected", "transcript_uncertain"}
+    foreign = say("Pociąg na wybrzeże znowu się dziś rano spóźnił. Czekałem na peronie i piłem kawę.", "pl")
+    sound = np.concatenate([foreign, silence(3), say(MUSEUM), say(GARDEN)])
+    found = transcribe(transcriber, sound)
+    edge = len(foreign) / SAMPLE_RATE
+    assert {"museum", "garden", "roses"} <= set(between(found, edge, 60))
+    assert between(found, 0, edge) == []
+    assert codes(found) == ["language_undetected"]
 
 
 def test_a_language_that_the_model_does_not_know_is_said_so(transcriber: Transcriber) -> None:
@@ -135,9 +137,10 @@ def test_a_language_that_the_model_does_not_know_is_said_so(transcriber: Transcr
 # --- with a decoder that answers as told -----------------------------------------------------------------------------
 
 
-def heard(text: str, probability: float = 0.95, seconds: float = 0.4, **doubts: float) -> Heard:
+def heard(text: str, probability: float = 0.95, seconds: float = 0.6, **doubts: float) -> Heard:
+    """Six words of that length are the speech of a chunk of `run`."""
     words = tuple(
-        HeardWord(index * seconds, (index + 1) * seconds, " " + word, probability)
+        HeardWord(0.4 + index * seconds, 0.4 + (index + 1) * seconds, " " + word, probability)
         for index, word in enumerate(text.split())
     )
     return Heard(words, **{"log_probability": math.log(probability), "no_speech": 0.05, "compression": 1.2, **doubts})
@@ -161,8 +164,8 @@ class Told:
 
 
 def run(told: Told, language: str | None = None, check: Callable[[], None] = ignore) -> Transcription:
-    """As many chunks as there are answers, eight seconds each, ten seconds apart."""
-    spans = [Span(index * 10.0 + 1, index * 10.0 + 9) for index in range(len(told._answers))]
+    """As many chunks as there are answers, of 3.6 s of speech each, ten seconds apart."""
+    spans = [Span(index * 10.0 + 1, index * 10.0 + 4.6) for index in range(len(told._answers))]
     sound = silence(len(spans) * 10)
     return Transcriber("told", told).transcribe(sound, spans, language, check, ignore)
 
@@ -181,14 +184,14 @@ def test_clear_words_are_kept() -> None:
     [
         heard("thank you very much.", 0.3),
         heard("thank you very much.", 0.55, no_speech=0.9),
-        heard("i do not know " * 12, 0.2, log_probability=-0.2, compression=8.0),
+        heard("i do not know " * 6, 0.2, seconds=0.15, log_probability=-0.2, compression=8.0),
         heard("thank you very much.", 0.95, seconds=0.02),
     ],
     ids=["improbable", "no speech", "loop", "too fast"],
 )
 def test_doubtful_words_are_dropped_and_said_so(doubtful: Heard) -> None:
     alone = run(Told(doubtful))
-    assert (alone.segments, alone.language) == ((), None) or codes(alone) == []
+    assert (alone.segments, alone.language, codes(alone)) == ((), None, ["language_undetected"])
     beside = run(Told(GOOD, GOOD, GOOD, doubtful))
     assert len(beside.segments) == 3
     assert beside.language == "en"
@@ -213,8 +216,8 @@ def test_the_callers_language_is_believed() -> None:
 
 
 def test_real_repetition_is_kept() -> None:
-    again = heard("stop it now. " * 8, 0.9, compression=5.0)
-    assert len(run(Told(again)).segments) == 8
+    again = heard("stop it. " * 6, 0.9, seconds=0.3, compression=5.0)
+    assert len(run(Told(again)).segments) == 6
 
 
 def test_a_multilingual_model_finds_the_language_out() -> None:
@@ -307,7 +310,7 @@ def test_a_word_over_a_cut_stays_on_the_side_of_its_middle() -> None:
     chunk = Chunk(((0, SAMPLE_RATE), (5 * SAMPLE_RATE, 6 * SAMPLE_RATE)))
     assert chunk.media_time(HeardWord(0.5, 1.2, " x", 1.0)) == (0.5, 1.0)
     assert chunk.media_time(HeardWord(0.9, 1.6, " x", 1.0)) == (5.0, 5.6)
-    assert chunk.media_time(HeardWord(1.5, 9.0, " x", 1.0)) == (6.0, 6.0)
+    assert chunk.media_time(HeardWord(2.5, 9.0, " x", 1.0)) == (6.0, 6.0)
 
 
 def test_a_word_does_not_reach_into_a_pause() -> None:
@@ -322,12 +325,12 @@ def test_a_word_does_not_reach_into_a_pause() -> None:
 def test_sentences_end_at_points_and_are_never_too_long() -> None:
     chunk = Chunk(((0, 15 * SAMPLE_RATE),))
     spans = [Span(0, 15)]
-    two = sentences_of(chunk, heard("this is one. this is two"), spans)
+    two = sentences_of(chunk, heard("this is one. this is two", seconds=0.4), spans)
     assert ["".join(word.text for word in sentence.words).strip() for sentence in two] == [
         "this is one.",
         "this is two",
     ]
-    long = sentences_of(chunk, heard("word " * 35), spans)
+    long = sentences_of(chunk, heard("word " * 35, seconds=0.4), spans)
     assert sum(len(sentence.words) for sentence in long) == 35
     assert all(sentence.words[-1].end - sentence.words[0].start <= LONGEST_SEGMENT for sentence in long)
 

@@ -1,3 +1,5 @@
+import errno
+import io
 import math
 import os
 import signal
@@ -115,10 +117,10 @@ def test_chunks_agree_with_the_whole(tmp_path: Path) -> None:
         sound = whole.pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
         assert abs(len(part.pcm) - len(sound)) <= 1
         inside = slice(SAMPLE_RATE // 10, min(len(sound), len(part.pcm)))  # a codec needs a moment to begin
-        assert np.corrcoef(sound[inside], part.pcm[inside])[0, 1] > 0.9  # less than a sample apart, at 1800 Hz
+        assert np.corrcoef(sound[inside], part.pcm[inside])[0, 1] > 0.9  # less than a sample apart, up to 1800 Hz
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
 @pytest.mark.parametrize(("picture_late", "sound_late"), [(0.0, 0.0), (0.7, 0.0), (0.0, 0.7)])
 def test_picture_and_sound_share_their_time(
     tmp_path: Path, suffix: str, picture_late: float, sound_late: float
@@ -392,10 +394,18 @@ def test_too_little_memory_is_an_error_of_ours(media: Path, tmp_path: Path) -> N
         Decoded(media / "video.mp4", tmp_path, info, limits=replace(LIMITS, child_memory=100 * 2**20))
 
 
+def test_a_full_disk_is_no_fault_of_the_media(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml.media.decode.tempfile.TemporaryFile", lambda dir: io.FileIO("/dev/full", "r+"))
+    info = probe(media / "audio.wav", LIMITS)
+    with pytest.raises(OSError) as caught:
+        Decoded(media / "audio.wav", tmp_path, info)
+    assert caught.value.errno == errno.ENOSPC
+
+
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
-    """A frame is 230 kB: holding those of five minutes would take 276 MB, and their sound 10 MB."""
+    """A frame is 230 kB: holding those of three minutes would take 166 MB."""
     peaks = {}
-    for seconds in (10, 300):
+    for seconds in (10, 180):
         path = make_video(tmp_path / f"{seconds}.mp4", seconds, size=(320, 240), fps=4)
         script = (
             "import resource, sys; from pathlib import Path; from ml.media import *\n"
@@ -410,8 +420,8 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         count, own, child = map(int, done.stdout.split())
         assert count == seconds * 4
         peaks[seconds] = (own, child)
-    assert peaks[300][0] - peaks[10][0] < 12_000  # KiB
-    assert peaks[300][1] - peaks[10][1] < 12_000
+    assert peaks[180][0] - peaks[10][0] < 12_000  # KiB
+    assert peaks[180][1] - peaks[10][1] < 12_000
 
 
 def _children() -> list[int]:

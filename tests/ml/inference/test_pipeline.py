@@ -1,0 +1,140 @@
+"""The pipeline on made media: real ffmpeg, face detector, voice detection, Whisper; a face net of random weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ml.artifacts import Bundle, Draft, Licence, ModelStore
+from ml.errors import ArtifactError, Cancelled, MediaInvalid, UnsupportedMedia
+from ml.inference.observer import Silent
+from ml.inference.pipeline import Analyser
+from ml.models import config_of
+from ml.models.face import FaceConfig, FaceNet
+from ml.results import Options, Result
+from ml.vocabulary import EMOTIONS, SIMPLIFIED
+from tests import media_files
+
+SMALL = FaceConfig(widths=(8, 8), depths=(1, 1), embedding=8)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    torch.manual_seed(0)
+    draft = Draft(
+        name="face",
+        architecture="face_senet",
+        config=config_of(SMALL),
+        labels=EMOTIONS,
+        preprocessing={},
+        metrics={},
+        data=("none",),
+        command="none",
+        licence=Licence(name="none", commercial=False, note="random weights of a test"),
+    )
+    found = ModelStore(folder)
+    found.publish(draft, FaceNet(SMALL).state_dict(), "")
+    found.write_bundle(Bundle(name="default", face="face@1", audio=None, text=None, fusion=None))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def analyser(store: Path) -> Analyser:
+    return Analyser.load(store, device="cpu")
+
+
+def check_whole(result: Result, duration: float) -> None:
+    """What holds for every recording: windows over 0..duration, probabilities that sum to 1."""
+    assert result.media.duration == pytest.approx(duration, abs=0.15)
+    assert result.windows[0].start == 0 and result.windows[-1].end == result.media.duration
+    for reading in (*result.windows, result.overall):
+        assert sum(reading.probabilities.values()) == pytest.approx(1, abs=1e-6)
+        assert tuple(reading.probabilities) == result.labels
+
+
+def test_a_video_of_5_9_seconds_is_read_over_5_9_seconds(analyser: Analyser, tmp_path: Path) -> None:
+    path = media_files.make_video(tmp_path / "short.mp4", seconds=5.9)
+    result = analyser.analyse(path)
+    check_whole(result, 5.9)
+    assert [window.start for window in result.windows] == [0, 2]
+    assert result.overall.emotion is None and result.windows[0].missing == ("face", "audio", "text")
+    assert [warning.code for warning in result.warnings] == ["no_evidence"]
+    assert result.media.has_audio and result.media.has_video
+
+
+@pytest.mark.parametrize("name", ["video.mp4", "audio.mp4", "audio.wav"])
+def test_the_same_input_gives_the_same_result(analyser: Analyser, tmp_path: Path, name: str) -> None:
+    make = media_files.make_video if name.startswith("video") else media_files.make_audio
+    path = make(tmp_path / name, seconds=3.0)
+    first, second = (analyser.analyse(path) for _ in range(2))
+    check_whole(first, 3.0)
+    assert first.model_dump(exclude={"timings"}) == second.model_dump(exclude={"timings"})
+
+
+def test_a_silent_video_succeeds(analyser: Analyser, tmp_path: Path) -> None:
+    result = analyser.analyse(media_files.make_video(tmp_path / "a.mp4", seconds=2.0, audio=False))
+    check_whole(result, 2.0)
+    assert not result.media.has_audio
+
+
+def test_the_callers_words_are_kept(analyser: Analyser, tmp_path: Path) -> None:
+    path = media_files.make_audio(tmp_path / "a.wav", seconds=3.0)
+    result = analyser.analyse(path, transcript="00:01.000 --> 00:02.000\nso happy\n")
+    assert (result.transcript.source, result.transcript.text) == ("caller", "so happy")
+
+
+def test_a_picture_has_no_windows(analyser: Analyser, tmp_path: Path) -> None:
+    result = analyser.analyse(media_files.make_image(tmp_path / "a.jpg"), Options(classes="simplified"))
+    assert (result.media.duration, result.windows, result.labels) == (None, (), SIMPLIFIED)
+    assert sum(result.overall.probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert [warning.code for warning in result.warnings] == ["no_evidence"]
+
+
+def test_wishes_that_cannot_be_met_are_warnings(analyser: Analyser, tmp_path: Path) -> None:
+    path = media_files.make_audio(tmp_path / "a.wav", seconds=1.0)
+    result = analyser.analyse(path, Options(modalities=("face",), heatmaps=True))
+    codes = [warning.code for warning in result.warnings]
+    assert codes == ["modality_unavailable", "artifact_unavailable", "no_evidence"]
+
+
+def test_bad_input_names_its_stage(analyser: Analyser, tmp_path: Path) -> None:
+    path = tmp_path / "text.mp4"
+    path.write_text("just words " * 100)
+    with pytest.raises(UnsupportedMedia) as caught:
+        analyser.analyse(path)
+    assert caught.value.stage == "probe"
+    path = media_files.make_video(tmp_path / "cut.mp4", seconds=2.0)
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises((MediaInvalid, UnsupportedMedia)):
+        analyser.analyse(path)
+
+
+class _Stopping(Silent):
+    def check(self) -> None:
+        raise Cancelled("stop")
+
+
+def test_a_cancelled_analysis_stops_and_leaves_nothing(analyser: Analyser, tmp_path: Path) -> None:
+    path = media_files.make_video(tmp_path / "a.mp4", seconds=2.0)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(Cancelled):
+        analyser.analyse(path, observer=_Stopping(), scratch=scratch)
+    assert list(scratch.iterdir()) == []
+
+
+def test_progress_never_falls(analyser: Analyser, tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    class Watching(Silent):
+        def progress(self, fraction: float) -> None:
+            seen.append(fraction)
+
+    analyser.analyse(media_files.make_video(tmp_path / "a.mp4", seconds=3.0), observer=Watching())
+    assert seen == sorted(seen) and seen[-1] <= 1
+
+
+def test_commercial_use_is_refused_by_name(store: Path) -> None:
+    with pytest.raises(ArtifactError, match="face@1"):
+        Analyser.load(store, device="cpu", licences="commercial")

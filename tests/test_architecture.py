@@ -1,0 +1,86 @@
+"""Which room may import which: design, section 1."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# From low to high: a room may import those before it, and its own.
+ML_ORDER = [
+    ("vocabulary", "errors"),
+    ("results",),
+    ("reports",),
+    ("media",),
+    ("features", "models"),
+    ("artifacts",),
+    ("inference",),
+    ("explain", "render"),
+    ("training",),
+    ("__main__",),
+]
+SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.errors")
+WORKERS = (*SHARED, "ml.media", "ml.inference", "ml.artifacts", "ml.explain", "ml.render", "workers")
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def sources(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def within(module: str, rooms: tuple[str, ...]) -> bool:
+    return any(module == room or module.startswith(f"{room}.") for room in rooms)
+
+
+def ours(path: Path, rooms: tuple[str, ...]) -> list[str]:
+    """Imports of the project's own top-level packages, each with a room below it."""
+    found = [name for name in imports_of(path) if name.split(".")[0] in {"app", "workers", "ml"} and "." in name]
+    return [name for name in found if not within(name, rooms)]
+
+
+@pytest.mark.parametrize("path", sources("ml"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_ml_imports_only_lower_rooms(path: Path) -> None:
+    room = path.relative_to(ROOT / "ml").parts[0].removesuffix(".py")
+    if room == "__init__":
+        return
+    rank = next(index for index, rooms in enumerate(ML_ORDER) if room in rooms)
+    allowed = {name for rooms in ML_ORDER[:rank] for name in rooms} | {room}
+    # A model is built by a predictor above it; features and models stand side by side.
+    assert ours(path, tuple(f"ml.{name}" for name in allowed | set(ML_ORDER[rank]))) == []
+
+
+@pytest.mark.parametrize("path", sources("app"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_gateway_knows_only_the_wire_and_the_results(path: Path) -> None:
+    assert ours(path, (*SHARED, "app", "workers.wire")) == []
+
+
+@pytest.mark.parametrize("path", sources("workers"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_workers_know_neither_gateway_nor_training(path: Path) -> None:
+    allowed = (*SHARED, "workers.wire") if "wire" in path.parts else WORKERS
+    assert ours(path, allowed) == []
+
+
+def test_inference_leaves_the_web_and_the_queue_out() -> None:
+    code = "import sys, ml.inference.pipeline; print([m for m in ('fastapi', 'celery', 'redis') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_results_and_reports_leave_torch_out() -> None:
+    code = (
+        "import sys, ml.results, ml.reports.captions; print([m for m in ('torch', 'cv2', 'numpy') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
