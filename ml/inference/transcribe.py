@@ -50,10 +50,11 @@ MOST_COMPRESSION = 2.4
 words that are new beside the one before them count then (real repetition reaches -0.3, invented loops -1.1 at most)."""
 SHORTEST_WORD = 1 / 12
 """Seconds a word, over a sentence: faster is no speech, but a loop that the alignment found no sound for."""
-UNDERSTOOD = 0.7
-HALF_UNDERSTOOD = 0.5
-"""Shares of the speech that lie under kept words (clear English: 0.8 to 1.0, also in Whisper's silent omissions). Below
-the first the caller is told; below the second the language is not taken for known."""
+MOSTLY = 0.7
+HALF = 0.5
+"""Shares of the speech that lie under kept words: clear English has 0.8 to 1.0. Below the first the caller is told that
+the transcript has holes (a decoder that skips a sentence says nothing of it); below the second the language is not known.
+"""
 
 LONGEST_SEGMENT = 10.0
 LONGEST_PAUSE = 1.0
@@ -299,14 +300,14 @@ class Transcriber:
         return max(sorted(totals), key=totals.__getitem__)
 
     def _judge(self, sentences: Sequence[Sentence], speech: float, language: str, *, certain: bool) -> Transcription:
-        """`speech` in seconds. What is `certain` about the language is what the caller said."""
+        """`speech`: seconds of it in all; `certain`: the caller named the language."""
         lowest = LOWEST_SCORE.get(language, LOWEST_SCORE_ELSE)
         kept = [sentence for sentence in sentences if sentence.reaches(lowest)]
         understood = sum(sentence.seconds for sentence in kept)
-        if understood < HALF_UNDERSTOOD * speech and not certain:
+        if understood < HALF * speech and not certain:
             sure = [sentence for sentence in kept if sentence.reaches(SURE_SCORE)]
             return Transcription(_segments(sure), None, (self._undetected(),))
-        notices = (_UNCERTAIN,) if understood < UNDERSTOOD * speech else ()
+        notices = (_UNCERTAIN,) if understood < MOSTLY * speech else ()
         return Transcription(_segments(kept), language, notices)
 
     def _unsupported(self, language: str) -> Notice:
@@ -325,7 +326,7 @@ class Transcriber:
 
 
 _UNCERTAIN = Notice(
-    code="transcript_uncertain", message="Part of the speech was recognised with too much doubt and is left out."
+    code="transcript_uncertain", message="Part of the speech could not be recognised with confidence and is left out."
 )
 
 
