@@ -53,7 +53,7 @@ SHORTEST_WORD = 1 / 12
 MOSTLY = 0.7
 HALF = 0.5
 """Shares of the speech that lie under kept words: clear English has 0.8 to 1.0. Below the first the caller is told that
-the transcript has holes (a decoder that skips a sentence says nothing of it); below the second the language is not known.
+the transcript has holes (a decoder that skips a sentence says nothing of it); below the second the language is unknown.
 """
 
 LONGEST_SEGMENT = 10.0
