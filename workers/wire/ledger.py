@@ -206,7 +206,14 @@ class Ledger:
         now = time.time()
         lost = Failure(code="worker_lost", message="The workers that tried this job died.", retryable=True)
         keys = [self._job(job_id), *map(self._key, ("leases", "expiry", "ring", "queued"))]
-        values: Values = [job_id, token, "0" if counts else "1", self._settings.max_attempts, now, lost.model_dump_json()]
+        values: Values = [
+            job_id,
+            token,
+            "0" if counts else "1",
+            self._settings.max_attempts,
+            now,
+            lost.model_dump_json(),
+        ]
         return bool(self._scripts["release"](keys, [*values, now + self._settings.result_ttl, self._prefix]))
 
     def cancel(self, job_id: str) -> JobStatus | None:
