@@ -1,0 +1,39 @@
+"""Celery over Redis: it delivers wake-ups, the ledger decides which job is worked on."""
+
+from celery import Celery
+
+from workers.wire.settings import WireSettings
+
+WORK = "affect.work"
+REAP = "affect.reap"
+HARD_LIMIT = 6 * 3600
+"""Seconds after which a worker process that does not end is killed."""
+
+
+def make_celery(settings: WireSettings) -> Celery:
+    """The Celery application that gateway and workers share: JSON only, one message at a time, acknowledged late.
+
+    A message stays hidden from other workers for longer than any job may take.
+    """
+    broker = settings.redis_url.replace("unix://", "redis+socket://", 1)
+    celery = Celery("affect", broker=broker)
+    celery.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_time_limit=HARD_LIMIT,
+        task_default_queue="inference",
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        broker_transport_options={"visibility_timeout": HARD_LIMIT + 3600},
+        visibility_timeout=HARD_LIMIT + 3600,
+        broker_connection_retry_on_startup=True,
+    )
+    return celery
+
+
+def wake(celery: Celery) -> None:
+    """Tells one worker that a job waits."""
+    celery.send_task(WORK, ignore_result=True)
