@@ -1,0 +1,290 @@
+"""One tree of errors, one table of codes, one shape on the wire: `application/problem+json` (RFC 9457).
+
+Core code raises an `AffectError`; nothing but this module knows which HTTP status that is.
+"""
+
+import errno
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from pydantic_core import ErrorDetails
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ml.errors import AffectError
+from ml.vocabulary import Stage
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+"""`Retry-After` where nothing better is known."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a code means to a caller: the HTTP status it is answered with, and its unchanging title."""
+
+    status: int
+    title: str
+
+
+CODES: Mapping[str, Kind] = {
+    "invalid_options": Kind(400, "The options cannot be read"),
+    "validation_failed": Kind(400, "The request does not fit the API"),
+    "unauthorized": Kind(401, "No valid API key was sent"),
+    "forbidden_url": Kind(403, "The address may not be reached"),
+    "job_not_found": Kind(404, "There is no such job"),
+    "artifact_not_found": Kind(404, "The job has no such artifact"),
+    "job_unfinished": Kind(409, "The job has not ended yet"),
+    "job_cancelled": Kind(409, "The job was cancelled"),
+    "idempotency_in_progress": Kind(409, "A request with this key is being answered"),
+    "job_expired": Kind(410, "The job's result is no longer kept"),
+    "file_too_large": Kind(413, "The file is too large"),
+    "unsupported_media": Kind(415, "The file is of no accepted format"),
+    "idempotency_mismatch": Kind(422, "The key was used with another request"),
+    "media_invalid": Kind(422, "The media cannot be decoded"),
+    "media_too_long": Kind(422, "The media is too long"),
+    "media_too_large_frame": Kind(422, "A picture has too many pixels"),
+    "no_streams": Kind(422, "The file holds neither sound nor picture"),
+    "fetch_failed": Kind(422, "The address could not be downloaded"),
+    "processing_timeout": Kind(422, "The analysis took too long"),
+    "worker_lost": Kind(422, "The analysis was lost several times"),
+    "too_many_jobs": Kind(429, "Too many jobs are waiting"),
+    "rate_limited": Kind(429, "Too many requests"),
+    "internal_error": Kind(500, "Something went wrong on our side"),
+    "queue_unavailable": Kind(503, "The job queue cannot be reached"),
+    "storage_full": Kind(507, "There is no room to store the file"),
+}
+FAILED_STATUS = 422
+"""Of every failed job, whatever its code: the analysis could not be done."""
+
+_NEEDS_RETRY_AFTER = frozenset({"job_unfinished", "too_many_jobs", "rate_limited", "queue_unavailable"})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    location: str = Field(description="Where: a field, header or parameter.", examples=["options.hop_seconds"])
+    message: str
+    index: int | None = Field(None, description="Which of several files, counted from 0.")
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). Programs decide by `code`; `title` and `detail` are for people."""
+
+    type: str = Field(description="The code as a URI.", examples=["urn:problem-type:affect:unsupported_media"])
+    title: str
+    status: int = Field(description="The HTTP status.")
+    code: str = Field(description="Stable and machine-readable.", json_schema_extra={"enum": [*sorted(CODES)]})
+    detail: str | None = Field(None, description="What happened this time; safe to show.")
+    instance: str | None = Field(None, description="The path that was asked for, or the job that failed.")
+    request_id: str | None = Field(None, description="To find this request in the service's log.")
+    stage: Stage | None = Field(None, description="Of a failed job: where it failed.")
+    retryable: bool | None = Field(None, description="Of a failed job: whether it may succeed when posted again.")
+    errors: tuple[Fault, ...] | None = Field(None, description="Each thing that is wrong with the request.")
+
+    @classmethod
+    def of(cls, code: str, detail: str | None = None, *, status: int | None = None, **extra: Any) -> "Problem":
+        """The problem of a code; one that the table lacks (of a newer worker) keeps its name."""
+        kind = CODES.get(code, CODES["internal_error"])
+        uri = f"urn:problem-type:affect:{code}"
+        return cls(type=uri, title=kind.title, status=status or kind.status, code=code, detail=detail, **extra)
+
+
+class GatewayError(AffectError):
+    """An error that only a request can meet; `retry_after` in seconds."""
+
+    def __init__(self, message: str, *, errors: Sequence[Fault] = (), retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors)
+        self.retry_after = retry_after
+
+
+class InvalidOptions(GatewayError):
+    code = "invalid_options"
+
+
+class ValidationFailed(GatewayError):
+    code = "validation_failed"
+
+
+class Unauthorized(GatewayError):
+    code = "unauthorized"
+
+
+class JobNotFound(GatewayError):
+    code = "job_not_found"
+
+
+class JobUnfinished(GatewayError):
+    code = "job_unfinished"
+
+
+class JobCancelled(GatewayError):
+    code = "job_cancelled"
+
+
+class JobExpired(GatewayError):
+    code = "job_expired"
+
+
+class TooManyJobs(GatewayError):
+    code = "too_many_jobs"
+
+
+class QueueUnavailable(GatewayError):
+    code = "queue_unavailable"
+
+
+class StorageFull(GatewayError):
+    code = "storage_full"
+
+
+class FileRefused(GatewayError):
+    """A file that is refused at its upload, with the code of the reason and the place among the files."""
+
+    def __init__(self, reason: AffectError, index: int) -> None:
+        super().__init__(reason.message, errors=[Fault(location="file", message=reason.message, index=index)])
+        self.reason = reason
+
+
+class JobFailed(GatewayError):
+    """The result was asked of a job that failed: the job's own problem is the answer."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail or problem.title)
+        self.problem = problem
+
+
+def faults_of(errors: Sequence[ErrorDetails], root: str | None = None) -> tuple[Fault, ...]:
+    """What pydantic found, without the input that it found it in."""
+    return tuple(
+        Fault(location=".".join(map(str, (*([root] if root else []), *error["loc"]))), message=error["msg"])
+        for error in errors
+    )
+
+
+def problem_of(error: AffectError) -> Problem:
+    if isinstance(error, JobFailed):
+        return error.problem
+    code = error.reason.code if isinstance(error, FileRefused) else error.code
+    faults = error.errors if isinstance(error, GatewayError) else ()
+    return Problem.of(code, error.message, stage=error.stage, errors=faults or None)
+
+
+def respond(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """The problem as the answer to a request."""
+    told = problem.model_copy(
+        update={"instance": problem.instance or request.url.path, "request_id": request_id(request.scope)}
+    )
+    extra = dict(headers or {})
+    if problem.code in _NEEDS_RETRY_AFTER:
+        extra.setdefault("Retry-After", str(RETRY_SECONDS))
+    if problem.code == "unauthorized":
+        extra.setdefault("WWW-Authenticate", "Bearer")
+    body = told.model_dump_json(exclude_none=True)
+    return Response(body, status_code=problem.status, headers=extra, media_type=PROBLEM_TYPE)
+
+
+def request_id(scope: Scope) -> str:
+    """The id that `ErrorBoundary` gave the request."""
+    return str(scope.get("state", {}).get("request_id", ""))
+
+
+def install(app: FastAPI) -> None:
+    """Every error that a route can raise becomes a problem."""
+    app.add_exception_handler(AffectError, _on_affect_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RedisError, _on_redis_error)
+    app.add_exception_handler(OSError, _on_os_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+
+
+async def _on_affect_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AffectError)
+    problem = problem_of(error)
+    if problem.code == "internal_error" and problem.status >= 500:
+        logger.error("%s on %s", type(error).__name__, request.url.path, exc_info=error)
+    retry_after = error.retry_after if isinstance(error, GatewayError) else None
+    return respond(request, problem, {"Retry-After": str(retry_after)} if retry_after is not None else None)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = faults_of(error.errors())
+    detail = "; ".join(f"{fault.location}: {fault.message}" for fault in faults)
+    return respond(request, Problem.of("validation_failed", detail, errors=faults))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Of the framework itself: no such path, no such method, a body that cannot be read."""
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    code = "validation_failed" if error.status_code < 500 else "internal_error"
+    problem = Problem.of(code, f"{phrase}: {request.method} {request.url.path}", status=error.status_code)
+    return respond(request, problem, error.headers)
+
+
+async def _on_redis_error(request: Request, error: Exception) -> Response:
+    logger.error("Redis: %s on %s", type(error).__name__, request.url.path)
+    return respond(request, Problem.of("queue_unavailable", "The job queue cannot be reached. Try again soon."))
+
+
+async def _on_os_error(request: Request, error: Exception) -> Response:
+    """A disk without room is an answer; any other trouble of the system is not one."""
+    assert isinstance(error, OSError)
+    if error.errno not in _NO_ROOM:
+        raise error
+    logger.error("No room to store an upload: errno %s", error.errno)
+    return respond(request, Problem.of("storage_full", "There is no room to store the file. Try again later."))
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    """Nobody reads this: the caller has gone. 499 is what proxies log for it."""
+    return Response(status_code=499)
+
+
+class ErrorBoundary:
+    """Outermost: names each request, and turns what nobody caught into a problem that gives nothing away.
+
+    ASGI middleware. The name is in the answer's `X-Request-Id` and beside the traceback in the log.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        name = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = name
+        started = False
+
+        async def send_named(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", name.encode())]}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_named)
+        except Exception:
+            logger.exception("request %s: %s %s", name, scope["method"], scope["path"])
+            if started:
+                raise  # too late for another answer: the connection must be seen to break
+            response = respond(Request(scope), Problem.of("internal_error"))
+            await response(scope, receive, send_named)

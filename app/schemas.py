@@ -1,0 +1,85 @@
+"""What the API answers with: pydantic models, from which the OpenAPI document is made."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from app.errors import CODES, PROBLEM_TYPE, Problem
+from ml.results import Frozen, Options
+from ml.vocabulary import Stage
+from workers.wire.contract import JobStatus
+
+
+class JobMedia(Frozen):
+    """The file as it was received."""
+
+    name: str = Field(description="What the caller called it.")
+    size: int = Field(description="Bytes.")
+    sha256: str
+
+
+class Links(Frozen):
+    """Paths of this API."""
+
+    self: str
+    result: str
+    cancel: str
+
+
+class Job(Frozen):
+    """One file, on its way from upload to result."""
+
+    id: str
+    status: JobStatus
+    stage: Stage | None = Field(description="What a running job is at.")
+    progress: float = Field(ge=0, le=1)
+    position: int | None = Field(description="Of a queued job: how many of the same caller's are before it.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None = Field(description="When an ended job and its result are forgotten.")
+    media: JobMedia | None
+    options: Options
+    tags: tuple[str, ...]
+    error: Problem | None = Field(description="Why a job failed.")
+    links: Links
+
+
+class JobBatch(Frozen):
+    """The jobs of one upload, in the order of its files."""
+
+    jobs: tuple[Job, ...]
+
+
+class JobPage(Frozen):
+    """The caller's own jobs, newest first."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None = Field(description="Of the next page; null on the last.")
+
+
+class Health(Frozen):
+    status: str
+
+
+def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of a route that may answer with these codes, each with an example."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        kind = CODES[code]
+        response = documented.setdefault(kind.status, {"description": kind.title, "content": _problem_content()})
+        if kind.title not in response["description"]:
+            response["description"] += f", or {kind.title[0].lower()}{kind.title[1:]}"
+        example = Problem.of(code, kind.title + ".").model_dump(exclude_none=True)
+        response["content"][PROBLEM_TYPE]["examples"][code] = {"summary": kind.title, "value": example}
+    return documented
+
+
+def any_problem() -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI response for whatever else goes wrong."""
+    return {"default": {"description": "Any other error", "content": _problem_content()}}
+
+
+def _problem_content() -> dict[str, Any]:
+    return {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}}

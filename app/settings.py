@@ -1,0 +1,47 @@
+"""The gateway's settings. Each is an environment variable with the prefix `AFFECT_`."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from app.security import ApiKey, is_loopback
+from app.uploads import UploadLimits
+from workers.wire.settings import WireSettings
+
+GIB = 2**30
+
+
+class Settings(WireSettings):
+    host: str = Field("127.0.0.1", description="Address to listen at. One that others can reach needs `api_keys`.")
+    port: int = Field(8000, ge=0, le=65535)
+    api_keys: Annotated[tuple[ApiKey, ...], NoDecode] = Field(
+        (),
+        description="`name:sha256,…`: who may call. Jobs belong to the name; keys may share one. None: loopback only.",
+    )
+    max_upload_bytes: int = Field(2 * GIB, ge=1, description="Most bytes of the files of one request.")
+    max_files: int = Field(20, ge=1, le=1000, description="Most files of one request.")
+    max_transcript_bytes: int = Field(4_000_000, ge=1, description="Most bytes of a transcript that is sent along.")
+    upload_idle_seconds: float = Field(60.0, gt=0, description="An upload that stands still for so long is given up.")
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(ApiKey.parse(entry) for entry in value.split(",") if entry.strip())
+
+    @model_validator(mode="after")
+    def _open_only_with_keys(self) -> Self:
+        if not self.api_keys and not is_loopback(self.host):
+            raise ValueError("AFFECT_HOST can be reached from elsewhere: set AFFECT_API_KEYS first")
+        return self
+
+    @property
+    def upload_limits(self) -> UploadLimits:
+        return UploadLimits(
+            file_bytes=self.max_upload_bytes,
+            files=self.max_files,
+            fields={"options": 65_536, "transcript": self.max_transcript_bytes, "tag": 256},
+            idle_seconds=self.upload_idle_seconds,
+        )
