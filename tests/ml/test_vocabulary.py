@@ -1,0 +1,15 @@
+import pytest
+
+from ml.vocabulary import EMOTIONS, SIMPLIFIED, SIMPLIFIED_FROM, labels_of, simplify
+
+
+def test_every_emotion_is_in_one_simplified_class() -> None:
+    parts = [emotion for group in SIMPLIFIED_FROM.values() for emotion in group]
+    assert sorted(parts) == sorted(EMOTIONS) and tuple(SIMPLIFIED_FROM) == SIMPLIFIED == labels_of("simplified")
+
+
+def test_simplified_probabilities_are_sums() -> None:
+    full = dict(zip(EMOTIONS, [0.1, 0.05, 0.2, 0.3, 0.15, 0.1, 0.1], strict=True))
+    simple = simplify(full)
+    assert simple["sad_fear"] == pytest.approx(0.35) and simple["surprise_disgust"] == pytest.approx(0.15)
+    assert sum(simple.values()) == pytest.approx(1)
