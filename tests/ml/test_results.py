@@ -29,7 +29,7 @@ def test_options_refuse_nonsense(wrong: dict[str, object]) -> None:
 
 
 def test_a_reading_is_the_mode_and_an_empty_one_is_uniform() -> None:
-    probabilities = {emotion: 0.1 for emotion in EMOTIONS} | {"sad": 0.4}
+    probabilities = dict.fromkeys(EMOTIONS, 0.1) | {"sad": 0.4}
     assert Reading.of(probabilities).emotion == "sad"
     empty = Reading.empty()
     assert empty.emotion is None and sum(empty.probabilities.values()) == pytest.approx(1)
