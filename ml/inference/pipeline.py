@@ -30,7 +30,9 @@ from ml.results import Media, Notice, Options, Result, Transcript
 NOTHING_SAID = Transcript(source="none", language=None, text="")
 
 DAMAGED = Notice(code="media_damaged", message="Part of the media could not be decoded; the result covers the rest.")
-NO_EVIDENCE = Notice(code="no_evidence", message="No face, no voice and no words were found in the media.")
+NO_EVIDENCE = Notice(
+    code="no_evidence", message="The media holds no face, voice or words that the models of the bundle can read."
+)
 
 
 @dataclass(frozen=True)
