@@ -34,6 +34,8 @@ _HASH_BYTES = 2**20
 _PACKETS_BYTES = 2**16
 _MOST_PLAUSIBLE_SECONDS = 30 * 86400.0
 _MOST_PLAUSIBLE_RATE = 1000.0
+_LEAST_SAMPLE_RATE, _MOST_SAMPLE_RATE = 1000, 768_000
+"""Hz. From far beyond, a resampler's filter alone would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ def _is_audio(stream: Mapping[str, Any]) -> bool:
         stream.get("codec_type") == "audio"
         and stream.get("codec_name", "unknown") != "unknown"
         and stream.get("channels", 0) > 0
-        and (_number(stream.get("sample_rate")) or 0) > 0
+        and _LEAST_SAMPLE_RATE <= (_number(stream.get("sample_rate")) or 0) <= _MOST_SAMPLE_RATE
     )
 
 

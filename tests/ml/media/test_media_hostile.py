@@ -136,6 +136,17 @@ def test_ten_hours_in_a_small_file_are_stopped_at_the_limit(tmp_path: Path) -> N
     assert (caught.value.code, caught.value.stage) == ("media_too_long", "decode")
 
 
+@pytest.mark.parametrize("rate", [1, 2_113_959_296])
+def test_an_absurd_sampling_rate_is_not_resampled(tmp_path: Path, rate: int) -> None:
+    path = make_audio(tmp_path / "absurd.wav", 1.0, rate=16_000)
+    content = bytearray(path.read_bytes())
+    content[24:28] = rate.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(AffectError) as caught:
+        read(path, tmp_path)
+    assert (caught.value.code, caught.value.stage) == ("media_invalid", "probe")
+
+
 @pytest.fixture(scope="session")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A very small file of each format."""
