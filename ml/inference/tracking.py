@@ -1,5 +1,6 @@
 """Which faces of neighbouring frames are one person's: tracks over the sampled frames."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,32 +15,55 @@ FARTHEST = 1.0
 """Most that a face moves between two sightings, in its own widths."""
 LARGEST_GROWTH = 2.0
 """Most that its width changes, as a factor."""
+STEADINESS = 0.8
+"""How much of its earlier velocity a face keeps: the rest is that of the last two sightings."""
 
 
 @dataclass
 class _Track:
+    """A person's last sighting, and how many pixels a second its centre moves."""
+
     number: int
     box: Box
     time: float
+    velocity: tuple[float, float] | None = None
+
+    def see(self, box: Box, time: float) -> None:
+        seconds = max(time - self.time, 1e-3)
+        (x, y), (was_x, was_y) = _centre(box), _centre(self.box)
+        moved = (x - was_x) / seconds, (y - was_y) / seconds
+        before = moved if self.velocity is None else self.velocity
+        self.velocity = (
+            STEADINESS * before[0] + (1 - STEADINESS) * moved[0],
+            STEADINESS * before[1] + (1 - STEADINESS) * moved[1],
+        )
+        self.box, self.time = box, time
+
+    def expected(self, time: float) -> tuple[float, float]:
+        """Where its centre would be if it went on as before: people who cross keep their tracks."""
+        (x, y), (along, down) = _centre(self.box), self.velocity or (0.0, 0.0)
+        return x + along * (time - self.time), y + down * (time - self.time)
 
 
 def track_faces(frames: Sequence[Sequence[Box]], times: Sequence[float]) -> list[list[int]]:
     """The track number of each box of each frame (times in seconds, rising).
 
-    Each frame's boxes are matched with the latest ones of the tracks that are still alive, at the least total cost
+    Each frame's boxes are matched with the places where the living tracks are expected, at the least total cost
     (distance of the centres and change of size, in widths of the face). Numbers start at 1, in order of first
     appearance, larger faces first; a track is at most once in a frame.
     """
-    tracks: list[_Track] = []
+    alive: list[_Track] = []
+    count = 0
     numbers: list[list[int]] = []
     for boxes, time in zip(frames, times, strict=True):
-        alive = [track for track in tracks if time - track.time <= LONGEST_GAP]
-        found = _match(alive, boxes)
-        for index in sorted(range(len(boxes)), key=lambda index: _order(boxes[index])):
-            if index not in found:
-                found[index] = _Track(len(tracks) + 1, boxes[index], time)
-                tracks.append(found[index])
-            found[index].box, found[index].time = boxes[index], time
+        alive = [track for track in alive if time - track.time <= LONGEST_GAP]
+        found = _match(alive, boxes, time)
+        for index, track in found.items():
+            track.see(boxes[index], time)
+        for index in sorted(set(range(len(boxes))) - set(found), key=lambda index: _order(boxes[index])):
+            count += 1
+            found[index] = _Track(count, boxes[index], time)
+            alive.append(found[index])
         numbers.append([found[index].number for index in range(len(boxes))])
     return numbers
 
@@ -57,22 +81,34 @@ def _order(box: Box) -> tuple[float, float, float]:
     return -box.width * box.height, box.x, box.y
 
 
-def _match(tracks: Sequence[_Track], boxes: Sequence[Box]) -> dict[int, _Track]:
+def _match(tracks: Sequence[_Track], boxes: Sequence[Box], time: float) -> dict[int, _Track]:
     """The track of each box that has one, by the box's index."""
     if not tracks or not boxes:
         return {}
     impossible = 1e6
-    costs = np.array([[_cost(track.box, box) for box in boxes] for track in tracks])
+    order = sorted(
+        range(len(boxes)), key=lambda index: _order(boxes[index])
+    )  # ties fall alike, however they are listed
+    costs = np.array([[_cost(track, boxes[index], time) for index in order] for track in tracks])
     rows, columns = linear_sum_assignment(np.where(np.isfinite(costs), costs, impossible))
     pairs = zip(rows, columns, strict=True)
-    return {int(column): tracks[row] for row, column in pairs if np.isfinite(costs[row, column])}
+    return {order[column]: tracks[row] for row, column in pairs if np.isfinite(costs[row, column])}
 
 
-def _cost(a: Box, b: Box) -> float:
-    """Distance of the centres in mean widths, plus the change of size; infinite where it cannot be one face."""
-    width = (a.width + b.width) / 2
-    growth = max(a.width, b.width) / max(min(a.width, b.width), 1e-9)
-    distance = np.hypot(a.x + a.width / 2 - b.x - b.width / 2, a.y + a.height / 2 - b.y - b.height / 2) / width
-    if distance > FARTHEST or growth > LARGEST_GROWTH:
-        return float("inf")
-    return float(distance + np.log(growth))
+def _cost(track: _Track, box: Box, time: float) -> float:
+    """How far from where it is expected, in mean widths, plus the change of size; infinite where it cannot be one face.
+
+    A face that stops is near its last place, one that goes on near the expected: either will do.
+    """
+    width = (track.box.width + box.width) / 2
+    growth = max(track.box.width, box.width) / max(min(track.box.width, box.width), 1e-9)
+    expected, stayed = (
+        math.dist(place, _centre(box)) / max(width, 1e-9) for place in (track.expected(time), _centre(track.box))
+    )
+    if min(expected, stayed) > FARTHEST or growth > LARGEST_GROWTH:
+        return math.inf
+    return expected + math.log(growth)
+
+
+def _centre(box: Box) -> tuple[float, float]:
+    return box.x + box.width / 2, box.y + box.height / 2

@@ -1,3 +1,6 @@
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,3 +46,53 @@ def test_tracks_do_not_depend_on_the_order_within_a_frame(raw: list[list[tuple[i
     shuffled = [list(reversed(frame)) for frame in frames]
     again = track_faces(shuffled, times)
     assert [sorted(row) for row in again] == [sorted(row) for row in numbers]
+
+
+@pytest.mark.parametrize("speed", [30, 80, 160])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_two_people_who_cross_keep_their_tracks(speed: int, hidden: bool) -> None:
+    """`hidden`: while they overlap, the one behind is not seen."""
+    frames, times = [], [0.25 * index for index in range(int(1200 / speed / 0.25))]
+    for time in times:
+        right, left = box(speed * time), box(1000 - speed * time, width=52)
+        frames.append([right] if hidden and abs(right.x - left.x) < 25 else [left, right])
+    numbers = track_faces(frames, times)
+    assert numbers[-1] == numbers[0] == [1, 2]
+    assert {number for row in numbers for number in row} == {1, 2}
+
+
+def test_a_face_that_stops_or_turns_back_keeps_its_track() -> None:
+    places = [0, 20, 40, 60, 60, 60, 40, 20, 0]
+    assert track_faces([[box(x)] for x in places], [0.25 * index for index in range(len(places))]) == [[1]] * len(
+        places
+    )
+
+
+def test_neighbours_that_come_and_go_are_not_mixed_up() -> None:
+    left, right = box(0), box(70)
+    frames = [[left, right], [left], [right], [right, left], [], [left], [right, left]]
+    assert track_faces(frames, [0.25 * index for index in range(7)]) == [[1, 2], [1], [2], [2, 1], [], [1], [2, 1]]
+
+
+faces_in_frames = st.lists(
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400), st.integers(1, 200)), max_size=5, unique=True),
+    max_size=8,
+)
+
+
+@given(faces_in_frames, st.randoms(use_true_random=False))
+def test_every_face_has_one_track_however_a_frame_lists_them(
+    raw: list[list[tuple[int, int, int]]], random: Random
+) -> None:
+    frames = [[box(*face) for face in faces] for faces in raw]
+    times = [index * 0.25 for index in range(len(frames))]
+    numbers = track_faces(frames, times)
+    assert [len(row) for row in numbers] == [len(frame) for frame in frames]
+    assert all(len(set(row)) == len(row) for row in numbers)
+    seen = [number for row in numbers for number in sorted(row)]
+    assert list(dict.fromkeys(seen)) == list(range(1, len(set(seen)) + 1))
+    orders = [random.sample(range(len(frame)), len(frame)) for frame in frames]
+    mixed = [[frame[index] for index in order] for frame, order in zip(frames, orders, strict=True)]
+    assert track_faces(mixed, times) == [
+        [row[index] for index in order] for row, order in zip(numbers, orders, strict=True)
+    ]
