@@ -75,7 +75,7 @@ class Form:
         return values[0] if values else None
 
 
-OpenSink = Callable[[], Awaitable[Sink]]
+OpenSink = Callable[[], Sink]
 CheckField = Callable[[str, str], Awaitable[None]]
 
 
@@ -265,7 +265,7 @@ class Receiver:
             if sink is None:
                 if not is_accepted(block[:SNIFF_BYTES]):
                     raise UnsupportedMedia("The file is of no image, audio or video format that is accepted.")
-                sink = await self._open_sink()
+                sink = self._open_sink()
                 self._sinks.append(sink)
             digest.update(block)
             size += len(block)

@@ -25,7 +25,7 @@ class Store:
     opened: int = 0
     broken: Exception | None = None
 
-    async def open(self) -> "MemorySink":
+    def open(self) -> "MemorySink":
         self.opened += 1
         return MemorySink(self, self.opened - 1)
 
@@ -201,7 +201,7 @@ def test_memory_stays_flat() -> None:
             yield block
         yield whole[at:]
 
-    async def open_drain() -> Drain:
+    def open_drain() -> Drain:
         return Drain(Store(), 0)
 
     async def run() -> Form:

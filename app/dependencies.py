@@ -1,0 +1,46 @@
+"""What routes ask for, as annotated types."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from app.jobs import Jobs
+from app.metrics import Metrics
+from app.security import LOCAL_OWNER, identify
+from app.settings import Settings
+
+_bearer = HTTPBearer(auto_error=False, description="An API key; not needed on loopback where no keys are set.")
+
+
+def get_settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def get_jobs(request: Request) -> Jobs:
+    jobs: Jobs = request.app.state.jobs
+    return jobs
+
+
+def get_metrics(request: Request) -> Metrics:
+    metrics: Metrics = request.app.state.metrics
+    return metrics
+
+
+SettingsOf = Annotated[Settings, Depends(get_settings)]
+JobsOf = Annotated[Jobs, Depends(get_jobs)]
+MetricsOf = Annotated[Metrics, Depends(get_metrics)]
+
+
+def get_owner(
+    settings: SettingsOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> str:
+    """The caller's name; without keys the one person at this machine."""
+    if not settings.api_keys:
+        return LOCAL_OWNER
+    sent = f"{credentials.scheme} {credentials.credentials}" if credentials else None
+    return identify(sent, settings.api_keys)
+
+
+Owner = Annotated[str, Depends(get_owner)]

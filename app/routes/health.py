@@ -1,0 +1,33 @@
+"""For those who run the service: is it alive, is it ready, how is it doing."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from app.dependencies import JobsOf, MetricsOf
+from app.errors import Fault, Problem, respond
+from app.schemas import Health, problems
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez")
+async def livez() -> Health:
+    """The process answers."""
+    return Health(status="alive")
+
+
+@router.get("/readyz", response_model=Health, responses=problems("queue_unavailable"))
+async def readyz(request: Request, jobs: JobsOf) -> Health | Response:
+    """Work can be accepted and done: Redis and the blob store answer, and at least one worker does. 503 says which
+    does not."""
+    missing = await jobs.missing()
+    if not missing:
+        return Health(status="ready")
+    faults = tuple(Fault(location=name, message=reason) for name, reason in missing.items())
+    return respond(request, Problem.of("queue_unavailable", " ".join(missing.values()), errors=faults))
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(metrics: MetricsOf) -> Response:
+    """Prometheus metrics of this gateway."""
+    return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,132 @@
+"""Jobs: post media, poll, fetch the result."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from app.dependencies import JobsOf, Owner, SettingsOf
+from app.jobs import LONGEST_WAIT, RETRY_SECONDS
+from app.schemas import Job, JobBatch, problems
+from app.uploads import boundary_of
+from ml.errors import FileTooLarge
+from ml.results import Result
+from workers.wire.contract import FINAL
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems("unauthorized", "queue_unavailable"))
+
+JobId = Annotated[str, Path(description="As `POST /v1/jobs` gave it.", examples=["job_3J5k0zR8bT1mYwQe"])]
+
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Photo, recording or video. Several are a batch: one job for each.",
+                        },
+                        "options": {"$ref": "#/components/schemas/Options"},
+                        "transcript": {
+                            "type": "string",
+                            "description": "Text, SRT or WebVTT in place of speech recognition; with one file only.",
+                        },
+                        "tag": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 64}},
+                    },
+                },
+                "encoding": {"options": {"contentType": "application/json"}, "file": {"contentType": "*/*"}},
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=Job | JobBatch,
+    openapi_extra=_FORM,
+    responses=problems(
+        "invalid_options",
+        "validation_failed",
+        "file_too_large",
+        "unsupported_media",
+        "media_invalid",
+        "too_many_jobs",
+        "storage_full",
+    ),
+)
+async def create_jobs(
+    request: Request,
+    response: Response,
+    jobs: JobsOf,
+    owner: Owner,
+    settings: SettingsOf,
+    content_type: Annotated[str | None, Header(include_in_schema=False)] = None,
+    content_length: Annotated[int | None, Header(include_in_schema=False, ge=0)] = None,
+) -> Job | JobBatch:
+    """Accepts media for analysis, field by field and block by block while it arrives.
+
+    One file gives one job, several give a batch. An empty file is `media_invalid`; what the first bytes do not show
+    as an image, a recording or a video is `unsupported_media`. What only decoding shows fails the job.
+    """
+    boundary = boundary_of(content_type)
+    most = settings.upload_limits.body_bytes
+    if content_length is not None and content_length > most:
+        raise FileTooLarge(f"The request has more than {most} bytes.")
+    made = await jobs.submit(owner, request.stream(), boundary)
+    if len(made) > 1:
+        return JobBatch(jobs=made)
+    response.headers["Location"] = made[0].links.self
+    return made[0]
+
+
+@router.get("/{job_id}", responses=problems("job_not_found", "job_expired", "validation_failed"))
+async def get_job(
+    job_id: JobId,
+    response: Response,
+    jobs: JobsOf,
+    owner: Owner,
+    wait: Annotated[
+        float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a change of state (long poll).")
+    ] = 0,
+) -> Job:
+    """The job as it stands. `Retry-After` is sent until it has ended."""
+    job = await jobs.get(owner, job_id, wait)
+    if job.status not in FINAL:
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return job
+
+
+@router.get(
+    "/{job_id}/result",
+    response_model=Result,
+    responses=problems(
+        "job_not_found", "job_unfinished", "job_cancelled", "job_expired", "media_invalid", "validation_failed"
+    ),
+)
+async def get_result(
+    job_id: JobId,
+    jobs: JobsOf,
+    owner: Owner,
+    format: Annotated[Literal["json"], Query(description="How to write the result.")] = "json",
+) -> Response:
+    """The result document. Of a failed job: 422 with the problem that `error` of the job shows."""
+    return Response(await jobs.result(owner, job_id), media_type="application/json")
+
+
+@router.post("/{job_id}/cancel", responses=problems("job_not_found", "job_expired"))
+async def cancel_job(job_id: JobId, jobs: JobsOf, owner: Owner) -> Job:
+    """Stops queued work at once, and running work as soon as it looks up. An ended job stays as it is."""
+    return await jobs.cancel(owner, job_id)
+
+
+@router.delete("/{job_id}", status_code=204, responses=problems("job_not_found", "job_expired"))
+async def delete_job(job_id: JobId, jobs: JobsOf, owner: Owner) -> None:
+    """Cancels the job, and erases its media, result and record."""
+    await jobs.delete(owner, job_id)
