@@ -1,0 +1,129 @@
+"""A gateway as its users meet it: real HTTP, a real Redis; in place of a worker, a test that claims jobs itself."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from redis import Redis
+
+from app.main import create_app
+from app.settings import Settings
+from tests.redis_server import redis_server
+from workers.wire.blobs import Blobs
+from workers.wire.contract import Failure, result_key
+from workers.wire.ledger import Ledger
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn in a thread; `listening` is set when it accepts connections, or when it could not."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.listening.set()
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """Serves an app at a free port of loopback; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = _Server(uvicorn.Config(create_app(settings), log_level="critical", timeout_graceful_shutdown=2))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        assert server.listening.wait(10)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    client: httpx.Client
+    settings: Settings
+    ledger: Ledger
+    blobs: Blobs
+
+    def post(self, content: bytes = PNG, name: str = "a.png", **fields: Any) -> httpx.Response:
+        return self.client.post("/v1/jobs", files={"file": (name, content)}, data=fields)
+
+    def made(self, **fields: Any) -> str:
+        """The id of a job that was accepted."""
+        answer = self.post(**fields)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def stored(self) -> list[Path]:
+        """Every file that jobs have left."""
+        return [path for path in (self.settings.data_dir / "blobs" / "jobs").rglob("*") if path.is_file()]
+
+    def succeed(self, result: bytes = b"{}") -> str:
+        """Does the next job, as a worker would."""
+        claim = self.ledger.claim()
+        assert claim is not None
+        self.blobs.put(result_key(claim.job_id), result)
+        self.ledger.finish(claim, "succeeded")
+        return claim.job_id
+
+    def fail(self, failure: Failure) -> str:
+        claim = self.ledger.claim()
+        assert claim is not None
+        self.ledger.finish(claim, "failed", failure)
+        return claim.job_id
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+OpenGateway = Callable[..., Gateway]
+
+
+@pytest.fixture
+def open_gateway(redis_url: str, tmp_path: Path) -> Iterator[OpenGateway]:
+    """Opens gateways with settings of the test's choice, over one empty Redis and one empty folder."""
+    redis = Redis.from_url(redis_url)
+    redis.flushall()
+    closing: list[Any] = []
+
+    def opened(headers: dict[str, str] | None = None, **settings: Any) -> Gateway:
+        chosen = Settings(**{"redis_url": redis_url, "data_dir": tmp_path, **settings})
+        server = serving(chosen)
+        url = server.__enter__()
+        client = httpx.Client(base_url=url, headers=headers, timeout=20)
+        closing.extend([client.close, lambda: server.__exit__(None, None, None)])
+        return Gateway(client, chosen, Ledger(redis, chosen), Blobs.of(chosen))
+
+    yield opened
+    for close in closing:
+        close()
+    redis.close()
+
+
+@pytest.fixture
+def gateway(open_gateway: OpenGateway) -> Gateway:
+    return open_gateway()
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Whether something that another thread does comes true in time."""
+    until = time.monotonic() + seconds
+    while not (done := holds()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return done

@@ -1,0 +1,201 @@
+"""The gateway as a whole: keys, loopback, health, metrics, errors of the framework, the OpenAPI document."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.main import create_app
+from app.settings import Settings
+from ml.results import Options, Result
+from tests.app.conftest import PNG, Gateway, OpenGateway
+
+
+def key(name: str, secret: str) -> str:
+    return f"{name}:{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+KEYS = ",".join([key("ann", "old"), key("ann", "new"), key("bob", "bobs")])
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+@pytest.fixture
+def keyed(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
+    return open_gateway()
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, bearer("wrong"), {"Authorization": "Bearer"}, {"Authorization": "Basic bmV3"}, bearer("é" * 9)]
+)
+def test_without_a_valid_key_nothing_is_told_or_stored(keyed: Gateway, headers: dict[str, str]) -> None:
+    encoded = {name: value.encode() for name, value in headers.items()}
+    answer = keyed.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, headers=encoded)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert keyed.stored() == []
+
+
+def test_a_job_belongs_to_a_name_whichever_of_its_keys_is_sent(keyed: Gateway) -> None:
+    post = keyed.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, headers=bearer("old"))
+    path = post.json()["links"]["self"]
+    assert keyed.client.get(path, headers=bearer("new")).status_code == 200
+    for answer in (
+        keyed.client.get(path, headers=bearer("bobs")),
+        keyed.client.get(f"{path}/result", headers=bearer("bobs")),
+        keyed.client.post(f"{path}/cancel", headers=bearer("bobs")),
+        keyed.client.delete(path, headers=bearer("bobs")),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
+    assert keyed.client.get(path, headers=bearer("new")).json()["status"] == "queued"
+
+
+def test_health_needs_no_key(keyed: Gateway) -> None:
+    assert keyed.client.get("/livez").json() == {"status": "alive"}
+    assert keyed.client.get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("keys", ["ann", "ann:123", "ann:" + "g" * 64, "a b:" + "0" * 64])
+def test_keys_that_cannot_be_read_stop_the_start(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFECT_API_KEYS", keys)
+    with pytest.raises(ValidationError, match="name:sha256"):
+        Settings()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
+def test_without_keys_only_loopback_is_bound(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError, match="AFFECT_API_KEYS"):
+        Settings(host=host)
+    monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
+    assert Settings(host=host).host == host
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:8000"},
+        {"Host": "192.168.0.1"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+    ],
+)
+def test_a_page_of_elsewhere_is_refused(gateway: Gateway, headers: dict[str, str]) -> None:
+    for path in ("/", "/v1/jobs/job_x", "/metrics"):
+        answer = gateway.client.get(path, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+def test_a_page_of_its_own_is_let_in(gateway: Gateway) -> None:
+    own = str(gateway.client.base_url).rstrip("/")
+    assert gateway.client.get("/livez", headers={"Origin": own}).status_code == 200
+    port = gateway.client.base_url.port
+    assert gateway.client.get("/livez", headers={"Host": f"localhost:{port}"}).status_code == 200
+
+
+def test_it_is_not_ready_without_a_worker_and_says_so(gateway: Gateway) -> None:
+    answer = gateway.client.get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
+    assert [fault["location"] for fault in answer.json()["errors"]] == ["workers"]
+
+
+def test_metrics_name_routes_by_their_template(gateway: Gateway) -> None:
+    job_id = gateway.made()
+    gateway.client.get(f"/v1/jobs/{job_id}")
+    gateway.client.get("/no/such/path")
+    told = gateway.client.get("/metrics").text
+    assert 'affect_http_requests_total{method="GET",route="/v1/jobs/{job_id}",status="200"} 1.0' in told
+    assert 'affect_http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in told
+    assert f"affect_upload_bytes_total {float(len(PNG))}" in told
+    assert job_id not in told
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/v1/jobs/x", 405), ("GET", "/v1/nowhere", 404)]
+)
+def test_errors_of_the_framework_are_problems_too(gateway: Gateway, method: str, path: str, status: int) -> None:
+    answer = gateway.client.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (status, "validation_failed")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["instance"] == path
+
+
+def test_what_nobody_foresaw_gives_nothing_away(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret of the house")
+
+    monkeypatch.setattr("workers.wire.ledger.Ledger.get", broken)
+    answer = gateway.client.get("/v1/jobs/job_x")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/livez", "/nowhere"])
+def test_every_answer_carries_a_policy(gateway: Gateway, path: str) -> None:
+    headers = gateway.client.get(path).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_page_says_what_it_is_not(gateway: Gateway) -> None:
+    page = gateway.client.get("/").text
+    assert "What it is not" in page
+    assert 'href="/docs"' in page
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return json.loads(json.dumps(create_app(Settings()).openapi()))
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from (value for name, value in node.items() if name == "$ref")
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from references(part)
+
+
+def test_openapi_holds_the_result_the_options_and_the_problem(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert set(schemas["Result"]["properties"]) == set(Result.model_fields)
+    assert set(schemas["Options"]["properties"]) == set(Options.model_fields)
+    assert "required" not in schemas["Options"]
+    assert "job_unfinished" in schemas["Problem"]["properties"]["code"]["enum"]
+    assert "from" in schemas["Moment"]["properties"]
+
+
+def test_openapi_refers_to_nothing_that_is_missing(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    named = set(references(document))
+    assert named
+    assert {name.removeprefix("#/components/schemas/") for name in named} <= set(schemas)
+
+
+def test_openapi_shows_each_code_of_an_upload(document: dict[str, Any]) -> None:
+    responses = document["paths"]["/v1/jobs"]["post"]["responses"]
+    shown = {
+        code
+        for response in responses.values()
+        for code in response.get("content", {}).get("application/problem+json", {}).get("examples", {})
+    }
+    assert {"invalid_options", "file_too_large", "unsupported_media", "storage_full", "unauthorized"} <= shown
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_the_gateway_leaves_torch_and_cv2_out() -> None:
+    code = "import sys, app.main; print([m for m in ('torch', 'cv2', 'ml.media', 'ml.inference') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
