@@ -72,6 +72,14 @@ def confusion_matrix(predictions_N: NDArray[Any], targets_N: NDArray[Any], class
     return cells.reshape(classes, classes)
 
 
+def weighted_f1(confusion: Sequence[Sequence[int]]) -> float:
+    """The mean of the classes' F1, each weighted by its share of the truth, from [truth, prediction] counts."""
+    counts_CC = np.asarray(confusion, dtype=np.float64)
+    true_C, predicted_C = counts_CC.sum(1), counts_CC.sum(0)
+    f1_C = 2 * np.diagonal(counts_CC) / np.maximum(true_C + predicted_C, 1)
+    return float((f1_C * true_C).sum() / true_C.sum())
+
+
 class _Tallies:
     """All figures are functions of sums over rows, so that a resample is a vector of row weights."""
 

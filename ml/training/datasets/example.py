@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ml.vocabulary import EMOTIONS, Emotion
+from ml.vocabulary import EMOTIONS, Emotion, Sentiment
 
 Split = Literal["train", "valid", "test"]
 
@@ -15,12 +15,13 @@ Split = Literal["train", "valid", "test"]
 class Example:
     """One labelled picture, recording or sentence.
 
-    Either `path` or `text` is set. `target` is a soft target over `EMOTIONS` where annotators' votes are known.
+    Either `path` or `text` is set. `label` is null where only a sentiment is known. `target` is a soft target over
+    `EMOTIONS` where annotators' votes, or several labels, are known.
     `speaker` is the person or source that must not be on two sides of a split. `start` and `end` are seconds of the
     file, where only a piece of it is meant.
     """
 
-    label: Emotion
+    label: Emotion | None
     dataset: str
     split: Split
     path: Path | None = None
@@ -29,15 +30,18 @@ class Example:
     gender: str | None = None
     language: str | None = None
     target: tuple[float, ...] | None = None
+    sentiment: Sentiment | None = None
     start: float | None = None
     end: float | None = None
 
     @property
     def index(self) -> int:
-        """The label's place in `EMOTIONS`."""
+        """The label's place in `EMOTIONS`. Raises ValueError when there is no label."""
+        if self.label is None:
+            raise ValueError("the example has no emotion")
         return EMOTIONS.index(self.label)
 
 
-def counts(examples: Iterable[Example]) -> dict[tuple[str, Split, Emotion], int]:
+def counts(examples: Iterable[Example]) -> dict[tuple[str, Split, Emotion | None], int]:
     """How many examples there are by data set, split and label."""
     return dict(Counter((example.dataset, example.split, example.label) for example in examples))

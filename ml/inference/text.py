@@ -1,0 +1,93 @@
+"""Words as served: sentences → emotion, sentiment and an embedding."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ml.artifacts import ModelStore
+from ml.features.text import SentenceTokenizer, TokenBatch, padded
+from ml.inference.fusion import Evidence
+from ml.inference.timeline import Words
+from ml.models import build
+from ml.models.text import TextNet
+from ml.vocabulary import EMOTIONS, SENTIMENTS
+
+TOKENIZER = "tokenizer.json"
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class TextOutputs:
+    """Embeddings [N, E], calibrated log-probabilities [N, 7] and probabilities of the three sentiments [N, 3]."""
+
+    embeddings_NE: NDArray[np.float32]
+    log_probabilities_NC: NDArray[np.float32]
+    sentiment_N3: NDArray[np.float32]
+
+
+class TextPredictor:
+    """Sentences → how they read. Deterministic: neighbours in a batch change nothing but the last digits."""
+
+    def __init__(
+        self,
+        network: TextNet,
+        tokenizer: SentenceTokenizer,
+        temperature: float,
+        device: torch.device,
+        languages: Sequence[str] = ("en",),
+    ) -> None:
+        self._network = network.to(device).eval()
+        self._tokenizer = tokenizer
+        self._temperature = temperature
+        self._device = device
+        self.languages = tuple(languages)
+        """ISO 639 codes of the languages that it reads."""
+
+    @classmethod
+    def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
+        """Raises ArtifactError when the store has no such model, or it is damaged."""
+        manifest = store.manifest(reference)
+        network = cast(TextNet, build(manifest.architecture, manifest.config))
+        network.load_state_dict(store.weights(reference))
+        tokenizer = SentenceTokenizer.read(store.file(reference, TOKENIZER), network.config.positions)
+        return cls(network, tokenizer, manifest.temperature, device, manifest.preprocessing["languages"])
+
+    @property
+    def embedding_size(self) -> int:
+        return self._network.config.hidden
+
+    def read(self, sentences: Sequence[str]) -> list[Words]:
+        """One reading for each sentence, as the join takes them."""
+        found = self.predict(sentences)
+        rows = zip(found.embeddings_NE, found.log_probabilities_NC, found.sentiment_N3, strict=True)
+        return [Words(Evidence(embedding, logs), sentiment) for embedding, logs, sentiment in rows]
+
+    @torch.inference_mode()
+    def predict(self, sentences: Sequence[str]) -> TextOutputs:
+        """Any strings. One without words is no evidence: uniform, with an embedding of zeros."""
+        outputs = _no_evidence(len(sentences), self.embedding_size)
+        for batch in self._batches(sentences):
+            ids_NT, mask_NT = (torch.from_numpy(part).to(self._device) for part in (batch.ids_NT, batch.mask_NT))
+            embeddings_NE, emotions_NC, sentiments_N3 = self._network(ids_NT, mask_NT)
+            outputs.embeddings_NE[batch.rows] = embeddings_NE.cpu().numpy()
+            outputs.log_probabilities_NC[batch.rows] = (emotions_NC / self._temperature).log_softmax(-1).cpu().numpy()
+            outputs.sentiment_N3[batch.rows] = sentiments_N3.softmax(-1).cpu().numpy()
+        return outputs
+
+    def _batches(self, sentences: Sequence[str]) -> Iterator[TokenBatch]:
+        """Sentences with words, those of about one length together."""
+        tokens = self._tokenizer.encode(sentences)
+        rows = sorted((row for row, found in enumerate(tokens) if found), key=lambda row: (len(tokens[row]), row))
+        return (padded(tokens, rows[first : first + BATCH]) for first in range(0, len(rows), BATCH))
+
+
+def _no_evidence(count: int, size: int) -> TextOutputs:
+    return TextOutputs(
+        embeddings_NE=np.zeros((count, size), np.float32),
+        log_probabilities_NC=np.full((count, len(EMOTIONS)), -np.log(len(EMOTIONS)), np.float32),
+        sentiment_N3=np.full((count, len(SENTIMENTS)), 1 / len(SENTIMENTS), np.float32),
+    )

