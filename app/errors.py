@@ -140,18 +140,6 @@ class JobExpired(GatewayError):
     code = "job_expired"
 
 
-class TooManyJobs(GatewayError):
-    code = "too_many_jobs"
-
-
-class QueueUnavailable(GatewayError):
-    code = "queue_unavailable"
-
-
-class StorageFull(GatewayError):
-    code = "storage_full"
-
-
 class FileRefused(GatewayError):
     """A file that is refused at its upload, with the code of the reason and the place among the files."""
 

@@ -290,8 +290,10 @@ class Jobs:
         return None
 
     def _check_storage(self) -> str | None:
+        key = f"ready/{new_job_id()}"  # its own, so that two who ask at once do not meet
         try:
-            self._blobs.put(_PROBE_KEY, b"ready")
+            self._blobs.put(key, b"ready")
+            self._blobs.delete(key)
         except OSError:
             return "The blob store cannot be written to."
         return None
@@ -306,7 +308,6 @@ class Jobs:
         return None if answers else "No worker answers."
 
 
-_PROBE_KEY = "ready/gateway"
 _PING_SECONDS = 1.0
 
 

@@ -52,13 +52,6 @@ class JobBatch(Frozen):
     jobs: tuple[Job, ...]
 
 
-class JobPage(Frozen):
-    """The caller's own jobs, newest first."""
-
-    jobs: tuple[Job, ...]
-    next_cursor: str | None = Field(description="Of the next page; null on the last.")
-
-
 class Health(Frozen):
     status: str
 
