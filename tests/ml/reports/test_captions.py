@@ -1,65 +1,177 @@
+import time
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.errors import InvalidTranscript
-from ml.reports.captions import MOST_CHARACTERS, parse_transcript
+from ml.reports.captions import MOST_CHARACTERS, MOST_WORDS, parse_transcript
+from ml.results import Transcript
 
 SRT = "1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Hello</i> there.\r\n\r\n2\r\n00:00:03,000 --> 00:00:99,000\r\nlost\r\n"
 VTT = """WEBVTT - made by hand
+Kind: captions
 
 NOTE a remark
+over two lines
 
 STYLE
 ::cue { color: red }
 
+REGION
+id:left
+
 intro
-00:01.000 --> 00:02.000 align:start
-<v Ann>Fish &amp; chips</v>
+00:01.000 --> 00:02.000 align:start position:10%
+<v.loud Ann>Fish &amp; <c.yellow>chips</c></v>
+a < b, I <3 you
 
 01:00:00.000 --> 01:00:01.000
 beyond the end
 """
+ROLLING = """WEBVTT
+
+00:00:00.000 --> 00:00:02.000
+so<00:00:01.000><c> we</c>
+
+00:00:02.000 --> 00:00:02.010
+so we
+\x20
+
+00:00:02.010 --> 00:00:04.000
+so we
+meet<00:00:03.000><c> again</c>
+"""
+
+
+def cues(transcript: Transcript) -> list[tuple[float, float, str]]:
+    return [(segment.start, segment.end, segment.text) for segment in transcript.segments]
+
+
+def words(transcript: Transcript) -> list[tuple[float, float, str]]:
+    return [(word.start, word.end, word.word) for segment in transcript.segments for word in segment.words]
 
 
 def test_plain_text_is_one_segment_over_the_media() -> None:
-    transcript = parse_transcript("I am\n so  happy", 8.0)
-    assert [(s.start, s.end, s.text) for s in transcript.segments] == [(0.0, 8.0, "I am so happy")]
-    assert transcript.source == "caller" and transcript.text == "I am so happy"
+    transcript = parse_transcript("I am\n so  happy", 10.0)
+    assert cues(transcript) == [(0.0, 10.0, "I am so happy")]
+    assert words(transcript) == [(0.0, 1.0, "I"), (1.0, 3.0, "am"), (3.0, 5.0, "so"), (5.0, 10.0, "happy")]
+    assert transcript.source == "caller" and transcript.text == "I am so happy" and transcript.language is None
+
+
+def test_plain_text_is_taken_literally() -> None:
+    said = "if a <b and b> c &amp; {\\an8} <00:01.000> then"
+    assert parse_transcript(said, 5.0).text == said
 
 
 def test_srt_with_windows_line_ends_and_tags() -> None:
-    (segment,) = parse_transcript(SRT, None).segments
-    assert (segment.start, segment.end, segment.text) == (1.0, 2.5, "Hello there.")
+    assert cues(parse_transcript(SRT, None)) == [(1.0, 2.5, "Hello there.")]
+
+
+def test_srt_as_people_write_it() -> None:
+    text = (
+        "\ufeff7\n0:0:1 --> 0:0:2,5 X1:40 X2:600\n{\\an8}one\n2\n00:00:03.000-->00:00:04.000\ntwo\n\nstill two\n\n\n3\n"
+    )
+    assert cues(parse_transcript(text + "00:00:05,000 --> 00:00:06,000\n7\n", None)) == [
+        (1.0, 2.5, "one"),
+        (3.0, 4.0, "two still two"),
+        (5.0, 6.0, "7"),
+    ]
 
 
 def test_webvtt_blocks_tags_and_entities() -> None:
-    (segment,) = parse_transcript("\ufeff" + VTT, 10.0).segments
-    assert (segment.start, segment.end, segment.text) == (1.0, 2.0, "Fish & chips")
+    assert cues(parse_transcript("\ufeff" + VTT, 10.0)) == [(1.0, 2.0, "Fish & chips a < b, I <3 you")]
+
+
+def test_stamps_are_the_times_of_words_and_rolling_lines_count_once() -> None:
+    transcript = parse_transcript(ROLLING, None)
+    assert words(transcript) == [(0.0, 1.0, "so"), (1.0, 2.0, "we"), (2.01, 3.0, "meet"), (3.0, 4.0, "again")]
+
+
+def test_lines_said_twice_are_kept_where_nothing_rolls() -> None:
+    text = "WEBVTT\n\n00:01.000 --> 00:02.000\nNo.\n\n00:02.000 --> 00:03.000\nNo.\n"
+    assert parse_transcript(text, None).text == "No. No."
+
+
+def test_stamps_out_of_order_stay_within_the_cue() -> None:
+    text = "WEBVTT\n\n00:01.000 --> 00:03.000\na <00:02.000>b <00:00.500>c <00:09.000>d\n"
+    assert words(parse_transcript(text, None)) == [(1, 2, "a"), (2, 2, "b"), (2, 3, "c"), (3, 3, "d")]
 
 
 def test_cues_are_ordered_and_cut_at_the_end() -> None:
     text = "00:05.000 --> 00:20.000\nlater\n\n00:01.000 --> 00:02.000\nsooner\n"
-    first, second = parse_transcript(text, 8.0).segments
-    assert (first.text, second.text, second.end) == ("sooner", "later", 8.0)
+    assert cues(parse_transcript(text, 8.0)) == [(1.0, 2.0, "sooner"), (5.0, 8.0, "later")]
 
 
-@pytest.mark.parametrize("text", ["", " \n\t", "WEBVTT\n\n", "x --> y\nhello", "\x00"])
+def test_negative_and_wrapped_times() -> None:
+    text = "-00:00:02,000 --> 00:00:01,000\ncut\n\n-00:00:02,000 --> -00:00:01,000\nbefore\n\n"
+    wrapped = "00:00:05,000 --> 00:00:01,000\nwrapped\n"
+    assert cues(parse_transcript(text + wrapped, 8.0)) == [(0.0, 1.0, "cut"), (5.0, 5.0, "wrapped")]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n\t", "WEBVTT\n\n", "x --> y\nhello", "\x00", "\ud800", "01:00:00.000 --> 01:00:01.000\nbeyond"]
+)
 def test_nothing_to_read_is_an_error(text: str) -> None:
     with pytest.raises(InvalidTranscript):
         parse_transcript(text, 5.0)
 
 
-def test_too_much_is_an_error() -> None:
-    with pytest.raises(InvalidTranscript):
-        parse_transcript("a" * (MOST_CHARACTERS + 1), None)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * (MOST_CHARACTERS + 1),
+        "a " * (MOST_WORDS + 1),
+        "1:00-->1:01\nx\n" * (MOST_WORDS + 1),
+        "1:00-->1:01\n" + "x " * (MOST_WORDS + 1),
+    ],
+    ids=["characters", "words", "cues", "words of a cue"],
+)
+def test_too_much_is_an_error(text: str) -> None:
+    with pytest.raises(InvalidTranscript, match="more than"):
+        parse_transcript(text, None)
 
 
-@given(st.text(st.sampled_from("01:.,-> \n\r<>&;aWEBVTT\x00é"), max_size=300), st.floats(0.1, 100))
-def test_hostile_text_ends_in_a_transcript_or_a_coded_error(text: str, duration: float) -> None:
+@pytest.mark.parametrize(
+    "part", ["<", "<a", "1 ", "{\\", "<0:00.0>", "0:0-->0:0\n", "-->", "&#", "1:1", "\n", "0:0-->0:1 <"]
+)
+def test_megabytes_of_anything_take_little_time(part: str) -> None:
+    text = "WEBVTT\n\n0:00 --> 0:01\n" + part * (2_000_000 // len(part))
+    begin = time.process_time()
+    try:
+        assert len(parse_transcript(text, 9.0).text) <= len(text)
+    except InvalidTranscript as error:
+        assert error.message
+    assert time.process_time() - begin < 10
+
+
+lines = st.one_of(
+    st.sampled_from(["", " ", "1", "WEBVTT", "NOTE x", "STYLE", "{\\an8}up", "<v A>b", "&lt;", "\ud800", "9 --> 9"]),
+    st.text(st.sampled_from("01:.,-> \n\r<>&;aWEBVTT\x00é"), max_size=40),
+    st.builds(
+        "{}00:{}.{} --> 00:{}".format,
+        st.sampled_from(["", "-", "00:", "9999:"]),
+        st.integers(0, 70),
+        st.integers(0, 10**9),
+        st.integers(0, 70),
+    ),
+    st.builds("one <00:{}.5>two {}".format, st.integers(0, 70), st.text(max_size=10)),
+)
+
+
+@given(st.lists(lines, max_size=30).map("\n".join), st.none() | st.floats(0, 100))
+def test_hostile_text_ends_in_a_transcript_or_a_coded_error(text: str, duration: float | None) -> None:
     try:
         transcript = parse_transcript(text, duration)
     except InvalidTranscript:
         return
+    end = float("inf") if duration is None else duration
     assert transcript.text
-    assert all(0 <= segment.start <= segment.end <= duration for segment in transcript.segments)
+    assert [segment.start for segment in transcript.segments] == sorted(s.start for s in transcript.segments)
+    for segment in transcript.segments:
+        assert 0 <= segment.start <= segment.end <= end
+        assert segment.text == " ".join(word.word for word in segment.words)
+        assert segment.start == segment.words[0].start
+        assert all(word.start <= word.end <= segment.end for word in segment.words)
+        assert all(first.end <= second.start for first, second in pairwise(segment.words))
