@@ -1,8 +1,8 @@
 """Sentences with an emotion, a sentiment, or both: GoEmotions, MELD, XED, SemEval 2018, ISEAR, SST.
 
 Each reader takes the folder of its data set, in the layout in which it is published. Several labels of one sentence
-become a soft target in equal shares. The sentiment of GoEmotions is that of its groups (Demszky et al. 2020): joy is its
-positive group, surprise its ambiguous one, of which no sentiment is known.
+become a soft target in equal shares. The sentiment of GoEmotions is that of its groups (Demszky et al. 2020): joy is
+its positive group, surprise its ambiguous one, of which no sentiment is known.
 """
 
 import csv

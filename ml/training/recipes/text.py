@@ -163,7 +163,7 @@ def _sentiments(
     figures = {}
     for dataset in sorted({example.dataset for example in examples if example.sentiment}):
         rows = [row for row, e in enumerate(examples) if e.dataset == dataset and e.sentiment]
-        targets = np.array([SENTIMENTS.index(examples[row].sentiment) for row in rows])  # type: ignore[arg-type]
+        targets = np.array([SENTIMENTS.index(examples[row].sentiment) for row in rows])
         found = measure(probabilities_N3[rows], targets, SENTIMENTS, resamples=resamples)
         figures[f"{dataset}, sentiment"] = found.json()
     return figures
@@ -239,7 +239,7 @@ def calibrate(network: TextNet, tokenizer: SentenceTokenizer, examples: Sequence
     outputs = TextPredictor(network, tokenizer, 1.0, torch.device("cpu")).predict([e.text or "" for e in examples])
     felt = [row for row, example in enumerate(examples) if one_label(example)]
     meant = [row for row, example in enumerate(examples) if example.sentiment]
-    sentiments = torch.tensor([SENTIMENTS.index(examples[row].sentiment) for row in meant])  # type: ignore[arg-type]
+    sentiments = torch.tensor([SENTIMENTS.index(examples[row].sentiment) for row in meant])
     divisor = fit_temperature(torch.from_numpy(outputs.sentiment_N3[meant]).log(), sentiments)
     with torch.no_grad():
         for parameter in network.sentiment.parameters():
