@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app.fleet import Fleet
 from app.jobs import Jobs
 from app.metrics import Metrics
 from app.security import LOCAL_OWNER, identify
@@ -23,6 +24,11 @@ def get_jobs(request: Request) -> Jobs:
     return jobs
 
 
+def get_fleet(request: Request) -> Fleet:
+    fleet: Fleet = request.app.state.fleet
+    return fleet
+
+
 def get_metrics(request: Request) -> Metrics:
     metrics: Metrics = request.app.state.metrics
     return metrics
@@ -30,6 +36,7 @@ def get_metrics(request: Request) -> Metrics:
 
 SettingsOf = Annotated[Settings, Depends(get_settings)]
 JobsOf = Annotated[Jobs, Depends(get_jobs)]
+FleetOf = Annotated[Fleet, Depends(get_fleet)]
 MetricsOf = Annotated[Metrics, Depends(get_metrics)]
 
 

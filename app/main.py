@@ -1,21 +1,56 @@
 """The gateway: `uvicorn --factory app.main:create_app`."""
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from redis import Redis
+from starlette.concurrency import run_in_threadpool
 
 from app import errors
+from app.fleet import Fleet
 from app.jobs import Jobs
 from app.metrics import Metrics, MetricsMiddleware
-from app.routes import health, jobs, pages
+from app.routes import health, jobs, models, pages
 from app.schemas import any_problem
 from app.security import LoopbackOnly, SecurityHeaders
 from app.settings import Settings
+from workers.wire.blobs import Blobs
+from workers.wire.broker import make_celery
+from workers.wire.events import Events
+from workers.wire.ledger import Ledger
+from workers.wire.roster import Roster
+from workers.wire.upkeep import Upkeep
+
+UPKEEP_SECONDS = 3.0
+"""For which a turn of the upkeep under way may hold the end up; what it leaves, the next does."""
 
 _ABOUT = """How the people in a photo, a recording or a video come across, moment by moment.
 
 Post media, get a job, poll it, fetch a timeline. Errors are `application/problem+json` (RFC 9457): decide by `code`."""
+
+
+@asynccontextmanager
+async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple[Jobs, Fleet]]:
+    """The services of one gateway, and its upkeep in a thread. A Redis that is away shows at the first call."""
+    redis = Redis.from_url(settings.redis_url)
+    ledger, blobs, celery = Ledger(redis, settings), Blobs.of(settings), make_celery(settings)
+    events = Events.connect(settings)
+    ended = threading.Event()
+    upkeep = Upkeep(ledger, blobs, celery, settings)
+    thread = threading.Thread(target=upkeep.repeat, args=(ended,), name="upkeep", daemon=True)
+    thread.start()
+    try:
+        yield (
+            Jobs(ledger, events, blobs, celery, settings, metrics),
+            Fleet(ledger, Roster(redis), blobs, metrics),
+        )
+    finally:
+        ended.set()
+        await run_in_threadpool(thread.join, UPKEEP_SECONDS)
+        await events.close()
+        redis.close()
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -25,8 +60,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.jobs = Jobs.connect(settings, metrics)
-        yield
+        async with connected(settings, metrics) as (app.state.jobs, app.state.fleet):
+            yield
 
     app = FastAPI(
         title="Affect",
@@ -40,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics
     errors.install(app)
-    for module in (jobs, health, pages):
+    for module in (jobs, models, health, pages):
         app.include_router(module.router)
     # The last one added is the outermost.
     if not settings.api_keys:

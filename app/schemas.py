@@ -8,15 +8,7 @@ from pydantic import Field
 from app.errors import CODES, PROBLEM_TYPE, Problem
 from ml.results import Frozen, Options
 from ml.vocabulary import Stage
-from workers.wire.contract import JobStatus
-
-
-class JobMedia(Frozen):
-    """The file as it was received."""
-
-    name: str = Field(description="What the caller called it.")
-    size: int = Field(description="Bytes.")
-    sha256: str
+from workers.wire.contract import JobMedia, JobStatus, ServedModel
 
 
 class Links(Frozen):
@@ -32,9 +24,9 @@ class Job(Frozen):
 
     id: str
     status: JobStatus
-    stage: Stage | None = Field(description="What a running job is at.")
+    stage: Stage | None = Field(description="What a running job is at; of an ended one, where it ended.")
     progress: float = Field(ge=0, le=1)
-    position: int | None = Field(description="Of a queued job: how many of the same caller's are before it.")
+    position: int | None = Field(description="Of a queued job: how many are done before it; 0 is next.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -50,6 +42,32 @@ class JobBatch(Frozen):
     """The jobs of one upload, in the order of its files."""
 
     jobs: tuple[Job, ...]
+
+
+class JobList(Frozen):
+    """Some of the caller's jobs, newest first."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None = Field(description="Ask with it for those that follow; null at the end.")
+
+
+class Model(ServedModel):
+    """A model that answers now."""
+
+    loaded: int = Field(ge=1, description="How many worker processes hold it in memory.")
+
+
+class ServedBundle(Frozen):
+    """Models that are served together; two of one digest are the same."""
+
+    name: str
+    digest: str
+    loaded: int = Field(ge=1, description="How many worker processes hold it in memory.")
+
+
+class ModelList(Frozen):
+    models: tuple[Model, ...]
+    bundles: tuple[ServedBundle, ...]
 
 
 class Health(Frozen):

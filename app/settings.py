@@ -9,8 +9,6 @@ from app.security import ApiKey, is_loopback
 from app.uploads import UploadLimits
 from workers.wire.settings import WireSettings
 
-GIB = 2**30
-
 
 class Settings(WireSettings):
     host: str = Field("127.0.0.1", description="Address to listen at. One that others can reach needs `api_keys`.")
@@ -19,7 +17,6 @@ class Settings(WireSettings):
         (),
         description="`name:sha256,…`: who may call. Jobs belong to the name; keys may share one. None: loopback only.",
     )
-    max_upload_bytes: int = Field(2 * GIB, ge=1, description="Most bytes of the files of one request.")
     max_files: int = Field(20, ge=1, le=1000, description="Most files of one request.")
     max_transcript_bytes: int = Field(4_000_000, ge=1, description="Most bytes of a transcript that is sent along.")
     upload_idle_seconds: float = Field(60.0, gt=0, description="An upload that stands still for so long is given up.")

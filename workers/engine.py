@@ -3,24 +3,28 @@
 import logging
 import tempfile
 import threading
+import time
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from redis import RedisError
 
-from ml.errors import Cancelled
+from ml.errors import Cancelled, ProcessingTimeout
 from ml.inference.observer import Observer
 from ml.results import Options, Result
 from ml.vocabulary import Stage
 from workers.failures import failure_of
 from workers.wire.blobs import Blobs
-from workers.wire.contract import Claim, JobRequest, media_key, request_key, result_key
+from workers.wire.contract import Claim, JobRequest, JobStatus, job_prefix, media_key, request_key, result_key
 from workers.wire.ledger import ClaimLost, Ledger
-from workers.wire.settings import WireSettings
 
 logger = logging.getLogger(__name__)
+
+TOLD_EVERY = 0.5
+"""Seconds between two reports of stage and progress, at most."""
 
 
 class Analysing(Protocol):
@@ -37,23 +41,44 @@ class Analysing(Protocol):
     ) -> Result: ...
 
 
+class ShuttingDown(Cancelled):
+    """The worker stops: the job goes back, and another takes it up."""
+
+
+class Signal(Protocol):
+    """What `threading.Event` and `multiprocessing.Event` offer."""
+
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Under which a job is worked on. `seconds`: of one attempt at most. `stopping`: set when the worker shuts down."""
+
+    lease_seconds: float = 15.0
+    seconds: float = 5 * 3600.0
+    stopping: Signal = field(default_factory=threading.Event)
+
+
 class Lease:
     """Holds the claim of a job from a thread of its own, and observes its analysis.
 
-    The thread renews three times a lease, also while the analysis is deep in a forward, and tells stage and progress.
-    `check` raises `Cancelled` when the caller wants the job to stop, `ClaimLost` when it belongs to somebody else.
+    The thread renews several times a lease, also while the analysis is deep in a forward, and tells stage and progress.
+    `check` raises `Cancelled` when the caller wants the job to stop, `ClaimLost` when it belongs to somebody else,
+    `ShuttingDown` when the worker stops, `ProcessingTimeout` when the job's time is up.
     """
 
-    def __init__(self, ledger: Ledger, claim: Claim, seconds: float) -> None:
-        self._ledger, self._claim, self._pause = ledger, claim, seconds / 3
-        self._stage: Stage | None = None
+    def __init__(self, ledger: Ledger, claim: Claim, terms: Terms) -> None:
+        self._ledger, self._claim, self._terms = ledger, claim, terms
+        self.at: Stage | None = None
         self._progress = 0.0
         self._cancelled = self._lost = False
+        self._until = time.monotonic() + terms.seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._hold, name="lease", daemon=True)
 
     def stage(self, stage: Stage) -> None:
-        self._stage = stage
+        self.at = stage
 
     def progress(self, fraction: float) -> None:
         self._progress = fraction
@@ -62,7 +87,11 @@ class Lease:
         if self._lost:
             raise ClaimLost("The job belongs to another worker now.")
         if self._cancelled:
-            raise Cancelled("The job was cancelled.", stage=self._stage)
+            raise Cancelled("The job was cancelled.", stage=self.at)
+        if self._terms.stopping.is_set():
+            raise ShuttingDown("The worker shuts down.", stage=self.at)
+        if time.monotonic() > self._until:
+            raise ProcessingTimeout(f"The analysis took more than {self._terms.seconds:g} seconds.", stage=self.at)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -75,9 +104,9 @@ class Lease:
         self._thread.join()
 
     def _hold(self) -> None:
-        while not self._ended.wait(min(self._pause, 0.5)):
+        while not self._ended.wait(min(self._terms.lease_seconds / 3, TOLD_EVERY)):
             try:
-                self._cancelled = self._ledger.renew(self._claim, self._stage, self._progress)
+                self._cancelled = self._ledger.renew(self._claim, self.at, self._progress)
             except ClaimLost:
                 self._lost = True
                 return
@@ -88,34 +117,39 @@ class Lease:
 class Engine:
     """Runs claimed jobs, one after the other."""
 
-    def __init__(self, ledger: Ledger, blobs: Blobs, analyser: Analysing, settings: WireSettings) -> None:
-        self._ledger, self._blobs, self._analyser, self._settings = ledger, blobs, analyser, settings
+    def __init__(self, ledger: Ledger, blobs: Blobs, analyser: Analysing, terms: Terms) -> None:
+        self._ledger, self._blobs, self._analyser, self._terms = ledger, blobs, analyser, terms
 
     def work(self) -> str | None:
-        """Claims the next job and brings it to its final state. Its id; null when none waits."""
-        claim = self._ledger.claim()
+        """Claims the next job and brings it to its final state. Its id; null when none waits, or the worker stops."""
+        claim = None if self._terms.stopping.is_set() else self._ledger.claim()
         if claim is None:
             return None
         try:
             self._run(claim)
         except ClaimLost:
-            logger.info("the claim of %s was lost", claim.job_id)
+            self._erase(claim)
+        except ShuttingDown:
+            self._ledger.hand_back(claim)
         return claim.job_id
 
     def _run(self, claim: Claim) -> None:
+        lease = Lease(self._ledger, claim, self._terms)
+        status: JobStatus = "failed"
+        failure = None
+        keep = False
         try:
-            with Lease(self._ledger, claim, self._settings.lease_seconds) as lease:
+            with lease:
                 keep = self._analyse(claim, lease)
-        except ClaimLost:
+            status = "succeeded"
+        except (ClaimLost, ShuttingDown):
             raise
         except Cancelled:
-            self._ledger.finish(claim, "cancelled")
-            keep = False
+            status = "cancelled"
         except Exception as error:
-            self._ledger.finish(claim, "failed", failure_of(error))
-            keep = False
-        else:
-            self._ledger.finish(claim, "succeeded")
+            failure = failure_of(error)
+        stage = failure.stage if failure and failure.stage else lease.at
+        self._ledger.finish(claim, status, failure, stage)
         if not keep:
             self._blobs.delete(media_key(claim.job_id))
 
@@ -130,5 +164,11 @@ class Engine:
             )
         lease.stage("write")
         lease.check()
-        self._blobs.put(result_key(claim.job_id), result.model_dump_json().encode())
+        self._blobs.put(result_key(claim.job_id, claim.token), result.model_dump_json().encode())
         return request.options.keep_media
+
+    def _erase(self, claim: Claim) -> None:
+        """Removes what this claim wrote after it was lost; of a job that was deleted, everything."""
+        logger.info("the claim of %s was lost", claim.job_id)
+        gone = self._ledger.get(claim.job_id) is None
+        self._blobs.delete(job_prefix(claim.job_id) if gone else result_key(claim.job_id, claim.token))

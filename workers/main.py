@@ -1,4 +1,4 @@
-"""The Celery target: `celery -A workers.main worker -B`."""
+"""The Celery target: `celery -A workers.main worker`."""
 
 from celery import Celery
 
@@ -8,8 +8,9 @@ from workers.wire.broker import make_celery
 
 
 def create_worker() -> Celery:
-    celery = make_celery(WorkerSettings())
-    register(celery)
+    settings = WorkerSettings()
+    celery = make_celery(settings)
+    register(celery, settings)
     return celery
 
 

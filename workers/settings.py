@@ -5,7 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from ml.media.limits import MediaLimits
 from workers.wire.settings import WireSettings
+
+_MEDIA = MediaLimits()
 
 
 class WorkerSettings(WireSettings):
@@ -15,3 +18,10 @@ class WorkerSettings(WireSettings):
     licences: Literal["any", "commercial"] = Field("any", description="`commercial` refuses research weights.")
     whisper_model: str | None = Field(None, description="A Whisper model other than the bundle's.")
     threads: int = Field(0, ge=0, description="CPU threads of a worker process; 0: as many as there are.")
+    max_seconds: float = Field(_MEDIA.max_seconds, gt=0, description="Longest media, in seconds.")
+    max_pixels: int = Field(_MEDIA.max_pixels, ge=1, description="Most pixels of a picture or frame.")
+    job_seconds: float = Field(5 * 3600.0, gt=0, description="Longest that one attempt at a job may take.")
+
+    @property
+    def media_limits(self) -> MediaLimits:
+        return MediaLimits(max_seconds=self.max_seconds, max_pixels=self.max_pixels, max_bytes=self.max_upload_bytes)

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.dependencies import JobsOf, MetricsOf
+from app.dependencies import FleetOf, MetricsOf
 from app.errors import Fault, Problem, respond
 from app.schemas import Health, problems
 
@@ -17,10 +17,10 @@ async def livez() -> Health:
 
 
 @router.get("/readyz", response_model=Health, responses=problems("queue_unavailable"))
-async def readyz(request: Request, jobs: JobsOf) -> Health | Response:
-    """Work can be accepted and done: Redis and the blob store answer, and at least one worker does. 503 says which
-    does not."""
-    missing = await jobs.missing()
+async def readyz(request: Request, fleet: FleetOf) -> Health | Response:
+    """Work can be accepted and done: Redis and the blob store answer, and at least one worker has its models in
+    memory. 503 says which does not."""
+    missing = await fleet.missing()
     if not missing:
         return Health(status="ready")
     faults = tuple(Fault(location=name, message=reason) for name, reason in missing.items())
@@ -28,6 +28,7 @@ async def readyz(request: Request, jobs: JobsOf) -> Health | Response:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics(metrics: MetricsOf) -> Response:
+async def metrics(metrics: MetricsOf, fleet: FleetOf) -> Response:
     """Prometheus metrics of this gateway."""
+    await fleet.measure()
     return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -5,12 +5,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from app.dependencies import JobsOf, Owner, SettingsOf
+from app.intake import MOST_TAG_CHARACTERS
 from app.jobs import LONGEST_WAIT, RETRY_SECONDS
-from app.schemas import Job, JobBatch, problems
+from app.schemas import Job, JobBatch, JobList, problems
 from app.uploads import boundary_of
 from ml.errors import FileTooLarge
 from ml.results import Result
-from workers.wire.contract import FINAL
+from workers.wire.contract import FINAL, JobStatus
+
+MOST_LISTED = 100
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems("unauthorized", "queue_unavailable"))
 
@@ -84,6 +87,24 @@ async def create_jobs(
         return JobBatch(jobs=made)
     response.headers["Location"] = made[0].links.self
     return made[0]
+
+
+@router.get("", responses=problems("validation_failed"))
+async def list_jobs(
+    jobs: JobsOf,
+    owner: Owner,
+    status: Annotated[JobStatus | None, Query(description="Only jobs of this status.")] = None,
+    tag: Annotated[
+        str | None, Query(min_length=1, max_length=MOST_TAG_CHARACTERS, description="Only jobs with this tag.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_LISTED, description="Most jobs of one answer.")] = 20,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^[0-9]{1,15}$", description="The `next_cursor` of the answer before.")
+    ] = None,
+) -> JobList:
+    """The caller's own jobs, newest first. An answer may hold fewer than `limit` though more follow: only a null
+    `next_cursor` is the end."""
+    return await jobs.page(owner, status, tag.strip() if tag else None, limit, int(cursor) if cursor else None)
 
 
 @router.get("/{job_id}", responses=problems("job_not_found", "job_expired", "validation_failed"))

@@ -20,6 +20,7 @@ from tests.redis_server import redis_server
 from workers.wire.blobs import Blobs
 from workers.wire.contract import Failure, result_key
 from workers.wire.ledger import Ledger
+from workers.wire.roster import Roster
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
@@ -57,6 +58,7 @@ class Gateway:
     settings: Settings
     ledger: Ledger
     blobs: Blobs
+    roster: Roster
 
     def post(self, content: bytes = PNG, name: str = "a.png", **fields: Any) -> httpx.Response:
         return self.client.post("/v1/jobs", files={"file": (name, content)}, data=fields)
@@ -75,7 +77,7 @@ class Gateway:
         """Does the next job, as a worker would."""
         claim = self.ledger.claim()
         assert claim is not None
-        self.blobs.put(result_key(claim.job_id), result)
+        self.blobs.put(result_key(claim.job_id, claim.token), result)
         self.ledger.finish(claim, "succeeded")
         return claim.job_id
 
@@ -108,7 +110,7 @@ def open_gateway(redis_url: str, tmp_path: Path) -> Iterator[OpenGateway]:
         url = server.__enter__()
         client = httpx.Client(base_url=url, headers=headers, timeout=20)
         closing.extend([client.close, lambda: server.__exit__(None, None, None)])
-        return Gateway(client, chosen, Ledger(redis, chosen), Blobs.of(chosen))
+        return Gateway(client, chosen, Ledger(redis, chosen), Blobs.of(chosen), Roster(redis))
 
     yield opened
     for close in closing:

@@ -55,7 +55,7 @@ def test_several_files_are_a_batch_in_their_order(gateway: Gateway) -> None:
 def test_a_name_is_never_a_path(gateway: Gateway, tmp_path: Path, name: str) -> None:
     job_id = gateway.made(name=name)
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {f"blobs/jobs/{job_id}/{part}" for part in ("media", "request.json", "upload.json")}
+    assert files == {f"blobs/jobs/{job_id}/{part}" for part in ("media", "request.json")}
 
 
 def test_a_transcript_travels_in_the_request(gateway: Gateway) -> None:
@@ -263,10 +263,11 @@ def test_a_deleted_job_is_as_unknown_as_one_that_never_was(gateway: Gateway) -> 
 
 
 def test_an_expired_job_is_told_from_an_unknown_one(open_gateway: OpenGateway) -> None:
-    gateway = open_gateway(result_ttl=0.001)
+    gateway = open_gateway(result_ttl=0.001, lease_seconds=0.1)
     job_id = gateway.made()
     gateway.succeed()
-    assert eventually(lambda: job_id in gateway.ledger.expire())
+    assert eventually(lambda: gateway.client.get(f"/v1/jobs/{job_id}").status_code == 410)
+    assert eventually(lambda: gateway.stored() == [])
     problem(gateway.client.get(f"/v1/jobs/{job_id}/result"), 410, "job_expired")
 
 

@@ -1,5 +1,6 @@
 """Jobs through the real ledger and blobs; the analysis is the real pipeline over a bundle without models."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from ml.artifacts import Bundle, ModelStore
 from ml.errors import MediaInvalid
 from ml.inference.observer import Observer
 from ml.inference.pipeline import Analyser
-from ml.results import Options, Result
+from ml.results import Media, ModelVersions, Options, Reading, Result, Transcript
+from ml.vocabulary import EMOTIONS
 from tests import media_files
 from tests.redis_server import redis_server
-from workers.engine import Analysing, Engine
+from workers.engine import Analysing, Engine, Terms
 from workers.wire.blobs import Blobs
-from workers.wire.contract import JobRequest, media_key, new_job_id, request_key, result_key
+from workers.wire.contract import JobRequest, job_prefix, media_key, new_job_id, request_key, result_key
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
 
@@ -38,17 +40,37 @@ class Service:
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), (request or JobRequest()).model_dump_json().encode())
-        self.ledger.create(job_id, "ann")
+        self.ledger.create([job_id], "ann")
         return job_id
 
-    def work(self, analyser: Analysing) -> str | None:
-        return Engine(self.ledger, self.blobs, analyser, self.settings).work()
+    def work(self, analyser: Analysing, terms: Terms | None = None) -> str | None:
+        return Engine(self.ledger, self.blobs, analyser, terms or Terms(lease_seconds=0.3)).work()
+
+    def delete(self, job_id: str) -> None:
+        """As the gateway does."""
+        self.ledger.delete(job_id)
+        self.blobs.delete(job_prefix(job_id))
 
 
 @pytest.fixture
 def service(url: str, tmp_path: Path) -> Service:
     Redis.from_url(url).flushall()
     return Service(url, tmp_path)
+
+
+RESULT = Result(
+    media=Media(
+        kind="image", duration=None, width=1, height=1, frame_rate=None, has_audio=False, has_video=True, sha256="0"
+    ),
+    labels=EMOTIONS,
+    overall=Reading.empty(),
+    windows=(),
+    faces=(),
+    transcript=Transcript(source="none", language=None, text=""),
+    models=ModelVersions(
+        bundle="bare", face=None, audio=None, text=None, fusion=None, whisper=None, licence="commercial"
+    ),
+)
 
 
 class Scripted:
@@ -76,8 +98,8 @@ def test_a_job_ends_with_its_result_and_without_its_media(service: Service, tmp_
     job_id = service.post(path.read_bytes(), JobRequest(options=Options(hop_seconds=1, window_seconds=1)))
     assert service.work(Analyser.load(tmp_path, "bare", device="cpu")) == job_id
     record = service.ledger.get(job_id)
-    assert record is not None and (record.status, record.progress, record.failure) == ("succeeded", 1, None)
-    content = service.blobs.get(result_key(job_id))
+    assert record is not None and (record.status, record.stage, record.progress) == ("succeeded", "write", 1)
+    content = service.blobs.get(result_key(job_id, 1))
     assert content is not None
     assert [window.start for window in Result.model_validate_json(content).windows] == [0, 1, 2]
     assert not service.blobs.exists(media_key(job_id))
@@ -96,7 +118,8 @@ def test_an_error_with_a_code_keeps_it(service: Service) -> None:
 
 
 def test_an_unknown_error_shows_nothing_of_itself(service: Service) -> None:
-    def act(_: Observer) -> Result:
+    def act(observer: Observer) -> Result:
+        observer.stage("audio")
         raise RuntimeError("/secret/path")
 
     job_id = service.post(b"media")
@@ -104,6 +127,7 @@ def test_an_unknown_error_shows_nothing_of_itself(service: Service) -> None:
     record = service.ledger.get(job_id)
     assert record is not None and record.failure is not None
     assert record.failure.code == "internal_error" and "secret" not in record.failure.message
+    assert record.failure.stage == "audio"
 
 
 def test_a_cancelled_job_stops_within_a_lease(service: Service) -> None:
@@ -119,17 +143,86 @@ def test_a_cancelled_job_stops_within_a_lease(service: Service) -> None:
     assert record is not None and record.status == "cancelled"
 
 
-def test_a_deleted_job_leaves_no_result(service: Service) -> None:
+def test_a_deleted_job_stops_and_leaves_nothing(service: Service) -> None:
     job_id = service.post(b"media")
 
     def act(observer: Observer) -> Result:
-        service.ledger.delete(job_id)
-        service.blobs.delete(f"jobs/{job_id}")
+        service.delete(job_id)
         while True:
             observer.check()
 
     service.work(Scripted(act))
-    assert service.ledger.get(job_id) is None and not service.blobs.exists(f"jobs/{job_id}")
+    assert service.ledger.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))
+
+
+def test_a_result_written_after_a_delete_is_erased(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker is past its last look when the delete comes."""
+    job_id = service.post(b"media")
+    put = service.blobs.put
+
+    def put_late(key: str, content: bytes) -> None:
+        service.delete(job_id)
+        put(key, content)
+
+    monkeypatch.setattr(service.blobs, "put", put_late)
+    service.work(Scripted(lambda _: RESULT))
+    assert not service.blobs.exists(job_prefix(job_id))
+
+
+def test_a_late_worker_leaves_the_result_of_the_newer_claim(service: Service) -> None:
+    job_id = service.post(b"media", JobRequest(options=Options(keep_media=True)))
+    late = Terms(lease_seconds=60)
+
+    def act(_: Observer) -> Result:
+        lapse(service.ledger, job_id)
+        service.work(Scripted(lambda _: RESULT))
+        return RESULT
+
+    service.work(Scripted(act), late)
+    record = service.ledger.get(job_id)
+    assert record is not None and (record.status, record.token) == ("succeeded", 2)
+    assert service.blobs.exists(result_key(job_id, 2)) and not service.blobs.exists(result_key(job_id, 1))
+    assert service.blobs.exists(media_key(job_id))
+
+
+def lapse(ledger: Ledger, job_id: str) -> None:
+    """Ends the lease of a running job, as time would."""
+    ledger._redis.zadd("affect:leases", {job_id: 0})
+    assert ledger.reap() == {job_id: "queued"}
+
+
+def test_a_worker_that_shuts_down_hands_its_job_back(service: Service) -> None:
+    job_id = service.post(b"media")
+    terms = Terms(lease_seconds=0.3)
+
+    def act(observer: Observer) -> Result:
+        assert isinstance(terms.stopping, threading.Event)
+        terms.stopping.set()
+        observer.check()
+        pytest.fail("the work went on")
+
+    assert service.work(Scripted(act), terms) == job_id
+    record = service.ledger.get(job_id)
+    assert record is not None and (record.status, record.attempts) == ("queued", 0)
+    assert service.blobs.exists(media_key(job_id))
+    assert service.work(Scripted(act), terms) is None  # it takes no new work either
+
+
+def test_a_job_that_takes_too_long_fails_where_it_is(service: Service) -> None:
+    def act(observer: Observer) -> Result:
+        observer.stage("faces")
+        while True:
+            observer.check()
+
+    job_id = service.post(b"media")
+    service.work(Scripted(act), Terms(seconds=0.01))
+    record = service.ledger.get(job_id)
+    assert record is not None and record.failure is not None
+    assert (record.failure.code, record.failure.stage, record.failure.retryable) == (
+        "processing_timeout",
+        "faces",
+        True,
+    )
 
 
 def test_no_job_no_work(service: Service) -> None:

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ from ml.results import Result
 from tests import media_files
 from tests.redis_server import redis_server
 from workers.wire.blobs import Blobs
-from workers.wire.broker import make_celery, wake
 from workers.wire.contract import FINAL, JobRecord, JobRequest, media_key, new_job_id, request_key, result_key
 from workers.wire.ledger import Ledger
+from workers.wire.roster import Roster
 from workers.wire.settings import WireSettings
 
 ROOT = Path(__file__).parents[2]
@@ -30,46 +31,77 @@ def settings(tmp_path: Path) -> Iterator[WireSettings]:
         Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
     )
     with redis_server() as url:
-        yield WireSettings(redis_url=url, data_dir=tmp_path, lease_seconds=2)
+        yield WireSettings(redis_url=url, data_dir=tmp_path, lease_seconds=1.5)
+
+
+class Running:
+    """A ledger, blobs, a roster, and a worker process."""
+
+    def __init__(self, settings: WireSettings) -> None:
+        redis = Redis.from_url(settings.redis_url)
+        self.settings = settings
+        self.ledger, self.blobs, self.roster = Ledger(redis, settings), Blobs.of(settings), Roster(redis)
+        environment = os.environ | {
+            "AFFECT_REDIS_URL": settings.redis_url,
+            "AFFECT_DATA_DIR": str(settings.data_dir),
+            "AFFECT_MODEL_STORE": str(settings.data_dir),
+            "AFFECT_LEASE_SECONDS": str(settings.lease_seconds),
+        }
+        command = [sys.executable, "-m", "celery", "-A", "workers.main", "worker", "-c", "1", "--loglevel", "warning"]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+
+    def post(self, media: bytes) -> str:
+        """As a gateway that dies before it sends the message."""
+        job_id = new_job_id()
+        self.blobs.put(media_key(job_id), media)
+        self.blobs.put(request_key(job_id), JobRequest().model_dump_json().encode())
+        self.ledger.create([job_id], "ann")
+        return job_id
+
+    def until(self, job_id: str, holds: Callable[[JobRecord], bool], seconds: float = 60) -> JobRecord:
+        """The record once it is as it should be."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            record = self.ledger.get(job_id)
+            if record is not None and holds(record):
+                return record
+            time.sleep(0.02)
+        pytest.fail(f"the job stays {record}")
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 @pytest.fixture
-def worker(settings: WireSettings) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {
-        "AFFECT_REDIS_URL": settings.redis_url,
-        "AFFECT_DATA_DIR": str(settings.data_dir),
-        "AFFECT_MODEL_STORE": str(settings.data_dir),
-        "AFFECT_LEASE_SECONDS": "2",
-    }
-    schedule = str(settings.data_dir / "beat")
-    command = [sys.executable, "-m", "celery", "-A", "workers.main", "worker", "-B", "-s", schedule, "-c", "1"]
-    process = subprocess.Popen([*command, "--loglevel", "warning"], cwd=ROOT, env=environment, start_new_session=True)
-    yield process
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def worker(settings: WireSettings) -> Iterator[Running]:
+    running = Running(settings)
+    yield running
+    running.kill()
 
 
-def wait_for_end(ledger: Ledger, job_id: str, seconds: float) -> JobRecord:
-    """The record once it is final."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        record = ledger.get(job_id)
-        if record is not None and record.status in FINAL:
-            return record
-        time.sleep(0.05)
-    pytest.fail("the job did not end")
-
-
-def test_a_job_posted_before_the_worker_starts_is_finished_by_it(
-    settings: WireSettings, worker: subprocess.Popen[bytes], tmp_path: Path
+def test_it_finishes_jobs_outlives_a_killed_child_and_hands_back_when_it_stops(
+    worker: Running, settings: WireSettings, tmp_path: Path
 ) -> None:
-    ledger, blobs = Ledger(Redis.from_url(settings.redis_url), settings), Blobs.of(settings)
-    job_id = new_job_id()
-    blobs.put(media_key(job_id), media_files.make_video(tmp_path / "a.mp4", seconds=2.0).read_bytes())
-    blobs.put(request_key(job_id), JobRequest().model_dump_json().encode())
-    ledger.create(job_id, "ann")
-    wake(make_celery(settings))
-    record = wait_for_end(ledger, job_id, 60)
-    assert (record.status, record.attempts, record.failure) == ("succeeded", 1, None)
-    content = blobs.get(result_key(job_id))
+    short = media_files.make_video(tmp_path / "short.mp4", seconds=1.0).read_bytes()
+    long = media_files.make_audio(tmp_path / "long.flac", seconds=3000.0, rate=8000).read_bytes()
+
+    job_id = worker.post(short)
+    record = worker.until(job_id, lambda record: record.status in FINAL)
+    assert (record.status, record.stage, record.attempts, record.failure) == ("succeeded", "write", 1, None)
+    content = worker.blobs.get(result_key(job_id, record.token))
     assert content is not None and Result.model_validate_json(content).media.kind == "video"
+    (beat,) = worker.roster.workers()
+    assert (beat.bundle, beat.loaded, beat.models) == ("default", True, ())
+
+    job_id = worker.post(long)
+    worker.until(job_id, lambda record: record.status == "running")
+    os.kill(int(beat.worker.rpartition(":")[2]), signal.SIGKILL)
+    record = worker.until(job_id, lambda record: record.attempts == 2 and record.status == "running")
+
+    worker.process.terminate()
+    assert worker.process.wait(20) == 0
+    record = worker.until(job_id, lambda record: record.status == "queued", 1)
+    assert record.attempts == 1
+    assert [left.worker for left in worker.roster.workers()] in ([], [beat.worker])  # the killed one may yet lapse

@@ -1,8 +1,10 @@
 """Bytes that outlive a process: media, requests and results, under keys, over fsspec."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -72,3 +74,17 @@ class Blobs:
         path = self._path(prefix)
         if self._files.exists(path):
             self._files.rm(path, recursive=True)
+
+    def untouched_jobs(self, seconds: float) -> list[str]:
+        """Ids of the jobs under whose prefix nothing was written for so many seconds."""
+        newest: dict[str, float] = {}
+        before = time.time() - seconds
+        jobs = self._path("jobs")
+        if not self._files.exists(jobs):
+            return []
+        for path, about in self._files.find(jobs, withdirs=True, detail=True).items():
+            job_id = path.removeprefix(jobs).strip("/").partition("/")[0]
+            written = about.get("mtime") or about.get("LastModified") or 0.0
+            at = written.timestamp() if isinstance(written, datetime) else float(written)
+            newest[job_id] = max(newest.get(job_id, 0.0), at)
+        return [job_id for job_id, at in newest.items() if job_id and at < before]

@@ -5,9 +5,11 @@ from celery import Celery
 from workers.wire.settings import WireSettings
 
 WORK = "affect.work"
-REAP = "affect.reap"
+QUEUE = "inference"
 HARD_LIMIT = 6 * 3600
 """Seconds after which a worker process that does not end is killed."""
+START_SECONDS = 600.0
+"""For which a worker process may load its models before it is taken for dead."""
 
 
 def make_celery(settings: WireSettings) -> Celery:
@@ -24,7 +26,8 @@ def make_celery(settings: WireSettings) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_time_limit=HARD_LIMIT,
-        task_default_queue="inference",
+        task_default_queue=QUEUE,
+        worker_proc_alive_timeout=START_SECONDS,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         broker_transport_options={"visibility_timeout": HARD_LIMIT + 3600},
@@ -37,3 +40,9 @@ def make_celery(settings: WireSettings) -> Celery:
 def wake(celery: Celery) -> None:
     """Tells one worker that a job waits."""
     celery.send_task(WORK, ignore_result=True)
+
+
+def waiting_messages(celery: Celery) -> int:
+    """How many wake-ups no worker has taken yet."""
+    with celery.connection_for_read() as connection:
+        return int(connection.default_channel.client.llen(QUEUE))

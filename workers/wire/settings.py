@@ -12,6 +12,7 @@ class WireSettings(BaseSettings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis; unix:// and rediss:// work too.")
     data_dir: Path = Field(Path(".affect"), description="Where media and results lie unless `blob_url` says otherwise.")
     blob_url: str | None = Field(None, description="Any fsspec URL; null keeps blobs under `data_dir`.")
+    max_upload_bytes: int = Field(2 * 2**30, ge=1, description="Most bytes of the files of one request.")
     result_ttl: float = Field(7 * 86400.0, gt=0, description="Seconds that a finished job and its result are kept.")
     lease_seconds: float = Field(15.0, gt=0, description="A worker silent for so long has lost its job.")
     max_attempts: int = Field(3, ge=1, description="Attempts at a job before it fails with `worker_lost`.")

@@ -1,0 +1,77 @@
+"""What stands behind the gateway: Redis, the blob store, the workers and the models that they answer with."""
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+
+from redis.exceptions import RedisError
+from starlette.concurrency import run_in_threadpool
+
+from app.metrics import Metrics
+from app.schemas import Model, ModelList, ServedBundle
+from workers.wire.blobs import Blobs
+from workers.wire.contract import Heartbeat, job_prefix, new_job_id
+from workers.wire.ledger import Ledger
+from workers.wire.roster import Roster
+
+
+class Fleet:
+    """Tells whether work can be done, and by which models."""
+
+    def __init__(self, ledger: Ledger, roster: Roster, blobs: Blobs, metrics: Metrics) -> None:
+        self._ledger, self._roster, self._blobs, self._metrics = ledger, roster, blobs, metrics
+
+    async def missing(self) -> dict[str, str]:
+        """What keeps the service from accepting and doing work: what, and why. Empty: it is ready."""
+        checks = {"redis": self._check_redis, "storage": self._check_storage, "workers": self._check_workers}
+        reasons = await asyncio.gather(*(run_in_threadpool(check) for check in checks.values()))
+        return {name: reason for name, reason in zip(checks, reasons, strict=True) if reason}
+
+    async def models(self) -> ModelList:
+        """The models of the workers that have loaded theirs. Raises RedisError."""
+        return models_of(await run_in_threadpool(self._ready))
+
+    async def measure(self) -> None:
+        """Brings the gauges up to date; without Redis they stay as they are."""
+        with suppress(RedisError):
+            self._metrics.queue_depth.set(await run_in_threadpool(self._ledger.queued))
+            self._metrics.workers.set(len(await run_in_threadpool(self._ready)))
+
+    def _ready(self) -> list[Heartbeat]:
+        return [worker for worker in self._roster.workers() if worker.kind == "inference" and worker.loaded]
+
+    def _check_redis(self) -> str | None:
+        try:
+            self._ledger.queued()
+        except RedisError:
+            return "Redis does not answer."
+        return None
+
+    def _check_storage(self) -> str | None:
+        job_id = new_job_id()  # of its own, so that two who ask at once do not meet, and swept up as a job's
+        try:
+            self._blobs.put(f"{job_prefix(job_id)}/ready", b"ready")
+            self._blobs.delete(job_prefix(job_id))
+        except OSError:
+            return "The blob store cannot be written to."
+        return None
+
+    def _check_workers(self) -> str | None:
+        try:
+            workers = self._roster.workers()
+        except RedisError:
+            return "It is not known whether a worker is ready."
+        inference = [worker for worker in workers if worker.kind == "inference"]
+        if any(worker.loaded for worker in inference):
+            return None
+        return "The workers are loading their models." if inference else "No worker answers."
+
+
+def models_of(workers: list[Heartbeat]) -> ModelList:
+    """Each model and each bundle once, with the number of worker processes that hold it."""
+    held = [((model.role, model.name, model.version or 0), model) for worker in workers for model in worker.models]
+    count = Counter(key for key, _ in held)
+    models = (Model(**model.model_dump(), loaded=count[key]) for key, model in sorted(dict(held).items()))
+    held_bundles = Counter((worker.bundle, worker.digest or "") for worker in workers)
+    bundles = (ServedBundle(name=name, digest=digest, loaded=n) for (name, digest), n in sorted(held_bundles.items()))
+    return ModelList(models=tuple(models), bundles=tuple(bundles))

@@ -1,0 +1,14 @@
+"""The models that answer now."""
+
+from fastapi import APIRouter
+
+from app.dependencies import FleetOf, Owner
+from app.schemas import ModelList, problems
+
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=problems("unauthorized", "queue_unavailable"))
+
+
+@router.get("")
+async def get_models(fleet: FleetOf, owner: Owner) -> ModelList:
+    """The models that workers hold in memory, with the figures and the licence that they were published with."""
+    return await fleet.models()

@@ -1,0 +1,91 @@
+"""A worker process's heartbeat: that it lives, and which models it answers with."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from redis import RedisError
+
+from workers.wire.contract import Heartbeat, ModelLicence, ServedModel
+from workers.wire.roster import BEAT_SECONDS, Roster
+
+if TYPE_CHECKING:  # it imports torch, which the parent process stays without
+    from ml.artifacts import Bundle, Manifest
+
+logger = logging.getLogger(__name__)
+
+_WHISPER_LICENCE = ModelLicence(name="MIT", commercial=True, note="OpenAI's Whisper weights, converted.")
+
+
+class Serving(Protocol):
+    """What `ml.inference.bundle.LoadedBundle` offers."""
+
+    @property
+    def bundle(self) -> "Bundle": ...
+
+    @property
+    def manifests(self) -> Mapping[str, "Manifest"]: ...
+
+    @property
+    def whisper(self) -> object | None: ...
+
+
+def served(models: Serving) -> tuple[ServedModel, ...]:
+    """The models of a loaded bundle, with what their manifests say."""
+    return tuple(_served(models))
+
+
+def _served(models: Serving) -> Iterator[ServedModel]:
+    for role, manifest in models.manifests.items():
+        yield ServedModel(
+            role=role,
+            name=manifest.name,
+            version=manifest.version,
+            labels=manifest.labels,
+            metrics=manifest.metrics,
+            licence=ModelLicence(**manifest.licence.model_dump()),
+        )
+    if models.bundle.whisper and models.whisper:
+        name = models.bundle.whisper
+        yield ServedModel(role="whisper", name=name, version=None, labels=(), metrics={}, licence=_WHISPER_LICENCE)
+
+
+class Pulse:
+    """Beats from a thread of its own until it is stopped."""
+
+    def __init__(self, roster: Roster, bundle: str) -> None:
+        self._roster = roster
+        self._said = Heartbeat(worker=f"{socket.gethostname()}:{os.getpid()}", bundle=bundle)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._repeat, name="pulse", daemon=True)
+
+    def serves(self, digest: str, models: tuple[ServedModel, ...]) -> None:
+        """The models are loaded: said at once, and from now on."""
+        self._said = self._said.model_copy(update={"digest": digest, "models": models, "loaded": True})
+        self._beat()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """The worker leaves the roster."""
+        self._ended.set()
+        self._thread.join()
+        try:
+            self._roster.leave(self._said.worker)
+        except RedisError:
+            logger.info("the roster does not answer; the heartbeat lapses by itself")
+
+    def _repeat(self) -> None:
+        self._beat()
+        while not self._ended.wait(BEAT_SECONDS):
+            self._beat()
+
+    def _beat(self) -> None:
+        try:
+            self._roster.beat(self._said)
+        except RedisError:
+            logger.warning("the roster does not answer")

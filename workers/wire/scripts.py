@@ -1,0 +1,304 @@
+"""The ledger's changes as Lua scripts: each is one step for everybody who looks at Redis.
+
+Keys, behind the prefix: `job:<id>` the record (hash); `waiting:<owner>` the owner's queued jobs by number (sorted set);
+`ring` the owners with queued jobs (list); `jobs:<owner>` all its jobs by number (sorted set); `seq:<owner>` the last
+number given; `leases` the running jobs by the end of their lease; `expiry` the ended ones by the end of their keeping;
+`events:<id>` the changes of a job (stream); `expired:<id>` whose an expired job was. Every time is Redis's own: the
+clocks of several hosts need not agree. A script may run twice (a client repeats what it got no answer to), so the
+second run of each changes nothing.
+"""
+
+EVENTS_KEPT = 100
+"""Of a job, about: who reads more slowly misses steps of the progress, never the last state."""
+ENDED_EVENTS_SECONDS = 3600
+"""For which the events of an ended job stay; at most as long as the job."""
+DELETED_EVENTS_SECONDS = 60
+"""For which somebody who reads a deleted job's events can still learn that it is gone."""
+REAPED_AT_ONCE = 100
+SCANNED_AT_ONCE = 10_000
+"""Most jobs that one page of a filtered listing looks through."""
+
+_COMMON = f"""
+local P = ARGV[1]
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+
+local function get(id, field) return redis.call('HGET', P .. 'job:' .. id, field) end
+local function set(id, ...) redis.call('HSET', P .. 'job:' .. id, ...) end
+
+local function tell(id)
+  local state = redis.call('HMGET', P .. 'job:' .. id, 'status', 'stage', 'progress')
+  redis.call('XADD', P .. 'events:' .. id, 'MAXLEN', '~', {EVENTS_KEPT}, '*',
+    'status', state[1], 'stage', state[2] or '', 'progress', state[3])
+end
+
+local function enqueue(id, owner, number)
+  redis.call('ZADD', P .. 'waiting:' .. owner, number, id)
+  if not redis.call('LPOS', P .. 'ring', owner) then redis.call('RPUSH', P .. 'ring', owner) end
+end
+
+local function dequeue(id, owner)
+  if redis.call('ZREM', P .. 'waiting:' .. owner, id) == 1 and redis.call('ZCARD', P .. 'waiting:' .. owner) == 0 then
+    redis.call('LREM', P .. 'ring', 0, owner)
+  end
+end
+
+local function queued()
+  local count = 0
+  for _, owner in ipairs(redis.call('LRANGE', P .. 'ring', 0, -1)) do
+    count = count + redis.call('ZCARD', P .. 'waiting:' .. owner)
+  end
+  return count
+end
+
+local function finish(id, status, ttl, failure)
+  set(id, 'status', status, 'finished_at', now, 'failure', failure)
+  if status == 'succeeded' then set(id, 'progress', '1') end
+  redis.call('ZREM', P .. 'leases', id)
+  redis.call('ZADD', P .. 'expiry', now + ttl, id)
+  tell(id)
+  redis.call('PEXPIRE', P .. 'events:' .. id, math.ceil(math.min(ttl, {ENDED_EVENTS_SECONDS}) * 1000))
+end
+
+local function holds(id, token) return get(id, 'status') == 'running' and get(id, 'token') == token end
+
+-- Puts a running job back in its place, or ends it where it was cancelled or its attempts are used up.
+local function put_back(id, most_attempts, lost, ttl)
+  redis.call('ZREM', P .. 'leases', id)
+  if get(id, 'cancel') == '1' then
+    finish(id, 'cancelled', ttl, '')
+  elseif tonumber(get(id, 'attempts')) >= most_attempts then
+    finish(id, 'failed', ttl, lost)
+  else
+    set(id, 'status', 'queued', 'progress', '0')
+    redis.call('HDEL', P .. 'job:' .. id, 'stage')
+    enqueue(id, get(id, 'owner'), get(id, 'number'))
+    tell(id)
+  end
+end
+
+-- Leaves nothing of a job; its owner, if there was one.
+local function forget(id)
+  local owner = get(id, 'owner')
+  if not owner then return false end
+  dequeue(id, owner)
+  redis.call('ZREM', P .. 'jobs:' .. owner, id)
+  redis.call('ZREM', P .. 'leases', id)
+  redis.call('ZREM', P .. 'expiry', id)
+  redis.call('DEL', P .. 'job:' .. id)
+  return owner
+end
+
+-- How many jobs are claimed before a queued one: each owner's turn comes in the order of the ring.
+local function position(id, owner)
+  local rank = redis.call('ZRANK', P .. 'waiting:' .. owner, id)
+  if not rank then return false end
+  local before, turns = rank, rank + 1
+  for _, other in ipairs(redis.call('LRANGE', P .. 'ring', 0, -1)) do
+    if other == owner then
+      turns = rank
+    else
+      before = before + math.min(redis.call('ZCARD', P .. 'waiting:' .. other), turns)
+    end
+  end
+  return before
+end
+
+-- Id, fields, place in the queue, and the last event that the fields know of.
+local function view(id)
+  local fields = redis.call('HGETALL', P .. 'job:' .. id)
+  if #fields == 0 then return false end
+  local last = redis.call('XREVRANGE', P .. 'events:' .. id, '+', '-', 'COUNT', 1)
+  return {{id, fields, position(id, get(id, 'owner')), last[1] and last[1][1] or '0'}}
+end
+"""
+
+# owner, most that may wait, digests of tags, ids…
+_CREATE = (
+    _COMMON
+    + """
+local owner, ids = ARGV[2], {}
+for index = 5, #ARGV do
+  if redis.call('EXISTS', P .. 'job:' .. ARGV[index]) == 0 then ids[#ids + 1] = ARGV[index] end
+end
+if queued() + #ids > tonumber(ARGV[3]) then return 0 end
+for _, id in ipairs(ids) do
+  local number = redis.call('INCR', P .. 'seq:' .. owner)
+  set(id, 'owner', owner, 'number', number, 'status', 'queued', 'progress', '0', 'attempts', '0', 'token', '0',
+    'tags', ARGV[4], 'created_at', now)
+  redis.call('ZADD', P .. 'jobs:' .. owner, number, id)
+  enqueue(id, owner, number)
+  tell(id)
+end
+return 1
+"""
+)
+
+# seconds of a lease
+_CLAIM = (
+    _COMMON
+    + """
+while true do
+  local owner = redis.call('LPOP', P .. 'ring')
+  if not owner then return false end
+  local id = redis.call('ZPOPMIN', P .. 'waiting:' .. owner)[1]
+  if redis.call('ZCARD', P .. 'waiting:' .. owner) > 0 then redis.call('RPUSH', P .. 'ring', owner) end
+  if id and get(id, 'status') == 'queued' then
+    local token = redis.call('HINCRBY', P .. 'job:' .. id, 'token', 1)
+    local attempt = redis.call('HINCRBY', P .. 'job:' .. id, 'attempts', 1)
+    set(id, 'status', 'running')
+    redis.call('HSETNX', P .. 'job:' .. id, 'started_at', now)
+    redis.call('ZADD', P .. 'leases', now + tonumber(ARGV[2]), id)
+    tell(id)
+    return {id, token, attempt}
+  end
+end
+"""
+)
+
+# id, token, seconds of a lease, stage, progress
+_RENEW = (
+    _COMMON
+    + """
+local id = ARGV[2]
+if not holds(id, ARGV[3]) then return -1 end
+redis.call('ZADD', P .. 'leases', now + tonumber(ARGV[4]), id)
+if ARGV[5] ~= '' and (get(id, 'stage') ~= ARGV[5] or get(id, 'progress') ~= ARGV[6]) then
+  set(id, 'stage', ARGV[5], 'progress', ARGV[6])
+  tell(id)
+end
+return tonumber(get(id, 'cancel') or '0')
+"""
+)
+
+# id, token, status, stage, failure, seconds to keep
+_FINISH = (
+    _COMMON
+    + """
+local id, status = ARGV[2], ARGV[4]
+if get(id, 'token') == ARGV[3] and get(id, 'status') == status then return 1 end
+if not holds(id, ARGV[3]) then return 0 end
+if ARGV[5] ~= '' then set(id, 'stage', ARGV[5]) end
+finish(id, status, tonumber(ARGV[7]), ARGV[6])
+return 1
+"""
+)
+
+# id, token, seconds to keep
+_HAND_BACK = (
+    _COMMON
+    + """
+local id = ARGV[2]
+if not holds(id, ARGV[3]) then return 0 end
+redis.call('HINCRBY', P .. 'job:' .. id, 'attempts', -1)
+put_back(id, math.huge, '', tonumber(ARGV[4]))
+return 1
+"""
+)
+
+# most attempts, failure of a job that used them up, seconds to keep
+_REAP = (
+    _COMMON
+    + f"""
+local reaped = {{}}
+local lapsed = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, {REAPED_AT_ONCE})
+for _, id in ipairs(lapsed) do
+  if get(id, 'status') == 'running' then
+    put_back(id, tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]))
+    reaped[#reaped + 1] = {{id, get(id, 'status')}}
+  else
+    redis.call('ZREM', P .. 'leases', id)
+  end
+end
+return reaped
+"""
+)
+
+# id, seconds to keep
+_CANCEL = (
+    _COMMON
+    + """
+local id = ARGV[2]
+local status = get(id, 'status')
+if status == 'queued' then
+  dequeue(id, get(id, 'owner'))
+  finish(id, 'cancelled', tonumber(ARGV[3]), '')
+elseif status == 'running' then
+  set(id, 'cancel', '1')
+end
+return status
+"""
+)
+
+# id
+_DELETE = (
+    _COMMON
+    + f"""
+local id = ARGV[2]
+if not forget(id) then return 0 end
+redis.call('XADD', P .. 'events:' .. id, '*', 'status', 'deleted', 'stage', '', 'progress', '0')
+redis.call('EXPIRE', P .. 'events:' .. id, {DELETED_EVENTS_SECONDS})
+return 1
+"""
+)
+
+# seconds for which an expired job is remembered
+_EXPIRE = (
+    _COMMON
+    + f"""
+local due = redis.call('ZRANGEBYSCORE', P .. 'expiry', '-inf', now, 'LIMIT', 0, {REAPED_AT_ONCE})
+for _, id in ipairs(due) do
+  local owner = forget(id)
+  redis.call('ZREM', P .. 'expiry', id)
+  redis.call('DEL', P .. 'events:' .. id)
+  if owner then redis.call('SET', P .. 'expired:' .. id, owner, 'EX', ARGV[2]) end
+end
+return due
+"""
+)
+
+# id
+_READ = _COMMON + "return view(ARGV[2])"
+
+# owner, number before which to begin or '', status or '', digest of a tag or '', most jobs
+_PAGE = (
+    _COMMON
+    + f"""
+local key, last, status, tag, most = P .. 'jobs:' .. ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local found, scanned = {{}}, 0
+
+local function fits(id)
+  if status ~= '' and get(id, 'status') ~= status then return false end
+  return tag == '' or string.find(get(id, 'tags') or '', tag, 1, true) ~= nil
+end
+
+while scanned < {SCANNED_AT_ONCE} and #found < most do
+  local page = redis.call('ZREVRANGEBYSCORE', key, last == '' and '+inf' or '(' .. last, '-inf', 'WITHSCORES',
+    'LIMIT', 0, 100)
+  if #page == 0 then return {{'', found}} end
+  for index = 1, #page, 2 do
+    last, scanned = page[index + 1], scanned + 1
+    if fits(page[index]) then found[#found + 1] = view(page[index]) end
+    if #found == most then break end
+  end
+end
+return {{redis.call('ZCOUNT', key, '-inf', '(' .. last) > 0 and last or '', found}}
+"""
+)
+
+_QUEUED = _COMMON + "return queued()"
+
+ALL = {
+    "create": _CREATE,
+    "claim": _CLAIM,
+    "renew": _RENEW,
+    "finish": _FINISH,
+    "hand_back": _HAND_BACK,
+    "reap": _REAP,
+    "cancel": _CANCEL,
+    "delete": _DELETE,
+    "expire": _EXPIRE,
+    "read": _READ,
+    "page": _PAGE,
+    "queued": _QUEUED,
+}

@@ -1,0 +1,75 @@
+"""What keeps the service whole when a process dies. Every gateway and every worker does it; one at a time, whoever is
+first (`Ledger.turn`)."""
+
+import logging
+import threading
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from workers.wire.blobs import Blobs
+from workers.wire.broker import waiting_messages, wake
+from workers.wire.contract import FINAL, job_prefix, media_key
+from workers.wire.ledger import Ledger
+from workers.wire.settings import WireSettings
+
+logger = logging.getLogger(__name__)
+
+MOST_MESSAGES = 100
+"""Sent in one turn at most: the next comes soon."""
+SWEEP_SECONDS = 600.0
+"""How often the blobs are searched for what no job owns."""
+ORPHAN_SECONDS = 3600.0
+"""How old such blobs must be: a job's are written before its record."""
+
+
+class Upkeep:
+    """Takes jobs from dead workers, wakes workers whose message was lost, forgets what is over, removes orphans."""
+
+    def __init__(self, ledger: Ledger, blobs: Blobs, celery: Celery, settings: WireSettings) -> None:
+        self._ledger, self._blobs, self._celery = ledger, blobs, celery
+        self.seconds = settings.lease_seconds / 3
+
+    def turn(self) -> None:
+        """Does what is due, unless somebody else has just done it. Never raises: what failed is tried again."""
+        try:
+            if self._ledger.turn("upkeep", self.seconds * 0.9):
+                self._reap()
+                self._wake()
+                self._expire()
+            if self._ledger.turn("sweep", SWEEP_SECONDS):
+                self.sweep()
+        except (RedisError, OperationalError):
+            logger.warning("upkeep: the ledger does not answer")
+        except OSError as error:
+            logger.warning("upkeep: the blob store does not answer (errno %s)", error.errno)
+
+    def repeat(self, ended: threading.Event) -> None:
+        """Takes a turn every `seconds` until `ended` is set. For a thread of its own."""
+        self.turn()
+        while not ended.wait(self.seconds):
+            self.turn()
+
+    def _reap(self) -> None:
+        for job_id, status in self._ledger.reap().items():
+            logger.warning("the worker of %s has died; the job is %s now", job_id, status)
+            if status in FINAL:
+                self._blobs.delete(media_key(job_id))
+
+    def _wake(self) -> None:
+        """There may be fewer messages than jobs: a gateway died between the two, or a worker that had one."""
+        for _ in range(min(self._ledger.queued() - waiting_messages(self._celery), MOST_MESSAGES)):
+            wake(self._celery)
+
+    def _expire(self) -> None:
+        for job_id in self._ledger.expire():
+            self._blobs.delete(job_prefix(job_id))
+
+    def sweep(self, older_than: float = ORPHAN_SECONDS) -> None:
+        """Removes what a process left that died: blobs of no job and of no upload under way, older than so many
+        seconds."""
+        for job_id in self._blobs.untouched_jobs(older_than):
+            if not self._ledger.knows(job_id):
+                logger.warning("removing the blobs of %s, which is no job", job_id)
+                self._blobs.delete(job_prefix(job_id))
