@@ -309,3 +309,94 @@ def test_a_wait_ends_with_its_seconds_and_never_holds_an_ended_job(gateway: Gate
 def test_a_wait_out_of_bounds_is_refused(gateway: Gateway, wait: str) -> None:
     told = problem(gateway.client.get(f"/v1/jobs/job_x?wait={wait}"), 400, "validation_failed")
     assert told["errors"][0]["location"] == "query.wait"
+
+
+@pytest.mark.parametrize("end", ["delete", "cancel"])
+def test_a_long_poll_ends_when_its_job_does(gateway: Gateway, end: str) -> None:
+    job_id = gateway.made()
+    answers: list[httpx.Response] = []
+    thread = threading.Thread(target=lambda: answers.append(gateway.client.get(f"/v1/jobs/{job_id}?wait=15")))
+    thread.start()
+    thread.join(0.1)
+    assert answers == []
+    getattr(gateway.ledger, end)(job_id)
+    thread.join(5)
+    assert answers[0].status_code == 404 if end == "delete" else answers[0].json()["status"] == "cancelled"
+
+
+def test_many_long_polls_hold_no_thread(gateway: Gateway) -> None:
+    """More than the thread pool has threads, and the service answers all the same."""
+    job_id = gateway.made()
+    waiting = [threading.Thread(target=gateway.client.get, args=(f"/v1/jobs/{job_id}?wait=10",)) for _ in range(60)]
+    for thread in waiting:
+        thread.start()
+    began = time.monotonic()
+    assert gateway.client.get(f"/v1/jobs/{job_id}").status_code == 200
+    assert time.monotonic() - began < 3
+    gateway.ledger.claim()
+    for thread in waiting:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in waiting)
+
+
+def test_a_queued_job_knows_its_place(gateway: Gateway) -> None:
+    ids = [gateway.made() for _ in range(3)]
+
+    def places() -> list[int | None]:
+        return [gateway.client.get(f"/v1/jobs/{job_id}").json()["position"] for job_id in ids]
+
+    assert places() == [0, 1, 2]
+    gateway.client.post(f"/v1/jobs/{ids[1]}/cancel")
+    assert places() == [0, None, 1]
+    gateway.succeed()
+    assert places() == [None, None, 0]
+
+
+def test_a_cancelled_job_leaves_its_place_and_its_media(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(max_queued=1)
+    job_id = gateway.made()
+    problem(gateway.post(), 429, "too_many_jobs")
+    gateway.client.post(f"/v1/jobs/{job_id}/cancel")
+    assert gateway.blobs.get(media_key(job_id)) is None
+    gateway.client.delete(f"/v1/jobs/{gateway.made()}")
+    gateway.made()
+
+
+def test_jobs_are_listed_newest_first_page_by_page(gateway: Gateway) -> None:
+    ids = [gateway.made(tag=[f"n{number}", "all"]) for number in range(5)]
+    seen: list[str] = []
+    query: dict[str, str | int] = {"limit": 2}
+    while True:
+        page = gateway.client.get("/v1/jobs", params=query).json()
+        seen += [job["id"] for job in page["jobs"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert seen == ids[::-1]
+    listed = gateway.client.get("/v1/jobs", params={"tag": "n3"}).json()["jobs"]
+    assert listed == [gateway.client.get(f"/v1/jobs/{ids[3]}").json()]
+    gateway.succeed()
+    done = gateway.client.get("/v1/jobs?status=succeeded&tag=all").json()["jobs"]
+    assert [job["id"] for job in done] == ids[:1]
+    assert gateway.client.get("/v1/jobs?status=failed").json() == {"jobs": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize("query", ["status=lost", "limit=0", "limit=101", "cursor=x", "cursor=-1", "tag=" + "x" * 65])
+def test_a_list_that_cannot_be_is_refused(gateway: Gateway, query: str) -> None:
+    told = problem(gateway.client.get(f"/v1/jobs?{query}"), 400, "validation_failed")
+    assert told["errors"][0]["location"] == "query." + query.partition("=")[0]
+
+
+def test_a_slow_upload_is_spoken_for(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.jobs.UPLOAD_HOLD", 0.03)
+    held = threading.Event()
+    monkeypatch.setattr("workers.wire.ledger.Ledger.hold_upload", lambda ledger, job_id: held.set())
+
+    def body() -> Iterator[bytes]:
+        whole = encode([("file", PNG + bytes(3 * 2**20), "a.png")])
+        yield whole[: 2 * 2**20]
+        assert held.wait(5)
+        yield whole[2 * 2**20 :]
+
+    answer = gateway.client.post("/v1/jobs", content=body(), headers={"content-type": CONTENT_TYPE})
+    assert answer.status_code == 202

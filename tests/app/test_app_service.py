@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from app.main import create_app
 from app.settings import Settings
 from ml.results import Options, Result
-from tests.app.conftest import PNG, Gateway, OpenGateway
+from ml.vocabulary import EMOTIONS
+from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
+from workers.wire.contract import Heartbeat, ModelLicence, ServedModel
 
 
 def key(name: str, secret: str) -> str:
@@ -102,10 +104,88 @@ def test_a_page_of_its_own_is_let_in(gateway: Gateway) -> None:
     assert gateway.client.get("/livez", headers={"Host": f"localhost:{port}"}).status_code == 200
 
 
-def test_it_is_not_ready_without_a_worker_and_says_so(gateway: Gateway) -> None:
-    answer = gateway.client.get("/readyz")
-    assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
-    assert [fault["location"] for fault in answer.json()["errors"]] == ["workers"]
+FACE = ServedModel(
+    role="face",
+    name="face",
+    version=3,
+    labels=EMOTIONS,
+    metrics={"fer2013": {"accuracy": 0.65}},
+    licence=ModelLicence(name="CC BY-NC 4.0", commercial=False, note="as the data"),
+)
+
+
+def worker(name: str, *models: ServedModel, loaded: bool = True) -> Heartbeat:
+    return Heartbeat(worker=name, bundle="default", digest="0" * 64, models=models, loaded=loaded)
+
+
+def test_it_is_ready_when_a_worker_has_its_models_in_memory(gateway: Gateway) -> None:
+    def reason() -> str:
+        answer = gateway.client.get("/readyz")
+        assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
+        assert [fault["location"] for fault in answer.json()["errors"]] == ["workers"]
+        return str(answer.json()["detail"])
+
+    assert reason() == "No worker answers."
+    gateway.roster.beat(worker("a", loaded=False))
+    assert "loading" in reason()
+    gateway.roster.beat(Heartbeat(worker="b", kind="io", bundle="none", loaded=True))
+    assert "loading" in reason()
+    gateway.roster.beat(worker("a", FACE))
+    assert gateway.client.get("/readyz").json() == {"status": "ready"}
+    assert [path for path in gateway.settings.data_dir.rglob("*") if path.is_file()] == []
+    assert "affect_workers 1.0" in gateway.client.get("/metrics").text
+    gateway.roster.leave("a")
+    assert "loading" not in reason()
+
+
+def test_it_is_not_ready_without_redis_or_room(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("workers.wire.blobs.Blobs.put", full)
+    answer = open_gateway(redis_url="unix:///nowhere/redis.sock").client.get("/readyz")
+    assert answer.status_code == 503
+    assert [fault["location"] for fault in answer.json()["errors"]] == ["redis", "storage", "workers"]
+
+
+def test_models_are_told_once_with_the_number_of_their_workers(gateway: Gateway) -> None:
+    assert gateway.client.get("/v1/models").json() == {"models": [], "bundles": []}
+    newer = FACE.model_copy(update={"version": 4})
+    for heartbeat in (worker("a", FACE), worker("b", FACE), worker("c", newer), worker("d", newer, loaded=False)):
+        gateway.roster.beat(heartbeat)
+    told = gateway.client.get("/v1/models").json()
+    assert [(model["name"], model["version"], model["loaded"]) for model in told["models"]] == [
+        ("face", 3, 2),
+        ("face", 4, 1),
+    ]
+    assert told["models"][0]["licence"]["commercial"] is False
+    assert told["models"][0]["metrics"] == {"fer2013": {"accuracy": 0.65}}
+    assert told["models"][0]["labels"] == list(EMOTIONS)
+    assert told["bundles"] == [{"name": "default", "digest": "0" * 64, "loaded": 3}]
+
+
+def test_models_are_for_callers(keyed: Gateway) -> None:
+    assert keyed.client.get("/v1/models").status_code == 401
+    assert keyed.client.get("/v1/models", headers=bearer("new")).status_code == 200
+
+
+def test_a_list_and_a_place_in_the_queue_tell_nothing_of_others(keyed: Gateway) -> None:
+    for secret in ("old", "bobs", "new"):
+        keyed.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, data={"tag": "x"}, headers=bearer(secret))
+    mine = keyed.client.get("/v1/jobs?tag=x", headers=bearer("old")).json()["jobs"]
+    assert [job["position"] for job in mine] == [2, 0]
+    assert len(keyed.client.get("/v1/jobs", headers=bearer("bobs")).json()["jobs"]) == 1
+    assert keyed.client.get("/v1/jobs").status_code == 401
+
+
+def test_an_expired_job_of_another_is_unknown(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
+    gateway = open_gateway(result_ttl=0.001, lease_seconds=0.1)
+    post = gateway.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, headers=bearer("new"))
+    path = post.json()["links"]["self"]
+    gateway.succeed()
+    assert eventually(lambda: gateway.client.get(path, headers=bearer("old")).status_code == 410)
+    assert gateway.client.get(path, headers=bearer("bobs")).status_code == 404
 
 
 def test_metrics_name_routes_by_their_template(gateway: Gateway) -> None:
