@@ -15,8 +15,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import FileRefused, ValidationFailed
-from app.sniff import SNIFF_BYTES, is_accepted
 from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia
+from ml.signatures import SNIFF_BYTES, format_name
 
 BLOCK_BYTES = 1 << 20
 """Written at once: each write is a journey to another thread."""
@@ -263,7 +263,7 @@ class Receiver:
         sink: Sink | None = None
         async for block in _blocks(self._counted(events)):
             if sink is None:
-                if not is_accepted(block[:SNIFF_BYTES]):
+                if format_name(block[:SNIFF_BYTES]) is None:
                     raise UnsupportedMedia("The file is of no image, audio or video format that is accepted.")
                 sink = self._open_sink()
                 self._sinks.append(sink)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 # From low to high: a room may import those before it, and its own.
 ML_ORDER = [
-    ("vocabulary", "errors"),
+    ("vocabulary", "errors", "signatures"),
     ("results",),
     ("reports",),
     ("media",),
@@ -23,7 +23,7 @@ ML_ORDER = [
     ("training",),
     ("__main__",),
 ]
-SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.errors")
+SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.errors", "ml.signatures")
 WORKERS = (*SHARED, "ml.media", "ml.inference", "ml.artifacts", "ml.explain", "ml.render", "workers")
 
 
@@ -79,8 +79,6 @@ def test_inference_leaves_the_web_and_the_queue_out() -> None:
 
 
 def test_results_and_reports_leave_torch_out() -> None:
-    code = (
-        "import sys, ml.results, ml.reports.captions; print([m for m in ('torch', 'cv2', 'numpy') if m in sys.modules])"
-    )
+    code = "import sys, ml.results, ml.reports.captions, ml.signatures; print([m for m in ('torch', 'cv2', 'numpy') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
