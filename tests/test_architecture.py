@@ -79,6 +79,7 @@ def test_inference_leaves_the_web_and_the_queue_out() -> None:
 
 
 def test_results_and_reports_leave_torch_out() -> None:
-    code = "import sys, ml.results, ml.reports.captions, ml.signatures; print([m for m in ('torch', 'cv2', 'numpy') if m in sys.modules])"
+    rooms = "ml.results, ml.reports.captions, ml.signatures"
+    code = f"import sys, {rooms}; print([m for m in ('torch', 'cv2', 'numpy') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
