@@ -71,7 +71,10 @@ class Worker:
         self._stopping.set()
 
     def upkeep(self, celery: Celery) -> Upkeep:
-        return Upkeep(Ledger(self.redis, self._settings), Blobs.of(self._settings), celery, self._settings)
+        """For the parent's own loop, which it must not hold up."""
+        settings = self._settings
+        redis = Redis.from_url(settings.redis_url)  # shared with no child
+        return Upkeep(Ledger(redis, settings), Blobs.of(settings), celery, settings, sweeps=False)
 
 
 def register(celery: Celery, settings: WorkerSettings) -> None:

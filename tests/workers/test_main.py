@@ -105,3 +105,10 @@ def test_it_finishes_jobs_outlives_a_killed_child_and_hands_back_when_it_stops(
     record = worker.until(job_id, lambda record: record.status == "queued", 1)
     assert record.attempts == 1
     assert [left.worker for left in worker.roster.workers()] in ([], [beat.worker])  # the killed one may yet lapse
+
+
+def test_the_parent_process_leaves_the_models_libraries_out() -> None:
+    names = ("torch", "mediapipe", "transformers", "faster_whisper", "cv2")
+    code = f"import sys, workers.main; print([name for name in {names} if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"

@@ -1,16 +1,22 @@
 """Bytes that outlive a process: media, requests and results, under keys, over fsspec."""
 
+import errno
+import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import fsspec
 
 from workers.wire.settings import WireSettings
+
+_DELETE_TRIES = 5
 
 
 class Blobs:
@@ -70,21 +76,43 @@ class Blobs:
         yield path
 
     def delete(self, prefix: str) -> None:
-        """Removes everything under a prefix, or the blob of that key; nothing there is no error."""
+        """Removes everything under a prefix, or the blob of that key; nothing there is no error. Another may write or
+        delete there meanwhile: what it adds goes too."""
         path = self._path(prefix)
-        if self._files.exists(path):
-            self._files.rm(path, recursive=True)
+        for last in (False,) * _DELETE_TRIES + (True,):
+            if not self._files.exists(path):
+                return
+            try:
+                self._files.rm(path, recursive=True)
+            except OSError as error:
+                if last or error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
 
-    def untouched_jobs(self, seconds: float) -> list[str]:
-        """Ids of the jobs under whose prefix nothing was written for so many seconds."""
-        newest: dict[str, float] = {}
-        before = time.time() - seconds
+    def untouched_jobs(self, seconds: float) -> dict[str, frozenset[str]]:
+        """The jobs under whose prefix nothing was written for so many seconds: the names of their blobs, by id."""
+        found: dict[str, _Found] = defaultdict(_Found)
         jobs = self._path("jobs")
         if not self._files.exists(jobs):
-            return []
+            return {}
         for path, about in self._files.find(jobs, withdirs=True, detail=True).items():
-            job_id = path.removeprefix(jobs).strip("/").partition("/")[0]
-            written = about.get("mtime") or about.get("LastModified") or 0.0
-            at = written.timestamp() if isinstance(written, datetime) else float(written)
-            newest[job_id] = max(newest.get(job_id, 0.0), at)
-        return [job_id for job_id, at in newest.items() if job_id and at < before]
+            job_id, _, name = path.removeprefix(jobs).strip("/").partition("/")
+            found[job_id].add(name, about)
+        found.pop("", None)
+        before = time.time() - seconds
+        return {job_id: frozenset(each.names) for job_id, each in found.items() if each.newest < before}
+
+
+@dataclass
+class _Found:
+    """What lies under one prefix, and when the newest of it was written (seconds since 1970)."""
+
+    names: set[str] = field(default_factory=set)
+    newest: float = 0.0
+
+    def add(self, name: str, about: Mapping[str, Any]) -> None:
+        times = (about.get(key) for key in ("mtime", "LastModified", "created"))
+        untold = math.inf if about["type"] == "file" else 0.0
+        written = next((each for each in times if each is not None), untold)
+        at = written.timestamp() if isinstance(written, datetime) else float(written)
+        self.newest = max(self.newest, at)
+        self.names.add(name)

@@ -10,7 +10,7 @@ from redis import RedisError
 
 from workers.wire.blobs import Blobs
 from workers.wire.broker import waiting_messages, wake
-from workers.wire.contract import FINAL, job_prefix, media_key
+from workers.wire.contract import FINAL, JobRequest, job_prefix, media_key, request_key
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
 
@@ -27,8 +27,11 @@ ORPHAN_SECONDS = 3600.0
 class Upkeep:
     """Takes jobs from dead workers, wakes workers whose message was lost, forgets what is over, removes orphans."""
 
-    def __init__(self, ledger: Ledger, blobs: Blobs, celery: Celery, settings: WireSettings) -> None:
-        self._ledger, self._blobs, self._celery = ledger, blobs, celery
+    def __init__(
+        self, ledger: Ledger, blobs: Blobs, celery: Celery, settings: WireSettings, *, sweeps: bool = True
+    ) -> None:
+        """`sweeps`: it may take its time, so it looks for orphans too."""
+        self._ledger, self._blobs, self._celery, self._sweeps = ledger, blobs, celery, sweeps
         self.seconds = settings.lease_seconds / 3
 
     def turn(self) -> None:
@@ -38,7 +41,7 @@ class Upkeep:
                 self._reap()
                 self._wake()
                 self._expire()
-            if self._ledger.turn("sweep", SWEEP_SECONDS):
+            if self._sweeps and self._ledger.turn("sweep", SWEEP_SECONDS):
                 self.sweep()
         except (RedisError, OperationalError):
             logger.warning("upkeep: the ledger does not answer")
@@ -67,9 +70,20 @@ class Upkeep:
             self._blobs.delete(job_prefix(job_id))
 
     def sweep(self, older_than: float = ORPHAN_SECONDS) -> None:
-        """Removes what a process left that died: blobs of no job and of no upload under way, older than so many
-        seconds."""
-        for job_id in self._blobs.untouched_jobs(older_than):
+        """Removes what a process left that died, untouched for so many seconds: blobs of no job and of no upload under
+        way, media of ended jobs."""
+        for job_id, names in self._blobs.untouched_jobs(older_than).items():
             if not self._ledger.knows(job_id):
                 logger.warning("removing the blobs of %s, which is no job", job_id)
                 self._blobs.delete(job_prefix(job_id))
+            elif "media" in names and self._is_spent(job_id):
+                logger.warning("removing the media of %s, which has ended", job_id)
+                self._blobs.delete(media_key(job_id))
+
+    def _is_spent(self, job_id: str) -> bool:
+        """Whether a job has ended whose media are not to be kept."""
+        record, request = self._ledger.get(job_id), self._blobs.get(request_key(job_id))
+        if record is None or request is None or record.status not in FINAL:
+            return False
+        kept = record.status == "succeeded" and JobRequest.model_validate_json(request).options.keep_media
+        return not kept

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from ml.results import Options
 from tests.redis_server import redis_server
 from workers.wire.blobs import Blobs
 from workers.wire.broker import make_celery, waiting_messages
-from workers.wire.contract import job_prefix, media_key, request_key, result_key
+from workers.wire.contract import JobRequest, job_prefix, media_key, request_key, result_key
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
 from workers.wire.upkeep import Upkeep
@@ -94,6 +95,24 @@ def test_orphans_go_when_they_are_old_and_nobody_s(url: str, tmp_path: Path) -> 
     service.upkeep.sweep()
     left = {path.name for path in (tmp_path / "blobs" / "jobs").iterdir()}
     assert left == {"job_kept", "job_arriving", "job_young"}
+
+
+def test_the_media_of_an_ended_job_go_though_its_worker_died_on_the_way(url: str, tmp_path: Path) -> None:
+    service = Service(url, tmp_path)
+    for name in ("spent", "kept", "queued"):
+        service.post(f"job_{name}")
+        request = JobRequest(options=Options(keep_media=name == "kept"))
+        service.blobs.put(request_key(f"job_{name}"), request.model_dump_json().encode())
+    for _ in range(2):
+        claim = service.ledger.claim()
+        assert claim is not None
+        service.ledger.finish(claim, "succeeded")
+    service.upkeep.sweep(older_than=3600)
+    assert service.blobs.exists(media_key("job_spent"))
+    age(tmp_path / "blobs", 7200)
+    service.upkeep.sweep(older_than=3600)
+    left = [name for name in ("spent", "kept", "queued") if service.blobs.exists(media_key(f"job_{name}"))]
+    assert left == ["kept", "queued"]
 
 
 def test_a_sweep_of_nothing_is_nothing(url: str, tmp_path: Path) -> None:

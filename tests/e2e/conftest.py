@@ -1,0 +1,90 @@
+"""The running service: `python -m app`, a Celery worker and Redis, each a process of its own, over a bundle without
+models."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ml.artifacts import Bundle, ModelStore
+from tests.redis_server import redis_server
+
+ROOT = Path(__file__).parents[2]
+WORKER = ("celery", "-A", "workers.main", "worker", "-c", "1", "--loglevel", "warning")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A client of the running service, and the folder under which it keeps everything."""
+
+    client: httpx.Client
+    folder: Path
+
+    def post(self, path: Path, **fields: str) -> httpx.Response:
+        with path.open("rb") as file:
+            return self.client.post("/v1/jobs", files={"file": file}, data=fields)
+
+    def finished(self, path: Path, **fields: str) -> dict[str, Any]:
+        """The job of a file, once it has ended."""
+        job = self.post(path, **fields).raise_for_status().json()
+        until = time.monotonic() + 60
+        while job["status"] in ("queued", "running") and time.monotonic() < until:
+            job = self.client.get(job["links"]["self"], params={"wait": 30}).raise_for_status().json()
+        return dict(job)
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            try:
+                if self.client.get("/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        pytest.fail("the service is not ready")
+
+
+@contextmanager
+def process(*module: str, environment: dict[str, str]) -> Iterator[None]:
+    running = subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, env=environment, start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The running service, ready."""
+    folder = tmp_path_factory.mktemp("affect")
+    empty = Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
+    ModelStore(folder).write_bundle(empty)
+    port = free_port()
+    with redis_server() as url, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70) as client:
+        environment = {
+            **os.environ,
+            "AFFECT_REDIS_URL": url,
+            "AFFECT_DATA_DIR": str(folder),
+            "AFFECT_MODEL_STORE": str(folder),
+            "AFFECT_PORT": str(port),
+        }
+        with process("app", environment=environment), process(*WORKER, environment=environment):
+            running = Service(client, folder)
+            running.wait_until_ready()
+            yield running
