@@ -68,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="0.1.0",
         description=_ABOUT,
         lifespan=lifespan,
+        docs_url=None,  # ours, in routes.pages: theirs loads from elsewhere
         redoc_url=None,
         separate_input_output_schemas=False,
         responses=any_problem(),

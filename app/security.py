@@ -25,13 +25,9 @@ LOCAL_OWNER = "local"
 
 _KEY = re.compile(r"^(?P<name>[A-Za-z0-9._-]{1,64}):(?P<digest>[0-9a-fA-F]{64})$")
 
-_DOCS_CDN = "https://cdn.jsdelivr.net"
 _POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _PAGE_POLICY = f"{_POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
-_DOCS_POLICY = (
-    f"{_POLICY}; connect-src 'self'; script-src 'self' 'unsafe-inline' {_DOCS_CDN}; "
-    f"style-src 'self' 'unsafe-inline' {_DOCS_CDN}; img-src 'self' data: https://fastapi.tiangolo.com"
-)
+_DOCS_POLICY = f"{_POLICY}; connect-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:"
 _POLICIES = {"/": _PAGE_POLICY, "/docs": _DOCS_POLICY}
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

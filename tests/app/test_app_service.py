@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -232,6 +233,23 @@ def test_the_page_says_what_it_is_not(gateway: Gateway) -> None:
     page = gateway.client.get("/").text
     assert "What it is not" in page
     assert 'href="/docs"' in page
+
+
+def test_the_pages_load_nothing_from_elsewhere(gateway: Gateway) -> None:
+    for page in ("/", "/docs"):
+        answer = gateway.client.get(page)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        policy = answer.headers["content-security-policy"]
+        assert "http" not in policy and "unsafe-eval" not in policy
+        loaded = re.findall(r"""(?:src|href)=["']([^"']+)""", answer.text)
+        assert loaded and all(link.startswith("/") and not link.startswith("//") for link in loaded)
+        for link in loaded:
+            assert gateway.client.get(link).status_code in (200, 503), link
+    script = gateway.client.get("/docs/docs.js")
+    assert "javascript" in script.headers["content-type"]
+    assert "http:" not in script.text and "https:" not in script.text
+    assert gateway.client.get("/docs/docs.html").status_code == 400
+    assert gateway.client.get("/docs/..%2fsettings.py").status_code in (400, 404)
 
 
 @pytest.fixture(scope="module")
