@@ -60,7 +60,7 @@ class Jobs:
 
         Raises what the form is refused with; `QueueFull`, `RedisError`, or `OSError` when there is no room.
         """
-        await run_in_threadpool(self._ledger.queued)  # no upload while Redis is away
+        await run_in_threadpool(self._ledger.check_room)  # else nothing is read at all
         sinks: list[MediaSink] = []
 
         def open_sink() -> MediaSink:

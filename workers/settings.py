@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from ml.media.limits import MediaLimits
+from workers.wire.broker import HARD_LIMIT
 from workers.wire.settings import WireSettings
 
 _MEDIA = MediaLimits()
@@ -20,7 +21,9 @@ class WorkerSettings(WireSettings):
     threads: int = Field(0, ge=0, description="CPU threads of a worker process; 0: as many as there are.")
     max_seconds: float = Field(_MEDIA.max_seconds, gt=0, description="Longest media, in seconds.")
     max_pixels: int = Field(_MEDIA.max_pixels, ge=1, description="Most pixels of a picture or frame.")
-    job_seconds: float = Field(5 * 3600.0, gt=0, description="Longest that one attempt at a job may take.")
+    job_seconds: float = Field(
+        5 * 3600.0, gt=0, lt=HARD_LIMIT, description="Longest that one attempt at a job may take."
+    )
 
     @property
     def media_limits(self) -> MediaLimits:

@@ -400,3 +400,13 @@ def test_a_slow_upload_is_spoken_for(gateway: Gateway, monkeypatch: pytest.Monke
 
     answer = gateway.client.post("/v1/jobs", content=body(), headers={"content-type": CONTENT_TYPE})
     assert answer.status_code == 202
+
+
+def test_a_full_queue_refuses_before_anything_is_sent(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(max_queued=1)
+    gateway.made()
+    address = gateway.client.base_url
+    head = f"POST /v1/jobs HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: {CONTENT_TYPE}\r\n"
+    with socket.create_connection((address.host, address.port)) as raw:
+        raw.sendall(f"{head}Content-Length: 100000\r\n\r\n".encode())
+        assert raw.recv(4096).startswith(b"HTTP/1.1 429")

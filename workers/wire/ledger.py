@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from redis import Redis
+from redis import Redis, ResponseError
 
 from ml.errors import AffectError
 from ml.vocabulary import Stage
@@ -71,7 +71,7 @@ class Ledger:
         """Writes queued jobs, all or none. Raises QueueFull when more jobs would wait than may."""
         digests = " ".join(_digest(owner, tag) for tag in tags)
         if not self._run("create", owner, self._settings.max_queued, digests, *job_ids):
-            raise QueueFull("As many jobs are waiting as are allowed: try again later.")
+            raise _full()
 
     def claim(self) -> Claim | None:
         """The next job, round-robin over the owners; null when none waits."""
@@ -153,6 +153,22 @@ class Ledger:
         """How many jobs wait."""
         return int(self._run("queued"))
 
+    def check_room(self) -> None:
+        """Raises QueueFull when as many jobs wait as may."""
+        if self.queued() >= self._settings.max_queued:
+            raise _full()
+
+    def compact(self) -> None:
+        """Makes Redis write its append-only file anew where that still tells of a deleted job."""
+        key = self._key("erased")
+        if not self._redis.exists(key) or not cast(dict[str, int], self._redis.info("persistence"))["aof_enabled"]:
+            return
+        self._redis.delete(key)
+        try:
+            self._redis.bgrewriteaof()
+        except ResponseError:  # it is being written just now, perhaps from before the deletion
+            self._redis.set(key, 1)
+
     def hold_upload(self, job_id: str) -> None:
         """Says that the media of a job to be are still arriving; to be said again within `UPLOAD_HOLD`."""
         self._redis.set(self._key("upload", job_id), 1, ex=UPLOAD_HOLD)
@@ -164,6 +180,10 @@ class Ledger:
     def turn(self, chore: str, seconds: float) -> bool:
         """Whether it falls to the caller to do a chore that is done once in so many seconds, whoever does it."""
         return bool(self._redis.set(self._key("turn", chore), 1, px=max(1, round(seconds * 1000)), nx=True))
+
+
+def _full() -> QueueFull:
+    return QueueFull("As many jobs are waiting as are allowed: try again later.")
 
 
 def _digest(owner: str, tag: str) -> str:

@@ -3,9 +3,9 @@
 Keys, behind the prefix: `job:<id>` the record (hash); `waiting:<owner>` the owner's queued jobs by number (sorted set);
 `ring` the owners with queued jobs (list); `jobs:<owner>` all its jobs by number (sorted set); `seq:<owner>` the last
 number given; `leases` the running jobs by the end of their lease; `expiry` the ended ones by the end of their keeping;
-`events:<id>` the changes of a job (stream); `expired:<id>` whose an expired job was. Every time is Redis's own: the
-clocks of several hosts need not agree. A script may run twice (a client repeats what it got no answer to), so the
-second run of each changes nothing.
+`events:<id>` the changes of a job (stream); `erased` there when Redis's file still tells of a deleted job;
+`expired:<id>` whose an expired job was. Every time is Redis's own: the clocks of several hosts need not agree. A script
+may run twice (a client repeats what it got no answer to), so the second run of each changes nothing.
 """
 
 EVENTS_KEPT = 100
@@ -238,6 +238,7 @@ local id = ARGV[2]
 if not forget(id) then return 0 end
 redis.call('XADD', P .. 'events:' .. id, '*', 'status', 'deleted', 'stage', '', 'progress', '0')
 redis.call('EXPIRE', P .. 'events:' .. id, {DELETED_EVENTS_SECONDS})
+redis.call('SET', P .. 'erased', 1)
 return 1
 """
 )

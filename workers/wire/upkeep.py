@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 MOST_MESSAGES = 100
 """Sent in one turn at most: the next comes soon."""
+COMPACT_SECONDS = 3600.0
+"""How often Redis's file is cleared of deleted jobs."""
 SWEEP_SECONDS = 600.0
 """How often the blobs are searched for what no job owns."""
 ORPHAN_SECONDS = 3600.0
@@ -41,6 +43,8 @@ class Upkeep:
                 self._reap()
                 self._wake()
                 self._expire()
+            if self._ledger.turn("compact", COMPACT_SECONDS):
+                self._ledger.compact()
             if self._sweeps and self._ledger.turn("sweep", SWEEP_SECONDS):
                 self.sweep()
         except (RedisError, OperationalError):

@@ -1,4 +1,6 @@
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -251,7 +253,7 @@ def test_an_ended_job_leaves_no_key_that_stays(redis: Redis) -> None:
         pass
     ledger.delete("b")
     lasting = [key for key in redis.keys("*") if redis.ttl(key) == -1]
-    assert lasting == [b"affect:seq:ann"]
+    assert sorted(lasting) == [b"affect:erased", b"affect:seq:ann"]
 
 
 def test_the_stage_of_a_failure_is_where_the_job_was(redis: Redis) -> None:
@@ -286,3 +288,32 @@ def test_an_upload_under_way_is_known(ledger: Ledger) -> None:
     assert not ledger.knows("a")
     ledger.hold_upload("a")
     assert ledger.knows("a") and ledger.get("a") is None
+
+
+def test_after_a_deletion_the_append_only_file_forgets() -> None:
+    with redis_server("--appendonly", "yes") as url, Redis.from_url(url) as redis:
+        ledger = Ledger(redis, WireSettings())
+        folder = Path(url.removeprefix("unix://")).parent / "appendonlydir"
+
+        def told() -> bool:
+            return any(b"job_gone" in path.read_bytes() for path in folder.iterdir())
+
+        ledger.create(["job_gone"], "ann")
+        ledger.delete("job_gone")
+        redis.delete("affect:events:job_gone")  # as its time to live would
+        assert told()
+        ledger.compact()
+        until = time.monotonic() + 10
+        while told() and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not told()
+        rewritten = redis.info("persistence")
+        ledger.compact()
+        assert redis.info("persistence")["aof_rewrite_in_progress"] == 0 and rewritten["aof_enabled"] == 1
+
+
+def test_where_there_is_no_such_file_none_is_made(ledger: Ledger, redis: Redis) -> None:
+    ledger.create(["a"], "ann")
+    ledger.delete("a")
+    ledger.compact()
+    assert redis.info("persistence")["aof_rewrite_in_progress"] == 0 and redis.exists("affect:erased")
