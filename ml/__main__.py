@@ -1,4 +1,4 @@
-"""The command line of the offline side: `python -m ml predict FILE`."""
+"""The command line of the offline side: `python -m ml predict FILE`, `python -m ml fetch whisper NAME`."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, or 1 with a line on standard error."""
     args = _parser().parse_args(arguments)
     try:
-        predict(args)
+        args.run(args)
     except AffectError as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         return 1
@@ -32,7 +32,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--options", default="{}", help="options of a job, as JSON")
     command.add_argument("--transcript", type=Path, help="text, SRT or WebVTT that replaces speech recognition")
     command.add_argument("--bundle", default=os.environ.get("AFFECT_BUNDLE", "default"))
+    command.add_argument("--whisper", default=os.environ.get("AFFECT_WHISPER_MODEL"), help="instead of the bundle's")
     command.add_argument("--store", type=Path, default=STORE)
+    command.set_defaults(run=predict)
+    command = commands.add_parser("fetch", help="download weights into the model store")
+    command.add_argument("kind", choices=["whisper"])
+    command.add_argument("name", help="a size (tiny, small.en, large-v3, turbo, …), or OWNER/REPO on the hub")
+    command.add_argument("--revision", default="main", help="a branch, tag or commit")
+    command.add_argument("--endpoint", default=os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    command.add_argument("--store", type=Path, default=STORE)
+    command.set_defaults(run=fetch)
     return parser
 
 
@@ -44,13 +53,31 @@ def predict(args: argparse.Namespace) -> None:
     transcript = args.transcript.read_text() if args.transcript else None
     if not args.file.is_file():
         raise SystemExit(f"{args.file} is no file")
-    result = Analyser.load(args.store, args.bundle).analyse(args.file, options, transcript=transcript)
+    analyser = Analyser.load(args.store, args.bundle, whisper=args.whisper)
+    result = analyser.analyse(args.file, options, transcript=transcript)
     if args.json == "-":
         print(result.model_dump_json(indent=2))
         return
     print(readable(result))
     if args.json:
         Path(args.json).write_text(result.model_dump_json(indent=2) + "\n")
+
+
+def fetch(args: argparse.Namespace) -> None:
+    """Weights from a hub, with a bar on standard error; an interrupted download is gone on with next time."""
+    from tqdm import tqdm
+
+    from ml.artifacts.fetch import Source, fetch_whisper
+
+    source = Source.of(args.name, args.revision)
+    with tqdm(desc=source.name, unit="B", unit_scale=True, unit_divisor=1024) as bar:
+
+        def progress(at_hand: int, total: int) -> None:
+            bar.total = total
+            bar.update(at_hand - bar.n)
+
+        folder = fetch_whisper(source, args.store, progress, args.endpoint)
+    print(f"{folder} holds {source.repository}; AFFECT_WHISPER_MODEL={source.name} serves it.")
 
 
 def readable(result: Result) -> str:
