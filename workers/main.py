@@ -1,4 +1,4 @@
-"""The Celery target: `celery -A workers.main worker`."""
+"""The Celery target: `python -m workers`, or `celery -A workers.main worker`."""
 
 from celery import Celery
 
@@ -10,6 +10,7 @@ from workers.wire.broker import make_celery
 def create_worker() -> Celery:
     settings = WorkerSettings()
     celery = make_celery(settings)
+    celery.conf.worker_concurrency = settings.concurrency
     register(celery, settings)
     return celery
 

@@ -18,12 +18,20 @@ class WorkerSettings(WireSettings):
     device: str = Field("auto", description="`auto`, `cpu` or `cuda`.")
     licences: Literal["any", "commercial"] = Field("any", description="`commercial` refuses research weights.")
     whisper_model: str | None = Field(None, description="A Whisper model other than the bundle's.")
+    concurrency: int = Field(1, ge=1, description="Processes of a worker; each holds the models and does one job.")
     threads: int = Field(0, ge=0, description="CPU threads of a worker process; 0: as many as there are.")
+    scratch_dir: Path | None = Field(
+        None, description="Where media are unpacked while they are read; null: under `data_dir`."
+    )
     max_seconds: float = Field(_MEDIA.max_seconds, gt=0, description="Longest media, in seconds.")
     max_pixels: int = Field(_MEDIA.max_pixels, ge=1, description="Most pixels of a picture or frame.")
     job_seconds: float = Field(
         5 * 3600.0, gt=0, lt=HARD_LIMIT, description="Longest that one attempt at a job may take."
     )
+
+    @property
+    def scratch(self) -> Path:
+        return self.scratch_dir or self.data_dir / "scratch"
 
     @property
     def media_limits(self) -> MediaLimits:

@@ -10,6 +10,7 @@ from redis import Redis
 
 from workers.engine import Engine, Terms
 from workers.pulse import Pulse, served
+from workers.scratch import Scratch
 from workers.settings import WorkerSettings
 from workers.wire.blobs import Blobs
 from workers.wire.broker import WORK
@@ -59,13 +60,19 @@ class Worker:
     def work(self) -> None:
         self.engine.work()
 
+    @cached_property
+    def scratch(self) -> Scratch:
+        return Scratch(self._settings.scratch)
+
     def start_process(self, **signal: Any) -> None:
         """Of a child: says that it is there, loads, says that it is ready."""
+        _ = self.scratch
         self.pulse.start()
         _ = self.engine
 
     def stop_process(self, **_: Any) -> None:
         self.pulse.stop()
+        self.scratch.remove()
 
     def shut_down(self, **_: Any) -> None:
         self._stopping.set()

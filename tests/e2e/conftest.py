@@ -20,7 +20,7 @@ from ml.artifacts import Bundle, ModelStore
 from tests.redis_server import redis_server
 
 ROOT = Path(__file__).parents[2]
-WORKER = ("celery", "-A", "workers.main", "worker", "-c", "1", "--loglevel", "warning")
+WORKER = ("workers", "--loglevel", "warning")
 
 
 @dataclass(frozen=True)

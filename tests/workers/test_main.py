@@ -47,7 +47,7 @@ class Running:
             "AFFECT_MODEL_STORE": str(settings.data_dir),
             "AFFECT_LEASE_SECONDS": str(settings.lease_seconds),
         }
-        command = [sys.executable, "-m", "celery", "-A", "workers.main", "worker", "-c", "1", "--loglevel", "warning"]
+        command = [sys.executable, "-m", "workers", "--loglevel", "warning"]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
 
     def post(self, media: bytes) -> str:
@@ -104,6 +104,7 @@ def test_it_finishes_jobs_outlives_a_killed_child_and_hands_back_when_it_stops(
     assert worker.process.wait(20) == 0
     record = worker.until(job_id, lambda record: record.status == "queued", 1)
     assert record.attempts == 1
+    assert [path.name for path in (settings.data_dir / "scratch").iterdir()] == ["lock"]
     assert [left.worker for left in worker.roster.workers()] in ([], [beat.worker])  # the killed one may yet lapse
 
 

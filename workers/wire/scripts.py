@@ -5,7 +5,8 @@ Keys, behind the prefix: `job:<id>` the record (hash); `waiting:<owner>` the own
 number given; `leases` the running jobs by the end of their lease; `expiry` the ended ones by the end of their keeping;
 `events:<id>` the changes of a job (stream); `erased` there when Redis's file still tells of a deleted job;
 `expired:<id>` whose an expired job was. Every time is Redis's own: the clocks of several hosts need not agree. A script
-may run twice (a client repeats what it got no answer to), so the second run of each changes nothing.
+may run twice (a client repeats what it got no answer to), so the second
+run of each changes nothing, but for a claim: one that nobody heard of lapses.
 """
 
 EVENTS_KEPT = 100

@@ -1,0 +1,38 @@
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from workers.scratch import Scratch
+
+ROOT = Path(__file__).parents[2]
+HOLD = """
+import sys, tempfile
+from pathlib import Path
+from workers.scratch import Scratch
+scratch = Scratch(Path(sys.argv[1]))
+Path(tempfile.mkdtemp(), "pcm").write_bytes(b"x")
+print(scratch.path, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_folder_lasts_as_long_as_its_process(tmp_path: Path) -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    theirs = Path(other.stdout.readline().strip())
+    mine = Scratch(tmp_path)
+    try:
+        assert mine.path != theirs and [*theirs.glob("*/pcm")]
+        other.kill()
+        other.communicate()
+        third = Scratch(tmp_path)
+        assert not theirs.exists() and mine.path.is_dir()
+        assert tempfile.gettempdir() == str(third.path)
+        third.remove()
+    finally:
+        mine.remove()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    assert Path(tempfile.gettempdir()).is_dir()
