@@ -5,27 +5,31 @@ fuses. A chunk of a long file would give the same evidence as the whole.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.artifacts import ModelStore
+from ml.errors import MediaInvalid
 from ml.inference.bundle import Licences, LoadedBundle, pick_device
 from ml.inference.face import FaceDetector
 from ml.inference.observer import Clock, Observer, Silent
 from ml.inference.sight import Sight, Watcher
 from ml.inference.sound import Voice, listen
 from ml.inference.speech import speech_spans
-from ml.inference.timeline import WindowParts, read_image, timeline
+from ml.inference.timeline import Timeline, WindowParts, read_image, timeline
 from ml.inference.transcribe import Transcription, unavailable
 from ml.inference.windows import Span, windows_over
 from ml.inference.words import SpokenText
 from ml.media import Decoder, MediaInfo, MediaLimits, load_image, probe
+from ml.media.command import MOST_CHANNELS
 from ml.reports.captions import parse_transcript
-from ml.results import Media, Notice, Options, Result, Transcript
+from ml.results import Channel, Media, Notice, Options, Result, Transcript
 
 NOTHING_SAID = Transcript(source="none", language=None, text="")
 
@@ -35,23 +39,49 @@ NO_EVIDENCE = Notice(
 )
 
 
+INSEPARABLE = Notice(
+    code="channels_unavailable",
+    message="The media has not several channels that can be read separately, or no reading of sound was asked for.",
+)
+WORDLESS_CHANNELS = Notice(
+    code="channels_without_words", message="The caller's transcript does not say which channel speaks."
+)
+
+
 @dataclass(frozen=True)
 class Decoded:
-    """What one pass over the media gave. `pcm`: int16 [samples], empty where there is no sound."""
+    """What decoding gave. `pcm`: int16 [samples], empty where there is no sound; `channels`: the same for each channel
+    that is read separately, mapped from disk."""
 
     duration: float
     sight: Sight
     pcm: NDArray[np.int16]
     damaged: bool
+    channels: tuple[NDArray[np.int16], ...] = ()
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The mix of the media, or one channel of it, and where its speech lies. `pcm`: int16 [samples]."""
+
+    pcm: NDArray[np.int16]
+    speech: Sequence[Span]
+
+
+@dataclass(frozen=True)
+class Said:
+    """The words of a sound."""
+
+    transcript: Transcript = NOTHING_SAID
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
 class Heard:
     """Voices and words of one sound, by window."""
 
-    voices: tuple[Voice, ...]
-    transcript: Transcript
-    notices: tuple[Notice, ...]
+    parts: list[WindowParts]
+    said: Said
 
 
 class Analyser:
@@ -119,6 +149,7 @@ class Analyser:
                     sight = watcher.finish()
         with clock.stage("fuse"):
             read = read_image(sight, options)
+        notices += _inseparable(options)
         notices += (DAMAGED,) * picture.damaged + (NO_EVIDENCE,) * (read.overall.emotion is None)
         return Result(
             media=_media(info, None),
@@ -142,21 +173,22 @@ class Analyser:
         clock: Clock,
         scratch: Path,
     ) -> Result:
-        with self._decoder(path, info, options, clock, scratch) as decoder:
+        hears = options.wants("audio") or options.wants("text")
+        sees = self.models.face is not None and options.wants("face")
+        decoder = partial(Decoder, path, info, limits=self._limits, scratch=scratch, check=clock.check)
+        with ExitStack() as stack:
             with clock.stage("decode"):
-                decoded = self._decode(decoder, options, clock, info.duration)
+                mixed = stack.enter_context(decoder(frame_rate=options.frame_rate if sees else None, want_audio=hears))
+                decoded = self._decode(mixed, options, clock, info.duration)
+                if hears and options.channels == "separate" and 2 <= info.audio_channels <= self._most_channels:
+                    # A pass of its own, over the sound alone: the mix is then the very same as without this wish.
+                    apart = stack.enter_context(decoder(frame_rate=None, want_audio=True, channels="separate"))
+                    decoded = replace(decoded, channels=_columns(apart))
             return self._join(decoded, info, options, caller, notices, clock)
 
-    def _decoder(self, path: Path, info: MediaInfo, options: Options, clock: Clock, scratch: Path) -> Decoder:
-        return Decoder(
-            path,
-            info,
-            frame_rate=options.frame_rate if self.models.face and options.wants("face") else None,
-            want_audio=options.wants("audio") or options.wants("text"),
-            limits=self._limits,
-            scratch=scratch,
-            check=clock.check,
-        )
+    @property
+    def _most_channels(self) -> int:
+        return min(self._limits.max_channels, MOST_CHANNELS)
 
     def _decode(self, decoder: Decoder, options: Options, clock: Clock, expected: float | None) -> Decoded:
         sight = Sight()
@@ -181,66 +213,82 @@ class Analyser:
     ) -> Result:
         with clock.stage("segment"):
             windows = windows_over(decoded.duration, options.window_seconds, options.hop_seconds)
-            speech = speech_spans(decoded.pcm, clock.check) if len(decoded.pcm) else []
-        heard = self._hear(decoded, speech, windows, options, caller, clock)
-        spoken = SpokenText(heard.transcript.segments)
-        parts = [
-            WindowParts(window, voice, spoken.within(window))
-            for window, voice in zip(windows, heard.voices, strict=True)
-        ]
-        with clock.stage("text"):
-            parts = self._understand(parts, heard.transcript, options)
+            sounds = [
+                Sound(pcm, speech_spans(pcm, clock.check) if len(pcm) else ())
+                for pcm in (decoded.pcm, *decoded.channels)
+            ]
+        mix, *channels = self._hear(sounds, windows, options, caller, clock)
         with clock.stage("fuse"):
-            read = timeline(decoded.sight, parts, self.models.fusion, options)
-        notices += heard.notices + (DAMAGED,) * decoded.damaged + (NO_EVIDENCE,) * (read.overall.emotion is None)
+            read = timeline(decoded.sight, mix.parts, self.models.fusion, options)
+            apart = [timeline(Sight(), channel.parts, self.models.fusion, options) for channel in channels]
+        notices += _notices(mix, channels) + _inseparable(options, channels)
+        notices += (DAMAGED,) * decoded.damaged + (NO_EVIDENCE,) * (read.overall.emotion is None)
         return Result(
             media=_media(info, decoded.duration),
             labels=read.labels,
             overall=read.overall,
             windows=read.windows,
             faces=read.faces,
-            transcript=heard.transcript if options.words else _without_words(heard.transcript),
+            transcript=mix.said.transcript if options.words else _without_words(mix.said.transcript),
             models=self.models.versions,
             moments=read.moments,
+            channels=_channels(apart),
             warnings=notices,
             timings=clock.timings,
         )
 
     def _hear(
         self,
-        decoded: Decoded,
-        speech: Sequence[Span],
+        sounds: Sequence[Sound],
         windows: Sequence[Span],
         options: Options,
         caller: str | None,
         clock: Clock,
-    ) -> Heard:
+    ) -> list[Heard]:
+        """Voices and words of each sound. The caller's words are those of the first, the mix."""
         with clock.stage("audio"):
             predictor = self.models.audio if options.wants("audio") else None
-            voices = listen(predictor, decoded.pcm, speech, windows, clock.within, clock.check)
+            voices = [
+                listen(predictor, sound.pcm, sound.speech, windows, progress, clock.check)
+                for sound, progress in zip(sounds, _shares(clock, len(sounds)), strict=True)
+            ]
         with clock.stage("transcribe"):
-            transcript, notices = self._transcribe(decoded, speech, options, caller, clock)
-        return Heard(tuple(voices), transcript, notices)
+            if caller is None:
+                said = [
+                    self._transcribe(sound, options, clock.check, progress)
+                    for sound, progress in zip(sounds, _shares(clock, len(sounds)), strict=True)
+                ]
+            else:
+                said = _told(caller, windows[-1].end, len(sounds) - 1)
+        with clock.stage("text"):
+            return [
+                Heard(self._understand(windows, voice, words.transcript, options), words)
+                for voice, words in zip(voices, said, strict=True)
+            ]
 
     def _transcribe(
-        self, decoded: Decoded, speech: Sequence[Span], options: Options, caller: str | None, clock: Clock
-    ) -> tuple[Transcript, tuple[Notice, ...]]:
-        if caller is not None:
-            return parse_transcript(caller, decoded.duration), ()
-        if not speech or not options.wants("text"):
-            return NOTHING_SAID, ()
+        self, sound: Sound, options: Options, check: Callable[[], None], progress: Callable[[float], None]
+    ) -> Said:
+        if not sound.speech or not options.wants("text"):
+            return Said()
         if self.models.whisper is None:
-            return NOTHING_SAID, (unavailable(self.models.bundle.whisper or "none"),)
-        said = self.models.whisper.transcribe(decoded.pcm, speech, options.language, clock.check, clock.within)
-        return _transcript(said), said.notices
+            return Said(notices=(unavailable(self.models.bundle.whisper or "none"),))
+        found = self.models.whisper.transcribe(sound.pcm, sound.speech, options.language, check, progress)
+        return Said(_transcript(found), found.notices)
 
-    def _understand(self, parts: list[WindowParts], transcript: Transcript, options: Options) -> list[WindowParts]:
-        """The reading of each window's words, where the text model knows their language."""
+    def _understand(
+        self, windows: Sequence[Span], voices: Sequence[Voice], transcript: Transcript, options: Options
+    ) -> list[WindowParts]:
+        """The windows with their voices and words; these read where the text model knows their language."""
+        spoken = SpokenText(transcript.segments)
+        parts = [
+            WindowParts(window, voice, spoken.within(window)) for window, voice in zip(windows, voices, strict=True)
+        ]
         text = self.models.text
         if text is None or not options.wants("text") or transcript.language not in (None, *text.languages):
             return parts
-        spoken = [index for index, part in enumerate(parts) if part.transcript]
-        readings = dict(zip(spoken, text.read([parts[index].transcript for index in spoken]), strict=True))
+        told = [index for index, part in enumerate(parts) if part.transcript]
+        readings = dict(zip(told, text.read([parts[index].transcript for index in told]), strict=True))
         return [replace(part, words=readings.get(index)) for index, part in enumerate(parts)]
 
 
@@ -281,6 +329,49 @@ def _unmet(options: Options, info: MediaInfo) -> list[Notice]:
     for wish in ("heatmaps", "annotate", "thumbnails"):
         if getattr(options, wish):
             found.append(Notice(code="artifact_unavailable", message=f"This version makes no {wish} yet."))
-    if options.channels == "separate":
-        found.append(Notice(code="channels_unavailable", message="This version reads the mix of the channels only."))
     return found
+
+
+def _inseparable(options: Options, channels: Sequence[object] = ()) -> tuple[Notice, ...]:
+    return (INSEPARABLE,) if options.channels == "separate" and not channels else ()
+
+
+def _columns(decoder: Decoder) -> tuple[NDArray[np.int16], ...]:
+    """The channels; none where the sound alone is too short or too damaged to be read."""
+    try:
+        return tuple(decoder.pcm().T)
+    except MediaInvalid:
+        return ()
+
+
+def _shares(clock: Clock, count: int) -> Iterator[Callable[[float], None]]:
+    """For each of several equal parts of a stage, what is told of its progress."""
+
+    def share(index: int) -> Callable[[float], None]:
+        return lambda fraction: clock.within((index + fraction) / count)
+
+    return map(share, range(count))
+
+
+def _told(caller: str, duration: float, channels: int) -> list[Said]:
+    """The caller's words, which are those of the mix: of no channel is known what is said there."""
+    notices = (WORDLESS_CHANNELS,) if channels else ()
+    return [Said(parse_transcript(caller, duration), notices), *[Said()] * channels]
+
+
+def _notices(mix: Heard, channels: Sequence[Heard]) -> tuple[Notice, ...]:
+    """What is to be said of the mix, and of a channel beyond that."""
+    beyond = (
+        Notice(code=notice.code, message=f"Channel {number}: {notice.message}")
+        for number, channel in enumerate(channels)
+        for notice in channel.said.notices
+        if notice not in mix.said.notices
+    )
+    return (*mix.said.notices, *beyond)
+
+
+def _channels(apart: Sequence[Timeline]) -> tuple[Channel, ...] | None:
+    return (
+        tuple(Channel(channel=number, windows=read.windows, overall=read.overall) for number, read in enumerate(apart))
+        or None
+    )

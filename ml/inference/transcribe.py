@@ -86,7 +86,7 @@ def unavailable(name: str) -> Notice:
     """The notice of a job for which the Whisper model `name` could not be loaded."""
     return Notice(
         code="transcript_unavailable",
-        message=f"Speech was not recognised: the Whisper model {name} is not installed (`python -m ml fetch whisper`).",
+        message=f"Speech was not recognised: no Whisper model {name} is there (`python -m ml fetch whisper {name}`).",
     )
 
 

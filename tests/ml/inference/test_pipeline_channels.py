@@ -1,0 +1,184 @@
+"""`channels: separate`: real voice detection and Whisper; the tone of voice and the words are read by rules."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ml.artifacts import Bundle, ModelStore
+from ml.inference.audio import ToneOutputs
+from ml.inference.fusion import Evidence
+from ml.inference.observer import Silent
+from ml.inference.pipeline import Analyser
+from ml.inference.timeline import Words
+from ml.media import SAMPLE_RATE
+from ml.results import Channel, Options, Result
+from ml.vocabulary import EMOTIONS, SIMPLIFIED
+from tests import media_files
+from tests.speech_files import Sound, say, silence
+
+TRAIN = "The train to the coast was late again this morning."
+MUSEUM = "Nobody told us that the museum is closed on Mondays."
+SEPARATE = Options(channels="separate")
+
+
+def leaning(emotion: str) -> NDArray[np.float32]:
+    """Log-probabilities: 0.7 for one emotion."""
+    values = np.full(len(EMOTIONS), 0.05)
+    values[EMOTIONS.index(emotion)] = 0.7
+    return np.log(values).astype(np.float32)
+
+
+class LoudIsAngry:
+    """Tone of voice: loud sounds are angry, soft ones sad."""
+
+    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> ToneOutputs:
+        loud = [float(np.abs(waveform).max()) > 0.25 for waveform in waveforms]
+        logs = [leaning("angry" if one else "sad") for one in loud]
+        return ToneOutputs(np.zeros((len(logs), 1), np.float32), np.stack(logs))
+
+
+class MuseumsAreHappy:
+    languages = ("en",)
+
+    def read(self, sentences: Sequence[str]) -> list[Words]:
+        logs = [leaning("happy" if "museum" in sentence else "fear") for sentence in sentences]
+        return [Words(Evidence(np.zeros(1, np.float32), log), np.array([0.2, 0.3, 0.5], np.float32)) for log in logs]
+
+
+@pytest.fixture(scope="module")
+def analyser(tmp_path_factory: pytest.TempPathFactory) -> Analyser:
+    folder = tmp_path_factory.mktemp("store")
+    ModelStore(folder).write_bundle(Bundle(name="default", face=None, audio=None, text=None, fusion=None))
+    models = Analyser.load(folder, device="cpu").models
+    return Analyser(replace(models, audio=LoudIsAngry(), text=MuseumsAreHappy()))
+
+
+def write(path: Path, *channels: Sound) -> Path:
+    """Channels of one file; the shorter ones end in silence."""
+    longest = max(len(channel) for channel in channels)
+    pcm = np.stack([np.pad(channel, (0, longest - len(channel))) for channel in channels], axis=1)
+    layout = ["-f", "s16le", "-ar", str(SAMPLE_RATE), "-ac", str(len(channels)), "-i", "-"]
+    media_files.ffmpeg(*layout, path, data=pcm.tobytes())
+    return path
+
+
+def soft(sound: Sound) -> Sound:
+    return (sound // 4).astype(np.int16)
+
+
+def in_turn() -> tuple[Sound, Sound]:
+    """One speaks loudly and then is silent for as long as the other speaks softly."""
+    train = say(TRAIN)
+    return train, np.concatenate([silence(len(train) / SAMPLE_RATE + 2), soft(say(MUSEUM))])
+
+
+def said(channel: Channel) -> str:
+    windows = (window.modalities.text for window in channel.windows)
+    return " ".join(text.transcript.lower() for text in windows if text)
+
+
+def separated(result: Result) -> tuple[Channel, ...]:
+    """The channels, checked for what always holds."""
+    assert result.channels is not None
+    spans = [(window.start, window.end) for window in result.windows]
+    for number, channel in enumerate(result.channels):
+        assert channel.channel == number
+        assert [(window.start, window.end) for window in channel.windows] == spans
+        for reading in (*channel.windows, channel.overall):
+            assert sum(reading.probabilities.values()) == pytest.approx(1, abs=1e-6)
+            assert tuple(reading.probabilities) == result.labels
+        assert all("face" in window.missing for window in channel.windows)
+    return result.channels
+
+
+def test_each_channel_has_its_own_voice_and_words(analyser: Analyser, tmp_path: Path) -> None:
+    result = analyser.analyse(write(tmp_path / "call.wav", *in_turn()), SEPARATE)
+    first, second = separated(result)
+    assert "train" in said(first) and "museum" not in said(first)
+    assert "museum" in said(second) and "train" not in said(second)
+    assert "train" in result.transcript.text and "museum" in result.transcript.text
+    loud, quiet = (max(channel.windows, key=lambda window: window.confidence) for channel in (first, second))
+    assert loud.modalities.audio is not None and loud.modalities.audio.probabilities["angry"] > 0.6
+    assert quiet.modalities.audio is not None and quiet.modalities.audio.probabilities["sad"] > 0.6
+    assert first.windows[-1].emotion is None and first.windows[-1].missing == ("face", "audio", "text")
+    assert second.windows[0].emotion is None
+    assert result.warnings == ()
+
+
+def test_who_speak_at_once_are_told_apart(analyser: Analyser, tmp_path: Path) -> None:
+    result = analyser.analyse(write(tmp_path / "call.flac", say(TRAIN), say(MUSEUM)), SEPARATE)
+    first, second = separated(result)
+    assert {"train", "coast", "late"} <= set(said(first).split()) and "museum" not in said(first)
+    assert {"museum", "closed"} <= set(said(second).split()) and "train" not in said(second)
+
+
+def test_the_mix_is_read_as_without_the_wish(analyser: Analyser, tmp_path: Path) -> None:
+    path = write(tmp_path / "call.wav", *in_turn())
+    mixed, apart = (analyser.analyse(path, Options(channels=wish)) for wish in ("mix", "separate"))
+    assert mixed.channels is None
+    assert mixed.model_dump(exclude={"channels", "timings"}) == apart.model_dump(exclude={"channels", "timings"})
+
+
+def test_the_same_sound_on_both_channels_is_read_alike(analyser: Analyser, tmp_path: Path) -> None:
+    result = analyser.analyse(
+        write(tmp_path / "dual.wav", say(TRAIN), say(TRAIN)), Options(channels="separate", classes="simplified")
+    )
+    first, second = separated(result)
+    assert first.windows == second.windows and first.overall == second.overall
+    assert result.labels == SIMPLIFIED and first.overall.emotion is not None
+
+
+def test_the_callers_words_belong_to_no_channel(analyser: Analyser, tmp_path: Path) -> None:
+    path = write(tmp_path / "call.wav", *in_turn())
+    result = analyser.analyse(path, SEPARATE, transcript="00:00.500 --> 00:02.000\nthe museum\n")
+    assert result.windows[0].modalities.text is not None
+    assert [said(channel) for channel in separated(result)] == ["", ""]
+    assert [warning.code for warning in result.warnings] == ["channels_without_words"]
+
+
+def test_a_channel_in_another_language_is_said_so(analyser: Analyser, tmp_path: Path) -> None:
+    polish = "Pociąg na wybrzeże znowu się dziś rano spóźnił. Czekałem na peronie i piłem kawę."
+    english = np.concatenate([silence(8), say(TRAIN), silence(1), say(MUSEUM), silence(1), say(TRAIN)])
+    result = analyser.analyse(write(tmp_path / "call.wav", say(polish, "pl"), english), SEPARATE)
+    told = [warning.message for warning in result.warnings if warning.message.startswith("Channel")]
+    assert len(told) == 1 and told[0].startswith("Channel 0: Most of the speech")
+
+
+def test_progress_never_falls(analyser: Analyser, tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    class Watching(Silent):
+        def progress(self, fraction: float) -> None:
+            seen.append(fraction)
+
+    analyser.analyse(write(tmp_path / "call.wav", *in_turn()), SEPARATE, observer=Watching())
+    assert seen == sorted(seen) and len(set(seen)) > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "modalities"),
+    [
+        ("mono.wav", 1, None),
+        ("many.wav", 12, None),
+        ("stereo.wav", 2, ("face",)),
+        ("silent.mp4", 0, None),
+        ("picture.png", 0, None),
+    ],
+)
+def test_what_has_no_channels_to_separate_carries_a_warning(
+    analyser: Analyser, tmp_path: Path, name: str, channels: int, modalities: tuple[str, ...] | None
+) -> None:
+    path = tmp_path / name
+    if channels:
+        media_files.make_audio(path, seconds=1.0, channels=channels)
+    elif path.suffix == ".mp4":
+        media_files.make_video(path, seconds=1.0, audio=False)
+    else:
+        media_files.make_image(path)
+    result = analyser.analyse(path, Options(channels="separate", modalities=modalities))
+    assert result.channels is None
+    assert "channels_unavailable" in [warning.code for warning in result.warnings]
