@@ -3,12 +3,14 @@
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from ml.media import SAMPLE_RATE
+from tests.media_files import ffmpeg
 
 Sound = NDArray[np.int16]
 
@@ -47,3 +49,10 @@ def melody(seconds: float, seed: int = 0) -> Sound:
 
 def ignore(_: float = 0.0) -> None:
     """A `check` or a `progress` that nobody watches."""
+
+
+def make_sound(path: Path, sound: Sound, rate: int = SAMPLE_RATE, channels: int = 1, codec: str = "pcm_s16le") -> Path:
+    """A file of `sound` (16 kHz mono), as another rate and as many like channels."""
+    source = ["-f", "s16le", "-ar", str(SAMPLE_RATE), "-ac", "1", "-i", "pipe:0"]
+    ffmpeg(*source, "-ar", str(rate), "-ac", str(channels), "-c:a", codec, path, data=sound.tobytes())
+    return path

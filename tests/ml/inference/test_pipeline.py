@@ -3,40 +3,19 @@
 from pathlib import Path
 
 import pytest
-import torch
 
-from ml.artifacts import Bundle, Draft, Licence, ModelStore
 from ml.errors import ArtifactError, Cancelled, MediaInvalid, UnsupportedMedia
 from ml.inference.observer import Silent
 from ml.inference.pipeline import Analyser
-from ml.models import config_of
-from ml.models.face import FaceConfig, FaceNet
 from ml.results import Options, Result
-from ml.vocabulary import EMOTIONS, SIMPLIFIED
+from ml.vocabulary import SIMPLIFIED
 from tests import media_files
-
-SMALL = FaceConfig(widths=(8, 8), depths=(1, 1), embedding=8)
+from tests.toy_models import make_store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("store")
-    torch.manual_seed(0)
-    draft = Draft(
-        name="face",
-        architecture="face_senet",
-        config=config_of(SMALL),
-        labels=EMOTIONS,
-        preprocessing={},
-        metrics={},
-        data=("none",),
-        command="none",
-        licence=Licence(name="none", commercial=False, note="random weights of a test"),
-    )
-    found = ModelStore(folder)
-    found.publish(draft, FaceNet(SMALL).state_dict(), "")
-    found.write_bundle(Bundle(name="default", face="face@1", audio=None, text=None, fusion=None))
-    return folder
+    return make_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")

@@ -1,60 +1,27 @@
 """`channels: separate`: real voice detection and Whisper; the tone of voice and the words are read by rules."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from ml.artifacts import Bundle, ModelStore
-from ml.inference.audio import ToneOutputs
-from ml.inference.fusion import Evidence
 from ml.inference.observer import Silent
 from ml.inference.pipeline import Analyser
-from ml.inference.timeline import Words
 from ml.media import SAMPLE_RATE
 from ml.results import Channel, Options, Result
-from ml.vocabulary import EMOTIONS, SIMPLIFIED
+from ml.vocabulary import SIMPLIFIED
 from tests import media_files
 from tests.speech_files import Sound, say, silence
+from tests.toy_models import make_analyser
 
 TRAIN = "The train to the coast was late again this morning."
 MUSEUM = "Nobody told us that the museum is closed on Mondays."
 SEPARATE = Options(channels="separate")
 
 
-def leaning(emotion: str) -> NDArray[np.float32]:
-    """Log-probabilities: 0.7 for one emotion."""
-    values = np.full(len(EMOTIONS), 0.05)
-    values[EMOTIONS.index(emotion)] = 0.7
-    return np.log(values).astype(np.float32)
-
-
-class LoudIsAngry:
-    """Tone of voice: loud sounds are angry, soft ones sad."""
-
-    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> ToneOutputs:
-        loud = [float(np.abs(waveform).max()) > 0.25 for waveform in waveforms]
-        logs = [leaning("angry" if one else "sad") for one in loud]
-        return ToneOutputs(np.zeros((len(logs), 1), np.float32), np.stack(logs))
-
-
-class MuseumsAreHappy:
-    languages = ("en",)
-
-    def read(self, sentences: Sequence[str]) -> list[Words]:
-        logs = [leaning("happy" if "museum" in sentence else "fear") for sentence in sentences]
-        return [Words(Evidence(np.zeros(1, np.float32), log), np.array([0.2, 0.3, 0.5], np.float32)) for log in logs]
-
-
 @pytest.fixture(scope="module")
 def analyser(tmp_path_factory: pytest.TempPathFactory) -> Analyser:
-    folder = tmp_path_factory.mktemp("store")
-    ModelStore(folder).write_bundle(Bundle(name="default", face=None, audio=None, text=None, fusion=None))
-    models = Analyser.load(folder, device="cpu").models
-    return Analyser(replace(models, audio=LoudIsAngry(), text=MuseumsAreHappy()))
+    return make_analyser(tmp_path_factory.mktemp("store"))
 
 
 def write(path: Path, *channels: Sound) -> Path:

@@ -1,0 +1,77 @@
+"""A small bundle for tests of the pipeline: a face net of random weights, voices and words read by rules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ml.artifacts import Bundle, Draft, Licence, ModelStore
+from ml.inference.fusion import Evidence
+from ml.inference.pipeline import Analyser
+from ml.inference.timeline import Words
+from ml.models import config_of
+from ml.models.face import FaceConfig, FaceNet
+from ml.vocabulary import EMOTIONS
+
+SMALL = FaceConfig(widths=(8, 8), depths=(1, 1), embedding=8)
+
+
+def make_store(folder: Path) -> Path:
+    """A model store with a face net and the bundle `default` of it alone."""
+    torch.manual_seed(0)
+    draft = Draft(
+        name="face",
+        architecture="face_senet",
+        config=config_of(SMALL),
+        labels=EMOTIONS,
+        preprocessing={},
+        metrics={},
+        data=("none",),
+        command="none",
+        licence=Licence(name="none", commercial=False, note="random weights of a test"),
+    )
+    store = ModelStore(folder)
+    store.publish(draft, FaceNet(SMALL).state_dict(), "")
+    store.write_bundle(Bundle(name="default", face="face@1", audio=None, text=None, fusion=None))
+    return folder
+
+
+def make_analyser(folder: Path) -> Analyser:
+    """With a store in `folder`, a voice and a text model, and Whisper where its weights are at hand."""
+    models = Analyser.load(make_store(folder), device="cpu").models
+    return Analyser(replace(models, audio=LoudIsAngry(), text=MuseumsAreHappy()))
+
+
+def leaning(emotion: str) -> NDArray[np.float32]:
+    """Log-probabilities: 0.7 for one emotion."""
+    values = np.full(len(EMOTIONS), 0.05)
+    values[EMOTIONS.index(emotion)] = 0.7
+    return np.log(values).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Tones:
+    embeddings_NE: NDArray[np.float32]
+    log_probabilities_NC: NDArray[np.float32]
+
+
+class LoudIsAngry:
+    """Tone of voice: loud sounds are angry, soft ones sad."""
+
+    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> Tones:
+        loud = [float(np.abs(waveform).max()) > 0.25 for waveform in waveforms]
+        logs = [leaning("angry" if one else "sad") for one in loud]
+        return Tones(np.zeros((len(logs), 1), np.float32), np.stack(logs))
+
+
+class MuseumsAreHappy:
+    """Words: a museum is happy, all else is feared."""
+
+    languages = ("en",)
+
+    def read(self, sentences: Sequence[str]) -> list[Words]:
+        logs = [leaning("happy" if "museum" in sentence else "fear") for sentence in sentences]
+        return [Words(Evidence(np.zeros(1, np.float32), log), np.array([0.2, 0.3, 0.5], np.float32)) for log in logs]
