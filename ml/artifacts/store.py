@@ -92,6 +92,7 @@ class ModelStore:
             save_file({name: tensor.contiguous() for name, tensor in halves.items()}, path)
             if path.stat().st_size > MAX_WEIGHT_BYTES:
                 raise ArtifactError(f"the weights of {draft.name} are larger than {MAX_WEIGHT_BYTES >> 20} MiB")
+            path.chmod(0o644)  # safetensors leaves it to its owner alone
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             (staging / "card.md").write_text(card)
             for name, content in (files or {}).items():

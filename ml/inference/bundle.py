@@ -7,10 +7,10 @@ import torch
 
 from ml.artifacts import Bundle, Manifest, ModelStore
 from ml.errors import ArtifactError
+from ml.inference.audio import TonePredictor
 from ml.inference.face import FacePredictor
 from ml.inference.fusion import FusionPredictor
-from ml.inference.sound import AudioPredictor
-from ml.inference.timeline import TextPredictor
+from ml.inference.text import TextPredictor
 from ml.inference.transcribe import Transcriber
 from ml.results import ModelVersions
 from ml.vocabulary import EMOTIONS
@@ -42,7 +42,7 @@ class LoadedBundle:
     bundle: Bundle
     manifests: dict[str, Manifest]
     face: FacePredictor | None
-    audio: AudioPredictor | None
+    audio: TonePredictor | None
     text: TextPredictor | None
     whisper: Transcriber | None
     fusion: FusionPredictor
@@ -68,14 +68,15 @@ class LoadedBundle:
             if manifest.labels != EMOTIONS:
                 raise ArtifactError(f"{manifest.reference} does not answer with the seven emotions in their order")
         face = FacePredictor.load(store, bundle.face, device) if bundle.face else None
-        if bundle.audio or bundle.text:
-            raise ArtifactError("this version serves no audio or text model yet: the bundle must leave them null")
+        audio = TonePredictor.load(store, bundle.audio, device) if bundle.audio else None
+        text = TextPredictor.load(store, bundle.text, device) if bundle.text else None
         speech = Transcriber.load(bundle.whisper, store.root, device, threads) if bundle.whisper else None
         if bundle.fusion:
             fusion = FusionPredictor.load(store, bundle.fusion, device)
         else:
-            fusion = FusionPredictor.addition(face.embedding_size if face else 1, 1, 1, device)
-        return cls(bundle, manifests, face, None, None, speech, fusion)
+            face_size, audio_size, text_size = (read.embedding_size if read else 1 for read in (face, audio, text))
+            fusion = FusionPredictor.addition(face_size, audio_size, text_size, device)
+        return cls(bundle, manifests, face, audio, text, speech, fusion)
 
     @property
     def versions(self) -> ModelVersions:

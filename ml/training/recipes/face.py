@@ -87,27 +87,33 @@ def _balance(examples: list[Example]) -> Tensor:
     return torch.tensor(weights / weights.mean(), dtype=torch.float32)
 
 
-def augment(crops_NHW: Tensor, masked_N: Tensor) -> Tensor:
+def augment(crops_NHW: Tensor, masked_N: Tensor, strength: float = 1.0) -> Tensor:
     """Random crops as a detector might have made them: uint8 [N, H, W] → float [N, 1, H, W] in 0..1."""
     count, size = len(crops_NHW), crops_NHW.shape[-1]
     other_NHW = crops_NHW[torch.randperm(count)]
     paint_N11 = (masked_N & (torch.rand(count) < 0.9))[:, None, None]
     painted_NHW = torch.where(paint_N11 & (crops_NHW < MASK_BELOW), other_NHW, crops_NHW)
-    images = painted_NHW.float().div_(255).unsqueeze(1)
-    grid = affine_grid(_random_affine(count), [count, 1, size, size], align_corners=False)
-    images = grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    contrast, brightness = torch.empty(2, count, 1, 1, 1).uniform_(-0.3, 0.3)
-    images = ((images - 0.5) * (1 + contrast) + 0.5 + brightness * 0.6).clamp_(0, 1)
+    images = moved(painted_NHW, strength)
     images = torch.where(_oval(size) | (torch.rand(count, 1, 1, 1) > 0.15), images, 0.0)
     return _erase(images)
 
 
-def _random_affine(count: int) -> Tensor:
-    """Scale ± 25 %, rotation ± 12°, shift ± 8 %, mirrored by half: [N, 2, 3]."""
-    scale = torch.empty(count).uniform_(0.8, 1.25)
-    angle = torch.empty(count).uniform_(-0.21, 0.21)
+def moved(crops_NHW: Tensor, strength: float = 1.0) -> Tensor:
+    """The same faces a little elsewhere, in another light: uint8 [N, H, W] → float [N, 1, H, W] in 0..1."""
+    count, size = len(crops_NHW), crops_NHW.shape[-1]
+    images = crops_NHW.float().div_(255).unsqueeze(1)
+    grid = affine_grid(_random_affine(count, strength), [count, 1, size, size], align_corners=False)
+    images = grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    contrast, brightness = torch.empty(2, count, 1, 1, 1).uniform_(-0.3, 0.3) * strength
+    return ((images - 0.5) * (1 + contrast) + 0.5 + brightness * 0.6).clamp_(0, 1)
+
+
+def _random_affine(count: int, strength: float) -> Tensor:
+    """At strength 1: scale ± 25 %, rotation ± 12°, shift ± 8 %, mirrored by half. [N, 2, 3]"""
+    scale = 1.25 ** (torch.empty(count).uniform_(-1, 1) * strength)
+    angle = torch.empty(count).uniform_(-0.21, 0.21) * strength
     flip = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
-    shift = torch.empty(2, count).uniform_(-0.16, 0.16)
+    shift = torch.empty(2, count).uniform_(-0.16, 0.16) * strength
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
     return torch.stack([torch.stack([cos * flip, -sin, shift[0]], 1), torch.stack([sin * flip, cos, shift[1]], 1)], 1)
 
@@ -128,11 +134,11 @@ def _erase(images: Tensor) -> Tensor:
     return torch.where(hole.unsqueeze(1), torch.rand(count, 1, 1, 1), images)
 
 
-def batches(faces: Faces, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def batches(faces: Faces, size: int, strength: float) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     order = torch.randperm(len(faces.crops))
     for first in range(0, len(order) - size + 1, size):
         rows = order[first : first + size]
-        images = augment(faces.crops[rows], faces.masked[rows]).contiguous(memory_format=torch.channels_last)
+        images = augment(faces.crops[rows], faces.masked[rows], strength).contiguous(memory_format=torch.channels_last)
         yield images, faces.targets[rows], faces.weights[rows]
 
 
@@ -169,16 +175,21 @@ def train(args: argparse.Namespace) -> None:
     faces = _read(args.data, args.cache, config.size, training=True)
     held_out = _read(args.data, args.cache, config.size, training=False)
     network: nn.Module = FaceNet(config)
+    if args.start:
+        network.load_state_dict(averaged_weights(args.start))
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = Task(
         model=network,
         steps=len(faces.crops) // args.batch,
-        batches=lambda epoch: batches(faces, args.batch),
+        batches=lambda epoch: batches(faces, args.batch, args.strength),
         loss=loss,
         validate=lambda model: validate(model, held_out),
     )
     settings = LoopConfig(epochs=args.epochs, learning_rate=args.learning_rate, bf16=bf16_pays())
-    fit(settings, task, args.out, {"architecture": "face_senet", "config": config_of(config), "batch": args.batch})
+    extra = {"architecture": "face_senet", "config": config_of(config), "batch": args.batch}
+    if args.start:
+        extra["start"] = str(args.start)
+    fit(settings, task, args.out, extra | {"strength": args.strength})
 
 
 def publish(args: argparse.Namespace) -> None:
@@ -236,6 +247,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/face"))
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--store", type=Path, default=Path("model_store"))
+    parser.add_argument("--start", type=Path, help="folder of a run whose averaged weights to begin with")
+    parser.add_argument("--strength", type=float, default=1.0, help="of the changes of scale, place, angle and light")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3)

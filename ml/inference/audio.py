@@ -1,0 +1,60 @@
+"""Tone of voice as served: stretches of speech → expression."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ml.artifacts import ModelStore
+from ml.features.audio import log_mel
+from ml.models import build
+from ml.models.audio import AudioCnn, SpeechEncoder
+from ml.vocabulary import EMOTIONS
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class ToneOutputs:
+    """Embeddings [N, E] and calibrated log-probabilities [N, 7]."""
+
+    embeddings_NE: NDArray[np.float32]
+    log_probabilities_NC: NDArray[np.float32]
+
+
+class TonePredictor:
+    """Sounds → how the voice comes across. Deterministic; calibrated by the manifest's temperature."""
+
+    def __init__(self, network: SpeechEncoder | AudioCnn, temperature: float, device: torch.device) -> None:
+        self._network = network.to(device).eval()
+        self._temperature = temperature
+        self._device = device
+
+    @classmethod
+    def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
+        """Raises ArtifactError when the store has no such model, or it is damaged."""
+        manifest = store.manifest(reference)
+        network = cast(SpeechEncoder | AudioCnn, build(manifest.architecture, manifest.config))
+        network.load_state_dict(store.weights(reference))
+        return cls(network, manifest.temperature, device)
+
+    @property
+    def embedding_size(self) -> int:
+        return self._network.config.embedding
+
+    @torch.inference_mode()
+    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> ToneOutputs:
+        """`waveforms`: 16 kHz mono in −1..1, [samples] each; what is beyond five seconds is not heard."""
+        order = sorted(range(len(waveforms)), key=lambda index: (len(waveforms[index]), index))
+        embeddings_NE = np.zeros((len(waveforms), self.embedding_size), np.float32)
+        logs_NC = np.zeros((len(waveforms), len(EMOTIONS)), np.float32)
+        for first in range(0, len(order), BATCH):
+            rows = order[first : first + BATCH]
+            batch = log_mel([torch.from_numpy(waveforms[row]) for row in rows], self._network.config.frames or None)
+            embedding, logits = self._network(batch.maps_NMT.to(self._device), batch.mask_NT.to(self._device))
+            embeddings_NE[rows] = embedding.cpu().numpy()
+            logs_NC[rows] = (logits / self._temperature).log_softmax(-1).cpu().numpy()
+        return ToneOutputs(embeddings_NE, logs_NC)
