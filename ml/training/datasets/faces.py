@@ -18,12 +18,12 @@ _PLUS |= {"surprise": "v_surprise", "neutral": "v_neutral"}
 _NEAR_DUPLICATE = 0.98
 
 
-def read_faces(root: Path) -> Iterator[Example]:
+def read_faces(root: Path, votes_share: float = 0.15) -> Iterator[Example]:
     """The examples of `root/manifest.csv`, with the split that training keeps to.
 
     AffectNet has no split of its own: a tenth, by the sha256 of the file's name, is for validation. Training pictures
-    of FER2013 that have a (near) twin among those measured on are left out, and its annotators' FER+ votes become
-    half of the target.
+    of FER2013 that have a (near) twin among those measured on are left out, and FER+ annotators' votes become
+    `votes_share` of the target.
     """
     votes = _fer_votes(root / "fer2013" / "labels.csv")
     with (root / "manifest.csv").open(newline="") as file:
@@ -38,7 +38,7 @@ def read_faces(root: Path) -> Iterator[Example]:
                 dataset=dataset,
                 split=split,  # type: ignore[arg-type]
                 path=root / path,
-                target=_target(row["label"], plus),
+                target=_target(row["label"], plus, votes_share),
             )
 
 
@@ -61,11 +61,9 @@ def _is_twin(row: dict[str, str]) -> bool:
     return row["train_exact_dup_of_eval"] == "1" or float(row["train_near_dup_of_eval_cc"] or 0) > _NEAR_DUPLICATE
 
 
-def _target(label: str, votes: dict[str, str]) -> tuple[float, ...]:
-    """The label, or half of it and half of what the FER+ annotators saw."""
+def _target(label: str, votes: dict[str, str], share: float) -> tuple[float, ...]:
+    """The label, and for `share` what the FER+ annotators saw, where at least three saw one of the seven."""
     hard = np.array([name == label for name in EMOTIONS], dtype=float)
-    if not votes:
-        return tuple(hard)
-    counted = np.array([float(votes[_PLUS[name]] or 0) for name in EMOTIONS])
+    counted = np.array([float(votes.get(_PLUS[name]) or 0) for name in EMOTIONS])
     total = counted.sum()
-    return tuple((hard + counted / total) / 2) if total >= 3 else tuple(hard)
+    return tuple((1 - share) * hard + share * counted / total) if total >= 3 else tuple(hard)

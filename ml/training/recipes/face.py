@@ -145,7 +145,7 @@ def batches(faces: Faces, size: int, strength: float) -> Iterator[tuple[Tensor, 
 def loss(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     images, targets, weights = batch
     _, logits = model(images)
-    return (cross_entropy(logits.float(), targets, label_smoothing=0.1, reduction="none") * weights).mean()
+    return (cross_entropy(logits.float(), targets, label_smoothing=0.05, reduction="none") * weights).mean()
 
 
 @torch.inference_mode()
@@ -162,18 +162,18 @@ def validate(model: nn.Module, faces: Faces) -> dict[str, float]:
     return {name: float(hits[torch.from_numpy(datasets == name)].mean()) for name in sorted(set(datasets.tolist()))}
 
 
-def _read(data: Path, cache: Path, size: int, *, training: bool) -> Faces:
-    every = list(read_faces(data))
+def _read(args: argparse.Namespace, size: int, *, training: bool) -> Faces:
+    every = list(read_faces(args.data, args.votes))
     chosen = [example for example in every if (example.split == "train") == training]
-    return load_faces(chosen, size, cache / f"faces-{'train' if training else 'held-out'}-{size}.npy")
+    return load_faces(chosen, size, args.cache / f"faces-{'train' if training else 'held-out'}-{size}.npy")
 
 
 def train(args: argparse.Namespace) -> None:
     """Trains, or goes on where the run in `--out` was stopped."""
     torch.set_num_threads(args.threads)
     config = FaceConfig()
-    faces = _read(args.data, args.cache, config.size, training=True)
-    held_out = _read(args.data, args.cache, config.size, training=False)
+    faces = _read(args, config.size, training=True)
+    held_out = _read(args, config.size, training=False)
     network: nn.Module = FaceNet(config)
     if args.start:
         network.load_state_dict(averaged_weights(args.start))
@@ -189,7 +189,7 @@ def train(args: argparse.Namespace) -> None:
     extra = {"architecture": "face_senet", "config": config_of(config), "batch": args.batch}
     if args.start:
         extra["start"] = str(args.start)
-    fit(settings, task, args.out, extra | {"strength": args.strength})
+    fit(settings, task, args.out, extra | {"strength": args.strength, "votes": args.votes})
 
 
 def publish(args: argparse.Namespace) -> None:
@@ -199,7 +199,7 @@ def publish(args: argparse.Namespace) -> None:
     assert isinstance(network, FaceNet)
     config = network.config
     network.load_state_dict(averaged_weights(args.out))
-    faces = _read(args.data, args.cache, config.size, training=False)
+    faces = _read(args, config.size, training=False)
     logits = logits_of(network, faces.crops)
     datasets = np.array([example.dataset for example in faces.examples])
     natural = torch.from_numpy(np.isin(datasets, ["fer2013", "affectnet7_masked"]))
@@ -249,6 +249,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("model_store"))
     parser.add_argument("--start", type=Path, help="folder of a run whose averaged weights to begin with")
     parser.add_argument("--strength", type=float, default=1.0, help="of the changes of scale, place, angle and light")
+    parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3)

@@ -1,0 +1,72 @@
+import csv
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ml.artifacts import ModelStore
+from ml.inference.audio import TonePredictor
+from ml.training.datasets.example import Example
+from ml.training.recipes import audio
+from ml.training.recipes.audio import balance, disturbed, mask_maps
+from ml.vocabulary import EMOTIONS
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Half a second of noise for each emotion, of six speakers."""
+    random = np.random.default_rng(0)
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    columns = ["path", "label", "original_label", "dataset", "speaker", "gender", "language", "intensity", "text"]
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(columns)
+        for number in range(6 * len(EMOTIONS)):
+            name, label = f"{number}.wav", EMOTIONS[number % 7]
+            with wave.open(str(folder / name), "wb") as sound:
+                sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+                sound.writeframes(random.integers(-9_000, 9_000, 8_000, dtype=np.int16).tobytes())
+            rows.writerow([name, label, label, "ravdess", f"{number // 7 + 1:02}", "", "en", "", ""])
+    return folder
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["audio", *arguments, "--data", str(folder / "audio"), "--out", "run"])
+    audio.main()
+
+
+def test_from_recordings_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = data.parent
+    _run(monkeypatch, folder, "train", "--architecture", "audio_cnn", "--epochs", "1", "--batch", "8")
+    _run(monkeypatch, folder, "publish", "--store", "store")
+    store = ModelStore(folder / "store")
+    manifest = store.manifest("audio-cnn@1")
+    assert manifest.metrics["ravdess"]["n"] == 14, "actors 1 and 6 are those of fold 0"
+    predictor = TonePredictor.load(store, "audio-cnn@1", torch.device("cpu"))
+    outputs = predictor.predict([np.zeros(16_000, np.float32)])
+    assert np.exp(outputs.log_probabilities_NC).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_every_data_set_and_label_counts() -> None:
+    examples = [Example("happy", "a", "train")] * 8 + [Example("sad", "a", "train")] * 2
+    weights = balance(examples)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[:8].sum() == pytest.approx(float(weights[8:].sum()))
+
+
+def test_disturbed_sounds_keep_most_of_their_length() -> None:
+    torch.manual_seed(0)
+    lengths = [len(disturbed(torch.randn(48_000))) for _ in range(50)]
+    assert min(lengths) >= 48_000 * 0.45 and max(lengths) <= 48_000 / 0.89
+
+
+def test_masks_hide_a_part_of_each_map() -> None:
+    torch.manual_seed(0)
+    maps = torch.randn(32, 80, 200)
+    hidden = (mask_maps(maps) != maps).float().mean(dim=(1, 2))
+    assert 0.05 < hidden.mean() < 0.4 and (mask_maps(maps)[:, 0, 0].isfinite()).all()

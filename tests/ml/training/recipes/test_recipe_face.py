@@ -1,0 +1,82 @@
+import csv
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ml.artifacts import ModelStore
+from ml.inference.face import FacePredictor
+from ml.training.loop import history
+from ml.training.recipes import face
+from ml.training.recipes.face import augment, moved
+from ml.vocabulary import EMOTIONS
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Noise pictures of each emotion: sixteen to train on, four to measure on."""
+    random = np.random.default_rng(0)
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "dataset", "split"])
+        for number in range(20 * len(EMOTIONS)):
+            name = f"{number}.png"
+            cv2.imwrite(str(folder / name), random.integers(0, 255, (40, 40), dtype=np.uint8))
+            rows.writerow([name, EMOTIONS[number % 7], "fer2013", "train" if number < 16 * 7 else "valid"])
+    return folder
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["face", *arguments, "--data", str(folder / "faces"), "--out", "run"])
+    face.main()
+
+
+def test_from_pictures_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = data.parent
+    _run(monkeypatch, folder, "train", "--epochs", "1", "--batch", "56", "--threads", "1")
+    assert len(history(folder / "run")) == 1
+    _run(monkeypatch, folder, "publish", "--store", "store")
+    store = ModelStore(folder / "store")
+    assert store.manifest("face@1").metrics["fer2013"]["n"] == 28
+    outputs = FacePredictor.load(store, "face@1", torch.device("cpu")).predict([np.zeros((60, 60), np.uint8)])
+    assert np.exp(outputs.log_probabilities_NC).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_another_run_does_not_go_on_with_the_checkpoint(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(monkeypatch, data.parent, "train", "--epochs", "1", "--batch", "56", "--threads", "1")
+    with pytest.raises(ValueError, match="another configuration"):
+        _run(monkeypatch, data.parent, "train", "--epochs", "2", "--batch", "56", "--threads", "1")
+
+
+def test_a_changed_cache_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (data.parent / ".cache").mkdir()
+    np.save(data.parent / ".cache" / "faces-train-48.npy", np.zeros((3, 48, 48), np.uint8))
+    with pytest.raises(ValueError, match="other data"):
+        _run(monkeypatch, data.parent, "train", "--epochs", "1")
+
+
+def test_the_surround_of_masked_faces_is_painted() -> None:
+    torch.manual_seed(0)
+    masked = torch.zeros(64, 48, 48, dtype=torch.uint8)
+    masked[:, 12:36, 12:36] = 200
+    bright = torch.full((64, 48, 48), 200, dtype=torch.uint8)
+    crops = torch.cat([masked, bright])
+    plain = moved(crops, strength=0)
+    assert plain[:64].mean() < 0.3 < plain[64:].mean()
+    painted = augment(crops, torch.arange(128) < 64, strength=0)[:64]
+    assert painted.mean() > plain[:64].mean() + 0.1
+
+
+def test_no_strength_only_mirrors() -> None:
+    crops = torch.randint(0, 256, (8, 48, 48), dtype=torch.uint8)
+    images, plain = moved(crops, strength=0).squeeze(1), crops / 255
+    same = torch.isclose(images, plain, atol=1e-4).all((1, 2)) | torch.isclose(images, plain.flip(-1), atol=1e-4).all(
+        (1, 2)
+    )
+    assert same.all()
