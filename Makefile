@@ -1,19 +1,23 @@
-# `make test` needs nothing but Debian or Ubuntu with Python 3.11 or 3.12.
+# `make run` and `make test` need nothing but Debian or Ubuntu with Python 3.11 or 3.12.
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 LOCK := docker/lock/cpu.txt
 
-.PHONY: setup test lint types
+.PHONY: setup run test lint types
 
 setup: $(VENV)/.installed
-	@bash docker/tools.sh
+	@bash docker/tools.sh ffmpeg redis-server
+
+run: setup
+	@exec $(PYTHON) -m workers.supervise
 
 $(VENV)/.installed: $(LOCK) docker/install.sh
 	bash docker/install.sh "$(VENV)" "$(LOCK)"
 	touch $@
 
 test: setup
+	@bash docker/tools.sh espeak-ng
 	$(PYTHON) -m pytest $(ARGS)
 
 lint: setup

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The programs beside Python that are missing, installed by apt-get.
+# tools.sh PROGRAM…: those that are missing are installed by apt-get, from the packages of the same names.
 set -euo pipefail
 missing=()
-command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || missing+=(ffmpeg)
-command -v redis-server >/dev/null || missing+=(redis-server)
-command -v espeak-ng >/dev/null || missing+=(espeak-ng)
+for program in "$@"; do
+  command -v "$program" >/dev/null || missing+=("$program")
+done
 [ ${#missing[@]} -eq 0 ] && exit 0
 sudo=()
 if [ "$(id -u)" -ne 0 ]; then sudo=(sudo); fi
