@@ -1,0 +1,190 @@
+"""The supervisor as a process of its own: with stand-ins for its children, and with the whole service."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ml.artifacts import Bundle, ModelStore
+from tests.media_files import make_image
+from workers.supervise import CannotStart, check_port, only_one, socket_path
+
+ROOT = Path(__file__).parents[2]
+STAND_INS = """
+import signal, sys
+from pathlib import Path
+from workers.supervise import WATCHED, Program, Supervisor
+
+def say(line):
+    print(line, flush=True)
+
+def shell(name, script, seconds=5.0):
+    return Program(name, ("bash", "-c", script), stop_seconds=seconds)
+
+signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+programs = [%s]
+ready = %s
+sys.exit(Supervisor(programs, Path("logs"), dict(PATH="/usr/bin:/bin"), say).run(ready, lambda: say("ready")))
+"""
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(*command: str, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A process whose output can be read; killed at the end when it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], part: str) -> str:
+    assert process.stdout
+    for line in process.stdout:
+        if part in line:
+            return line
+    raise AssertionError(f"{part!r} was not said")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def pid_in(path: Path) -> int:
+    until(lambda: path.exists() and path.read_text().endswith("\n"))
+    return int(path.read_text())
+
+
+def test_a_dead_child_is_started_again_and_what_it_left_is_ended(tmp_path: Path) -> None:
+    code = STAND_INS % ("shell('worker', 'sleep 1000 & echo $! > orphan; echo $$ > pid; wait')", "lambda: True")
+    with running("-c", code, cwd=tmp_path) as process:
+        read_until(process, "ready")
+        first, orphan = pid_in(tmp_path / "pid"), pid_in(tmp_path / "orphan")
+        (tmp_path / "pid").unlink()
+        os.kill(first, signal.SIGKILL)
+        assert "killed by SIGKILL" in read_until(process, "worker ended")
+        second = pid_in(tmp_path / "pid")
+        assert second != first
+        until(lambda: not alive(orphan))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert not alive(second)
+
+
+def test_the_next_is_started_when_the_one_before_is_up_and_the_end_is_in_reverse(tmp_path: Path) -> None:
+    ending = "trap 'echo %s >> ends; exit' TERM; touch %s; while :; do sleep 0.05; done"
+    first = f"Program('first', ('bash', '-c', '''{ending % ('first', 'one')}'''), 5.0, Path('go').exists)"
+    second = f"shell('second', '''{ending % ('second', 'two')}''')"
+    with running("-c", STAND_INS % (f"{first}, {second}", "Path('two').exists"), cwd=tmp_path) as process:
+        until((tmp_path / "one").exists)
+        assert not (tmp_path / "two").exists()
+        (tmp_path / "go").touch()
+        read_until(process, "ready")
+        process.terminate()
+        assert process.wait(20) == 0
+    assert (tmp_path / "ends").read_text().split() == ["second", "first"]
+
+
+def test_a_child_that_does_not_come_up_is_told_with_its_last_words(tmp_path: Path) -> None:
+    code = STAND_INS % ("shell('worker', 'echo the store is empty; exit 3')", "lambda: False")
+    with running("-c", code, cwd=tmp_path) as process:
+        said = read_until(process, "the store is empty")
+        assert "the store is empty" in said and process.wait(20) == 1
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    deaf = "shell('worker', '''trap \"touch told\" TERM; touch up; while :; do sleep 0.05; done''', 1000.0)"
+    with running("-c", STAND_INS % (deaf, "Path('up').exists"), cwd=tmp_path) as process:
+        read_until(process, "ready")
+        process.send_signal(signal.SIGINT)
+        until((tmp_path / "told").exists)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
+    with running("-c", STAND_INS % ("shell('worker', 'echo $$ > pid; exec sleep 1000')", "lambda: True"), cwd=tmp_path):
+        child = pid_in(tmp_path / "pid")
+    until(lambda: not alive(child))
+
+
+def test_a_folder_is_for_one_supervisor(tmp_path: Path) -> None:
+    with only_one(tmp_path):
+        with pytest.raises(CannotStart, match="runs already"), only_one(tmp_path):
+            pass
+    with only_one(tmp_path):
+        pass
+
+
+def test_a_taken_port_is_told(free_port: int) -> None:
+    with socket.create_server(("127.0.0.1", free_port)), pytest.raises(CannotStart, match="AFFECT_PORT"):
+        check_port("127.0.0.1", free_port)
+    check_port("127.0.0.1", free_port)
+
+
+def test_a_long_path_gets_a_socket_elsewhere(tmp_path: Path) -> None:
+    with socket_path(tmp_path / ("long" * 30)) as path:
+        assert len(str(path)) < 100 and path.parent.stat().st_mode & 0o077 == 0
+    assert not path.parent.exists()
+    with socket_path(Path("/short")) as path:
+        assert path == Path("/short/redis.sock")
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_the_service_ends_with_ctrl_c_and_finds_its_jobs_again(tmp_path: Path, free_port: int) -> None:
+    ModelStore(tmp_path / "store").write_bundle(
+        Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
+    )
+    settings = {
+        "AFFECT_DATA_DIR": str(tmp_path / "data"),
+        "AFFECT_MODEL_STORE": str(tmp_path / "store"),
+        "AFFECT_PORT": str(free_port),
+    }
+    address = f"http://127.0.0.1:{free_port}"
+    picture = make_image(tmp_path / "picture.png")
+    with running("-m", "workers.supervise", cwd=ROOT, **settings) as process, httpx.Client(base_url=address) as client:
+        assert address in read_until(process, "curl")
+        with picture.open("rb") as file:
+            job = client.post("/v1/jobs", files={"file": file}).raise_for_status().json()
+        link = job["links"]["self"]
+        until(lambda: client.get(link).json()["status"] == "succeeded")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(40) == 0
+        with pytest.raises(httpx.TransportError):
+            client.get("/livez")
+    with running("-m", "workers.supervise", cwd=ROOT, **settings) as process, httpx.Client(base_url=address) as client:
+        read_until(process, "curl")
+        assert client.get(link).json()["status"] == "succeeded"
+        process.terminate()
+        assert process.wait(40) == 0
