@@ -1,6 +1,7 @@
-"""The command line of the offline side: `python -m ml predict FILE`, `python -m ml fetch whisper NAME`."""
+"""The command line of the offline side: `python -m ml predict FILE`, `… evaluate face`, `… fetch whisper NAME`."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--endpoint", default=os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     command.add_argument("--store", type=Path, default=STORE)
     command.set_defaults(run=fetch)
+    command = commands.add_parser("evaluate", help="measure the served models on labelled data")
+    command.add_argument("subject", choices=["face", "audio", "text", "fusion"])
+    command.add_argument("--manifest", type=Path, required=True, help="a CSV with path,label (text: text,label)")
+    command.add_argument("--crops", action="store_true", help="face: the pictures are face crops already")
+    command.add_argument("--bundle", default=os.environ.get("AFFECT_BUNDLE", "default"))
+    command.add_argument("--json", metavar="PATH", help="write the figures (- is standard output)")
+    command.add_argument("--store", type=Path, default=STORE)
+    command.set_defaults(run=evaluate)
     return parser
 
 
@@ -78,6 +87,18 @@ def fetch(args: argparse.Namespace) -> None:
 
         folder = fetch_whisper(source, args.store, progress, args.endpoint)
     print(f"{folder} holds {source.repository}; AFFECT_WHISPER_MODEL={source.name} serves it.")
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Figures of the served models on a manifest."""
+    from ml.training import evaluation
+
+    subjects = evaluation.Subjects(args.store, args.bundle)
+    metrics = evaluation.evaluate(args.subject, args.manifest, subjects, crops=args.crops)
+    document = json.dumps(metrics.json(), indent=2)
+    print(document if args.json == "-" else evaluation.readable(metrics))
+    if args.json not in (None, "-"):
+        Path(args.json).write_text(document + "\n")
 
 
 def readable(result: Result) -> str:

@@ -79,3 +79,9 @@ class FetchFailed(AffectError):
 
     code = "fetch_failed"
     retryable = True
+
+
+class InvalidManifest(AffectError):
+    """A list of labelled files or sentences that cannot be read; told to a researcher, with file and line."""
+
+    code = "invalid_manifest"
