@@ -1,0 +1,57 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from ml.training.datasets.faces import read_faces
+from ml.vocabulary import EMOTIONS
+
+VOTES = (
+    "image,v_neutral,v_happy,v_surprise,v_sad,v_angry,v_disgust,v_fear,"
+    "train_exact_dup_of_eval,train_near_dup_of_eval_cc\n"
+    "a.png,4,6,0,0,0,0,0,0,0.2\n"
+    "few.png,0,2,0,0,0,0,0,0,\n"
+    "twin.png,0,9,0,0,0,0,0,1,\n"
+    "near.png,0,9,0,0,0,0,0,0,0.99\n"
+    "eval.png,9,0,0,0,0,0,0,0,\n"
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    names = ["a", "few", "twin", "near"]
+    rows = [f"fer2013/train/{name}.png,happy,fer2013,train" for name in names]
+    rows += ["fer2013/valid/eval.png,sad,fer2013,valid", "sfew/x.png,fear,sfew,", "ckplus48/y.png,angry,ckplus48,"]
+    rows += [f"affectnet/{number}.webp,sad,affectnet7_masked,train" for number in range(50)]
+    (tmp_path / "manifest.csv").write_text("path,label,dataset,split\n" + "\n".join(rows) + "\n")
+    (tmp_path / "fer2013").mkdir()
+    (tmp_path / "fer2013" / "labels.csv").write_text(VOTES)
+    return tmp_path
+
+
+def test_training_pictures_with_a_twin_among_the_measured_are_left_out(root: Path) -> None:
+    names = {e.path.stem for e in read_faces(root) if e.path and e.dataset == "fer2013"}
+    assert names == {"a", "few", "eval"}
+
+
+def test_votes_become_their_share_of_the_target(root: Path) -> None:
+    by_name = {e.path.stem: e for e in read_faces(root, votes_share=0.5) if e.path}
+    target = dict(zip(EMOTIONS, by_name["a"].target or (), strict=True))
+    assert target["happy"] == pytest.approx(0.8) and target["neutral"] == pytest.approx(0.2)
+    assert by_name["few"].target == tuple(float(name == "happy") for name in EMOTIONS), "two votes are too few"
+    hard = {e.path.stem: e for e in read_faces(root, votes_share=0.0) if e.path}
+    assert max(hard["a"].target or ()) == 1.0
+
+
+def test_what_is_held_out(root: Path) -> None:
+    splits = {(e.dataset, e.split) for e in read_faces(root) if e.dataset in ("sfew", "ckplus48")}
+    assert splits == {("sfew", "test"), ("ckplus48", "test")}
+    for example in read_faces(root):
+        if example.dataset == "affectnet7_masked" and example.path:
+            tenth = int(hashlib.sha256(example.path.name.encode()).hexdigest(), 16) % 10 == 0
+            assert example.split == ("valid" if tenth else "train")
+
+
+def test_without_votes_labels_are_hard(root: Path) -> None:
+    (root / "fer2013" / "labels.csv").unlink()
+    assert all(max(e.target or ()) == 1.0 for e in read_faces(root))

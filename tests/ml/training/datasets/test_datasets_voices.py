@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from ml.training.datasets.voices import FOLDS, read_voices
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    rows = [f"ravdess/03-01-05-01-01-01-{actor:02}.opus,angry,ravdess,{actor:02},m,en" for actor in range(1, 11)]
+    rows += [f"nemo/{name}.opus,sad,nemo,{name},f,pl" for name in "abcde"]
+    rows += ["tess/x.opus,fear,tess,oaf,f,en", "urdu/y.opus,happy,urdu,s1,m,ur"]
+    rows += ["ravdess/03-01-03-01-02-02-07.opus,happy,ravdess,07,m,en"]
+    (tmp_path / "manifest.csv").write_text("path,label,dataset,speaker,gender,language\n" + "\n".join(rows) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("fold", range(FOLDS))
+def test_a_fold_holds_out_its_speakers(root: Path, fold: int) -> None:
+    held_out = {e.speaker for e in read_voices(root, fold) if e.split == "valid"}
+    actors = {f"ravdess/{actor:02}" for actor in range(1, 11) if (actor - 1) % 5 == fold}
+    assert held_out == actors | {f"nemo/{'abcde'[fold]}"}
+    training = {e.speaker for e in read_voices(root, fold) if e.split == "train"}
+    assert not training & held_out and len(training) == 8 + 4
+
+
+def test_without_a_fold_all_but_the_unseen_corpora_train(root: Path) -> None:
+    found = {(e.dataset, e.split) for e in read_voices(root, None)}
+    assert found == {("ravdess", "train"), ("nemo", "train"), ("tess", "test"), ("urdu", "test")}
+
+
+def test_the_twin_is_left_out(root: Path) -> None:
+    assert sum(e.dataset == "ravdess" for e in read_voices(root)) == 10
