@@ -217,8 +217,7 @@ def publish(args: argparse.Namespace) -> None:
         temperature=temperature,
         metrics=metrics,
         data=("FER2013 train with FER+ votes", "AffectNet (masked crops), nine tenths", "web faces and KDEF", "stock4"),
-        command=f"python -m ml.training.recipes.face train --epochs {settings['loop']['epochs']}"
-        f" ({len(history(args.out))} of them done)",
+        command=_command(args.out),
         licence=Licence(
             name="research and non-commercial use",
             commercial=False,
@@ -237,6 +236,20 @@ def publish(args: argparse.Namespace) -> None:
         ],
     )
     print(ModelStore(args.store).publish(draft, network.state_dict(), card=text))
+
+
+def _command(run: Path) -> str:
+    """What made the run, and before it the run that it started from."""
+    settings = run_settings(run)
+    loop, done = settings["loop"], len(history(run))
+    options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"]}
+    options |= {name: settings[name] for name in ("strength", "votes") if name in settings}
+    told = "python -m ml.training.recipes.face train " + " ".join(
+        f"--{name} {value}" for name, value in options.items()
+    )
+    stopped = f" (stopped after {done})" if done < loop["epochs"] else ""
+    before = f"{_command(Path(settings['start']))}; then " if "start" in settings else ""
+    return f"{before}{told}{stopped}"
 
 
 def main() -> None:

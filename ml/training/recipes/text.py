@@ -34,7 +34,7 @@ from ml.training.loop import LoopConfig, Task, averaged_weights, bf16_pays, fit,
 from ml.training.metrics import RESAMPLES, fit_temperature, measure, weighted_f1
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
-EMOTION_WEIGHT = {"goemotions": 1.0, "meld": 2.5, "xed": 0.3, "semeval2018": 0.5, "sst": 0.0}
+EMOTION_WEIGHT = {"goemotions": 1.0, "meld": 1.5, "xed": 0.5, "semeval2018": 0.5, "sst": 0.0}
 """What a sentence of a data set counts. XED's labels are the noisiest; MELD is small, and nearest to what is served."""
 SENTIMENT_WEIGHT = 0.5
 PERMISSIVE = ("goemotions", "xed")
