@@ -171,7 +171,7 @@ def _read(args: argparse.Namespace, size: int, *, training: bool) -> Faces:
 def train(args: argparse.Namespace) -> None:
     """Trains, or goes on where the run in `--out` was stopped."""
     torch.set_num_threads(args.threads)
-    config = FaceConfig()
+    config = FaceConfig(widths=tuple(args.widths))
     faces = _read(args, config.size, training=True)
     held_out = _read(args, config.size, training=False)
     network: nn.Module = FaceNet(config)
@@ -244,6 +244,7 @@ def _command(run: Path) -> str:
     loop, done = settings["loop"], len(history(run))
     options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"]}
     options |= {name: settings[name] for name in ("strength", "votes") if name in settings}
+    options["widths"] = " ".join(map(str, settings["config"]["widths"]))
     told = "python -m ml.training.recipes.face train " + " ".join(
         f"--{name} {value}" for name, value in options.items()
     )
@@ -261,6 +262,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--store", type=Path, default=Path("model_store"))
     parser.add_argument("--start", type=Path, help="folder of a run whose averaged weights to begin with")
+    parser.add_argument("--widths", type=int, nargs=4, default=FaceConfig.widths, help="channels of the four stages")
     parser.add_argument("--strength", type=float, default=1.0, help="of the changes of scale, place, angle and light")
     parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")
     parser.add_argument("--epochs", type=int, default=10)
