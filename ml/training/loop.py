@@ -54,7 +54,8 @@ class Task(Generic[Batch]):
     `batches(epoch)` yields exactly `steps` batches; it may draw from the global generators of torch, numpy and random,
     which are seeded before it is called. `validate` is given the averaged network in eval mode. `groups` are
     AdamW parameter groups, in which `scale` multiplies the learning rate; by default all parameters, with no decay of
-    biases and norms.
+    biases and norms. `best_by` names the figure by which the best epoch's averaged weights are the run's result; by
+    default the last epoch's are.
     """
 
     model: nn.Module
@@ -63,6 +64,7 @@ class Task(Generic[Batch]):
     loss: Callable[[nn.Module, Batch], Tensor]
     validate: Callable[[nn.Module], dict[str, float]]
     groups: list[dict[str, Any]] | None = None
+    best_by: str | None = None
 
 
 def parameter_groups(model: nn.Module, weight_decay: float, scale: float = 1.0) -> list[dict[str, Any]]:
@@ -121,7 +123,7 @@ def bf16_pays() -> bool:
 
 
 def fit(config: LoopConfig, task: Task[Batch], folder: Path, extra: dict[str, Any] | None = None) -> nn.Module:
-    """Trains, or goes on from the checkpoint in `folder`, and returns the averaged network in eval mode.
+    """Trains, or goes on from the checkpoint in `folder`, and returns the averaged network of its result in eval mode.
 
     Writes a checkpoint and `history.json` after every epoch, and TensorBoard scalars. `extra` (JSON values) is kept
     with the checkpoint: what else the run depends on. Raises ValueError when the checkpoint belongs to a run with
@@ -135,12 +137,15 @@ def fit(config: LoopConfig, task: Task[Batch], folder: Path, extra: dict[str, An
             for name, value in figures.items():
                 writer.add_scalar(name, value, run.epoch)
             logger.info("epoch %d: %s", run.epoch, {name: round(value, 4) for name, value in figures.items()})
-    return run.average.model
+    result = run.average.model
+    result.load_state_dict(averaged_weights(folder))
+    return result
 
 
 def averaged_weights(folder: Path) -> dict[str, Tensor]:
-    """The averaged weights of the newest checkpoint of a run. Raises FileNotFoundError when there is none."""
-    return torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["average"]
+    """The averaged weights of a run so far: of its best epoch, or its last. Raises FileNotFoundError without any."""
+    saved = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+    return saved.get("best") or saved["average"]
 
 
 def run_settings(folder: Path) -> dict[str, Any]:
@@ -168,6 +173,7 @@ class _Run(Generic[Batch]):
             pct_start=config.warm_up,
         )
         self.average = Average(task.model, config.ema_decay)
+        self.best: dict[str, Tensor] | None = None
 
     def resume(self) -> None:
         path = self.folder / CHECKPOINT
@@ -181,7 +187,7 @@ class _Run(Generic[Batch]):
         self.average.step = saved["average_step"]
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scheduler.load_state_dict(saved["scheduler"])
-        self.epoch, self.epochs = saved["epoch"], saved["epochs"]
+        self.epoch, self.epochs, self.best = saved["epoch"], saved["epochs"], saved.get("best")
 
     def train_epoch(self) -> dict[str, float]:
         start = time.monotonic()
@@ -205,8 +211,14 @@ class _Run(Generic[Batch]):
             raise FloatingPointError(f"the loss of epoch {self.epoch + 1} is not finite")
         self.epoch += 1
         self.epochs.append({"epoch": self.epoch, **figures, "seconds": time.monotonic() - start})
+        self._keep_best()
         self._save()
         return figures
+
+    def _keep_best(self) -> None:
+        name = self.task.best_by
+        if name and self.epochs[-1][name] >= max(epoch[name] for epoch in self.epochs):
+            self.best = copy.deepcopy(self.average.model.state_dict())
 
     def _save(self) -> None:
         saved = {
@@ -214,6 +226,7 @@ class _Run(Generic[Batch]):
             "model": self.task.model.state_dict(),
             "average": self.average.model.state_dict(),
             "average_step": self.average.step,
+            "best": self.best,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "epoch": self.epoch,

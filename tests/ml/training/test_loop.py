@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
 
 def test_bf16_is_decided_by_a_measurement() -> None:
     assert bf16_pays() in (True, False)
+
+
+def test_the_best_epoch_is_kept_over_a_resume(tmp_path: Path) -> None:
+    seen: list[dict[str, Tensor]] = []
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        seen.append({name: value.clone() for name, value in network.state_dict().items()})
+        return {"score": (0.1, 0.9, 0.5)[len(seen) - 1]}
+
+    with pytest.raises(Killed):
+        fit(CONFIG, replace(make_task(kill_in_epoch=2), validate=validate, best_by="score"), tmp_path)
+    model = fit(CONFIG, replace(make_task(), validate=validate, best_by="score"), tmp_path)
+    assert len(seen) == 3
+    for found in (model.state_dict(), averaged_weights(tmp_path)):
+        assert all(torch.equal(value, found[name]) for name, value in seen[1].items())
