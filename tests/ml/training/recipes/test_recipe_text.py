@@ -1,0 +1,57 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ml.artifacts import ModelStore
+from ml.inference.text import TextPredictor
+from ml.training.datasets.example import Example
+from ml.training.loop import history
+from ml.training.recipes import text
+from ml.training.recipes.text import CHOSEN_BY, calibration_half, read_data
+
+WORDS = ("furious", "revolting", "terrified", "delighted", "weeping", "astonished", "at the office")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """GoEmotions in small: eight sentences of each label to train on, four to measure on."""
+    folder = tmp_path / "text" / "goemotions"
+    folder.mkdir(parents=True)
+    (folder / "labels.txt").write_text("anger\ndisgust\nfear\njoy\nsadness\nsurprise\nneutral\n")
+    for name, numbers in (("train", range(8)), ("dev", range(8, 12))):
+        lines = [f"Number {n} of us is {word} now\t{label}\tx" for n in numbers for label, word in enumerate(WORDS)]
+        (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["text", *arguments, "--data", str(folder / "text"), "--out", "run"])
+    text.main()
+
+
+def test_from_sentences_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "2", "--batch", "14")
+    assert [CHOSEN_BY in epoch for epoch in history(data / "run")] == [True, True]
+    _run(monkeypatch, data, "publish", "--store", "store")
+    manifest = ModelStore(data / "store").manifest("text@1")
+    assert manifest.metrics["goemotions"]["n"] == 28
+    assert manifest.licence.commercial, "GoEmotions alone permits commercial use"
+    predictor = TextPredictor.load(ModelStore(data / "store"), "text@1", torch.device("cpu"))
+    outputs = predictor.predict(["We are delighted now", ""])
+    assert np.exp(outputs.log_probabilities_NC).sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_sentences_of_both_sides_are_for_measuring_alone(data: Path) -> None:
+    train = data / "text" / "goemotions" / "train.tsv"
+    train.write_text(train.read_text() + "number 8 of us IS furious now\t0\tx\nFine\t6\tx\n")
+    training, held_out = read_data(data / "text", ["goemotions"])
+    assert len(training) == 7 * 8 + 1 and len(held_out) == 7 * 4
+
+
+def test_half_of_the_sentences_calibrate() -> None:
+    halves = [calibration_half(Example("happy", "a", "valid", text=f"sentence {number}")) for number in range(1_000)]
+    assert 0.45 < np.mean(halves) < 0.55
