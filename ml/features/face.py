@@ -32,6 +32,13 @@ def align_crop(image_HWC: Image, landmarks: Points, size: int) -> Image:
     return _cut(image_HWC, turn, centre - side / 2, side, size)
 
 
+def resized(crop_HW: Image, size: int) -> Image:
+    """A crop made elsewhere as a square of `size` pixels."""
+    shrinks = min(crop_HW.shape[:2]) > size
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(crop_HW, (size, size), interpolation=how), np.uint8)
+
+
 def box_crop(image_HWC: Image, box: tuple[float, float, float, float], size: int) -> Image:
     """The same framing from a detector's box (x, y, width, height in pixels), which spans brows to chin."""
     x, y, width, height = box

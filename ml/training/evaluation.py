@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ml.artifacts import ModelStore
 from ml.errors import AffectError, ArtifactError, InvalidManifest, MediaInvalid
+from ml.features.face import resized
 from ml.inference.audio import TonePredictor
 from ml.inference.bundle import pick_device
 from ml.inference.face import FacePredictor
@@ -87,7 +88,8 @@ class Subjects:
 
         def read(rows: Sequence[Row]) -> list[Reading | None]:
             crops = [cv2.imread(str(row.path), cv2.IMREAD_GRAYSCALE) for row in rows]
-            whole = [np.asarray(crop, np.uint8) for crop in crops if crop is not None]
+            size = predictor.crop_size
+            whole = [resized(np.asarray(crop, np.uint8), size) for crop in crops if crop is not None]
             found = iter(np.exp(predictor.predict(whole).log_probabilities_NC) if whole else ())
             return [None if crop is None else next(found) for crop in crops]
 

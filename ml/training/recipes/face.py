@@ -11,27 +11,34 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, cross_entropy, grid_sample
+from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpolate
 
 from ml.artifacts import Draft, Licence, ModelStore
+from ml.features.face import resized
 from ml.models import build, config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
+from ml.models.face_mobilenet import FaceMobileConfig, FaceMobileNet
 from ml.training.cards import card
 from ml.training.datasets.example import Example
 from ml.training.datasets.faces import read_faces
-from ml.training.loop import LoopConfig, Task, averaged_weights, bf16_pays, fit, history, run_settings
+from ml.training.loop import LoopConfig, Task, averaged_weights, bf16_pays, fit, history, parameter_groups, run_settings
 from ml.training.metrics import fit_temperature, measure, softmax
+from ml.training.recipes.face_start import load_start, read_arrays
 from ml.vocabulary import EMOTIONS
 
 MASK_BELOW = 6
 """Grey value under which a pixel of a masked picture is taken for the mask."""
 MEASURED_AT_ONCE = 512
+TUNED_SCALE = 0.3
+
+Network = FaceNet | FaceMobileNet
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ def load_crop(path: Path, size: int) -> NDArray[np.uint8]:
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise ValueError(f"{path} cannot be read as a picture")
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+    return resized(np.asarray(image, np.uint8), size)
 
 
 def load_faces(examples: list[Example], size: int, cache: Path) -> Faces:
@@ -95,7 +102,18 @@ def augment(crops_NHW: Tensor, masked_N: Tensor, strength: float = 1.0) -> Tenso
     painted_NHW = torch.where(paint_N11 & (crops_NHW < MASK_BELOW), other_NHW, crops_NHW)
     images = moved(painted_NHW, strength)
     images = torch.where(_oval(size) | (torch.rand(count, 1, 1, 1) > 0.15), images, 0.0)
-    return _erase(images)
+    return _erase(_blurred(images, strength))
+
+
+def _blurred(images: Tensor, strength: float) -> Tensor:
+    """A third of them as if made from fewer pixels: a half to a quarter of the side."""
+    few = torch.rand(len(images)) < strength / 3
+    if few.any():
+        size = images.shape[-1]
+        side = int(torch.randint(size // 4, size // 2 + 1, ()))
+        small = interpolate(images[few], size=(side, side), mode="area")
+        images[few] = interpolate(small, size=(size, size), mode="bilinear", align_corners=False)
+    return images
 
 
 def moved(crops_NHW: Tensor, strength: float = 1.0) -> Tensor:
@@ -105,7 +123,8 @@ def moved(crops_NHW: Tensor, strength: float = 1.0) -> Tensor:
     grid = affine_grid(_random_affine(count, strength), [count, 1, size, size], align_corners=False)
     images = grid_sample(images, grid, padding_mode="reflection", align_corners=False)
     contrast, brightness = torch.empty(2, count, 1, 1, 1).uniform_(-0.3, 0.3) * strength
-    return ((images - 0.5) * (1 + contrast) + 0.5 + brightness * 0.6).clamp_(0, 1)
+    images = ((images - 0.5) * (1 + contrast) + 0.5 + brightness * 0.6).clamp_(0, 1)
+    return images ** (2.0 ** (torch.empty(count, 1, 1, 1).uniform_(-1, 1) * strength))
 
 
 def _random_affine(count: int, strength: float) -> Tensor:
@@ -168,25 +187,45 @@ def _read(args: argparse.Namespace, size: int, *, training: bool) -> Faces:
     return load_faces(chosen, size, args.cache / f"faces-{'train' if training else 'held-out'}-{size}.npy")
 
 
+def fresh_network(args: argparse.Namespace, config: FaceConfig | FaceMobileConfig, faces: Faces) -> Network:
+    if isinstance(config, FaceConfig):
+        return FaceNet(config)
+    network = FaceMobileNet(config)
+    rows = torch.randperm(len(faces.crops))[:MEASURED_AT_ONCE]
+    load_start(network, read_arrays(args.identity), faces.crops[rows].unsqueeze(1).float() / 255)
+    return network
+
+
+def _groups(network: Network) -> list[dict[str, Any]] | None:
+    """What begins with a start of its own follows at a lower rate."""
+    if isinstance(network, FaceNet):
+        return None
+    decay, added = LoopConfig.weight_decay, nn.ModuleList([network.embed, network.head])
+    return [*parameter_groups(network.backbone, decay, TUNED_SCALE), *parameter_groups(added, decay)]
+
+
 def train(args: argparse.Namespace) -> None:
     """Trains, or goes on where the run in `--out` was stopped."""
     torch.set_num_threads(args.threads)
-    config = FaceConfig(widths=tuple(args.widths))
+    torch.manual_seed(0)
+    config = FaceMobileConfig() if args.identity else FaceConfig(widths=tuple(args.widths))
     faces = _read(args, config.size, training=True)
     held_out = _read(args, config.size, training=False)
-    network: nn.Module = FaceNet(config)
+    network = fresh_network(args, config, faces)
     if args.start:
         network.load_state_dict(averaged_weights(args.start))
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = Task(
         model=network,
         steps=len(faces.crops) // args.batch,
         batches=lambda epoch: batches(faces, args.batch, args.strength),
         loss=loss,
         validate=lambda model: validate(model, held_out),
+        groups=_groups(network),
     )
     settings = LoopConfig(epochs=args.epochs, learning_rate=args.learning_rate, bf16=bf16_pays())
-    extra = {"architecture": "face_senet", "config": config_of(config), "batch": args.batch}
+    architecture = "face_mobilenet" if args.identity else "face_senet"
+    extra = {"architecture": architecture, "config": config_of(config), "batch": args.batch}
     if args.start:
         extra["start"] = str(args.start)
     fit(settings, task, args.out, extra | {"strength": args.strength, "votes": args.votes})
@@ -195,8 +234,7 @@ def train(args: argparse.Namespace) -> None:
 def publish(args: argparse.Namespace) -> None:
     """Calibrates and measures the run in `--out`, and writes the next version into `--store`."""
     settings = run_settings(args.out)
-    network = build("face_senet", settings["config"])
-    assert isinstance(network, FaceNet)
+    network = cast(Network, build(settings["architecture"], settings["config"]))
     config = network.config
     network.load_state_dict(averaged_weights(args.out))
     faces = _read(args, config.size, training=False)
@@ -210,7 +248,7 @@ def publish(args: argparse.Namespace) -> None:
         metrics[name] = measure(softmax(logits[rows], temperature), faces.labels[rows].numpy(), EMOTIONS).json()
     draft = Draft(
         name="face",
-        architecture="face_senet",
+        architecture=settings["architecture"],
         config=asdict(config),
         labels=EMOTIONS,
         preprocessing={"colour": "grey", "size": config.size, "crop": "square around the face, eyes level"},
@@ -262,6 +300,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--store", type=Path, default=Path("model_store"))
     parser.add_argument("--start", type=Path, help="folder of a run whose averaged weights to begin with")
+    parser.add_argument("--identity", type=Path, help="faceres-deep.json: MobileNet from a net that tells people apart")
     parser.add_argument("--widths", type=int, nargs=4, default=FaceConfig.widths, help="channels of the four stages")
     parser.add_argument("--strength", type=float, default=1.0, help="of the changes of scale, place, angle and light")
     parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")
