@@ -5,6 +5,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from ml.errors import AffectError
@@ -13,9 +15,25 @@ from ml.results import Options, Reading, Result
 STORE = Path(__file__).parent.parent / "model_store"
 
 
+@dataclass(frozen=True)
+class Offline:
+    """A command of the training side: `module` has its `parser()`, and is imported only when it is called."""
+
+    module: str
+    help: str
+
+
+OFFLINE = {
+    "datasets": Offline("ml.training.datasets.command", "list, look at and import data sets"),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, or 1 with a line on standard error."""
-    args = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    offline = OFFLINE.get(words[0]) if words else None
+    parser = import_module(offline.module).parser() if offline else _parser()
+    args = parser.parse_args(words[1:] if offline else words)
     try:
         args.run(args)
     except AffectError as error:
@@ -27,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ml", description="How people come across, read offline.")
     commands = parser.add_subparsers(required=True)
+    for name, offline in OFFLINE.items():
+        commands.add_parser(name, help=offline.help, add_help=False)
     command = commands.add_parser("predict", help="read one file and print its timeline")
     command.add_argument("file", type=Path)
     command.add_argument("--json", metavar="PATH", help="write the result document (- is standard output)")

@@ -42,6 +42,28 @@ class Example:
         return EMOTIONS.index(self.label)
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """What a reader left out, and why: counted, never fatal."""
+
+    what: str
+    reason: str
+
+
+Found = Example | Skipped
+
+
+def sorted_out(found: Iterable[Found]) -> tuple[list[Example], Counter[str]]:
+    """The examples, and how many were skipped for which reason."""
+    examples, reasons = [], Counter[str]()
+    for one in found:
+        if isinstance(one, Example):
+            examples.append(one)
+        else:
+            reasons[one.reason] += 1
+    return examples, reasons
+
+
 def counts(examples: Iterable[Example]) -> dict[tuple[str, Split, Emotion | None], int]:
     """How many examples there are by data set, split and label."""
     return dict(Counter((example.dataset, example.split, example.label) for example in examples))

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from ml.errors import InvalidManifest
 from ml.training.datasets.example import Example
 from ml.training.datasets.text import READERS, read_manifest, read_sentences
 from ml.vocabulary import EMOTIONS
@@ -71,7 +72,7 @@ def test_several_labels_share_the_target(root: Path) -> None:
 
 def test_a_data_set_that_is_not_there_is_told(tmp_path: Path) -> None:
     for name in READERS:
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(InvalidManifest):
             list(read_sentences(tmp_path, [name]))
 
 

@@ -1,0 +1,42 @@
+"""CREMA-D (Cao et al. 2014): 91 actors speak twelve sentences; ODbL. `AudioWAV/*.wav`, `VideoFlash/*.flv`, and
+`VideoDemographics.csv`."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml.training.datasets.example import Example, Found, Skipped
+from ml.training.datasets.splits import files_below, needed, split_by
+from ml.vocabulary import Emotion
+
+_EMOTION: dict[str, Emotion] = {
+    "ANG": "angry",
+    "DIS": "disgust",
+    "FEA": "fear",
+    "HAP": "happy",
+    "NEU": "neutral",
+    "SAD": "sad",
+}
+
+
+def read_crema_d(root: Path) -> Iterator[Found]:
+    """Files named ACTOR_SENTENCE_EMOTION_LEVEL; split by actor. Where a take is there as sound and as video, both."""
+    with needed(root / "VideoDemographics.csv").open(newline="", encoding="utf-8-sig") as file:
+        genders = {row["ActorID"]: row["Sex"].lower() for row in csv.DictReader(file)}
+    for path in files_below(root, ".wav", ".flv", ".mp4"):
+        fields = path.stem.split("_")
+        if len(fields) != 4:
+            yield Skipped(path.name, "name of another form")
+        elif fields[2] not in _EMOTION:
+            yield Skipped(path.name, "unknown label")
+        else:
+            speaker = f"crema-d/{fields[0]}"
+            yield Example(
+                label=_EMOTION[fields[2]],
+                dataset="crema-d",
+                split=split_by(speaker),
+                path=path,
+                speaker=speaker,
+                gender=genders.get(fields[0]),
+                language="en",
+            )

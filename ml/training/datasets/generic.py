@@ -1,0 +1,37 @@
+"""A folder of one's own: files `<dataset>_<n>_<emotion>.<ext>`, the emotion by a name or its place among the seven."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml.training.datasets.example import Example, Found, Skipped
+from ml.training.datasets.labels import emotion_named
+from ml.training.datasets.splits import files_below, split_by
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv")
+_NAME = re.compile(r"(.+)_([^_]+)_([^_]+)")
+
+
+def read_generic(root: Path) -> Iterator[Found]:
+    """Files in any folders. A folder within `root` is taken for a speaker or source, whose files stay on one side of
+    the split; files that lie in `root` itself are split one by one."""
+    for path in files_below(root, *PICTURES, *SOUNDS, *VIDEOS):
+        named = _NAME.fullmatch(path.stem)
+        if named is None:
+            yield Skipped(path.name, "name of another form")
+            continue
+        label = emotion_named(named[3])
+        if label is None:
+            yield Skipped(path.name, "unknown label")
+            continue
+        folder = path.parent.relative_to(root).as_posix()
+        source = f"{named[1]}/{folder}" if folder != "." else None
+        yield Example(
+            label=label,
+            dataset=named[1],
+            split=split_by(source or f"{named[1]}_{named[2]}"),
+            path=path,
+            speaker=source,
+        )

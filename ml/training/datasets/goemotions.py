@@ -1,0 +1,53 @@
+"""GoEmotions (Demszky et al. 2020): comments of Reddit, Apache-2.0."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml.errors import InvalidManifest
+from ml.training.datasets.example import Example
+from ml.training.datasets.sentences import emotions, lines, read_file, sentence, train_and_valid
+from ml.vocabulary import Emotion, Sentiment
+
+_GROUPS = {
+    "anger": "anger annoyance disapproval",
+    "disgust": "disgust",
+    "fear": "fear nervousness",
+    "joy": "admiration amusement approval caring desire excitement gratitude joy love optimism pride relief",
+    "sadness": "sadness disappointment embarrassment grief remorse",
+    "surprise": "surprise confusion curiosity realization",
+    "neutral": "neutral",
+}
+EKMAN = {name: group for group, names in _GROUPS.items() for name in names.split()}
+"""The authors' map of their 28 names to Ekman's six and neutral."""
+_SENTIMENT: dict[Emotion, Sentiment] = {
+    "angry": "negative",
+    "disgust": "negative",
+    "fear": "negative",
+    "happy": "positive",
+    "neutral": "neutral",
+    "sad": "negative",
+}
+
+
+def read_goemotions(root: Path) -> Iterator[Example]:
+    """Lines of text TAB label ids TAB id; `emotions.txt` (the 28) or `labels.txt` (Ekman's) numbers the labels.
+
+    The sentiment is that of the authors' groups: joy is the positive one, surprise the ambiguous one, of which no
+    sentiment is known. Several labels become a soft target in equal shares. `test.tsv` is read where it is there.
+    """
+    named = next((file for file in (root / "emotions.txt", root / "labels.txt") if file.exists()), None)
+    if named is None:
+        raise InvalidManifest(f"{root.name} has neither emotions.txt nor labels.txt")
+    names = [EKMAN[name] for name in read_file(named).split()]
+    for file, split in train_and_valid(root, "train.tsv", "dev.tsv", "test.tsv"):
+        for line in lines(file):
+            text, ids, _ = line.split("\t")
+            found = emotions(names[int(number)] for number in ids.split(","))
+            groups = {_SENTIMENT.get(emotion) for emotion in found}
+            yield sentence(_unquoted(text), found, "goemotions", split, groups.pop() if len(groups) == 1 else None)
+
+
+def _unquoted(text: str) -> str:
+    """A field that was quoted as CSV quotes, in a file that is not CSV."""
+    quoted = len(text) > 1 and text[0] == text[-1] == '"' and '""' in text[1:-1]
+    return text[1:-1].replace('""', '"') if quoted else text

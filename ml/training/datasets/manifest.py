@@ -1,0 +1,84 @@
+"""The list that every data set becomes: a CSV of labelled files, pieces of files, and sentences."""
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ml.errors import InvalidManifest
+from ml.training.datasets.example import Example
+
+COLUMNS = (
+    "path",
+    "text",
+    "label",
+    "dataset",
+    "split",
+    "speaker",
+    "gender",
+    "language",
+    "start",
+    "end",
+    "sentiment",
+    "target",
+)
+_EXAMPLE = TypeAdapter(Example)
+
+
+def write_examples(path: Path, examples: Iterable[Example]) -> int:
+    """Writes the list by one rename and returns how many rows it has. Paths are relative to it where they can be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging, count = path.with_name(f".{path.name}.tmp"), 0
+    with staging.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        for example in examples:
+            table.writerow(_row(example, path.parent))
+            count += 1
+    os.replace(staging, path)
+    return count
+
+
+def read_examples(path: Path) -> Iterator[Example]:
+    """The rows of a list. `label`, and `path` or `text`, are needed; a split that is not told is train.
+
+    Raises InvalidManifest with the line of what cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file)
+            columns = set(table.fieldnames or ())
+            if "label" not in columns or not columns & {"path", "text"}:
+                raise InvalidManifest(f"{path.name} needs the columns label, and path or text")
+            for row in table:
+                yield _example(row, path, table.line_num)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidManifest(f"{path} cannot be read: {error}") from error
+
+
+def _row(example: Example, folder: Path) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(example, name) for name in COLUMNS}
+    if example.path:
+        row["path"] = os.path.relpath(example.path.resolve(), folder.resolve())
+    if example.target:
+        row["target"] = " ".join(f"{share:.6g}" for share in example.target)
+    return row
+
+
+def _example(row: dict[str, str], path: Path, line: int) -> Example:
+    told: dict[str, Any] = {name: row[name] for name in COLUMNS if row.get(name)}
+    if not told.get("path") and not told.get("text"):
+        raise InvalidManifest(f"{path.name}, line {line}: neither path nor text")
+    if "path" in told:
+        told["path"] = path.parent / told["path"]
+    if "target" in told:
+        told["target"] = told["target"].split()
+    defaults = {"label": None, "split": "train", "dataset": path.stem}
+    try:
+        return _EXAMPLE.validate_python(defaults | told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidManifest(f"{path.name}, line {line}, {first['loc'][0]}: {first['msg']}") from error

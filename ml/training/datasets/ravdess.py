@@ -1,0 +1,64 @@
+"""RAVDESS (Livingstone & Russo 2018): 24 actors speak and sing two sentences; sound, video or both. CC BY-NC-SA 4.0.
+
+Files are named by seven numbers: modality, speech or song, emotion, intensity, sentence, repetition, actor.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml.training.datasets.example import Example, Found, Skipped, Split
+from ml.training.datasets.splits import files_below
+from ml.vocabulary import Emotion
+
+_EMOTION: dict[str, Emotion] = {
+    "01": "neutral",
+    "02": "neutral",
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fear",
+    "07": "disgust",
+    "08": "surprise",
+}
+"""Calm (02) was played as a second neutral."""
+_PICTURE_ALONE = "02"
+_TWINS = frozenset({"03-01-03-01-02-02-07"})
+"""The same bytes as another file."""
+
+
+def read_ravdess(root: Path) -> Iterator[Found]:
+    """Speech and song, sound and video, in any folders. Actors 19 to 24 are the test part, 1, 6, 11 and 16 validation.
+
+    Videos without sound are left out: those with sound show the same takes.
+    """
+    for path in files_below(root, ".wav", ".mp4"):
+        fields = path.stem.split("-")
+        if len(fields) != 7 or not all(field.isdecimal() and len(field) == 2 for field in fields):
+            yield Skipped(path.name, "name of another form")
+        elif fields[2] not in _EMOTION:
+            yield Skipped(path.name, "unknown label")
+        elif fields[0] == _PICTURE_ALONE:
+            yield Skipped(path.name, "video without sound")
+        elif path.stem in _TWINS:
+            yield Skipped(path.name, "same bytes as another file")
+        else:
+            yield _example(path, fields)
+
+
+def _example(path: Path, fields: list[str]) -> Example:
+    actor = int(fields[6])
+    return Example(
+        label=_EMOTION[fields[2]],
+        dataset="ravdess" if fields[1] == "01" else "ravdess-song",
+        split=_split(actor),
+        path=path,
+        speaker=f"ravdess/{actor:02}",
+        gender="male" if actor % 2 else "female",
+        language="en",
+    )
+
+
+def _split(actor: int) -> Split:
+    if actor > 18:
+        return "test"
+    return "valid" if actor % 5 == 1 else "train"
