@@ -25,6 +25,7 @@ class Offline:
 
 OFFLINE = {
     "datasets": Offline("ml.training.datasets.command", "list, look at and import data sets"),
+    "preprocess": Offline("ml.training.preprocess", "crops, sound and words of a list of files, made once"),
 }
 
 

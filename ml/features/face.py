@@ -32,6 +32,20 @@ def align_crop(image_HWC: Image, landmarks: Points, size: int) -> Image:
     return _cut(image_HWC, turn, centre - side / 2, side, size)
 
 
+def normalised_landmarks(landmarks: Points | None) -> Points:
+    """Mesh points ([468, 3], pixels) with the eyes level, their middle at 0, the face 1 high; zeros where there is no
+    mesh. What a face is like stays; where it is, how large and how turned does not."""
+    if landmarks is None:
+        return np.zeros((LANDMARKS, 3), np.float32)
+    points = landmarks.astype(np.float64)
+    right, left = points[list(RIGHT_EYE)].mean(0), points[list(LEFT_EYE)].mean(0)
+    angle = np.arctan2(left[1] - right[1], left[0] - right[0])
+    turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    level = (points - (right + left) / 2) @ turn.T
+    height = max(float(np.ptp(level[:, 1])), 1e-6)
+    return np.asarray(level / height, np.float32)
+
+
 def resized(crop_HW: Image, size: int) -> Image:
     """A crop made elsewhere as a square of `size` pixels."""
     shrinks = min(crop_HW.shape[:2]) > size

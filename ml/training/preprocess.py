@@ -1,0 +1,346 @@
+"""`python -m ml preprocess`: files → crops, sound and words, once, as serving makes them.
+
+The work is cut into shards of a few examples. A shard is named by the sha256 of what it depends on (the configuration
+and its rows), is written by one rename, and is never made twice: a killed run goes on with the shards that are missing,
+and a list that grew makes only the new ones. A worker holds one example at a time; memory does not grow with the list.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ml.errors import AffectError, ArtifactError, MediaInvalid
+from ml.features.face import LANDMARKS, normalised_landmarks, resized
+from ml.inference.face import DetectedFace, FaceDetector
+from ml.inference.speech import speech_spans
+from ml.inference.transcribe import Transcriber
+from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
+from ml.training.datasets.example import Example
+from ml.training.datasets.generic import PICTURES
+from ml.training.datasets.manifest import read_examples
+from ml.training.datasets.media import read_picture
+
+VERSION = 1
+"""Raised when the same configuration would give other contents."""
+SHARD = 32
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is made of each example, and how.
+
+    `crop_size`: side in pixels; `frame_rate`: looks at a video a second; `crops`: pictures are face crops already;
+    `landmarks`: keep the mesh of each face; `whisper`: the model that writes down speech, null for none.
+    """
+
+    crop_size: int = 96
+    frame_rate: float = 4.0
+    crops: bool = False
+    landmarks: bool = False
+    whisper: str | None = None
+
+    @property
+    def digest(self) -> str:
+        return _digest([VERSION, asdict(self)])
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One example, ready to be learnt from.
+
+    `crops` uint8 [F, size, size] with `times` [F] in seconds, `landmarks` [F, 468, 3] normalised (zeros where the mesh
+    saw nothing; F is 0 of them when they were not asked for); `samples` int16 [S] at 16 kHz.
+    """
+
+    example: Example
+    crops: Image
+    times: NDArray[np.float32]
+    landmarks: NDArray[np.float16]
+    samples: NDArray[np.int16]
+    transcript: str | None
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The shards of one list, in order."""
+
+    folder: Path
+    shards: tuple[str, ...]
+    rows: tuple[tuple[Example, ...], ...]
+
+    def __iter__(self) -> Iterator[Prepared]:
+        for name, examples in zip(self.shards, self.rows, strict=True):
+            yield from _read_shard(self.folder / f"{name}.npz", examples)
+
+    @cached_property
+    def skipped(self) -> Counter[str]:
+        """Reasons for which examples were left out."""
+        told = (json.loads((self.folder / f"{name}.json").read_text())["skipped"] for name in self.shards)
+        return Counter(reason for reasons in told for reason in reasons.values())
+
+
+def preprocess(
+    manifest: Path, out: Path, config: Preprocessing, store: Path, *, workers: int = 1, bar: bool = True
+) -> Cache:
+    """Makes the shards that are missing below `out` and returns all. Examples that cannot be read are counted.
+
+    Raises InvalidManifest, and ArtifactError when the Whisper model is not there.
+    """
+    examples = [example for example in read_examples(manifest) if example.path]
+    rows = [tuple(examples[first : first + SHARD]) for first in range(0, len(examples), SHARD)]
+    folder = out / config.digest[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+    cache = Cache(folder, tuple(_shard_name(config, part) for part in rows), tuple(rows))
+    missing = [(name, part) for name, part in zip(cache.shards, rows, strict=True) if not _done(folder, name)]
+    make = partial(_make_shard, folder, config, store)
+    with ExitStack() as stack:
+        done = stack.enter_context(
+            tqdm(total=len(rows), desc="shards", initial=len(rows) - len(missing), disable=not bar)
+        )
+        if workers > 1 and len(missing) > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
+            made: Iterator[None] = pool.map(make, missing)
+        else:
+            made = map(make, missing)
+        for _ in made:
+            done.update()
+    return cache
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _shard_name(config: Preprocessing, examples: Sequence[Example]) -> str:
+    """Of the configuration, the rows, and the size and time of each file: a file that was replaced is read again."""
+    return _digest([config.digest, [(str(e.path), e.start, e.end, _state(e.path)) for e in examples]])[:24]
+
+
+def _state(path: Path | None) -> tuple[int, int] | None:
+    if path is None or not path.is_file():
+        return None
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _done(folder: Path, name: str) -> bool:
+    """The figures are renamed last: where they lie, the arrays do too."""
+    return (folder / f"{name}.json").exists()
+
+
+def _make_shard(folder: Path, config: Preprocessing, store: Path, task: tuple[str, Sequence[Example]]) -> None:
+    name, examples = task
+    prepared: list[Prepared] = []
+    skipped: dict[int, str] = {}
+    with Preparer(config, store) as preparer:
+        for row, example in enumerate(examples):
+            try:
+                prepared.append(preparer.prepare(example))
+            except AffectError as error:
+                skipped[row] = error.message
+    kept = [row for row in range(len(examples)) if row not in skipped]
+    _write_shard(folder / f"{name}.npz", kept, prepared)
+    _replace(folder / f"{name}.json", json.dumps({"skipped": skipped}).encode())
+
+
+def _write_shard(path: Path, kept: list[int], prepared: Sequence[Prepared]) -> None:
+    def joined(parts: list[NDArray[np.generic]], empty: NDArray[np.generic]) -> NDArray[np.generic]:
+        return np.concatenate([empty, *parts])
+
+    size = prepared[0].crops.shape[1] if prepared else 0
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        np.savez(
+            file,
+            rows=np.array(kept, np.int64),
+            frames=np.array([len(one.crops) for one in prepared], np.int64),
+            meshes=np.array([len(one.landmarks) for one in prepared], np.int64),
+            sounds=np.array([len(one.samples) for one in prepared], np.int64),
+            crops=joined([one.crops for one in prepared], np.zeros((0, size, size), np.uint8)),
+            times=joined([one.times for one in prepared], np.zeros(0, np.float32)),
+            landmarks=joined([one.landmarks for one in prepared], np.zeros((0, LANDMARKS, 3), np.float16)),
+            samples=joined([one.samples for one in prepared], np.zeros(0, np.int16)),
+            transcripts=np.array([one.transcript or "" for one in prepared], np.str_),
+            transcribed=np.array([one.transcript is not None for one in prepared], bool),
+        )
+    os.replace(file.name, path)
+
+
+def _read_shard(path: Path, examples: Sequence[Example]) -> Iterator[Prepared]:
+    with np.load(path) as kept:
+        arrays = {name: kept[name] for name in kept.files}
+    edges = {name: np.concatenate([[0], np.cumsum(arrays[name])]) for name in ("frames", "meshes", "sounds")}
+    for place, row in enumerate(arrays["rows"].tolist()):
+        frames, meshes, sounds = (slice(*edges[name][place : place + 2]) for name in ("frames", "meshes", "sounds"))
+        yield Prepared(
+            example=examples[row],
+            crops=arrays["crops"][frames],
+            times=arrays["times"][frames],
+            landmarks=arrays["landmarks"][meshes],
+            samples=arrays["samples"][sounds],
+            transcript=str(arrays["transcripts"][place]) if arrays["transcribed"][place] else None,
+        )
+
+
+def _replace(path: Path, content: bytes) -> None:
+    staging = path.with_suffix(".tmp")
+    staging.write_bytes(content)
+    os.replace(staging, path)
+
+
+class Preparer:
+    """Decoder, face detector and Whisper, as they serve; a context manager."""
+
+    def __init__(self, config: Preprocessing, store: Path) -> None:
+        self._config, self._limits = config, MediaLimits()
+        self._detector = FaceDetector(config.crop_size)
+        self._transcriber = _transcriber(config.whisper, store)
+
+    def __enter__(self) -> "Preparer":
+        self._stack = ExitStack()
+        self._stack.enter_context(self._detector)
+        self._scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="affect-")))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def prepare(self, example: Example) -> Prepared:
+        """Raises AffectError when the file cannot be read, or shows no face and holds no sound."""
+        assert example.path
+        if not example.path.is_file():
+            raise MediaInvalid("There is no such file.")
+        if example.path.suffix.lower() in PICTURES:
+            return self._picture(example, read_picture(example.path))
+        return self._recording(example, example.path)
+
+    def _picture(self, example: Example, image: Image) -> Prepared:
+        if self._config.crops:
+            crop = resized(_grey(image), self._config.crop_size)
+            return self._assembled(example, [(0.0, crop, None)])
+        face = self._main_face(image)
+        if face is None:
+            raise MediaInvalid("No face was found in the picture.")
+        return self._assembled(example, [(0.0, face.crop, face.landmarks)])
+
+    def _recording(self, example: Example, path: Path) -> Prepared:
+        info = probe(path, self._limits)
+        start, end = example.start or 0.0, example.end
+        looks: list[tuple[float, Image, NDArray[np.float32] | None]] = []
+        with Decoder(
+            path,
+            info,
+            frame_rate=self._config.frame_rate,
+            want_audio=True,
+            limits=self._limits,
+            scratch=self._scratch,
+            start=start,
+            end=end,
+        ) as decoder:
+            for frame in decoder.frames():
+                face = self._main_face(frame.image)
+                if face is not None:
+                    looks.append((frame.time - start, face.crop, face.landmarks))
+            samples = np.array(decoder.pcm())
+        if not looks and not len(samples):
+            raise MediaInvalid("There is no face and no sound in the file.")
+        return self._assembled(example, looks, samples)
+
+    def _main_face(self, image: Image) -> DetectedFace | None:
+        found = self._detector.detect(image, 1)
+        return found[0] if found else None
+
+    def _assembled(
+        self,
+        example: Example,
+        looks: Sequence[tuple[float, Image, NDArray[np.float32] | None]],
+        samples: NDArray[np.int16] | None = None,
+    ) -> Prepared:
+        size, meshes = self._config.crop_size, []
+        if self._config.landmarks:
+            meshes = [normalised_landmarks(mesh).astype(np.float16) for _, _, mesh in looks]
+        heard = np.zeros(0, np.int16) if samples is None else samples
+        return Prepared(
+            example=example,
+            crops=np.stack([crop for _, crop, _ in looks]) if looks else np.zeros((0, size, size), np.uint8),
+            times=np.array([time for time, _, _ in looks], np.float32),
+            landmarks=np.stack(meshes) if meshes else np.zeros((0, LANDMARKS, 3), np.float16),
+            samples=heard,
+            transcript=example.text if example.text is not None else self._transcribed(heard, example.language),
+        )
+
+    def _transcribed(self, samples: NDArray[np.int16], language: str | None) -> str | None:
+        if self._transcriber is None or not len(samples):
+            return None
+        spans = speech_spans(samples, lambda: None)
+        found = self._transcriber.transcribe(samples, spans, language, lambda: None, lambda share: None)
+        return " ".join(segment.text.strip() for segment in found.segments)
+
+
+def _transcriber(name: str | None, store: Path) -> Transcriber | None:
+    import torch
+
+    if name is None:
+        return None
+    found = Transcriber.load(name, store, torch.device("cpu"), threads=1)
+    if found is None:
+        raise ArtifactError(f"there is no Whisper model {name}: `python -m ml fetch whisper {name}`")
+    return found
+
+
+def _grey(image: Image) -> Image:
+    import cv2
+
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def parser() -> argparse.ArgumentParser:
+    from ml.__main__ import STORE
+
+    parser = argparse.ArgumentParser(prog="python -m ml preprocess", description=__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="a list, as `datasets import` writes it")
+    parser.add_argument("--out", type=Path, default=Path(".cache/prepared"))
+    parser.add_argument("--crop-size", type=int, default=Preprocessing.crop_size)
+    parser.add_argument("--frame-rate", type=float, default=Preprocessing.frame_rate, help="looks at a video a second")
+    parser.add_argument("--crops", action="store_true", help="pictures are face crops already")
+    parser.add_argument("--landmarks", action="store_true", help="keep the mesh of each face")
+    parser.add_argument("--whisper", metavar="NAME", help="write down what is said (tiny.en, or a fetched model)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--store", type=Path, default=STORE)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    config = Preprocessing(args.crop_size, args.frame_rate, args.crops, args.landmarks, args.whisper)
+    cache = preprocess(args.manifest, args.out, config, args.store, workers=args.workers)
+    ready, frames, seconds = 0, 0, 0.0
+    for prepared in cache:
+        ready += 1
+        frames += len(prepared.crops)
+        seconds += len(prepared.samples) / SAMPLE_RATE
+    print(f"{ready:,} examples, {frames:,} faces, {seconds / 60:,.1f} minutes of sound in {cache.folder}")
+    for reason, count in cache.skipped.most_common():
+        print(f"skipped, {reason} {count:,}")
+    print(f"most memory held by a process: {peak_megabytes():,.0f} MB")
+
+
+def peak_megabytes() -> float:
+    """Of this process and of any child that has ended."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
