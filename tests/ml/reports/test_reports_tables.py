@@ -1,0 +1,139 @@
+"""The CSV tables, read back with the csv module."""
+
+import csv
+from io import StringIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml.reports.tables import faces_csv, moments_csv, safe_cell, windows_csv, words_csv
+from ml.reports.wording import Report, plain, voices_of
+from ml.results import Transcript
+from ml.vocabulary import MODALITIES, SENTIMENTS
+from tests.ml.reports.made_results import FULL, call, image, reports, result, video, window
+
+FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    """The table, every row as long as the header."""
+    found = list(csv.DictReader(StringIO(text, newline="")))
+    assert all(None not in row and None not in row.values() for row in found)
+    return found
+
+
+@given(reports())
+def test_windows_come_back_as_they_were(report: Report) -> None:
+    read = rows(windows_csv([report]))
+    written = [(voice, window) for voice in voices_of(report.result) for window in voice.windows]
+    for row, (voice, told) in zip(read, written, strict=True):
+        assert row["channel"] == ("" if voice.channel is None else str(voice.channel))
+        assert (float(row["start"]), float(row["end"])) == (told.start, told.end)
+        assert (row["emotion"] or None) == told.emotion
+        assert float(row["confidence"]) == told.confidence
+        assert {label: float(row[label]) for label in report.result.labels} == told.probabilities
+        assert tuple(row["missing"].split()) == told.missing
+        for modality in MODALITIES:
+            there = getattr(told.modalities, modality)
+            columns = [row[f"{modality}_{label}"] for label in report.result.labels]
+            assert columns == ([""] * len(columns) if there is None else [str(p) for p in there.probabilities.values()])
+        if told.modalities.text:
+            assert row["transcript"] in (
+                plain(told.modalities.text.transcript),
+                f"'{plain(told.modalities.text.transcript)}",
+            )
+            assert [float(row[f"sentiment_{name}"]) for name in SENTIMENTS] == list(
+                told.modalities.text.sentiment.values()
+            )
+
+
+@given(reports())
+def test_no_cell_of_text_is_a_formula_and_no_row_is_broken(report: Report) -> None:
+    for write in (windows_csv, faces_csv, moments_csv, words_csv):
+        text = write([report])
+        for row in csv.reader(StringIO(text, newline="")):
+            assert all(len(cell.splitlines()) <= 1 for cell in row)
+            assert not any(cell.startswith(FORMULAS) and not _number(cell) for cell in row)
+
+
+def _number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r\n-2", "＝1"])
+def test_a_formula_is_made_harmless(text: str) -> None:
+    assert safe_cell(text) == f"'{plain(text)}"
+
+
+@pytest.mark.parametrize("text", ["a=b", "'tis", "", "5-4", "Ünïcode 日本"])
+def test_other_text_stays(text: str) -> None:
+    assert safe_cell(text) == text
+
+
+@given(st.text())
+def test_a_cell_is_one_line(text: str) -> None:
+    assert len(safe_cell(text).splitlines()) <= 1
+
+
+def test_the_video_as_a_table() -> None:
+    first, _, empty, last = rows(windows_csv([video()]))
+    assert list(first)[:7] == ["file", "channel", "start", "end", "emotion", "confidence", "angry"]
+    assert (first["file"], first["transcript"], first["face_coverage"]) == ("party.mp4", "Hello there.", "0.9")
+    assert (empty["emotion"], empty["face_happy"], empty["missing"]) == ("", "", "face audio text")
+    assert last["moments"] == "from happy to angry: audio"
+    assert last["missing"] == "text"
+
+
+def test_a_moment_stands_at_the_window_around_it() -> None:
+    assert [row["moments"] for row in rows(windows_csv([video()]))] == [
+        "peak of happy: face, text", "", "", "from happy to angry: audio",
+    ]  # fmt: skip
+
+
+def test_channels_follow_the_whole() -> None:
+    found = [(row["channel"], row["emotion"]) for row in rows(windows_csv([call()]))]
+    assert found == [("", "neutral"), ("", "neutral"), ("0", "happy"), ("0", "neutral"), ("1", ""), ("1", "angry")]
+
+
+def test_an_image_is_one_row_without_times() -> None:
+    (row,) = rows(windows_csv([image()]))
+    assert (row["file"], row["start"], row["end"], row["emotion"]) == ("photo.jpg", "", "", "happy")
+
+
+def test_several_files_are_one_table() -> None:
+    assert {row["file"] for row in rows(windows_csv([video(), call(), image()]))} == {
+        "party.mp4",
+        "call.wav",
+        "photo.jpg",
+    }
+
+
+def test_each_face_of_each_frame_is_a_row() -> None:
+    found = rows(faces_csv([video()]))
+    assert [(row["track"], row["time"], row["x"], row["emotion"]) for row in found] == [
+        ("1", "0.0", "10.0", "happy"), ("1", "0.25", "10.0", "sad"), ("2", "0.25", "-3.5", "neutral"),
+    ]  # fmt: skip
+    assert sum(float(found[0][label]) for label in FULL) == pytest.approx(1)
+    assert len(rows(faces_csv([image()]))) == 1
+
+
+def test_moments_are_ranked_and_say_why() -> None:
+    peak, shift = rows(moments_csv([video()]))
+    assert (peak["kind"], peak["from"], peak["to"], peak["rank"], peak["by_face"]) == ("peak", "", "happy", "2", "1")
+    assert (shift["kind"], shift["from"], shift["to"], shift["rank"]) == ("shift", "happy", "angry", "1")
+    assert [shift[f"by_{modality}"] for modality in MODALITIES] == ["0", "1", "0"]
+    assert rows(moments_csv([call()])) == []
+
+
+def test_words_are_counted_over_all_files() -> None:
+    said = Transcript(source="caller", language=None, text="Well, well: don't. WELL-known\nwell 日本 =1")
+    found = rows(words_csv([Report("a", result([window(0, 1, "sad")], transcript=said)), video()]))
+    assert [(row["word"], row["count"]) for row in found][:3] == [("well", "3"), ("1", "1"), ("don't", "1")]
+    assert {"well-known", "日本", "hello", "there"} < {row["word"] for row in found}
+    assert sum(float(row["share"]) for row in found) == pytest.approx(1)
+    assert rows(words_csv([image()])) == []
