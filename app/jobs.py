@@ -163,6 +163,11 @@ class Jobs:
             raise JobExpired("The job's result is no longer kept.")
         return result
 
+    async def media_name(self, owner: str, job_id: str) -> str:
+        """What the caller called the media; empty where that is not known."""
+        media = (await self.get(owner, job_id)).media
+        return media.name if media else ""
+
     async def cancel(self, owner: str, job_id: str) -> Job:
         """Stops queued or running work; of an ended job nothing changes."""
         await self._record(owner, job_id)

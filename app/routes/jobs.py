@@ -1,15 +1,18 @@
 """Jobs: post media, poll, fetch the result."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import JobsOf, Owner, SettingsOf
+from app.exports import Export, ResultFormat, documented
 from app.intake import MOST_TAG_CHARACTERS
 from app.jobs import LONGEST_WAIT, RETRY_SECONDS
 from app.schemas import Job, JobBatch, JobList, problems
 from app.uploads import boundary_of
 from ml.errors import FileTooLarge
+from ml.reports.formats import Rows
 from ml.results import Result
 from workers.wire.contract import FINAL, JobStatus
 
@@ -127,18 +130,33 @@ async def get_job(
 @router.get(
     "/{job_id}/result",
     response_model=Result,
-    responses=problems(
-        "job_not_found", "job_unfinished", "job_cancelled", "job_expired", "media_invalid", "validation_failed"
-    ),
+    responses=documented()
+    | problems("job_not_found", "job_unfinished", "job_cancelled", "job_expired", "media_invalid", "validation_failed"),
 )
 async def get_result(
     job_id: JobId,
     jobs: JobsOf,
     owner: Owner,
-    format: Annotated[Literal["json"], Query(description="How to write the result.")] = "json",
+    format: Annotated[
+        ResultFormat | None, Query(description="How to write the result; else `Accept` decides, and JSON is first.")
+    ] = None,
+    rows: Annotated[
+        Rows | None,
+        Query(
+            description="What a row of the CSV stands for (`windows`, `faces`, `moments`, `words`), or a cue of the "
+            "subtitles (`speech`, `windows`)."
+        ),
+    ] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """The result document. Of a failed job: 422 with the problem that `error` of the job shows."""
-    return Response(await jobs.result(owner, job_id), media_type="application/json")
+    """The result document, or what it says as a table, subtitles or annotations. Of a failed job: 422 with the problem
+    that `error` of the job shows."""
+    export = Export.asked(format, rows, accept)
+    document = await jobs.result(owner, job_id)
+    name = await jobs.media_name(owner, job_id)
+    content = await run_in_threadpool(export.write, document, name)
+    headers = {"Content-Disposition": export.disposition(name), "Vary": "Accept"}
+    return Response(content, headers=headers, media_type=export.content_type)
 
 
 @router.post("/{job_id}/cancel", responses=problems("job_not_found", "job_expired"))
