@@ -10,14 +10,14 @@ from importlib import import_module
 from pathlib import Path
 
 from ml.errors import AffectError
-from ml.results import Options, Reading, Result
+from ml.predict import add_arguments
 
 STORE = Path(__file__).parent.parent / "model_store"
 
 
 @dataclass(frozen=True)
 class Offline:
-    """A command of the training side: `module` has its `parser()`, and is imported only when it is called."""
+    """A command of the training side: `module` has its `parser(name)`, and is imported only when it is called."""
 
     module: str
     help: str
@@ -26,6 +26,11 @@ class Offline:
 OFFLINE = {
     "datasets": Offline("ml.training.datasets.command", "list, look at and import data sets"),
     "preprocess": Offline("ml.training.preprocess", "crops, sound and words of a list of files, made once"),
+    "train": Offline("ml.training.command", "train a model, or go on where a run was stopped"),
+    "tune": Offline("ml.training.tuning", "search for what trains best, by Optuna"),
+    "calibrate": Offline("ml.training.command", "fit the temperature of a run"),
+    "publish": Offline("ml.training.command", "measure a run and write it into the model store"),
+    "rollback": Offline("ml.training.command", "let a bundle name what it named before"),
 }
 
 
@@ -33,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, or 1 with a line on standard error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     offline = OFFLINE.get(words[0]) if words else None
-    parser = import_module(offline.module).parser() if offline else _parser()
+    parser = import_module(offline.module).parser(words[0]) if offline else _parser()
     args = parser.parse_args(words[1:] if offline else words)
     try:
         args.run(args)
@@ -48,15 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     for name, offline in OFFLINE.items():
         commands.add_parser(name, help=offline.help, add_help=False)
-    command = commands.add_parser("predict", help="read one file and print its timeline")
-    command.add_argument("file", type=Path)
-    command.add_argument("--json", metavar="PATH", help="write the result document (- is standard output)")
-    command.add_argument("--options", default="{}", help="options of a job, as JSON")
-    command.add_argument("--transcript", type=Path, help="text, SRT or WebVTT that replaces speech recognition")
-    command.add_argument("--bundle", default=os.environ.get("AFFECT_BUNDLE", "default"))
-    command.add_argument("--whisper", default=os.environ.get("AFFECT_WHISPER_MODEL"), help="instead of the bundle's")
-    command.add_argument("--store", type=Path, default=STORE)
-    command.set_defaults(run=predict)
+    command = commands.add_parser("predict", help="read a file, or a folder of them, and tell its timeline")
+    add_arguments(command, STORE)
     command = commands.add_parser("fetch", help="download weights into the model store")
     command.add_argument("kind", choices=["whisper"])
     command.add_argument("name", help="a size (tiny, small.en, large-v3, turbo, …), or OWNER/REPO on the hub")
@@ -73,24 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--store", type=Path, default=STORE)
     command.set_defaults(run=evaluate)
     return parser
-
-
-def predict(args: argparse.Namespace) -> None:
-    """The pipeline with no server."""
-    from ml.inference.pipeline import Analyser
-
-    options = Options.model_validate_json(args.options)
-    transcript = args.transcript.read_text() if args.transcript else None
-    if not args.file.is_file():
-        raise SystemExit(f"{args.file} is no file")
-    analyser = Analyser.load(args.store, args.bundle, whisper=args.whisper)
-    result = analyser.analyse(args.file, options, transcript=transcript)
-    if args.json == "-":
-        print(result.model_dump_json(indent=2))
-        return
-    print(readable(result))
-    if args.json:
-        Path(args.json).write_text(result.model_dump_json(indent=2) + "\n")
 
 
 def fetch(args: argparse.Namespace) -> None:
@@ -120,25 +100,6 @@ def evaluate(args: argparse.Namespace) -> None:
     print(document if args.json == "-" else evaluation.readable(metrics))
     if args.json not in (None, "-"):
         Path(args.json).write_text(document + "\n")
-
-
-def readable(result: Result) -> str:
-    """The timeline for people: a line for each window, then the whole and the warnings."""
-    lines = [
-        f"{window.start:7.1f} – {window.end:6.1f} s  {_told(window)}  "
-        f"face {window.modalities.face.coverage if window.modalities.face else 0:4.0%}"
-        for window in result.windows
-    ]
-    lines.append(f"overall            {_told(result.overall)}")
-    if result.transcript.text:
-        lines.append(f'words ({result.transcript.source}): "{result.transcript.text}"')
-    lines += [f"{warning.code}: {warning.message}" for warning in result.warnings]
-    lines.append("How people come across, as others would label it; not what they feel inside.")
-    return "\n".join(lines)
-
-
-def _told(reading: Reading) -> str:
-    return f"{reading.emotion or 'nothing to read':15} {reading.confidence:4.0%}"
 
 
 if __name__ == "__main__":

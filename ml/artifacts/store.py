@@ -132,9 +132,24 @@ class ModelStore:
             raise ArtifactError(f"the bundle {name!r} cannot be read") from error
 
     def write_bundle(self, bundle: Bundle) -> None:
-        """Replaces the bundle of that name by one atomic rename."""
+        """Replaces the bundle of that name by one atomic rename. What it was is kept, for `rollback`."""
         path = self.root / "bundles" / f"{bundle.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        former = self._former(bundle.name)
+        former.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            place = max((int(kept.stem) for kept in former.glob("*.json")), default=0) + 1
+            shutil.copyfile(path, former / f"{place}.json")
         staging = path.with_suffix(".tmp")
         staging.write_text(bundle.model_dump_json(indent=2) + "\n")
         os.replace(staging, path)
+
+    def rollback(self, name: str) -> Bundle:
+        """Puts back what the bundle was before it was last written. Raises ArtifactError when nothing is kept."""
+        kept = sorted(self._former(name).glob("*.json"), key=lambda path: int(path.stem))
+        if not kept:
+            raise ArtifactError(f"nothing is kept of what the bundle {name!r} was before")
+        os.replace(kept[-1], self.root / "bundles" / f"{name}.json")
+        return self.bundle(name)
+
+    def _former(self, name: str) -> Path:
+        return self.root / "bundles" / ".former" / name

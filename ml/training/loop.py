@@ -12,7 +12,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +35,7 @@ class LoopConfig:
     """`learning_rate` is the peak of the cycle; `warm_up` the share of all steps before it.
 
     `ema_decay` is the decay of the averaged weights, lower in the first steps: min(decay, (1 + t) / (10 + t)).
+    `bf16`: whether forward passes run in it; null: where it pays on the machine that the run begins on.
     """
 
     epochs: int
@@ -43,7 +44,7 @@ class LoopConfig:
     warm_up: float = 0.3
     ema_decay: float = 0.999
     clip_norm: float = 5.0
-    bf16: bool = False
+    bf16: bool | None = False
     seed: int = 0
 
 
@@ -129,6 +130,7 @@ def fit(config: LoopConfig, task: Task[Batch], folder: Path, extra: dict[str, An
     with the checkpoint: what else the run depends on. Raises ValueError when the checkpoint belongs to a run with
     another configuration.
     """
+    config = _decided(config, folder)
     run = _Run(config, task, folder, {"loop": asdict(config), **(extra or {})})
     run.resume()
     with SummaryWriter(str(folder / "tensorboard"), purge_step=run.epoch) as writer:
@@ -140,6 +142,14 @@ def fit(config: LoopConfig, task: Task[Batch], folder: Path, extra: dict[str, An
     result = run.average.model
     result.load_state_dict(averaged_weights(folder))
     return result
+
+
+def _decided(config: LoopConfig, folder: Path) -> LoopConfig:
+    """With `bf16` as the run began, so that it ends as it would have; of a new run, by measurement."""
+    if config.bf16 is not None:
+        return config
+    began = (folder / HISTORY).exists()
+    return replace(config, bf16=run_settings(folder)["loop"]["bf16"] if began else bf16_pays())
 
 
 def averaged_weights(folder: Path) -> dict[str, Tensor]:
@@ -197,7 +207,7 @@ class _Run(Generic[Batch]):
         total = torch.zeros((), device=device)
         batches = tqdm(self.task.batches(self.epoch), f"epoch {self.epoch + 1}", self.task.steps, mininterval=10)
         for batch in batches:
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.config.bf16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bool(self.config.bf16)):
                 loss = self.task.loss(self.task.model, batch)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()

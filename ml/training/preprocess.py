@@ -209,12 +209,10 @@ class Preparer:
 
     def __init__(self, config: Preprocessing, store: Path) -> None:
         self._config, self._limits = config, MediaLimits()
-        self._detector = FaceDetector(config.crop_size)
         self._transcriber = _transcriber(config.whisper, store)
 
     def __enter__(self) -> "Preparer":
         self._stack = ExitStack()
-        self._stack.enter_context(self._detector)
         self._scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="affect-")))
         return self
 
@@ -261,6 +259,10 @@ class Preparer:
         if not looks and not len(samples):
             raise MediaInvalid("There is no face and no sound in the file.")
         return self._assembled(example, looks, samples)
+
+    @cached_property
+    def _detector(self) -> FaceDetector:
+        return self._stack.enter_context(FaceDetector(self._config.crop_size))
 
     def _main_face(self, image: Image) -> DetectedFace | None:
         found = self._detector.detect(image, 1)
@@ -310,7 +312,7 @@ def _grey(image: Image) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(_: str = "preprocess") -> argparse.ArgumentParser:
     from ml.__main__ import STORE
 
     parser = argparse.ArgumentParser(prog="python -m ml preprocess", description=__doc__)

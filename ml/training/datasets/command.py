@@ -13,7 +13,7 @@ from ml.training.datasets.sheets import write_sheet
 from ml.vocabulary import EMOTIONS
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(_: str = "datasets") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ml datasets", description=__doc__)
     verbs = parser.add_subparsers(required=True)
     command = verbs.add_parser("list", help="the data sets that are known, with their terms")

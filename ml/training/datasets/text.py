@@ -4,7 +4,6 @@ Each reader takes the folder of its data set, in the layout in which it is publi
 become a soft target in equal shares.
 """
 
-import csv
 import html
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from ml.training.datasets.goemotions import read_goemotions
 from ml.training.datasets.labels import EMOTION_OF
 from ml.training.datasets.meld import read_meld
 from ml.training.datasets.sentences import emotions, lines, sentence, train_and_valid
-from ml.vocabulary import EMOTIONS, Sentiment
+from ml.vocabulary import Sentiment
 
 _PLUTCHIK = ("neutral", "anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust")
 _SST: tuple[Sentiment, ...] = ("negative", "negative", "neutral", "positive", "positive")
@@ -86,23 +85,6 @@ def read_sentences(root: Path, names: Sequence[str]) -> Iterator[Example]:
     for name in names:
         folder, reader = READERS[name]
         yield from reader(root / folder)
-
-
-def read_manifest(path: Path) -> Iterator[Example]:
-    """A CSV with the columns text and label (of the vocabulary), and perhaps speaker and source.
-
-    Raises ValueError when a column is missing, or a label is not of the vocabulary.
-    """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"text", "label"} <= set(rows.fieldnames or ()):
-            raise ValueError(f"{path.name} needs the columns text and label")
-        for row in rows:
-            if row["label"] not in EMOTIONS:
-                raise ValueError(f"{path.name}, line {rows.line_num}: {row['label']!r} is not of the vocabulary")
-            yield sentence(
-                row["text"], [row["label"]], row.get("source") or path.stem, "test", None, row.get("speaker")
-            )
 
 
 def _name(text: str) -> str:

@@ -1,9 +1,12 @@
 """Recordings of single utterances, listed by a `manifest.csv` of path, label, dataset, speaker, gender, language."""
 
 import csv
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from ml.errors import InvalidManifest
 from ml.training.datasets.example import Example, Split
 
 FOLDS = 5
@@ -35,6 +38,26 @@ def read_voices(root: Path, fold: int | None = 0) -> Iterator[Example]:
             gender=row["gender"] or None,
             language=row["language"] or None,
         )
+
+
+def folded(examples: Sequence[Example], fold: int, folds: int) -> list[Example]:
+    """The examples split anew by speaker: those of `fold` for validation, all others to train on.
+
+    Each data set's speakers are dealt out in the order of their names, numbers as numbers. Raises InvalidManifest when
+    an example has no speaker.
+    """
+    if any(example.speaker is None for example in examples):
+        raise InvalidManifest("folds need a speaker in every row")
+    places: dict[str | None, int] = {}
+    for dataset in {example.dataset for example in examples}:
+        own = {example.speaker or "" for example in examples if example.dataset == dataset}
+        places |= {speaker: place % folds for place, speaker in enumerate(sorted(own, key=_by_number))}
+    return [replace(e, split="valid" if places[e.speaker] == fold else "train") for e in examples]
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """`a2` before `a10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _datasets(rows: list[dict[str, str]]) -> list[str]:

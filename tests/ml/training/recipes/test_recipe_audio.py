@@ -1,5 +1,4 @@
 import csv
-import sys
 import wave
 from pathlib import Path
 
@@ -9,8 +8,8 @@ import torch
 
 from ml.artifacts import ModelStore
 from ml.inference.audio import TonePredictor
+from ml.training import command
 from ml.training.datasets.example import Example
-from ml.training.recipes import audio
 from ml.training.recipes.audio import balance, disturbed, mask_maps
 from ml.vocabulary import EMOTIONS
 
@@ -36,8 +35,9 @@ def data(tmp_path: Path) -> Path:
 
 def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["audio", *arguments, "--data", str(folder / "audio"), "--out", "run"])
-    audio.main()
+    verb, *others = arguments
+    args = command.parser(verb).parse_args(["audio", *others, "--data", str(folder / "audio"), "--out", "run"])
+    args.run(args)
 
 
 def test_from_recordings_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,4 @@
 import csv
-import sys
 from pathlib import Path
 
 import cv2
@@ -9,8 +8,8 @@ import torch
 
 from ml.artifacts import ModelStore
 from ml.inference.face import FacePredictor
+from ml.training import command
 from ml.training.loop import history
-from ml.training.recipes import face
 from ml.training.recipes.face import augment, moved
 from ml.vocabulary import EMOTIONS
 
@@ -33,8 +32,9 @@ def data(tmp_path: Path) -> Path:
 
 def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["face", *arguments, "--data", str(folder / "faces"), "--out", "run"])
-    face.main()
+    verb, *others = arguments
+    args = command.parser(verb).parse_args(["face", *others, "--data", str(folder / "faces"), "--out", "run"])
+    args.run(args)
 
 
 def test_from_pictures_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import torch
 
 from ml.inference.fusion import Evidence, FusionPredictor
 from ml.models.fusion import FusionConfig
-from ml.training.recipes.fusion import Clip, Pool, Pools, batches, compose, evaluate, for_measuring, thinned
+from ml.training.recipes.fusion import Clip, Material, Pool, Pools, batches, compose, evaluate, for_measuring, thinned
 from ml.vocabulary import EMOTIONS, MODALITIES
 
 SIZE = 4
@@ -60,7 +60,8 @@ def test_taking_away_never_takes_all(pools: Pools) -> None:
 
 def test_batches_repeat_with_their_seed(pools: Pools) -> None:
     config = FusionConfig(SIZE, SIZE, SIZE)
-    first, second = (next(batches(np.random.default_rng([0, 3]), pools, config, 16)) for _ in range(2))
+    material = Material(lambda random: compose(random, pools), [], [])
+    first, second = (next(batches(np.random.default_rng([0, 3]), material, config, 16)) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first[0], second[0], strict=True))
     assert torch.equal(first[1], second[1])
 

@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +6,10 @@ import torch
 
 from ml.artifacts import ModelStore
 from ml.inference.text import TextPredictor
-from ml.training.datasets.example import Example
+from ml.training import command
 from ml.training.loop import history
-from ml.training.recipes import text
-from ml.training.recipes.text import CHOSEN_BY, calibration_half, read_data
+from ml.training.recipes.recipe import CHOSEN_BY
+from ml.training.recipes.text import read_data
 
 WORDS = ("furious", "revolting", "terrified", "delighted", "weeping", "astonished", "at the office")
 
@@ -29,8 +28,9 @@ def data(tmp_path: Path) -> Path:
 
 def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["text", *arguments, "--data", str(folder / "text"), "--out", "run"])
-    text.main()
+    verb, *others = arguments
+    args = command.parser(verb).parse_args(["text", *others, "--data", str(folder / "text"), "--out", "run"])
+    args.run(args)
 
 
 def test_from_sentences_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,8 +50,3 @@ def test_sentences_of_both_sides_are_for_measuring_alone(data: Path) -> None:
     train.write_text(train.read_text() + "number 8 of us IS furious now\t0\tx\nFine\t6\tx\n")
     training, held_out = read_data(data / "text", ["goemotions"])
     assert len(training) == 7 * 8 + 1 and len(held_out) == 7 * 4
-
-
-def test_half_of_the_sentences_calibrate() -> None:
-    halves = [calibration_half(Example("happy", "a", "valid", text=f"sentence {number}")) for number in range(1_000)]
-    assert 0.45 < np.mean(halves) < 0.55

@@ -1,0 +1,64 @@
+"""The temperature that makes confidences true (Guo et al. 2017), and the figure that says how true they are."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ml.errors import InvalidManifest
+from ml.training.metrics import fit_temperature, measure, softmax
+from ml.training.recipes.recipe import HeldOut
+from ml.vocabulary import EMOTIONS
+
+FILE = "calibration.json"
+_HALVES = 2
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`ece_after` is cross-fitted: each half of the examples is measured with the temperature of the other half."""
+
+    temperature: float
+    n: int
+    ece_before: float
+    ece_after: float
+
+    def write(self, run: Path) -> None:
+        (run / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, run: Path) -> "Calibration | None":
+        path = run / FILE
+        return cls(**json.loads(path.read_text())) if path.exists() else None
+
+
+def calibrate(held_out: HeldOut) -> Calibration:
+    """Fitted on the validation part alone. Raises InvalidManifest when there is none."""
+    rows = [row for row, example in enumerate(held_out.examples) if example.split == "valid"]
+    if not rows:
+        raise InvalidManifest("there is no validation part to calibrate on")
+    part = held_out.only(rows)
+    logits, labels = part.logits_NC, part.labels_N
+    return Calibration(
+        temperature=fit_temperature(logits, labels),
+        n=len(rows),
+        ece_before=_ece(softmax(logits), labels),
+        ece_after=_ece(_cross_fitted(logits, labels), labels),
+    )
+
+
+def _cross_fitted(logits_NC: Tensor, labels_N: Tensor) -> NDArray[np.float64]:
+    half = np.random.default_rng(0).permutation(len(labels_N)) % _HALVES
+    probabilities = np.zeros(logits_NC.shape)
+    for own in range(_HALVES):
+        others, rows = half != own, half == own
+        if others.any() and rows.any():
+            probabilities[rows] = softmax(logits_NC[rows], fit_temperature(logits_NC[others], labels_N[others]))
+    return probabilities
+
+
+def _ece(probabilities_NC: NDArray[np.float64], labels_N: Tensor) -> float:
+    return measure(probabilities_NC, labels_N.numpy(), EMOTIONS, resamples=1).ece

@@ -1,0 +1,42 @@
+"""Twins: the same picture or sound on both sides of a split makes a figure too good."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+SAME_PICTURE = 0.98
+"""Correlation of two faces of 24×24 pixels from which they are one picture, cropped or compressed in two ways."""
+_SIDE = 24
+_AT_ONCE = 2048
+
+
+def twins_of_pictures(training_NHW: Tensor, held_out_MHW: Tensor) -> NDArray[np.bool_]:
+    """Which training crops (uint8 [N, H, W]) show a picture that is held out, also mirrored: bool [N]."""
+    if not len(training_NHW) or not len(held_out_MHW):
+        return np.zeros(len(training_NHW), bool)
+    held = _small(held_out_MHW)
+    mirrored = _small(held_out_MHW.flip(-1))
+    found = []
+    for part in training_NHW.split(_AT_ONCE):
+        small = _small(part)
+        likeness = torch.maximum((small @ held.T).amax(1), (small @ mirrored.T).amax(1))
+        found.append((likeness > SAME_PICTURE).numpy())
+    return np.concatenate(found)
+
+
+def _small(crops_NHW: Tensor) -> Tensor:
+    """Rows of length 1, without their mean: [N, side²]."""
+    small = interpolate(crops_NHW.unsqueeze(1).float(), size=(_SIDE, _SIDE), mode="area").flatten(1)
+    small = small - small.mean(1, keepdim=True)
+    return small / small.norm(dim=1, keepdim=True).clamp_min(1e-6)
+
+
+def twins_of_sounds(training: Sequence[NDArray[np.int16]], held_out: Sequence[NDArray[np.int16]]) -> NDArray[np.bool_]:
+    """Which training sounds have the very samples of one that is held out: bool [N]."""
+    known = {hashlib.sha256(sound.tobytes()).digest() for sound in held_out}
+    return np.array([hashlib.sha256(sound.tobytes()).digest() in known for sound in training], bool)

@@ -1,0 +1,102 @@
+"""What every recipe offers, so that one set of commands trains, tunes, calibrates and publishes all models."""
+
+import argparse
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from ml.artifacts import Licence
+from ml.training.datasets.example import Example
+from ml.training.loop import LoopConfig, Task
+
+Subject = Literal["face", "audio", "text", "fusion"]
+_MODULES: dict[Subject, str] = {
+    "face": "ml.training.recipes.face",
+    "audio": "ml.training.recipes.audio",
+    "text": "ml.training.recipes.text",
+    "fusion": "ml.training.recipes.fusion",
+}
+SUBJECTS: tuple[Subject, ...] = tuple(_MODULES)
+CHOSEN_BY = "chosen by"
+"""The figure of the validation part that a study maximises; a recipe's `validate` gives it with the others."""
+PRECISION = {"auto": None, "fp32": False, "bf16": True}
+RESEARCH = "research and non-commercial use"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it begins. `extra`: what it depends on beside the loop, as JSON values. `folder`: of the run, below
+    `--out`."""
+
+    settings: LoopConfig
+    task: Task[Any]
+    extra: dict[str, Any]
+    folder: str = "."
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a trained net says of examples that it was not trained on: logits [N, 7], before any temperature."""
+
+    logits_NC: Tensor
+    examples: list[Example]
+
+    @property
+    def labels_N(self) -> Tensor:
+        return torch.tensor([example.index for example in self.examples])
+
+    def only(self, rows: list[int]) -> "HeldOut":
+        return HeldOut(self.logits_NC[rows], [self.examples[row] for row in rows])
+
+
+class Recipe(Protocol):
+    """A module that trains one kind of model: by one plan, or by several, of which the last is tuned. `trial` is an
+    Optuna trial; `space` gives arguments to change."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def plans(self, args: argparse.Namespace) -> list[Plan]: ...
+
+    def held_out(self, args: argparse.Namespace) -> HeldOut: ...
+
+    def publish(self, args: argparse.Namespace, temperature: float) -> str: ...
+
+    def space(self, trial: Any) -> dict[str, Any]: ...
+
+
+def find(subject: Subject) -> Recipe:
+    return cast(Recipe, import_module(_MODULES[subject]))
+
+
+def add_common(parser: argparse.ArgumentParser, subject: Subject) -> None:
+    """What all recipes need."""
+    from ml.__main__ import STORE
+
+    told = "a list (CSV, as `datasets import` writes it), or a folder of collected data"
+    parser.add_argument("--data", type=Path, required=True, help=told)
+    parser.add_argument("--out", type=Path, default=Path("runs") / subject, help="folder of the run")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"))
+    parser.add_argument("--store", type=Path, default=STORE)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=PRECISION, default="auto", help="auto: bf16 where it is faster")
+    parser.add_argument("--workers", type=int, default=1, help="processes that preprocess")
+    parser.add_argument("--name", default=subject, help="publish: the name in the store")
+    parser.add_argument("--licence", default=RESEARCH, help="publish: of the weights, as the data permits")
+    parser.add_argument("--commercial", action="store_true", help="publish: the data permits commercial use")
+
+
+def licence_of(args: argparse.Namespace, note: str) -> Licence:
+    """As told on the command line."""
+    if args.commercial:
+        return Licence(name=args.licence, commercial=True, note="Whoever published it says that its data permit this.")
+    return Licence(name=args.licence, commercial=False, note=note)
+
+
+def sets_of(examples: list[Example]) -> tuple[str, ...]:
+    """The names of the data sets trained on, with their sizes."""
+    names = [example.dataset for example in examples if example.split == "train"]
+    return tuple(f"{name}: {names.count(name):,} examples" for name in sorted(set(names)))

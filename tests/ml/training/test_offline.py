@@ -1,0 +1,147 @@
+"""The offline side as a researcher uses it: the commands of the README, on made data."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from ml.__main__ import main
+from ml.artifacts import Bundle, ModelStore
+from ml.inference.pipeline import Analyser
+from ml.training.loop import history
+from tests.face_files import portrait
+from tests.ml.training.made_sets import make_faces, make_voices
+
+
+def run(*words: str | Path) -> None:
+    assert main([str(word) for word in words]) == 0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    root = tmp_path / "store"
+    ModelStore(root).write_bundle(Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None))
+    return root
+
+
+def test_a_folder_of_faces_becomes_a_served_model(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("datasets", "import", "generic", make_faces(tmp_path / "faces"), "--out", "mine.csv")
+    small = ("--data", "mine.csv", "--crops", "--widths", "8", "16", "16", "24", "--batch", "28", "--strength", "0.1")
+    small += ("--store", str(store), "--out", "run")
+    run(
+        "preprocess",
+        "--manifest",
+        "mine.csv",
+        "--crops",
+        "--crop-size",
+        "48",
+        "--out",
+        ".cache/prepared",
+        "--workers",
+        1,
+    )
+    run("train", "face", *small, "--epochs", "6", "--learning-rate", "0.01")
+    run("calibrate", "face", *small)
+    run("publish", "face", *small, "--name", "bars", "--bundle", "mine", "--licence", "CC0-1.0", "--commercial")
+    assert "bars@1" in capsys.readouterr().out
+    manifest = ModelStore(store).manifest("bars@1")
+    assert manifest.licence.commercial and manifest.data == ("made: 112 examples",)
+    assert manifest.metrics["made"]["n"] == 56  # the validation and the test part
+    run("evaluate", "face", "--manifest", "mine.csv", "--crops", "--bundle", "mine", "--store", store, "--json", "-")
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["accuracy"] > 0.6 and figures["n"] == 168, "the bars are easily told apart"
+    picture = tmp_path / "someone.png"
+    cv2.imwrite(str(picture), cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR))
+    result = Analyser.load(store, "mine").analyse(picture)
+    assert result.models.face == "bars@1" and result.overall.emotion
+
+
+def test_a_folder_of_voices_becomes_a_published_model(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("datasets", "import", "generic", make_voices(tmp_path / "voices"), "--out", "mine.csv")
+    small = ("--data", "mine.csv", "--architecture", "audio_cnn", "--store", str(store), "--out", "run")
+    run("train", "audio", *small, "--epochs", "2", "--batch", "28")
+    run("publish", "audio", *small, "--name", "tones", "--bundle", "mine")
+    manifest = ModelStore(store).manifest("tones@1")
+    assert manifest.metrics["tones"]["n"] == 42 and not manifest.licence.commercial
+    assert ModelStore(store).bundle("mine").audio == "tones@1"
+
+
+def test_a_bundle_goes_back_to_what_it_was(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = ModelStore(store)
+    models.write_bundle(models.bundle("default").with_model("face", "face@2"))
+    run("rollback", "default", "--store", store)
+    assert models.bundle("default").face is None
+    assert main(["rollback", "default", "--store", str(store)]) == 1
+    assert "nothing is kept" in capsys.readouterr().err
+
+
+def test_a_run_killed_in_the_middle_ends_as_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("datasets", "import", "generic", make_faces(tmp_path / "faces"), "--out", "mine.csv")
+    words = ["train", "face", "--data", "mine.csv", "--crops", "--widths", "8", "16", "16", "24", "--batch", "28"]
+    words += ["--epochs", "4", "--precision", "fp32"]
+    run(*words, "--out", "whole")
+    command = [sys.executable, "-m", "ml", *words, "--out", "killed"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment()) as running:
+        assert running.stderr is not None
+        told = b""
+        while b"epoch 2: {" not in told:
+            told += running.stderr.read1() or pytest.fail(told.decode())
+        running.kill()
+    assert len(history(tmp_path / "killed")) in (2, 3)
+    run(*words, "--out", "killed")
+    figures = [[{**epoch, "seconds": 0} for epoch in history(tmp_path / name)] for name in ("whole", "killed")]
+    assert figures[0] == figures[1]
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+
+
+def test_a_study_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("datasets", "import", "generic", make_voices(tmp_path / "voices", (8, 2, 0)), "--out", "mine.csv")
+    words = ["tune", "audio", "--data", "mine.csv", "--epochs", "1", "--study", "study"]
+    monkeypatch.setattr("ml.training.recipes.audio.space", small_space)
+    run(*words, "--trials", "1")
+    run(*words, "--trials", "3")
+    assert "3 trials" in capsys.readouterr().out
+    table = (tmp_path / "study" / "trials.csv").read_text().splitlines()
+    assert len(table) == 4 and table[0] == "trial,state,chosen by,batch,learning_rate"
+    best = json.loads((tmp_path / "study" / "best.json").read_text())
+    assert "python -m ml train audio --data mine.csv --architecture audio_cnn" in best["command"]
+    assert {path.name for path in (tmp_path / "study").glob("*.png")} == {"history.png", "parameters.png"}
+    assert cv2.imread(str(tmp_path / "study" / "parameters.png")).std() > 1
+
+
+def small_space(trial: object) -> dict[str, object]:
+    suggest = trial  # an Optuna trial
+    return {
+        "architecture": "audio_cnn",
+        "batch": suggest.suggest_categorical("batch", [14, 28]),  # type: ignore[attr-defined]
+        "learning_rate": suggest.suggest_float("learning_rate", 1e-4, 1e-2, log=True),  # type: ignore[attr-defined]
+    }
+
+
+def test_data_that_is_too_little_ends_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("datasets", "import", "generic", make_faces(tmp_path / "faces", (2, 1, 0)), "--out", "mine.csv")
+    assert main(["train", "face", "--data", "mine.csv", "--crops"]) == 1
+    assert main(["publish", "face", "--data", "mine.csv", "--crops", "--out", "nowhere"]) == 1
+    told = capsys.readouterr().err
+    assert "less than a batch of 128" in told and "train first" in told
