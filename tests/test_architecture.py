@@ -21,6 +21,7 @@ ML_ORDER = [
     ("inference",),
     ("explain", "render"),
     ("training",),
+    ("predict",),
     ("__main__",),
 ]
 SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.errors", "ml.signatures")
@@ -79,7 +80,7 @@ def test_inference_leaves_the_web_and_the_queue_out() -> None:
 
 
 def test_results_and_reports_leave_torch_out() -> None:
-    rooms = "ml.results, ml.reports.captions, ml.signatures"
+    rooms = "ml.results, ml.reports.captions, ml.reports.formats, ml.reports.terminal, ml.signatures"
     code = f"import sys, {rooms}; print([m for m in ('torch', 'cv2', 'numpy') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

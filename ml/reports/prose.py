@@ -26,11 +26,12 @@ def prose(report: Report, paint: Paint = unpainted) -> str:
 
 def _head(report: Report) -> Iterator[str]:
     models = report.result.models
-    yield f"{plain(report.name)}: {_kind(report.result.media)}"
+    yield f"{plain(report.name)}: {kind_told(report.result.media)}"
     yield f"Read by the bundle {plain(models.bundle)} ({plain(models.licence)})."
 
 
-def _kind(media: Media) -> str:
+def kind_told(media: Media) -> str:
+    """`video, 640 × 360, 12.4 s`."""
     size = f", {media.width} × {media.height}" if media.width and media.height else ""
     return f"{media.kind}{size}" + (f", {media.duration:.1f} s" if media.duration is not None else "")
 
@@ -41,20 +42,21 @@ def _timelines(report: Report, paint: Paint) -> Iterator[str]:
         if voice.name:
             yield voice.name
         yield from (_line(window, paint) for window in voice.windows)
-        yield f"{'overall':18}  {_bar(voice.overall, paint)}"
+        yield f"{'overall':18}  {bar(voice.overall, paint)}".rstrip()
     if report.result.media.kind == "image":
         for track in report.result.faces:
             frame = track.frames[0]
             reading = Reading.of(frame.probabilities)
-            yield f"{f'face {track.track}':18}  {_bar(reading, paint)}"
+            yield f"{f'face {track.track}':18}  {bar(reading, paint)}".rstrip()
 
 
 def _line(window: Window, paint: Paint) -> str:
     """`    2.0 –    6.0 s  ███████··· happy 77%   face happy, voice neutral, no words`."""
-    return f"{window.start:7.1f} – {window.end:6.1f} s  {_bar(window, paint)}  {', '.join(_parts(window))}".rstrip()
+    return f"{window.start:7.1f} – {window.end:6.1f} s  {bar(window, paint)}  {', '.join(_parts(window))}".rstrip()
 
 
-def _bar(reading: Reading, paint: Paint) -> str:
+def bar(reading: Reading, paint: Paint) -> str:
+    """`████████··  happy 77%`, of one width."""
     full = round(reading.confidence * _BAR)
     return f"{paint('█' * full, reading)}{'·' * (_BAR - full)}  {paint(f'{told(reading):20}', reading)}"
 
