@@ -1,13 +1,20 @@
-"""`python -m ml train|calibrate|publish|rollback`: from data to a served model."""
+"""`python -m ml train|calibrate|publish|rollback|evaluate`: from data to a served model, and how good it is."""
 
 import argparse
+import json
 import logging
+import os
+import sys
 from pathlib import Path
 
 from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
+from ml.training import evaluation
 from ml.training.calibration import Calibration, calibrate
+from ml.training.folds import FILE as FOLDS_FILE
+from ml.training.folds import evaluate_folds
 from ml.training.loop import CHECKPOINT, fit
+from ml.training.plots import write_confusion, write_reliability
 from ml.training.recipes import recipe
 from ml.training.recipes.recipe import SUBJECTS, Recipe
 
@@ -22,6 +29,8 @@ def parser(verb: str) -> argparse.ArgumentParser:
         parser.add_argument("--store", type=Path, default=STORE)
         parser.set_defaults(run=rollback)
         return parser
+    if verb == "evaluate":
+        return _evaluate_parser(parser)
     subjects = parser.add_subparsers(required=True)
     for subject in SUBJECTS:
         command = subjects.add_parser(subject)
@@ -33,6 +42,63 @@ def parser(verb: str) -> argparse.ArgumentParser:
         command.set_defaults(run={"train": train, "calibrate": fit_calibration, "publish": publish}[verb])
         command.set_defaults(subject=subject)
     return parser
+
+
+def _evaluate_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    from ml.__main__ import STORE
+
+    parser.add_argument("subject", choices=SUBJECTS)
+    parser.add_argument("--manifest", type=Path, required=True, help="a CSV with path,label (text: text,label)")
+    parser.add_argument("--crops", action="store_true", help="face: the pictures are face crops already")
+    parser.add_argument("--bundle", default=os.environ.get("AFFECT_BUNDLE", "default"))
+    parser.add_argument("--ablate", action="store_true", help="fusion: also with each modality taken away")
+    told = "train and measure as many unpublished nets of the same recipe, split by the speakers of the manifest"
+    parser.add_argument("--folds", type=int, metavar="K", help=told)
+    parser.add_argument("--out", type=Path, help="folds: folder of their runs, to be gone on with")
+    parser.add_argument("--set", nargs="*", default=[], metavar="WORD", help="folds: change the recipe (epochs=2)")
+    parser.add_argument("--json", metavar="PATH", help="write the figures (- is standard output)")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write confusion.png and reliability.png")
+    parser.add_argument("--store", type=Path, default=STORE)
+    parser.set_defaults(run=evaluate)
+    return parser
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Figures of the served model, or of K nets like it, on a manifest."""
+    report = (
+        _folds(args)
+        if args.folds
+        else evaluation.evaluate(
+            args.subject,
+            args.manifest,
+            evaluation.Subjects(args.store, args.bundle),
+            crops=args.crops,
+            ablate=args.ablate,
+        )
+    )
+    document = json.dumps(report.json(), indent=2)
+    print(document if args.json == "-" else evaluation.readable(report))
+    if args.json not in (None, "-"):
+        Path(args.json).write_text(document + "\n")
+    if args.plots:
+        write_confusion(report.whole, args.plots / "confusion.png")
+        write_reliability(report.whole, args.plots / "reliability.png")
+
+
+def _folds(args: argparse.Namespace) -> evaluation.Report:
+    if args.folds < 2:
+        raise InvalidManifest("at least two folds are needed")
+    store = ModelStore(args.store)
+    reference = store.bundle(args.bundle).models().get(args.subject)
+    if reference is None or args.subject == "fusion":
+        raise InvalidManifest(f"the bundle {args.bundle} names no {args.subject} model with a recipe for folds")
+    out = args.out or Path("runs") / f"folds-{reference.replace('@', '-')}"
+    words = [word for pair in args.set for word in (f"--{pair.partition('=')[0]}", pair.partition("=")[2])]
+    if args.crops:
+        words.append("--crops")
+    found = evaluate_folds(args.subject, store.manifest(reference), args.manifest, args.folds, out, words)
+    print(f"temperature over all folds {found.temperature:.3f}; {out / FOLDS_FILE}", file=sys.stderr)
+    return found.report
 
 
 def train(args: argparse.Namespace) -> None:

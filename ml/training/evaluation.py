@@ -1,12 +1,13 @@
-"""`python -m ml evaluate`: the published models, as they are served, on anybody's labelled data."""
+"""The published models, as they are served, measured on anybody's labelled data."""
 
 import csv
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -26,9 +27,9 @@ from ml.inference.windows import Span
 from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
 from ml.results import Options
 from ml.training.metrics import Metrics, measure
-from ml.vocabulary import EMOTIONS, Modality
+from ml.training.recipes.recipe import Subject
+from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
-Subject = Literal["face", "audio", "text", "fusion"]
 Reading = NDArray[np.float64]
 """Probabilities [7]."""
 BATCH = 64
@@ -36,11 +37,14 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled file or sentence; the other is empty. `index`: the label's place in `EMOTIONS`."""
+    """One labelled file or sentence; the other is empty. `index`: the label's place in `EMOTIONS`; `corpus` and
+    `gender` where the manifest tells them."""
 
     index: int
     path: Path = Path()
     text: str = ""
+    corpus: str = ""
+    gender: str = ""
 
 
 def read_rows(manifest: Path, column: Literal["path", "text"]) -> list[Row]:
@@ -64,8 +68,10 @@ def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path",
         raise InvalidManifest(f"{manifest.name}, line {line}: the label {label!r} is none of {', '.join(EMOTIONS)}")
     if not content:
         raise InvalidManifest(f"{manifest.name}, line {line}: no {column}")
-    index = EMOTIONS.index(label)
-    return Row(index, text=content) if column == "text" else Row(index, path=manifest.parent / content)
+    named = Row(
+        EMOTIONS.index(label), corpus=row.get("dataset") or row.get("source") or "", gender=row.get("gender") or ""
+    )
+    return replace(named, text=content) if column == "text" else replace(named, path=manifest.parent / content)
 
 
 @dataclass(frozen=True)
@@ -151,37 +157,108 @@ def _spoken(predictor: TonePredictor, path: Path) -> Reading | None:
     return np.asarray(mean / mean.sum())
 
 
-def evaluate(subject: Subject, manifest: Path, subjects: Subjects, *, crops: bool = False) -> Metrics:
-    """Measures one model of a bundle, or, as `fusion`, the whole pipeline by its answer for each file.
+@dataclass(frozen=True)
+class Readings:
+    """What was read: rows and probabilities [N, 7] of them. `skipped`: rows that could not be."""
+
+    rows: list[Row]
+    probabilities_NC: NDArray[np.float64]
+    skipped: int
+
+    def measured(self) -> Metrics:
+        return measure(self.probabilities_NC, self._targets, EMOTIONS, skipped=self.skipped)
+
+    def by(self, group: Callable[[Row], str]) -> dict[str, Metrics]:
+        """Figures of each group that has a name."""
+        names = np.array([group(row) for row in self.rows])
+        chosen = {name: names == name for name in sorted(set(names.tolist()) - {""})}
+        return {
+            name: measure(self.probabilities_NC[rows], self._targets[rows], EMOTIONS) for name, rows in chosen.items()
+        }
+
+    @property
+    def _targets(self) -> NDArray[np.int64]:
+        return np.array([row.index for row in self.rows])
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures of all, of each corpus and gender that the manifest names, and with modalities taken away."""
+
+    whole: Metrics
+    corpora: dict[str, Metrics] = field(default_factory=dict)
+    genders: dict[str, Metrics] = field(default_factory=dict)
+    without: dict[str, Metrics] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, readings: Readings, without: dict[str, Metrics] | None = None) -> "Report":
+        corpora, genders = readings.by(lambda row: row.corpus), readings.by(lambda row: row.gender)
+        return cls(readings.measured(), corpora if len(corpora) > 1 else {}, genders, without or {})
+
+    @property
+    def parts(self) -> dict[str, dict[str, Metrics]]:
+        """The groups that there are."""
+        named = {"corpora": self.corpora, "genders": self.genders, "without": self.without}
+        return {name: found for name, found in named.items() if found}
+
+    def json(self) -> dict[str, Any]:
+        parts = {name: {key: part.json() for key, part in found.items()} for name, found in self.parts.items()}
+        return {**self.whole.json(), **parts}
+
+
+def read_all(
+    subject: Subject, manifest: Path, subjects: Subjects, *, crops: bool = False, options: Options | None = None
+) -> Readings:
+    """Reads with one model of a bundle, or, as `fusion`, with the whole pipeline, whose answer for each file counts.
 
     `face`: pictures read as the service reads them, from the finding of the face on, or with `crops` crops already;
-    `audio`: files of one utterance; `text`: sentences. What cannot be read, and pictures without a face, are `skipped`.
-    Raises InvalidManifest, and ArtifactError for a model that is not there.
+    `audio`: files of one utterance; `text`: sentences. `options`: of the pipeline. Raises InvalidManifest when nothing
+    can be read, and ArtifactError for a model that is not there.
     """
     rows = read_rows(manifest, "text" if subject == "text" else "path")
     read = {
         "face": subjects.crops if crops else lambda: subjects.whole_files(Options(modalities=("face",))),
         "audio": subjects.voices,
         "text": subjects.sentences,
-        "fusion": lambda: subjects.whole_files(Options()),
+        "fusion": lambda: subjects.whole_files(options or Options()),
     }[subject]()
     readings: list[Reading | None] = []
     with tqdm(total=len(rows), desc=subject) as bar:
         for first in range(0, len(rows), BATCH):
             readings += read(rows[first : first + BATCH])
             bar.update(len(readings) - bar.n)
-    kept = [(row.index, reading) for row, reading in zip(rows, readings, strict=True) if reading is not None]
+    kept = [(row, reading) for row, reading in zip(rows, readings, strict=True) if reading is not None]
     if not kept:
         raise InvalidManifest(f"nothing of {manifest.name} could be read")
-    targets, probabilities = zip(*kept, strict=True)
-    return measure(np.stack(probabilities), np.array(targets), EMOTIONS, skipped=len(rows) - len(kept))
+    told, probabilities = zip(*kept, strict=True)
+    return Readings(list(told), np.stack(probabilities), len(rows) - len(kept))
 
 
-def readable(metrics: Metrics) -> str:
-    """Figures with their intervals, and the confusion matrix, for people."""
+def evaluate(
+    subject: Subject, manifest: Path, subjects: Subjects, *, crops: bool = False, ablate: bool = False
+) -> Report:
+    """Figures as `read_all` reads. With `ablate`, `fusion` is measured with each modality taken away, too."""
+    readings = read_all(subject, manifest, subjects, crops=crops)
+    without: dict[str, Metrics] = {}
+    for modality in MODALITIES if ablate and subject == "fusion" else ():
+        left = Options(modalities=tuple(name for name in MODALITIES if name != modality))
+        with suppress(InvalidManifest):  # nothing is left to be read
+            without[modality] = read_all(subject, manifest, subjects, options=left).measured()
+    return Report.of(readings, without)
+
+
+def readable(report: Report) -> str:
+    """Figures with their intervals, those of the groups, and the confusion matrix, for people."""
+    metrics = report.whole
     lines = [f"n {metrics.n:,}, skipped {metrics.skipped:,}"]
     for name, (low, high) in metrics.intervals.items():
         lines.append(f"{name:9} {getattr(metrics, name):.4f}   95 % {low:.4f} – {high:.4f}")
+    for part, found in report.parts.items():
+        lines += ["", part]
+        lines += [
+            f"  {name:16} n {own.n:>6,}   accuracy {own.accuracy:.4f}   macro-F1 {own.macro_f1:.4f}   UAR {own.uar:.4f}"
+            for name, own in found.items()
+        ]
     width = max(map(len, metrics.labels)) + 2
     lines += ["", "truth ↓ taken for →".ljust(width * 2) + "".join(label.rjust(width) for label in metrics.labels)]
     for label, row in zip(metrics.labels, metrics.confusion, strict=True):

@@ -34,9 +34,13 @@ class Metrics:
     labels: tuple[str, ...]
     confusion: list[list[int]]
     skipped: int = 0
+    reliability: tuple[tuple[int, float, float], ...] = ()
+    """Of each bin of the confidence: how many, their mean confidence, and the share that is right. Not in the JSON."""
 
     def json(self) -> dict[str, Any]:
-        return asdict(self)
+        told = asdict(self)
+        del told["reliability"]
+        return told
 
 
 def measure(
@@ -63,6 +67,7 @@ def measure(
         labels=tuple(labels),
         confusion=tallies.confusion.astype(int).tolist(),
         skipped=skipped,
+        reliability=tallies.reliability(),
     )
 
 
@@ -86,11 +91,17 @@ class _Tallies:
     def __init__(self, probabilities_NC: NDArray[np.float64], targets_N: NDArray[Any], classes: int) -> None:
         self.n, self.classes = len(targets_N), classes
         predictions_N = probabilities_NC.argmax(1)
-        confidence_N = probabilities_NC.max(1)
+        self.confidence_N = confidence_N = probabilities_NC.max(1)
         self.confusion = confusion_matrix(predictions_N, targets_N, classes)
         self.cell_N = targets_N * classes + predictions_N
         self.bin_N = np.clip(np.ceil(confidence_N * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
         self.gap_N = confidence_N - (predictions_N == targets_N)
+
+    def reliability(self) -> tuple[tuple[int, float, float], ...]:
+        counts = np.bincount(self.bin_N, minlength=ECE_BINS)
+        sure = np.bincount(self.bin_N, weights=self.confidence_N, minlength=ECE_BINS) / np.maximum(counts, 1)
+        gap = np.bincount(self.bin_N, weights=self.gap_N, minlength=ECE_BINS) / np.maximum(counts, 1)
+        return tuple((int(n), float(s), float(s - g)) for n, s, g in zip(counts, sure, gap, strict=True))
 
     def bootstrap(self, resamples: int, seed: int) -> NDArray[np.float64]:
         """[resamples, 4] figures of rows drawn with replacement."""

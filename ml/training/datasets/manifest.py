@@ -76,7 +76,7 @@ def _example(row: dict[str, str], path: Path, line: int) -> Example:
         told["path"] = path.parent / told["path"]
     if "target" in told:
         told["target"] = told["target"].split()
-    defaults = {"label": None, "split": "train", "dataset": path.stem}
+    defaults = {"label": None, "split": "train", "dataset": row.get("source") or path.stem}
     try:
         return _EXAMPLE.validate_python(defaults | told)
     except ValidationError as error:
