@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from ml.inference.windows import Span, windows_over
@@ -28,6 +29,9 @@ from ml.results import (
     Word,
 )
 from ml.vocabulary import MODALITIES, SENTIMENTS, Modality, labels_of
+
+patient = settings(max_examples=50, deadline=None)
+"""For tests over `reports`: a report takes a while to draw, more so on a busy machine."""
 
 FULL = labels_of("full")
 VERSIONS = ModelVersions(

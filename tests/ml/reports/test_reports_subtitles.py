@@ -13,7 +13,7 @@ from ml.reports.captions import parse_transcript
 from ml.reports.subtitles import Cue, speech_cues, srt, vtt, window_cues
 from ml.reports.wording import Report, milliseconds, plain, voices_of
 from ml.results import Segment, Transcript
-from tests.ml.reports.made_results import call, image, reports, result, video, window
+from tests.ml.reports.made_results import call, image, patient, reports, result, video, window
 
 Read = list[tuple[int, int, str]]
 
@@ -45,6 +45,7 @@ def spans(cues: list[Cue]) -> list[tuple[int, int]]:
     return [(start, max(end, start + 1)) for start, end in edges]
 
 
+@patient
 @given(reports())
 def test_windows_come_back_as_they_were(report: Report) -> None:
     windows = [told for voice in voices_of(report.result) for told in voice.windows]
@@ -54,6 +55,7 @@ def test_windows_come_back_as_they_were(report: Report) -> None:
         assert [(start, end, emotion_of(text)) for start, end, text in read] == expected
 
 
+@patient
 @given(reports())
 def test_speech_comes_back_as_it_was_said(report: Report) -> None:
     cues = speech_cues(report.result)
@@ -65,6 +67,7 @@ def test_speech_comes_back_as_it_was_said(report: Report) -> None:
             assert emotion_of(text) == (cue.reading.emotion if cue.reading else None)
 
 
+@patient
 @given(reports())
 def test_webvtt_keeps_every_character_of_speech(report: Report) -> None:
     cues = speech_cues(report.result)
@@ -73,6 +76,7 @@ def test_webvtt_keeps_every_character_of_speech(report: Report) -> None:
         assert all(note in text for note in cue.moments)
 
 
+@patient
 @given(reports())
 def test_every_moment_is_told_once(report: Report) -> None:
     for make in (speech_cues, window_cues):

@@ -11,7 +11,7 @@ from ml.reports.tables import faces_csv, moments_csv, safe_cell, windows_csv, wo
 from ml.reports.wording import Report, plain, voices_of
 from ml.results import Transcript
 from ml.vocabulary import MODALITIES, SENTIMENTS
-from tests.ml.reports.made_results import FULL, call, image, reports, result, video, window
+from tests.ml.reports.made_results import FULL, call, image, patient, reports, result, video, window
 
 FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
@@ -23,6 +23,7 @@ def rows(text: str) -> list[dict[str, str]]:
     return found
 
 
+@patient
 @given(reports())
 def test_windows_come_back_as_they_were(report: Report) -> None:
     read = rows(windows_csv([report]))
@@ -48,6 +49,7 @@ def test_windows_come_back_as_they_were(report: Report) -> None:
             )
 
 
+@patient
 @given(reports())
 def test_no_cell_of_text_is_a_formula_and_no_row_is_broken(report: Report) -> None:
     for write in (windows_csv, faces_csv, moments_csv, words_csv):

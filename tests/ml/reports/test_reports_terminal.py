@@ -8,7 +8,7 @@ from hypothesis import given
 from ml.reports.prose import prose
 from ml.reports.terminal import LONGEST_NAME, ProgressBar, paint_for, refused_row, row, shortened
 from ml.reports.wording import Report
-from tests.ml.reports.made_results import call, image, reports, result, video, window
+from tests.ml.reports.made_results import call, image, patient, reports, result, video, window
 
 
 class Terminal(StringIO):
@@ -42,6 +42,7 @@ def test_a_photo_tells_its_faces() -> None:
     assert "face 1              ████████··  happy 80%" in lines
 
 
+@patient
 @given(reports())
 def test_nothing_of_the_media_can_steer_a_terminal(report: Report) -> None:
     for line in [*prose(report).splitlines(), row(report, paint_for(StringIO(), {})), refused_row("\x1b[2J", "\x9b2J")]:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pympi
 import pytest
 import xmlschema
-from hypothesis import given, settings
+from hypothesis import given
 from praatio import textgrid as praatio
 
 from ml.reports.elan import eaf
@@ -17,7 +17,7 @@ from ml.reports.tiers import NONE, Span, Tier, duration_of, tiers_of
 from ml.reports.wording import Report, milliseconds, plain, voices_of
 from ml.results import Segment, Transcript
 from ml.vocabulary import MODALITIES
-from tests.ml.reports.made_results import call, image, reports, result, video, window
+from tests.ml.reports.made_results import call, image, patient, reports, result, video, window
 
 Spans = list[tuple[int, int, str]]
 
@@ -90,7 +90,7 @@ def gathered(spans: dict[str, Spans], name: str) -> Spans:
     return sorted(span for lane in lanes for span in lane)
 
 
-@settings(deadline=None)
+@patient
 @given(reports())
 def test_elan_gives_back_the_same_windows(report: Report) -> None:
     read = eaf_spans(read_eaf(eaf(report)))
@@ -99,7 +99,7 @@ def test_elan_gives_back_the_same_windows(report: Report) -> None:
         assert gathered(read, name) == sorted(windows)
 
 
-@settings(deadline=None)
+@patient
 @given(reports())
 def test_praat_gives_back_the_same_windows(report: Report) -> None:
     grid = read_textgrid(textgrid(report))
@@ -111,7 +111,7 @@ def test_praat_gives_back_the_same_windows(report: Report) -> None:
         assert gathered(read, name) == sorted(windows)
 
 
-@settings(deadline=None, max_examples=40)
+@patient
 @given(report=reports())
 def test_elan_documents_are_valid(schema: xmlschema.XMLSchema, report: Report) -> None:
     schema.validate(eaf(report))
@@ -138,6 +138,7 @@ def test_the_schema_finds_what_is_wrong(schema: xmlschema.XMLSchema, text: str) 
     assert not schema.is_valid(text)
 
 
+@patient
 @given(reports())
 def test_spans_of_a_tier_never_overlap(report: Report) -> None:
     for tier in tiers_of(report.result):
@@ -146,6 +147,7 @@ def test_spans_of_a_tier_never_overlap(report: Report) -> None:
         assert all(span.start < span.end and span.label == plain(span.label) != "" for span in tier.spans)
 
 
+@patient
 @given(reports())
 def test_tiers_have_names_of_their_own(report: Report) -> None:
     names = [tier.name for tier in tiers_of(report.result)]
