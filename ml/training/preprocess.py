@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ from ml.training.datasets.media import read_picture
 VERSION = 1
 """Raised when the same configuration would give other contents."""
 SHARD = 32
+_ARRAYS, _WORDS = ("crops", "times", "landmarks", "samples"), "transcript"
 Image = NDArray[np.uint8]
 
 
@@ -147,55 +149,34 @@ def _done(folder: Path, name: str) -> bool:
 
 def _make_shard(folder: Path, config: Preprocessing, store: Path, task: tuple[str, Sequence[Example]]) -> None:
     name, examples = task
-    prepared: list[Prepared] = []
     skipped: dict[int, str] = {}
-    with Preparer(config, store) as preparer:
-        for row, example in enumerate(examples):
-            try:
-                prepared.append(preparer.prepare(example))
-            except AffectError as error:
-                skipped[row] = error.message
-    kept = [row for row in range(len(examples)) if row not in skipped]
-    _write_shard(folder / f"{name}.npz", kept, prepared)
+    with Preparer(config, store) as preparer, tempfile.TemporaryDirectory(dir=folder, prefix=".shard-") as staging:
+        with ZipFile(Path(staging) / name, "w") as shard:
+            for row, example in enumerate(examples):
+                try:
+                    _write(shard, row, preparer.prepare(example))
+                except AffectError as error:
+                    skipped[row] = error.message
+        os.replace(Path(staging) / name, folder / f"{name}.npz")
     _replace(folder / f"{name}.json", json.dumps({"skipped": skipped}).encode())
 
 
-def _write_shard(path: Path, kept: list[int], prepared: Sequence[Prepared]) -> None:
-    def joined(parts: list[NDArray[np.generic]], empty: NDArray[np.generic]) -> NDArray[np.generic]:
-        return np.concatenate([empty, *parts])
-
-    size = prepared[0].crops.shape[1] if prepared else 0
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        np.savez(
-            file,
-            rows=np.array(kept, np.int64),
-            frames=np.array([len(one.crops) for one in prepared], np.int64),
-            meshes=np.array([len(one.landmarks) for one in prepared], np.int64),
-            sounds=np.array([len(one.samples) for one in prepared], np.int64),
-            crops=joined([one.crops for one in prepared], np.zeros((0, size, size), np.uint8)),
-            times=joined([one.times for one in prepared], np.zeros(0, np.float32)),
-            landmarks=joined([one.landmarks for one in prepared], np.zeros((0, LANDMARKS, 3), np.float16)),
-            samples=joined([one.samples for one in prepared], np.zeros(0, np.int16)),
-            transcripts=np.array([one.transcript or "" for one in prepared], np.str_),
-            transcribed=np.array([one.transcript is not None for one in prepared], bool),
-        )
-    os.replace(file.name, path)
+def _write(shard: ZipFile, row: int, prepared: Prepared) -> None:
+    """The arrays of one example, as `numpy.load` finds them."""
+    words = [] if prepared.transcript is None else [prepared.transcript]
+    arrays = {name: getattr(prepared, name) for name in _ARRAYS} | {_WORDS: np.array(words, np.str_)}
+    for name, array in arrays.items():
+        with shard.open(f"{row}/{name}.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, array)
 
 
 def _read_shard(path: Path, examples: Sequence[Example]) -> Iterator[Prepared]:
     with np.load(path) as kept:
-        arrays = {name: kept[name] for name in kept.files}
-    edges = {name: np.concatenate([[0], np.cumsum(arrays[name])]) for name in ("frames", "meshes", "sounds")}
-    for place, row in enumerate(arrays["rows"].tolist()):
-        frames, meshes, sounds = (slice(*edges[name][place : place + 2]) for name in ("frames", "meshes", "sounds"))
-        yield Prepared(
-            example=examples[row],
-            crops=arrays["crops"][frames],
-            times=arrays["times"][frames],
-            landmarks=arrays["landmarks"][meshes],
-            samples=arrays["samples"][sounds],
-            transcript=str(arrays["transcripts"][place]) if arrays["transcribed"][place] else None,
-        )
+        for row, example in enumerate(examples):
+            if f"{row}/{_WORDS}" in kept:
+                words = kept[f"{row}/{_WORDS}"]
+                arrays = {name: kept[f"{row}/{name}"] for name in _ARRAYS}
+                yield Prepared(example=example, transcript=str(words[0]) if len(words) else None, **arrays)
 
 
 def _replace(path: Path, content: bytes) -> None:
