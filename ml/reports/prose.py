@@ -41,7 +41,7 @@ def _timelines(report: Report, paint: Paint) -> Iterator[str]:
         yield ""
         if voice.name:
             yield voice.name
-        yield from (_line(window, paint) for window in voice.windows)
+        yield from (_line(window, paint) + (_said(window) if voice.name else "") for window in voice.windows)
         yield f"{'overall':18}  {bar(voice.overall, paint)}".rstrip()
     if report.result.media.kind == "image":
         for track in report.result.faces:
@@ -53,6 +53,11 @@ def _timelines(report: Report, paint: Paint) -> Iterator[str]:
 def _line(window: Window, paint: Paint) -> str:
     """`    2.0 –    6.0 s  ███████··· happy 77%   face happy, voice neutral, no words`."""
     return f"{window.start:7.1f} – {window.end:6.1f} s  {bar(window, paint)}  {', '.join(_parts(window))}".rstrip()
+
+
+def _said(window: Window) -> str:
+    """The words of a channel, which no transcript has."""
+    return f': "{plain(window.modalities.text.transcript)}"' if window.modalities.text else ""
 
 
 def bar(reading: Reading, paint: Paint) -> str:

@@ -16,6 +16,8 @@ from ml.results import Reading, Result, Segment, Window
 
 QUIET = 1.0
 """Seconds without speech from which on a cue tells what is read there."""
+CLEARLY = 2.0
+"""How many times as much speech as any other channel a speaker's has. Turns within one window are not clear."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,12 @@ class _Timeline:
 
 
 def _spoken(sentence: Segment, whole: _Timeline, *channels: _Timeline) -> Cue:
-    """A sentence with the reading of the channel that speaks it, or of the whole where that is not plain."""
+    """A sentence with the reading of the channel that clearly speaks it, or else of the whole."""
     start, end = sentence.start, sentence.end
     amounts = [channel.speech(start, end) for channel in channels]
-    most = max(amounts, default=0.0)
-    voice = channels[amounts.index(most)] if most > 0 and amounts.count(most) == 1 else whole
+    rivals = [max(amounts[:index] + amounts[index + 1 :], default=0.0) for index in range(len(amounts))]
+    clear = zip(channels, amounts, rivals, strict=True)
+    voice = next((channel for channel, amount, rival in clear if amount > CLEARLY * rival), whole)
     return Cue(start, end, reading_over(voice.windows, start, end), plain(sentence.text), voice.name)
 
 

@@ -78,6 +78,10 @@ def _voice_tiers(voice: Voice) -> Iterator[Tier]:
         yield Tier(f"{tier.name} confidence", "confidence", more, voice.name, parent=tier.name)
     for modality in MODALITIES:
         yield from _dealt(f"{prefix}{modality}", "emotion", _readings(voice.windows, modality), voice.name)
+    if voice.channel is not None:  # what is said in a channel is known by window alone
+        said = ((window, window.modalities.text) for window in voice.windows)
+        spans = (Span.of(window.start, window.end, text.transcript) for window, text in said if text)
+        yield from _dealt(f"{prefix}transcript", "speech", spans, voice.name)
 
 
 def _readings(windows: Iterable[Window], modality: Modality) -> Iterator[Span]:

@@ -107,11 +107,14 @@ def test_a_sentence_has_the_emotion_of_the_channel_that_speaks() -> None:
     assert "Channel 1: [angry 80%] Is it?" in srt(call())
 
 
-def test_where_channels_speak_alike_the_whole_is_told() -> None:
+@pytest.mark.parametrize("speech", [0.0, 0.5, 0.9])
+def test_where_no_channel_clearly_speaks_the_whole_is_told(speech: float) -> None:
     report = call()
-    channels = report.result.channels
-    assert channels is not None
-    same = tuple(channel.model_copy(update={"windows": channels[0].windows}) for channel in channels)
+    timelines = ([window(0, 8, "happy", speech=speech)], [window(0, 8, "sad", speech=speech * 0.6)])
+    same = [
+        channel.model_copy(update={"windows": windows})
+        for channel, windows in zip(report.result.channels or (), timelines, strict=True)
+    ]
     cues = speech_cues(report.result.model_copy(update={"channels": same}))
     assert {(cue.speaker, cue.reading.emotion) for cue in cues if cue.reading} == {("", "neutral")}
 

@@ -34,6 +34,7 @@ def test_channels_have_timelines_of_their_own() -> None:
     text = prose(call())
     assert text.index("Channel 0") < text.index("Channel 1")
     assert text.count("overall") == 3
+    assert 'voice angry, words angry: "Is it?"' in text
 
 
 def test_a_photo_tells_its_faces() -> None:

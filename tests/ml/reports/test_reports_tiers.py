@@ -170,6 +170,7 @@ def test_channels_have_tiers_of_their_own() -> None:
     assert [span.label for span in tiers["channel 1 emotion"].spans] == [NONE, "angry"]
     assert tiers["channel 1 emotion"].participant == "Channel 1"
     assert "channel 0 face" in tiers
+    assert tiers["channel 1 transcript"].spans == (Span(4000, 8000, "Is it?"),)
 
 
 def test_confidences_hang_below_their_windows() -> None:
