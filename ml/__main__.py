@@ -9,9 +9,8 @@ from importlib import import_module
 from pathlib import Path
 
 from ml.errors import AffectError
+from ml.places import MODEL_STORE
 from ml.predict import add_arguments
-
-STORE = Path(__file__).parent.parent / "model_store"
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, offline in OFFLINE.items():
         commands.add_parser(name, help=offline.help, add_help=False)
     command = commands.add_parser("predict", help="read a file, or a folder of them, and tell its timeline")
-    add_arguments(command, STORE)
+    add_arguments(command, MODEL_STORE)
     command = commands.add_parser("fetch", help="download weights into the model store")
     command.add_argument("kind", choices=["whisper"])
     command.add_argument("name", help="a size (tiny, small.en, large-v3, turbo, …), or OWNER/REPO on the hub")
     command.add_argument("--revision", default="main", help="a branch, tag or commit")
     command.add_argument("--endpoint", default=os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    command.add_argument("--store", type=Path, default=STORE)
+    command.add_argument("--store", type=Path, default=MODEL_STORE)
     command.set_defaults(run=fetch)
     return parser
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
+from ml.places import MODEL_STORE
 from ml.training import evaluation
 from ml.training.calibration import Calibration, calibrate
 from ml.training.folds import FILE as FOLDS_FILE
@@ -23,10 +24,8 @@ def parser(verb: str) -> argparse.ArgumentParser:
     """Of one verb; what a recipe needs is told by `python -m ml VERB SUBJECT --help`."""
     parser = argparse.ArgumentParser(prog=f"python -m ml {verb}", description=__doc__)
     if verb == "rollback":
-        from ml.__main__ import STORE
-
         parser.add_argument("bundle", help="goes back to what it named before it was last written")
-        parser.add_argument("--store", type=Path, default=STORE)
+        parser.add_argument("--store", type=Path, default=MODEL_STORE)
         parser.set_defaults(run=rollback)
         return parser
     if verb == "evaluate":
@@ -45,8 +44,6 @@ def parser(verb: str) -> argparse.ArgumentParser:
 
 
 def _evaluate_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    from ml.__main__ import STORE
-
     parser.add_argument("subject", choices=SUBJECTS)
     parser.add_argument("--manifest", type=Path, required=True, help="a CSV with path,label (text: text,label)")
     parser.add_argument("--crops", action="store_true", help="face: the pictures are face crops already")
@@ -58,7 +55,7 @@ def _evaluate_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser
     parser.add_argument("--set", nargs="*", default=[], metavar="WORD", help="folds: change the recipe (epochs=2)")
     parser.add_argument("--json", metavar="PATH", help="write the figures (- is standard output)")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write confusion.png and reliability.png")
-    parser.add_argument("--store", type=Path, default=STORE)
+    parser.add_argument("--store", type=Path, default=MODEL_STORE)
     parser.set_defaults(run=evaluate)
     return parser
 

@@ -31,6 +31,7 @@ from ml.inference.face import DetectedFace, FaceDetector
 from ml.inference.speech import speech_spans
 from ml.inference.transcribe import Transcriber
 from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
+from ml.places import MODEL_STORE
 from ml.training.datasets.example import Example
 from ml.training.datasets.generic import PICTURES
 from ml.training.datasets.manifest import read_examples
@@ -294,8 +295,6 @@ def _grey(image: Image) -> Image:
 
 
 def parser(_: str = "preprocess") -> argparse.ArgumentParser:
-    from ml.__main__ import STORE
-
     parser = argparse.ArgumentParser(prog="python -m ml preprocess", description=__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="a list, as `datasets import` writes it")
     parser.add_argument("--out", type=Path, default=Path(".cache/prepared"))
@@ -305,7 +304,7 @@ def parser(_: str = "preprocess") -> argparse.ArgumentParser:
     parser.add_argument("--landmarks", action="store_true", help="keep the mesh of each face")
     parser.add_argument("--whisper", metavar="NAME", help="write down what is said (tiny.en, or a fetched model)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--store", type=Path, default=STORE)
+    parser.add_argument("--store", type=Path, default=MODEL_STORE)
     parser.set_defaults(run=run)
     return parser
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ml.artifacts import Licence
+from ml.places import MODEL_STORE
 from ml.training.datasets.example import Example
 from ml.training.loop import LoopConfig, Task
 
@@ -74,13 +75,11 @@ def find(subject: Subject) -> Recipe:
 
 def add_common(parser: argparse.ArgumentParser, subject: Subject) -> None:
     """What all recipes need."""
-    from ml.__main__ import STORE
-
     told = "a list (CSV, as `datasets import` writes it), or a folder of collected data"
     parser.add_argument("--data", type=Path, required=True, help=told)
     parser.add_argument("--out", type=Path, default=Path("runs") / subject, help="folder of the run")
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
-    parser.add_argument("--store", type=Path, default=STORE)
+    parser.add_argument("--store", type=Path, default=MODEL_STORE)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", choices=PRECISION, default="auto", help="auto: bf16 where it is faster")
     parser.add_argument("--workers", type=int, default=1, help="processes that preprocess")
