@@ -26,6 +26,8 @@ STAGES = (
 )
 """Channels and stride of each separable convolution."""
 STEM = 32
+LEAST_DEVIATION = 0.01
+"""Added to that of a crop (0..1): film stills are dark, and must not look flat for it."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class FaceMobileNet(nn.Module):
     def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         mean_N = crops_NCHW.mean(dim=(1, 2, 3), keepdim=True)
         deviation_N = crops_NCHW.std(dim=(1, 2, 3), keepdim=True)
-        features_NCHW = self.backbone((crops_NCHW - mean_N) / (deviation_N + 0.05))
+        features_NCHW = self.backbone((crops_NCHW - mean_N) / (deviation_N + LEAST_DEVIATION))
         embeddings_NE = self.embed(features_NCHW.float().mean(dim=(2, 3)))
         return embeddings_NE, self.head(embeddings_NE)
 

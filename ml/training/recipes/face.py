@@ -259,7 +259,9 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    config = FaceMobileConfig() if args.identity else FaceConfig(widths=tuple(args.widths))
+    config = (
+        FaceMobileConfig(size=args.size) if args.identity else FaceConfig(size=args.size, widths=tuple(args.widths))
+    )
     faces = _read(args, config.size, training=True)
     held_out = _read(args, config.size, training=False)
     if len(faces.crops) < args.batch:
@@ -369,6 +371,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crops", action="store_true", help="the pictures of a list are face crops already")
     parser.add_argument("--start", type=Path, help="folder of a run whose averaged weights to begin with")
     parser.add_argument("--identity", type=Path, help="faceres-deep.json: MobileNet from a net that tells people apart")
+    parser.add_argument("--size", type=int, default=FaceConfig.size, help="side of a crop in pixels")
     parser.add_argument("--widths", type=int, nargs=4, default=FaceConfig.widths, help="channels of the four stages")
     parser.add_argument("--strength", type=float, default=1.0, help="of the changes of scale, place, angle and light")
     parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")

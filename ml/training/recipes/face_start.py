@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ml.models.face_mobilenet import STAGES, Convolution, FaceMobileNet
+from ml.models.face_mobilenet import LEAST_DEVIATION, STAGES, Convolution, FaceMobileNet
 
 _TYPES = {"float32": np.dtype("<f4"), "int32": np.dtype("<i4")}
 GREY_DEVIATION = 60.0
@@ -45,7 +45,7 @@ def load_start(network: FaceMobileNet, arrays: dict[str, Tensor], crops_NCHW: Te
     layers = [layer for layer in network.backbone if isinstance(layer, Convolution)]
     names = ["conv1", *(f"conv_{kind}_{place + 1}" for place in range(len(STAGES)) for kind in ("dw", "pw"))]
     mean = crops_NCHW.mean(dim=(1, 2, 3), keepdim=True)
-    features = (crops_NCHW - mean) / (crops_NCHW.std(dim=(1, 2, 3), keepdim=True) + 0.05)
+    features = (crops_NCHW - mean) / (crops_NCHW.std(dim=(1, 2, 3), keepdim=True) + LEAST_DEVIATION)
     for layer, name in zip(layers, names, strict=True):
         kernel, offset = _folded(arrays, name)
         layer.conv.weight.copy_(kernel)
