@@ -4,7 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 LOCK := docker/lock/cpu.txt
 
-.PHONY: setup run test lint types
+.PHONY: setup run test soak lint types
 
 setup: $(VENV)/.installed
 	@bash docker/tools.sh ffmpeg redis-server
@@ -19,6 +19,10 @@ $(VENV)/.installed: $(LOCK) docker/install.sh
 test: setup
 	@bash docker/tools.sh espeak-ng
 	$(PYTHON) -m pytest $(ARGS)
+
+soak: setup
+	@bash docker/tools.sh espeak-ng
+	$(PYTHON) -m pytest -s -o timeout=14400 tests/soak $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
