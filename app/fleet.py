@@ -38,7 +38,7 @@ class Fleet:
             self._metrics.workers.set(len(await run_in_threadpool(self._ready)))
 
     def _ready(self) -> list[Heartbeat]:
-        return [worker for worker in self._roster.workers() if worker.kind == "inference" and worker.loaded]
+        return [worker for worker in self._roster.workers() if "inference" in worker.kinds and worker.loaded]
 
     def _check_redis(self) -> str | None:
         try:
@@ -61,7 +61,7 @@ class Fleet:
             workers = self._roster.workers()
         except RedisError:
             return "It is not known whether a worker is ready."
-        inference = [worker for worker in workers if worker.kind == "inference"]
+        inference = [worker for worker in workers if "inference" in worker.kinds]
         if any(worker.loaded for worker in inference):
             return None
         return "The workers are loading their models." if inference else "No worker answers."

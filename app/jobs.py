@@ -30,8 +30,9 @@ from workers.wire.contract import (
     JobRecord,
     JobRequest,
     JobStatus,
+    WorkerKind,
     job_prefix,
-    media_key,
+    media_prefix,
     new_job_id,
     request_key,
     result_key,
@@ -106,7 +107,7 @@ class Jobs:
                 self._blobs.delete(job_prefix(job_id))
             raise
         for _ in job_ids:
-            self._wake()
+            self._wake("inference")
 
     def _create(self, owner: str, form: Form, job_ids: list[str]) -> None:
         """Writes the requests, then the records."""
@@ -122,10 +123,10 @@ class Jobs:
             self._blobs.put(request_key(job_id), request.model_dump_json().encode())
         self._ledger.create(job_ids, owner, tags)
 
-    def _wake(self) -> None:
+    def _wake(self, queue: WorkerKind) -> None:
         """A wake-up that is lost loses no job: the ledger holds it, and the upkeep sends another."""
         try:
-            wake(self._celery)
+            wake(self._celery, queue)
         except (OperationalError, RedisError):
             logger.warning("a worker could not be woken")
 
@@ -176,7 +177,7 @@ class Jobs:
 
     def _cancel(self, job_id: str) -> None:
         if self._ledger.cancel(job_id) == "queued":  # no worker will ever see it
-            self._blobs.delete(media_key(job_id))
+            self._blobs.delete(media_prefix(job_id))
 
     async def delete(self, owner: str, job_id: str) -> None:
         """Cancels, and erases media, request, result and record."""

@@ -1,15 +1,26 @@
-"""Runs a worker: `python -m workers`. Further options are those of `celery worker`."""
+"""Runs a worker: `python -m workers [--kinds inference,io]`. Further options are those of `celery worker`."""
 
+import argparse
 import sys
 
-from workers.main import celery
+from pydantic import ValidationError
+
+from workers.settings import WorkerSettings
+from workers.tasks import create_worker
 
 SPARED = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 """What Celery's workers tell each other: the roster says it better, and the start need not wait for answers."""
 
 
 def main() -> None:
-    celery.worker_main(["worker", *SPARED, *sys.argv[1:]])
+    parser = argparse.ArgumentParser(prog="python -m workers", add_help=False, allow_abbrev=False)
+    parser.add_argument("--kinds")
+    own, further = parser.parse_known_args()
+    try:
+        settings = WorkerSettings(**({"worker_kinds": own.kinds} if own.kinds is not None else {}))
+    except ValidationError as error:
+        sys.exit(str(error))
+    create_worker(settings).worker_main(["worker", *SPARED, *further])
 
 
 if __name__ == "__main__":

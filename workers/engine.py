@@ -1,14 +1,16 @@
-"""Works on one claimed job: holds its lease, reads its media, writes its result before its final state."""
+"""Works on one claimed job: holds its lease, does what its queue is for, and ends it or passes it on."""
 
 import logging
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from redis import RedisError
 
@@ -18,7 +20,17 @@ from ml.results import Options, Result
 from ml.vocabulary import Stage
 from workers.failures import failure_of
 from workers.wire.blobs import Blobs
-from workers.wire.contract import Claim, JobRequest, JobStatus, job_prefix, media_key, request_key, result_key
+from workers.wire.contract import (
+    Claim,
+    JobRequest,
+    JobStatus,
+    WorkerKind,
+    job_prefix,
+    media_key,
+    media_prefix,
+    request_key,
+    result_key,
+)
 from workers.wire.ledger import ClaimLost, Ledger
 
 logger = logging.getLogger(__name__)
@@ -114,15 +126,34 @@ class Lease:
                 logger.warning("the ledger does not answer; the lease is renewed when it does")
 
 
-class Engine:
-    """Runs claimed jobs, one after the other."""
+@dataclass(frozen=True)
+class Done:
+    """The job has succeeded. `keep_media`: they stay."""
 
-    def __init__(self, ledger: Ledger, blobs: Blobs, analyser: Analysing, terms: Terms) -> None:
-        self._ledger, self._blobs, self._analyser, self._terms = ledger, blobs, analyser, terms
+    keep_media: bool = False
+
+
+@dataclass(frozen=True)
+class PassedOn:
+    """The job goes on in another queue."""
+
+    queue: WorkerKind
+
+
+class Engine(ABC):
+    """Runs the claimed jobs of one queue, one after the other. `wake` tells a worker that a job waits for its kind."""
+
+    queue: ClassVar[WorkerKind]
+
+    def __init__(
+        self, ledger: Ledger, blobs: Blobs, terms: Terms, wake: Callable[[WorkerKind], None] = lambda _: None
+    ) -> None:
+        self._ledger, self._blobs, self._terms, self._wake = ledger, blobs, terms, wake
 
     def work(self) -> str | None:
-        """Claims the next job and brings it to its final state. Its id; null when none waits, or the worker stops."""
-        claim = None if self._terms.stopping.is_set() else self._ledger.claim()
+        """Claims the next job and brings it to its final state, or to the next queue. Its id; null when none waits, or
+        the worker stops."""
+        claim = None if self._terms.stopping.is_set() else self._ledger.claim(self.queue)
         if claim is None:
             return None
         try:
@@ -133,6 +164,14 @@ class Engine:
             self._ledger.hand_back(claim)
         return claim.job_id
 
+    @abstractmethod
+    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done | PassedOn:
+        """The work itself. What it stores, it stores under keys of this claim."""
+
+    @abstractmethod
+    def _written(self, claim: Claim) -> tuple[str, ...]:
+        """The keys of what `_do` may have stored: removed when the claim was lost."""
+
     def _run(self, claim: Claim) -> None:
         lease = Lease(self._ledger, claim, self._terms)
         status: JobStatus = "failed"
@@ -140,9 +179,14 @@ class Engine:
         keep = False
         try:
             with lease:
-                keep = self._analyse(claim, lease)
-            status = "succeeded"
-        except (ClaimLost, ShuttingDown):
+                request = JobRequest.model_validate_json(self._blobs.get(request_key(claim.job_id)) or b"{}")
+                came_to = self._do(claim, request, lease)
+            if isinstance(came_to, PassedOn):
+                self._ledger.pass_on(claim, came_to.queue)
+                self._wake(came_to.queue)
+                return
+            status, keep = "succeeded", came_to.keep_media
+        except (ClaimLost, ShuttingDown, RedisError):
             raise
         except Cancelled:
             status = "cancelled"
@@ -151,24 +195,37 @@ class Engine:
         stage = failure.stage if failure and failure.stage else lease.at
         self._ledger.finish(claim, status, failure, stage)
         if not keep:
-            self._blobs.delete(media_key(claim.job_id))
+            self._blobs.delete(media_prefix(claim.job_id))
 
-    def _analyse(self, claim: Claim, lease: Lease) -> bool:
-        """Writes the result as a blob; whether the media is to be kept."""
-        request = JobRequest.model_validate_json(self._blobs.get(request_key(claim.job_id)) or b"{}")
+    def _erase(self, claim: Claim) -> None:
+        """Removes what this claim wrote after it was lost; of a job that was deleted, everything."""
+        logger.info("the claim of %s was lost", claim.job_id)
+        gone = self._ledger.get(claim.job_id) is None
+        for key in (job_prefix(claim.job_id),) if gone else self._written(claim):
+            self._blobs.delete(key)
+
+
+class AnalysisEngine(Engine):
+    """Turns media into a result."""
+
+    queue = "inference"
+
+    def __init__(self, ledger: Ledger, blobs: Blobs, analyser: Analysing, terms: Terms) -> None:
+        super().__init__(ledger, blobs, terms)
+        self._analyser = analyser
+
+    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done:
+        """Writes the result as a blob."""
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="affect-job-")))
-            path = stack.enter_context(self._blobs.as_file(media_key(claim.job_id), scratch))
+            path = stack.enter_context(self._blobs.as_file(media_key(claim.job_id, claim.fetched), scratch))
             result = self._analyser.analyse(
                 path, request.options, transcript=request.transcript, observer=lease, scratch=scratch
             )
         lease.stage("write")
         lease.check()
         self._blobs.put(result_key(claim.job_id, claim.token), result.model_dump_json().encode())
-        return request.options.keep_media
+        return Done(keep_media=request.options.keep_media)
 
-    def _erase(self, claim: Claim) -> None:
-        """Removes what this claim wrote after it was lost; of a job that was deleted, everything."""
-        logger.info("the claim of %s was lost", claim.job_id)
-        gone = self._ledger.get(claim.job_id) is None
-        self._blobs.delete(job_prefix(claim.job_id) if gone else result_key(claim.job_id, claim.token))
+    def _written(self, claim: Claim) -> tuple[str, ...]:
+        return (result_key(claim.job_id, claim.token),)

@@ -1,18 +1,6 @@
-"""The Celery target: `python -m workers`, or `celery -A workers.main worker`."""
-
-from celery import Celery
+"""The target of `celery -A workers.main worker`."""
 
 from workers.settings import WorkerSettings
-from workers.tasks import register
-from workers.wire.broker import make_celery
+from workers.tasks import create_worker
 
-
-def create_worker() -> Celery:
-    settings = WorkerSettings()
-    celery = make_celery(settings)
-    celery.conf.worker_concurrency = settings.concurrency
-    register(celery, settings)
-    return celery
-
-
-celery = create_worker()
+celery = create_worker(WorkerSettings())

@@ -4,12 +4,12 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from redis import RedisError
 
-from workers.wire.contract import Heartbeat, ModelLicence, ServedModel
+from workers.wire.contract import Heartbeat, ModelLicence, ServedModel, WorkerKind
 from workers.wire.roster import BEAT_SECONDS, Roster
 
 if TYPE_CHECKING:  # it imports torch, which the parent process stays without
@@ -56,15 +56,20 @@ def _served(models: Serving) -> Iterator[ServedModel]:
 class Pulse:
     """Beats from a thread of its own until it is stopped."""
 
-    def __init__(self, roster: Roster, bundle: str) -> None:
+    def __init__(self, roster: Roster, bundle: str, kinds: Iterable[WorkerKind] = ("inference",)) -> None:
         self._roster = roster
-        self._said = Heartbeat(worker=f"{socket.gethostname()}:{os.getpid()}", bundle=bundle)
+        self._said = Heartbeat(worker=f"{socket.gethostname()}:{os.getpid()}", kinds=tuple(kinds), bundle=bundle)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._repeat, name="pulse", daemon=True)
 
     def serves(self, digest: str, models: tuple[ServedModel, ...]) -> None:
         """The models are loaded: said at once, and from now on."""
-        self._said = self._said.model_copy(update={"digest": digest, "models": models, "loaded": True})
+        self._said = self._said.model_copy(update={"digest": digest, "models": models})
+        self.works()
+
+    def works(self) -> None:
+        """It takes jobs from now on."""
+        self._said = self._said.model_copy(update={"loaded": True})
         self._beat()
 
     def start(self) -> None:

@@ -1,24 +1,33 @@
 """Settings of a worker."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
 
 from ml.media.limits import MediaLimits
 from workers.wire.broker import HARD_LIMIT
+from workers.wire.contract import WorkerKind
 from workers.wire.settings import WireSettings
 
 _MEDIA = MediaLimits()
 
 
 class WorkerSettings(WireSettings):
+    worker_kinds: Annotated[tuple[WorkerKind, ...], NoDecode] = Field(
+        ("inference", "io"),
+        min_length=1,
+        description="What this worker does, comma-separated: `inference` (analyses), `io` (fetches links, sends "
+        "webhooks; alone, it loads no models), `live` (streams).",
+    )
     model_store: Path = Field(Path("model_store"), description="Where the models lie.")
     bundle: str = Field("default", description="The bundle that is served.")
     device: str = Field("auto", description="`auto`, `cpu` or `cuda`.")
     licences: Literal["any", "commercial"] = Field("any", description="`commercial` refuses research weights.")
     whisper_model: str | None = Field(None, description="A Whisper model other than the bundle's.")
     concurrency: int = Field(1, ge=1, description="Processes of a worker; each holds the models and does one job.")
+    io_concurrency: int = Field(8, ge=1, description="Links and webhooks at once, of a worker that does nothing else.")
     threads: int = Field(0, ge=0, description="CPU threads of a worker process; 0: as many as there are.")
     scratch_dir: Path | None = Field(
         None, description="Where media are unpacked while they are read; null: under `data_dir`."
@@ -28,6 +37,17 @@ class WorkerSettings(WireSettings):
     job_seconds: float = Field(
         5 * 3600.0, gt=0, lt=HARD_LIMIT, description="Longest that one attempt at a job may take."
     )
+
+    @field_validator("worker_kinds", mode="before")
+    @classmethod
+    def _parse_kinds(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(dict.fromkeys(kind.strip() for kind in value.split(",") if kind.strip()))
+
+    @property
+    def needs_models(self) -> bool:
+        return self.worker_kinds != ("io",)
 
     @property
     def scratch(self) -> Path:

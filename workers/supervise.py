@@ -1,8 +1,8 @@
-"""`make run`: a private Redis, a worker and the gateway as children of one process.
+"""`make run`: a private Redis, two workers and the gateway as children of one process.
 
-A child that dies is started again, later each time that it dies young. Ctrl-C ends the gateway first, then the worker
-(it hands its job back), then Redis, whose append-only file keeps the jobs for the next start. Should this process be
-killed, the kernel ends the children (`PR_SET_PDEATHSIG`).
+A child that dies is started again, later each time that it dies young. Ctrl-C ends the gateway first, then the
+workers (they hand their jobs back), then Redis, whose append-only file keeps the jobs for the next start. Should this
+process be killed, the kernel ends the children (`PR_SET_PDEATHSIG`).
 """
 
 import ctypes
@@ -258,6 +258,11 @@ def redis_program(folder: Path, path: Path) -> Program:
     return Program("Redis", tuple(command), stop_seconds=10, is_up=lambda: _answers(f"unix://{path}"))
 
 
+def worker_program(name: str, kinds: str) -> Program:
+    command = (sys.executable, "-m", "workers", "--kinds", kinds, "--loglevel", "INFO")
+    return Program(name, command, stop_seconds=20)
+
+
 def _answers(url: str) -> bool:
     try:
         with redis.Redis.from_url(url, socket_timeout=1) as client:
@@ -291,10 +296,10 @@ def supervise(settings: RunSettings) -> int:
     folder = settings.data_dir.resolve()
     with only_one(folder), socket_path(folder / "redis") as path:
         check_port(settings.host, settings.port)
-        python = (sys.executable, "-m")
         programs = [
-            Program("worker", (*python, "workers", "--loglevel", "INFO"), stop_seconds=20),
-            Program("gateway", (*python, "app"), stop_seconds=8),
+            worker_program("worker", "inference"),
+            worker_program("io-worker", "io"),
+            Program("gateway", (sys.executable, "-m", "app"), stop_seconds=8),
         ]
         environment = {**os.environ, "AFFECT_DATA_DIR": str(folder)}
         if settings.redis_url is None:

@@ -1,31 +1,45 @@
-"""The task: a wake-up works on the next job of the ledger. What a worker's processes hold, and when they hold it."""
+"""The task: a wake-up works on the next job of a queue. What a worker's processes hold, and when they hold it."""
 
+import logging
 import multiprocessing
 from functools import cached_property
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
-from redis import Redis
+from celery.signals import (
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
+from kombu.entity import Queue
+from kombu.exceptions import OperationalError
+from redis import Redis, RedisError
 
-from workers.engine import Engine, Terms
+from workers.engine import AnalysisEngine, Terms
 from workers.pulse import Pulse, served
 from workers.scratch import Scratch
 from workers.settings import WorkerSettings
 from workers.wire.blobs import Blobs
-from workers.wire.broker import WORK
+from workers.wire.broker import WORK, make_celery, wake
+from workers.wire.contract import WorkerKind
 from workers.wire.ledger import Ledger
 from workers.wire.roster import Roster
 from workers.wire.upkeep import Upkeep
+
+logger = logging.getLogger(__name__)
 
 
 class Worker:
     """One worker: its parent process keeps the service up, its children load the models and work on jobs.
 
-    The parent never imports torch: a child does, after the fork.
+    The parent never imports torch: a child does, after the fork. A worker that needs no models has no children: it
+    works in threads of its one process.
     """
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, celery: Celery, settings: WorkerSettings) -> None:
+        self._celery = celery
         self._settings = settings
         self._stopping = multiprocessing.Event()
         """Set in the parent, seen in the children: jobs under way go back."""
@@ -36,10 +50,14 @@ class Worker:
 
     @cached_property
     def pulse(self) -> Pulse:
-        return Pulse(Roster(self.redis), self._settings.bundle)
+        return Pulse(Roster(self.redis), self._settings.bundle, self._settings.worker_kinds)
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self._settings.lease_seconds, self._settings.job_seconds, self._stopping)
 
     @cached_property
-    def engine(self) -> Engine:
+    def analysis(self) -> AnalysisEngine:
         """Loads the models, once a process."""
         from ml.inference.pipeline import Analyser
 
@@ -54,21 +72,23 @@ class Worker:
             limits=settings.media_limits,
         )
         self.pulse.serves(analyser.models.bundle.digest, served(analyser.models))
-        terms = Terms(settings.lease_seconds, settings.job_seconds, self._stopping)
-        return Engine(Ledger(self.redis, settings), Blobs.of(settings), analyser, terms)
+        return AnalysisEngine(Ledger(self.redis, settings), Blobs.of(settings), analyser, self.terms)
 
-    def work(self) -> None:
-        self.engine.work()
+    def work(self, kind: WorkerKind) -> None:
+        if kind == "inference":
+            self.analysis.work()
 
     @cached_property
     def scratch(self) -> Scratch:
         return Scratch(self._settings.scratch)
 
     def start_process(self, **signal: Any) -> None:
-        """Of a child: says that it is there, loads, says that it is ready."""
+        """Of a process that works: says that it is there, loads, says that it is ready."""
         _ = self.scratch
         self.pulse.start()
-        _ = self.engine
+        if "inference" in self._settings.worker_kinds:
+            _ = self.analysis
+        self.pulse.works()
 
     def stop_process(self, **_: Any) -> None:
         self.pulse.stop()
@@ -77,26 +97,42 @@ class Worker:
     def shut_down(self, **_: Any) -> None:
         self._stopping.set()
 
-    def upkeep(self, celery: Celery) -> Upkeep:
+    def wake(self, kind: WorkerKind) -> None:
+        """A wake-up that is lost loses no job: the upkeep sends another."""
+        try:
+            wake(self._celery, kind)
+        except (OperationalError, RedisError):
+            logger.warning("a worker could not be woken")
+
+    def upkeep(self) -> Upkeep:
         """For the parent's own loop, which it must not hold up."""
         settings = self._settings
         redis = Redis.from_url(settings.redis_url)  # shared with no child
-        return Upkeep(Ledger(redis, settings), Blobs.of(settings), celery, settings, sweeps=False)
+        return Upkeep(Ledger(redis, settings), Blobs.of(settings), self._celery, settings, sweeps=False)
 
 
-def register(celery: Celery, settings: WorkerSettings) -> None:
-    """Adds the task to an application, and to its parent process the upkeep."""
-    worker = Worker(settings)
+def create_worker(settings: WorkerSettings) -> Celery:
+    """The Celery application of a worker: it listens to the queues of its kinds, and its parent process does upkeep."""
+    celery = make_celery(settings)
+    celery.conf.update(
+        task_queues=[Queue(kind) for kind in settings.worker_kinds],
+        worker_pool="prefork" if settings.needs_models else "threads",
+        worker_concurrency=settings.concurrency if settings.needs_models else settings.io_concurrency,
+    )
+    worker = Worker(celery, settings)
     celery.task(worker.work, name=WORK)
-    worker_process_init.connect(worker.start_process, weak=False)
-    worker_process_shutdown.connect(worker.stop_process, weak=False)
+    begins, ends = (
+        (worker_process_init, worker_process_shutdown) if settings.needs_models else (worker_ready, worker_shutdown)
+    )
+    begins.connect(worker.start_process, weak=False)
+    ends.connect(worker.stop_process, weak=False)
     worker_shutting_down.connect(worker.shut_down, weak=False)
 
     class UpkeepStep(bootsteps.StartStopStep):
         """Runs in the parent's own loop, so that it goes on while the children are busy."""
 
         def start(self, consumer: Any) -> None:
-            upkeep = worker.upkeep(celery)
+            upkeep = worker.upkeep()
             upkeep.turn()
             self.timer = consumer.timer.call_repeatedly(upkeep.seconds, upkeep.turn)
 
@@ -104,3 +140,4 @@ def register(celery: Celery, settings: WorkerSettings) -> None:
             self.timer.cancel()
 
     celery.steps["consumer"].add(UpkeepStep)
+    return celery

@@ -55,7 +55,7 @@ def test_several_files_are_a_batch_in_their_order(gateway: Gateway) -> None:
 def test_a_name_is_never_a_path(gateway: Gateway, tmp_path: Path, name: str) -> None:
     job_id = gateway.made(name=name)
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {f"blobs/jobs/{job_id}/{part}" for part in ("media", "request.json")}
+    assert files == {f"blobs/jobs/{job_id}/{part}" for part in ("media/0", "request.json")}
 
 
 def test_a_transcript_travels_in_the_request(gateway: Gateway) -> None:

@@ -129,7 +129,7 @@ def test_it_is_ready_when_a_worker_has_its_models_in_memory(gateway: Gateway) ->
     assert reason() == "No worker answers."
     gateway.roster.beat(worker("a", loaded=False))
     assert "loading" in reason()
-    gateway.roster.beat(Heartbeat(worker="b", kind="io", bundle="none", loaded=True))
+    gateway.roster.beat(Heartbeat(worker="b", kinds=("io",), bundle="none", loaded=True))
     assert "loading" in reason()
     gateway.roster.beat(worker("a", FACE))
     assert gateway.client.get("/readyz").json() == {"status": "ready"}

@@ -15,7 +15,7 @@ from ml.results import Media, ModelVersions, Options, Reading, Result, Transcrip
 from ml.vocabulary import EMOTIONS
 from tests import media_files
 from tests.redis_server import redis_server
-from workers.engine import Analysing, Engine, Terms
+from workers.engine import Analysing, AnalysisEngine, Terms
 from workers.wire.blobs import Blobs
 from workers.wire.contract import JobRequest, job_prefix, media_key, new_job_id, request_key, result_key
 from workers.wire.ledger import Ledger
@@ -44,7 +44,7 @@ class Service:
         return job_id
 
     def work(self, analyser: Analysing, terms: Terms | None = None) -> str | None:
-        return Engine(self.ledger, self.blobs, analyser, terms or Terms(lease_seconds=0.3)).work()
+        return AnalysisEngine(self.ledger, self.blobs, analyser, terms or Terms(lease_seconds=0.3)).work()
 
     def delete(self, job_id: str) -> None:
         """As the gateway does."""

@@ -37,7 +37,7 @@ def settings(tmp_path: Path) -> Iterator[WireSettings]:
 class Running:
     """A ledger, blobs, a roster, and a worker process."""
 
-    def __init__(self, settings: WireSettings) -> None:
+    def __init__(self, settings: WireSettings, *options: str) -> None:
         redis = Redis.from_url(settings.redis_url)
         self.settings = settings
         self.ledger, self.blobs, self.roster = Ledger(redis, settings), Blobs.of(settings), Roster(redis)
@@ -47,7 +47,7 @@ class Running:
             "AFFECT_MODEL_STORE": str(settings.data_dir),
             "AFFECT_LEASE_SECONDS": str(settings.lease_seconds),
         }
-        command = [sys.executable, "-m", "workers", "--loglevel", "warning"]
+        command = [sys.executable, "-m", "workers", "--loglevel", "warning", *options]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
 
     def post(self, media: bytes) -> str:
@@ -93,7 +93,7 @@ def test_it_finishes_jobs_outlives_a_killed_child_and_hands_back_when_it_stops(
     content = worker.blobs.get(result_key(job_id, record.token))
     assert content is not None and Result.model_validate_json(content).media.kind == "video"
     (beat,) = worker.roster.workers()
-    assert (beat.bundle, beat.loaded, beat.models) == ("default", True, ())
+    assert (beat.kinds, beat.bundle, beat.loaded, beat.models) == (("inference", "io"), "default", True, ())
 
     job_id = worker.post(long)
     worker.until(job_id, lambda record: record.status == "running")
@@ -106,6 +106,30 @@ def test_it_finishes_jobs_outlives_a_killed_child_and_hands_back_when_it_stops(
     assert record.attempts == 1
     assert [path.name for path in (settings.data_dir / "scratch").iterdir()] == ["lock"]
     assert [left.worker for left in worker.roster.workers()] in ([], [beat.worker])  # the killed one may yet lapse
+
+
+def test_a_worker_of_links_loads_no_models_and_leaves_analyses_to_others(settings: WireSettings) -> None:
+    worker = Running(settings, "--kinds", "io")
+    try:
+        job_id = worker.post(b"media")
+        until = time.monotonic() + 60
+        while not (beats := [beat for beat in worker.roster.workers() if beat.loaded]) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert [beat.kinds for beat in beats] == [("io",)]
+        assert "torch" not in Path(f"/proc/{worker.process.pid}/maps").read_text()
+        worker.process.terminate()
+        assert worker.process.wait(20) == 0
+        assert worker.roster.workers() == ()
+        assert worker.until(job_id, lambda record: record.status == "queued", 1).attempts == 0
+    finally:
+        worker.kill()
+
+
+def test_a_kind_that_there_is_not_is_told() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "workers", "--kinds", "oi"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 1 and "'inference', 'io' or 'live'" in told.stderr
 
 
 def test_the_parent_process_leaves_the_models_libraries_out() -> None:

@@ -85,7 +85,7 @@ class Blobs:
             try:
                 self._files.rm(path, recursive=True)
             except OSError as error:
-                if last or error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                if last or error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EISDIR):
                     raise
 
     def untouched_jobs(self, seconds: float) -> dict[str, frozenset[str]]:

@@ -2,10 +2,11 @@
 
 from celery import Celery
 
+from workers.wire.contract import WorkerKind
 from workers.wire.settings import WireSettings
 
 WORK = "affect.work"
-QUEUE = "inference"
+DEFAULT: WorkerKind = "inference"
 HARD_LIMIT = 6 * 3600
 """Seconds after which a worker process that does not end is killed."""
 START_SECONDS = 600.0
@@ -26,7 +27,7 @@ def make_celery(settings: WireSettings) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_time_limit=HARD_LIMIT,
-        task_default_queue=QUEUE,
+        task_default_queue=DEFAULT,
         worker_proc_alive_timeout=START_SECONDS,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -37,12 +38,12 @@ def make_celery(settings: WireSettings) -> Celery:
     return celery
 
 
-def wake(celery: Celery) -> None:
-    """Tells one worker that a job waits."""
-    celery.send_task(WORK, ignore_result=True)
+def wake(celery: Celery, queue: WorkerKind) -> None:
+    """Tells one worker of that kind that a job waits."""
+    celery.send_task(WORK, (queue,), queue=queue, ignore_result=True)
 
 
-def waiting_messages(celery: Celery) -> int:
-    """How many wake-ups no worker has taken yet."""
+def waiting_messages(celery: Celery, queue: WorkerKind) -> int:
+    """How many wake-ups for a kind of worker none has taken yet."""
     with celery.connection_for_read() as connection:
-        return int(connection.default_channel.client.llen(QUEUE))
+        return int(connection.default_channel.client.llen(queue))

@@ -2,7 +2,7 @@
 
 import secrets
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -11,6 +11,10 @@ from ml.vocabulary import Stage
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
+
+WorkerKind = Literal["inference", "io", "live"]
+"""What a worker process does, and the queue of the jobs that wait for it: analysis; links and webhooks; streams."""
+KINDS: tuple[WorkerKind, ...] = get_args(WorkerKind)
 
 
 def new_job_id() -> str:
@@ -47,18 +51,22 @@ class JobRequest(Frozen):
 class JobRecord(Frozen):
     """What the ledger knows of a job.
 
-    `stage`: the last that was begun. `position`: of a queued job, how many are claimed before it. `token`: of the
-    newest claim. `event`: id of the last change in the job's stream that this record knows of.
+    `queue`: where it waits, or from where it was claimed. `stage`: the last that was begun. `position`: of a queued
+    job, how many of its queue are claimed before it. `attempts`: in this queue. `token`: of the newest claim.
+    `fetched`: the token of the claim that fetched the media; 0 where it was uploaded. `event`: id of the last change in
+    the job's stream that this record knows of.
     """
 
     id: str
     owner: str
+    queue: WorkerKind = "inference"
     status: JobStatus
     stage: Stage | None = None
     progress: float = Field(0.0, ge=0, le=1)
     position: int | None = None
     attempts: int = 0
     token: int = 0
+    fetched: int = 0
     cancel_requested: bool = False
     event: str = "0"
     created_at: datetime
@@ -68,14 +76,12 @@ class JobRecord(Frozen):
 
 
 class Claim(Frozen):
-    """The right to work on a job. Only the newest claim's token may write."""
+    """The right to work on a job. Only the newest claim's token may write. `fetched`: as the record's."""
 
     job_id: str
     token: int
     attempt: int
-
-
-WorkerKind = Literal["inference", "io", "live"]
+    fetched: int = 0
 
 
 class ModelLicence(Frozen):
@@ -101,11 +107,11 @@ class Heartbeat(Frozen):
     """What one worker process says of itself, again and again while it lives. `digest` names the bundle's content."""
 
     worker: str
-    kind: WorkerKind = "inference"
+    kinds: tuple[WorkerKind, ...] = ("inference",)
     bundle: str
     digest: str | None = None
     models: tuple[ServedModel, ...] = ()
-    loaded: bool = Field(False, description="The models are in memory: it works.")
+    loaded: bool = Field(False, description="It works; of one with models: they are in memory.")
 
 
 def job_prefix(job_id: str) -> str:
@@ -113,8 +119,19 @@ def job_prefix(job_id: str) -> str:
     return f"jobs/{job_id}"
 
 
-def media_key(job_id: str) -> str:
+def media_prefix(job_id: str) -> str:
+    """Under it lie the media, uploaded or fetched."""
     return f"jobs/{job_id}/media"
+
+
+def media_key(job_id: str, fetched: int = 0) -> str:
+    """Each claim fetches into a place of its own: a late one cannot replace what another reads."""
+    return f"{media_prefix(job_id)}/{fetched}"
+
+
+def fetched_key(job_id: str, fetched: int) -> str:
+    """What that claim says of the file that it fetched (`JobMedia`)."""
+    return f"jobs/{job_id}/fetched-{fetched}.json"
 
 
 def request_key(job_id: str) -> str:

@@ -1,9 +1,10 @@
 """The ledger: the truth about every job, in Redis.
 
 A record is a hash. Each change is one Lua script, so that two workers, a late writer or a crash between two commands
-cannot leave a job in two states. Waiting jobs lie in a sorted set for each owner, and the owners in a ring: a claim
-takes the first job of the first owner and sends that owner to the back. A claim carries a fencing token; every later
-write names it and is refused when a newer claim exists (Kleppmann, "How to do distributed locking", 2016).
+cannot leave a job in two states. Each kind of worker has a queue. In a queue, jobs lie in a sorted set for each owner,
+and the owners in a ring: a claim takes the first job of the first owner and sends that owner to the back. A claim
+carries a fencing token; every later write names it and is refused when a newer claim exists (Kleppmann, "How to do
+distributed locking", 2016).
 
 Redis holds ids and states only: what a caller wrote (names, options, tags) lies in blobs; of a tag it holds a digest.
 """
@@ -16,10 +17,10 @@ from typing import Any, cast
 
 from redis import Redis, ResponseError
 
-from ml.errors import AffectError
+from ml.errors import AffectError, Cancelled
 from ml.vocabulary import Stage
 from workers.wire import scripts
-from workers.wire.contract import FINAL, Claim, Failure, JobRecord, JobStatus
+from workers.wire.contract import FINAL, KINDS, Claim, Failure, JobRecord, JobStatus, WorkerKind
 from workers.wire.settings import WireSettings
 
 PREFIX = "affect:"
@@ -67,19 +68,21 @@ class Ledger:
     def _key(self, *parts: str) -> str:
         return self._prefix + ":".join(parts)
 
-    def create(self, job_ids: Sequence[str], owner: str, tags: Iterable[str] = ()) -> None:
+    def create(
+        self, job_ids: Sequence[str], owner: str, tags: Iterable[str] = (), queue: WorkerKind = "inference"
+    ) -> None:
         """Writes queued jobs, all or none. Raises QueueFull when more jobs would wait than may."""
         digests = " ".join(_digest(owner, tag) for tag in tags)
-        if not self._run("create", owner, self._settings.max_queued, digests, *job_ids):
+        if not self._run("create", owner, self._settings.max_queued, digests, queue, *job_ids):
             raise _full()
 
-    def claim(self) -> Claim | None:
-        """The next job, round-robin over the owners; null when none waits."""
-        found = self._run("claim", self._settings.lease_seconds)
+    def claim(self, queue: WorkerKind = "inference") -> Claim | None:
+        """The next job of a queue, round-robin over the owners; null when none waits."""
+        found = self._run("claim", self._settings.lease_seconds, queue)
         if not found:
             return None
-        job_id, token, attempt = found
-        return Claim(job_id=job_id.decode(), token=token, attempt=attempt)
+        job_id, token, attempt, fetched = found
+        return Claim(job_id=job_id.decode(), token=token, attempt=attempt, fetched=fetched)
 
     def renew(self, claim: Claim, stage: Stage | None = None, progress: float = 0.0) -> bool:
         """Holds the lease, and tells where the work is. True: the caller wants it to stop. Raises ClaimLost."""
@@ -96,6 +99,15 @@ class Ledger:
         told = failure.model_dump_json() if failure else ""
         values = (claim.job_id, claim.token, status, stage or "", told, self._settings.result_ttl)
         if status not in FINAL or not self._run("finish", *values):
+            raise ClaimLost("The job belongs to another worker now.")
+
+    def pass_on(self, claim: Claim, queue: WorkerKind = "inference") -> None:
+        """The media were fetched under this claim: the job waits in the next queue, where its attempts count anew.
+        Raises ClaimLost, or Cancelled where the caller has asked for a stop meanwhile."""
+        answer = self._run("pass_on", claim.job_id, claim.token, queue)
+        if answer == 2:
+            raise Cancelled("The job was cancelled.")
+        if not answer:
             raise ClaimLost("The job belongs to another worker now.")
 
     def hand_back(self, claim: Claim) -> None:
@@ -149,9 +161,9 @@ class Ledger:
         """Leaves nothing of the job. A worker that holds it loses its claim."""
         self._run("delete", job_id)
 
-    def queued(self) -> int:
-        """How many jobs wait."""
-        return int(self._run("queued"))
+    def queued(self, *queues: WorkerKind) -> int:
+        """How many jobs wait; in these queues, or in all."""
+        return int(self._run("queued", *(queues or KINDS)))
 
     def check_room(self) -> None:
         """Raises QueueFull when as many jobs wait as may."""
@@ -200,12 +212,14 @@ def _record(found: list[Any]) -> JobRecord:
     return JobRecord(
         id=job_id.decode(),
         owner=fields["owner"],
+        queue=fields["queue"],
         status=fields["status"],
         stage=fields.get("stage"),
         progress=float(fields["progress"]),
         position=position,
         attempts=int(fields["attempts"]),
         token=int(fields["token"]),
+        fetched=int(fields.get("fetched", 0)),
         cancel_requested=fields.get("cancel") == "1",
         event=event.decode(),
         failure=failure,

@@ -1,13 +1,15 @@
 """The ledger's changes as Lua scripts: each is one step for everybody who looks at Redis.
 
-Keys, behind the prefix: `job:<id>` the record (hash); `waiting:<owner>` the owner's queued jobs by number (sorted set);
-`ring` the owners with queued jobs (list); `jobs:<owner>` all its jobs by number (sorted set); `seq:<owner>` the last
-number given; `leases` the running jobs by the end of their lease; `expiry` the ended ones by the end of their keeping;
-`events:<id>` the changes of a job (stream); `erased` there when Redis's file still tells of a deleted job;
-`expired:<id>` whose an expired job was. Every time is Redis's own: the clocks of several hosts need not agree. A script
-may run twice (a client repeats what it got no answer to), so the second
-run of each changes nothing, but for a claim: one that nobody heard of lapses.
+Keys, behind the prefix: `job:<id>` the record (hash); `waiting:<queue>:<owner>` the owner's jobs in a queue by number
+(sorted set); `ring:<queue>` the owners with jobs there (list); `jobs:<owner>` all its jobs by number (sorted set);
+`seq:<owner>` the last number given; `leases` the running jobs by the end of their lease; `expiry` the ended ones by the
+end of their keeping; `events:<id>` the changes of a job (stream); `erased` there when Redis's file still tells of a
+deleted job; `expired:<id>` whose an expired job was. Every time is Redis's own: the clocks of several hosts need not
+agree. A script may run twice (a client repeats what it got no answer to), so the second run of each changes nothing,
+but for a claim: one that nobody heard of lapses.
 """
+
+from workers.wire.contract import KINDS
 
 EVENTS_KEPT = 100
 """Of a job, about: who reads more slowly misses steps of the progress, never the last state."""
@@ -19,6 +21,7 @@ REAPED_AT_ONCE = 100
 SCANNED_AT_ONCE = 10_000
 """Most jobs that one page of a filtered listing looks through."""
 
+_QUEUES = ", ".join(f"'{kind}'" for kind in KINDS)
 _COMMON = f"""
 local P = ARGV[1]
 local clock = redis.call('TIME')
@@ -33,21 +36,29 @@ local function tell(id)
     'status', state[1], 'stage', state[2] or '', 'progress', state[3])
 end
 
-local function enqueue(id, owner, number)
-  redis.call('ZADD', P .. 'waiting:' .. owner, number, id)
-  if not redis.call('LPOS', P .. 'ring', owner) then redis.call('RPUSH', P .. 'ring', owner) end
+local function ring(queue) return P .. 'ring:' .. queue end
+local function waiting(queue, owner) return P .. 'waiting:' .. queue .. ':' .. owner end
+
+local function enqueue(id)
+  local queue, owner, number = unpack(redis.call('HMGET', P .. 'job:' .. id, 'queue', 'owner', 'number'))
+  redis.call('ZADD', waiting(queue, owner), number, id)
+  if not redis.call('LPOS', ring(queue), owner) then redis.call('RPUSH', ring(queue), owner) end
 end
 
-local function dequeue(id, owner)
-  if redis.call('ZREM', P .. 'waiting:' .. owner, id) == 1 and redis.call('ZCARD', P .. 'waiting:' .. owner) == 0 then
-    redis.call('LREM', P .. 'ring', 0, owner)
+local function dequeue(id)
+  local queue, owner = unpack(redis.call('HMGET', P .. 'job:' .. id, 'queue', 'owner'))
+  local list = waiting(queue, owner)
+  if redis.call('ZREM', list, id) == 1 and redis.call('ZCARD', list) == 0 then
+    redis.call('LREM', ring(queue), 0, owner)
   end
 end
 
-local function queued()
+local function queued(...)
   local count = 0
-  for _, owner in ipairs(redis.call('LRANGE', P .. 'ring', 0, -1)) do
-    count = count + redis.call('ZCARD', P .. 'waiting:' .. owner)
+  for _, queue in ipairs({{...}}) do
+    for _, owner in ipairs(redis.call('LRANGE', ring(queue), 0, -1)) do
+      count = count + redis.call('ZCARD', waiting(queue, owner))
+    end
   end
   return count
 end
@@ -63,18 +74,22 @@ end
 
 local function holds(id, token) return get(id, 'status') == 'running' and get(id, 'token') == token end
 
+local function requeue(id)
+  redis.call('ZREM', P .. 'leases', id)
+  set(id, 'status', 'queued', 'progress', '0')
+  redis.call('HDEL', P .. 'job:' .. id, 'stage')
+  enqueue(id)
+  tell(id)
+end
+
 -- Puts a running job back in its place, or ends it where it was cancelled or its attempts are used up.
 local function put_back(id, most_attempts, lost, ttl)
-  redis.call('ZREM', P .. 'leases', id)
   if get(id, 'cancel') == '1' then
     finish(id, 'cancelled', ttl, '')
   elseif tonumber(get(id, 'attempts')) >= most_attempts then
     finish(id, 'failed', ttl, lost)
   else
-    set(id, 'status', 'queued', 'progress', '0')
-    redis.call('HDEL', P .. 'job:' .. id, 'stage')
-    enqueue(id, get(id, 'owner'), get(id, 'number'))
-    tell(id)
+    requeue(id)
   end
 end
 
@@ -82,7 +97,7 @@ end
 local function forget(id)
   local owner = get(id, 'owner')
   if not owner then return false end
-  dequeue(id, owner)
+  dequeue(id)
   redis.call('ZREM', P .. 'jobs:' .. owner, id)
   redis.call('ZREM', P .. 'leases', id)
   redis.call('ZREM', P .. 'expiry', id)
@@ -90,16 +105,17 @@ local function forget(id)
   return owner
 end
 
--- How many jobs are claimed before a queued one: each owner's turn comes in the order of the ring.
-local function position(id, owner)
-  local rank = redis.call('ZRANK', P .. 'waiting:' .. owner, id)
+-- How many jobs of its queue are claimed before a queued one: each owner's turn comes in the order of the ring.
+local function position(id)
+  local queue, owner = unpack(redis.call('HMGET', P .. 'job:' .. id, 'queue', 'owner'))
+  local rank = redis.call('ZRANK', waiting(queue, owner), id)
   if not rank then return false end
   local before, turns = rank, rank + 1
-  for _, other in ipairs(redis.call('LRANGE', P .. 'ring', 0, -1)) do
+  for _, other in ipairs(redis.call('LRANGE', ring(queue), 0, -1)) do
     if other == owner then
       turns = rank
     else
-      before = before + math.min(redis.call('ZCARD', P .. 'waiting:' .. other), turns)
+      before = before + math.min(redis.call('ZCARD', waiting(queue, other)), turns)
     end
   end
   return before
@@ -110,40 +126,41 @@ local function view(id)
   local fields = redis.call('HGETALL', P .. 'job:' .. id)
   if #fields == 0 then return false end
   local last = redis.call('XREVRANGE', P .. 'events:' .. id, '+', '-', 'COUNT', 1)
-  return {{id, fields, position(id, get(id, 'owner')), last[1] and last[1][1] or '0'}}
+  return {{id, fields, position(id), last[1] and last[1][1] or '0'}}
 end
 """
 
-# owner, most that may wait, digests of tags, ids…
+# owner, most that may wait, digests of tags, queue, ids…
 _CREATE = (
     _COMMON
-    + """
-local owner, ids = ARGV[2], {}
-for index = 5, #ARGV do
+    + f"""
+local owner, ids = ARGV[2], {{}}
+for index = 6, #ARGV do
   if redis.call('EXISTS', P .. 'job:' .. ARGV[index]) == 0 then ids[#ids + 1] = ARGV[index] end
 end
-if queued() + #ids > tonumber(ARGV[3]) then return 0 end
+if queued({_QUEUES}) + #ids > tonumber(ARGV[3]) then return 0 end
 for _, id in ipairs(ids) do
   local number = redis.call('INCR', P .. 'seq:' .. owner)
-  set(id, 'owner', owner, 'number', number, 'status', 'queued', 'progress', '0', 'attempts', '0', 'token', '0',
-    'tags', ARGV[4], 'created_at', now)
+  set(id, 'owner', owner, 'number', number, 'queue', ARGV[5], 'status', 'queued', 'progress', '0', 'attempts', '0',
+    'token', '0', 'tags', ARGV[4], 'created_at', now)
   redis.call('ZADD', P .. 'jobs:' .. owner, number, id)
-  enqueue(id, owner, number)
+  enqueue(id)
   tell(id)
 end
 return 1
 """
 )
 
-# seconds of a lease
+# seconds of a lease, queue
 _CLAIM = (
     _COMMON
     + """
+local queue = ARGV[3]
 while true do
-  local owner = redis.call('LPOP', P .. 'ring')
+  local owner = redis.call('LPOP', ring(queue))
   if not owner then return false end
-  local id = redis.call('ZPOPMIN', P .. 'waiting:' .. owner)[1]
-  if redis.call('ZCARD', P .. 'waiting:' .. owner) > 0 then redis.call('RPUSH', P .. 'ring', owner) end
+  local id = redis.call('ZPOPMIN', waiting(queue, owner))[1]
+  if redis.call('ZCARD', waiting(queue, owner)) > 0 then redis.call('RPUSH', ring(queue), owner) end
   if id and get(id, 'status') == 'queued' then
     local token = redis.call('HINCRBY', P .. 'job:' .. id, 'token', 1)
     local attempt = redis.call('HINCRBY', P .. 'job:' .. id, 'attempts', 1)
@@ -151,7 +168,7 @@ while true do
     redis.call('HSETNX', P .. 'job:' .. id, 'started_at', now)
     redis.call('ZADD', P .. 'leases', now + tonumber(ARGV[2]), id)
     tell(id)
-    return {id, token, attempt}
+    return {id, token, attempt, tonumber(get(id, 'fetched') or '0')}
   end
 end
 """
@@ -181,6 +198,20 @@ if get(id, 'token') == ARGV[3] and get(id, 'status') == status then return 1 end
 if not holds(id, ARGV[3]) then return 0 end
 if ARGV[5] ~= '' then set(id, 'stage', ARGV[5]) end
 finish(id, status, tonumber(ARGV[7]), ARGV[6])
+return 1
+"""
+)
+
+# id, token, the queue where it goes on
+_PASS_ON = (
+    _COMMON
+    + """
+local id, token, queue = ARGV[2], ARGV[3], ARGV[4]
+if get(id, 'token') == token and get(id, 'status') == 'queued' and get(id, 'queue') == queue then return 1 end
+if not holds(id, token) then return 0 end
+if get(id, 'cancel') == '1' then return 2 end
+set(id, 'queue', queue, 'attempts', '0', 'fetched', token)
+requeue(id)
 return 1
 """
 )
@@ -222,7 +253,7 @@ _CANCEL = (
 local id = ARGV[2]
 local status = get(id, 'status')
 if status == 'queued' then
-  dequeue(id, get(id, 'owner'))
+  dequeue(id)
   finish(id, 'cancelled', tonumber(ARGV[3]), '')
 elseif status == 'running' then
   set(id, 'cancel', '1')
@@ -288,13 +319,15 @@ return {{redis.call('ZCOUNT', key, '-inf', '(' .. last) > 0 and last or '', foun
 """
 )
 
-_QUEUED = _COMMON + "return queued()"
+# queues…
+_QUEUED = _COMMON + "return queued(unpack(ARGV, 2))"
 
 ALL = {
     "create": _CREATE,
     "claim": _CLAIM,
     "renew": _RENEW,
     "finish": _FINISH,
+    "pass_on": _PASS_ON,
     "hand_back": _HAND_BACK,
     "reap": _REAP,
     "cancel": _CANCEL,

@@ -10,7 +10,7 @@ from redis import RedisError
 
 from workers.wire.blobs import Blobs
 from workers.wire.broker import waiting_messages, wake
-from workers.wire.contract import FINAL, JobRequest, job_prefix, media_key, request_key
+from workers.wire.contract import FINAL, KINDS, JobRequest, job_prefix, media_prefix, request_key
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
 
@@ -62,12 +62,13 @@ class Upkeep:
         for job_id, status in self._ledger.reap().items():
             logger.warning("the worker of %s has died; the job is %s now", job_id, status)
             if status in FINAL:
-                self._blobs.delete(media_key(job_id))
+                self._blobs.delete(media_prefix(job_id))
 
     def _wake(self) -> None:
         """There may be fewer messages than jobs: a gateway died between the two, or a worker that had one."""
-        for _ in range(min(self._ledger.queued() - waiting_messages(self._celery), MOST_MESSAGES)):
-            wake(self._celery)
+        for queue in KINDS:
+            for _ in range(min(self._ledger.queued(queue) - waiting_messages(self._celery, queue), MOST_MESSAGES)):
+                wake(self._celery, queue)
 
     def _expire(self) -> None:
         for job_id in self._ledger.expire():
@@ -80,9 +81,9 @@ class Upkeep:
             if not self._ledger.knows(job_id):
                 logger.warning("removing the blobs of %s, which is no job", job_id)
                 self._blobs.delete(job_prefix(job_id))
-            elif "media" in names and self._is_spent(job_id):
+            elif any(name.startswith("media/") for name in names) and self._is_spent(job_id):
                 logger.warning("removing the media of %s, which has ended", job_id)
-                self._blobs.delete(media_key(job_id))
+                self._blobs.delete(media_prefix(job_id))
 
     def _is_spent(self, job_id: str) -> bool:
         """Whether a job has ended whose media are not to be kept."""

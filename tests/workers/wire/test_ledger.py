@@ -1,10 +1,11 @@
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from ml.errors import Cancelled
 from tests.redis_server import redis_server
 from workers.wire.contract import Failure, new_job_id
 from workers.wire.ledger import ClaimLost, Ledger, QueueFull
@@ -27,6 +28,12 @@ def redis(url: str) -> Iterator[Redis]:
 @pytest.fixture
 def ledger(redis: Redis) -> Ledger:
     return Ledger(redis, WireSettings(lease_seconds=60, max_queued=5))
+
+
+def failed_late(*calls: Callable[[], object]) -> None:
+    for call in calls:
+        with pytest.raises(ClaimLost):
+            call()
 
 
 def lapsing(redis: Redis) -> Ledger:
@@ -282,6 +289,63 @@ def test_a_final_state_that_is_written_twice_is_no_lost_claim(ledger: Ledger) ->
 def test_a_chore_falls_to_one(ledger: Ledger) -> None:
     assert [ledger.turn("sweep", 60) for _ in range(3)] == [True, False, False]
     assert ledger.turn("other", 60)
+
+
+def test_each_kind_of_worker_has_a_queue_of_its_own(ledger: Ledger) -> None:
+    ledger.create(["file"], "ann")
+    ledger.create(["link", "other link"], "ann", queue="io")
+    assert (ledger.queued(), ledger.queued("io"), ledger.queued("inference"), ledger.queued("live")) == (3, 2, 1, 0)
+    assert [ledger.get(each).position for each in ("file", "link", "other link")] == [0, 0, 1]  # type: ignore[union-attr]
+    assert ledger.claim("live") is None
+    assert [claim.job_id for claim in (ledger.claim("io"), ledger.claim()) if claim] == ["link", "file"]
+    ledger.cancel("other link")
+    assert ledger.claim("io") is None and ledger.queued() == 0
+    with pytest.raises(QueueFull):
+        ledger.create([str(number) for number in range(6)], "ann", queue="io")
+
+
+def test_a_fetched_job_goes_on_in_its_place_with_all_its_attempts(redis: Redis) -> None:
+    ledger = lapsing(redis)
+    ledger.create(["link"], "ann", queue="io")
+    ledger.create(["later"], "ann")
+    ledger.claim("io")
+    assert ledger.reap() == {"link": "queued"} and ledger.claim() is not None
+    fetching = ledger.claim("io")
+    assert fetching is not None and (fetching.attempt, fetching.fetched) == (2, 0)
+    ledger.pass_on(fetching)
+    ledger.pass_on(fetching)  # a client that got no answer asks again
+    record = ledger.get("link")
+    assert record is not None and (record.status, record.queue, record.attempts) == ("queued", "inference", 0)
+    assert ledger.reap() == {"later": "queued"}
+    assert ledger.claim("io") is None
+    claim = ledger.claim()
+    assert claim is not None
+    assert (claim.job_id, claim.attempt, claim.fetched) == ("link", 1, fetching.token) and claim.token > fetching.token
+    failed_late(
+        lambda: ledger.pass_on(fetching), lambda: ledger.renew(fetching), lambda: ledger.finish(fetching, "failed")
+    )
+    ledger.finish(claim, "succeeded")
+    assert ledger.get("link").status == "succeeded"  # type: ignore[union-attr]
+
+
+def test_a_job_whose_worker_died_waits_for_the_kind_that_it_waited_for(redis: Redis) -> None:
+    ledger = lapsing(redis)
+    ledger.create(["link"], "ann", queue="io")
+    for status in ("queued", "queued", "failed"):
+        assert ledger.claim() is None and ledger.claim("io") is not None and ledger.reap() == {"link": status}
+
+
+def test_what_was_cancelled_or_deleted_while_it_was_fetched_is_not_passed_on(ledger: Ledger) -> None:
+    ledger.create(["cancelled", "deleted"], "ann", queue="io")
+    cancelled, deleted = ledger.claim("io"), ledger.claim("io")
+    assert cancelled is not None and deleted is not None
+    ledger.cancel("cancelled")
+    with pytest.raises(Cancelled):
+        ledger.pass_on(cancelled)
+    ledger.finish(cancelled, "cancelled")
+    ledger.delete("deleted")
+    failed_late(lambda: ledger.pass_on(deleted))
+    assert ledger.queued() == 0
 
 
 def test_an_upload_under_way_is_known(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from ml.results import Options
 from tests.redis_server import redis_server
 from workers.wire.blobs import Blobs
 from workers.wire.broker import make_celery, waiting_messages
-from workers.wire.contract import JobRequest, job_prefix, media_key, request_key, result_key
+from workers.wire.contract import KINDS, JobRequest, job_prefix, media_key, request_key, result_key
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
 from workers.wire.upkeep import Upkeep
@@ -52,7 +52,15 @@ def test_a_job_without_a_message_gets_one_and_only_one(url: str, tmp_path: Path)
         service.post(f"job_{number}")
     for _ in range(3):
         service.upkeep.turn()
-        assert waiting_messages(service.celery) == 3
+        assert waiting_messages(service.celery, "inference") == 3
+
+
+def test_a_message_goes_to_the_kind_of_worker_that_the_job_waits_for(url: str, tmp_path: Path) -> None:
+    service = Service(url, tmp_path, lease_seconds=1e-6)
+    service.post("job_file")
+    service.ledger.create(["job_link", "job_other"], "ann", queue="io")
+    service.upkeep.turn()
+    assert [waiting_messages(service.celery, kind) for kind in KINDS] == [1, 2, 0]
 
 
 def test_a_dead_worker_s_job_is_queued_and_woken(url: str, tmp_path: Path) -> None:
@@ -61,7 +69,7 @@ def test_a_dead_worker_s_job_is_queued_and_woken(url: str, tmp_path: Path) -> No
     assert service.ledger.claim()
     service.upkeep.turn()
     record = service.ledger.get("job_a")
-    assert record is not None and record.status == "queued" and waiting_messages(service.celery) == 1
+    assert record is not None and record.status == "queued" and waiting_messages(service.celery, "inference") == 1
 
 
 def test_the_media_of_a_job_that_dead_workers_ended_go(url: str, tmp_path: Path) -> None:
@@ -124,7 +132,7 @@ def test_of_several_only_one_does_it(url: str, tmp_path: Path) -> None:
     service.upkeep.turn()
     service.post("job_a")
     service.upkeep.turn()
-    assert waiting_messages(service.celery) == 0
+    assert waiting_messages(service.celery, "inference") == 0
 
 
 def test_without_redis_it_goes_on(tmp_path: Path) -> None:
