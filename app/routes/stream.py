@@ -3,20 +3,20 @@
 A browser that needs a key asks `POST /v1/tickets` first and opens `/v1/stream?ticket=…`; a program may send
 `Authorization: Bearer KEY`.
 
-The client sends, first, as text: `{"options": {…}}` (options of a job; live are `modalities`, `classes`, `max_faces` and
-`window_seconds`, the rest is told in `warnings`), then binary messages: byte 1 is 1 (JPEG) or 2 (PCM s16le, 16 kHz, mono),
-bytes 2–9 the time in seconds since it began (float64, little-endian), the rest the payload. It ends by closing.
+The client sends, first, as text: `{"options": {…}}` (options of a job; live are `modalities`, `classes`, `max_faces`
+and `window_seconds`, the rest is told in `warnings`), then binary messages: byte 1 is 1 (JPEG) or 2 (PCM s16le, 16 kHz,
+mono), bytes 2–9 the time in seconds since it began (float64, little-endian), the rest the payload. It ends by closing.
 
 The server sends text, JSON, told apart by `type`:
 
 - `{"type": "ready", "labels": […], "bundle": "default", "warnings": [{"code", "message"}]}`: send now.
-- `{"type": "update", "time": 3.2, "width": 640, "height": 480, "faces": [{"track", "box": {"x", "y", "width", "height"},
-  "score", "emotion", "probabilities"}], "emotion": "happy" or null, "confidence", "probabilities", "modalities": {"face":
-  {"probabilities", "coverage"} or null, "audio": {"probabilities", "speech"} or null}, "missing": ["text"], "dropped": 12,
-  "latency": 0.08 or null}`: at least once a second.
+- `{"type": "update", "time": 3.2, "width": 640, "height": 480, "faces": [{"track", "box": {"x", "y", "width",
+  "height"}, "score", "emotion", "probabilities"}], "emotion": "happy" or null, "confidence", "probabilities",
+  "modalities": {"face": {"probabilities", "coverage"} or null, "audio": {"probabilities", "speech"} or null},
+  "missing": ["text"], "dropped": 12, "latency": 0.08 or null}`: at least once a second.
 - `{"type": "error", "problem": {…}}`: an RFC 9457 problem; the connection is closed right after.
 
 Close codes: 1000 the client ended; 1001 nothing came for too long; 1003 a message that is none; 1008 key, ticket or
-origin refused; 1009 a message too large; 1011 the worker was lost; 1012 the worker shuts down: connect again; 1013 no live
-worker, or too many streams: try later.
+origin refused; 1009 a message too large; 1011 the worker was lost; 1012 the worker shuts down: connect again; 1013 no
+live worker, or too many streams: try later.
 """

@@ -105,7 +105,7 @@ class Child:
         """Fills `buffer` (bytes) from standard output. Returns the bytes filled: fewer only where the output ends."""
         filled = 0
         while filled < len(buffer) and self._output_open:
-            if self._wait_for_output():
+            if self._output in self._wait():
                 count = os.readv(self._output, [buffer[filled:]])
                 filled += count
                 if count == 0:
@@ -117,13 +117,27 @@ class Child:
         buffer = bytearray(limit)
         return bytes(buffer[: self.read_into(memoryview(buffer))])
 
+    def feed(self, pipe: int, data: memoryview) -> bool:
+        """Writes all of `data` (bytes) to a non-blocking pipe whose other end the child holds. False: it reads no more,
+        and will soon have ended."""
+        self._selector.register(pipe, selectors.EVENT_WRITE)
+        try:
+            while data:
+                if pipe in self._wait():
+                    data = data[os.write(pipe, data) :]
+            return True
+        except BrokenPipeError:
+            return False
+        finally:
+            self._selector.unregister(pipe)
+
     def wait(self) -> int:
         """Waits for the end, dropping output that nobody read. Returns the exit status (negative: the signal)."""
         spill = memoryview(bytearray(PIPE_BYTES))
         while self._output_open:
             self.read_into(spill)
         while self._error in self._selector.get_map():
-            self._wait_for_output()
+            self._wait()
         status = self._process.wait()
         if status in (-signal.SIGXCPU, -signal.SIGKILL):  # RLIMIT_CPU, or the kernel was out of memory
             raise ProcessingTimeout("Reading the media took more computing time or memory than allowed.")
@@ -141,8 +155,8 @@ class Child:
     def _output_open(self) -> bool:
         return self._output in self._selector.get_map()
 
-    def _wait_for_output(self) -> bool:
-        """Waits a tick at most; takes in standard error; says whether standard output can be read."""
+    def _wait(self) -> set[int]:
+        """Waits a tick at most; takes in standard error; says which of the descriptors are ready."""
         began = time.monotonic()
         if began - self._checked_at >= TICK_SECONDS:
             self._check()
@@ -153,7 +167,7 @@ class Child:
             raise ProcessingTimeout("Reading the media took longer than allowed.")
         if self._error in ready:
             self._take_errors()
-        return self._output in ready
+        return ready
 
     def _take_errors(self) -> None:
         text = os.read(self._error, 65536)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self, TextIO
 
+from ml.reports.palette import TERMINAL
 from ml.reports.prose import Paint, bar, kind_told, unpainted
 from ml.reports.wording import Report, plain
 from ml.results import Reading
@@ -11,18 +12,6 @@ from ml.vocabulary import Stage
 
 LONGEST_NAME = 32
 _BAR = 24
-# Of the palette that all can tell apart (Okabe and Ito), as near as 256 colours come; names stand beside.
-_COLOURS = {
-    "angry": 166,
-    "disgust": 36,
-    "fear": 175,
-    "happy": 220,
-    "sad": 33,
-    "surprise": 81,
-    "neutral": 245,
-    "sad_fear": 33,
-    "surprise_disgust": 81,
-}
 
 
 def paint_for(stream: TextIO, environment: Mapping[str, str]) -> Paint:
@@ -32,9 +21,9 @@ def paint_for(stream: TextIO, environment: Mapping[str, str]) -> Paint:
 
 
 def _painted(text: str, reading: Reading) -> str:
-    if not text or reading.emotion not in _COLOURS:
+    if not text or reading.emotion is None:
         return text
-    return f"\x1b[38;5;{_COLOURS[reading.emotion]}m{text}\x1b[0m"
+    return f"\x1b[38;5;{TERMINAL[reading.emotion]}m{text}\x1b[0m"
 
 
 class ProgressBar:

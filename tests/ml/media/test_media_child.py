@@ -175,3 +175,19 @@ def test_no_child_survives_a_killed_parent(tmp_path: Path) -> None:
     parent.wait()
     parent.stdout.close()
     assert wait_until(lambda: gone(child))
+
+
+def test_a_pipe_is_fed_until_its_reader_goes(tmp_path: Path) -> None:
+    data = memoryview(bytes(range(256)) * 4096)  # more than a pipe holds
+    for reader, whole in (("wc -c", True), ("head -c 10", False)):
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        command = ("sh", "-c", f"exec {reader} </dev/fd/{reading}")
+        with Child(
+            command, cwd=tmp_path, allowance=ALLOWANCE, check=unchecked, patience=lambda: 30.0, pass_fds=[reading]
+        ) as child:
+            os.close(reading)
+            assert child.feed(writing, data) is whole
+            os.close(writing)
+            out = child.read_all(64)
+            assert out.strip() == str(len(data)).encode() if whole else out == bytes(range(10))
