@@ -4,7 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 LOCK := docker/lock/cpu.txt
 
-.PHONY: setup run test soak lint types
+.PHONY: setup run test soak bench lint types
 
 setup: $(VENV)/.installed
 	@bash docker/tools.sh ffmpeg redis-server
@@ -23,6 +23,10 @@ test: setup
 soak: setup
 	@bash docker/tools.sh espeak-ng
 	$(PYTHON) -m pytest -s -o timeout=14400 tests/soak $(ARGS)
+
+bench: setup
+	@bash docker/tools.sh espeak-ng
+	$(PYTHON) -m tests.bench $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -1,0 +1,32 @@
+"""`make bench`: figures of speed and memory, as ratios measured in one run. Names choose some of them."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.bench import report
+from tests.bench.pipeline import Bench
+from tests.bench.timing import Figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    names = ["against_decode", "against_baseline", "stages", "faces", "memory", "start"]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clips", type=Path, default=Path(".cache/bench"), help="where clips are made and kept")
+    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of bench.json and bench.png")
+    args = parser.parse_args()
+    if unknown := set(args.names) - set(names):
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    args.clips.mkdir(parents=True, exist_ok=True)
+    bench, figures, machine = Bench(args.clips, args.rounds), list[Figure](), report.machine()
+    for name in args.names or names:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        figures += getattr(bench, name)()
+        report.write(args.out, figures, machine)
+    print(report.table(figures))
+
+
+if __name__ == "__main__":
+    main()

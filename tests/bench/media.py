@@ -1,0 +1,70 @@
+"""The clips that are measured on: a real face that moves and is zoomed, and speech. Made here, no download needed."""
+
+from functools import cache
+from pathlib import Path
+
+import cv2
+import matplotlib.cbook
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.media_files import ffmpeg
+from tests.speech_files import Sound, say, silence
+
+FPS = 30
+PIECE = 20
+"""Seconds of the piece that longer clips repeat."""
+SPOKEN = (
+    "The museum opens at nine in the morning. I never thought that I would see it again. "
+    "Why did nobody tell me about this? We were so happy that we sang all the way home."
+)
+
+
+@cache
+def portrait() -> NDArray[np.uint8]:
+    """Grace Hopper (US Navy, public domain; it comes with matplotlib): BGR [600, 512, 3]."""
+    return np.asarray(cv2.imread(str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))), np.uint8)
+
+
+def make_clip(folder: Path, seconds: int, height: int = 720) -> Path:
+    """H.264 and AAC, 16:9, 30 frames a second. `seconds`: a multiple of 20. One that is there is kept."""
+    path = folder / f"{height}p-{seconds}s.mp4"
+    if path.exists():
+        return path
+    piece = folder / f"{height}p-{PIECE}s.mp4"
+    if not piece.exists():
+        _make_piece(piece, height)
+    if seconds > PIECE:
+        ffmpeg("-stream_loop", str(seconds // PIECE - 1), "-i", piece, "-c", "copy", "-t", str(seconds), path)
+    return path
+
+
+def _make_piece(path: Path, height: int) -> None:
+    sound = path.with_suffix(".s16")
+    sound.write_bytes(_speech().tobytes())
+    width = height * 16 // 9
+    ffmpeg(
+        *("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{width}x{height}", "-r", str(FPS), "-i", "pipe:0"),
+        *("-f", "s16le", "-ar", "16000", "-ac", "1", "-i", sound),
+        *("-c:v", "libx264", "-preset", "veryfast", "-g", "60", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest"),
+        path,
+        data=b"".join(_frame(number, width, height).tobytes() for number in range(PIECE * FPS)),
+    )
+    sound.unlink()
+
+
+def _frame(number: int, width: int, height: int) -> NDArray[np.uint8]:
+    """The portrait wanders in an ellipse and is zoomed by a third, with grain as cameras have it."""
+    turn = 2 * np.pi * number / (PIECE * FPS)
+    zoom = (1 + 0.3 * np.sin(3 * turn)) * height * 0.8 / 600
+    x = width / 2 + 0.2 * width * np.cos(turn) - 256 * zoom
+    y = height / 2 + 0.05 * height * np.sin(2 * turn) - 300 * zoom
+    matrix = np.array([[zoom, 0, x], [0, zoom, y]])
+    image = np.full((height, width, 3), (96, 110, 90), np.uint8)
+    cv2.warpAffine(portrait(), matrix, (width, height), dst=image, borderMode=cv2.BORDER_TRANSPARENT)
+    grain = np.random.default_rng(number).integers(0, 6, (height // 2, width // 2, 1), np.uint8)
+    return cv2.add(image, cv2.resize(np.repeat(grain, 3, axis=2), (width, height), interpolation=cv2.INTER_NEAREST))
+
+
+def _speech() -> Sound:
+    return np.concatenate([say(SPOKEN), silence(PIECE)])[: PIECE * 16_000]

@@ -1,0 +1,65 @@
+"""Times things against each other: in turn, in one run, so that a machine that grows slower does so for both."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Action = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What was measured, over the rounds. `floor`, `aim`: most (least, where `rising`) that is asked for."""
+
+    name: str
+    unit: str
+    median: float
+    least: float
+    most: float
+    floor: float | None = None
+    aim: float | None = None
+    rising: bool = False
+
+    @classmethod
+    def of(cls, name: str, unit: str, values: list[float], **asked: Any) -> "Figure":
+        return cls(name, unit, statistics.median(values), min(values), max(values), **asked)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the median reaches what is asked for."""
+
+        def reaches(bound: float) -> bool:
+            return self.median >= bound if self.rising else self.median <= bound
+
+        if self.aim is not None and reaches(self.aim):
+            return "aim"
+        if self.floor is None:
+            return ""
+        return "floor" if reaches(self.floor) else "missed"
+
+    def json(self) -> dict[str, Any]:
+        return {**asdict(self), "verdict": self.verdict}
+
+
+def seconds(action: Action) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def alternate(sides: Mapping[str, Action], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each side in each round, after one round that does not count."""
+    for action in sides.values():
+        action()
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, action in sides.items():
+            taken[name].append(seconds(action))
+    return taken
+
+
+def ratios(above: list[float], below: list[float]) -> list[float]:
+    """Round by round."""
+    return [a / b for a, b in zip(above, below, strict=True)]
