@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from app.metrics import Metrics
-from app.schemas import Model, ModelList, ServedBundle
+from app.schemas import Model, ModelList, RefusedBundle, ServedBundle
 from workers.wire.blobs import Blobs
 from workers.wire.contract import Heartbeat, job_prefix, new_job_id
 from workers.wire.ledger import Ledger
@@ -28,17 +29,16 @@ class Fleet:
         return {name: reason for name, reason in zip(checks, reasons, strict=True) if reason}
 
     async def models(self) -> ModelList:
-        """The models of the workers that have loaded theirs. Raises RedisError."""
-        return models_of(await run_in_threadpool(self._ready))
+        """What the workers answer with, and what they refuse. Raises RedisError."""
+        return models_of(await run_in_threadpool(self._roster.workers))
 
     async def measure(self) -> None:
         """Brings the gauges up to date; without Redis they stay as they are."""
         with suppress(RedisError):
             self._metrics.queue_depth.set(await run_in_threadpool(self._ledger.queued))
-            self._metrics.workers.set(len(await run_in_threadpool(self._ready)))
-
-    def _ready(self) -> list[Heartbeat]:
-        return [worker for worker in self._roster.workers() if "inference" in worker.kinds and worker.loaded]
+            workers = await run_in_threadpool(self._roster.workers)
+            self._metrics.workers.set(len(ready(workers)))
+            self._metrics.refusing.set(sum(worker.refused is not None for worker in workers))
 
     def _check_redis(self) -> str | None:
         try:
@@ -64,14 +64,26 @@ class Fleet:
         inference = [worker for worker in workers if "inference" in worker.kinds]
         if any(worker.loaded for worker in inference):
             return None
+        refused = next((worker.refused for worker in inference if worker.refused), None)
+        if refused:
+            return f"The workers refuse the bundle: {refused.reason}."
         return "The workers are loading their models." if inference else "No worker answers."
 
 
-def models_of(workers: list[Heartbeat]) -> ModelList:
-    """Each model and each bundle once, with the number of worker processes that hold it."""
-    held = [((model.role, model.name, model.version or 0), model) for worker in workers for model in worker.models]
+def ready(workers: Iterable[Heartbeat]) -> list[Heartbeat]:
+    """Those that have models in memory."""
+    return [worker for worker in workers if "inference" in worker.kinds and worker.loaded]
+
+
+def models_of(workers: Iterable[Heartbeat]) -> ModelList:
+    """Each model and each bundle once, with the number of worker processes that hold it, or refuse it."""
+    workers = list(workers)
+    holders = ready(workers)
+    held = [((model.role, model.name, model.version or 0), model) for worker in holders for model in worker.models]
     count = Counter(key for key, _ in held)
     models = (Model(**model.model_dump(), loaded=count[key]) for key, model in sorted(dict(held).items()))
-    held_bundles = Counter((worker.bundle, worker.digest or "") for worker in workers)
+    held_bundles = Counter((worker.bundle, worker.digest or "") for worker in holders)
     bundles = (ServedBundle(name=name, digest=digest, loaded=n) for (name, digest), n in sorted(held_bundles.items()))
-    return ModelList(models=tuple(models), bundles=tuple(bundles))
+    refusals = Counter((worker.bundle, worker.refused) for worker in workers if worker.refused)
+    refused = (RefusedBundle(name=name, **told.model_dump(), workers=n) for (name, told), n in refusals.items())
+    return ModelList(models=tuple(models), bundles=tuple(bundles), refused=tuple(refused))

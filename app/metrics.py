@@ -36,6 +36,10 @@ class Metrics:
         self.queue_depth = Gauge("affect_queue_depth", "Jobs that wait for a worker.", registry=self.registry)
         self.workers = Gauge("affect_workers", "Workers with models loaded.", registry=self.registry)
 
+        self.refusing = Gauge(
+            "affect_workers_refusing", "Workers that refuse the published bundle.", registry=self.registry
+        )
+
     def exposition(self) -> bytes:
         return generate_latest(self.registry)
 

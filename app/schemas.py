@@ -65,9 +65,19 @@ class ServedBundle(Frozen):
     loaded: int = Field(ge=1, description="How many worker processes hold it in memory.")
 
 
+class RefusedBundle(Frozen):
+    """A published bundle that workers do not serve: they answer with what they served before."""
+
+    name: str
+    digest: str | None = Field(description="Null where it could not be read.")
+    reason: str
+    workers: int = Field(ge=1, description="How many worker processes refuse it.")
+
+
 class ModelList(Frozen):
     models: tuple[Model, ...]
     bundles: tuple[ServedBundle, ...]
+    refused: tuple[RefusedBundle, ...] = ()
 
 
 class Health(Frozen):

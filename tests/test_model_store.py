@@ -43,7 +43,7 @@ def test_a_model_has_weights_figures_card_and_licence(reference: str) -> None:
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_bundle_is_refused_where_commerce_is_meant(name: str) -> None:
     with pytest.raises(ArtifactError, match="commercial"):
-        LoadedBundle.load(STORE, name, device=pick_device("cpu"), licences="commercial")
+        LoadedBundle.load(STORE, STORE.bundle(name), device=pick_device("cpu"), licences="commercial")
 
 
 @pytest.mark.parametrize("name", BUNDLES)

@@ -19,9 +19,9 @@ from ml.vocabulary import EMOTIONS
 SMALL = FaceConfig(widths=(8, 8), depths=(1, 1), embedding=8)
 
 
-def make_store(folder: Path) -> Path:
-    """A model store with a face net and the bundle `default` of it alone."""
-    torch.manual_seed(0)
+def publish_face(store: ModelStore, seed: int = 0, *, commercial: bool = False, scale: float = 1.0) -> str:
+    """The next version of a face net of random weights, all times `scale`; its reference."""
+    torch.manual_seed(seed)
     draft = Draft(
         name="face",
         architecture="face_senet",
@@ -31,10 +31,16 @@ def make_store(folder: Path) -> Path:
         metrics={},
         data=("none",),
         command="none",
-        licence=Licence(name="none", commercial=False, note="random weights of a test"),
+        licence=Licence(name="none", commercial=commercial, note="random weights of a test"),
     )
+    weights = {name: tensor * scale for name, tensor in FaceNet(SMALL).state_dict().items()}
+    return store.publish(draft, weights, "")
+
+
+def make_store(folder: Path) -> Path:
+    """A model store with a face net and the bundle `default` of it alone."""
     store = ModelStore(folder)
-    store.publish(draft, FaceNet(SMALL).state_dict(), "")
+    publish_face(store)
     store.write_bundle(Bundle(name="default", face="face@1", audio=None, text=None, fusion=None))
     return folder
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from redis import RedisError
 
-from workers.wire.contract import Heartbeat, ModelLicence, ServedModel, WorkerKind
+from workers.wire.contract import Heartbeat, ModelLicence, Refusal, ServedModel, WorkerKind
 from workers.wire.roster import BEAT_SECONDS, Roster
 
 if TYPE_CHECKING:  # it imports torch, which the parent process stays without
@@ -64,8 +64,13 @@ class Pulse:
 
     def serves(self, digest: str, models: tuple[ServedModel, ...]) -> None:
         """The models are loaded: said at once, and from now on."""
-        self._said = self._said.model_copy(update={"digest": digest, "models": models})
+        self._said = self._said.model_copy(update={"digest": digest, "models": models, "refused": None})
         self.works()
+
+    def refuses(self, digest: str | None, reason: str) -> None:
+        """The bundle that is published is not served; what was served before is."""
+        self._said = self._said.model_copy(update={"refused": Refusal(digest=digest, reason=reason)})
+        self._beat()
 
     def works(self) -> None:
         """It takes jobs from now on."""

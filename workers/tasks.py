@@ -3,7 +3,7 @@
 import logging
 import multiprocessing
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery, bootsteps
 from celery.signals import (
@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from workers.engine import AnalysisEngine, Terms
-from workers.pulse import Pulse, served
+from workers.pulse import Pulse
 from workers.scratch import Scratch
 from workers.settings import WorkerSettings
 from workers.wire.blobs import Blobs
@@ -27,6 +27,9 @@ from workers.wire.contract import WorkerKind
 from workers.wire.ledger import Ledger
 from workers.wire.roster import Roster
 from workers.wire.upkeep import Upkeep
+
+if TYPE_CHECKING:  # it imports torch
+    from workers.serving import Serving
 
 logger = logging.getLogger(__name__)
 
@@ -57,25 +60,18 @@ class Worker:
         return Terms(self._settings.lease_seconds, self._settings.job_seconds, self._stopping)
 
     @cached_property
-    def analysis(self) -> AnalysisEngine:
-        """Loads the models, once a process."""
-        from ml.inference.pipeline import Analyser
+    def serving(self) -> "Serving":
+        from workers.serving import Serving
 
+        return Serving(self._settings, self.pulse)
+
+    @cached_property
+    def analysis(self) -> AnalysisEngine:
         settings = self._settings
-        analyser = Analyser.load(
-            settings.model_store,
-            settings.bundle,
-            device=settings.device,
-            licences=settings.licences,
-            whisper=settings.whisper_model,
-            threads=settings.threads,
-            limits=settings.media_limits,
-        )
-        self.pulse.serves(analyser.models.bundle.digest, served(analyser.models))
-        return AnalysisEngine(Ledger(self.redis, settings), Blobs.of(settings), analyser, self.terms)
+        return AnalysisEngine(Ledger(self.redis, settings), Blobs.of(settings), self.serving, self.terms)
 
     def work(self, kind: WorkerKind) -> None:
-        if kind == "inference":
+        if kind == "inference" and self.serving.is_ready:  # else the job waits, and the upkeep wakes somebody again
             self.analysis.work()
 
     @cached_property
@@ -86,11 +82,14 @@ class Worker:
         """Of a process that works: says that it is there, loads, says that it is ready."""
         _ = self.scratch
         self.pulse.start()
-        if "inference" in self._settings.worker_kinds:
-            _ = self.analysis
-        self.pulse.works()
+        if self._settings.needs_models:
+            self.serving.start()
+        else:
+            self.pulse.works()
 
     def stop_process(self, **_: Any) -> None:
+        if self._settings.needs_models:
+            self.serving.stop()
         self.pulse.stop()
         self.scratch.remove()
 

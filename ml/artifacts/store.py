@@ -124,16 +124,20 @@ class ModelStore:
             raise ArtifactError(f"{reference} has no file {name}")
         return path
 
+    def bundle_path(self, name: str) -> Path:
+        """The file of a bundle: another one, by rename, whenever the bundle is written."""
+        return self.root / "bundles" / f"{name}.json"
+
     def bundle(self, name: str) -> Bundle:
         """Raises ArtifactError when there is none, or it is not valid."""
         try:
-            return Bundle.model_validate_json((self.root / "bundles" / f"{name}.json").read_bytes())
+            return Bundle.model_validate_json(self.bundle_path(name).read_bytes())
         except (OSError, ValidationError) as error:
             raise ArtifactError(f"the bundle {name!r} cannot be read") from error
 
     def write_bundle(self, bundle: Bundle) -> None:
         """Replaces the bundle of that name by one atomic rename. What it was is kept, for `rollback`."""
-        path = self.root / "bundles" / f"{bundle.name}.json"
+        path = self.bundle_path(bundle.name)
         former = self._former(bundle.name)
         former.mkdir(parents=True, exist_ok=True)
         if path.exists():
@@ -148,7 +152,7 @@ class ModelStore:
         kept = sorted(self._former(name).glob("*.json"), key=lambda path: int(path.stem))
         if not kept:
             raise ArtifactError(f"nothing is kept of what the bundle {name!r} was before")
-        os.replace(kept[-1], self.root / "bundles" / f"{name}.json")
+        os.replace(kept[-1], self.bundle_path(name))
         return self.bundle(name)
 
     def _former(self, name: str) -> Path:

@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 from typing import Literal, Self
 
+import numpy as np
 import torch
 
 from ml.artifacts import Bundle, Manifest, ModelStore
 from ml.errors import ArtifactError
-from ml.inference.audio import TonePredictor
-from ml.inference.face import FacePredictor
-from ml.inference.fusion import FusionPredictor
-from ml.inference.text import TextPredictor
+from ml.inference.audio import ToneOutputs, TonePredictor
+from ml.inference.face import FaceOutputs, FacePredictor
+from ml.inference.fusion import Evidence, FusionPredictor, WindowEvidence
+from ml.inference.text import TextOutputs, TextPredictor
 from ml.inference.transcribe import Transcriber
+from ml.inference.windows import Span
+from ml.media import SAMPLE_RATE
 from ml.results import ModelVersions
 from ml.vocabulary import EMOTIONS
 
@@ -35,6 +38,12 @@ def check_licences(manifests: dict[str, Manifest], licences: Licences) -> None:
         )
 
 
+def published(store: ModelStore, name: str, whisper: str | None = None) -> Bundle:
+    """The bundle as it is in the store now; `whisper` overrides its own. Raises ArtifactError."""
+    bundle = store.bundle(name)
+    return bundle if whisper is None else bundle.model_copy(update={"whisper": whisper})
+
+
 @dataclass(frozen=True)
 class LoadedBundle:
     """A role that the bundle does not name is null; so is `whisper` where its weights are not at hand."""
@@ -51,17 +60,13 @@ class LoadedBundle:
     def load(
         cls,
         store: ModelStore,
-        name: str,
+        bundle: Bundle,
         *,
         device: torch.device,
         licences: Licences = "any",
-        whisper: str | None = None,
         threads: int = 0,
     ) -> Self:
-        """Raises ArtifactError when a model is missing, damaged, or refused. `whisper` overrides the bundle's."""
-        bundle = store.bundle(name)
-        if whisper is not None:
-            bundle = bundle.model_copy(update={"whisper": whisper})
+        """Raises ArtifactError when a model is missing, damaged, or refused."""
         manifests = {role: store.manifest(reference) for role, reference in bundle.models().items()}
         check_licences(manifests, licences)
         for manifest in manifests.values():
@@ -77,6 +82,30 @@ class LoadedBundle:
             face_size, audio_size, text_size = (read.embedding_size if read else 1 for read in (face, audio, text))
             fusion = FusionPredictor.addition(face_size, audio_size, text_size, device)
         return cls(bundle, manifests, face, audio, text, speech, fusion)
+
+    def warm_up(self) -> None:
+        """Runs each model once, so that no job waits for what a first call builds. Raises ArtifactError where one does
+        not answer with probabilities."""
+        found: dict[str, FaceOutputs | ToneOutputs | TextOutputs] = {}
+        if self.face:
+            side = self.face.crop_size
+            found["face"] = self.face.predict([np.zeros((side, side), np.uint8)])
+        if self.audio:
+            found["audio"] = self.audio.predict([np.zeros(SAMPLE_RATE, np.float32)])
+        if self.text:
+            found["text"] = self.text.predict(["Hello."])
+        if self.whisper:
+            silence = np.zeros(SAMPLE_RATE, np.int16)
+            self.whisper.transcribe(silence, [Span(0, 1)], None, lambda: None, lambda _: None)
+        evidence = {
+            role: Evidence(outputs.embeddings_NE[0], outputs.log_probabilities_NC[0]) for role, outputs in found.items()
+        }
+        faces = (evidence["face"],) if self.face else ()
+        fused = self.fusion.predict([WindowEvidence(faces, evidence.get("audio"), evidence.get("text"))])
+        answers = {role: outputs.log_probabilities_NC for role, outputs in found.items()} | {"fusion": fused}
+        for role, logs_NC in answers.items():
+            if not np.allclose(np.exp(logs_NC).sum(), 1, atol=1e-3):  # nor is it where one is not a number
+                raise ArtifactError(f"the {role} model of the bundle {self.bundle.name} answers with no probabilities")
 
     @property
     def versions(self) -> ModelVersions:

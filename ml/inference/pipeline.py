@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.artifacts import ModelStore
+from ml.artifacts import Bundle, ModelStore
 from ml.errors import MediaInvalid
-from ml.inference.bundle import Licences, LoadedBundle, pick_device
+from ml.inference.bundle import Licences, LoadedBundle, pick_device, published
 from ml.inference.face import FaceDetector
 from ml.inference.observer import Clock, Observer, Silent
 from ml.inference.sight import Sight, Watcher
@@ -95,7 +95,7 @@ class Analyser:
     def load(
         cls,
         store_root: Path,
-        bundle: str = "default",
+        bundle: str | Bundle = "default",
         *,
         device: str = "auto",
         licences: Licences = "any",
@@ -103,15 +103,12 @@ class Analyser:
         threads: int = 0,
         limits: MediaLimits | None = None,
     ) -> "Analyser":
-        """Raises ArtifactError when a model of the bundle is missing, damaged or refused."""
-        models = LoadedBundle.load(
-            ModelStore(store_root),
-            bundle,
-            device=pick_device(device),
-            licences=licences,
-            whisper=whisper,
-            threads=threads,
-        )
+        """A bundle, or the one that is published under a name; `whisper` overrides that of a named one. Raises
+        ArtifactError when a model of it is missing, damaged or refused."""
+        store = ModelStore(store_root)
+        if isinstance(bundle, str):
+            bundle = published(store, bundle, whisper)
+        models = LoadedBundle.load(store, bundle, device=pick_device(device), licences=licences, threads=threads)
         return cls(models, limits)
 
     def analyse(

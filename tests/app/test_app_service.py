@@ -16,7 +16,7 @@ from app.settings import Settings
 from ml.results import Options, Result
 from ml.vocabulary import EMOTIONS
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
-from workers.wire.contract import Heartbeat, ModelLicence, ServedModel
+from workers.wire.contract import Heartbeat, ModelLicence, Refusal, ServedModel
 
 
 def key(name: str, secret: str) -> str:
@@ -150,7 +150,7 @@ def test_it_is_not_ready_without_redis_or_room(open_gateway: OpenGateway, monkey
 
 
 def test_models_are_told_once_with_the_number_of_their_workers(gateway: Gateway) -> None:
-    assert gateway.client.get("/v1/models").json() == {"models": [], "bundles": []}
+    assert gateway.client.get("/v1/models").json() == {"models": [], "bundles": [], "refused": []}
     newer = FACE.model_copy(update={"version": 4})
     for heartbeat in (worker("a", FACE), worker("b", FACE), worker("c", newer), worker("d", newer, loaded=False)):
         gateway.roster.beat(heartbeat)
@@ -163,6 +163,17 @@ def test_models_are_told_once_with_the_number_of_their_workers(gateway: Gateway)
     assert told["models"][0]["metrics"] == {"fer2013": {"accuracy": 0.65}}
     assert told["models"][0]["labels"] == list(EMOTIONS)
     assert told["bundles"] == [{"name": "default", "digest": "0" * 64, "loaded": 3}]
+
+
+def test_a_refused_bundle_is_told_with_its_reason(gateway: Gateway) -> None:
+    refusal = Refusal(digest="1" * 64, reason="the weights of face@4 are damaged")
+    refusing = [worker(name, loaded=False).model_copy(update={"refused": refusal}) for name in "ab"]
+    for heartbeat in refusing:
+        gateway.roster.beat(heartbeat)
+    told = gateway.client.get("/v1/models").json()
+    assert told["refused"] == [{"name": "default", "workers": 2, **refusal.model_dump()}] and told["bundles"] == []
+    assert "affect_workers_refusing 2.0" in gateway.client.get("/metrics").text
+    assert refusal.reason in gateway.client.get("/readyz").json()["detail"]
 
 
 def test_models_are_for_callers(keyed: Gateway) -> None:

@@ -4,7 +4,7 @@ import secrets
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ml.results import Frozen, Options
 from ml.vocabulary import Stage
@@ -103,8 +103,17 @@ class ServedModel(Frozen):
     licence: ModelLicence | None
 
 
+class Refusal(Frozen):
+    """Why a worker does not serve the bundle that is published. `digest`: null where it could not even be read."""
+
+    digest: str | None
+    reason: str
+
+
 class Heartbeat(Frozen):
     """What one worker process says of itself, again and again while it lives. `digest` names the bundle's content."""
+
+    model_config = ConfigDict(extra="ignore")  # a newer worker may say more
 
     worker: str
     kinds: tuple[WorkerKind, ...] = ("inference",)
@@ -112,6 +121,7 @@ class Heartbeat(Frozen):
     digest: str | None = None
     models: tuple[ServedModel, ...] = ()
     loaded: bool = Field(False, description="It works; of one with models: they are in memory.")
+    refused: Refusal | None = None
 
 
 def job_prefix(job_id: str) -> str:

@@ -1,0 +1,193 @@
+"""The service as processes that a test may kill: gateways, workers and a Redis with its append-only file."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+from redis import Redis
+
+from ml.artifacts import Bundle, ModelStore
+from tests.redis_server import RedisServer
+from workers.wire.contract import FINAL, Heartbeat, JobRecord
+from workers.wire.ledger import PREFIX, Ledger
+from workers.wire.roster import Roster
+from workers.wire.settings import WireSettings
+
+ROOT = Path(__file__).parents[1]
+BARE = Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
+"""A bundle without models: the whole pipeline runs, and a worker is up soon."""
+
+
+def until(holds: Callable[[], Any], seconds: float = 90.0, what: str = "it") -> Any:
+    """What `holds` gives once that is true; the test fails when it is not in time."""
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > end:
+            pytest.fail(f"{what} has not come true in {seconds:g} s")
+        time.sleep(0.02)
+    return found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Process:
+    """A running Python module and all its children; what it says goes to a file."""
+
+    def __init__(self, module: Sequence[str], environment: dict[str, str], log: Path) -> None:
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *module],
+                cwd=ROOT,
+                env=environment,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL to the process and its children."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def terminate(self, seconds: float = 60) -> int:
+        """SIGTERM; the exit status."""
+        self._process.terminate()
+        return self._process.wait(seconds)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    process: Process
+    client: httpx.Client
+
+    def post(self, path: Path, **fields: str) -> dict[str, Any]:
+        """The job of a file that was accepted."""
+        with path.open("rb") as file:
+            answer = self.client.post("/v1/jobs", files={"file": ("a.bin", file)}, data=fields)
+        assert answer.status_code == 202, answer.text
+        return dict(answer.json())
+
+
+class Cluster:
+    """One service of as many processes as a test starts. A context manager: its end kills what still runs."""
+
+    def __init__(self, folder: Path, redis: RedisServer, **settings: str) -> None:
+        """`settings`: of all processes, without their prefix (`lease_seconds="2"`)."""
+        self.folder, self.redis_server = folder, redis
+        self.store = ModelStore(folder / "store")
+        self.data = folder / "data"
+        self._environment = {
+            **os.environ,
+            "AFFECT_REDIS_URL": redis.url,
+            "AFFECT_DATA_DIR": str(self.data),
+            "AFFECT_MODEL_STORE": str(self.store.root),
+            **{f"AFFECT_{name.upper()}": value for name, value in settings.items()},
+        }
+        self.redis = Redis.from_url(redis.url)
+        self.ledger = Ledger(self.redis, WireSettings(redis_url=redis.url))
+        self.roster = Roster(self.redis)
+        self._gateways: list[Gateway] = []
+        self._processes: list[Process] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for gateway in self._gateways:
+            gateway.client.close()
+        for process in self._processes:
+            process.kill()
+        self.redis.close()
+
+    def run(self, *module: str, **settings: str) -> Process:
+        environment = self._environment | {f"AFFECT_{name.upper()}": value for name, value in settings.items()}
+        process = Process(module, environment, self.folder / "log")
+        self._processes.append(process)
+        return process
+
+    def start_worker(self, module: str = "workers", **settings: str) -> Process:
+        return self.run(module, "--loglevel", "info", **settings)
+
+    def start_gateway(self, port: int | None = None, **settings: str) -> Gateway:
+        port = port or free_port()
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70)
+        gateway = Gateway(self.run("app", port=str(port), **settings), client)
+        self._gateways.append(gateway)
+        until(lambda: _answers(client), what="the gateway")
+        return gateway
+
+    def wait_for_workers(self, count: int = 1) -> list[Heartbeat]:
+        return list(until(lambda: len(found := self.loaded()) >= count and found, what=f"{count} workers"))
+
+    def loaded(self) -> list[Heartbeat]:
+        return [worker for worker in self.roster.workers() if worker.loaded]
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def record(self, job_id: str) -> JobRecord | None:
+        return self.ledger.get(job_id)
+
+    def ended(self, job_id: str, seconds: float = 120) -> JobRecord:
+        """The record of a job once it is final."""
+
+        def final() -> JobRecord | None:
+            record = self.ledger.get(job_id)
+            return record if record is not None and record.status in FINAL else None
+
+        found = until(final, seconds, f"the end of {job_id}")
+        assert isinstance(found, JobRecord)
+        return found
+
+    def final_states(self, job_id: str) -> list[str]:
+        """Every final state that the job's events tell of: one, if all is well."""
+        events = self.redis.xrange(f"{PREFIX}events:{job_id}")
+        states = [fields[b"status"].decode() for _, fields in events]
+        return [state for state in states if state in FINAL]
+
+
+def check_once(cluster: Cluster, job_ids: Sequence[str]) -> Counter[str]:
+    """Each job has exactly one final state, which is the one that its record has. How many ended how."""
+    found: Counter[str] = Counter()
+    for job_id in job_ids:
+        record = cluster.record(job_id)
+        assert record is not None, f"{job_id} is lost"
+        assert cluster.final_states(job_id) == [record.status], job_id
+        found[record.status] += 1
+    return found
+
+
+@contextmanager
+def running(folder: Path, *redis_options: str, **settings: str) -> Iterator[Cluster]:
+    """A Redis with its append-only file, and a store with the bare bundle; no gateway and no worker yet."""
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always", *redis_options) as redis:
+        with Cluster(folder, redis, **settings) as cluster:
+            cluster.store.write_bundle(BARE)
+            yield cluster
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False

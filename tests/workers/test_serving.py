@@ -1,0 +1,213 @@
+"""A bundle is taken up while a worker works, or refused; the models are real, if small."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ml.__main__ import main as ml
+from ml.artifacts import Bundle, ModelStore
+from ml.inference.observer import Silent
+from ml.vocabulary import Stage
+from tests.media_files import make_image
+from tests.toy_models import publish_face
+from workers import serving as module
+from workers.serving import NotServing, Serving
+from workers.settings import WorkerSettings
+from workers.wire.contract import ServedModel
+
+ONE = Bundle(name="default", face="face@1", audio=None, text=None, fusion=None, whisper=None)
+TWO = ONE.with_model("face", "face@2")
+
+
+class Told:
+    """In place of a heartbeat."""
+
+    def __init__(self) -> None:
+        self.digest: str | None = None
+        self.refused: tuple[str | None, str] | None = None
+
+    def serves(self, digest: str, models: tuple[ServedModel, ...]) -> None:
+        self.digest, self.refused = digest, None
+
+    def refuses(self, digest: str | None, reason: str) -> None:
+        self.refused = digest, reason
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    store = ModelStore(tmp_path / "store")
+    publish_face(store, seed=1)
+    publish_face(store, seed=2)
+    store.write_bundle(ONE)
+    return store
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+OpenServing = Callable[..., Serving]
+
+
+@pytest.fixture
+def opened(store: ModelStore, told: Told) -> OpenServing:
+    def opened(**settings: str) -> Serving:
+        chosen = WorkerSettings(model_store=store.root, device="cpu", **settings)
+        serving = Serving(chosen, told)  # type: ignore[arg-type]
+        serving.look()
+        return serving
+
+    return opened
+
+
+def serves(serving: Serving, path: Path) -> str | None:
+    """The face model that reads a picture."""
+    return serving.analyse(path).models.face
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    return make_image(tmp_path / "a.png")
+
+
+def test_what_is_published_takes_the_place_and_a_rollback_takes_it_back(
+    opened: OpenServing, store: ModelStore, told: Told, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving = opened()
+    assert serving.is_ready and told.digest == ONE.digest and serves(serving, picture) == "face@1"
+    store.write_bundle(TWO)
+    assert serves(serving, picture) == "face@1"
+    serving.look()
+    assert told.digest == TWO.digest and serves(serving, picture) == "face@2"
+    assert ml(["rollback", "default", "--store", str(store.root)]) == 0 and "face@1" in capsys.readouterr().out
+    serving.look()
+    assert told.digest == ONE.digest and serves(serving, picture) == "face@1"
+
+
+def test_a_look_at_what_has_not_changed_reads_nothing(opened: OpenServing, monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = opened()
+    monkeypatch.setattr(module, "published", lambda *_: pytest.fail("the bundle was read"))
+    serving.look()
+
+
+def test_an_analysis_ends_with_the_models_that_it_began_with(
+    opened: OpenServing, store: ModelStore, picture: Path
+) -> None:
+    serving = opened()
+
+    class SwapsInside(Silent):
+        def stage(self, stage: Stage) -> None:
+            if stage == "decode":
+                store.write_bundle(TWO)
+                serving.look()
+
+    assert serving.analyse(picture, observer=SwapsInside()).models.face == "face@1"
+    assert serves(serving, picture) == "face@2"
+
+
+def damage(store: ModelStore) -> None:
+    path = store.root / "face" / "2" / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+
+
+def cut(store: ModelStore) -> None:
+    path = store.root / "face" / "2" / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def lose(store: ModelStore) -> None:
+    (store.root / "face" / "2" / "manifest.json").unlink()
+
+
+def change_the_architecture(store: ModelStore) -> None:
+    path = store.root / "face" / "2" / "manifest.json"
+    path.write_text(path.read_text().replace('"embedding": 8', '"embedding": 9'))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (damage, "damaged"),
+        (cut, "damaged"),
+        (lose, "face@2 cannot be read"),
+        (change_the_architecture, "the worker's log says why"),
+    ],
+)
+def test_a_bad_bundle_is_refused_and_the_old_one_kept(
+    opened: OpenServing,
+    store: ModelStore,
+    told: Told,
+    picture: Path,
+    spoil: Callable[[ModelStore], None],
+    reason: str,
+) -> None:
+    serving = opened()
+    spoil(store)
+    store.write_bundle(TWO)
+    serving.look()
+    assert told.refused is not None and told.refused[0] == TWO.digest and reason in told.refused[1]
+    assert told.digest == ONE.digest and serves(serving, picture) == "face@1"
+    store.rollback("default")
+    serving.look()
+    assert told.refused is None
+
+
+def test_weights_that_are_no_numbers_are_refused(opened: OpenServing, store: ModelStore, told: Told) -> None:
+    serving = opened()
+    reference = publish_face(store, seed=3, scale=float("nan"))
+    store.write_bundle(ONE.with_model("face", reference))
+    serving.look()
+    assert told.refused is not None and "no probabilities" in told.refused[1] and told.digest == ONE.digest
+
+
+def test_a_licence_that_is_not_wanted_is_refused(opened: OpenServing, store: ModelStore, told: Told) -> None:
+    free = publish_face(store, commercial=True)
+    store.write_bundle(ONE.with_model("face", free))
+    serving = opened(licences="commercial")
+    assert serving.is_ready
+    store.write_bundle(TWO)
+    serving.look()
+    assert told.refused is not None and "AFFECT_LICENCES" in told.refused[1] and "face@2" in told.refused[1]
+
+
+def test_a_file_that_is_no_bundle_is_refused(opened: OpenServing, store: ModelStore, told: Told) -> None:
+    serving = opened()
+    for content in ("{", "null", ""):
+        store.bundle_path("default").write_text(content)
+        serving.look()
+        assert told.refused == (None, "the bundle 'default' cannot be read") and serving.is_ready
+
+
+def test_a_worker_without_models_waits_for_them(
+    opened: OpenServing, store: ModelStore, told: Told, picture: Path
+) -> None:
+    store.bundle_path("default").unlink()
+    serving = opened()
+    assert not serving.is_ready and told.refused is not None
+    with pytest.raises(NotServing):
+        serving.analyse(picture)
+    store.write_bundle(ONE)
+    serving.look()
+    assert serving.is_ready and told.refused is None
+
+
+def test_what_was_refused_is_tried_again(
+    opened: OpenServing, store: ModelStore, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundle was there before its models were."""
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    serving = opened()
+    away = store.root / "face" / "2"
+    away.rename(store.root / "elsewhere")
+    store.write_bundle(TWO)
+    serving.look()
+    assert told.refused is not None
+    (store.root / "elsewhere").rename(away)
+    serving.look()
+    assert told.refused is not None
+    now += module.RETRY_SECONDS
+    serving.look()
+    assert told.refused is None and told.digest == TWO.digest

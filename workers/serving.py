@@ -1,0 +1,121 @@
+"""Which models a worker process answers with: those of the published bundle, taken up anew while it works.
+
+A thread watches the bundle's file. What is newly published is loaded and warmed up beside what is served, then takes
+its place: a job that is under way ends with the models that it began with. What cannot be served is refused, told with
+the heartbeat, and tried again now and then; what was served before stays.
+"""
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from ml.artifacts import Bundle, ModelStore
+from ml.errors import ArtifactError
+from ml.inference.bundle import published
+from ml.inference.observer import Observer
+from ml.inference.pipeline import Analyser
+from ml.results import Options, Result
+from workers.pulse import Pulse, served
+from workers.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+WATCH_SECONDS = 1.0
+RETRY_SECONDS = 60.0
+"""After which a refused bundle is tried again: its files may have been still on their way."""
+
+
+class NotServing(ArtifactError):
+    """No bundle could be loaded yet."""
+
+    retryable = True
+
+
+class Serving:
+    """Holds the models that are served. An analysis uses one bundle from its begin to its end."""
+
+    def __init__(self, settings: WorkerSettings, pulse: Pulse) -> None:
+        self._settings, self._pulse = settings, pulse
+        self._store = ModelStore(settings.model_store)
+        self._current: Analyser | None = None
+        self._seen: tuple[int, int, int] | None = None
+        self._retry_at: float | None = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="serving", daemon=True)
+
+    @property
+    def is_ready(self) -> bool:
+        return self._current is not None
+
+    def start(self) -> None:
+        """Loads the bundle, or tells why it cannot, and watches it from then on."""
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def analyse(
+        self,
+        path: Path,
+        options: Options | None = None,
+        *,
+        transcript: str | None = None,
+        observer: Observer | None = None,
+        scratch: Path | None = None,
+    ) -> Result:
+        """As `Analyser.analyse`, with the models of now. Raises NotServing too."""
+        analyser = self._current
+        if analyser is None:
+            raise NotServing("The worker has no models.")
+        return analyser.analyse(path, options, transcript=transcript, observer=observer, scratch=scratch)
+
+    def look(self) -> None:
+        """Takes up what has been published since the last look, if it can be served."""
+        stamp = self._stamp()
+        if stamp == self._seen and (self._retry_at is None or time.monotonic() < self._retry_at):
+            return
+        self._seen, self._retry_at = stamp, None
+        bundle = None
+        try:
+            bundle = published(self._store, self._settings.bundle, self._settings.whisper_model)
+            if self._current is None or bundle.digest != self._current.models.bundle.digest:
+                self._current = self._load(bundle)
+                logger.info("bundle %s (%.12s) is served", bundle.name, bundle.digest)
+            self._pulse.serves(bundle.digest, served(self._current.models))
+        except ArtifactError as error:
+            self._refuse(bundle, error.message)
+        except Exception:  # weights that do not fit, no memory: whatever it is, the old models are as good as before
+            logger.exception("a bundle cannot be loaded")
+            self._refuse(bundle, "it cannot be loaded; the worker's log says why")
+
+    def _load(self, bundle: Bundle) -> Analyser:
+        settings = self._settings
+        analyser = Analyser.load(
+            settings.model_store,
+            bundle,
+            device=settings.device,
+            licences=settings.licences,
+            threads=settings.threads,
+            limits=settings.media_limits,
+        )
+        analyser.models.warm_up()
+        return analyser
+
+    def _refuse(self, bundle: Bundle | None, reason: str) -> None:
+        logger.error("bundle %s is refused: %s", self._settings.bundle, reason)
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._pulse.refuses(bundle.digest if bundle else None, reason)
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """Changes whenever another file takes the bundle's place; null where there is none."""
+        try:
+            about = self._store.bundle_path(self._settings.bundle).stat()
+        except OSError:
+            return None
+        return about.st_ino, about.st_mtime_ns, about.st_size
+
+    def _watch(self) -> None:
+        while not self._ended.wait(WATCH_SECONDS):
+            self.look()
