@@ -12,6 +12,7 @@ from ml.reports.captions import parse_transcript
 from ml.results import Options
 from workers.wire.blobs import Blobs
 from workers.wire.contract import job_prefix, media_key
+from workers.wire.egress import Egress
 
 MOST_TAG_CHARACTERS = 64
 _MOST_FAULTS = 20
@@ -29,9 +30,12 @@ def parse_options(text: str) -> Options:
         ) from error
 
 
-async def check_field(name: str, value: str) -> None:
-    """What can be told from one field alone. Raises InvalidOptions, InvalidTranscript, ValidationFailed."""
-    if name == "options":
+async def check_field(egress: Egress, name: str, value: str) -> None:
+    """What can be told from one field alone. Raises ForbiddenUrl, InvalidOptions, InvalidTranscript,
+    ValidationFailed."""
+    if name == "url":
+        egress.check_url(value)
+    elif name == "options":
         parse_options(value)
     elif name == "transcript":
         await run_in_threadpool(parse_transcript, value, None)
@@ -41,8 +45,8 @@ async def check_field(name: str, value: str) -> None:
 
 def check_form(form: Form) -> None:
     """What can be told from a whole form only. Raises ValidationFailed."""
-    if not form.files:
-        raise ValidationFailed("Send a file in the field `file`.")
+    if (form.one("url") is None) == (not form.files):
+        raise ValidationFailed("Send a file in the field `file`, or an address in the field `url`.")
     if form.one("transcript") is not None and len(form.files) > 1:
         raise ValidationFailed("A transcript belongs to one file: send only one with it.")
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -31,12 +32,14 @@ from workers.wire.contract import (
     JobRequest,
     JobStatus,
     WorkerKind,
+    fetched_key,
     job_prefix,
     media_prefix,
     new_job_id,
     request_key,
     result_key,
 )
+from workers.wire.egress import Egress
 from workers.wire.events import Events
 from workers.wire.ledger import UPLOAD_HOLD, Ledger
 
@@ -55,9 +58,10 @@ class Jobs:
     ) -> None:
         self._ledger, self._events, self._blobs, self._celery = ledger, events, blobs, celery
         self._settings, self._metrics = settings, metrics
+        self._egress = Egress.of(settings)
 
     async def submit(self, owner: str, body: AsyncIterable[bytes], boundary: bytes) -> tuple[Job, ...]:
-        """Takes an upload: one job for each file, all or none.
+        """Takes an upload: one job for each file, all or none; or a link, which a worker fetches.
 
         Raises what the form is refused with; `QueueFull`, `RedisError`, or `OSError` when there is no room.
         """
@@ -70,15 +74,16 @@ class Jobs:
 
         async with (
             self._held(sinks),
-            Receiver(self._settings.upload_limits, open_sink, check_field) as receiver,
+            Receiver(self._settings.upload_limits, open_sink, partial(check_field, self._egress)) as receiver,
         ):
             form = await receiver.receive(body, boundary)
             check_form(form)
             receiver.keep()  # the files go with the jobs from here on
-            await asyncio.shield(run_in_threadpool(self._accept, owner, form, [sink.job_id for sink in sinks]))
+            job_ids = [sink.job_id for sink in sinks] or [new_job_id()]  # without a file: of a link
+            await asyncio.shield(run_in_threadpool(self._accept, owner, form, job_ids))
         self._metrics.upload_bytes.inc(sum(file.size for file in form.files))
-        self._metrics.jobs_created.inc(len(sinks))
-        return tuple([await self.get(owner, sink.job_id) for sink in sinks])
+        self._metrics.jobs_created.inc(len(job_ids))
+        return tuple([await self.get(owner, job_id) for job_id in job_ids])
 
     @asynccontextmanager
     async def _held(self, sinks: list[MediaSink]) -> AsyncIterator[None]:
@@ -107,21 +112,25 @@ class Jobs:
                 self._blobs.delete(job_prefix(job_id))
             raise
         for _ in job_ids:
-            self._wake("inference")
+            self._wake(_queue_of(form))
 
     def _create(self, owner: str, form: Form, job_ids: list[str]) -> None:
         """Writes the requests, then the records."""
-        options, transcript = form.one("options"), form.one("transcript")
+        options, transcript, url = form.one("options"), form.one("transcript"), form.one("url")
         tags = tuple(tag.strip() for tag in form.fields.get("tag", ()))
-        for job_id, file in zip(job_ids, form.files, strict=True):
+        media: list[JobMedia | None] = [
+            JobMedia(name=file.name, size=file.size, sha256=file.sha256) for file in form.files
+        ] or [None]
+        for job_id, each in zip(job_ids, media, strict=True):
             request = JobRequest(
-                media=JobMedia(name=file.name, size=file.size, sha256=file.sha256),
+                media=each,
+                url=url,
                 options=parse_options(options) if options is not None else Options(),
                 transcript=transcript,
                 tags=tags,
             )
             self._blobs.put(request_key(job_id), request.model_dump_json().encode())
-        self._ledger.create(job_ids, owner, tags)
+        self._ledger.create(job_ids, owner, tags, _queue_of(form))
 
     def _wake(self, queue: WorkerKind) -> None:
         """A wake-up that is lost loses no job: the ledger holds it, and the upkeep sends another."""
@@ -211,12 +220,17 @@ class Jobs:
             started_at=record.started_at,
             finished_at=record.finished_at,
             expires_at=record.finished_at + kept if record.finished_at else None,
-            media=request.media,
+            media=request.media or self._fetched(record),
             options=request.options,
             tags=request.tags,
             error=self._problem(record) if record.failure else None,
             links=Links(self=path, result=f"{path}/result", cancel=f"{path}/cancel"),
         )
+
+    def _fetched(self, record: JobRecord) -> JobMedia | None:
+        """The file that a link gave; null until it is there."""
+        told = self._blobs.get(fetched_key(record.id, record.fetched)) if record.fetched else None
+        return JobMedia.model_validate_json(told) if told else None
 
     @staticmethod
     def _problem(record: JobRecord) -> Problem:
@@ -231,6 +245,11 @@ class Jobs:
             stage=failure.stage,
             retryable=failure.retryable,
         )
+
+
+def _queue_of(form: Form) -> WorkerKind:
+    """Where its jobs begin."""
+    return "inference" if form.files else "io"
 
 
 def _path(job_id: str) -> str:

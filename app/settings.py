@@ -7,6 +7,7 @@ from pydantic_settings import NoDecode
 
 from app.security import ApiKey, is_loopback
 from app.uploads import UploadLimits
+from workers.wire.egress import MOST_URL_CHARACTERS
 from workers.wire.settings import WireSettings
 
 
@@ -39,6 +40,11 @@ class Settings(WireSettings):
         return UploadLimits(
             file_bytes=self.max_upload_bytes,
             files=self.max_files,
-            fields={"options": 65_536, "transcript": self.max_transcript_bytes, "tag": 256},
+            fields={
+                "url": 4 * MOST_URL_CHARACTERS,
+                "options": 65_536,
+                "transcript": self.max_transcript_bytes,
+                "tag": 256,
+            },
             idle_seconds=self.upload_idle_seconds,
         )

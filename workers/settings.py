@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from ml.media.limits import MediaLimits
+from workers.fetch import FetchLimits
 from workers.wire.broker import HARD_LIMIT
 from workers.wire.contract import WorkerKind
 from workers.wire.settings import WireSettings
@@ -38,6 +39,9 @@ class WorkerSettings(WireSettings):
         5 * 3600.0, gt=0, lt=HARD_LIMIT, description="Longest that one attempt at a job may take."
     )
 
+    fetch_seconds: float = Field(3600.0, gt=0, description="Longest that the download of a link may take.")
+    fetch_idle_seconds: float = Field(30.0, gt=0, description="A download that stands still for so long is given up.")
+
     @field_validator("worker_kinds", mode="before")
     @classmethod
     def _parse_kinds(cls, value: Any) -> Any:
@@ -52,6 +56,10 @@ class WorkerSettings(WireSettings):
     @property
     def scratch(self) -> Path:
         return self.scratch_dir or self.data_dir / "scratch"
+
+    @property
+    def fetch_limits(self) -> FetchLimits:
+        return FetchLimits(self.max_upload_bytes, self.fetch_seconds, self.fetch_idle_seconds)
 
     @property
     def media_limits(self) -> MediaLimits:

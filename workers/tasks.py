@@ -18,12 +18,14 @@ from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from workers.engine import AnalysisEngine, Terms
+from workers.fetch import FetchEngine
 from workers.pulse import Pulse
 from workers.scratch import Scratch
 from workers.settings import WorkerSettings
 from workers.wire.blobs import Blobs
 from workers.wire.broker import WORK, make_celery, wake
 from workers.wire.contract import WorkerKind
+from workers.wire.egress import Egress
 from workers.wire.ledger import Ledger
 from workers.wire.roster import Roster
 from workers.wire.upkeep import Upkeep
@@ -70,9 +72,23 @@ class Worker:
         settings = self._settings
         return AnalysisEngine(Ledger(self.redis, settings), Blobs.of(settings), self.serving, self.terms)
 
+    @cached_property
+    def fetching(self) -> FetchEngine:
+        settings = self._settings
+        return FetchEngine(
+            Ledger(self.redis, settings),
+            Blobs.of(settings),
+            Egress.of(settings),
+            settings.fetch_limits,
+            self.terms,
+            self.wake,
+        )
+
     def work(self, kind: WorkerKind) -> None:
         if kind == "inference" and self.serving.is_ready:  # else the job waits, and the upkeep wakes somebody again
             self.analysis.work()
+        elif kind == "io":
+            self.fetching.work()
 
     @cached_property
     def scratch(self) -> Scratch:

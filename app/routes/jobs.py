@@ -15,6 +15,7 @@ from ml.errors import FileTooLarge
 from ml.reports.formats import Rows
 from ml.results import Result
 from workers.wire.contract import FINAL, JobStatus
+from workers.wire.egress import MOST_URL_CHARACTERS
 
 MOST_LISTED = 100
 
@@ -29,13 +30,20 @@ _FORM: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["file"],
+                    "oneOf": [{"required": ["file"]}, {"required": ["url"]}],
                     "properties": {
                         "file": {
                             "type": "array",
                             "minItems": 1,
                             "items": {"type": "string", "format": "binary"},
                             "description": "Photo, recording or video. Several are a batch: one job for each.",
+                        },
+                        "url": {
+                            "type": "string",
+                            "format": "uri",
+                            "maxLength": MOST_URL_CHARACTERS,
+                            "description": "In place of a file: where to fetch it from (http or https, a public "
+                            "address). The job is `forbidden_url` or `fetch_failed` where that is found out later.",
                         },
                         "options": {"$ref": "#/components/schemas/Options"},
                         "transcript": {
@@ -60,6 +68,7 @@ _FORM: dict[str, Any] = {
     responses=problems(
         "invalid_options",
         "validation_failed",
+        "forbidden_url",
         "file_too_large",
         "unsupported_media",
         "media_invalid",
@@ -76,7 +85,7 @@ async def create_jobs(
     content_type: Annotated[str | None, Header(include_in_schema=False)] = None,
     content_length: Annotated[int | None, Header(include_in_schema=False, ge=0)] = None,
 ) -> Job | JobBatch:
-    """Accepts media for analysis, field by field and block by block while it arrives.
+    """Accepts media for analysis, field by field and block by block while it arrives; or a link to them.
 
     One file gives one job, several give a batch. An empty file is `media_invalid`; what the first bytes do not show
     as an image, a recording or a video is `unsupported_media`. What only decoding shows fails the job.

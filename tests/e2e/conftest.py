@@ -36,7 +36,10 @@ class Service:
 
     def finished(self, path: Path, **fields: str) -> dict[str, Any]:
         """The job of a file, once it has ended."""
-        job = self.post(path, **fields).raise_for_status().json()
+        return self.ended(self.post(path, **fields).raise_for_status().json())
+
+    def ended(self, job: dict[str, Any]) -> dict[str, Any]:
+        """A job, once it has ended."""
         until = time.monotonic() + 60
         while job["status"] in ("queued", "running") and time.monotonic() < until:
             job = self.client.get(job["links"]["self"], params={"wait": 30}).raise_for_status().json()
@@ -83,6 +86,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             "AFFECT_DATA_DIR": str(folder),
             "AFFECT_MODEL_STORE": str(folder),
             "AFFECT_PORT": str(port),
+            "AFFECT_EGRESS_ALLOW": "127.0.0.0/8",
         }
         with process("app", environment=environment), process(*WORKER, environment=environment):
             running = Service(client, folder)

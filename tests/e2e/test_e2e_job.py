@@ -7,6 +7,7 @@ import pytest
 from ml.results import Result
 from tests import media_files
 from tests.e2e.conftest import Service
+from tests.loopback import loopback
 
 
 def test_a_video_becomes_a_timeline(service: Service, tmp_path: Path) -> None:
@@ -17,6 +18,16 @@ def test_a_video_becomes_a_timeline(service: Service, tmp_path: Path) -> None:
     assert (result.windows[0].start, result.windows[-1].end) == (0, pytest.approx(5.0, abs=0.1))
     listed = service.client.get("/v1/jobs", params={"status": "succeeded", "limit": 1}).json()["jobs"]
     assert [each["id"] for each in listed] == [job["id"]]
+
+
+def test_a_link_becomes_a_result(service: Service, tmp_path: Path) -> None:
+    content = media_files.make_image(tmp_path / "picture.png").read_bytes()
+    with loopback(lambda handler: handler.reply(200, content)) as server:
+        form = {"url": (None, server.url("/picture.png"))}
+        job = service.client.post("/v1/jobs", files=form).raise_for_status().json()
+        job = service.ended(job)
+    assert (job["status"], job["error"]) == ("succeeded", None)
+    assert job["media"]["name"] == "picture.png" and job["media"]["size"] == len(content)
 
 
 def test_the_worker_s_bundle_is_told(service: Service) -> None:

@@ -42,7 +42,8 @@ class JobMedia(Frozen):
 class JobRequest(Frozen):
     """What the caller sent. It may hold words of the media and lies in a blob, never in Redis."""
 
-    media: JobMedia | None = None
+    media: JobMedia | None = Field(None, description="Of an upload.")
+    url: str | None = Field(None, description="Where to fetch the media from.")
     options: Options = Options()
     transcript: str | None = None
     tags: tuple[str, ...] = ()

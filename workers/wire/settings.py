@@ -1,9 +1,13 @@
 """Settings that gateway and workers share. Each is an environment variable with the prefix `AFFECT_`."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Network = IPv4Network | IPv6Network
 
 
 class WireSettings(BaseSettings):
@@ -17,3 +21,11 @@ class WireSettings(BaseSettings):
     lease_seconds: float = Field(15.0, gt=0, description="A worker silent for so long has lost its job.")
     max_attempts: int = Field(3, ge=1, description="Attempts at a job before it fails with `worker_lost`.")
     max_queued: int = Field(10_000, ge=1, description="Jobs that may wait, over all callers.")
+    egress_allow: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="Networks (CIDR, comma-separated) besides the public ones that links and webhooks may reach."
+    )
+
+    @field_validator("egress_allow", mode="before")
+    @classmethod
+    def _split_networks(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

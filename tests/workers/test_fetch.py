@@ -1,0 +1,414 @@
+"""Links through the real ledger, blobs and HTTP; names are resolved by the test, and all servers stand on loopback."""
+
+import ipaddress
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import Redis
+
+from tests.loopback import Answer, Handler, loopback
+from tests.redis_server import redis_server
+from workers.engine import Terms
+from workers.fetch import FetchEngine, FetchLimits, name_of
+from workers.wire.blobs import Blobs
+from workers.wire.contract import (
+    JobMedia,
+    JobRecord,
+    JobRequest,
+    WorkerKind,
+    fetched_key,
+    job_prefix,
+    media_key,
+    media_prefix,
+    new_job_id,
+    request_key,
+)
+from workers.wire.egress import Egress, Resolve, system_resolver
+from workers.wire.ledger import Ledger
+from workers.wire.settings import WireSettings
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+def to_loopback(host: str, port: int) -> list[str]:
+    return ["127.0.0.1"]
+
+
+class Service:
+    """A ledger, blobs, and an engine that fetches."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        settings = WireSettings(data_dir=folder, lease_seconds=0.3)
+        self.ledger = Ledger(Redis.from_url(url), settings)
+        self.blobs = Blobs.of(settings)
+        self.woken: list[WorkerKind] = []
+
+    def post(self, url: str) -> str:
+        job_id = new_job_id()
+        self.blobs.put(request_key(job_id), JobRequest(url=url).model_dump_json().encode())
+        self.ledger.create([job_id], "ann", queue="io")
+        return job_id
+
+    def work(
+        self,
+        *,
+        allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = LOOPBACK,
+        resolve: Resolve = to_loopback,
+        limits: FetchLimits | None = None,
+        terms: Terms | None = None,
+    ) -> None:
+        limits, terms = limits or FetchLimits(idle_seconds=20), terms or Terms(lease_seconds=0.3)
+        egress = Egress(allowed, resolve)
+        FetchEngine(self.ledger, self.blobs, egress, limits, terms, self.woken.append).work()
+
+    def fetched(self, url: str, **how: object) -> JobRecord:
+        job_id = self.post(url)
+        self.work(**how)  # type: ignore[arg-type]
+        record = self.ledger.get(job_id)
+        assert record is not None
+        return record
+
+    def media(self, record: JobRecord) -> JobMedia:
+        told = self.blobs.get(fetched_key(record.id, record.fetched))
+        assert told is not None
+        return JobMedia.model_validate_json(told)
+
+    def failure(self, url: str, **how: object) -> tuple[str, bool]:
+        """Its code, and whether it may pass; and nothing of it is kept."""
+        record = self.fetched(url, **how)
+        assert record.status == "failed" and record.failure is not None and record.stage == "fetch"
+        assert not self.blobs.exists(media_prefix(record.id)) and self.woken == []
+        return record.failure.code, record.failure.retryable
+
+
+@pytest.fixture
+def service(url: str, tmp_path: Path) -> Service:
+    Redis.from_url(url).flushall()
+    return Service(url, tmp_path)
+
+
+def giving(body: bytes = PNG, status: int = 200, **headers: str) -> Answer:
+    return lambda handler: handler.reply(status, body, **headers)
+
+
+def test_what_a_link_gives_becomes_the_job_s_media(service: Service) -> None:
+    body = PNG + bytes(3_000_000)
+    with loopback(giving(body)) as server:
+        record = service.fetched(server.url("/clips/my%20clip.png?key=secret", host="media.example"))
+    assert (record.status, record.queue, record.attempts) == ("queued", "inference", 0)
+    assert service.blobs.get(media_key(record.id, record.fetched)) == body
+    assert service.media(record).name == "my clip.png" and service.media(record).size == len(body)
+    assert service.woken == ["inference"]
+    (request,) = server.requests
+    assert (
+        request.headers["host"] == f"media.example:{server.port}" and request.path == "/clips/my%20clip.png?key=secret"
+    )
+    assert "cookie" not in request.headers and request.headers["accept-encoding"] == "identity"
+    claim = service.ledger.claim()
+    assert claim is not None and claim.fetched == record.fetched
+
+
+def test_progress_is_told_while_it_comes(service: Service) -> None:
+    seen: list[tuple[str | None, float]] = []
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(4 << 20))
+        handler.end_headers()
+        handler.wfile.write(PNG + bytes((2 << 20) - len(PNG)))
+        until = time.monotonic() + 20
+        while not (record := service.ledger.get(job_id)) or (not record.progress and time.monotonic() < until):
+            time.sleep(0.02)
+        seen.append((record.stage, record.progress))
+        handler.wfile.write(bytes(2 << 20))
+
+    with loopback(answer) as server:
+        job_id = service.post(server.url())
+        service.work()
+    ((stage, progress),) = seen
+    assert stage == "fetch" and 0.25 <= progress <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("disposition", "path", "name"),
+    [
+        ('attachment; filename="talk.mp4"', "/x", "talk.mp4"),
+        ("attachment; filename=\"a.mp4\"; filename*=UTF-8''%C3%A9t%C3%A9.mp4", "/x", "été.mp4"),
+        ("inline", "/a/talk.mp4", "talk.mp4"),
+        ("attachment; filename*=nowhere''%ff", "/a/b.mp4", "ÿ"),
+        ("", "/", ""),
+        ("", "/a/" + "b" * 300, "b" * 255),
+    ],
+)
+def test_the_name_is_the_server_s_or_the_address_s(disposition: str, path: str, name: str) -> None:
+    request = httpx.Request("GET", f"https://media.example{path}?q=1")
+    headers = {"Content-Disposition": disposition} if disposition else {}
+    assert name_of(httpx.Response(200, request=request, headers=headers)) == name
+
+
+@given(st.binary(max_size=80))
+def test_no_header_is_too_odd_to_be_read(header: bytes) -> None:
+    request = httpx.Request("GET", "https://media.example/a.png")
+    name = name_of(httpx.Response(200, request=request, headers=[(b"content-disposition", header)]))
+    assert len(name) <= 255 and (not name or name.isprintable())
+
+
+FORBIDDEN: list[tuple[str, Resolve]] = [
+    ("http://127.0.0.1:{port}/a.png", system_resolver),
+    ("http://2130706433:{port}/a.png", system_resolver),
+    ("http://0177.0.0.1:{port}/a.png", system_resolver),
+    ("http://0x7f.1:{port}/a.png", system_resolver),
+    ("http://[::ffff:127.0.0.1]:{port}/a.png", system_resolver),
+    ("http://[::1]:{port}/a.png", system_resolver),
+    ("http://169.254.169.254/latest/meta-data", system_resolver),
+    ("http://localhost:{port}/a.png", system_resolver),
+    ("http://media.example:{port}/a.png", to_loopback),
+    ("http://media.example:{port}/a.png", lambda host, port: ["8.8.8.8", "127.0.0.1"]),
+    ("http://media.example:{port}/a.png", lambda host, port: ["::ffff:127.0.0.1"]),
+    ("file:///etc/passwd", system_resolver),
+    ("gopher://127.0.0.1:{port}/_GET", system_resolver),
+    ("http://user:word@media.example:{port}/a.png", to_loopback),
+]
+
+
+@pytest.mark.parametrize(("address", "resolve"), FORBIDDEN)
+def test_a_forbidden_address_is_never_connected_to(service: Service, address: str, resolve: Resolve) -> None:
+    with loopback(giving()) as server:
+        failure = service.failure(address.format(port=server.port), allowed=(), resolve=resolve)
+        assert failure == ("forbidden_url", False) and server.connections == 0
+
+
+def test_a_name_that_changes_its_answer_is_asked_once_and_its_first_answer_is_kept(service: Service) -> None:
+    """DNS rebinding: the address that was checked is the one that is connected to."""
+    answers = iter([["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2"]])
+    one = (ipaddress.ip_network("127.0.0.1/32"),)
+    with loopback(giving()) as server:
+        link = server.url(host="media.example")
+        record = service.fetched(link, allowed=one, resolve=lambda host, port: next(answers))
+        assert record.queue == "inference" and server.connections == 1
+        service.woken.clear()
+        assert service.failure(link, allowed=one, resolve=lambda host, port: next(answers)) == ("forbidden_url", False)
+        assert server.connections == 1
+
+
+REDIRECTS = ["http://127.0.0.2:{port}/a.png", "http://inner.example:{port}/a.png", "file:///etc/passwd", "gopher://127.0.0.1/",
+             "http://u:p@127.0.0.1:{port}/a.png", "//[::1]:{port}/a.png", "http://0x7f000001:{port}/a.png"]  # fmt: skip
+
+
+@pytest.mark.parametrize("location", REDIRECTS)
+def test_a_redirect_is_checked_as_the_first_address_was(service: Service, location: str) -> None:
+    def answer(handler: Handler) -> None:
+        handler.reply(302, Location=location.format(port=server.port))
+
+    def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.2" if host == "inner.example" else "127.0.0.1"]
+
+    one = (ipaddress.ip_network("127.0.0.1/32"),)
+    with loopback(answer) as server:
+        link = server.url(host="media.example")
+        assert service.failure(link, allowed=one, resolve=resolve)[0] == "forbidden_url"
+        assert server.connections == 1
+
+
+def test_redirects_are_followed_to_an_end(service: Service) -> None:
+    def answer(handler: Handler) -> None:
+        step = int(handler.path.strip("/") or 0)
+        handler.reply(200, PNG) if step == 5 else handler.reply(307, Location=f"/{step + 1}")
+
+    def circle(handler: Handler) -> None:
+        handler.reply(302, Location="/")
+
+    with loopback(answer) as server:
+        assert service.fetched(server.url("/")).queue == "inference"
+    service.woken.clear()
+    with loopback(circle) as server:
+        assert service.failure(server.url("/")) == ("fetch_failed", False)
+        assert server.connections == 6
+
+
+def cut(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(PNG)
+
+
+def endless(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(PNG)
+    while not handler.ended.is_set():
+        handler.wfile.write(bytes(1 << 16))
+
+
+def silent(handler: Handler) -> None:
+    handler.ended.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("answer", "limits", "expected"),
+    [
+        (giving(status=404), None, ("fetch_failed", False)),
+        (giving(status=403), None, ("fetch_failed", False)),
+        (giving(status=206), None, ("fetch_failed", False)),
+        (giving(status=503), None, ("fetch_failed", True)),
+        (giving(status=429), None, ("fetch_failed", True)),
+        (cut, None, ("fetch_failed", True)),
+        (silent, FetchLimits(idle_seconds=0.2), ("fetch_failed", True)),
+        (silent, FetchLimits(seconds=0.2), ("processing_timeout", True)),
+        (endless, FetchLimits(bytes=3 << 20), ("file_too_large", False)),
+        (giving(PNG, Content_Length="5000000000"), None, ("file_too_large", False)),
+        (giving(b""), None, ("media_invalid", False)),
+        (giving(b"<html>"), None, ("unsupported_media", False)),
+        (giving(b"#EXTM3U\nfile:///etc/passwd", Content_Type="video/mp4"), None, ("unsupported_media", False)),
+        (giving(b"\x1f\x8b" + bytes(100), Content_Encoding="gzip"), None, ("unsupported_media", False)),
+        (lambda handler: None, None, ("fetch_failed", True)),
+        (lambda handler: handler.wfile.write(b"\0\1\2\3" * 100), None, ("fetch_failed", True)),
+    ],
+)
+def test_what_fails_is_told(
+    service: Service, answer: Answer, limits: FetchLimits | None, expected: tuple[str, bool]
+) -> None:
+    with loopback(answer) as server:
+        assert service.failure(server.url(), limits=limits) == expected
+
+
+def test_nobody_there_or_nobody_known_is_told(service: Service) -> None:
+    def unknown(host: str, port: int) -> list[str]:
+        raise socket.gaierror
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert service.failure(f"http://127.0.0.1:{port}/") == ("fetch_failed", True)
+    assert service.failure("http://nowhere.example/", resolve=unknown) == ("fetch_failed", True)
+
+
+def test_of_several_addresses_one_that_answers_is_taken(service: Service) -> None:
+    with loopback(giving()) as server:
+        link = server.url(host="media.example")
+        record = service.fetched(link, resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
+    assert record.queue == "inference"
+
+
+def during(service: Service, act: Callable[[str], None], terms: Terms | None = None) -> tuple[str, float]:
+    """Fetches from a server that never ends, and acts once it has begun; the job's id, and seconds until it stopped."""
+    began = threading.Event()
+    acted = 0.0
+
+    def answer(handler: Handler) -> None:
+        cut(handler)
+        began.set()
+        handler.ended.wait(60)
+
+    def acting() -> None:
+        nonlocal acted
+        assert began.wait(30)
+        act(job_id)
+        acted = time.monotonic()
+
+    with loopback(answer) as server:
+        job_id = service.post(server.url())
+        thread = threading.Thread(target=acting)
+        thread.start()
+        service.work(terms=terms, limits=FetchLimits(idle_seconds=100))
+        thread.join()
+    return job_id, time.monotonic() - acted
+
+
+def test_a_cancelled_download_stops_at_once(service: Service) -> None:
+    job_id, seconds = during(service, service.ledger.cancel)
+    record = service.ledger.get(job_id)
+    assert record is not None and record.status == "cancelled" and seconds < 10
+    assert not service.blobs.exists(media_prefix(job_id))
+
+
+def test_a_deleted_download_leaves_nothing(service: Service) -> None:
+    def delete(job_id: str) -> None:
+        service.ledger.delete(job_id)
+        service.blobs.delete(job_prefix(job_id))
+
+    job_id, _ = during(service, delete)
+    assert service.ledger.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))
+
+
+def test_a_worker_that_shuts_down_hands_the_link_back(service: Service) -> None:
+    terms = Terms(lease_seconds=0.3)
+    job_id, _ = during(service, lambda _: terms.stopping.set(), terms)  # type: ignore[attr-defined]
+    record = service.ledger.get(job_id)
+    assert record is not None and (record.status, record.queue, record.attempts) == ("queued", "io", 0)
+    with loopback(giving()) as server:
+        service.blobs.put(request_key(job_id), JobRequest(url=server.url()).model_dump_json().encode())
+        service.work()
+    record = service.ledger.get(job_id)
+    assert record is not None and record.queue == "inference"
+
+
+def test_a_late_download_does_not_touch_what_another_fetched(service: Service) -> None:
+    """A worker that was paused past its lease ends its download when the job is long with the analyses."""
+    late = threading.Event()
+
+    def answer(handler: Handler) -> None:
+        if len(server.requests) == 1:
+            late.wait(30)
+        handler.reply(200, PNG + str(len(server.requests)).encode())
+
+    with loopback(answer) as server:
+        job_id = service.post(server.url())
+        slow = threading.Thread(target=service.work, kwargs={"terms": Terms(lease_seconds=1000)})
+        slow.start()
+        while not server.requests:
+            time.sleep(0.01)
+        service.ledger._redis.zadd("affect:leases", {job_id: 0})
+        assert service.ledger.reap() == {job_id: "queued"}
+        service.work()
+        record = service.ledger.get(job_id)
+        assert record is not None and record.queue == "inference"
+        late.set()
+        slow.join()
+    after = service.ledger.get(job_id)
+    assert after is not None and after.fetched == record.fetched == 2
+    assert service.blobs.get(media_key(job_id, 2)) == PNG + b"2"
+    assert not service.blobs.exists(media_key(job_id, 1)) and service.woken == ["inference"]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of `media.example`, with its key."""
+    path = tmp_path_factory.mktemp("tls") / "media.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=media.example"]
+    command += ["-addext", "subjectAltName=DNS:media.example", "-keyout", str(path), "-out", f"{path}.crt"]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+def test_the_certificate_is_checked_against_the_name(
+    service: Service, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    tls.sni_callback = lambda _, name, __: asked.append(name)
+    with loopback(giving(), tls) as server:
+        assert service.failure(server.url(host="media.example", scheme="https")) == ("fetch_failed", True)
+        monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}.crt")
+        assert service.failure(server.url(host="other.example", scheme="https")) == ("fetch_failed", True)
+        assert server.requests == []
+        assert service.fetched(server.url(host="media.example", scheme="https")).queue == "inference"
+    assert asked == ["media.example", "other.example", "media.example"]

@@ -1,0 +1,174 @@
+"""Links: the media of a job are downloaded, checked as an upload is, and the job is passed on to the analyses."""
+
+import asyncio
+import hashlib
+import posixpath
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from email.message import Message
+from email.utils import collapse_rfc2231_value
+from typing import BinaryIO
+from urllib.parse import unquote
+
+import httpx
+
+from ml.errors import FetchFailed, FileTooLarge, MediaInvalid, ProcessingTimeout, UnsupportedMedia
+from ml.signatures import SNIFF_BYTES, format_name
+from workers.egress import MOST_REDIRECTS, open_client
+from workers.engine import Engine, Lease, PassedOn, Terms
+from workers.wire.blobs import Blobs
+from workers.wire.contract import Claim, JobMedia, JobRequest, WorkerKind, fetched_key, media_key
+from workers.wire.egress import Egress
+from workers.wire.ledger import Ledger
+
+BLOCK_BYTES = 1 << 20
+CHECK_SECONDS = 0.25
+"""How soon a cancelled download stops."""
+MOST_NAME_CHARACTERS = 255
+
+
+class Refused(FetchFailed):
+    """The other side will not give it, now or later."""
+
+    retryable = False
+
+
+@dataclass(frozen=True)
+class FetchLimits:
+    """`idle_seconds`: for which the other side may say nothing. `seconds`: of a whole download."""
+
+    bytes: int = 2 * 2**30
+    seconds: float = 3600.0
+    idle_seconds: float = 30.0
+
+
+class FetchEngine(Engine):
+    """Fetches what a job's `url` leads to."""
+
+    queue = "io"
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        egress: Egress,
+        limits: FetchLimits,
+        terms: Terms,
+        wake: Callable[[WorkerKind], None],
+    ) -> None:
+        super().__init__(ledger, blobs, terms, wake)
+        self._egress, self._limits = egress, limits
+
+    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> PassedOn:
+        if request.url is None:
+            raise Refused("The job names no address.", stage="fetch")
+        lease.stage("fetch")
+        with self._blobs.writing(media_key(claim.job_id, claim.token)) as file:
+            media = asyncio.run(download(request.url, file, self._egress, self._limits, lease))
+        self._blobs.put(fetched_key(claim.job_id, claim.token), media.model_dump_json().encode())
+        lease.check()
+        return PassedOn("inference")
+
+    def _written(self, claim: Claim) -> tuple[str, ...]:
+        return (media_key(claim.job_id, claim.token), fetched_key(claim.job_id, claim.token))
+
+
+async def download(url: str, file: BinaryIO, egress: Egress, limits: FetchLimits, lease: Lease) -> JobMedia:
+    """Writes what the address gives into `file`; what it is called and how large it is.
+
+    Raises ForbiddenUrl, FetchFailed, FileTooLarge, UnsupportedMedia, MediaInvalid; and, soon after, what `lease.check`
+    raises.
+    """
+    work = asyncio.ensure_future(_download(url, file, egress, limits, lease))
+    try:
+        async with asyncio.timeout(limits.seconds):
+            while not (await asyncio.wait([work], timeout=CHECK_SECONDS))[0]:
+                lease.check()
+        return work.result()
+    except TimeoutError:
+        raise ProcessingTimeout(f"The download took more than {limits.seconds:g} seconds.", stage="fetch") from None
+    finally:
+        work.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await work
+
+
+async def _download(url: str, file: BinaryIO, egress: Egress, limits: FetchLimits, lease: Lease) -> JobMedia:
+    egress.check_url(url)  # before anybody else reads it
+    timeout = httpx.Timeout(limits.idle_seconds)
+    try:
+        async with (
+            open_client(egress, timeout, redirects=MOST_REDIRECTS) as client,
+            client.stream("GET", url) as response,
+        ):
+            _check_answer(response, limits)
+            return await _store(response, file, limits, lease)
+    except httpx.TimeoutException:
+        raise FetchFailed(f"Nothing came for {limits.idle_seconds:g} seconds.", stage="fetch") from None
+    except httpx.TooManyRedirects:
+        raise Refused(f"The address leads on more than {MOST_REDIRECTS} times.", stage="fetch") from None
+    except httpx.InvalidURL:
+        raise Refused("The address, or one that it leads to, is no URL.", stage="fetch") from None
+    except httpx.TransportError as error:
+        raise FetchFailed(_said(error), stage="fetch") from None
+
+
+def _said(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.ConnectError):
+        return "No connection could be made."
+    return "The connection broke off."
+
+
+def _check_answer(response: httpx.Response, limits: FetchLimits) -> None:
+    if response.status_code != httpx.codes.OK:
+        lasting = response.status_code < 500 and response.status_code not in (408, 425, 429)
+        kind = Refused if lasting else FetchFailed
+        raise kind(f"The address answered with status {response.status_code}.", stage="fetch")
+    if _length(response) > limits.bytes:
+        raise FileTooLarge(f"The file has more than {limits.bytes} bytes.", stage="fetch")
+
+
+def _length(response: httpx.Response) -> int:
+    """0 where it is not told."""
+    told = response.headers.get("content-length", "")
+    return int(told) if told.isascii() and told.isdigit() else 0
+
+
+async def _store(response: httpx.Response, file: BinaryIO, limits: FetchLimits, lease: Lease) -> JobMedia:
+    """Nothing is decompressed: a file is what was sent, and it begins as an accepted format does."""
+    digest = hashlib.sha256()
+    size, length = 0, _length(response)
+    async for block in _blocks(response.aiter_raw()):
+        if not size and format_name(block[:SNIFF_BYTES]) is None:
+            raise UnsupportedMedia("The address gives no image, audio or video of an accepted format.", stage="fetch")
+        size += len(block)
+        if size > limits.bytes:
+            raise FileTooLarge(f"The file has more than {limits.bytes} bytes.", stage="fetch")
+        digest.update(block)
+        file.write(block)
+        lease.progress(min(size / length, 1.0) if length else 0.0)
+    if not size:
+        raise MediaInvalid("The file is empty.", stage="fetch")
+    return JobMedia(name=name_of(response), size=size, sha256=digest.hexdigest())
+
+
+async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in blocks of at least `BLOCK_BYTES`, but for the last."""
+    block = bytearray()
+    async for piece in pieces:
+        block += piece
+        if len(block) >= BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
+
+
+def name_of(response: httpx.Response) -> str:
+    """What the other side calls the file (RFC 6266), or the last part of its address. To be shown, never a path."""
+    header = Message()
+    header["Content-Disposition"] = response.headers.get("content-disposition", "")
+    told = dict(sorted(header.get_params([], "content-disposition"), key=lambda one: isinstance(one[1], tuple)))
+    name = collapse_rfc2231_value(told.get("filename", "")) or unquote(posixpath.basename(response.url.path))
+    return "".join(sign for sign in name if sign.isprintable())[:MOST_NAME_CHARACTERS]
