@@ -19,10 +19,13 @@ from redis import Redis
 
 from ml.artifacts import Bundle, ModelStore
 from tests.redis_server import RedisServer
+from workers.wire.blobs import Blobs
+from workers.wire.broker import make_celery
 from workers.wire.contract import FINAL, Heartbeat, JobRecord
 from workers.wire.ledger import PREFIX, Ledger
 from workers.wire.roster import Roster
 from workers.wire.settings import WireSettings
+from workers.wire.upkeep import Upkeep
 
 ROOT = Path(__file__).parents[1]
 BARE = Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
@@ -69,9 +72,11 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
-    def terminate(self, seconds: float = 60) -> int:
-        """SIGTERM; the exit status."""
+    def terminate(self) -> None:
         self._process.terminate()
+
+    def wait(self, seconds: float = 60) -> int:
+        """The exit status."""
         return self._process.wait(seconds)
 
 
@@ -80,10 +85,13 @@ class Gateway:
     process: Process
     client: httpx.Client
 
+    def post_raw(self, path: Path, **fields: str) -> httpx.Response:
+        with path.open("rb") as file:
+            return self.client.post("/v1/jobs", files={"file": ("a.bin", file)}, data=fields)
+
     def post(self, path: Path, **fields: str) -> dict[str, Any]:
         """The job of a file that was accepted."""
-        with path.open("rb") as file:
-            answer = self.client.post("/v1/jobs", files={"file": ("a.bin", file)}, data=fields)
+        answer = self.post_raw(path, **fields)
         assert answer.status_code == 202, answer.text
         return dict(answer.json())
 
@@ -104,9 +112,11 @@ class Cluster:
             **{f"AFFECT_{name.upper()}": value for name, value in settings.items()},
         }
         self.redis = Redis.from_url(redis.url)
-        self.ledger = Ledger(self.redis, WireSettings(redis_url=redis.url))
+        self.settings = WireSettings(redis_url=redis.url, data_dir=self.data)
+        self.ledger = Ledger(self.redis, self.settings)
         self.roster = Roster(self.redis)
         self._gateways: list[Gateway] = []
+        self._workers: list[Process] = []
         self._processes: list[Process] = []
 
     def __enter__(self) -> Self:
@@ -126,7 +136,12 @@ class Cluster:
         return process
 
     def start_worker(self, module: str = "workers", **settings: str) -> Process:
-        return self.run(module, "--loglevel", "info", **settings)
+        self._workers.append(self.run(module, "--loglevel", "info", **settings))
+        return self._workers[-1]
+
+    @property
+    def live_workers(self) -> list[Process]:
+        return [worker for worker in self._workers if worker.runs]
 
     def start_gateway(self, port: int | None = None, **settings: str) -> Gateway:
         port = port or free_port()
@@ -140,7 +155,14 @@ class Cluster:
         return list(until(lambda: len(found := self.loaded()) >= count and found, what=f"{count} workers"))
 
     def loaded(self) -> list[Heartbeat]:
-        return [worker for worker in self.roster.workers() if worker.loaded]
+        """The worker processes that are ready; one that was killed stays in the roster for a while."""
+        beats = [worker for worker in self.roster.workers() if worker.loaded]
+        return [beat for beat in beats if Path("/proc", beat.worker.rpartition(":")[2]).exists()]
+
+    def sweep(self) -> None:
+        """What the upkeep does with old orphans, of all there are."""
+        blobs = Blobs.of(self.settings)
+        Upkeep(self.ledger, blobs, make_celery(self.settings), self.settings).sweep(older_than=0.0)
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")

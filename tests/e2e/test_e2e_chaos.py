@@ -1,0 +1,203 @@
+"""Processes are killed, Redis is restarted, the disk fills up: every accepted job ends once, and none is lost."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ml.results import Result
+from ml.vocabulary import Stage
+from tests import cluster, media_files
+from tests.cluster import Cluster, Gateway, check_once, until
+
+LEASE = 2.0
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("files")
+    return {
+        "picture": media_files.make_image(folder / "a.png", (64, 48)),
+        "sound": media_files.make_audio(folder / "a.wav", 2.0, rate=16_000),
+        "long": media_files.make_audio(folder / "long.flac", 1200.0, rate=8000),
+    }
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Redis alone; each test starts what it needs, and leaves the workers that live to the next."""
+    folder = tmp_path_factory.mktemp("chaos")
+    (folder / "data" / "hold").mkdir(parents=True)
+    with cluster.running(folder, lease_seconds=str(LEASE)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gateway(service: Cluster) -> Gateway:
+    return service.start_gateway()
+
+
+@pytest.fixture
+def workers(service: Cluster) -> Cluster:
+    """With two workers that live."""
+    while len(service.live_workers) < 2:
+        service.start_worker("tests.e2e.held_worker")
+    service.wait_for_workers(2)
+    return service
+
+
+@contextmanager
+def held(service: Cluster, stage: Stage) -> Iterator[Path]:
+    """Whoever comes to this stage stands still there."""
+    file = service.data / "hold" / stage
+    file.touch()
+    try:
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def holder(service: Cluster, file: Path, job_id: str, stage: Stage) -> int:
+    """The process that stands still, once the service says itself that the job is in that stage."""
+    pid = int(until(file.read_text, what=f"a job in {stage}"))
+    until(lambda: (record := service.record(job_id)) and record.stage == stage, what=f"stage {stage}")
+    return pid
+
+
+STAGES: list[tuple[Stage, str]] = [
+    ("probe", "picture"),
+    ("decode", "sound"),
+    ("segment", "sound"),
+    ("faces", "picture"),
+    ("audio", "sound"),
+    ("transcribe", "sound"),
+    ("text", "sound"),
+    ("fuse", "picture"),
+    ("write", "sound"),
+]
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_killed_in_any_stage_loses_no_job(workers: Cluster, gateway: Gateway, files: dict[str, Path]) -> None:
+    jobs, slowest = [], 0.0
+    for stage, kind in STAGES:
+        with held(workers, stage) as file:
+            job_id = gateway.post(files[kind])["id"]
+            pid = holder(workers, file, job_id, stage)
+            os.kill(pid, signal.SIGKILL)
+        began = time.monotonic()
+        until(lambda job_id=job_id: workers.ledger.get(job_id).attempts == 2, what="the second attempt")
+        slowest = max(slowest, time.monotonic() - began)
+        record = workers.ended(job_id)
+        assert (record.status, record.attempts) == ("succeeded", 2), (stage, record)
+        content = gateway.client.get(f"/v1/jobs/{job_id}/result").raise_for_status().content
+        assert Result.model_validate_json(content).media.sha256
+        jobs.append(job_id)
+    assert check_once(workers, jobs) == {"succeeded": len(STAGES)}
+    print(f"taken up again within {slowest:.1f} s of the kill (lease {LEASE:g} s)")
+
+
+def test_a_whole_worker_is_killed_and_another_takes_its_job(
+    workers: Cluster, gateway: Gateway, files: dict[str, Path]
+) -> None:
+    with held(workers, "decode") as file:
+        job_id = gateway.post(files["sound"])["id"]
+        pid = holder(workers, file, job_id, "decode")
+        os.killpg(os.getpgid(pid), signal.SIGKILL)
+    record = workers.ended(job_id)
+    assert (record.status, record.attempts) == ("succeeded", 2)
+    assert check_once(workers, [job_id]) == {"succeeded": 1}
+
+
+def test_a_worker_that_is_told_to_stop_hands_its_job_back(
+    workers: Cluster, gateway: Gateway, files: dict[str, Path]
+) -> None:
+    with held(workers, "transcribe") as file:
+        job_id = gateway.post(files["sound"])["id"]
+        pid = holder(workers, file, job_id, "transcribe")
+        stopping = next(worker for worker in workers.live_workers if worker.pid == os.getpgid(pid))
+        began = time.monotonic()
+        stopping.terminate()
+        until(lambda: workers.ledger.get(job_id).token == 2, what="another worker")
+        handed = time.monotonic() - began
+        assert stopping.wait() == 0
+    record = workers.ended(job_id)
+    assert (record.status, record.attempts) == ("succeeded", 1)
+    assert check_once(workers, [job_id]) == {"succeeded": 1}
+    print(f"handed over within {handed:.1f} s")
+
+
+@pytest.mark.timeout(400)
+def test_a_job_that_kills_its_worker_each_time_fails_after_three(
+    workers: Cluster, gateway: Gateway, files: dict[str, Path]
+) -> None:
+    trap = workers.data / "hold" / "text.kill"  # where no picture ever comes
+    trap.touch()
+    poison = gateway.post(files["sound"])["id"]
+    others = [gateway.post(files["picture"])["id"] for _ in range(4)]
+    record = workers.ended(poison, 300)
+    trap.unlink()
+    assert record.failure is not None
+    assert (record.status, record.failure.code, record.attempts) == ("failed", "worker_lost", 3)
+    error = gateway.client.get(f"/v1/jobs/{poison}").json()["error"]
+    assert (error["code"], error["retryable"]) == ("worker_lost", True)
+    assert [workers.ended(job_id).status for job_id in others] == ["succeeded"] * 4
+    assert check_once(workers, [poison, *others]) == {"failed": 1, "succeeded": 4}
+    assert not list((workers.data / "blobs" / "jobs" / poison).glob("media*/*"))
+
+
+def test_a_gateway_killed_during_an_upload_leaves_no_job_and_no_rest(
+    workers: Cluster, gateway: Gateway, files: dict[str, Path]
+) -> None:
+    doomed = workers.start_gateway()
+    blobs = workers.data / "blobs" / "jobs"
+    before = set(blobs.iterdir())
+
+    def body() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.flac"\r\n\r\n'
+        content = files["long"].read_bytes()
+        yield content[: 3 << 20]
+        until(lambda: set(blobs.iterdir()) - before, what="the begin of an upload")
+        doomed.process.kill()
+        yield content[3 << 20 :]
+
+    with pytest.raises(httpx.TransportError):
+        doomed.client.post("/v1/jobs", content=body(), headers={"Content-Type": "multipart/form-data; boundary=x"})
+    (left,) = set(blobs.iterdir()) - before
+    assert workers.record(left.name) is None and gateway.client.get(f"/v1/jobs/{left.name}").status_code == 404
+    workers.sweep()
+    assert not left.exists()
+    assert workers.ended(gateway.post(files["picture"])["id"]).status == "succeeded"
+
+
+def test_a_gateway_killed_right_after_its_answers_loses_none(
+    workers: Cluster, gateway: Gateway, files: dict[str, Path]
+) -> None:
+    doomed = workers.start_gateway()
+    jobs = [doomed.post(files["picture"])["id"] for _ in range(5)]
+    doomed.process.kill()
+    assert [workers.ended(job_id).status for job_id in jobs] == ["succeeded"] * 5
+    assert check_once(workers, jobs) == {"succeeded": 5}
+    assert gateway.client.get(f"/v1/jobs/{jobs[0]}").json()["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_redis_is_restarted_under_load(workers: Cluster, gateway: Gateway, files: dict[str, Path], end: str) -> None:
+    jobs = [gateway.post(files["picture"])["id"] for _ in range(6)]
+    with held(workers, "audio") as file:  # one is under way
+        jobs.append(gateway.post(files["sound"])["id"])
+        until(file.read_text, what="a job under way")
+        getattr(workers.redis_server, end)()
+        refused = gateway.post_raw(files["picture"])
+        assert (refused.status_code, refused.json()["code"]) == (503, "queue_unavailable")
+        assert "Retry-After" in refused.headers
+        assert gateway.client.get("/readyz").status_code == 503
+        workers.redis_server.start()
+    jobs.append(gateway.post(files["picture"])["id"])
+    assert [workers.ended(job_id).status for job_id in jobs] == ["succeeded"] * 8
+    assert check_once(workers, jobs) == {"succeeded": 8}
