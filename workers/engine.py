@@ -18,6 +18,7 @@ from ml.errors import Cancelled, ProcessingTimeout
 from ml.inference.observer import Observer
 from ml.results import Options, Result
 from ml.vocabulary import Stage
+from workers.attempt import Attempt, Witness
 from workers.failures import failure_of
 from workers.wire.blobs import Blobs
 from workers.wire.contract import (
@@ -65,11 +66,13 @@ class Signal(Protocol):
 
 @dataclass(frozen=True)
 class Terms:
-    """Under which a job is worked on. `seconds`: of one attempt at most. `stopping`: set when the worker shuts down."""
+    """Under which a job is worked on. `seconds`: of one attempt at most. `stopping`: set when the worker shuts down.
+    `witness`: whom it is told."""
 
     lease_seconds: float = 15.0
     seconds: float = 5 * 3600.0
     stopping: Signal = field(default_factory=threading.Event)
+    witness: Witness = field(default_factory=Witness)
 
 
 class Lease:
@@ -80,8 +83,9 @@ class Lease:
     `ShuttingDown` when the worker stops, `ProcessingTimeout` when the job's time is up.
     """
 
-    def __init__(self, ledger: Ledger, claim: Claim, terms: Terms) -> None:
+    def __init__(self, ledger: Ledger, claim: Claim, terms: Terms, attempt: Attempt) -> None:
         self._ledger, self._claim, self._terms = ledger, claim, terms
+        self.attempt = attempt
         self.at: Stage | None = None
         self._progress = 0.0
         self._cancelled = self._lost = False
@@ -91,6 +95,7 @@ class Lease:
 
     def stage(self, stage: Stage) -> None:
         self.at = stage
+        self.attempt.stage(stage)
 
     def progress(self, fraction: float) -> None:
         self._progress = fraction
@@ -156,12 +161,15 @@ class Engine(ABC):
         claim = None if self._terms.stopping.is_set() else self._ledger.claim(self.queue)
         if claim is None:
             return None
-        try:
-            self._run(claim)
-        except ClaimLost:
-            self._erase(claim)
-        except ShuttingDown:
-            self._ledger.hand_back(claim)
+        with Attempt(claim, self.queue, self._terms.witness) as attempt:
+            try:
+                self._run(claim, attempt)
+            except ClaimLost:
+                attempt.outcome = "lost"
+                self._erase(claim)
+            except ShuttingDown:
+                self._ledger.hand_back(claim)
+                attempt.outcome = "handed_back"
         return claim.job_id
 
     @abstractmethod
@@ -172,17 +180,19 @@ class Engine(ABC):
     def _written(self, claim: Claim) -> tuple[str, ...]:
         """The keys of what `_do` may have stored: removed when the claim was lost."""
 
-    def _run(self, claim: Claim) -> None:
-        lease = Lease(self._ledger, claim, self._terms)
+    def _run(self, claim: Claim, attempt: Attempt) -> None:
+        lease = Lease(self._ledger, claim, self._terms, attempt)
         status: JobStatus = "failed"
         failure = None
         keep = False
         try:
             with lease:
                 request = JobRequest.model_validate_json(self._blobs.get(request_key(claim.job_id)) or b"{}")
+                attempt.continues(request.origin)
                 came_to = self._do(claim, request, lease)
             if isinstance(came_to, PassedOn):
                 self._ledger.pass_on(claim, came_to.queue)
+                attempt.outcome = "passed_on"
                 self._wake(came_to.queue)
                 return
             status, keep = "succeeded", came_to.keep_media
@@ -194,12 +204,13 @@ class Engine(ABC):
             failure = failure_of(error)
         stage = failure.stage if failure and failure.stage else lease.at
         self._ledger.finish(claim, status, failure, stage)
+        attempt.outcome, attempt.code = status, failure.code if failure else ""
         if not keep:
             self._blobs.delete(media_prefix(claim.job_id))
 
     def _erase(self, claim: Claim) -> None:
         """Removes what this claim wrote after it was lost; of a job that was deleted, everything."""
-        logger.info("the claim of %s was lost", claim.job_id)
+        logger.info("the claim was lost")
         gone = self._ledger.get(claim.job_id) is None
         for key in (job_prefix(claim.job_id),) if gone else self._written(claim):
             self._blobs.delete(key)
@@ -222,6 +233,7 @@ class AnalysisEngine(Engine):
             result = self._analyser.analyse(
                 path, request.options, transcript=request.transcript, observer=lease, scratch=scratch
             )
+        lease.attempt.analysed(result)
         lease.stage("write")
         lease.check()
         self._blobs.put(result_key(claim.job_id, claim.token), result.model_dump_json().encode())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Celery, bootsteps
 from celery.signals import (
+    setup_logging,
     worker_process_init,
     worker_process_shutdown,
     worker_ready,
@@ -17,17 +18,21 @@ from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
+from workers.attempt import Witness
 from workers.engine import AnalysisEngine, Terms
 from workers.fetch import FetchEngine
+from workers.metrics import WorkerMetrics
 from workers.pulse import Pulse
 from workers.scratch import Scratch
 from workers.settings import WorkerSettings
+from workers.wire import logs
 from workers.wire.blobs import Blobs
 from workers.wire.broker import WORK, make_celery, wake
 from workers.wire.contract import WorkerKind
 from workers.wire.egress import Egress
 from workers.wire.ledger import Ledger
 from workers.wire.roster import Roster
+from workers.wire.traces import traces_of
 from workers.wire.upkeep import Upkeep
 
 if TYPE_CHECKING:  # it imports torch
@@ -46,6 +51,7 @@ class Worker:
     def __init__(self, celery: Celery, settings: WorkerSettings) -> None:
         self._celery = celery
         self._settings = settings
+        self.metrics = WorkerMetrics()
         self._stopping = multiprocessing.Event()
         """Set in the parent, seen in the children: jobs under way go back."""
 
@@ -59,12 +65,18 @@ class Worker:
 
     @property
     def terms(self) -> Terms:
-        return Terms(self._settings.lease_seconds, self._settings.job_seconds, self._stopping)
+        return Terms(self._settings.lease_seconds, self._settings.job_seconds, self._stopping, self.witness)
+
+    @cached_property
+    def witness(self) -> Witness:
+        return Witness(self.metrics.recorder, traces_of("worker", self._settings))
 
     @cached_property
     def serving(self) -> "Serving":
+        from ml.inference import batches
         from workers.serving import Serving
 
+        batches.listen(self.metrics.recorder.batch)
         return Serving(self._settings, self.pulse)
 
     @cached_property
@@ -96,6 +108,8 @@ class Worker:
 
     def start_process(self, **signal: Any) -> None:
         """Of a process that works: says that it is there, loads, says that it is ready."""
+        if self._settings.needs_models:  # it is a child
+            self.metrics.leave_to_parent()
         _ = self.scratch
         self.pulse.start()
         if self._settings.needs_models:
@@ -108,6 +122,7 @@ class Worker:
             self.serving.stop()
         self.pulse.stop()
         self.scratch.remove()
+        self.witness.traces.close()
 
     def shut_down(self, **_: Any) -> None:
         self._stopping.set()
@@ -123,7 +138,20 @@ class Worker:
         """For the parent's own loop, which it must not hold up."""
         settings = self._settings
         redis = Redis.from_url(settings.redis_url)  # shared with no child
-        return Upkeep(Ledger(redis, settings), Blobs.of(settings), self._celery, settings, sweeps=False)
+        return Upkeep(
+            Ledger(redis, settings),
+            Blobs.of(settings),
+            self._celery,
+            settings,
+            sweeps=False,
+            on_reaped=self.metrics.reaped,
+        )
+
+    def show_metrics(self) -> None:
+        """Of the parent."""
+        self.metrics.count()
+        if self._settings.metrics_port is not None:
+            self.metrics.serve(self._settings.metrics_host, self._settings.metrics_port)
 
 
 def create_worker(settings: WorkerSettings) -> Celery:
@@ -142,6 +170,15 @@ def create_worker(settings: WorkerSettings) -> Celery:
     begins.connect(worker.start_process, weak=False)
     ends.connect(worker.stop_process, weak=False)
     worker_shutting_down.connect(worker.shut_down, weak=False)
+    setup_logging.connect(lambda **_: logs.set_up("worker", settings), weak=False)
+
+    class MetricsStep(bootsteps.StartStopStep):
+        """After the fork of the children."""
+
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, parent: Any) -> None:
+            worker.show_metrics()
 
     class UpkeepStep(bootsteps.StartStopStep):
         """Runs in the parent's own loop, so that it goes on while the children are busy."""
@@ -154,5 +191,6 @@ def create_worker(settings: WorkerSettings) -> Celery:
         def stop(self, consumer: Any) -> None:
             self.timer.cancel()
 
+    celery.steps["worker"].add(MetricsStep)
     celery.steps["consumer"].add(UpkeepStep)
     return celery

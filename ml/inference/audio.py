@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ml.artifacts import ModelStore
 from ml.features.audio import log_mel
+from ml.inference.batches import forward_of
 from ml.models import build
 from ml.models.audio import AudioCnn, SpeechEncoder
 from ml.vocabulary import EMOTIONS
@@ -54,6 +55,7 @@ class TonePredictor:
         for first in range(0, len(order), BATCH):
             rows = order[first : first + BATCH]
             batch = log_mel([torch.from_numpy(waveforms[row]) for row in rows], self._network.config.frames or None)
+            forward_of("audio", len(rows))
             embedding, logits = self._network(batch.maps_NMT.to(self._device), batch.mask_NT.to(self._device))
             embeddings_NE[rows] = embedding.cpu().numpy()
             logs_NC[rows] = (logits / self._temperature).log_softmax(-1).cpu().numpy()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ml.artifacts import ModelStore
 from ml.features.face import LANDMARKS, align_crop, box_crop
+from ml.inference.batches import forward_of
 from ml.models import build
 from ml.models.face import FaceNet, flip_averaged
 
@@ -157,6 +158,7 @@ class FacePredictor:
         embeddings, logs = [np.zeros((0, self.embedding_size), np.float32)], [np.zeros((0, 7), np.float32)]
         for first in range(0, len(stacked), BATCH):
             batch = torch.from_numpy(stacked[first : first + BATCH]).to(self._device).unsqueeze(1).float() / 255
+            forward_of("face", len(batch))
             embedding, logits = flip_averaged(self._network, batch)
             embeddings.append(embedding.cpu().numpy())
             logs.append((logits / self._temperature).log_softmax(-1).cpu().numpy())

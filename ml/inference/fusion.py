@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ml.artifacts import ModelStore
+from ml.inference.batches import forward_of
 from ml.models import build, config_of
 from ml.models.fusion import Fusion, FusionConfig, FusionInput
 from ml.vocabulary import EMOTIONS, Modality
@@ -101,6 +102,7 @@ class FusionPredictor:
         parts = [np.zeros((0, len(EMOTIONS)), np.float32)]
         for first in range(0, len(windows), BATCH):
             batch = collate(windows[first : first + BATCH], self.config)
+            forward_of("fusion", len(batch.mask_NM))
             logits = self._network(FusionInput(*(tensor.to(self._device) for tensor in batch)))
             empty = batch.mask_NM.sum(1, keepdim=True).to(self._device) == 0
             logits = torch.where(empty, 0.0, logits / self._temperature)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ml.artifacts import ModelStore
 from ml.features.text import SentenceTokenizer, TokenBatch, padded
+from ml.inference.batches import forward_of
 from ml.inference.fusion import Evidence
 from ml.inference.timeline import Words
 from ml.models import build
@@ -71,6 +72,7 @@ class TextPredictor:
         """Any strings. One without words is no evidence: uniform, with an embedding of zeros."""
         outputs = _no_evidence(len(sentences), self.embedding_size)
         for batch in self._batches(sentences):
+            forward_of("text", len(batch.rows))
             ids_NT, mask_NT = (torch.from_numpy(part).to(self._device) for part in (batch.ids_NT, batch.mask_NT))
             embeddings_NE, emotions_NC, sentiments_N3 = self._network(ids_NT, mask_NT)
             outputs.embeddings_NE[batch.rows] = embeddings_NE.cpu().numpy()

@@ -39,6 +39,13 @@ class JobMedia(Frozen):
     sha256: str
 
 
+class Origin(Frozen):
+    """The request that a job came with, for logs and traces. `traceparent`: W3C Trace Context."""
+
+    request_id: str | None = None
+    traceparent: str | None = None
+
+
 class JobRequest(Frozen):
     """What the caller sent. It may hold words of the media and lies in a blob, never in Redis."""
 
@@ -47,6 +54,7 @@ class JobRequest(Frozen):
     options: Options = Options()
     transcript: str | None = None
     tags: tuple[str, ...] = ()
+    origin: Origin = Origin()
 
 
 class JobRecord(Frozen):
@@ -77,12 +85,14 @@ class JobRecord(Frozen):
 
 
 class Claim(Frozen):
-    """The right to work on a job. Only the newest claim's token may write. `fetched`: as the record's."""
+    """The right to work on a job. Only the newest claim's token may write. `fetched`: as the record's. `waited`:
+    seconds in the queue before it."""
 
     job_id: str
     token: int
     attempt: int
     fetched: int = 0
+    waited: float = 0.0
 
 
 class ModelLicence(Frozen):

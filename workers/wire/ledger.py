@@ -10,7 +10,7 @@ Redis holds ids and states only: what a caller wrote (names, options, tags) lies
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -53,6 +53,22 @@ class Page:
     next: int | None
 
 
+@dataclass(frozen=True)
+class QueueLoad:
+    """How many jobs wait in a queue, and for how many seconds the oldest has."""
+
+    depth: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """What there is to do: by queue, and how many jobs are worked on."""
+
+    queues: Mapping[WorkerKind, QueueLoad]
+    running: int
+
+
 class Ledger:
     """All reads and writes of job records. Safe to share between threads. `prefix` keeps one Redis for several uses."""
 
@@ -81,8 +97,8 @@ class Ledger:
         found = self._run("claim", self._settings.lease_seconds, queue)
         if not found:
             return None
-        job_id, token, attempt, fetched = found
-        return Claim(job_id=job_id.decode(), token=token, attempt=attempt, fetched=fetched)
+        job_id, token, attempt, fetched, waited = found
+        return Claim(job_id=job_id.decode(), token=token, attempt=attempt, fetched=fetched, waited=float(waited))
 
     def renew(self, claim: Claim, stage: Stage | None = None, progress: float = 0.0) -> bool:
         """Holds the lease, and tells where the work is. True: the caller wants it to stop. Raises ClaimLost."""
@@ -164,6 +180,12 @@ class Ledger:
     def queued(self, *queues: WorkerKind) -> int:
         """How many jobs wait; in these queues, or in all."""
         return int(self._run("queued", *(queues or KINDS)))
+
+    def load(self) -> Load:
+        """How much waits, and how much is worked on."""
+        queues, running = self._run("load")
+        found = {name.decode(): QueueLoad(depth, max(float(oldest), 0.0)) for name, depth, oldest in queues}
+        return Load(cast(dict[WorkerKind, QueueLoad], found), running)
 
     def check_room(self) -> None:
         """Raises QueueFull when as many jobs wait as may."""

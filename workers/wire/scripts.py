@@ -40,6 +40,7 @@ local function ring(queue) return P .. 'ring:' .. queue end
 local function waiting(queue, owner) return P .. 'waiting:' .. queue .. ':' .. owner end
 
 local function enqueue(id)
+  set(id, 'queued_at', now)
   local queue, owner, number = unpack(redis.call('HMGET', P .. 'job:' .. id, 'queue', 'owner', 'number'))
   redis.call('ZADD', waiting(queue, owner), number, id)
   if not redis.call('LPOS', ring(queue), owner) then redis.call('RPUSH', ring(queue), owner) end
@@ -168,7 +169,7 @@ while true do
     redis.call('HSETNX', P .. 'job:' .. id, 'started_at', now)
     redis.call('ZADD', P .. 'leases', now + tonumber(ARGV[2]), id)
     tell(id)
-    return {id, token, attempt, tonumber(get(id, 'fetched') or '0')}
+    return {id, token, attempt, tonumber(get(id, 'fetched') or '0'), tostring(now - (get(id, 'queued_at') or now))}
   end
 end
 """
@@ -320,7 +321,25 @@ return {{redis.call('ZCOUNT', key, '-inf', '(' .. last) > 0 and last or '', foun
 )
 
 # queues…
+# Of each queue: jobs that wait, and seconds for which the oldest has; then how many are worked on.
+_LOAD = (
+    _COMMON
+    + f"""
+local found = {{}}
+for _, queue in ipairs({{{_QUEUES}}}) do
+  local since = now
+  for _, owner in ipairs(redis.call('LRANGE', ring(queue), 0, -1)) do
+    local first = redis.call('ZRANGE', waiting(queue, owner), 0, 0)[1]
+    if first then since = math.min(since, tonumber(get(first, 'queued_at') or now)) end
+  end
+  found[#found + 1] = {{queue, queued(queue), tostring(now - since)}}
+end
+return {{found, redis.call('ZCARD', P .. 'leases')}}
+"""
+)
+
 _QUEUED = _COMMON + "return queued(unpack(ARGV, 2))"
+
 
 ALL = {
     "create": _CREATE,
@@ -336,4 +355,5 @@ ALL = {
     "read": _READ,
     "page": _PAGE,
     "queued": _QUEUED,
+    "load": _LOAD,
 }

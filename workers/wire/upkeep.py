@@ -3,6 +3,7 @@ first (`Ledger.turn`)."""
 
 import logging
 import threading
+from collections.abc import Callable
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -10,7 +11,7 @@ from redis import RedisError
 
 from workers.wire.blobs import Blobs
 from workers.wire.broker import waiting_messages, wake
-from workers.wire.contract import FINAL, KINDS, JobRequest, job_prefix, media_prefix, request_key
+from workers.wire.contract import FINAL, KINDS, JobRequest, JobStatus, job_prefix, media_prefix, request_key
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
 
@@ -30,10 +31,19 @@ class Upkeep:
     """Takes jobs from dead workers, wakes workers whose message was lost, forgets what is over, removes orphans."""
 
     def __init__(
-        self, ledger: Ledger, blobs: Blobs, celery: Celery, settings: WireSettings, *, sweeps: bool = True
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        celery: Celery,
+        settings: WireSettings,
+        *,
+        sweeps: bool = True,
+        on_reaped: Callable[[JobStatus], None] = lambda _: None,
     ) -> None:
-        """`sweeps`: it may take its time, so it looks for orphans too."""
+        """`sweeps`: it may take its time, so it looks for orphans too. `on_reaped` is told the state of each job that
+        was taken from a dead worker."""
         self._ledger, self._blobs, self._celery, self._sweeps = ledger, blobs, celery, sweeps
+        self._on_reaped = on_reaped
         self.seconds = settings.lease_seconds / 3
 
     def turn(self) -> None:
@@ -61,6 +71,7 @@ class Upkeep:
     def _reap(self) -> None:
         for job_id, status in self._ledger.reap().items():
             logger.warning("the worker of %s has died; the job is %s now", job_id, status)
+            self._on_reaped(status)
             if status in FINAL:
                 self._blobs.delete(media_prefix(job_id))
 
