@@ -43,6 +43,15 @@ class TonePredictor:
         return cls(network, manifest.temperature, device)
 
     @property
+    def network(self) -> SpeechEncoder | AudioCnn:
+        """For those who look into it."""
+        return self._network
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    @property
     def embedding_size(self) -> int:
         return self._network.config.embedding
 

@@ -143,6 +143,15 @@ class FacePredictor:
         return cls(network, manifest.temperature, device)
 
     @property
+    def network(self) -> FaceNet:
+        """For those who look into it."""
+        return self._network
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    @property
     def embedding_size(self) -> int:
         return self._network.config.embedding
 

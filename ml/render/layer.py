@@ -126,10 +126,14 @@ class Layer:
         draw.text((x, y), heading, font=self._font, fill=WHITE)
         for name, share in reading.probabilities.items():
             y += line
+            length = bar_width * share if reading.emotion else 0
             draw.text((x, y), name, font=self._font, fill=WHITE)
             start = x + name_width + margin
             draw.rectangle((start, y + line * 0.2, start + bar_width, y + line * 0.8), fill=(70, 70, 70, 200))
-            draw.rectangle((start, y + line * 0.2, start + bar_width * share, y + line * 0.8), fill=rgb(name))
+            draw.rectangle(
+                (start, y + line * 0.2, start + length, y + line * 0.8),
+                fill=rgb(name),
+            )
         for text in modalities:
             y += line
             draw.text((x, y), text, font=self._font, fill=(210, 210, 210))
