@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ml.errors import AffectError
 from ml.places import MODEL_STORE
-from ml.predict import add_arguments
+from ml.predict import add_arguments, add_explain_arguments
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=offline.help, add_help=False)
     command = commands.add_parser("predict", help="read a file, or a folder of them, and tell its timeline")
     add_arguments(command, MODEL_STORE)
+    command = commands.add_parser("explain", help="read a file, and show why it reads so, as pictures")
+    add_explain_arguments(command, MODEL_STORE)
     command = commands.add_parser("fetch", help="download weights into the model store")
     command.add_argument("kind", choices=["whisper"])
     command.add_argument("name", help="a size (tiny, small.en, large-v3, turbo, …), or OWNER/REPO on the hub")

@@ -1,9 +1,11 @@
-"""`python -m ml predict`: the pipeline with no server, for one file or a folder of them."""
+"""`python -m ml predict` and `explain`: the pipeline with no server, for one file or a folder of them."""
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +17,20 @@ from ml.errors import AffectError, MediaInvalid
 from ml.reports.formats import FORMATS, Rows
 from ml.reports.prose import Paint, prose
 from ml.reports.tables import words_csv
-from ml.reports.terminal import ProgressBar, paint_for, refused_row, row
+from ml.reports.terminal import ProgressBar, paint_for, refused_row, row, shortened
 from ml.reports.wording import Report
 from ml.results import Options
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they import torch
     from ml.inference.pipeline import Analyser
+    from ml.render.artifact import Artifact
+    from ml.render.studio import Wish
 
 STANDARD_OUTPUT = "-"
+DRAWN: Mapping["Wish", str] = {
+    "annotate": "write the video (MP4) or photo (PNG) with what was read drawn in",
+    "summary": "write the timeline as a picture (PNG)",
+}
 
 
 def add_arguments(command: argparse.ArgumentParser, store: Path) -> None:
@@ -37,12 +45,26 @@ def add_arguments(command: argparse.ArgumentParser, store: Path) -> None:
         "--rows", choices=get_args(Rows), help="what a row of the CSV or a cue of subtitles stands for"
     )
     command.add_argument("--words", metavar="PATH", help="write how often each word was said, as CSV")
+    for wish, what in DRAWN.items():
+        command.add_argument(f"--{wish}", metavar="PATH", help=f"{what} (of a folder, PATH is a folder too)")
+    _add_reading_arguments(command, store)
+    command.set_defaults(run=run)
+
+
+def add_explain_arguments(command: argparse.ArgumentParser, store: Path) -> None:
+    """What `explain` takes."""
+    command.add_argument("file", type=Path, help="a photo, recording or video")
+    command.add_argument("--out", metavar="FOLDER", type=Path, help="where the pictures go; by default FILE-why")
+    _add_reading_arguments(command, store)
+    command.set_defaults(run=explain)
+
+
+def _add_reading_arguments(command: argparse.ArgumentParser, store: Path) -> None:
     command.add_argument("--options", default="{}", help="options of a job, as JSON")
     command.add_argument("--transcript", type=Path, help="text, SRT or WebVTT that replaces speech recognition")
     command.add_argument("--bundle", default=os.environ.get("AFFECT_BUNDLE", "default"))
     command.add_argument("--whisper", default=os.environ.get("AFFECT_WHISPER_MODEL"), help="instead of the bundle's")
     command.add_argument("--store", type=Path, default=store)
-    command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -56,13 +78,33 @@ def run(args: argparse.Namespace) -> None:
     with _without_native_noise():
         reader = _Reader.load(args)
         if args.file.is_dir():
-            heard = list(_folder(reader, args.file, wishes, paint, printed))
+            heard = list(_folder(reader, args.file, wishes, _drawings(args), paint, printed))
         else:
-            heard = [_one(reader, args.file, wishes)]
+            heard = [_one(reader, args.file, wishes, _drawings(args))]
             if printed:
                 print(prose(heard[0], paint), end="")
     if args.words:
         _put(args.words, words_csv(heard))
+
+
+def explain(args: argparse.Namespace) -> None:
+    """Reads a file and writes pictures of why it says what it says into a folder, with an `index.json` that tells what
+    each shows. Raises AffectError for a file that cannot be read."""
+    if not args.file.is_file():
+        raise SystemExit(f"{args.file} is no file")
+    folder: Path = args.out or args.file.with_name(f"{args.file.name}-why")
+    folder.mkdir(parents=True, exist_ok=True)
+    with _without_native_noise():
+        reader = _Reader.load(args)
+        made = []
+        for artifact in reader.files(reader.read(args.file), args.file, "heatmaps"):
+            (folder / artifact.name).write_bytes(artifact.read())
+            made.append(artifact)
+    (folder / "index.json").write_text(json.dumps([artifact.entry for artifact in made], indent=2) + "\n")
+    for artifact in made:
+        print(f"{folder / artifact.name}  {artifact.title}")
+    if not made:
+        print("There is no face, voice or sentence to explain.")
 
 
 @dataclass(frozen=True)
@@ -90,6 +132,26 @@ def _wishes(args: argparse.Namespace) -> list[_Wish]:
     return found
 
 
+@dataclass(frozen=True)
+class _Drawing:
+    """A picture or film to write and where to; for a folder, `target` is one."""
+
+    wish: "Wish"
+    target: Path
+
+    def write(self, reader: "_Reader", report: Report, path: Path, many: bool) -> None:
+        if self.wish == "annotate" and report.result.media.kind == "audio":
+            print(f"{shortened(path.name)} has no picture to draw on", file=sys.stderr)
+            return
+        for artifact in reader.files(report, path, self.wish):
+            place = self.target / f"{path.name}{Path(artifact.name).suffix}" if many else self.target
+            place.write_bytes(artifact.read())
+
+
+def _drawings(args: argparse.Namespace) -> list[_Drawing]:
+    return [_Drawing(wish, Path(target)) for wish in DRAWN if (target := getattr(args, wish))]
+
+
 def _check(args: argparse.Namespace, wishes: Sequence[_Wish]) -> None:
     """What would fail after the work fails before it."""
     many = args.file.is_dir()
@@ -100,13 +162,19 @@ def _check(args: argparse.Namespace, wishes: Sequence[_Wish]) -> None:
     formats = [known for name, known in FORMATS.items() if getattr(args, name)]
     if args.rows and not any(args.rows in known.writers for known in formats):
         raise SystemExit(f"--rows {args.rows}: no format that is asked for has them")
-    for target in (*(wish.target for wish in wishes), args.words):
+    drawings = _drawings(args)
+    if any(str(drawing.target) == STANDARD_OUTPUT for drawing in drawings):
+        raise SystemExit("a picture or video goes to a file")
+    targets = (*(wish.target for wish in wishes), args.words, *(drawing.target for drawing in drawings))
+    for target in targets:
         folder = Path(target or STANDARD_OUTPUT).parent
         if not folder.is_dir():
             raise SystemExit(f"{folder} is no folder")
     for wish in wishes:
         if many and not wish.together and wish.target != STANDARD_OUTPUT:
             Path(wish.target).mkdir(exist_ok=True)
+    for drawing in drawings if many else ():
+        drawing.target.mkdir(exist_ok=True)
 
 
 @dataclass(frozen=True)
@@ -136,15 +204,37 @@ class _Reader:
                 path.name, self.analyser.analyse(path, self.options, transcript=self.transcript, observer=bar)
             )
 
+    def files(self, report: Report, path: Path, wish: "Wish") -> Iterator["Artifact"]:
+        """The pictures or the film of one kind, to be taken one by one."""
+        from ml.media import MediaLimits
+        from ml.render.studio import Studio
 
-def _one(reader: _Reader, path: Path, wishes: Sequence[_Wish]) -> Report:
+        with ProgressBar(sys.stderr, path.name) as bar, tempfile.TemporaryDirectory(prefix="affect-") as scratch:
+            bar.progress(1.0)
+            bar.stage("write")
+            studio = Studio(
+                path, report.result, self.options, self.analyser.models, Path(scratch), MediaLimits(), name=report.name
+            )
+            yield from studio.make(wish)
+
+
+def _one(reader: _Reader, path: Path, wishes: Sequence[_Wish], drawings: Sequence[_Drawing]) -> Report:
     report = reader.read(path)
+    for drawing in drawings:
+        drawing.write(reader, report, path, many=False)
     for wish in wishes:
         _put(wish.target, wish.write(report))
     return report
 
 
-def _folder(reader: _Reader, folder: Path, wishes: Sequence[_Wish], paint: Paint, printed: bool) -> Iterator[Report]:
+def _folder(
+    reader: _Reader,
+    folder: Path,
+    wishes: Sequence[_Wish],
+    drawings: Sequence[_Drawing],
+    paint: Paint,
+    printed: bool,
+) -> Iterator[Report]:
     """The reports of a folder's files, without their timelines: these are written as soon as they are there."""
     begun = False
     for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
@@ -160,6 +250,8 @@ def _folder(reader: _Reader, folder: Path, wishes: Sequence[_Wish], paint: Paint
                 _put(wish.target, _without_header(wish.write(report)) if begun else wish.write(report), append=begun)
             else:
                 _put(wish.place(path), wish.write(report))
+        for drawing in drawings:
+            drawing.write(reader, report, path, many=True)
         begun = True
         yield Report(report.name, report.result.model_copy(update={"windows": (), "faces": (), "channels": None}))
     if not begun:

@@ -315,7 +315,7 @@ def _without_words(transcript: Transcript) -> Transcript:
 
 
 def _unmet(options: Options, info: MediaInfo) -> list[Notice]:
-    """Wishes that this media, or this version, cannot meet."""
+    """Wishes that this media cannot meet."""
     found = []
     if options.modalities is not None:
         sounds = {"audio", "text"} & set(options.modalities)
@@ -323,9 +323,10 @@ def _unmet(options: Options, info: MediaInfo) -> list[Notice]:
             found.append(Notice(code="modality_unavailable", message="The media has no sound."))
         if "face" in options.modalities and info.kind == "audio":
             found.append(Notice(code="modality_unavailable", message="The media has no picture."))
-    for wish in ("heatmaps", "annotate", "thumbnails"):
-        if getattr(options, wish):
-            found.append(Notice(code="artifact_unavailable", message=f"This version makes no {wish} yet."))
+    for wish in ("annotate", "thumbnails"):
+        if getattr(options, wish) and info.kind == "audio":
+            message = f"The media has no picture: {wish} cannot be made."
+            found.append(Notice(code="artifact_unavailable", message=message))
     return found
 
 

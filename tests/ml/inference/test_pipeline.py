@@ -72,7 +72,7 @@ def test_a_picture_has_no_windows(analyser: Analyser, tmp_path: Path) -> None:
 
 def test_wishes_that_cannot_be_met_are_warnings(analyser: Analyser, tmp_path: Path) -> None:
     path = media_files.make_audio(tmp_path / "a.wav", seconds=1.0)
-    result = analyser.analyse(path, Options(modalities=("face",), heatmaps=True))
+    result = analyser.analyse(path, Options(modalities=("face",), annotate=True))
     codes = [warning.code for warning in result.warnings]
     assert codes == ["modality_unavailable", "artifact_unavailable", "no_evidence"]
 
