@@ -17,7 +17,7 @@ from ml.errors import AffectError, MediaInvalid
 from ml.reports.formats import FORMATS, Rows
 from ml.reports.prose import Paint, prose
 from ml.reports.tables import words_csv
-from ml.reports.terminal import ProgressBar, paint_for, refused_row, row, shortened
+from ml.reports.terminal import ProgressBar, paint_for, refused_row, row
 from ml.reports.wording import Report
 from ml.results import Options
 
@@ -56,7 +56,7 @@ def add_explain_arguments(command: argparse.ArgumentParser, store: Path) -> None
     command.add_argument("file", type=Path, help="a photo, recording or video")
     command.add_argument("--out", metavar="FOLDER", type=Path, help="where the pictures go; by default FILE-why")
     _add_reading_arguments(command, store)
-    command.set_defaults(run=explain)
+    command.set_defaults(run=explain, heatmaps=True)
 
 
 def _add_reading_arguments(command: argparse.ArgumentParser, store: Path) -> None:
@@ -140,9 +140,6 @@ class _Drawing:
     target: Path
 
     def write(self, reader: "_Reader", report: Report, path: Path, many: bool) -> None:
-        if self.wish == "annotate" and report.result.media.kind == "audio":
-            print(f"{shortened(path.name)} has no picture to draw on", file=sys.stderr)
-            return
         for artifact in reader.files(report, path, self.wish):
             place = self.target / f"{path.name}{Path(artifact.name).suffix}" if many else self.target
             place.write_bytes(artifact.read())
@@ -192,6 +189,9 @@ class _Reader:
         except ValidationError as error:
             faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".lstrip(": ") for fault in error.errors())
             raise SystemExit(f"--options: {'; '.join(faults)}") from None
+        options = options.model_copy(
+            update={wish: True for wish in ("annotate", "heatmaps") if getattr(args, wish, False)}
+        )
         transcript = args.transcript.read_text(encoding="utf-8", errors="replace") if args.transcript else None
         with ProgressBar(sys.stderr, "loading the models"):
             analyser = Analyser.load(args.store, args.bundle, whisper=args.whisper)
@@ -215,7 +215,8 @@ class _Reader:
             studio = Studio(
                 path, report.result, self.options, self.analyser.models, Path(scratch), MediaLimits(), name=report.name
             )
-            yield from studio.make(wish)
+            if wish in studio.wishes:
+                yield from studio.make(wish)
 
 
 def _one(reader: _Reader, path: Path, wishes: Sequence[_Wish], drawings: Sequence[_Drawing]) -> Report:

@@ -10,8 +10,9 @@ from ml.explain.faces import feature_maps, grad_cam
 from ml.explain.pictures import face_heatmap, feature_sheet, tone_heatmap, word_picture
 from ml.explain.tone import tone_relevance
 from ml.explain.words import weigh_words
+from ml.inference.audio import TonePredictor
 from ml.inference.bundle import LoadedBundle
-from ml.inference.face import DetectedFace, FaceDetector, overlap
+from ml.inference.face import DetectedFace, FaceDetector, FacePredictor, overlap
 from ml.inference.sound import pieces_of, waveform
 from ml.inference.speech import speech_spans
 from ml.inference.windows import Span
@@ -33,8 +34,8 @@ SAME_FACE = 0.3
 
 @dataclass(frozen=True)
 class Explainer:
-    """Explains results of one file with the models that read it. Everything is made when it is asked for, one picture
-    at a time. `scratch`: a folder for what is unpacked."""
+    """Explains results of one file with the models that read it, as far as these are nets of ours. Everything is made
+    when it is asked for, one picture at a time. `scratch`: a folder for what is unpacked."""
 
     models: LoadedBundle
     path: Path
@@ -53,7 +54,7 @@ class Explainer:
     def faces(self, sightings: Sequence[Sighting]) -> Iterator[Artifact]:
         """Grad-CAM and feature maps of each, for the emotion that the net reads."""
         predictor = self.models.face
-        if predictor is None or not sightings:
+        if not isinstance(predictor, FacePredictor) or not sightings:
             return
         found = list(self._found_again(sightings, predictor.crop_size))
         if not found:
@@ -98,7 +99,7 @@ class Explainer:
     def voices(self, windows: Sequence[Window]) -> Iterator[Artifact]:
         """What of the sound speaks for the reading of each window."""
         predictor = self.models.audio
-        if predictor is None:
+        if not isinstance(predictor, TonePredictor):
             return
         for window in windows:
             for span, sound in self._speech(window):

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import webvtt
+from PIL import Image
 
 from ml.__main__ import main
 from tests import media_files
+from tests.face_files import portrait
 from tests.toy_models import make_store
 
 CAPTIONS = "WEBVTT\n\n00:00.000 --> 00:01.000\nHello hello world"
@@ -108,6 +110,31 @@ def test_a_folder_to_standard_output_is_one_table(
     assert [row["file"] for row in csv.DictReader(StringIO(shown.out))] == ["a.wav", "b.wav", "photo.png"]
 
 
+def test_pictures_are_drawn_of_one_file_or_of_a_folder(
+    store: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wishes = ("--annotate", tmp_path / "drawn", "--summary", tmp_path / "summaries")
+    assert predict(store, folder, *wishes) == 0
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"photo.png.png"}
+    assert {path.name for path in (tmp_path / "summaries").iterdir()} == {"a.wav.png", "b.wav.png", "photo.png.png"}
+    assert "audio, 1.5 s, 2 notes" in capsys.readouterr().out
+    film = media_files.make_video(tmp_path / "film.mp4", 0.5)
+    assert predict(store, film, "--annotate", tmp_path / "drawn.mp4") == 0
+    assert (tmp_path / "drawn.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_explain_writes_pictures_and_tells_what_they_show(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(portrait()).save(photo)
+    assert main(["explain", "--store", str(store), "--bundle", "default", str(photo)]) == 0
+    told = json.loads((tmp_path / "photo.png-why" / "index.json").read_text())
+    assert [entry["kind"] for entry in told] == ["heatmap", "features"]
+    assert all((tmp_path / "photo.png-why" / entry["name"]).is_file() for entry in told)
+    assert told[0]["title"] in capsys.readouterr().out
+
+
 def test_a_folder_without_media_is_an_error(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert predict(store, tmp_path / "empty") == 1
@@ -127,6 +154,8 @@ def test_a_file_that_cannot_be_read_is_an_error(store: Path, folder: Path, capsy
         (["a.wav", "--options", "{"], "--options: Invalid JSON"),
         (["a.wav", "--rows", "faces", "--vtt", "-"], "--rows faces"),
         (["a.wav", "--csv", "nowhere/a.csv"], "nowhere is no folder"),
+        (["a.wav", "--annotate", "nowhere/a.mp4"], "nowhere is no folder"),
+        (["a.wav", "--summary", "-"], "goes to a file"),
         ([".", "--transcript", "notes.txt"], "--transcript goes with one file"),
     ],
 )
