@@ -10,6 +10,7 @@ from app.jobs import Jobs
 from app.metrics import Metrics
 from app.security import LOCAL_OWNER, identify
 from app.settings import Settings
+from app.webhooks import Webhooks
 
 _bearer = HTTPBearer(auto_error=False, description="An API key; not needed on loopback where no keys are set.")
 
@@ -34,9 +35,15 @@ def get_metrics(request: Request) -> Metrics:
     return metrics
 
 
+def get_webhooks(request: Request) -> Webhooks:
+    webhooks: Webhooks = request.app.state.webhooks
+    return webhooks
+
+
 SettingsOf = Annotated[Settings, Depends(get_settings)]
 JobsOf = Annotated[Jobs, Depends(get_jobs)]
 FleetOf = Annotated[Fleet, Depends(get_fleet)]
+WebhooksOf = Annotated[Webhooks, Depends(get_webhooks)]
 MetricsOf = Annotated[Metrics, Depends(get_metrics)]
 
 

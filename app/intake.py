@@ -33,7 +33,7 @@ def parse_options(text: str) -> Options:
 async def check_field(egress: Egress, name: str, value: str) -> None:
     """What can be told from one field alone. Raises ForbiddenUrl, InvalidOptions, InvalidTranscript,
     ValidationFailed."""
-    if name == "url":
+    if name in ("url", "webhook_url"):
         egress.check_url(value)
     elif name == "options":
         parse_options(value)

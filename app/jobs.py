@@ -22,6 +22,7 @@ from app.metrics import Metrics
 from app.schemas import Job, JobList, Links
 from app.settings import Settings
 from app.uploads import Form, Receiver
+from app.webhooks import check_webhook
 from ml.results import Options
 from workers.wire.blobs import Blobs
 from workers.wire.broker import wake
@@ -42,6 +43,7 @@ from workers.wire.contract import (
 from workers.wire.egress import Egress
 from workers.wire.events import Events
 from workers.wire.ledger import UPLOAD_HOLD, Ledger
+from workers.wire.outbox import DeliveryLog
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +80,8 @@ class Jobs:
         ):
             form = await receiver.receive(body, boundary)
             check_form(form)
+            if (webhook := form.one("webhook_url")) is not None:
+                check_webhook(self._settings, owner, webhook)
             receiver.keep()  # the files go with the jobs from here on
             job_ids = [sink.job_id for sink in sinks] or [new_job_id()]  # without a file: of a link
             await asyncio.shield(run_in_threadpool(self._accept, owner, form, job_ids))
@@ -117,6 +121,7 @@ class Jobs:
     def _create(self, owner: str, form: Form, job_ids: list[str]) -> None:
         """Writes the requests, then the records."""
         options, transcript, url = form.one("options"), form.one("transcript"), form.one("url")
+        webhook = form.one("webhook_url")
         tags = tuple(tag.strip() for tag in form.fields.get("tag", ()))
         media: list[JobMedia | None] = [
             JobMedia(name=file.name, size=file.size, sha256=file.sha256) for file in form.files
@@ -127,10 +132,11 @@ class Jobs:
                 url=url,
                 options=parse_options(options) if options is not None else Options(),
                 transcript=transcript,
+                webhook_url=webhook,
                 tags=tags,
             )
             self._blobs.put(request_key(job_id), request.model_dump_json().encode())
-        self._ledger.create(job_ids, owner, tags, _queue_of(form))
+        self._ledger.create(job_ids, owner, tags, _queue_of(form), webhook=webhook is not None)
 
     def _wake(self, queue: WorkerKind) -> None:
         """A wake-up that is lost loses no job: the ledger holds it, and the upkeep sends another."""
@@ -180,13 +186,20 @@ class Jobs:
 
     async def cancel(self, owner: str, job_id: str) -> Job:
         """Stops queued or running work; of an ended job nothing changes."""
-        await self._record(owner, job_id)
-        await run_in_threadpool(self._cancel, job_id)
+        record = await self._record(owner, job_id)
+        await run_in_threadpool(self._cancel, record)
         return await self.get(owner, job_id)
 
-    def _cancel(self, job_id: str) -> None:
-        if self._ledger.cancel(job_id) == "queued":  # no worker will ever see it
-            self._blobs.delete(media_prefix(job_id))
+    def _cancel(self, record: JobRecord) -> None:
+        if self._ledger.cancel(record.id) == "queued":  # no worker will ever see it
+            self._blobs.delete(media_prefix(record.id))
+            if record.webhook:
+                self._wake("io")
+
+    async def deliveries(self, owner: str, job_id: str) -> DeliveryLog:
+        """What became of the job's webhook."""
+        await self._record(owner, job_id)
+        return await run_in_threadpool(self._ledger.outbox.log, job_id)
 
     async def delete(self, owner: str, job_id: str) -> None:
         """Cancels, and erases media, request, result and record."""

@@ -12,10 +12,11 @@ from app import errors
 from app.fleet import Fleet
 from app.jobs import Jobs
 from app.metrics import Metrics, MetricsMiddleware
-from app.routes import health, jobs, models, pages
+from app.routes import health, jobs, models, pages, webhooks
 from app.schemas import any_problem
 from app.security import LoopbackOnly, SecurityHeaders
 from app.settings import Settings
+from app.webhooks import Webhooks
 from workers.wire.blobs import Blobs
 from workers.wire.broker import make_celery
 from workers.wire.events import Events
@@ -32,7 +33,7 @@ Post media, get a job, poll it, fetch a timeline. Errors are `application/proble
 
 
 @asynccontextmanager
-async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple[Jobs, Fleet]]:
+async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple[Jobs, Fleet, Webhooks]]:
     """The services of one gateway, and its upkeep in a thread. A Redis that is away shows at the first call."""
     redis = Redis.from_url(settings.redis_url)
     ledger, blobs, celery = Ledger(redis, settings), Blobs.of(settings), make_celery(settings)
@@ -45,6 +46,7 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple
         yield (
             Jobs(ledger, events, blobs, celery, settings, metrics),
             Fleet(ledger, Roster(redis), blobs, metrics),
+            Webhooks(ledger, blobs, celery, settings),
         )
     finally:
         ended.set()
@@ -60,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with connected(settings, metrics) as (app.state.jobs, app.state.fleet):
+        async with connected(settings, metrics) as (app.state.jobs, app.state.fleet, app.state.webhooks):
             yield
 
     app = FastAPI(
@@ -76,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics
     errors.install(app)
-    for module in (jobs, models, health, pages):
+    for module in (jobs, models, webhooks, health, pages):
         app.include_router(module.router)
     # The last one added is the outermost.
     if not settings.api_keys:

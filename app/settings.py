@@ -44,6 +44,7 @@ class Settings(WireSettings):
                 "url": 4 * MOST_URL_CHARACTERS,
                 "options": 65_536,
                 "transcript": self.max_transcript_bytes,
+                "webhook_url": 4 * MOST_URL_CHARACTERS,
                 "tag": 256,
             },
             idle_seconds=self.upload_idle_seconds,

@@ -185,6 +185,7 @@ class Engine(ABC):
         status: JobStatus = "failed"
         failure = None
         keep = False
+        request = JobRequest()
         try:
             with lease:
                 request = JobRequest.model_validate_json(self._blobs.get(request_key(claim.job_id)) or b"{}")
@@ -205,6 +206,8 @@ class Engine(ABC):
         stage = failure.stage if failure and failure.stage else lease.at
         self._ledger.finish(claim, status, failure, stage)
         attempt.outcome, attempt.code = status, failure.code if failure else ""
+        if request.webhook_url:
+            self._wake("io")
         if not keep:
             self._blobs.delete(media_prefix(claim.job_id))
 
@@ -221,8 +224,15 @@ class AnalysisEngine(Engine):
 
     queue = "inference"
 
-    def __init__(self, ledger: Ledger, blobs: Blobs, analyser: Analysing, terms: Terms) -> None:
-        super().__init__(ledger, blobs, terms)
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        analyser: Analysing,
+        terms: Terms,
+        wake: Callable[[WorkerKind], None] = lambda _: None,
+    ) -> None:
+        super().__init__(ledger, blobs, terms, wake)
         self._analyser = analyser
 
     def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done:

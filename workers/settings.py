@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode
 
 from ml.media.limits import MediaLimits
 from workers.fetch import FetchLimits
+from workers.webhooks import WebhookTerms
 from workers.wire.broker import HARD_LIMIT
 from workers.wire.contract import WorkerKind
 from workers.wire.settings import WireSettings
@@ -42,6 +43,16 @@ class WorkerSettings(WireSettings):
     fetch_seconds: float = Field(3600.0, gt=0, description="Longest that the download of a link may take.")
     fetch_idle_seconds: float = Field(30.0, gt=0, description="A download that stands still for so long is given up.")
 
+    webhook_seconds: float = Field(15.0, gt=0, description="For which a webhook's receiver may take its time.")
+    webhook_pauses: Annotated[tuple[float, ...], NoDecode] = Field(
+        WebhookTerms.pauses, description="Seconds before each further attempt at a webhook, comma-separated."
+    )
+
+    @field_validator("webhook_pauses", mode="before")
+    @classmethod
+    def _split_pauses(cls, value: Any) -> Any:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
     @field_validator("worker_kinds", mode="before")
     @classmethod
     def _parse_kinds(cls, value: Any) -> Any:
@@ -60,6 +71,10 @@ class WorkerSettings(WireSettings):
     @property
     def fetch_limits(self) -> FetchLimits:
         return FetchLimits(self.max_upload_bytes, self.fetch_seconds, self.fetch_idle_seconds)
+
+    @property
+    def webhook_terms(self) -> WebhookTerms:
+        return WebhookTerms(self.webhook_seconds, self.webhook_pauses)
 
     @property
     def media_limits(self) -> MediaLimits:

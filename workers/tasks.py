@@ -25,6 +25,7 @@ from workers.metrics import WorkerMetrics
 from workers.pulse import Pulse
 from workers.scratch import Scratch
 from workers.settings import WorkerSettings
+from workers.webhooks import Postman
 from workers.wire import logs
 from workers.wire.blobs import Blobs
 from workers.wire.broker import WORK, make_celery, wake
@@ -82,7 +83,7 @@ class Worker:
     @cached_property
     def analysis(self) -> AnalysisEngine:
         settings = self._settings
-        return AnalysisEngine(Ledger(self.redis, settings), Blobs.of(settings), self.serving, self.terms)
+        return AnalysisEngine(Ledger(self.redis, settings), Blobs.of(settings), self.serving, self.terms, self.wake)
 
     @cached_property
     def fetching(self) -> FetchEngine:
@@ -96,10 +97,23 @@ class Worker:
             self.wake,
         )
 
+    @cached_property
+    def postman(self) -> Postman:
+        settings = self._settings
+        return Postman(
+            Ledger(self.redis, settings),
+            Blobs.of(settings),
+            Egress.of(settings),
+            settings.webhook_secrets,
+            settings.webhook_terms,
+            self.metrics.recorder,
+        )
+
     def work(self, kind: WorkerKind) -> None:
         if kind == "inference" and self.serving.is_ready:  # else the job waits, and the upkeep wakes somebody again
             self.analysis.work()
         elif kind == "io":
+            self.postman.work()
             self.fetching.work()
 
     @cached_property

@@ -16,6 +16,7 @@ from ml.reports.formats import Rows
 from ml.results import Result
 from workers.wire.contract import FINAL, JobStatus
 from workers.wire.egress import MOST_URL_CHARACTERS
+from workers.wire.outbox import DeliveryLog
 
 MOST_LISTED = 100
 
@@ -49,6 +50,12 @@ _FORM: dict[str, Any] = {
                         "transcript": {
                             "type": "string",
                             "description": "Text, SRT or WebVTT in place of speech recognition; with one file only.",
+                        },
+                        "webhook_url": {
+                            "type": "string",
+                            "format": "uri",
+                            "maxLength": MOST_URL_CHARACTERS,
+                            "description": "Is told when the job has ended, by a signed POST (Standard Webhooks).",
                         },
                         "tag": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 64}},
                     },
@@ -166,6 +173,12 @@ async def get_result(
     content = await run_in_threadpool(export.write, document, name)
     headers = {"Content-Disposition": export.disposition(name), "Vary": "Accept"}
     return Response(content, headers=headers, media_type=export.content_type)
+
+
+@router.get("/{job_id}/deliveries", responses=problems("job_not_found", "job_expired"))
+async def get_deliveries(job_id: JobId, jobs: JobsOf, owner: Owner) -> DeliveryLog:
+    """What became of the job's webhook, attempt by attempt."""
+    return await jobs.deliveries(owner, job_id)
 
 
 @router.post("/{job_id}/cancel", responses=problems("job_not_found", "job_expired"))

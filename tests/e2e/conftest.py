@@ -1,6 +1,7 @@
 """The running service: `python -m app`, a Celery worker and Redis, each a process of its own, over a bundle without
 models."""
 
+import base64
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from ml.artifacts import Bundle, ModelStore
 from tests.redis_server import redis_server
 
 ROOT = Path(__file__).parents[2]
+WEBHOOK_SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
 WORKER = ("workers", "--loglevel", "warning")
 
 
@@ -87,6 +89,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             "AFFECT_MODEL_STORE": str(folder),
             "AFFECT_PORT": str(port),
             "AFFECT_EGRESS_ALLOW": "127.0.0.0/8",
+            "AFFECT_WEBHOOK_SECRETS": f"local:{WEBHOOK_SECRET}",
+            "AFFECT_WEBHOOK_PAUSES": "0.1,0.1,0.1",
         }
         with process("app", environment=environment), process(*WORKER, environment=environment):
             running = Service(client, folder)

@@ -1,13 +1,15 @@
 """From POST to result, with real processes."""
 
+import threading
 from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook
 
 from ml.results import Result
 from tests import media_files
-from tests.e2e.conftest import Service
-from tests.loopback import loopback
+from tests.e2e.conftest import WEBHOOK_SECRET, Service
+from tests.loopback import Handler, loopback
 
 
 def test_a_video_becomes_a_timeline(service: Service, tmp_path: Path) -> None:
@@ -28,6 +30,21 @@ def test_a_link_becomes_a_result(service: Service, tmp_path: Path) -> None:
         job = service.ended(job)
     assert (job["status"], job["error"]) == ("succeeded", None)
     assert job["media"]["name"] == "picture.png" and job["media"]["size"] == len(content)
+
+
+def test_a_webhook_is_told_of_the_end_until_it_hears(service: Service, tmp_path: Path) -> None:
+    heard = threading.Event()
+
+    def answer(handler: Handler) -> None:
+        handler.reply(200 if len(receiver.requests) > 1 else 500)
+        if len(receiver.requests) > 1:
+            heard.set()
+
+    with loopback(answer) as receiver:
+        job = service.finished(media_files.make_image(tmp_path / "a.png"), webhook_url=receiver.url("/hook"))
+        assert heard.wait(60)
+    first, second = (Webhook(WEBHOOK_SECRET).verify(each.body, each.headers) for each in receiver.requests)
+    assert first == second and first["data"]["id"] == job["id"] and first["type"] == "job.succeeded"
 
 
 def test_the_worker_s_bundle_is_told(service: Service) -> None:

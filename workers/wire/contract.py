@@ -53,6 +53,7 @@ class JobRequest(Frozen):
     url: str | None = Field(None, description="Where to fetch the media from.")
     options: Options = Options()
     transcript: str | None = None
+    webhook_url: str | None = None
     tags: tuple[str, ...] = ()
     origin: Origin = Origin()
 
@@ -62,7 +63,8 @@ class JobRecord(Frozen):
 
     `queue`: where it waits, or from where it was claimed. `stage`: the last that was begun. `position`: of a queued
     job, how many of its queue are claimed before it. `attempts`: in this queue. `token`: of the newest claim.
-    `fetched`: the token of the claim that fetched the media; 0 where it was uploaded. `event`: id of the last change in
+    `fetched`: the token of the claim that fetched the media; 0 where it was uploaded. `webhook`: somebody is to be told
+    of its end. `event`: id of the last change in
     the job's stream that this record knows of.
     """
 
@@ -76,6 +78,7 @@ class JobRecord(Frozen):
     attempts: int = 0
     token: int = 0
     fetched: int = 0
+    webhook: bool = False
     cancel_requested: bool = False
     event: str = "0"
     created_at: datetime

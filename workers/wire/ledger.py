@@ -21,6 +21,7 @@ from ml.errors import AffectError, Cancelled
 from ml.vocabulary import Stage
 from workers.wire import scripts
 from workers.wire.contract import FINAL, KINDS, Claim, Failure, JobRecord, JobStatus, WorkerKind
+from workers.wire.outbox import Outbox
 from workers.wire.settings import WireSettings
 
 PREFIX = "affect:"
@@ -76,6 +77,7 @@ class Ledger:
         self._redis = redis
         self._settings = settings
         self._prefix = prefix
+        self.outbox = Outbox(redis, prefix)
         self._scripts = {name: redis.register_script(script) for name, script in scripts.ALL.items()}
 
     def _run(self, script: str, *values: str | float) -> Any:
@@ -85,11 +87,18 @@ class Ledger:
         return self._prefix + ":".join(parts)
 
     def create(
-        self, job_ids: Sequence[str], owner: str, tags: Iterable[str] = (), queue: WorkerKind = "inference"
+        self,
+        job_ids: Sequence[str],
+        owner: str,
+        tags: Iterable[str] = (),
+        queue: WorkerKind = "inference",
+        *,
+        webhook: bool = False,
     ) -> None:
-        """Writes queued jobs, all or none. Raises QueueFull when more jobs would wait than may."""
+        """Writes queued jobs, all or none; `webhook`: somebody is to be told of their end. Raises QueueFull when more
+        jobs would wait than may."""
         digests = " ".join(_digest(owner, tag) for tag in tags)
-        if not self._run("create", owner, self._settings.max_queued, digests, queue, *job_ids):
+        if not self._run("create", owner, self._settings.max_queued, digests, queue, int(webhook), *job_ids):
             raise _full()
 
     def claim(self, queue: WorkerKind = "inference") -> Claim | None:
@@ -242,6 +251,7 @@ def _record(found: list[Any]) -> JobRecord:
         attempts=int(fields["attempts"]),
         token=int(fields["token"]),
         fetched=int(fields.get("fetched", 0)),
+        webhook=fields.get("webhook") == "1",
         cancel_requested=fields.get("cancel") == "1",
         event=event.decode(),
         failure=failure,

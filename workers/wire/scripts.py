@@ -4,9 +4,9 @@ Keys, behind the prefix: `job:<id>` the record (hash); `waiting:<queue>:<owner>`
 (sorted set); `ring:<queue>` the owners with jobs there (list); `jobs:<owner>` all its jobs by number (sorted set);
 `seq:<owner>` the last number given; `leases` the running jobs by the end of their lease; `expiry` the ended ones by the
 end of their keeping; `events:<id>` the changes of a job (stream); `erased` there when Redis's file still tells of a
-deleted job; `expired:<id>` whose an expired job was. Every time is Redis's own: the clocks of several hosts need not
-agree. A script may run twice (a client repeats what it got no answer to), so the second run of each changes nothing,
-but for a claim: one that nobody heard of lapses.
+deleted job; `expired:<id>` whose an expired job was; those of `workers.wire.outbox`. Every time is Redis's own: the
+clocks of several hosts need not agree. A script may run twice (a client repeats what it got no answer to), so the
+second run of each changes nothing, but for a claim: one that nobody heard of lapses.
 """
 
 from workers.wire.contract import KINDS
@@ -71,6 +71,10 @@ local function finish(id, status, ttl, failure)
   redis.call('ZADD', P .. 'expiry', now + ttl, id)
   tell(id)
   redis.call('PEXPIRE', P .. 'events:' .. id, math.ceil(math.min(ttl, {ENDED_EVENTS_SECONDS}) * 1000))
+  if get(id, 'webhook') == '1' then
+    redis.call('HSET', P .. 'delivery:' .. id, 'owner', get(id, 'owner'), 'state', 'pending', 'attempts', '0')
+    redis.call('ZADD', P .. 'outbox', now, id)
+  end
 end
 
 local function holds(id, token) return get(id, 'status') == 'running' and get(id, 'token') == token end
@@ -102,7 +106,8 @@ local function forget(id)
   redis.call('ZREM', P .. 'jobs:' .. owner, id)
   redis.call('ZREM', P .. 'leases', id)
   redis.call('ZREM', P .. 'expiry', id)
-  redis.call('DEL', P .. 'job:' .. id)
+  redis.call('ZREM', P .. 'outbox', id)
+  redis.call('DEL', P .. 'job:' .. id, P .. 'delivery:' .. id, P .. 'attempts:' .. id)
   return owner
 end
 
@@ -131,19 +136,19 @@ local function view(id)
 end
 """
 
-# owner, most that may wait, digests of tags, queue, ids…
+# owner, most that may wait, digests of tags, queue, whether somebody is to be told of the end (1 or 0), ids…
 _CREATE = (
     _COMMON
     + f"""
 local owner, ids = ARGV[2], {{}}
-for index = 6, #ARGV do
+for index = 7, #ARGV do
   if redis.call('EXISTS', P .. 'job:' .. ARGV[index]) == 0 then ids[#ids + 1] = ARGV[index] end
 end
 if queued({_QUEUES}) + #ids > tonumber(ARGV[3]) then return 0 end
 for _, id in ipairs(ids) do
   local number = redis.call('INCR', P .. 'seq:' .. owner)
   set(id, 'owner', owner, 'number', number, 'queue', ARGV[5], 'status', 'queued', 'progress', '0', 'attempts', '0',
-    'token', '0', 'tags', ARGV[4], 'created_at', now)
+    'token', '0', 'tags', ARGV[4], 'webhook', ARGV[6], 'created_at', now)
   redis.call('ZADD', P .. 'jobs:' .. owner, number, id)
   enqueue(id)
   tell(id)

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from workers.wire.environment import EnvironmentSettings
+from workers.wire.signing import WebhookSecret
 
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -40,6 +41,19 @@ class WireSettings(EnvironmentSettings):
     egress_allow: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="Networks (CIDR, comma-separated) besides the public ones that links and webhooks may reach."
     )
+    webhook_secrets: Annotated[tuple[WebhookSecret, ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="`name:whsec_…,…`: what the webhooks of a caller are signed with; of several, with each. The one "
+        "caller of a service without keys is `local`.",
+    )
+
+    @field_validator("webhook_secrets", mode="before")
+    @classmethod
+    def _parse_secrets(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(WebhookSecret.parse(entry) for entry in value.split(",") if entry.strip())
 
     @field_validator("egress_allow", mode="before")
     @classmethod

@@ -78,7 +78,8 @@ class Upkeep:
     def _wake(self) -> None:
         """There may be fewer messages than jobs: a gateway died between the two, or a worker that had one."""
         for queue in KINDS:
-            for _ in range(min(self._ledger.queued(queue) - waiting_messages(self._celery, queue), MOST_MESSAGES)):
+            wanted = self._ledger.queued(queue) + (self._ledger.outbox.due() if queue == "io" else 0)
+            for _ in range(min(wanted - waiting_messages(self._celery, queue), MOST_MESSAGES)):
                 wake(self._celery, queue)
 
     def _expire(self) -> None:

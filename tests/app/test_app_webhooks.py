@@ -1,0 +1,110 @@
+"""Webhooks at the gateway; in place of a worker, a test that sends them itself."""
+
+import ipaddress
+import threading
+
+import httpx
+import pytest
+
+from tests.app.conftest import Gateway, OpenGateway
+from tests.loopback import loopback
+from tests.workers.wire.test_signing import new_secret
+from workers.webhooks import Postman, WebhookTerms
+from workers.wire.broker import make_celery, waiting_messages
+from workers.wire.egress import Egress
+
+HOOK = "https://hooks.example/affect?token=secret"
+
+
+@pytest.fixture
+def gateway(open_gateway: OpenGateway) -> Gateway:
+    return open_gateway(webhook_secrets=f"local:{new_secret()}", egress_allow="127.0.0.0/8")
+
+
+def postman(gateway: Gateway) -> Postman:
+    egress = Egress((ipaddress.ip_network("127.0.0.0/8"),))
+    return Postman(gateway.ledger, gateway.blobs, egress, gateway.settings.webhook_secrets, WebhookTerms())
+
+
+def deliveries(gateway: Gateway, job_id: str) -> dict:
+    return dict(gateway.client.get(f"/v1/jobs/{job_id}/deliveries").raise_for_status().json())
+
+
+def test_what_became_of_a_webhook_is_told(gateway: Gateway) -> None:
+    with loopback(lambda handler: handler.reply(500 if len(receiver.requests) == 1 else 200)) as receiver:
+        job_id = gateway.made(webhook_url=receiver.url("/hook"))
+        assert deliveries(gateway, job_id) == {"state": "none", "next_at": None, "attempts": []}
+        gateway.succeed()
+        assert deliveries(gateway, job_id)["state"] == "pending"
+        postman(gateway).work()
+        told = deliveries(gateway, job_id)
+        assert told["state"] == "pending" and told["next_at"] > told["attempts"][0]["at"]
+        gateway.ledger._redis.zadd("affect:outbox", {job_id: 0})
+        postman(gateway).work()
+    told = deliveries(gateway, job_id)
+    assert (told["state"], told["next_at"]) == ("delivered", None)
+    assert [(each["status"], each["error"] is None) for each in told["attempts"]] == [(500, False), (200, True)]
+
+
+def test_a_job_without_one_tells_nobody(gateway: Gateway) -> None:
+    job_id = gateway.made()
+    gateway.succeed()
+    assert postman(gateway).work() is None and deliveries(gateway, job_id)["state"] == "none"
+    assert gateway.client.get("/v1/jobs/job_x/deliveries").status_code == 404
+
+
+def test_a_queued_job_that_is_cancelled_is_told_too(gateway: Gateway) -> None:
+    job_id = gateway.made(webhook_url=HOOK)
+    gateway.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+    assert deliveries(gateway, job_id)["state"] == "pending" and gateway.ledger.outbox.due() == 1
+    assert waiting_messages(make_celery(gateway.settings), "io") == 1
+
+
+def test_redis_holds_no_address(gateway: Gateway) -> None:
+    gateway.made(webhook_url=HOOK)
+    gateway.succeed()
+    redis = gateway.ledger._redis
+    hashes = [key for key in redis.keys("*") if redis.type(key) == b"hash"]
+    assert b"hooks.example" not in b"".join(b"".join(redis.hgetall(key).values()) for key in hashes)
+
+
+@pytest.mark.parametrize(
+    "hook", ["http://10.0.0.1/", "http://169.254.169.254/", "file:///etc/passwd", "http://u:p@a.example/"]
+)
+def test_a_forbidden_address_is_refused_at_once(gateway: Gateway, hook: str) -> None:
+    for answer in (gateway.post(webhook_url=hook), gateway.client.post("/v1/webhooks/test", json={"url": hook})):
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_url")
+    assert gateway.stored() == []
+
+
+def test_without_a_secret_there_is_no_webhook(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(webhook_secrets=f"somebody-else:{new_secret()}")
+    for answer in (gateway.post(webhook_url=HOOK), gateway.client.post("/v1/webhooks/test", json={"url": HOOK})):
+        assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
+    assert gateway.stored() == [] and gateway.ledger.queued() == 0
+
+
+def test_a_webhook_can_be_tried(gateway: Gateway) -> None:
+    def trial(url: str) -> httpx.Response:
+        sending = threading.Thread(target=send)
+        sending.start()
+        answer = gateway.client.post("/v1/webhooks/test", json={"url": url})
+        sending.join()
+        return answer
+
+    def send() -> None:
+        while postman(gateway).work() is None:
+            pass
+
+    with loopback(lambda handler: handler.reply(200 if handler.path == "/good" else 302, Location="/good")) as receiver:
+        good, bad = trial(receiver.url("/good")), trial(receiver.url("/bad"))
+    assert good.json()["state"] == "delivered" and good.json()["attempts"][0]["status"] == 200
+    assert bad.json()["state"] == "failed" and "redirects" in bad.json()["attempts"][0]["error"]
+    assert gateway.stored() == [] and gateway.ledger.page("local").records == ()
+
+
+def test_a_trial_that_no_worker_makes_is_pending(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.webhooks.TEST_SECONDS", 0.2)
+    answer = gateway.client.post("/v1/webhooks/test", json={"url": HOOK})
+    assert answer.json()["state"] == "pending" and answer.json()["attempts"] == []
+    assert gateway.stored() == []

@@ -1,0 +1,301 @@
+"""Webhooks through the real ledger and HTTP, to a receiver on loopback; the reference library verifies them."""
+
+import ipaddress
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from standardwebhooks import Webhook
+
+from tests.loopback import Answer, Handler, Received, loopback
+from tests.redis_server import redis_server
+from tests.workers.wire.test_signing import new_secret
+from workers.webhooks import Postman, WebhookTerms
+from workers.wire.blobs import Blobs
+from workers.wire.contract import Claim, Failure, JobRequest, job_prefix, new_job_id, request_key
+from workers.wire.egress import Egress
+from workers.wire.ledger import Ledger
+from workers.wire.outbox import DeliveryLog
+from workers.wire.settings import WireSettings
+from workers.wire.signing import WebhookSecret
+
+SECRET = new_secret()
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+TERMS = WebhookTerms(seconds=20, pauses=(1e-6, 1e-6, 1e-6))
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+class Service:
+    """A ledger, blobs, and somebody who sends webhooks."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.redis = Redis.from_url(url)
+        settings = WireSettings(data_dir=folder)
+        self.ledger, self.blobs = Ledger(self.redis, settings), Blobs.of(settings)
+        self.secrets = [WebhookSecret.parse(f"{owner}:{SECRET}") for owner in ("ann", "bob")]
+
+    def post(self, webhook: str | None, owner: str = "ann") -> str:
+        job_id = new_job_id()
+        self.blobs.put(request_key(job_id), JobRequest(webhook_url=webhook).model_dump_json().encode())
+        self.ledger.create([job_id], owner, webhook=webhook is not None)
+        return job_id
+
+    def claim(self) -> Claim:
+        claim = self.ledger.claim()
+        assert claim is not None
+        return claim
+
+    def ended(self, webhook: str | None) -> str:
+        job_id = self.post(webhook)
+        self.ledger.finish(self.claim(), "succeeded")
+        return job_id
+
+    def postman(
+        self,
+        terms: WebhookTerms = TERMS,
+        allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = LOOPBACK,
+    ) -> Postman:
+        egress = Egress(allowed, lambda host, port: ["127.0.0.1"])
+        return Postman(self.ledger, self.blobs, egress, self.secrets, terms)
+
+    def deliver(self, terms: WebhookTerms = TERMS) -> None:
+        """Everything that is due, and what becomes due by that."""
+        while self.postman(terms).work():
+            pass
+
+    def log(self, job_id: str) -> DeliveryLog:
+        return self.ledger.outbox.log(job_id)
+
+    def statuses(self, job_id: str) -> list[int | None]:
+        return [attempt.status for attempt in self.log(job_id).attempts]
+
+
+@pytest.fixture
+def service(url: str, tmp_path: Path) -> Service:
+    Redis.from_url(url).flushall()
+    return Service(url, tmp_path)
+
+
+def verified(received: Received, secret: str = SECRET) -> dict:
+    assert received.method == "POST" and received.headers["content-type"] == "application/json"
+    return dict(Webhook(secret).verify(received.body, received.headers))
+
+
+def answering(*statuses: int, **headers: str) -> Answer:
+    """One status after another; the last for ever."""
+    left = list(statuses)
+    return lambda handler: handler.reply(left.pop(0) if len(left) > 1 else left[0], **headers)
+
+
+def test_the_end_of_a_job_is_told_once_signed_and_with_nothing_private(service: Service) -> None:
+    with loopback(answering(200)) as receiver:
+        job_id = service.ended(receiver.url("/hook?token=1"))
+        quiet = service.ended(None)
+        service.deliver()
+        service.deliver()
+    (received,) = receiver.requests
+    assert received.path == "/hook?token=1" and received.headers["webhook-id"] == f"msg_{job_id.removeprefix('job_')}"
+    told = verified(received)
+    assert told["type"] == "job.succeeded"
+    assert told["data"] == {
+        "id": job_id,
+        "status": "succeeded",
+        "error": None,
+        "links": {"self": f"/v1/jobs/{job_id}", "result": f"/v1/jobs/{job_id}/result"},
+    }
+    log = service.log(job_id)
+    assert (log.state, log.next_at, service.statuses(job_id)) == ("delivered", None, [200])
+    assert service.log(quiet).state == "none"
+
+
+def test_every_final_state_is_told_and_no_other(service: Service) -> None:
+    with loopback(answering(204)) as receiver:
+        hook = receiver.url("/hook")
+        service.ended(hook)
+        service.post(hook)
+        service.ledger.finish(service.claim(), "failed", Failure(code="media_invalid", message="Private words."))
+        waiting = service.post(hook)
+        service.ledger.cancel(waiting)
+        running = service.post(hook)
+        claim = service.claim()
+        service.ledger.cancel(running)
+        service.deliver()
+        assert len(receiver.requests) == 3  # not yet the last
+        service.ledger.finish(claim, "cancelled")
+        lost = service.post(hook)
+        for _ in range(3):
+            service.claim()
+            service.redis.zadd("affect:leases", {lost: 0})
+            service.ledger.reap()
+        service.deliver()
+    told = [verified(received) for received in receiver.requests]
+    assert [each["type"] for each in told] == [
+        f"job.{end}" for end in ("succeeded", "failed", "cancelled", "cancelled", "failed")
+    ]
+    assert told[1]["data"]["error"] == {"code": "media_invalid", "retryable": False}
+    assert told[4]["data"] | {"links": None} == {
+        "id": lost, "status": "failed", "error": {"code": "worker_lost", "retryable": True}, "links": None,
+    }  # fmt: skip
+    assert b"Private" not in b"".join(received.body for received in receiver.requests)
+
+
+def test_a_receiver_in_trouble_is_told_again_under_the_same_id_until_it_hears(service: Service) -> None:
+    with loopback(answering(500, 429, 200)) as receiver:
+        job_id = service.ended(receiver.url())
+        service.deliver()
+    assert service.statuses(job_id) == [500, 429, 200] and service.log(job_id).state == "delivered"
+    assert len({received.headers["webhook-id"] for received in receiver.requests}) == 1
+    assert len({received.body for received in receiver.requests}) == 1
+    assert all(verified(received) for received in receiver.requests)
+
+
+def test_it_is_given_up_after_the_last_pause(service: Service) -> None:
+    with loopback(answering(500)) as receiver:
+        job_id = service.ended(receiver.url())
+        service.deliver()
+    assert service.statuses(job_id) == [500] * 4 and service.log(job_id).state == "failed"
+
+
+def test_the_pauses_grow_and_are_kept_in_redis(service: Service) -> None:
+    terms = WebhookTerms(pauses=(100, 1000))
+    with loopback(answering(500, 503, 500, Retry_After="5000")) as receiver:
+        job_id = service.ended(receiver.url())
+        for least in (5000, 5000):
+            service.deliver(terms)
+            log = service.log(job_id)
+            assert log.state == "pending" and log.next_at is not None
+            assert least <= (log.next_at - log.attempts[-1].at).total_seconds() < least * 1.2
+            service.redis.zadd("affect:outbox", {job_id: 0})
+        service.deliver(terms)
+    assert service.log(job_id).state == "failed" and len(receiver.requests) == 3
+    with loopback(answering(500)) as receiver:
+        job_id = service.ended(receiver.url())
+        for pause in (100, 1000):
+            service.deliver(terms)
+            score = service.redis.zscore("affect:outbox", job_id)
+            assert isinstance(score, float) and pause - 60 < score - time.time() < pause * 1.1 + 60
+            service.redis.zadd("affect:outbox", {job_id: 0})
+
+
+def test_a_redirect_is_not_followed(service: Service) -> None:
+    with loopback(answering(200)) as other, loopback(answering(307, 200, Location=other.url())) as receiver:
+        job_id = service.ended(receiver.url())
+        service.deliver()
+        assert service.statuses(job_id) == [307, 200] and other.connections == 0
+        error = service.log(job_id).attempts[0].error
+        assert error is not None and "redirects" in error
+
+
+def test_gone_is_for_ever(service: Service) -> None:
+    with loopback(answering(410, 200)) as receiver:
+        job_id = service.ended(receiver.url())
+        service.deliver()
+        assert service.statuses(job_id) == [410] and service.log(job_id).state == "failed"
+        assert len(receiver.requests) == 1
+
+
+def test_a_receiver_that_does_not_answer_does_not_hold_us_up(service: Service) -> None:
+    def slow(handler: Handler) -> None:
+        if len(receiver.requests) == 1:
+            handler.ended.wait(60)
+        handler.reply(200)
+
+    def drop_by_drop(handler: Handler) -> None:
+        while not handler.ended.wait(0.05):
+            handler.wfile.write(b"H")
+
+    terms = WebhookTerms(seconds=1, pauses=(1e-6,) * 20)
+    with loopback(slow) as receiver:
+        job_id = service.ended(receiver.url())
+        service.deliver(terms)
+        statuses = service.statuses(job_id)
+        assert (statuses[0], statuses[-1], service.log(job_id).state) == (None, 200, "delivered")
+    with loopback(drop_by_drop) as receiver:
+        job_id = service.ended(receiver.url())
+        service.postman(terms).work()
+        (attempt,) = service.log(job_id).attempts
+        assert attempt.status is None and attempt.error is not None and attempt.seconds < 30
+
+
+def test_a_private_address_is_never_connected_to_unless_it_is_permitted(service: Service) -> None:
+    with loopback(answering(200)) as receiver:
+        for hook in (receiver.url(), receiver.url(host="hooks.example")):
+            job_id = service.ended(hook)
+            assert service.postman(allowed=()).work() == job_id
+            assert service.log(job_id).state == "failed" and receiver.connections == 0
+        job_id = service.ended(receiver.url(host="hooks.example"))
+        service.deliver()
+        assert service.log(job_id).state == "delivered"
+
+
+def test_a_deleted_job_sends_nothing_more_and_leaves_nothing(service: Service) -> None:
+    def delete(handler: Handler) -> None:
+        """While its webhook is under way."""
+        service.ledger.delete(job_id)
+        service.blobs.delete(job_prefix(job_id))
+        handler.reply(500)
+
+    with loopback(delete) as receiver:
+        never = service.ended(receiver.url())
+        service.ledger.delete(never)
+        service.deliver()
+        assert receiver.connections == 0
+        job_id = service.ended(receiver.url())
+        service.deliver()
+        assert len(receiver.requests) == 1
+    assert service.log(job_id).state == "none"
+    for key in service.redis.keys("affect:events:*"):
+        service.redis.delete(key)  # as its time to live would
+    for gone in (never, job_id):
+        assert not [key for key in service.redis.keys("*") if gone.encode() in key]
+    assert service.redis.zcard("affect:outbox") == 0
+
+
+def test_a_delivery_whose_worker_died_is_made_by_another_and_a_late_word_of_it_is_not_heard(service: Service) -> None:
+    with loopback(answering(200)) as receiver:
+        job_id = service.ended(receiver.url())
+        taken = service.ledger.outbox.take(60)
+        assert taken is not None and service.ledger.outbox.take(60) is None and service.ledger.outbox.due() == 0
+        service.redis.zadd("affect:outbox", {job_id: 0})  # as the seconds would pass
+        assert service.ledger.outbox.due() == 1
+        service.deliver()
+        (attempt,) = service.log(job_id).attempts
+        service.ledger.outbox.note(taken, attempt.model_copy(update={"status": 500, "error": "late"}), 1.0)
+    assert service.log(job_id).state == "delivered" and service.statuses(job_id) == [200]
+
+
+def test_each_caller_s_webhooks_are_signed_with_its_own_secrets(service: Service) -> None:
+    old, new = new_secret(), new_secret()
+    service.secrets = [WebhookSecret.parse(f"ann:{old}"), WebhookSecret.parse(f"ann:{new}"), *service.secrets[1:]]
+    with loopback(answering(200)) as receiver:
+        service.ended(receiver.url())
+        service.post(receiver.url(), owner="bob")
+        service.ledger.finish(service.claim(), "succeeded")
+        nobody = service.post(receiver.url(), owner="cy")
+        service.ledger.finish(service.claim(), "succeeded")
+        service.deliver()
+    ann, bob = receiver.requests
+    assert verified(ann, old) == verified(ann, new) and verified(bob, SECRET)
+    assert service.log(nobody).state == "failed"
+
+
+def test_a_test_is_one_attempt_and_is_forgotten(service: Service) -> None:
+    with loopback(answering(500)) as receiver:
+        test_id = new_job_id()
+        service.blobs.put(request_key(test_id), JobRequest(webhook_url=receiver.url()).model_dump_json().encode())
+        service.ledger.outbox.add_test(test_id, "ann")
+        service.deliver()
+    assert verified(receiver.requests[0])["type"] == "webhook.test"
+    assert service.log(test_id).state == "failed" and service.statuses(test_id) == [500]
+    assert service.ledger.get(test_id) is None
+    kept = [key for key in service.redis.keys("*") if test_id.encode() in key]
+    assert len(kept) == 2 and all(0 < service.redis.ttl(key) <= 600 for key in kept)  # type: ignore[operator]
+    assert json.loads(receiver.requests[0].body)["data"] == {}
