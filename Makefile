@@ -17,7 +17,7 @@ $(VENV)/.installed: $(LOCK) docker/install.sh
 	touch $@
 
 test: setup
-	@bash docker/tools.sh espeak-ng
+	@bash docker/tools.sh espeak-ng chromium
 	$(PYTHON) -m pytest $(ARGS)
 
 soak: setup

@@ -26,7 +26,10 @@ LOCAL_OWNER = "local"
 _KEY = re.compile(r"^(?P<name>[A-Za-z0-9._-]{1,64}):(?P<digest>[0-9a-fA-F]{64})$")
 
 _POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-_PAGE_POLICY = f"{_POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+_PAGE_POLICY = (
+    f"{_POLICY}; connect-src 'self' blob:; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:"
+)
 _DOCS_POLICY = f"{_POLICY}; connect-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:"
 _POLICIES = {"/": _PAGE_POLICY, "/docs": _DOCS_POLICY}
 _HEADERS = {

@@ -261,6 +261,8 @@ def test_the_pages_load_nothing_from_elsewhere(gateway: Gateway) -> None:
     assert "http:" not in script.text and "https:" not in script.text
     assert gateway.client.get("/docs/docs.html").status_code == 400
     assert gateway.client.get("/docs/..%2fsettings.py").status_code in (400, 404)
+    assert gateway.client.get("/page/..%2fdocs.html").status_code == 404
+    assert gateway.client.get("/page/nothing.js").json()["code"] == "validation_failed"
 
 
 @pytest.fixture(scope="module")

@@ -74,12 +74,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The running service, ready."""
-    folder = tmp_path_factory.mktemp("affect")
-    empty = Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
-    ModelStore(folder).write_bundle(empty)
+@contextmanager
+def serving(folder: Path) -> Iterator[Service]:
+    """The running service, ready, with the model store and all its data in `folder`."""
     port = free_port()
     with redis_server() as url, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70) as client:
         environment = {
@@ -96,3 +93,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             running = Service(client, folder)
             running.wait_until_ready()
             yield running
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The running service over a bundle without models."""
+    folder = tmp_path_factory.mktemp("affect")
+    empty = Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
+    ModelStore(folder).write_bundle(empty)
+    with serving(folder) as running:
+        yield running

@@ -1,0 +1,32 @@
+// Follows a job until it has ended: by server-sent events, else by asking again and again.
+
+import { jobPath, read, ticketed } from "./api.js";
+
+export const ENDED = ["succeeded", "failed", "cancelled"];
+const WAIT = 30; // seconds of one long poll
+
+/** Calls `changed(job)` for every change, and returns the ended job. Throws Problem. */
+export async function follow(id, { changed, signal }) {
+  let job = await read(jobPath(id), { signal });
+  changed(job);
+  if (!ENDED.includes(job.status) && job.links.events) await listen(job, { changed, signal });
+  while (!ENDED.includes((job = await read(`${jobPath(id)}?wait=${WAIT}`, { signal })).status)) changed(job);
+  changed(job);
+  return job;
+}
+
+/** Until the stream ends, for whichever reason: asking tells how things stand then. */
+async function listen(job, { changed, signal }) {
+  const source = new EventSource(await ticketed(job.links.events));
+  await new Promise((resolve) => {
+    signal.addEventListener("abort", resolve);
+    source.onerror = resolve;
+    const told = (event) => {
+      Object.assign(job, JSON.parse(event.data));
+      changed(job);
+      if (ENDED.includes(job.status)) resolve();
+    };
+    source.onmessage = told;
+  });
+  source.close();
+}

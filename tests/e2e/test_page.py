@@ -1,0 +1,282 @@
+"""The page in a real browser, over a running service that reads faces."""
+
+import base64
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.e2e.conftest import Service, serving
+from tests.face_files import make_scenes, nobody, portrait
+from tests.toy_models import make_store
+
+playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+expect = playwright.expect
+
+SECONDS = 60_000
+"""Milliseconds for which something of the service may be awaited, on a busy machine."""
+QUIET = ("background-networking", "component-update", "sync", "gpu")
+WIDTH, HEIGHT = 512, 300
+FACE = (85, 183)
+"""Left and right of the portrait's face, pixels of its picture."""
+CAPTIONS = "1\n00:00:00,000 --> 00:00:02,000\nhello there\n\n2\n00:00:03,000 --> 00:00:05,000\ngood bye\n"
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(make_store(tmp_path_factory.mktemp("seeing"))) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five seconds, 512×300: a face on the left, a second of nobody, the same face on the right."""
+    left = np.concatenate([portrait(), nobody()], axis=1)
+    right = np.concatenate([nobody(), portrait()], axis=1)
+    empty = np.concatenate([nobody(), nobody()], axis=1)
+    return make_scenes(tmp_path_factory.mktemp("film") / "left to right.mp4", [(left, 2), (empty, 1), (right, 2)])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium (`make test` installs it)")
+    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{each}" for each in QUIET)]
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=chromium, args=arguments)
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Visit:
+    """A tab, and what it did that it should not: errors, requests to elsewhere."""
+
+    page: Any
+    origin: str
+    expected: str = "$^"
+    trouble: list[str] = field(default_factory=list)
+
+    def note(self, message: str) -> None:
+        if not re.search(self.expected, message):
+            self.trouble.append(message)
+
+    def watch(self) -> None:
+        self.page.on("console", lambda said: said.type in ("error", "warning") and self.note(said.text))
+        self.page.on("pageerror", lambda error: self.note(str(error)))
+        self.page.on("request", lambda request: self.is_own(request.url) or self.note(f"left for {request.url}"))
+
+    def is_own(self, url: str) -> bool:
+        return url.startswith((f"{self.origin}/", f"blob:{self.origin}/", "data:"))
+
+    def open(self, path: str = "/") -> Any:
+        self.page.goto(self.origin + path)
+        return self.page
+
+    def drop(self, path: Path) -> None:
+        """As if the file came from the desktop."""
+        content = base64.b64encode(path.read_bytes()).decode()
+        script = """([name, content]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(atob(content), (each) => each.charCodeAt(0))], name));
+            return transfer;
+        }"""
+        transfer = self.page.evaluate_handle(script, [path.name, content])
+        self.page.dispatch_event(".drop", "drop", {"dataTransfer": transfer})
+
+    def go(self, share: float) -> None:
+        """Clicks the timeline at a share of its width."""
+        lane = self.page.locator(".lane-fusion canvas")
+        lane.scroll_into_view_if_needed()
+        box = lane.bounding_box()
+        lane.click(position={"x": box["width"] * share, "y": 20})
+
+    def playhead(self) -> float:
+        """Where the player is, seconds, once it is there."""
+        there = "(video) => !video.seeking && video.readyState >= 2"
+        video = self.page.locator(".stage video")
+        self.page.wait_for_function(there, arg=video.element_handle(), timeout=SECONDS)
+        return float(video.evaluate("(video) => video.currentTime"))
+
+    def boxes(self) -> list[tuple[float, float]]:
+        """Left and right edges of what is drawn over the film at the height of the face, pixels of the film."""
+        script = """(canvas, [width, height, row]) => {
+            const scale = Math.min(canvas.width / width, canvas.height / height);
+            const [left, top] = [(canvas.width - width * scale) / 2, (canvas.height - height * scale) / 2];
+            const {data} = canvas.getContext("2d").getImageData(0, Math.round(top + row * scale), canvas.width, 1);
+            const drawn = [...Array(canvas.width).keys()].filter((x) => data[4 * x + 3] > 128);
+            return drawn.map((x) => (x - left) / scale);
+        }"""
+        drawn = self.page.locator("canvas.overlay").evaluate(script, [WIDTH, HEIGHT, 125])
+        return [(drawn[0], drawn[-1])] if drawn else []
+
+
+@contextmanager
+def visiting(browser: Any, service: Service, **context: Any) -> Iterator[Visit]:
+    """A new tab; at its end nothing may have gone wrong in it."""
+    opened = browser.new_context(**context)
+    visit = Visit(opened.new_page(), str(service.client.base_url).rstrip("/"))
+    visit.watch()
+    yield visit
+    opened.close()
+    assert visit.trouble == []
+
+
+@pytest.fixture
+def visit(browser: Any, seeing: Service) -> Iterator[Visit]:
+    with visiting(browser, seeing, viewport={"width": 1200, "height": 900}) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def done(seeing: Service, film: Path) -> dict[str, Any]:
+    """The job of the film, with a caller's captions."""
+    return seeing.finished(film, transcript=CAPTIONS)
+
+
+def test_a_dropped_film_is_read_before_one_s_eyes(visit: Visit, film: Path) -> None:
+    page = visit.open()
+    visit.drop(film)
+    expect(page.locator(".progress progress")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_role("heading", level=1)).to_have_text(film.name)
+    expect(page.get_by_role("slider", name="Emotion over time")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_role("status")).to_contain_text("Overall")
+    assert "#/job/" in page.url
+
+
+def test_a_click_on_the_timeline_seeks_and_the_box_is_where_the_face_is(
+    visit: Visit, film: Path, done: dict[str, Any]
+) -> None:
+    visit.expected = "willReadFrequently"  # a hint to this test, which looks at the canvas
+    page = visit.open(f"/#/job/{done['id']}")
+    page.locator(".stage input[type=file]").set_input_files(film)
+    visit.playhead()
+    visit.go(0.2)
+    assert visit.playhead() == pytest.approx(1.0, abs=0.1)
+    assert visit.boxes() == [pytest.approx(FACE, abs=25)]
+    visit.go(0.5)
+    assert visit.playhead() == pytest.approx(2.5, abs=0.1)
+    assert visit.boxes() == []
+    visit.go(0.8)
+    assert visit.playhead() == pytest.approx(4.0, abs=0.1)
+    assert visit.boxes() == [pytest.approx((256 + FACE[0], 256 + FACE[1]), abs=25)]
+    expect(page.locator(".word.spoken")).to_have_text("good")
+
+
+def test_the_timeline_is_played_on_the_keyboard(visit: Visit, done: dict[str, Any]) -> None:
+    page = visit.open(f"/#/job/{done['id']}")
+    slider = page.get_by_role("slider", name="Emotion over time")
+    slider.focus()
+    told = [slider.get_attribute("aria-valuenow")]
+    for key in ("ArrowRight", "End", "ArrowLeft", "Home"):
+        page.keyboard.press(key)
+        told.append(slider.get_attribute("aria-valuenow"))
+    assert told == ["0.0", "2.0", "5.0", "3.0", "0.0"]
+    page.keyboard.press("Space")  # without a medium time runs all the same
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(slider).not_to_have_attribute("aria-valuenow", "0.0")
+
+
+def test_what_is_drawn_is_told_in_numbers_too(visit: Visit, done: dict[str, Any]) -> None:
+    page = visit.open(f"/#/job/{done['id']}")
+    page.get_by_text("The same in numbers").click()
+    rows = page.get_by_role("table", name="Emotion by window").get_by_role("row")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(2)).to_contain_text("0:02.0 – 0:05.0")
+    readings = page.get_by_role("region", name="At the playhead").get_by_role("row")
+    expect(readings).to_have_count(8)
+
+
+def test_every_download_is_a_file(visit: Visit, done: dict[str, Any]) -> None:
+    page = visit.open(f"/#/job/{done['id']}")
+    expect(page.locator(".file").first).to_be_visible()
+    names = {}
+    for button in page.locator(".file").all():
+        with page.expect_download() as started:
+            button.click()
+        names[started.value.suggested_filename] = Path(started.value.path()).read_bytes()
+    endings = [".csv", ".eaf", ".json", ".srt", ".TextGrid", ".txt", ".vtt"]
+    assert sorted({Path(name).suffix for name in names}, key=str.lower) == endings
+    assert all(name.startswith("left to right") and content for name, content in names.items())
+    assert b"hello there" in names["left to right.srt"]
+
+
+def test_a_bad_file_is_told_in_plain_words(visit: Visit, tmp_path: Path) -> None:
+    visit.expected = "status of 415"
+    page = visit.open()
+    (tmp_path / "film.mp4").write_text("Once upon a time")
+    visit.drop(tmp_path / "film.mp4")
+    expect(page.get_by_role("alert")).to_contain_text("The file is of no accepted format", timeout=SECONDS)
+    expect(page.get_by_role("alert")).to_contain_text("unsupported_media")
+
+
+def test_a_film_that_cannot_be_decoded_says_why(visit: Visit, seeing: Service, film: Path, tmp_path: Path) -> None:
+    (tmp_path / "half.mp4").write_bytes(film.read_bytes()[:4000])
+    failed = seeing.finished(tmp_path / "half.mp4")
+    page = visit.open(f"/#/job/{failed['id']}")
+    expect(page.get_by_role("alert")).to_contain_text("The media cannot be decoded")
+
+
+def test_a_job_is_cancelled(visit: Visit, tmp_path: Path) -> None:
+    page = visit.open()
+    page.get_by_text("Options", exact=True).click()
+    page.get_by_label("Faces a second").fill("30")
+    visit.drop(make_scenes(tmp_path / "long.mp4", [(portrait(), 100)]))
+    page.get_by_role("button", name="Cancel").click(timeout=SECONDS)
+    expect(page.get_by_text("This job was cancelled.")).to_be_visible(timeout=SECONDS)
+
+
+def test_two_results_stand_side_by_side_on_one_axis(
+    visit: Visit, seeing: Service, done: dict[str, Any], tmp_path: Path
+) -> None:
+    seeing.finished(make_scenes(tmp_path / "short.mp4", [(portrait(), 2)]))
+    page = visit.open()
+    for name in ("short.mp4", "left to right.mp4"):
+        page.get_by_role("checkbox", name=f"Compare {name}").first.check()
+    page.get_by_role("link", name="Compare the two").click()
+    sliders = page.get_by_role("slider", name=re.compile("^Emotion over time in"))
+    expect(sliders).to_have_count(2)
+    assert [slider.get_attribute("aria-valuemax") for slider in sliders.all()] == ["5.0", "5.0"]
+    sliders.nth(0).press("ArrowRight")
+    expect(sliders.nth(1)).to_have_attribute("aria-valuenow", str(sliders.nth(0).get_attribute("aria-valuenow")))
+
+
+def test_the_key_goes_with_every_call_and_stays_in_its_tab(visit: Visit) -> None:
+    page = visit.open()
+    page.get_by_role("button", name="API key").click()
+    page.get_by_label("Key", exact=True).fill("secret")
+    with page.expect_request("**/v1/jobs?**") as asked:
+        page.get_by_role("button", name="Use it").click()
+    assert asked.value.headers["authorization"] == "Bearer secret"
+    assert page.evaluate("JSON.stringify([sessionStorage, localStorage])").count("secret") == 1
+    other = page.context.new_page()
+    other.goto(visit.origin)
+    assert "secret" not in other.evaluate("JSON.stringify([sessionStorage, localStorage])")
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        {"color_scheme": "light", "viewport": {"width": 1200, "height": 900}},
+        {"color_scheme": "dark", "viewport": {"width": 1200, "height": 900}},
+        {"color_scheme": "light", "viewport": {"width": 375, "height": 700}, "reduced_motion": "reduce"},
+    ],
+    ids=["light", "dark", "phone"],
+)
+def test_axe_finds_nothing_serious(browser: Any, seeing: Service, done: dict[str, Any], look: dict[str, Any]) -> None:
+    with visiting(browser, seeing, **look) as visit:
+        for path, landmark in (("/", ".job"), (f"/#/job/{done['id']}", ".timeline"), ("/#/live", ".stage")):
+            page = visit.open(path)
+            expect(page.locator(landmark).first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than the page"
+            found = axe.Axe().run(page).response["violations"]
+            serious = [each for each in found if each["impact"] in ("serious", "critical")]
+            assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in serious] == []
