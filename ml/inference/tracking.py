@@ -45,27 +45,35 @@ class _Track:
         return x + along * (time - self.time), y + down * (time - self.time)
 
 
-def track_faces(frames: Sequence[Sequence[Box]], times: Sequence[float]) -> list[list[int]]:
-    """The track number of each box of each frame (times in seconds, rising).
+class Tracker:
+    """Numbers the faces of frame after frame, of a film or as they come from a camera.
 
     Each frame's boxes are matched with the places where the living tracks are expected, at the least total cost
     (distance of the centres and change of size, in widths of the face). Numbers start at 1, in order of first
     appearance, larger faces first; a track is at most once in a frame.
     """
-    alive: list[_Track] = []
-    count = 0
-    numbers: list[list[int]] = []
-    for boxes, time in zip(frames, times, strict=True):
-        alive = [track for track in alive if time - track.time <= LONGEST_GAP]
-        found = _match(alive, boxes, time)
+
+    def __init__(self) -> None:
+        self._alive: list[_Track] = []
+        self._count = 0
+
+    def see(self, boxes: Sequence[Box], time: float) -> list[int]:
+        """The track number of each box. `time`: seconds, later than that of the frame before."""
+        self._alive = [track for track in self._alive if time - track.time <= LONGEST_GAP]
+        found = _match(self._alive, boxes, time)
         for index, track in found.items():
             track.see(boxes[index], time)
         for index in sorted(set(range(len(boxes))) - set(found), key=lambda index: _order(boxes[index])):
-            count += 1
-            found[index] = _Track(count, boxes[index], time)
-            alive.append(found[index])
-        numbers.append([found[index].number for index in range(len(boxes))])
-    return numbers
+            self._count += 1
+            found[index] = _Track(self._count, boxes[index], time)
+            self._alive.append(found[index])
+        return [found[index].number for index in range(len(boxes))]
+
+
+def track_faces(frames: Sequence[Sequence[Box]], times: Sequence[float]) -> list[list[int]]:
+    """The track number of each box of each frame (times in seconds, rising)."""
+    tracker = Tracker()
+    return [tracker.see(boxes, time) for boxes, time in zip(frames, times, strict=True)]
 
 
 def main_track(frames: Sequence[Sequence[Box]], numbers: Sequence[Sequence[int]]) -> int | None:
