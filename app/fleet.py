@@ -32,6 +32,10 @@ class Fleet:
         """What the workers answer with, and what they refuse. Raises RedisError."""
         return models_of(await run_in_threadpool(self._roster.workers))
 
+    def is_live(self) -> bool:
+        """Whether a worker reads live streams. Raises RedisError."""
+        return any(worker.loaded and "live" in worker.kinds for worker in self._roster.workers())
+
     async def measure(self) -> None:
         """Brings the gauges up to date; without Redis they stay as they are."""
         with suppress(RedisError):

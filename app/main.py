@@ -12,16 +12,18 @@ from app import errors
 from app.fleet import Fleet
 from app.jobs import Jobs
 from app.metrics import Metrics, MetricsMiddleware
-from app.routes import health, jobs, models, pages, webhooks
+from app.routes import health, jobs, models, pages, stream, webhooks
 from app.schemas import any_problem
 from app.security import LoopbackOnly, SecurityHeaders
 from app.settings import Settings
+from app.streams import Streams
 from app.webhooks import Webhooks
 from workers.wire.blobs import Blobs
 from workers.wire.broker import make_celery
 from workers.wire.events import Events
 from workers.wire.ledger import Ledger
 from workers.wire.roster import Roster
+from workers.wire.streams import LiveLine
 from workers.wire.upkeep import Upkeep
 
 UPKEEP_SECONDS = 3.0
@@ -33,25 +35,28 @@ Post media, get a job, poll it, fetch a timeline. Errors are `application/proble
 
 
 @asynccontextmanager
-async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple[Jobs, Fleet, Webhooks]]:
+async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple[Jobs, Fleet, Webhooks, Streams]]:
     """The services of one gateway, and its upkeep in a thread. A Redis that is away shows at the first call."""
     redis = Redis.from_url(settings.redis_url)
     ledger, blobs, celery = Ledger(redis, settings), Blobs.of(settings), make_celery(settings)
-    events = Events.connect(settings)
+    events, line = Events.connect(settings), LiveLine.connect(settings)
     ended = threading.Event()
     upkeep = Upkeep(ledger, blobs, celery, settings)
     thread = threading.Thread(target=upkeep.repeat, args=(ended,), name="upkeep", daemon=True)
     thread.start()
+    fleet = Fleet(ledger, Roster(redis), blobs, metrics)
     try:
         yield (
             Jobs(ledger, events, blobs, celery, settings, metrics),
-            Fleet(ledger, Roster(redis), blobs, metrics),
+            fleet,
             Webhooks(ledger, blobs, celery, settings),
+            Streams(line, fleet, celery, settings),
         )
     finally:
         ended.set()
         await run_in_threadpool(thread.join, UPKEEP_SECONDS)
         await events.close()
+        await line.close()
         redis.close()
 
 
@@ -62,7 +67,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with connected(settings, metrics) as (app.state.jobs, app.state.fleet, app.state.webhooks):
+        async with connected(settings, metrics) as (
+            app.state.jobs,
+            app.state.fleet,
+            app.state.webhooks,
+            app.state.streams,
+        ):
             yield
 
     app = FastAPI(
@@ -78,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics
     errors.install(app)
-    for module in (jobs, models, webhooks, health, pages):
+    for module in (jobs, stream, models, webhooks, health, pages):
         app.include_router(module.router)
     # The last one added is the outermost.
     if not settings.api_keys:

@@ -77,14 +77,15 @@ class LoopbackOnly:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_local(scope):
+        if scope["type"] != "http" or is_local(scope):
             return await self.app(scope, receive, send)
         error = Unauthorized("Without API keys this service answers only to programs and pages of its own machine.")
         await respond(Request(scope), problem_of(error))(scope, receive, send)
 
 
-def _is_local(scope: Scope) -> bool:
-    """The caller's address, the name that it used for us, and the page that it came from, if any."""
+def is_local(scope: Scope) -> bool:
+    """Whether a connection is this machine's own: by the caller's address, the name that it used for us, and the page
+    that it came from, if any."""
     headers = Headers(scope=scope)
     client = scope.get("client")  # none on a unix socket
     host = headers.get("host", "")

@@ -22,6 +22,11 @@ class Settings(WireSettings):
     max_transcript_bytes: int = Field(4_000_000, ge=1, description="Most bytes of a transcript that is sent along.")
     upload_idle_seconds: float = Field(60.0, gt=0, description="An upload that stands still for so long is given up.")
 
+    live_per_key: int = Field(2, ge=1, description="Live streams of one key at once.")
+    live_idle_seconds: float = Field(30.0, gt=0, description="A live stream that is silent for so long is closed.")
+    live_message_bytes: int = Field(2**20, ge=1024, description="Most bytes of one live picture or piece of sound.")
+    live_frame_rate: float = Field(15.0, gt=0, description="Live pictures a second that are passed on.")
+
     @field_validator("api_keys", mode="before")
     @classmethod
     def _parse_keys(cls, value: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ml.artifacts import Bundle, ModelStore
 from ml.errors import ArtifactError
-from ml.inference.bundle import published
+from ml.inference.bundle import LoadedBundle, published
 from ml.inference.observer import Observer
 from ml.inference.pipeline import Analyser
 from ml.results import Options, Result
@@ -71,6 +71,12 @@ class Serving:
             raise NotServing("The worker has no models.")
         return analyser.analyse(path, options, transcript=transcript, observer=observer, scratch=scratch)
 
+    def models(self) -> LoadedBundle:
+        """Those of now. Raises NotServing."""
+        if self._current is None:
+            raise NotServing("The worker has no models.")
+        return self._current.models
+
     def look(self) -> None:
         """Takes up what has been published since the last look, if it can be served."""
         stamp = self._stamp()
@@ -79,7 +85,7 @@ class Serving:
         self._seen, self._retry_at = stamp, None
         bundle = None
         try:
-            bundle = published(self._store, self._settings.bundle, self._settings.whisper_model)
+            bundle = self._needed(published(self._store, self._settings.bundle, self._settings.whisper_model))
             if self._current is None or bundle.digest != self._current.models.bundle.digest:
                 self._current = self._load(bundle)
                 logger.info("bundle %s (%.12s) is served", bundle.name, bundle.digest)
@@ -89,6 +95,12 @@ class Serving:
         except Exception:  # weights that do not fit, no memory: whatever it is, the old models are as good as before
             logger.exception("a bundle cannot be loaded")
             self._refuse(bundle, "it cannot be loaded; the worker's log says why")
+
+    def _needed(self, bundle: Bundle) -> Bundle:
+        """Words are not read live: a worker of nothing but streams spares their models' memory."""
+        if self._settings.worker_kinds != ("live",):
+            return bundle
+        return bundle.model_copy(update={"text": None, "whisper": None})
 
     def _load(self, bundle: Bundle) -> Analyser:
         settings = self._settings

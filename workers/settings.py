@@ -30,6 +30,7 @@ class WorkerSettings(WireSettings):
     whisper_model: str | None = Field(None, description="A Whisper model other than the bundle's.")
     concurrency: int = Field(1, ge=1, description="Processes of a worker; each holds the models and does one job.")
     io_concurrency: int = Field(8, ge=1, description="Links and webhooks at once, of a worker that does nothing else.")
+    live_streams: int = Field(4, ge=1, description="Live streams that one worker process reads at once.")
     threads: int = Field(0, ge=0, description="CPU threads of a worker process; 0: as many as there are.")
     scratch_dir: Path | None = Field(
         None, description="Where media are unpacked while they are read; null: under `data_dir`."

@@ -300,6 +300,7 @@ def supervise(settings: RunSettings) -> int:
             worker_program("worker", "inference"),
             worker_program("io-worker", "io"),
             Program("gateway", (sys.executable, "-m", "app"), stop_seconds=8),
+            worker_program("live-worker", "live"),
         ]
         environment = {**os.environ, "AFFECT_DATA_DIR": str(folder)}
         if settings.redis_url is None:

@@ -33,10 +33,12 @@ from workers.wire.contract import WorkerKind
 from workers.wire.egress import Egress
 from workers.wire.ledger import Ledger
 from workers.wire.roster import Roster
+from workers.wire.streams import LiveDesk
 from workers.wire.traces import traces_of
 from workers.wire.upkeep import Upkeep
 
 if TYPE_CHECKING:  # it imports torch
+    from workers.live import LiveHost
     from workers.serving import Serving
 
 logger = logging.getLogger(__name__)
@@ -109,12 +111,20 @@ class Worker:
             self.metrics.recorder,
         )
 
+    @cached_property
+    def live(self) -> "LiveHost":
+        from workers.live import LiveHost
+
+        return LiveHost(LiveDesk(self.redis), self.serving.models, self._stopping, self._settings.live_streams)
+
     def work(self, kind: WorkerKind) -> None:
         if kind == "inference" and self.serving.is_ready:  # else the job waits, and the upkeep wakes somebody again
             self.analysis.work()
         elif kind == "io":
             self.postman.work()
             self.fetching.work()
+        elif kind == "live" and self.serving.is_ready:
+            self.live.work()
 
     @cached_property
     def scratch(self) -> Scratch:

@@ -20,3 +20,41 @@ Close codes: 1000 the client ended; 1001 nothing came for too long; 1003 a messa
 origin refused; 1009 a message too large; 1011 the worker was lost; 1012 the worker shuts down: connect again; 1013 no
 live worker, or too many streams: try later.
 """
+
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, WebSocket
+from redis.exceptions import RedisError
+
+from app.errors import Unauthorized, problem_of
+from app.security import LOCAL_OWNER, identify, is_local
+from app.streams import REFUSED, TRY_LATER, StreamEnded, Streams, ended, refuse
+
+router = APIRouter(tags=["live"])
+
+
+@router.websocket("/v1/stream")
+async def stream(socket: WebSocket) -> None:
+    """Refusals come after the handshake: before it, a browser shows no page why."""
+    await socket.accept()
+    try:
+        owner = await _owner(socket)
+    except Unauthorized as error:
+        await refuse(socket, StreamEnded(REFUSED, problem_of(error)))
+        return
+    except RedisError:
+        await refuse(socket, ended(TRY_LATER, "queue_unavailable", "The job queue cannot be reached."))
+        return
+    streams: Streams = socket.app.state.streams
+    await streams.serve(socket, owner)
+
+
+async def _owner(socket: WebSocket) -> str:
+    """Raises Unauthorized, RedisError."""
+    settings = socket.app.state.settings
+    origin = socket.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != socket.headers.get("host", "").lower():
+        raise Unauthorized("Only pages of this service may open its streams.")
+    if not settings.api_keys and not is_local(socket.scope):
+        raise Unauthorized("Without API keys this service answers only to programs and pages of its own machine.")
+    return identify(socket.headers.get("authorization"), settings.api_keys) if settings.api_keys else LOCAL_OWNER

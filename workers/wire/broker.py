@@ -9,6 +9,8 @@ WORK = "affect.work"
 DEFAULT: WorkerKind = "inference"
 HARD_LIMIT = 6 * 3600
 """Seconds after which a worker process that does not end is killed."""
+LIVE_LIMIT = 30 * 86400
+"""The same for a worker of live streams, whose work goes on while there are any."""
 START_SECONDS = 600.0
 """For which a worker process may load its models before it is taken for dead."""
 
@@ -39,8 +41,9 @@ def make_celery(settings: WireSettings) -> Celery:
 
 
 def wake(celery: Celery, queue: WorkerKind) -> None:
-    """Tells one worker of that kind that a job waits."""
-    celery.send_task(WORK, (queue,), queue=queue, ignore_result=True)
+    """Tells one worker of that kind that a job, or a stream, waits."""
+    limit = LIVE_LIMIT if queue == "live" else HARD_LIMIT
+    celery.send_task(WORK, (queue,), queue=queue, ignore_result=True, time_limit=limit)
 
 
 def waiting_messages(celery: Celery, queue: WorkerKind) -> int:

@@ -2,13 +2,14 @@
 
 import struct
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from ml.errors import AffectError
 from ml.results import AudioReading, Box, FaceReading, Frozen, Notice, Options, Probabilities, Probability
 from ml.vocabulary import Modality
+from workers.wire.contract import Failure
 
 _HEADER = struct.Struct("<Bd")
 PayloadKind = Literal["frame", "sound"]
@@ -58,6 +59,13 @@ class Ready(Frozen):
     warnings: tuple[Notice, ...] = ()
 
 
+class Ended(Frozen):
+    """The worker lets the stream go: for a reason, or, without one, because it shuts down."""
+
+    type: Literal["ended"] = "ended"
+    failure: Failure | None = None
+
+
 class LiveFace(Frozen):
     """A face of the newest frame that was read; the box in pixels of that frame."""
 
@@ -92,3 +100,11 @@ class Update(Frozen):
     missing: tuple[Modality, ...]
     dropped: int
     latency: float | None = None
+
+
+FromWorker = Annotated[Ready | Update | Ended, Field(discriminator="type")]
+_FROM_WORKER: TypeAdapter[Ready | Update | Ended] = TypeAdapter(FromWorker)
+
+
+def from_worker(message: bytes) -> Ready | Update | Ended:
+    return _FROM_WORKER.validate_json(message)

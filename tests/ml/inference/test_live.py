@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -93,7 +93,5 @@ def test_a_large_live_picture_is_shrunk_and_a_larger_one_refused() -> None:
 def test_any_bytes_are_a_picture_or_refused(found: bytes | tuple[int, bytes]) -> None:
     whole = jpeg(64, 48)
     payload = found if isinstance(found, bytes) else whole[: found[0]] + found[1] + whole[found[0] + len(found[1]) :]
-    try:
+    with suppress(MediaInvalid, FrameTooLarge):
         assert read_jpeg(payload).image.shape[2] == 3
-    except (MediaInvalid, FrameTooLarge):
-        pass
