@@ -84,10 +84,11 @@ class Process:
 class Gateway:
     process: Process
     client: httpx.Client
+    port: int
 
     def post_raw(self, path: Path, **fields: str) -> httpx.Response:
         with path.open("rb") as file:
-            return self.client.post("/v1/jobs", files={"file": ("a.bin", file)}, data=fields)
+            return self.client.post("/v1/jobs", files={"file": (path.name, file)}, data=fields)
 
     def post(self, path: Path, **fields: str) -> dict[str, Any]:
         """The job of a file that was accepted."""
@@ -146,7 +147,7 @@ class Cluster:
     def start_gateway(self, port: int | None = None, **settings: str) -> Gateway:
         port = port or free_port()
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70)
-        gateway = Gateway(self.run("app", port=str(port), **settings), client)
+        gateway = Gateway(self.run("app", port=str(port), **settings), client, port)
         self._gateways.append(gateway)
         until(lambda: _answers(client), what="the gateway")
         return gateway
@@ -163,6 +164,20 @@ class Cluster:
         """What the upkeep does with old orphans, of all there are."""
         blobs = Blobs.of(self.settings)
         Upkeep(self.ledger, blobs, make_celery(self.settings), self.settings).sweep(older_than=0.0)
+
+    def traces(self, needles: Sequence[bytes]) -> list[str]:
+        """Where the data directory, Redis or Redis's own file tell of any of these."""
+        self.ledger.compact()
+        until(lambda: not self.redis.info("persistence")["aof_rewrite_in_progress"], what="the rewrite of Redis's file")
+        found = []
+        for root in (self.data, self.redis_server.folder):
+            for path in root.rglob("*"):
+                content = path.read_bytes() if path.is_file() else b""
+                found += [str(path) for needle in needles if needle in content or needle in os.fsencode(path)]
+        for key in self.redis.scan_iter():
+            content = key + (self.redis.dump(key) or b"")
+            found += [repr(key) for needle in needles if needle in content]
+        return found
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")

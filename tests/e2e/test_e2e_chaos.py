@@ -14,6 +14,8 @@ from ml.results import Result
 from ml.vocabulary import Stage
 from tests import cluster, media_files
 from tests.cluster import Cluster, Gateway, check_once, until
+from workers.wire.ledger import PREFIX
+from workers.wire.scripts import DELETED_EVENTS_SECONDS
 
 LEASE = 2.0
 
@@ -156,6 +158,7 @@ def test_a_gateway_killed_during_an_upload_leaves_no_job_and_no_rest(
 ) -> None:
     doomed = workers.start_gateway()
     blobs = workers.data / "blobs" / "jobs"
+    blobs.mkdir(parents=True, exist_ok=True)
     before = set(blobs.iterdir())
 
     def body() -> Iterator[bytes]:
@@ -201,3 +204,26 @@ def test_redis_is_restarted_under_load(workers: Cluster, gateway: Gateway, files
     jobs.append(gateway.post(files["picture"])["id"])
     assert [workers.ended(job_id).status for job_id in jobs] == ["succeeded"] * 8
     assert check_once(workers, jobs) == {"succeeded": 8}
+
+
+def test_what_was_deleted_after_all_that_has_left_nothing(
+    workers: Cluster, gateway: Gateway, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """A job whose worker was killed while it wrote, and one that was deleted under its worker's hands."""
+    named = files["sound"].rename(tmp_path / "somebody's private recording.wav")
+    jobs = []
+    with held(workers, "write") as file:
+        jobs.append(gateway.post(named, tag="private tag")["id"])
+        os.kill(holder(workers, file, jobs[0], "write"), signal.SIGKILL)
+    assert workers.ended(jobs[0]).status == "succeeded"
+    with held(workers, "audio") as file:
+        jobs.append(gateway.post(named)["id"])
+        holder(workers, file, jobs[1], "audio")
+        assert gateway.client.delete(f"/v1/jobs/{jobs[1]}").status_code == 204
+    assert gateway.client.delete(f"/v1/jobs/{jobs[0]}").status_code == 204
+    content = named.read_bytes()
+    needles = [content[1000:1064], b"private recording", b"private tag", *map(str.encode, jobs)]
+    lapsing = {f"{PREFIX}events:{job_id}" for job_id in jobs}  # for those who read them just now
+    assert all(0 < workers.redis.ttl(key) <= DELETED_EVENTS_SECONDS for key in lapsing)
+    workers.redis.delete(*lapsing)
+    until(lambda: not workers.traces(needles), what="that nothing is left")
