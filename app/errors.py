@@ -3,7 +3,6 @@
 Core code raises an `AffectError`; nothing but this module knows which HTTP status that is.
 """
 
-import errno
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -64,13 +63,15 @@ CODES: Mapping[str, Kind] = {
     "rate_limited": Kind(429, "Too many requests"),
     "internal_error": Kind(500, "Something went wrong on our side"),
     "queue_unavailable": Kind(503, "The job queue cannot be reached"),
+    "storage_unavailable": Kind(503, "The storage cannot be reached"),
     "storage_full": Kind(507, "There is no room to store the file"),
 }
 FAILED_STATUS = 422
 """Of every failed job, whatever its code: the analysis could not be done."""
 
-_NEEDS_RETRY_AFTER = frozenset({"job_unfinished", "too_many_jobs", "rate_limited", "queue_unavailable"})
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NEEDS_RETRY_AFTER = frozenset(
+    {"job_unfinished", "too_many_jobs", "rate_limited", "queue_unavailable", "storage_unavailable"}
+)
 
 
 class Fault(BaseModel):
@@ -197,7 +198,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RedisError, _on_redis_error)
-    app.add_exception_handler(OSError, _on_os_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
 
 
@@ -229,15 +229,6 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 async def _on_redis_error(request: Request, error: Exception) -> Response:
     logger.error("Redis: %s on %s", type(error).__name__, request.url.path)
     return respond(request, Problem.of("queue_unavailable", "The job queue cannot be reached. Try again soon."))
-
-
-async def _on_os_error(request: Request, error: Exception) -> Response:
-    """A disk without room is an answer; any other trouble of the system is not one."""
-    assert isinstance(error, OSError)
-    if error.errno not in _NO_ROOM:
-        raise error
-    logger.error("No room to store an upload: errno %s", error.errno)
-    return respond(request, Problem.of("storage_full", "There is no room to store the file. Try again later."))
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ from ml.results import Options
 from workers.wire.blobs import Blobs
 from workers.wire.contract import job_prefix, media_key
 from workers.wire.egress import Egress
+from workers.wire.storage import StorageError
 
 MOST_TAG_CHARACTERS = 64
 _MOST_FAULTS = 20
@@ -79,6 +80,7 @@ class MediaSink:
         self._file.write(data)
 
     def _discard(self) -> None:
-        with suppress(UploadAborted), self._writing:
+        with suppress(UploadAborted, StorageError), self._writing:
             raise UploadAborted
-        self._blobs.delete(job_prefix(self.job_id))
+        with suppress(StorageError):  # the sweep removes it
+            self._blobs.delete(job_prefix(self.job_id))

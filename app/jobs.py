@@ -44,6 +44,7 @@ from workers.wire.egress import Egress
 from workers.wire.events import Events
 from workers.wire.ledger import UPLOAD_HOLD, Ledger
 from workers.wire.outbox import DeliveryLog
+from workers.wire.storage import StorageError, full
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +66,9 @@ class Jobs:
     async def submit(self, owner: str, body: AsyncIterable[bytes], boundary: bytes) -> tuple[Job, ...]:
         """Takes an upload: one job for each file, all or none; or a link, which a worker fetches.
 
-        Raises what the form is refused with; `QueueFull`, `RedisError`, or `OSError` when there is no room.
+        Raises what the form is refused with; `QueueFull`, `RedisError`, or `StorageError`.
         """
-        await run_in_threadpool(self._ledger.check_room)  # else nothing is read at all
+        await run_in_threadpool(self._check_room)  # else nothing is read at all
         sinks: list[MediaSink] = []
 
         def open_sink() -> MediaSink:
@@ -88,6 +89,11 @@ class Jobs:
         self._metrics.upload_bytes.inc(sum(file.size for file in form.files))
         self._metrics.jobs_created.inc(len(job_ids))
         return tuple([await self.get(owner, job_id) for job_id in job_ids])
+
+    def _check_room(self) -> None:
+        self._ledger.check_room()
+        if not self._blobs.has_room(self._settings.min_free_bytes):
+            raise full()
 
     @asynccontextmanager
     async def _held(self, sinks: list[MediaSink]) -> AsyncIterator[None]:
@@ -113,7 +119,8 @@ class Jobs:
             for job_id in job_ids:
                 with suppress(RedisError):  # what cannot be taken back now has no media, and fails
                     self._ledger.delete(job_id)
-                self._blobs.delete(job_prefix(job_id))
+                with suppress(StorageError):  # the sweep removes it
+                    self._blobs.delete(job_prefix(job_id))
             raise
         for _ in job_ids:
             self._wake(_queue_of(form))

@@ -44,7 +44,7 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple
     upkeep = Upkeep(ledger, blobs, celery, settings)
     thread = threading.Thread(target=upkeep.repeat, args=(ended,), name="upkeep", daemon=True)
     thread.start()
-    fleet = Fleet(ledger, Roster(redis), blobs, metrics)
+    fleet = Fleet(ledger, Roster(redis), blobs, metrics, settings)
     try:
         yield (
             Jobs(ledger, events, blobs, celery, settings, metrics),

@@ -15,7 +15,9 @@ from typing import Any, Self
 
 import httpx
 import pytest
-from redis import Redis
+from redis import ConnectionError, Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from ml.artifacts import Bundle, ModelStore
 from tests.redis_server import RedisServer
@@ -112,7 +114,8 @@ class Cluster:
             "AFFECT_MODEL_STORE": str(self.store.root),
             **{f"AFFECT_{name.upper()}": value for name, value in settings.items()},
         }
-        self.redis = Redis.from_url(redis.url)
+        retry = Retry(ConstantBackoff(0.1), 300)  # a test that restarts Redis goes on when it is back
+        self.redis = Redis.from_url(redis.url, retry=retry, retry_on_error=[ConnectionError])
         self.settings = WireSettings(redis_url=redis.url, data_dir=self.data)
         self.ledger = Ledger(self.redis, self.settings)
         self.roster = Roster(self.redis)
@@ -160,9 +163,9 @@ class Cluster:
         beats = [worker for worker in self.roster.workers() if worker.loaded]
         return [beat for beat in beats if Path("/proc", beat.worker.rpartition(":")[2]).exists()]
 
-    def sweep(self) -> None:
+    def sweep(self, blobs: Blobs | None = None) -> None:
         """What the upkeep does with old orphans, of all there are."""
-        blobs = Blobs.of(self.settings)
+        blobs = blobs or Blobs.of(self.settings)
         Upkeep(self.ledger, blobs, make_celery(self.settings), self.settings).sweep(older_than=0.0)
 
     def traces(self, needles: Sequence[bytes]) -> list[str]:
@@ -172,7 +175,9 @@ class Cluster:
         found = []
         for root in (self.data, self.redis_server.folder):
             for path in root.rglob("*"):
-                content = path.read_bytes() if path.is_file() else b""
+                content = b""
+                with suppress(FileNotFoundError):  # gone meanwhile
+                    content = path.read_bytes() if path.is_file() else b""
                 found += [str(path) for needle in needles if needle in content or needle in os.fsencode(path)]
         for key in self.redis.scan_iter():
             content = key + (self.redis.dump(key) or b"")

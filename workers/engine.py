@@ -6,7 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,7 @@ from workers.wire.contract import (
     result_key,
 )
 from workers.wire.ledger import ClaimLost, Ledger
+from workers.wire.storage import StorageError, is_full
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +68,15 @@ class Signal(Protocol):
 @dataclass(frozen=True)
 class Terms:
     """Under which a job is worked on. `seconds`: of one attempt at most. `stopping`: set when the worker shuts down.
-    `witness`: whom it is told."""
+    `witness`: whom it is told. `has_room`: whether there is any on the disks that the work needs. `rest_seconds`:
+    before the next job, when the storage failed."""
 
     lease_seconds: float = 15.0
     seconds: float = 5 * 3600.0
     stopping: Signal = field(default_factory=threading.Event)
     witness: Witness = field(default_factory=Witness)
+    has_room: Callable[[], bool] = lambda: True
+    rest_seconds: float = 5.0
 
 
 class Lease:
@@ -154,11 +158,14 @@ class Engine(ABC):
         self, ledger: Ledger, blobs: Blobs, terms: Terms, wake: Callable[[WorkerKind], None] = lambda _: None
     ) -> None:
         self._ledger, self._blobs, self._terms, self._wake = ledger, blobs, terms, wake
+        self._had_room = True
 
     def work(self) -> str | None:
         """Claims the next job and brings it to its final state, or to the next queue. Its id; null when none waits, or
-        the worker stops."""
-        claim = None if self._terms.stopping.is_set() else self._ledger.claim(self.queue)
+        the worker stops or has no room."""
+        if self._terms.stopping.is_set() or not self._has_room():
+            return None
+        claim = self._ledger.claim(self.queue)
         if claim is None:
             return None
         with Attempt(claim, self.queue, self._terms.witness) as attempt:
@@ -170,7 +177,27 @@ class Engine(ABC):
             except ShuttingDown:
                 self._ledger.hand_back(claim)
                 attempt.outcome = "handed_back"
+            except (StorageError, OSError) as error:
+                self._wait_for_storage(claim, error)
+                attempt.outcome = "handed_back"
         return claim.job_id
+
+    def _has_room(self) -> bool:
+        had, self._had_room = self._had_room, self._terms.has_room()
+        if had and not self._had_room:
+            logger.error("no job is begun: there is too little room on the disk")
+        return self._had_room
+
+    def _wait_for_storage(self, claim: Claim, error: StorageError | OSError) -> None:
+        """The job goes back. It has used up an attempt only where there is room without it: it needs more than that."""
+        logger.error("the job goes back: %s", error)
+        if isinstance(error, StorageError) or not self._terms.has_room():
+            self._ledger.hand_back(claim)
+        else:
+            self._ledger.release(claim, failure_of(error))
+        until = time.monotonic() + self._terms.rest_seconds
+        while time.monotonic() < until and not self._terms.stopping.is_set():
+            time.sleep(0.1)
 
     @abstractmethod
     def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done | PassedOn:
@@ -197,11 +224,13 @@ class Engine(ABC):
                 self._wake(came_to.queue)
                 return
             status, keep = "succeeded", came_to.keep_media
-        except (ClaimLost, ShuttingDown, RedisError):
+        except (ClaimLost, ShuttingDown, RedisError, StorageError):
             raise
         except Cancelled:
             status = "cancelled"
         except Exception as error:
+            if isinstance(error, OSError) and is_full(error):
+                raise
             failure = failure_of(error)
         stage = failure.stage if failure and failure.stage else lease.at
         self._ledger.finish(claim, status, failure, stage)
@@ -209,7 +238,8 @@ class Engine(ABC):
         if request.webhook_url:
             self._wake("io")
         if not keep:
-            self._blobs.delete(media_prefix(claim.job_id))
+            with suppress(StorageError):  # the sweep removes them
+                self._blobs.delete(media_prefix(claim.job_id))
 
     def _erase(self, claim: Claim) -> None:
         """Removes what this claim wrote after it was lost; of a job that was deleted, everything."""
@@ -239,7 +269,9 @@ class AnalysisEngine(Engine):
         """Writes the result as a blob."""
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="affect-job-")))
-            path = stack.enter_context(self._blobs.as_file(media_key(claim.job_id, claim.fetched), scratch))
+            path = stack.enter_context(
+                self._blobs.as_file(media_key(claim.job_id, claim.fetched), scratch, lease.check)
+            )
             result = self._analyser.analyse(
                 path, request.options, transcript=request.transcript, observer=lease, scratch=scratch
             )

@@ -33,6 +33,7 @@ from workers.wire.contract import WorkerKind
 from workers.wire.egress import Egress
 from workers.wire.ledger import Ledger
 from workers.wire.roster import Roster
+from workers.wire.storage import free_bytes
 from workers.wire.streams import LiveDesk
 from workers.wire.traces import traces_of
 from workers.wire.upkeep import Upkeep
@@ -68,7 +69,12 @@ class Worker:
 
     @property
     def terms(self) -> Terms:
-        return Terms(self._settings.lease_seconds, self._settings.job_seconds, self._stopping, self.witness)
+        settings = self._settings
+        return Terms(settings.lease_seconds, settings.job_seconds, self._stopping, self.witness, self._has_room)
+
+    def _has_room(self) -> bool:
+        least = self._settings.min_free_bytes
+        return free_bytes(self._settings.scratch) >= least and Blobs.of(self._settings).has_room(least)
 
     @cached_property
     def witness(self) -> Witness:

@@ -20,7 +20,9 @@ from workers.wire.outbox import DeliveryLog
 
 MOST_LISTED = 100
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems("unauthorized", "queue_unavailable"))
+router = APIRouter(
+    prefix="/v1/jobs", tags=["jobs"], responses=problems("unauthorized", "queue_unavailable", "storage_unavailable")
+)
 
 JobId = Annotated[str, Path(description="As `POST /v1/jobs` gave it.", examples=["job_3J5k0zR8bT1mYwQe"])]
 

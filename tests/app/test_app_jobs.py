@@ -14,6 +14,7 @@ import pytest
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.multipart import CONTENT_TYPE, encode
 from workers.wire.contract import Failure, JobRequest, media_key, request_key
+from workers.wire.storage import full
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict:
@@ -190,10 +191,10 @@ def test_a_full_queue_refuses_a_batch_as_a_whole(open_gateway: OpenGateway) -> N
 
 
 def test_without_room_the_answer_says_so(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def refuses(*_: object) -> None:
+        raise full()
 
-    monkeypatch.setattr("workers.wire.blobs.Blobs.put", full)
+    monkeypatch.setattr("workers.wire.blobs.Blobs.put", refuses)
     problem(gateway.post(), 507, "storage_full")
     assert gateway.stored() == []
 

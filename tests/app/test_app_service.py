@@ -17,6 +17,7 @@ from ml.results import Options, Result
 from ml.vocabulary import EMOTIONS
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from workers.wire.contract import Heartbeat, ModelLicence, Refusal, ServedModel
+from workers.wire.storage import full
 
 
 def key(name: str, secret: str) -> str:
@@ -140,10 +141,10 @@ def test_it_is_ready_when_a_worker_has_its_models_in_memory(gateway: Gateway) ->
 
 
 def test_it_is_not_ready_without_redis_or_room(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def refuses(*_: object) -> None:
+        raise full()
 
-    monkeypatch.setattr("workers.wire.blobs.Blobs.put", full)
+    monkeypatch.setattr("workers.wire.blobs.Blobs.put", refuses)
     answer = open_gateway(redis_url="unix:///nowhere/redis.sock").client.get("/readyz")
     assert answer.status_code == 503
     assert [fault["location"] for fault in answer.json()["errors"]] == ["redis", "storage", "workers"]

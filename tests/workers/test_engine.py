@@ -1,5 +1,6 @@
 """Jobs through the real ledger and blobs; the analysis is the real pipeline over a bundle without models."""
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from workers.wire.blobs import Blobs
 from workers.wire.contract import JobRequest, job_prefix, media_key, new_job_id, request_key, result_key
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
+from workers.wire.storage import unavailable
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +229,70 @@ def test_a_job_that_takes_too_long_fails_where_it_is(service: Service) -> None:
 
 def test_no_job_no_work(service: Service) -> None:
     assert service.work(Scripted(lambda _: pytest.fail("nothing waits"))) is None
+
+
+NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
+
+
+def without_room(_: Observer) -> Result:
+    raise NO_ROOM
+
+
+def test_without_room_on_the_disk_a_job_goes_back_and_none_is_begun(service: Service) -> None:
+    """The disk fills up while it works: nobody's attempt is used up."""
+    job_id = service.post(b"media")
+    room = [True, False]
+    terms = Terms(lease_seconds=0.3, has_room=lambda: room[0], rest_seconds=0)
+
+    def act(_: Observer) -> Result:
+        room.pop(0)
+        raise NO_ROOM
+
+    assert service.work(Scripted(act), terms) == job_id
+    record = service.ledger.get(job_id)
+    assert record is not None and (record.status, record.attempts) == ("queued", 0)
+    assert service.work(Scripted(act), terms) is None
+    room[0] = True
+    assert service.work(Scripted(lambda _: RESULT), terms) == job_id
+    record = service.ledger.get(job_id)
+    assert record is not None and (record.status, record.attempts) == ("succeeded", 1)
+
+
+def test_a_job_that_needs_more_room_than_there_is_fails_after_three_attempts(service: Service) -> None:
+    job_id = service.post(b"media")
+    terms = Terms(lease_seconds=0.3, rest_seconds=0)
+    for attempt in (1, 2, 3):
+        assert service.work(Scripted(without_room), terms) == job_id
+        record = service.ledger.get(job_id)
+        assert record is not None and record.attempts == attempt
+    assert record.status == "failed" and record.failure is not None
+    assert (record.failure.code, record.failure.retryable) == ("storage_full", True)
+
+
+def test_a_store_that_fails_costs_no_job_an_attempt(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = service.post(b"media")
+    terms = Terms(lease_seconds=0.3, rest_seconds=0)
+
+    def fails(*_: object) -> None:
+        raise unavailable()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(service.blobs, "put", fails)
+        for _ in range(5):
+            assert service.work(Scripted(lambda _: RESULT), terms) == job_id
+    record = service.ledger.get(job_id)
+    assert record is not None and (record.status, record.attempts) == ("queued", 0)
+    service.work(Scripted(lambda _: RESULT), terms)
+    record = service.ledger.get(job_id)
+    assert record is not None and record.status == "succeeded"
+
+
+def test_a_worker_that_rests_is_stopped_at_once(service: Service) -> None:
+    service.post(b"media")
+    stopping = threading.Event()
+
+    def act(_: Observer) -> Result:
+        stopping.set()
+        raise NO_ROOM
+
+    service.work(Scripted(act), Terms(stopping=stopping, rest_seconds=1000))

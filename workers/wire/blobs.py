@@ -1,20 +1,17 @@
 """Bytes that outlive a process: media, requests and results, under keys, over fsspec."""
 
-import errno
 import math
-import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import fsspec
-
 from workers.wire.settings import WireSettings
+from workers.wire.storage import BLOCK_BYTES, Told, free_bytes, open_store, told, unavailable
 
 _DELETE_TRIES = 5
 
@@ -23,8 +20,8 @@ class Blobs:
     """A store of blobs by key (`jobs/<id>/media`). A key is made by us: no name that a caller chose is ever in it."""
 
     def __init__(self, url: str) -> None:
-        self._files, root = fsspec.core.url_to_fs(url, auto_mkdir=True)
-        self._root = root.rstrip("/")
+        self._files, self._root = open_store(url)
+        self._local = "file" in self._files.protocol
 
     @classmethod
     def of(cls, settings: WireSettings) -> "Blobs":
@@ -36,15 +33,39 @@ class Blobs:
     @contextmanager
     def writing(self, key: str) -> Iterator[BinaryIO]:
         """A file to write into. The blob is there, whole, when the context ends well, and not at all otherwise."""
+        with self._staged(key) if self._local else self._in_parts(key) as file:
+            yield cast(BinaryIO, Told(file))
+
+    @contextmanager
+    def _staged(self, key: str) -> Iterator[Any]:
+        """A file beside the blob, renamed at the end."""
         staging = self._path(f"{key}.part")
+        file = self._files.open(staging, "wb")
         try:
-            with self._files.open(staging, "wb") as file:
-                yield cast(BinaryIO, file)
+            yield file
+            told(file.close)
             self._files.mv(staging, self._path(key))
         except BaseException:
+            with suppress(OSError):  # it may have no room for what it still held back
+                file.close()
             if self._files.exists(staging):
                 self._files.rm(staging)
             raise
+
+    @contextmanager
+    def _in_parts(self, key: str) -> Iterator[Any]:
+        """Parts go to the object store as they fill up; it joins them at the end."""
+        try:
+            file = self._files.open(self._path(key), "wb", autocommit=False, block_size=BLOCK_BYTES)
+            try:
+                yield file
+                told(file.close)
+                told(file.commit)
+            except BaseException:
+                told(file.discard)
+                raise
+        except FileNotFoundError as error:
+            raise unavailable() from error
 
     def put(self, key: str, content: bytes) -> None:
         with self.writing(key) as file:
@@ -61,19 +82,26 @@ class Blobs:
         return bool(self._files.exists(self._path(key)))
 
     @contextmanager
-    def as_file(self, key: str, scratch: Path) -> Iterator[Path]:
-        """The blob as a local file: itself where blobs are local, otherwise a copy under `scratch`. Raises
-        FileNotFoundError."""
-        if "file" in self._files.protocol:
+    def as_file(self, key: str, scratch: Path, check: Callable[[], None] = lambda: None) -> Iterator[Path]:
+        """The blob as a local file: itself where blobs are local, otherwise a copy under `scratch`, during which
+        `check` is called. Raises FileNotFoundError; OSError where the scratch has no room."""
+        if self._local:
             path = Path(self._path(key))
             if not path.is_file():
                 raise FileNotFoundError(key)
             yield path
             return
         path = scratch / "media"
-        with self._files.open(self._path(key), "rb") as source, path.open("wb") as target:
-            shutil.copyfileobj(source, target)
+        size = self._files.info(self._path(key))["size"]
+        with path.open("wb") as target:
+            for start in range(0, size, BLOCK_BYTES):
+                check()
+                target.write(self._files.cat_file(self._path(key), start=start, end=min(start + BLOCK_BYTES, size)))
         yield path
+
+    def has_room(self, least: int) -> bool:
+        """Whether a local store has so many bytes free; an object store says for itself when it is full."""
+        return not self._local or free_bytes(Path(self._root)) >= least
 
     def delete(self, prefix: str) -> None:
         """Removes everything under a prefix, or the blob of that key; nothing there is no error. Another may write or
@@ -84,8 +112,8 @@ class Blobs:
                 return
             try:
                 self._files.rm(path, recursive=True)
-            except OSError as error:
-                if last or error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EISDIR):
+            except OSError:  # not there any more, or not empty yet
+                if last:
                     raise
 
     def untouched_jobs(self, seconds: float) -> dict[str, frozenset[str]]:

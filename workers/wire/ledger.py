@@ -139,6 +139,11 @@ class Ledger:
         """Puts the job back in its place, as a worker that shuts down does: no attempt is counted."""
         self._run("hand_back", claim.job_id, claim.token, self._settings.result_ttl)
 
+    def release(self, claim: Claim, failure: Failure) -> None:
+        """Puts the job back in its place for another attempt; after the last one it ends with this failure."""
+        told = failure.model_dump_json()
+        self._run("release", claim.job_id, claim.token, self._settings.max_attempts, told, self._settings.result_ttl)
+
     def reap(self) -> dict[str, JobStatus]:
         """Takes jobs whose lease has lapsed from their workers: each is queued again or ends. Their states, by id."""
         found = self._run("reap", self._settings.max_attempts, _LOST.model_dump_json(), self._settings.result_ttl)

@@ -234,6 +234,17 @@ return 1
 """
 )
 
+# id, token, most attempts, failure of a job that used them up, seconds to keep
+_RELEASE = (
+    _COMMON
+    + """
+local id = ARGV[2]
+if not holds(id, ARGV[3]) then return 0 end
+put_back(id, tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]))
+return 1
+"""
+)
+
 # most attempts, failure of a job that used them up, seconds to keep
 _REAP = (
     _COMMON
@@ -353,6 +364,7 @@ ALL = {
     "finish": _FINISH,
     "pass_on": _PASS_ON,
     "hand_back": _HAND_BACK,
+    "release": _RELEASE,
     "reap": _REAP,
     "cancel": _CANCEL,
     "delete": _DELETE,

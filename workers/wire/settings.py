@@ -21,6 +21,11 @@ class WireSettings(EnvironmentSettings):
     redis_password: SecretStr | None = Field(None, description="Redis's password, where `redis_url` holds none.")
     data_dir: Path = Field(Path(".affect"), description="Where media and results lie unless `blob_url` says otherwise.")
     blob_url: str | None = Field(None, description="Any fsspec URL; null keeps blobs under `data_dir`.")
+    min_free_bytes: int = Field(
+        64 * 2**20,
+        ge=0,
+        description="Where a local disk has less room left, no upload is taken and no job begun.",
+    )
     max_upload_bytes: int = Field(2 * 2**30, ge=1, description="Most bytes of the files of one request.")
     result_ttl: float = Field(7 * 86400.0, gt=0, description="Seconds that a finished job and its result are kept.")
     lease_seconds: float = Field(15.0, gt=0, description="A worker silent for so long has lost its job.")

@@ -14,6 +14,7 @@ from workers.wire.broker import waiting_messages, wake
 from workers.wire.contract import FINAL, KINDS, JobRequest, JobStatus, job_prefix, media_prefix, request_key
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
+from workers.wire.storage import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +60,8 @@ class Upkeep:
                 self.sweep()
         except (RedisError, OperationalError):
             logger.warning("upkeep: the ledger does not answer")
-        except OSError as error:
-            logger.warning("upkeep: the blob store does not answer (errno %s)", error.errno)
+        except StorageError as error:
+            logger.warning("upkeep: %s", error.message)
 
     def repeat(self, ended: threading.Event) -> None:
         """Takes a turn every `seconds` until `ended` is set. For a thread of its own."""

@@ -360,7 +360,7 @@ def test_after_a_deletion_the_append_only_file_forgets() -> None:
         folder = Path(url.removeprefix("unix://")).parent / "appendonlydir"
 
         def told() -> bool:
-            return any(b"job_gone" in path.read_bytes() for path in folder.iterdir())
+            return any(b"job_gone" in path.read_bytes() for path in folder.glob("appendonly.aof.*.aof"))
 
         ledger.create(["job_gone"], "ann")
         ledger.delete("job_gone")

@@ -1,0 +1,95 @@
+"""The file system under the blobs, by fsspec: a local folder or an object store, with errors that have a code."""
+
+import errno
+import logging
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from ml.errors import AffectError
+
+logger = logging.getLogger(__name__)
+
+BLOCK_BYTES = 8 * 2**20
+"""Sent to an object store, or asked of it, at once: what one upload holds in memory. S3 takes 10,000 of them."""
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FOUND_OTHERWISE = frozenset({errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
+"""Answers, not faults: what is there is not what was expected."""
+_REMOTE = frozenset({"botocore", "aiobotocore", "aiohttp", "asyncio"})
+_NO_BUCKET = "NoSuchBucket"
+
+
+class StorageError(AffectError):
+    """The store cannot be reached, or refuses us: nobody's job is to blame."""
+
+    code = "storage_unavailable"
+    retryable = True
+
+
+class StorageFull(StorageError):
+    """There is no room left."""
+
+    code = "storage_full"
+
+
+def is_full(error: OSError) -> bool:
+    return error.errno in _NO_ROOM
+
+
+def full() -> StorageFull:
+    return StorageFull("There is no room to store it. Try again later.")
+
+
+def unavailable() -> StorageError:
+    return StorageError("The storage cannot be reached. Try again soon.")
+
+
+class Told:
+    """A file or file system whose methods raise StorageError for what is a fault of the store."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        return partial(told, found) if callable(found) else found
+
+
+def told(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Calls. Raises StorageFull, StorageError, and OSError where it only says that something is not there."""
+    try:
+        return call(*args, **options)
+    except OSError as error:
+        if is_full(error):
+            raise full() from error
+        if error.errno in _FOUND_OTHERWISE or (isinstance(error, FileNotFoundError) and not _lacks_bucket(error)):
+            raise
+        logger.error("the blob store: %s", type(error).__name__, exc_info=error)
+        raise unavailable() from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _REMOTE:
+            raise
+        logger.error("the blob store: %s", type(error).__name__, exc_info=error)
+        raise unavailable() from error
+
+
+def _lacks_bucket(error: BaseException) -> bool:
+    return _NO_BUCKET in str(error.__cause__) or "bucket does not exist" in str(error)
+
+
+def free_bytes(path: Path) -> int:
+    """Of the disk on which `path` lies, or will."""
+    there = next(each for each in (path, *path.parents) if each.exists())
+    return shutil.disk_usage(there).free
+
+
+def open_store(url: str) -> tuple[Any, str]:
+    """The file system of an fsspec URL, and the path in it. Nothing that another process may change is remembered."""
+    options = {"auto_mkdir": True} if fsspec.utils.get_protocol(url) == "file" else {"use_listings_cache": False}
+    files, root = fsspec.core.url_to_fs(url, **options)
+    return Told(files), root.rstrip("/")
