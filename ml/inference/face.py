@@ -32,12 +32,14 @@ Rectangle = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class DetectedFace:
-    """Pixels of the given image. `box`: x, y, width, height; `landmarks`: [468, 3]; `crop`: as the net wants it."""
+    """Pixels of the given image. `box`: x, y, width, height; `landmarks`: [468, 3]; `crop`: as the net wants it;
+    `rank`: its place among all that were found, largest first."""
 
     box: Rectangle
     score: float
     landmarks: NDArray[np.float32] | None
     crop: NDArray[np.uint8]
+    rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class FaceDetector:
     def detect(self, image_HWC: NDArray[np.uint8], max_faces: int) -> list[DetectedFace]:
         """The faces of an RGB image, largest first, at most `max_faces`."""
         found = sorted(self._boxes(image_HWC), key=lambda pair: (-pair[0][2] * pair[0][3], pair[0]))
-        faces = (self._confirm(image_HWC, box, score) for box, score in found[:max_faces])
+        faces = (self._confirm(image_HWC, box, score, rank) for rank, (box, score) in enumerate(found[:max_faces]))
         return [face for face in faces if face is not None]
 
     def _boxes(self, image_HWC: NDArray[np.uint8]) -> list[tuple[Rectangle, float]]:
@@ -93,12 +95,12 @@ class FaceDetector:
                 kept.append((box, score))
         return kept
 
-    def _confirm(self, image_HWC: NDArray[np.uint8], box: Rectangle, score: float) -> DetectedFace | None:
+    def _confirm(self, image_HWC: NDArray[np.uint8], box: Rectangle, score: float, rank: int) -> DetectedFace | None:
         landmarks = self._landmarks(image_HWC, box)
         if landmarks is not None:
-            return DetectedFace(box, score, landmarks, align_crop(image_HWC, landmarks, self._size))
+            return DetectedFace(box, score, landmarks, align_crop(image_HWC, landmarks, self._size), rank)
         if score >= SURE_SCORE:
-            return DetectedFace(box, score, None, box_crop(image_HWC, box, self._size))
+            return DetectedFace(box, score, None, box_crop(image_HWC, box, self._size), rank)
         return None
 
     def _landmarks(self, image_HWC: NDArray[np.uint8], box: Rectangle) -> NDArray[np.float32] | None:

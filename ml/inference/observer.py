@@ -1,7 +1,7 @@
 """How an analysis tells where it is, and learns that it must stop."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -37,9 +37,9 @@ class Silent:
 _SHARES: dict[Stage, float] = {
     "fetch": 0.0,
     "probe": 0.02,
-    "decode": 0.45,
+    "decode": 0.03,
     "segment": 0.03,
-    "faces": 0.08,
+    "faces": 0.5,
     "audio": 0.07,
     "transcribe": 0.3,
     "text": 0.02,
@@ -49,18 +49,21 @@ _SHARES: dict[Stage, float] = {
 
 
 class Clock:
-    """Runs stages: reports them, times them, and names the stage in errors that pass through."""
+    """Runs stages: reports them, times them, and names the stage in errors that pass through. `stages`: those that make
+    up the whole of the work."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, stages: Sequence[Stage] = STAGES) -> None:
         self.timings: dict[str, float] = {}
         self._observer = observer
-        self._base = 0.0
-        self._share = 0.0
+        self._stages = stages
+        self._all = sum(_SHARES[stage] for stage in stages)
+        self._base = self._share = self._done = 0.0
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
-        self._base = sum(_SHARES[before] for before in STAGES[: STAGES.index(stage)])
-        self._share = _SHARES[stage]
+        before = STAGES[: STAGES.index(stage)]
+        self._base = sum(_SHARES[earlier] for earlier in before if earlier in self._stages) / self._all
+        self._share = _SHARES[stage] / self._all if stage in self._stages else 0.0
         self._observer.stage(stage)
         self._observer.check()
         started = time.perf_counter()
@@ -75,8 +78,9 @@ class Clock:
         self.within(1.0)
 
     def within(self, fraction: float) -> None:
-        """How much of the present stage is done, 0..1."""
-        self._observer.progress(self._base + self._share * min(max(fraction, 0.0), 1.0))
+        """How much of the present stage is done, 0..1. A stage that is entered again takes nothing back."""
+        self._done = max(self._done, self._base + self._share * min(max(fraction, 0.0), 1.0))
+        self._observer.progress(self._done)
 
     def check(self) -> None:
         self._observer.check()

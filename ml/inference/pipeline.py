@@ -1,35 +1,34 @@
-"""The pipeline: a file → the result document, stage by stage.
+"""The pipeline: a file → the result document.
 
-`read` gathers stateless evidence on the absolute time grid; the join (`ml.inference.timeline`) tracks, chooses, and
-fuses. A chunk of a long file would give the same evidence as the whole.
+Three steps, whatever the length. The survey settles what concerns the whole: the sound, and where speech lies. Parts
+are observed, by one worker or by several: stateless evidence on the absolute time grid. The join tracks, chooses and
+fuses (`ml.inference.timeline`).
 """
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ml.artifacts import Bundle, ModelStore
-from ml.errors import MediaInvalid
+from ml.errors import AffectError
+from ml.inference import evidence
 from ml.inference.bundle import Licences, LoadedBundle, pick_device, published
+from ml.inference.evidence import Heard, Observation, Survey, SurveyedSound
 from ml.inference.face import FaceDetector
 from ml.inference.observer import Clock, Observer, Silent
+from ml.inference.recording import Recording, Soundtrack
 from ml.inference.sight import Sight, Watcher
-from ml.inference.sound import Voice, listen
-from ml.inference.speech import speech_spans
+from ml.inference.sound import Tones, Voice, pieces_wanted, voices_of
 from ml.inference.timeline import Timeline, WindowParts, read_image, timeline
 from ml.inference.transcribe import Transcription, unavailable
 from ml.inference.windows import Span, windows_over
 from ml.inference.words import SpokenText
-from ml.media import Decoder, MediaInfo, MediaLimits, load_image, probe
-from ml.media.command import MOST_CHANNELS
+from ml.media import MediaInfo, MediaLimits, load_image, probe
 from ml.reports.captions import parse_transcript
 from ml.results import Channel, Media, Notice, Options, Result, Transcript
+from ml.vocabulary import Stage
 
 NOTHING_SAID = Transcript(source="none", language=None, text="")
 
@@ -43,29 +42,10 @@ INSEPARABLE = Notice(
     code="channels_unavailable",
     message="The media has not several channels that can be read separately, or no reading of sound was asked for.",
 )
+SILENCE, UNHEARD = SurveyedSound(0, ()), Heard(Tones.empty())
 WORDLESS_CHANNELS = Notice(
     code="channels_without_words", message="The caller's transcript does not say which channel speaks."
 )
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What decoding gave. `pcm`: int16 [samples], empty where there is no sound; `channels`: the same for each channel
-    that is read separately, mapped from disk."""
-
-    duration: float
-    sight: Sight
-    pcm: NDArray[np.int16]
-    damaged: bool
-    channels: tuple[NDArray[np.int16], ...] = ()
-
-
-@dataclass(frozen=True)
-class Sound:
-    """The mix of the media, or one channel of it, and where its speech lies. `pcm`: int16 [samples]."""
-
-    pcm: NDArray[np.int16]
-    speech: Sequence[Span]
 
 
 @dataclass(frozen=True)
@@ -77,11 +57,19 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Understood:
     """Voices and words of one sound, by window."""
 
     parts: list[WindowParts]
     said: Said
+
+
+Surveyed = Callable[[Survey, Soundtrack], None]
+"""Is shown a recording's survey and its decoded sound. It may end the analysis by an exception: the parts are then
+observed elsewhere."""
+
+OBSERVING: tuple[Stage, ...] = ("faces", "audio", "transcribe")
+JOINING: tuple[Stage, ...] = ("text", "fuse", "write")
 
 
 class Analyser:
@@ -119,18 +107,92 @@ class Analyser:
         transcript: str | None = None,
         observer: Observer | None = None,
         scratch: Path | None = None,
+        surveyed: Surveyed | None = None,
+        kept: Path | None = None,
+        keep: Path | None = None,
     ) -> Result:
         """Reads the file at `path`. `transcript` (text, SRT or WebVTT) replaces recognition. Files are made and removed
-        under `scratch` only. Raises AffectError with a code and the stage."""
+        under `scratch` only. `kept`: evidence of the same file, so that only what it lacks is observed; `keep`: where
+        the evidence of a recording is written. Raises AffectError with a code and the stage."""
         options = options or Options()
         clock = Clock(observer or Silent())
+        survey, observation = self._kept(kept)
         with clock.stage("probe"):
-            info = probe(path, self._limits, clock.check)
-        notices = tuple(_unmet(options, info))
+            info = survey.info if survey else probe(path, self._limits, clock.check)
         if info.kind == "image":
-            return self._image(path, info, options, notices, clock)
+            return self._image(path, info, options, tuple(_unmet(options, info)), clock)
+        with self._recording(path, info, options, clock, scratch, words=transcript is None) as recording:
+            if survey is None or observation is None:
+                survey = recording.survey()
+                if surveyed:
+                    surveyed(survey, recording.soundtrack)
+                observation = recording.observe(survey)
+            return self._join(recording, survey, observation, transcript, keep)
+
+    def observe(
+        self,
+        path: Path,
+        options: Options,
+        survey: Survey,
+        part: Span,
+        into: Path,
+        *,
+        soundtrack: Soundtrack,
+        words: bool,
+        observer: Observer,
+        scratch: Path,
+    ) -> None:
+        """Writes what the models see and hear in one part of a recording as evidence. `words`: whether speech is to be
+        recognised. Raises as `analyse`."""
+        clock = Clock(observer, OBSERVING)
+        with self._recording(path, survey.info, options, clock, scratch, words, soundtrack) as recording:
+            evidence.write(into, survey, recording.observe(survey, part))
+
+    def join(
+        self,
+        path: Path,
+        options: Options,
+        parts: Sequence[Path],
+        *,
+        soundtrack: Soundtrack,
+        transcript: str | None,
+        observer: Observer,
+        scratch: Path,
+        keep: Path | None = None,
+    ) -> Result:
+        """The result of a recording from the evidence of all its parts, in their order. Raises as `analyse`, and
+        EvidenceUnreadable."""
+        clock = Clock(observer, JOINING)
+        read = [evidence.read(part) for part in parts]
+        survey, observation = read[0][0], Observation.joined([observed for _, observed in read])
+        words = transcript is None
+        with self._recording(path, survey.info, options, clock, scratch, words, soundtrack) as recording:
+            return self._join(recording, survey, observation, transcript, keep)
+
+    def _kept(self, path: Path | None) -> tuple[Survey | None, Observation | None]:
+        """Kept evidence, where it is of the models that are served."""
+        if path is None:
+            return None, None
+        try:
+            survey, observation = evidence.read(path)
+        except evidence.EvidenceUnreadable:
+            return None, None
+        return (survey, observation) if survey.bundle.digest == self.models.bundle.digest else (None, None)
+
+    @contextmanager
+    def _recording(
+        self,
+        path: Path,
+        info: MediaInfo,
+        options: Options,
+        clock: Clock,
+        scratch: Path | None,
+        words: bool,
+        soundtrack: Soundtrack | None = None,
+    ) -> Iterator[Recording]:
         with tempfile.TemporaryDirectory(prefix="affect-", dir=scratch) as folder:
-            return self._recording(path, info, options, transcript, notices, clock, Path(folder))
+            sound = soundtrack or Soundtrack.under(Path(folder))
+            yield Recording(path, info, options, self.models, self._limits, Path(folder), sound, clock, words)
 
     def _image(
         self, path: Path, info: MediaInfo, options: Options, notices: tuple[Notice, ...], clock: Clock
@@ -138,7 +200,7 @@ class Analyser:
         with clock.stage("decode"):
             picture = load_image(path, info, self._limits, check=clock.check)
         with clock.stage("faces"):
-            sight = Sight()
+            sight = Sight.empty()
             if self.models.face and options.wants("face"):
                 with FaceDetector(self.models.face.crop_size) as detector:
                     watcher = Watcher(detector, self.models.face, options.max_faces, options.landmarks)
@@ -160,68 +222,34 @@ class Analyser:
             timings=clock.timings,
         )
 
-    def _recording(
-        self,
-        path: Path,
-        info: MediaInfo,
-        options: Options,
-        caller: str | None,
-        notices: tuple[Notice, ...],
-        clock: Clock,
-        scratch: Path,
-    ) -> Result:
-        hears = options.wants("audio") or options.wants("text")
-        sees = self.models.face is not None and options.wants("face")
-        decoder = partial(Decoder, path, info, limits=self._limits, scratch=scratch, check=clock.check)
-        with ExitStack() as stack:
-            with clock.stage("decode"):
-                mixed = stack.enter_context(decoder(frame_rate=options.frame_rate if sees else None, want_audio=hears))
-                decoded = self._decode(mixed, options, clock, info.duration)
-                if hears and options.channels == "separate" and 2 <= info.audio_channels <= self._most_channels:
-                    # A pass of its own, over the sound alone: the mix is then the very same as without this wish.
-                    apart = stack.enter_context(decoder(frame_rate=None, want_audio=True, channels="separate"))
-                    decoded = replace(decoded, channels=_columns(apart))
-            return self._join(decoded, info, options, caller, notices, clock)
-
-    @property
-    def _most_channels(self) -> int:
-        return min(self._limits.max_channels, MOST_CHANNELS)
-
-    def _decode(self, decoder: Decoder, options: Options, clock: Clock, expected: float | None) -> Decoded:
-        sight = Sight()
-        if self.models.face and options.wants("face"):
-            with FaceDetector(self.models.face.crop_size) as detector:
-                watcher = Watcher(detector, self.models.face, options.max_faces, options.landmarks)
-                for frame in decoder.frames():
-                    watcher.watch(frame.time, frame.image, decoder.scale)
-                    clock.within(frame.time / expected if expected else 0.0)
-                sight = watcher.finish()
-        pcm = decoder.pcm()
-        return Decoded(decoder.duration or 0.0, sight, pcm, decoder.damaged)
-
     def _join(
         self,
-        decoded: Decoded,
-        info: MediaInfo,
-        options: Options,
+        recording: Recording,
+        survey: Survey,
+        observation: Observation,
         caller: str | None,
-        notices: tuple[Notice, ...],
-        clock: Clock,
+        keep: Path | None,
     ) -> Result:
-        with clock.stage("segment"):
-            windows = windows_over(decoded.duration, options.window_seconds, options.hop_seconds)
-            sounds = [
-                Sound(pcm, speech_spans(pcm, clock.check) if len(pcm) else ())
-                for pcm in (decoded.pcm, *decoded.channels)
-            ]
-        mix, *channels = self._hear(sounds, windows, options, caller, clock)
+        info, options, clock = recording.info, recording.options, recording.clock
+        survey, observation = recording.complete(survey, observation)
+        reach = survey.reach | observation.reach
+        try:
+            damaged = reach.judge(info, self._limits)
+        except AffectError as error:
+            error.stage = "decode"
+            raise
+        duration = reach.duration(info)
+        if keep:
+            evidence.write(keep, survey, observation)
+        windows = windows_over(duration, options.window_seconds, options.hop_seconds)
+        mix, *channels = self._understand(survey, observation, windows, options, caller, clock)
         with clock.stage("fuse"):
-            read = timeline(decoded.sight, mix.parts, self.models.fusion, options)
-            apart = [timeline(Sight(), channel.parts, self.models.fusion, options) for channel in channels]
-        notices += _notices(mix, channels) + _inseparable(options, channels)
-        notices += (DAMAGED,) * decoded.damaged + (NO_EVIDENCE,) * (read.overall.emotion is None)
+            read = timeline(observation.sight, mix.parts, self.models.fusion, options)
+            apart = [timeline(Sight.empty(), channel.parts, self.models.fusion, options) for channel in channels]
+        notices = (*_unmet(options, info), *_notices(mix, channels), *_inseparable(options, channels))
+        notices += (DAMAGED,) * damaged + (NO_EVIDENCE,) * (read.overall.emotion is None)
         return Result(
-            media=_media(info, decoded.duration),
+            media=_media(info, duration),
             labels=read.labels,
             overall=read.overall,
             windows=read.windows,
@@ -234,46 +262,41 @@ class Analyser:
             timings=clock.timings,
         )
 
-    def _hear(
+    def _understand(
         self,
-        sounds: Sequence[Sound],
+        survey: Survey,
+        observation: Observation,
         windows: Sequence[Span],
         options: Options,
         caller: str | None,
         clock: Clock,
-    ) -> list[Heard]:
-        """Voices and words of each sound. The caller's words are those of the first, the mix."""
-        with clock.stage("audio"):
-            predictor = self.models.audio if options.wants("audio") else None
-            voices = [
-                listen(predictor, sound.pcm, sound.speech, windows, progress, clock.check)
-                for sound, progress in zip(sounds, _shares(clock, len(sounds)), strict=True)
-            ]
-        with clock.stage("transcribe"):
-            if caller is None:
-                said = [
-                    self._transcribe(sound, options, clock.check, progress)
-                    for sound, progress in zip(sounds, _shares(clock, len(sounds)), strict=True)
-                ]
-            else:
-                said = _told(caller, windows[-1].end, len(sounds) - 1)
+    ) -> list[Understood]:
+        """Voices and words of each sound, of which there is at least one: the mix, of silence where there is none. The
+        caller's words are those of the mix."""
+        pairs = list(zip(survey.sounds, observation.heard, strict=True)) or [(SILENCE, UNHEARD)]
         with clock.stage("text"):
+            if caller is None:
+                said = [self._said(surveyed, heard, options) for surveyed, heard in pairs]
+            else:
+                said = _told(caller, windows[-1].end, len(pairs) - 1)
             return [
-                Heard(self._understand(windows, voice, words.transcript, options), words)
-                for voice, words in zip(voices, said, strict=True)
+                Understood(self._read(windows, _voices(surveyed, heard, windows), words.transcript, options), words)
+                for (surveyed, heard), words in zip(pairs, said, strict=True)
             ]
 
-    def _transcribe(
-        self, sound: Sound, options: Options, check: Callable[[], None], progress: Callable[[float], None]
-    ) -> Said:
-        if not sound.speech or not options.wants("text"):
+    def _said(self, surveyed: SurveyedSound, heard: Heard, options: Options) -> Said:
+        whisper = self.models.whisper
+        if not surveyed.speech or not options.wants("text"):
             return Said()
-        if self.models.whisper is None:
+        if whisper is None:
             return Said(notices=(unavailable(self.models.bundle.whisper or "none"),))
-        found = self.models.whisper.transcribe(sound.pcm, sound.speech, options.language, check, progress)
+        if surveyed.language is None:
+            return Said(notices=(whisper.unsupported(str(options.language)),))
+        certain = options.language is not None
+        found = whisper.judge(heard.sentences or (), surveyed.speech, surveyed.language, certain=certain)
         return Said(_transcript(found), found.notices)
 
-    def _understand(
+    def _read(
         self, windows: Sequence[Span], voices: Sequence[Voice], transcript: Transcript, options: Options
     ) -> list[WindowParts]:
         """The windows with their voices and words; these read where the text model knows their language."""
@@ -287,6 +310,11 @@ class Analyser:
         told = [index for index, part in enumerate(parts) if part.transcript]
         readings = dict(zip(told, text.read([parts[index].transcript for index in told]), strict=True))
         return [replace(part, words=readings.get(index)) for index, part in enumerate(parts)]
+
+
+def _voices(surveyed: SurveyedSound, heard: Heard, windows: Sequence[Span]) -> list[Voice]:
+    wanted = pieces_wanted(surveyed.speech, windows)
+    return voices_of(heard.tones.by_piece(), wanted, surveyed.speech, windows)
 
 
 def _media(info: MediaInfo, duration: float | None) -> Media:
@@ -334,30 +362,13 @@ def _inseparable(options: Options, channels: Sequence[object] = ()) -> tuple[Not
     return (INSEPARABLE,) if options.channels == "separate" and not channels else ()
 
 
-def _columns(decoder: Decoder) -> tuple[NDArray[np.int16], ...]:
-    """The channels; none where the sound alone is too short or too damaged to be read."""
-    try:
-        return tuple(decoder.pcm().T)
-    except MediaInvalid:
-        return ()
-
-
-def _shares(clock: Clock, count: int) -> Iterator[Callable[[float], None]]:
-    """For each of several equal parts of a stage, what is told of its progress."""
-
-    def share(index: int) -> Callable[[float], None]:
-        return lambda fraction: clock.within((index + fraction) / count)
-
-    return map(share, range(count))
-
-
 def _told(caller: str, duration: float, channels: int) -> list[Said]:
     """The caller's words, which are those of the mix: of no channel is known what is said there."""
     notices = (WORDLESS_CHANNELS,) if channels else ()
     return [Said(parse_transcript(caller, duration), notices), *[Said()] * channels]
 
 
-def _notices(mix: Heard, channels: Sequence[Heard]) -> tuple[Notice, ...]:
+def _notices(mix: Understood, channels: Sequence[Understood]) -> tuple[Notice, ...]:
     """What is to be said of the mix, and of a channel beyond that."""
     beyond = (
         Notice(code=notice.code, message=f"Channel {number}: {notice.message}")

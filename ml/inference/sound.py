@@ -1,14 +1,15 @@
 """What is heard: speech in each window → the tone of voice."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.inference.fusion import Evidence
+from ml.inference.speech import Pcm, as_float
 from ml.inference.windows import Span
 from ml.media import SAMPLE_RATE
 
@@ -61,40 +62,88 @@ def pieces_of(speech: Sequence[Span], window: Span) -> list[Span]:
     return [Span(float(left), float(right)) for left, right in pairwise(edges)]
 
 
-def waveform(pcm: NDArray[np.int16], span: Span) -> NDArray[np.float32]:
+def waveform(pcm: Pcm, span: Span) -> NDArray[np.float32]:
     """A stretch of int16 PCM [samples] as float32 in −1..1."""
-    first, last = (round(edge * SAMPLE_RATE) for edge in (span.start, span.end))
-    return np.asarray(pcm[first:last], dtype=np.float32) / 32768.0
+    first, last = _samples(span)
+    return as_float(pcm[first:last])
+
+
+Piece = tuple[int, int]
+"""A stretch of sound: samples [first, last)."""
+
+
+def _samples(span: Span) -> Piece:
+    return round(span.start * SAMPLE_RATE), round(span.end * SAMPLE_RATE)
+
+
+@dataclass(frozen=True)
+class Tones:
+    """The tone of voice in pieces of one sound: samples [first, last) of each, embeddings, log-probabilities."""
+
+    pieces_P2: NDArray[np.int64]
+    embeddings_PE: NDArray[np.float32]
+    log_probabilities_PC: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, embedding: int = 1) -> Self:
+        return cls(np.zeros((0, 2), np.int64), np.zeros((0, embedding), np.float32), np.zeros((0, 7), np.float32))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """At least one; those that hold something have embeddings of one size."""
+        told = [part for part in parts if len(part.pieces_P2)] or parts[:1]
+        return cls(
+            np.concatenate([part.pieces_P2 for part in told]),
+            np.concatenate([part.embeddings_PE for part in told]),
+            np.concatenate([part.log_probabilities_PC for part in told]),
+        )
+
+    def by_piece(self) -> dict[Piece, Evidence]:
+        rows = zip(self.pieces_P2.tolist(), self.embeddings_PE, self.log_probabilities_PC, strict=True)
+        return {(first, last): Evidence(embedding, logs) for (first, last), embedding, logs in rows}
+
+
+def pieces_wanted(speech: Sequence[Span], windows: Sequence[Span]) -> dict[Span, list[Piece]]:
+    """The pieces of each window that has enough speech. Windows that overlap may share some."""
+    return {
+        window: [_samples(piece) for piece in pieces_of(speech, window)]
+        for window in windows
+        if speech_share(speech, window) >= LEAST_SPEECH
+    }
+
+
+def batches_of(pieces: Iterable[Piece]) -> list[list[Piece]]:
+    """What the model hears together, each piece once, in order of time: the same whoever hears which batch."""
+    order = sorted(set(pieces))
+    return [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
 
 
 def listen(
-    predictor: AudioPredictor | None,
-    pcm: NDArray[np.int16],
-    speech: Sequence[Span],
-    windows: Sequence[Span],
+    predictor: AudioPredictor,
+    pcm: Pcm,
+    batches: Sequence[Sequence[Piece]],
     progress: Callable[[float], None],
     check: Callable[[], None],
-) -> list[Voice]:
-    """The voice of each window. `pcm`: 16 kHz mono int16 [samples]; `speech` in order of time. Without a predictor
-    only the share of speech is told."""
-    shares = [speech_share(speech, window) for window in windows]
-    parts = [
-        (index, piece)
-        for index, (share, window) in enumerate(zip(shares, windows, strict=True))
-        if predictor and share >= LEAST_SPEECH
-        for piece in pieces_of(speech, window)
-    ]
-    heard: dict[int, list[Evidence]] = {}
-    for first in range(0, len(parts), BATCH):
+) -> Tones:
+    """The tone of each piece. `pcm`: 16 kHz mono [samples]."""
+    found = [Tones.empty()]
+    for number, batch in enumerate(batches, start=1):
         check()
-        batch = parts[first : first + BATCH]
-        assert predictor is not None
-        outputs = predictor.predict([waveform(pcm, piece) for _, piece in batch])
-        rows = zip(batch, outputs.embeddings_NE, outputs.log_probabilities_NC, strict=True)
-        for (index, _), embedding, log_probabilities in rows:
-            heard.setdefault(index, []).append(Evidence(embedding, log_probabilities))
-        progress((first + len(batch)) / len(parts))
-    return [Voice(share, _mean(heard.get(index, []))) for index, share in enumerate(shares)]
+        outputs = predictor.predict([as_float(pcm[first:last]) for first, last in batch])
+        pieces = np.array(batch, np.int64)
+        found.append(Tones(pieces, outputs.embeddings_NE, outputs.log_probabilities_NC))
+        progress(number / len(batches))
+    return Tones.joined(found)
+
+
+def voices_of(
+    tones: dict[Piece, Evidence], wanted: dict[Span, list[Piece]], speech: Sequence[Span], windows: Sequence[Span]
+) -> list[Voice]:
+    """The voice of each window. A window of which no tone is known tells its share of speech alone."""
+    return [
+        Voice(speech_share(speech, window), _mean([tones[piece] for piece in wanted.get(window, ()) if piece in tones]))
+        for window in windows
+    ]
 
 
 def _mean(pieces: Sequence[Evidence]) -> Evidence | None:

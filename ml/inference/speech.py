@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 from faster_whisper.vad import get_vad_model
@@ -10,7 +11,17 @@ from numpy.typing import NDArray
 from ml.inference.windows import Span
 from ml.media import SAMPLE_RATE
 
-Pcm = NDArray[np.int16] | NDArray[np.float32]
+
+class Pcm(Protocol):
+    """16 kHz mono: an array, int16 or float32 [samples], or what gives such an array for a slice of it."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> NDArray[Any]: ...
+
 
 STEP = 512
 """Samples for which the detector gives one probability (32 ms)."""
@@ -38,7 +49,7 @@ MARGIN = 0.1
 """Seconds added before and after: soft consonants lie below the threshold."""
 
 
-def as_float(pcm: Pcm) -> NDArray[np.float32]:
+def as_float(pcm: NDArray[Any]) -> NDArray[np.float32]:
     """Samples in −1..1 as float32; int16 is scaled by 2^−15, exactly."""
     if pcm.dtype == np.int16:
         return np.asarray(pcm, dtype=np.float32) / np.float32(32768)
@@ -48,7 +59,7 @@ def as_float(pcm: Pcm) -> NDArray[np.float32]:
 def speech_probabilities(pcm: Pcm, check: Callable[[], None]) -> NDArray[np.float32]:
     """The probability of speech for each 32 ms: [ceil(samples / 512)].
 
-    `pcm`: 16 kHz mono [samples], int16 or float32; it may be a memory map. What a block says depends on nothing that
+    What a block says depends on nothing that
     lies more than a second before it. `check` is called every 48 s of sound.
     Source of the network and its inputs: Silero VAD v6, as packed in faster-whisper.
     """

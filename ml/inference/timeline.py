@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.inference.fusion import Evidence, FusionPredictor, WindowEvidence
+from ml.inference.fusion import BATCH, Evidence, FusionPredictor, WindowEvidence
 from ml.inference.moments import moments_of
-from ml.inference.sight import SeenFace, Sight
+from ml.inference.sight import Sight
 from ml.inference.sound import Voice
 from ml.inference.tracking import main_track, track_faces
 from ml.inference.windows import Span, second_weights
@@ -69,13 +69,9 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Seen:
-    """The sampled frames of a window: for each the window's main face, or null."""
+    """The sampled frames of a window: for each the reading of the window's main face, or null."""
 
-    frames: tuple[SeenFace | None, ...]
-
-    @property
-    def evidence(self) -> tuple[Evidence | None, ...]:
-        return tuple(face.evidence if face else None for face in self.frames)
+    frames: tuple[Evidence | None, ...]
 
     @property
     def coverage(self) -> float:
@@ -89,43 +85,62 @@ def probabilities_of(log_probabilities: NDArray[np.float32], classes: ClassSet) 
     return full if classes == "full" else simplify(full)
 
 
+class Tracked:
+    """The faces with their tracks: for each frame the boxes, and the track of each."""
+
+    def __init__(self, sight: Sight) -> None:
+        self._sight, self._boxes = sight, sight.boxes()
+        self.tracks = track_faces(self._boxes, sight.times_F.tolist())
+
+    def within(self, span: Span) -> Seen:
+        """What is seen of the main face of a stretch of time."""
+        first, last = (int(np.searchsorted(self._sight.times_F, edge)) for edge in (span.start, span.end))
+        main = main_track(self._boxes[first:last], self.tracks[first:last])
+        return Seen(tuple(self._reading(frame, main) for frame in range(first, last)))
+
+    def _reading(self, frame: int, track: int | None) -> Evidence | None:
+        if track not in self.tracks[frame]:
+            return None
+        return self._sight.evidence(self._sight.rows(frame)[self.tracks[frame].index(track)])
+
+
 def timeline(sight: Sight, parts: Sequence[WindowParts], fusion: FusionPredictor, options: Options) -> Timeline:
     """Tracks the faces, gives each window its main one, and fuses."""
-    tracks = track_faces([[face.box for face in faces] for faces in sight.faces], sight.times)
-    seen = [_seen(sight, tracks, part.span) for part in parts]
-    evidence = [
-        WindowEvidence(faces.evidence, part.voice.evidence, part.words.evidence if part.words else None)
-        for faces, part in zip(seen, parts, strict=True)
-    ]
-    fused = fusion.predict(evidence)
+    tracked = Tracked(sight)
     windows = tuple(
-        _window(part, faces, found, logs, options.classes)
-        for part, faces, found, logs in zip(parts, seen, evidence, fused, strict=True)
+        window
+        for first in range(0, len(parts), BATCH)
+        for window in _fused(tracked, parts[first : first + BATCH], fusion, options.classes)
     )
     return Timeline(
         labels=labels_of(options.classes),
         overall=overall_of(windows, options.classes),
         windows=windows,
-        faces=_tracks(sight, tracks, options.classes),
+        faces=_tracks(sight, tracked.tracks, options.classes),
         moments=moments_of(windows),
     )
 
 
+def _fused(tracked: Tracked, parts: Sequence[WindowParts], fusion: FusionPredictor, classes: ClassSet) -> list[Window]:
+    seen = [tracked.within(part.span) for part in parts]
+    evidence = [
+        WindowEvidence(faces.frames, part.voice.evidence, part.words.evidence if part.words else None)
+        for faces, part in zip(seen, parts, strict=True)
+    ]
+    fused = fusion.predict(evidence)
+    return [
+        _window(part, faces, found, logs, classes)
+        for part, faces, found, logs in zip(parts, seen, evidence, fused, strict=True)
+    ]
+
+
 def read_image(sight: Sight, options: Options) -> Timeline:
     """The faces of a single picture, largest first; the whole is their mean."""
-    tracks = [list(range(1, len(faces) + 1)) for faces in sight.faces]
+    tracks = [list(range(1, len(sight.rows(frame)) + 1)) for frame in range(len(sight.times_F))]
     faces = _tracks(sight, tracks, options.classes)
     readings = [face.frames[0].probabilities for face in faces]
     overall = Reading.of(_mean(readings, np.ones(len(readings)))) if readings else Reading.empty(options.classes)
     return Timeline(labels_of(options.classes), overall, (), faces, ())
-
-
-def _seen(sight: Sight, tracks: Sequence[Sequence[int]], span: Span) -> Seen:
-    first, last = (int(np.searchsorted(sight.times, edge)) for edge in (span.start, span.end))
-    boxes = [[face.box for face in faces] for faces in sight.faces[first:last]]
-    main = main_track(boxes, tracks[first:last])
-    frames = zip(sight.faces[first:last], tracks[first:last], strict=True)
-    return Seen(tuple(dict(zip(numbers, faces, strict=True)).get(main) for faces, numbers in frames))  # type: ignore[arg-type]
 
 
 def _window(
@@ -147,7 +162,7 @@ def _window(
 
 
 def _face_reading(seen: Seen, classes: ClassSet) -> FaceReading | None:
-    readings = [probabilities_of(face.log_probabilities, classes) for face in seen.evidence if face]
+    readings = [probabilities_of(face.log_probabilities, classes) for face in seen.frames if face]
     if not readings:
         return None
     return FaceReading(probabilities=_mean(readings, np.ones(len(readings))), coverage=seen.coverage)
@@ -187,20 +202,25 @@ def _mean(readings: Sequence[Mapping[str, float]], weights: NDArray[np.float64])
 
 def _tracks(sight: Sight, tracks: Sequence[Sequence[int]], classes: ClassSet) -> tuple[FaceTrack, ...]:
     frames: dict[int, list[FaceFrame]] = {}
-    for time, faces, numbers in zip(sight.times, sight.faces, tracks, strict=True):
-        for face, number in zip(faces, numbers, strict=True):
-            frames.setdefault(number, []).append(_face_frame(time, face, classes))
+    for frame, numbers in enumerate(tracks):
+        for row, number in zip(sight.rows(frame), numbers, strict=True):
+            frames.setdefault(number, []).append(_face_frame(sight, frame, row, classes))
     return tuple(FaceTrack(track=number, frames=tuple(frames[number])) for number in sorted(frames))
 
 
-def _face_frame(time: float, face: SeenFace, classes: ClassSet) -> FaceFrame:
-    reading = Reading.of(probabilities_of(face.evidence.log_probabilities, classes))
-    points = None if face.landmarks is None else tuple((float(x), float(y), float(z)) for x, y, z in face.landmarks)
+def _face_frame(sight: Sight, frame: int, row: int, classes: ClassSet) -> FaceFrame:
+    reading = Reading.of(probabilities_of(sight.log_probabilities_NC[row], classes))
     return FaceFrame(
-        time=time,
-        box=face.box,
-        score=face.score,
+        time=float(sight.times_F[frame]),
+        box=sight.box(row),
+        score=float(sight.scores_N[row]),
         emotion=str(reading.emotion),
         probabilities=reading.probabilities,
-        landmarks=points,
+        landmarks=_mesh(sight, row),
     )
+
+
+def _mesh(sight: Sight, row: int) -> tuple[tuple[float, float, float], ...] | None:
+    if sight.landmarks_NP3 is None or np.isnan(sight.landmarks_NP3[row, 0, 0]):
+        return None
+    return tuple((x, y, z) for x, y, z in sight.landmarks_NP3[row].tolist())

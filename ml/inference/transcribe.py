@@ -271,27 +271,47 @@ class Transcriber:
         `language` is what the caller says is spoken; null lets the model find out, as far as it can. `check` is called
         before each batch of chunks; `progress` is told the share that is done. Memory does not grow with the length.
         """
-        if language is not None and language not in self._recogniser.languages:
-            return Transcription(notices=(self._unsupported(language),))
-        chunks = pack(pcm, spans)
-        if not chunks:
+        if language is not None and not self.knows(language):
+            return Transcription(notices=(self.unsupported(language),))
+        batches = self.batches(pcm, spans)
+        if not batches:
             return Transcription(language=language)
-        spoken = language or self._detect(pcm, chunks, check)
-        sentences: list[Sentence] = []
-        for first in range(0, len(chunks), BATCH):
-            check()
-            batch = chunks[first : first + BATCH]
-            heard = self._recogniser.recognise([chunk.sound(pcm) for chunk in batch], spoken)
-            for chunk, words in zip(batch, heard, strict=True):
-                sentences += sentences_of(chunk, words, spans)
-            progress((first + len(batch)) / len(chunks))
-        speech = sum(span.length for span in spans)
-        return self._judge(sentences, speech, spoken, certain=language is not None)
+        spoken = language or self.language(pcm, spans, check)
+        sentences = self.sentences(pcm, spans, batches, spoken, check, progress)
+        return self.judge(sentences, spans, spoken, certain=language is not None)
 
-    def _detect(self, pcm: Pcm, chunks: Sequence[Chunk], check: Callable[[], None]) -> str:
+    def knows(self, language: str) -> bool:
+        return language in self._recogniser.languages
+
+    def batches(self, pcm: Pcm, spans: Sequence[Span]) -> list[list[Chunk]]:
+        """The chunks, as they are decoded together: the same whoever decodes which."""
+        chunks = pack(pcm, spans)
+        return [chunks[first : first + BATCH] for first in range(0, len(chunks), BATCH)]
+
+    def sentences(
+        self,
+        pcm: Pcm,
+        spans: Sequence[Span],
+        batches: Sequence[Sequence[Chunk]],
+        language: str,
+        check: Callable[[], None],
+        progress: Callable[[float], None],
+    ) -> list[Sentence]:
+        """What is heard in some batches of the whole, all of it, however doubtful."""
+        found: list[Sentence] = []
+        for number, batch in enumerate(batches, start=1):
+            check()
+            heard = self._recogniser.recognise([chunk.sound(pcm) for chunk in batch], language)
+            for chunk, words in zip(batch, heard, strict=True):
+                found += sentences_of(chunk, words, spans)
+            progress(number / len(batches))
+        return found
+
+    def language(self, pcm: Pcm, spans: Sequence[Span], check: Callable[[], None]) -> str:
         """The most probable language over a few chunks, evenly spread; an English-only model has no choice."""
         if len(self._recogniser.languages) == 1:
             return self._recogniser.languages[0]
+        chunks = pack(pcm, spans)
         totals: dict[str, float] = {}
         for chunk in chunks[:: max(1, len(chunks) // DETECTED_CHUNKS)][:DETECTED_CHUNKS]:
             check()
@@ -299,8 +319,11 @@ class Transcriber:
                 totals[language] = totals.get(language, 0.0) + probability * chunk.seconds
         return max(sorted(totals), key=totals.__getitem__)
 
-    def _judge(self, sentences: Sequence[Sentence], speech: float, language: str, *, certain: bool) -> Transcription:
-        """`speech`: seconds of it in all; `certain`: the caller named the language."""
+    def judge(
+        self, sentences: Sequence[Sentence], spans: Sequence[Span], language: str, *, certain: bool
+    ) -> Transcription:
+        """What is kept of all the sentences of a sound. `certain`: the caller named the language."""
+        speech = sum(span.length for span in spans)
         lowest = LOWEST_SCORE.get(language, LOWEST_SCORE_ELSE)
         kept = [sentence for sentence in sentences if sentence.reaches(lowest)]
         understood = sum(sentence.seconds for sentence in kept)
@@ -310,7 +333,8 @@ class Transcriber:
         notices = (_UNCERTAIN,) if understood < MOSTLY * speech else ()
         return Transcription(_segments(kept), language, notices)
 
-    def _unsupported(self, language: str) -> Notice:
+    def unsupported(self, language: str) -> Notice:
+        """The notice of a job in a language that the model was not trained on."""
         return Notice(
             code="language_unsupported",
             message=f"Speech was not recognised: the Whisper model {self.name} does not know the language {language}.",

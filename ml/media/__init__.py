@@ -8,6 +8,19 @@ from ml.media.command import SAMPLE_RATE
 from ml.media.decode import Decoder, Frame
 from ml.media.images import Picture, load_image
 from ml.media.limits import MediaLimits
+from ml.media.pcm import Pcm
 from ml.media.probe import MediaInfo, probe
+from ml.media.reach import Reach
 
-__all__ = ["SAMPLE_RATE", "Decoder", "Frame", "MediaInfo", "MediaLimits", "Picture", "load_image", "probe"]
+__all__ = [
+    "SAMPLE_RATE",
+    "Decoder",
+    "Frame",
+    "MediaInfo",
+    "MediaLimits",
+    "Pcm",
+    "Picture",
+    "Reach",
+    "load_image",
+    "probe",
+]

@@ -112,6 +112,12 @@ class Child:
                     self._selector.unregister(self._output)
         return filled
 
+    def drop_errors(self) -> None:
+        """Forgets what the child has said on standard error so far."""
+        while self._error in {key.fd for key, _ in self._selector.select(0)}:
+            self._take_errors()
+        self._first_errors = self._last_errors = b""
+
     def read_all(self, limit: int) -> bytes:
         """Everything on standard output, cut at `limit` bytes."""
         buffer = bytearray(limit)

@@ -15,6 +15,10 @@ from ml.media.probe import MediaInfo, padded_pixels, reading_options
 SAMPLE_RATE = 16_000
 """Samples a second of all decoded sound."""
 
+SEEK_LEAD = 10.0
+"""Seconds before a part at which its decoding begins: a key frame at its very start may come with frames that lean on
+an earlier one, and containers that are searched by decoding time may land a little late."""
+
 MOST_CHANNELS = 8
 """Up to so many channels ffmpeg knows a layout of loudspeakers, and how to mix it."""
 
@@ -89,9 +93,9 @@ def _input_options(info: MediaInfo, plan: Plan, limits: MediaLimits) -> dict[str
         "threads": limits.decoder_threads,
         "noautorotate": None,
     }
-    if plan.start > 0:
+    if plan.start > SEEK_LEAD:
         # Every frame since the key frame before it: the one on screen at `start` began earlier.
-        options |= {"noaccurate_seek": None, "ss": plan.start}
+        options |= {"noaccurate_seek": None, "ss": plan.start - SEEK_LEAD}
     return options
 
 

@@ -14,17 +14,13 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from ml.errors import AffectError, MediaInvalid, MediaTooLong
+from ml.errors import AffectError, MediaInvalid
 from ml.media.child import Allowance, Check, Child, unchecked
 from ml.media.command import MOST_CHANNELS, SAMPLE_RATE, Plan, decode_command
 from ml.media.geometry import ANALYSIS_SIDE, Geometry
 from ml.media.limits import MediaLimits
-from ml.media.probe import TOO_MANY_PIXELS, MediaInfo, too_many_pixels
-
-SLACK_SECONDS = 0.1
-"""By this much a codec's padding may make decoded streams differ from what the container says."""
-LEAST_SECONDS = 1.0
-"""Damaged media is read when at least this much could be decoded."""
+from ml.media.probe import TOO_MANY_PIXELS, MediaInfo
+from ml.media.reach import SLACK_SECONDS, Reach, too_long
 
 _SAMPLE_BYTES = 2
 _OVERRUN_SECONDS = 1.0
@@ -55,9 +51,12 @@ class Decoder:
         frame_rate: frames a second; None: no frames wanted. Ignored where there is no video.
         want_audio: whether sound is wanted. Ignored where there is none.
         channels: `mix` gives one channel; `separate` keeps them, at most `limits.max_channels`.
-        start, end: seconds; a part of the media, for work in chunks. Frames at start ≤ k / frame_rate < end: the very
-            frames of the whole. Sound agrees within a millisecond, as containers round their time stamps: where it
-            must be the very same, it is decoded once for the whole.
+        start, end: seconds; a part of the media, for work in chunks; `end` None: until its end. Frames at
+            start ≤ k / frame_rate < end: the very frames of the whole. Sound agrees within a millisecond, as containers
+            round their time stamps: where it must be the very same, it is decoded once for the whole.
+        judged: whether what came out is judged as the whole media; else that is left to whoever joins the `reach` of
+            several decoders.
+        sound_file: where the sound goes; None: into a nameless file that goes with the decoder.
 
     Raises, all with stage `decode`: MediaInvalid (nothing, or of damaged media less than a second, could be decoded),
     MediaTooLong, FrameTooLarge, ProcessingTimeout, and whatever `check` raises.
@@ -77,6 +76,8 @@ class Decoder:
         channels: Literal["mix", "separate"] = "mix",
         start: float = 0.0,
         end: float | None = None,
+        judged: bool = True,
+        sound_file: Path | None = None,
     ) -> None:
         separate = channels == "separate"
         heard = want_audio and info.has_audio
@@ -91,10 +92,11 @@ class Decoder:
             start=start,
             end=limits.max_seconds + _OVERRUN_SECONDS if end is None else end,
         )
-        self._whole = start == 0 and end is None
+        self._whole = judged and start == 0 and end is None
+        self._sound_file = sound_file
         self._path, self._info, self._limits, self._check, self._scratch = path, info, limits, check, scratch
         self._next_frame = self._plan.first_frame
-        self._finished = False
+        self._finished = self._oversized = False
         self.damaged = False
         """Whether the decoder met errors, or ended long before the media should. Known when `frames` is exhausted."""
 
@@ -110,25 +112,28 @@ class Decoder:
 
     @property
     def duration(self) -> float | None:
-        """Seconds of media, as decoded; what `probe` said until `frames` is exhausted.
+        """Seconds of media, as decoded; what `probe` said until `frames` is exhausted."""
+        return self.reach.duration(self._info) if self._finished else self._info.duration
 
-        What the container says stands where decoding bears it out within a codec's padding, and where it speaks of a
-        stream that nobody asked for.
-        """
-        declared = self._info.duration
-        if not self._finished:
-            return declared
-        # The last frame stays for one step of the grid at most: the picture ends within that step.
-        last_frame = self._picture_end - float(1 / self._plan.frame_rate) if self._plan.frame_rate else 0.0
-        least = max(last_frame, self._sound_end - SLACK_SECONDS)
-        most = math.inf if self._unread else self.position + SLACK_SECONDS
-        if declared is not None and not self._info.duration_guessed and least < declared <= most:
-            return declared
-        return self._sound_end if self._sound_end > last_frame else self._picture_end
+    @property
+    def reach(self) -> Reach:
+        """How far this decoder came."""
+        rate = self._plan.frame_rate
+        return Reach(
+            picture=self._picture_end,
+            sound=self._sound_end,
+            damaged=self.damaged,
+            oversized=self._oversized,
+            step=float(1 / rate) if rate else 0.0,
+            heard=self._plan.channels > 0,
+        )
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="decode-", dir=self._scratch)
-        self._sound = tempfile.TemporaryFile(dir=self._folder.name)  # nameless: a killed worker leaves nothing behind
+        if self._sound_file is None:
+            self._sound = tempfile.TemporaryFile(dir=self._folder.name)  # a killed worker leaves nothing behind
+        else:
+            self._sound = self._sound_file.open("w+b")
         self._child = self._begin() if self._plan.frame_rate or self._plan.channels else None
         return self
 
@@ -185,10 +190,13 @@ class Decoder:
             image = np.empty(shape, np.uint8)
             if child.read_into(image.data.cast("B")) < image.nbytes:
                 return
+            if self._plan.start > 0 and self._next_frame == self._plan.first_frame:
+                # Frames before the part may lean on some before the key frame where decoding began.
+                child.drop_errors()
             index, self._next_frame = self._next_frame, self._next_frame + 1
             time = float(index / rate)
             if self._whole and time > self._limits.max_seconds:
-                raise self._too_long()
+                raise too_long(self._limits)
             # ffmpeg repeats the first frame of a picture that begins late back to time 0.
             if time >= self._info.picture_start - SLACK_SECONDS:
                 yield Frame(index, time, image)
@@ -200,34 +208,9 @@ class Decoder:
             raise OSError(errno.ENOSPC, "no room for the decoded sound")
         self._finished = True
         self.damaged = status != 0 or bool(errors.strip())
-        if not self._whole:
-            return
-        if self.position == 0:
-            raise self._nothing(errors)
-        if self._sound_end > self._limits.max_seconds:
-            raise self._too_long()
-        declared = self._info.duration or LEAST_SECONDS
-        if not (self._info.duration_guessed or self._unread) and self.position < declared - LEAST_SECONDS:
-            self.damaged = True  # cut where a packet ends, which is no error to ffmpeg
-        if self.damaged and self.position < min(LEAST_SECONDS, declared - SLACK_SECONDS):
-            raise MediaInvalid("The media is damaged: less than a second of it could be decoded.")
-
-    def _nothing(self, errors: str) -> AffectError:
-        if TOO_MANY_PIXELS in errors:
-            return too_many_pixels(self._limits)
-        if self._info.kind == "audio" and not self.damaged:
-            return MediaInvalid("The file holds no sound.")
-        return MediaInvalid("Nothing in the file could be decoded.")
-
-    def _too_long(self) -> MediaTooLong:
-        return MediaTooLong(f"The media is longer than the {self._limits.max_seconds:g} seconds allowed.")
-
-    @property
-    def _unread(self) -> bool:
-        """Whether the media has a stream that nobody asked for."""
-        unseen = self._info.has_video and not self._plan.frame_rate
-        unheard = self._info.has_audio and not self._plan.channels
-        return unseen or unheard
+        self._oversized = TOO_MANY_PIXELS in errors
+        if self._whole:
+            self.damaged = self.reach.judge(self._info, self._limits)
 
     @property
     def _samples(self) -> int:

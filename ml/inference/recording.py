@@ -1,0 +1,284 @@
+"""One recording under analysis: its survey, and what the models observe in a part of it.
+
+The sound is decoded once, into files, and where its speech lies is settled for the whole; pictures are decoded by
+parts. Nothing here grows with the length of the media but arrays of what the models answer.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ml.errors import MediaInvalid
+from ml.inference.bundle import LoadedBundle
+from ml.inference.evidence import Heard, Observation, Sampling, Survey, SurveyedSound
+from ml.inference.face import FaceDetector
+from ml.inference.observer import Clock
+from ml.inference.parts import WHOLE, chunk_of, within
+from ml.inference.sight import Sight, Watcher
+from ml.inference.sound import Piece, Tones, batches_of, listen, pieces_wanted
+from ml.inference.speech import speech_spans
+from ml.inference.transcribe import Sentence
+from ml.inference.windows import Span, windows_over
+from ml.media import SAMPLE_RATE, Decoder, MediaInfo, MediaLimits, Pcm, Reach
+from ml.media.command import MOST_CHANNELS
+from ml.results import Options
+
+
+@dataclass(frozen=True)
+class Soundtrack:
+    """Files of decoded sound (s16le, 16 kHz): the mix, and all channels interleaved where they are read separately."""
+
+    mix: Path
+    apart: Path
+
+    @classmethod
+    def under(cls, folder: Path) -> "Soundtrack":
+        return cls(folder / "mix.pcm", folder / "channels.pcm")
+
+    @contextmanager
+    def sounds(self, count: int) -> Iterator[tuple[Pcm, ...]]:
+        """The mix, and as many channels as are needed for `count` sounds in all."""
+        channels = count - 1
+        with ExitStack() as stack:
+            mix = [stack.enter_context(Pcm(self.mix))] if count else []
+            apart = [stack.enter_context(Pcm(self.apart, channels, number)) for number in range(channels)]
+            yield (*mix, *apart)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The file at `path`, and what it takes to read it. `soundtrack`: where its decoded sound lies, or goes when it is
+    needed; `words`: whether speech is recognised."""
+
+    path: Path
+    info: MediaInfo
+    options: Options
+    models: LoadedBundle
+    limits: MediaLimits
+    scratch: Path
+    soundtrack: Soundtrack
+    clock: Clock
+    words: bool = True
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How the options want the picture to be looked at."""
+        if self.models.face is None or not self.options.wants("face") or not self.info.has_video:
+            return None
+        return Sampling(self.options.frame_rate, self.options.max_faces, self.options.landmarks)
+
+    @property
+    def sounds(self) -> int:
+        """How many sounds the options want to be read: the mix, and channels."""
+        if not self.info.has_audio or not (self.options.wants("audio") or self.options.wants("text")):
+            return 0
+        channels = self.info.audio_channels
+        most = min(self.limits.max_channels, MOST_CHANNELS)
+        return 1 + (channels if self.options.channels == "separate" and 2 <= channels <= most else 0)
+
+    @property
+    def recognises(self) -> bool:
+        return self.words and self.options.wants("text") and self.models.whisper is not None
+
+    def survey(self) -> Survey:
+        """Decodes the sound and finds its speech."""
+        with self.clock.stage("decode"):
+            reach = self._decode_sound()
+            reach.judge_sound(self.info, self.limits)
+        return self._surveyed(reach)
+
+    def _surveyed(self, reach: Reach) -> Survey:
+        """The survey, once the sound is decoded."""
+        count = self.sounds if reach.sound else 0
+        if count > 1 and not self.soundtrack.apart.exists():
+            count = 1
+        with self.clock.stage("segment"), self.soundtrack.sounds(count) as sounds:
+            surveyed = tuple(self._survey_sound(pcm) for pcm in sounds)
+        return Survey(self.info, self.models.bundle, self.sampling, reach, surveyed, asked=self.sounds)
+
+    def _decode_sound(self) -> Reach:
+        """Into the files of the soundtrack; how far it came."""
+        if not self.sounds:
+            return Reach()
+        with self._decoder(sound_file=self.soundtrack.mix) as decoder:
+            for _ in decoder.frames():
+                pass
+            reach = decoder.reach
+        if self.sounds > 1:
+            # A pass of its own: the mix is then the very same as without this wish.
+            try:
+                with self._decoder(channels="separate", sound_file=self.soundtrack.apart, judged=True) as decoder:
+                    for _ in decoder.frames():
+                        pass
+            except MediaInvalid:  # too short or too damaged to be read apart
+                self.soundtrack.apart.unlink(missing_ok=True)
+        return reach
+
+    def _decoder(self, **how: object) -> Decoder:
+        settled: dict[str, object] = {"frame_rate": None, "want_audio": True, "judged": False, **how}
+        return Decoder(
+            self.path,
+            self.info,
+            limits=self.limits,
+            scratch=self.scratch,
+            check=self.clock.check,
+            **settled,  # type: ignore[arg-type]
+        )
+
+    def _survey_sound(self, pcm: Pcm) -> SurveyedSound:
+        spans = tuple(speech_spans(pcm, self.clock.check)) if len(pcm) else ()
+        return SurveyedSound(len(pcm), spans, self._spoken(pcm, spans))
+
+    def _spoken(self, pcm: Pcm, spans: Sequence[Span]) -> str | None:
+        whisper = self.models.whisper
+        if whisper is None or not self.recognises or not spans:
+            return None
+        wish = self.options.language
+        if wish is not None:
+            return wish if whisper.knows(wish) else None
+        return whisper.language(pcm, spans, self.clock.check)
+
+    def observe(self, survey: Survey, part: Span = WHOLE) -> Observation:
+        """What the models see and hear in a part. The soundtrack is there."""
+        with self.clock.stage("faces"):
+            sight, reach = self._see(part, survey.expected)
+        with self.soundtrack.sounds(len(survey.sounds)) as sounds:
+            pairs = list(zip(survey.sounds, sounds, strict=True))
+            with self.clock.stage("audio"):
+                tones = [
+                    self._listen(pcm, within(part, self._batches(survey, surveyed), _piece_start), progress)
+                    for (surveyed, pcm), progress in zip(pairs, self._shares(len(pairs)), strict=True)
+                ]
+            with self.clock.stage("transcribe"):
+                sentences = [
+                    self._recognise(surveyed, pcm, part, progress)
+                    for (surveyed, pcm), progress in zip(pairs, self._shares(len(pairs)), strict=True)
+                ]
+        return Observation(sight, reach, tuple(map(Heard, tones, sentences)))
+
+    def _see(self, part: Span, expected: float) -> tuple[Sight, Reach]:
+        """The faces of the frames of a part, and how far its picture reaches."""
+        predictor, sampling = self.models.face, self.sampling
+        if predictor is None or sampling is None:
+            return Sight.empty(), Reach()
+        end = part.end if part.end < WHOLE.end else None
+        decoder = self._decoder(frame_rate=sampling.frame_rate, want_audio=False, start=part.start, end=end)
+        with decoder, FaceDetector(predictor.crop_size) as detector:
+            watcher = Watcher(detector, predictor, sampling.max_faces, sampling.landmarks)
+            self._watch(decoder, watcher, part, expected)
+            return watcher.finish(), decoder.reach
+
+    def _watch(self, decoder: Decoder, watcher: Watcher, part: Span, expected: float) -> None:
+        chunk = chunk_of(part.start)
+        seconds = max(min(expected, part.end) - part.start, 1e-9)
+        for frame in decoder.frames():
+            if chunk_of(frame.time) != chunk:
+                watcher.read()
+                chunk = chunk_of(frame.time)
+            watcher.watch(frame.time, frame.image, decoder.scale)
+            self.clock.within((frame.time - part.start) / seconds)
+
+    def _batches(self, survey: Survey, surveyed: SurveyedSound) -> list[list[Piece]]:
+        """The pieces whose tone of voice is wanted, as far as the length of the media is known, in batches."""
+        if self.models.audio is None or not self.options.wants("audio"):
+            return []
+        windows = windows_over(survey.expected, self.options.window_seconds, self.options.hop_seconds)
+        return batches_of(flat(pieces_wanted(surveyed.speech, windows)))
+
+    def _listen(self, pcm: Pcm, batches: Sequence[Sequence[Piece]], progress: Callable[[float], None]) -> Tones:
+        predictor = self.models.audio
+        return listen(predictor, pcm, batches, progress, self.clock.check) if predictor else Tones.empty()
+
+    def _recognise(
+        self, surveyed: SurveyedSound, pcm: Pcm, part: Span, progress: Callable[[float], None]
+    ) -> tuple[Sentence, ...] | None:
+        """All sentences of a part, doubtful ones too; null where speech is not recognised."""
+        whisper = self.models.whisper
+        if whisper is None or not self.recognises:
+            return None
+        if surveyed.language is None:
+            return ()
+        batches = whisper.batches(pcm, surveyed.speech)
+        mine = within(part, batches, lambda batch: batch[0].pieces[0][0] / SAMPLE_RATE)
+        return tuple(whisper.sentences(pcm, surveyed.speech, mine, surveyed.language, self.clock.check, progress))
+
+    def complete(self, survey: Survey, observation: Observation) -> tuple[Survey, Observation]:
+        """Observes what the options ask for and the evidence lacks: of a kept recording that is read in another way
+        much or nothing, of one that was observed for these options at most the end of its last window."""
+        if survey.sampling != self.sampling:
+            sight, reach = self._seen_again(survey, observation)
+            survey = replace(survey, sampling=self.sampling)
+            observation = replace(observation, sight=sight, reach=reach)
+        survey, heard = self._heard_again(survey, observation)
+        return survey, replace(observation, heard=heard)
+
+    def _seen_again(self, survey: Survey, observation: Observation) -> tuple[Sight, Reach]:
+        seen, wanted = survey.sampling, self.sampling
+        if wanted is None or seen is None or not seen.covers(wanted):
+            with self.clock.stage("faces"):
+                return self._see(WHOLE, survey.expected)
+        every = round(seen.frame_rate / wanted.frame_rate)
+        sight = observation.sight.as_asked(seen.frame_rate, every, wanted.max_faces, landmarks=wanted.landmarks)
+        return sight, observation.reach
+
+    def _heard_again(self, survey: Survey, observation: Observation) -> tuple[Survey, tuple[Heard, ...]]:
+        if survey.asked < self.sounds:
+            with self.clock.stage("decode"):
+                reach = self._decode_sound()
+            survey = self._surveyed(reach)
+        survey = replace(survey, sounds=survey.sounds[: self.sounds], reach=survey.reach if self.sounds else Reach())
+        duration = (survey.reach | observation.reach).duration(self.info)
+        known = [*observation.heard, *[Heard(Tones.empty())] * len(survey.sounds)]
+        found = [
+            self._heard_sound(number, surveyed, heard, duration)
+            for number, (surveyed, heard) in enumerate(zip(survey.sounds, known, strict=False))
+        ]
+        return replace(survey, sounds=tuple(sound for sound, _ in found)), tuple(heard for _, heard in found)
+
+    def _heard_sound(
+        self, number: int, surveyed: SurveyedSound, heard: Heard, duration: float
+    ) -> tuple[SurveyedSound, Heard]:
+        wish = self.options.language
+        anew = self.recognises and (heard.sentences is None or (wish is not None and wish != surveyed.language))
+        tones_known = heard.tones.by_piece()
+        windows = windows_over(duration, self.options.window_seconds, self.options.hop_seconds)
+        hears = self.models.audio is not None and self.options.wants("audio")
+        heard = heard if hears else replace(heard, tones=Tones.empty())
+        wanted = flat(pieces_wanted(surveyed.speech, windows)) if hears else []
+        missing = batches_of(piece for piece in wanted if piece not in tones_known)
+        if not missing and not anew:
+            return surveyed, heard
+        self._bring_sound()
+        with self.soundtrack.sounds(number + 1) as sounds:
+            pcm = sounds[number]
+            if missing:
+                with self.clock.stage("audio"):
+                    more = self._listen(pcm, missing, self.clock.within)
+                    heard = replace(heard, tones=Tones.joined([heard.tones, more]))
+            if anew:
+                with self.clock.stage("transcribe"):
+                    surveyed = replace(surveyed, language=self._spoken(pcm, surveyed.speech))
+                    heard = replace(heard, sentences=self._recognise(surveyed, pcm, WHOLE, self.clock.within))
+        return surveyed, heard
+
+    def _bring_sound(self) -> None:
+        if not self.soundtrack.mix.exists():
+            with self.clock.stage("decode"):
+                self._decode_sound()
+
+    def _shares(self, count: int) -> Iterator[Callable[[float], None]]:
+        """For each of several equal parts of a stage, what is told of its progress."""
+
+        def share(index: int) -> Callable[[float], None]:
+            return lambda fraction: self.clock.within((index + fraction) / count)
+
+        return map(share, range(count))
+
+
+def _piece_start(batch: Sequence[Piece]) -> float:
+    return batch[0][0] / SAMPLE_RATE
+
+
+def flat(pieces: dict[Span, list[Piece]]) -> list[Piece]:
+    return [piece for each in pieces.values() for piece in each]
