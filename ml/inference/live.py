@@ -5,7 +5,6 @@ as long as they are needed for that.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +95,7 @@ class LiveReader:
         """How things stand now."""
         span = Span(max(self._time - self._options.window_seconds, 0.0), self._time + 1e-3)
         self._forget(span.start)
-        sight = _joined([seen.sight for seen in self._seen])
+        sight = Sight.joined([seen.sight for seen in self._seen] or [Sight.empty()])
         read = timeline(sight, [WindowParts(span, self._voice, "")], self._models.fusion, self._options)
         return LiveReading(self._time, read.windows[0], self._newest)
 
@@ -149,7 +148,3 @@ class _RollingSound:
     def take(self) -> Pcm:
         self.fresh = 0.0
         return self._pcm
-
-
-def _joined(parts: Sequence[Sight]) -> Sight:
-    return Sight(tuple(t for part in parts for t in part.times), tuple(f for part in parts for f in part.faces))
