@@ -18,6 +18,7 @@ from ml.errors import Cancelled, ProcessingTimeout
 from ml.inference.observer import Observer
 from ml.results import Options, Result
 from ml.vocabulary import Stage
+from workers.artifacts import OpenStudio, write_artifacts
 from workers.attempt import Attempt, Witness
 from workers.failures import failure_of
 from workers.wire.blobs import Blobs
@@ -26,6 +27,7 @@ from workers.wire.contract import (
     JobRequest,
     JobStatus,
     WorkerKind,
+    artifacts_prefix,
     job_prefix,
     media_key,
     media_prefix,
@@ -240,6 +242,10 @@ class Engine(ABC):
         if not keep:
             with suppress(StorageError):  # the sweep removes them
                 self._blobs.delete(media_prefix(claim.job_id))
+        if status != "succeeded":
+            with suppress(StorageError):  # they go with the job
+                for key in self._written(claim):
+                    self._blobs.delete(key)
 
     def _erase(self, claim: Claim) -> None:
         """Removes what this claim wrote after it was lost; of a job that was deleted, everything."""
@@ -261,12 +267,13 @@ class AnalysisEngine(Engine):
         analyser: Analysing,
         terms: Terms,
         wake: Callable[[WorkerKind], None] = lambda _: None,
+        studio: OpenStudio | None = None,
     ) -> None:
         super().__init__(ledger, blobs, terms, wake)
-        self._analyser = analyser
+        self._analyser, self._studio = analyser, studio
 
     def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done:
-        """Writes the result as a blob."""
+        """Writes the result as a blob, then the files that go with it; of those that are missing the result tells."""
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="affect-job-")))
             path = stack.enter_context(
@@ -275,11 +282,19 @@ class AnalysisEngine(Engine):
             result = self._analyser.analyse(
                 path, request.options, transcript=request.transcript, observer=lease, scratch=scratch
             )
-        lease.attempt.analysed(result)
-        lease.stage("write")
-        lease.check()
-        self._blobs.put(result_key(claim.job_id, claim.token), result.model_dump_json().encode())
+            lease.attempt.analysed(result)
+            lease.stage("write")
+            lease.check()
+            self._put(claim, result)
+            if self._studio:
+                name = request.media.name if request.media else ""
+                studio = self._studio(path, result, request.options, scratch, lease.check, name)
+                if missing := write_artifacts(studio, self._blobs, claim, lease.check):
+                    self._put(claim, result.model_copy(update={"warnings": (*result.warnings, *missing)}))
         return Done(keep_media=request.options.keep_media)
 
+    def _put(self, claim: Claim, result: Result) -> None:
+        self._blobs.put(result_key(claim.job_id, claim.token), result.model_dump_json().encode())
+
     def _written(self, claim: Claim) -> tuple[str, ...]:
-        return (result_key(claim.job_id, claim.token),)
+        return result_key(claim.job_id, claim.token), artifacts_prefix(claim.job_id, claim.token)

@@ -8,6 +8,7 @@ the heartbeat, and tried again now and then; what was served before stays.
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ml.artifacts import Bundle, ModelStore
@@ -15,6 +16,7 @@ from ml.errors import ArtifactError
 from ml.inference.bundle import LoadedBundle, published
 from ml.inference.observer import Observer
 from ml.inference.pipeline import Analyser
+from ml.render.studio import Studio
 from ml.results import Options, Result
 from workers.pulse import Pulse, served
 from workers.settings import WorkerSettings
@@ -76,6 +78,12 @@ class Serving:
         if self._current is None:
             raise NotServing("The worker has no models.")
         return self._current.models
+
+    def studio(
+        self, path: Path, result: Result, options: Options, scratch: Path, check: Callable[[], None], name: str
+    ) -> Studio:
+        """Makes the files that go with a result. Raises NotServing."""
+        return Studio(path, result, options, self.models(), scratch, self._settings.media_limits, check, name)
 
     def look(self) -> None:
         """Takes up what has been published since the last look, if it can be served."""

@@ -91,7 +91,8 @@ class Worker:
     @cached_property
     def analysis(self) -> AnalysisEngine:
         settings = self._settings
-        return AnalysisEngine(Ledger(self.redis, settings), Blobs.of(settings), self.serving, self.terms, self.wake)
+        ledger, blobs = Ledger(self.redis, settings), Blobs.of(settings)
+        return AnalysisEngine(ledger, blobs, self.serving, self.terms, self.wake, self.serving.studio)
 
     @cached_property
     def fetching(self) -> FetchEngine:

@@ -1,5 +1,6 @@
 """What crosses between gateway and worker: a job's record, its request, a failure. All of it JSON."""
 
+import re
 import secrets
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -15,6 +16,7 @@ FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
 WorkerKind = Literal["inference", "io", "live"]
 """What a worker process does, and the queue of the jobs that wait for it: analysis; links and webhooks; streams."""
 KINDS: tuple[WorkerKind, ...] = get_args(WorkerKind)
+_ARTIFACT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.ASCII)
 
 
 def new_job_id() -> str:
@@ -165,3 +167,20 @@ def request_key(job_id: str) -> str:
 def result_key(job_id: str, token: int) -> str:
     """Each claim writes a result of its own: a late writer cannot replace that of the claim which ended the job."""
     return f"jobs/{job_id}/result-{token}.json"
+
+
+def artifacts_prefix(job_id: str, token: int) -> str:
+    """Under it lie the artifacts that this claim made, fenced as its result is."""
+    return f"jobs/{job_id}/artifacts-{token}"
+
+
+def artifact_key(job_id: str, token: int, name: str) -> str:
+    """Where an artifact lies. Raises ValueError for a name that is none (`is_artifact_name`)."""
+    if not is_artifact_name(name):
+        raise ValueError(f"{name!r} is no name of an artifact")
+    return f"{artifacts_prefix(job_id, token)}/{name}"
+
+
+def is_artifact_name(name: str) -> bool:
+    """Whether an artifact may be called so: `annotated.mp4`, `heatmap-1-4.25.png`; never a path."""
+    return _ARTIFACT_NAME.fullmatch(name) is not None and not name.endswith(".part")

@@ -1,0 +1,185 @@
+"""The files of a result through the real ledger and blobs, made by the real pipeline and studio."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from ml.errors import MediaInvalid
+from ml.inference.pipeline import Analyser
+from ml.media import MediaLimits
+from ml.render.studio import Studio
+from ml.results import Options, Result
+from tests.face_files import make_scenes, portrait
+from tests.redis_server import redis_server
+from tests.speech_files import melody
+from tests.toy_models import make_analyser
+from workers.artifacts import INDEX, Making, OpenStudio
+from workers.engine import AnalysisEngine, Terms
+from workers.wire.blobs import Blobs
+from workers.wire.contract import (
+    JobRequest,
+    artifact_key,
+    artifacts_prefix,
+    job_prefix,
+    media_key,
+    new_job_id,
+    request_key,
+    result_key,
+)
+from workers.wire.ledger import Ledger
+from workers.wire.settings import WireSettings
+
+ALL = Options(annotate=True, thumbnails=True, heatmaps=True)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def analyser(tmp_path_factory: pytest.TempPathFactory) -> Analyser:
+    return make_analyser(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    return make_scenes(path, [(portrait(), 1.0)], melody(1.0)).read_bytes()
+
+
+class Service:
+    """A ledger and blobs, and an engine with a studio."""
+
+    def __init__(self, url: str, folder: Path, analyser: Analyser) -> None:
+        settings = WireSettings(data_dir=folder, lease_seconds=0.3)
+        self.ledger, self.blobs = Ledger(Redis.from_url(url), settings), Blobs.of(settings)
+        self._analyser = analyser
+
+    def work(self, media: bytes, options: Options, studio: OpenStudio | None = None) -> str:
+        """The id of a job that was posted and worked on."""
+        job_id = new_job_id()
+        self.blobs.put(media_key(job_id), media)
+        self.blobs.put(request_key(job_id), JobRequest(options=options).model_dump_json().encode())
+        self.ledger.create([job_id], "ann")
+        terms = Terms(lease_seconds=0.3)
+        AnalysisEngine(self.ledger, self.blobs, self._analyser, terms, studio=studio or self.studio).work()
+        return job_id
+
+    def studio(
+        self, path: Path, result: Result, options: Options, scratch: Path, check: Callable[[], None], name: str
+    ) -> Making:
+        return Studio(path, result, options, self._analyser.models, scratch, MediaLimits(), check, name)
+
+    def result(self, job_id: str) -> Result:
+        content = self.blobs.get(result_key(job_id, 1))
+        assert content is not None
+        return Result.model_validate_json(content)
+
+    def index(self, job_id: str) -> list[dict[str, Any]]:
+        return list(json.loads(self.blobs.get(artifact_key(job_id, 1, INDEX)) or b"[]"))
+
+    def status(self, job_id: str) -> str:
+        record = self.ledger.get(job_id)
+        assert record is not None
+        return record.status
+
+
+@pytest.fixture
+def service(url: str, tmp_path: Path, analyser: Analyser) -> Service:
+    Redis.from_url(url).flushall()
+    return Service(url, tmp_path, analyser)
+
+
+def test_a_result_has_the_files_that_were_asked_for(service: Service, film: bytes) -> None:
+    job_id = service.work(film, ALL)
+    assert service.status(job_id) == "succeeded"
+    assert "artifact_unavailable" not in [warning.code for warning in service.result(job_id).warnings]
+    entries = service.index(job_id)
+    assert {"summary.png", "annotated.mp4", "face-1.jpg"} <= {entry["name"] for entry in entries}
+    assert {"summary", "video", "face", "heatmap", "features"} == {entry["kind"] for entry in entries}
+    for entry in entries:
+        content = service.blobs.get(artifact_key(job_id, 1, entry["name"]))
+        assert content is not None and content[:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0", b"\0\0\0\x20", b"\0\0\0\x1c")
+    service.blobs.delete(job_prefix(job_id))
+    assert not service.blobs.exists(artifacts_prefix(job_id, 1))
+
+
+def test_without_a_wish_there_is_a_summary(service: Service, film: bytes) -> None:
+    job_id = service.work(film, Options(modalities=("audio",)))
+    assert [entry["name"] for entry in service.index(job_id)] == ["summary.png"]
+
+
+@dataclass(frozen=True)
+class Acting:
+    """A studio whose making of thumbnails does what a test says."""
+
+    real: Making
+    act: Callable[[], None]
+    wishes: tuple[Any, ...] = ("summary", "thumbnails")
+
+    def make(self, wish: Any) -> Iterator[Any]:
+        if wish == "thumbnails":
+            self.act()
+        yield from self.real.make(wish)
+
+
+def acting(service: Service, act: Callable[[], None]) -> OpenStudio:
+    def studio(*parts: Any) -> Making:
+        return Acting(service.studio(*parts), act)
+
+    return studio
+
+
+def refuse() -> None:
+    raise MediaInvalid("It cannot be decoded again.")
+
+
+def crash() -> None:
+    raise RuntimeError("/secret/path")
+
+
+@pytest.mark.parametrize(("act", "told"), [(refuse, "It cannot be decoded again."), (crash, "Something went wrong")])
+def test_what_cannot_be_made_is_a_warning(service: Service, film: bytes, act: Callable[[], None], told: str) -> None:
+    job_id = service.work(film, Options(thumbnails=True, modalities=("audio",)), acting(service, act))
+    assert service.status(job_id) == "succeeded"
+    (warning,) = [each for each in service.result(job_id).warnings if each.code == "artifact_unavailable"]
+    assert told in warning.message and "thumbnails" in warning.message and "secret" not in warning.message
+    assert [entry["name"] for entry in service.index(job_id)] == ["summary.png"]
+
+
+def test_a_job_cancelled_among_its_files_leaves_none(service: Service, film: bytes) -> None:
+    def cancel() -> None:
+        (record,) = service.ledger.page("ann").records
+        service.ledger.cancel(record.id)
+        while True:
+            check()
+
+    checks: list[Callable[[], None]] = []
+
+    def check() -> None:
+        checks[0]()
+
+    def studio(*parts: Any) -> Making:
+        checks.append(parts[4])
+        return Acting(service.studio(*parts), cancel)
+
+    job_id = service.work(film, Options(modalities=("audio",)), studio)
+    assert service.status(job_id) == "cancelled"
+    assert not service.blobs.exists(artifacts_prefix(job_id, 1)) and not service.blobs.exists(result_key(job_id, 1))
+
+
+def test_a_deleted_job_s_files_are_erased(service: Service, film: bytes) -> None:
+    def delete() -> None:
+        (record,) = service.ledger.page("ann").records
+        service.ledger.delete(record.id)
+        service.blobs.delete(job_prefix(record.id))
+
+    job_id = service.work(film, Options(modalities=("audio",)), acting(service, delete))
+    assert service.ledger.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))
