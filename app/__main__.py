@@ -1,22 +1,44 @@
 """Runs the gateway: `python -m app`."""
 
-import uvicorn
+import os
+import sys
+import tempfile
 
+import uvicorn
+from pydantic import ValidationError
+
+from app.metrics import SHARED_FOLDER
 from app.settings import Settings
+from workers.wire import logs
 
 SHUTDOWN_SECONDS = 5
 """For which answers under way may go on after Ctrl-C: a long poll would hold the process for a minute."""
 
 
 def main() -> None:
-    settings = Settings()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.exit(str(error))
+    if settings.gateway_processes == 1:
+        serve(settings)
+        return
+    with tempfile.TemporaryDirectory(prefix="affect-metrics-") as folder:
+        os.environ[SHARED_FOLDER] = folder  # read by the processes, which begin afresh
+        serve(settings)
+
+
+def serve(settings: Settings) -> None:
     uvicorn.run(
         "app.main:create_app",
         factory=True,
         host=settings.host,
         port=settings.port,
+        workers=settings.gateway_processes,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         server_header=False,
+        access_log=False,  # `Tracking` tells of requests, without addresses and queries
+        log_config=logs.config("gateway", settings),
     )
 
 

@@ -4,7 +4,6 @@ Core code raises an `AffectError`; nothing but this module knows which HTTP stat
 """
 
 import logging
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -188,7 +187,7 @@ def respond(request: Request, problem: Problem, headers: Mapping[str, str] | Non
 
 
 def request_id(scope: Scope) -> str:
-    """The id that `ErrorBoundary` gave the request."""
+    """The id that `Tracking` gave the request."""
     return str(scope.get("state", {}).get("request_id", ""))
 
 
@@ -237,10 +236,7 @@ async def _on_disconnect(request: Request, error: Exception) -> Response:
 
 
 class ErrorBoundary:
-    """Outermost: names each request, and turns what nobody caught into a problem that gives nothing away.
-
-    ASGI middleware. The name is in the answer's `X-Request-Id` and beside the traceback in the log.
-    """
+    """Turns what nobody caught into a problem that gives nothing away. ASGI middleware, within `Tracking`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -248,22 +244,18 @@ class ErrorBoundary:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        name = uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = name
         started = False
 
-        async def send_named(message: Message) -> None:
+        async def send_noting_start(message: Message) -> None:
             nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", name.encode())]}
+            started = started or message["type"] == "http.response.start"
             await send(message)
 
         try:
-            await self.app(scope, receive, send_named)
+            await self.app(scope, receive, send_noting_start)
         except Exception:
-            logger.exception("request %s: %s %s", name, scope["method"], scope["path"])
+            logger.exception("nobody caught this")
             if started:
                 raise  # too late for another answer: the connection must be seen to break
             response = respond(Request(scope), Problem.of("internal_error"))
-            await response(scope, receive, send_named)
+            await response(scope, receive, send)

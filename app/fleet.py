@@ -3,12 +3,10 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
-from app.metrics import Metrics
 from app.schemas import Model, ModelList, RefusedBundle, ServedBundle
 from workers.wire.blobs import Blobs
 from workers.wire.contract import Heartbeat, job_prefix, new_job_id
@@ -21,8 +19,8 @@ from workers.wire.storage import StorageError
 class Fleet:
     """Tells whether work can be done, and by which models."""
 
-    def __init__(self, ledger: Ledger, roster: Roster, blobs: Blobs, metrics: Metrics, settings: WireSettings) -> None:
-        self._ledger, self._roster, self._blobs, self._metrics = ledger, roster, blobs, metrics
+    def __init__(self, ledger: Ledger, roster: Roster, blobs: Blobs, settings: WireSettings) -> None:
+        self._ledger, self._roster, self._blobs = ledger, roster, blobs
         self._least_free = settings.min_free_bytes
 
     async def missing(self) -> dict[str, str]:
@@ -38,14 +36,6 @@ class Fleet:
     def is_live(self) -> bool:
         """Whether a worker reads live streams. Raises RedisError."""
         return any(worker.loaded and "live" in worker.kinds for worker in self._roster.workers())
-
-    async def measure(self) -> None:
-        """Brings the gauges up to date; without Redis they stay as they are."""
-        with suppress(RedisError):
-            self._metrics.queue_depth.set(await run_in_threadpool(self._ledger.queued))
-            workers = await run_in_threadpool(self._roster.workers)
-            self._metrics.workers.set(len(ready(workers)))
-            self._metrics.refusing.set(sum(worker.refused is not None for worker in workers))
 
     def _check_redis(self) -> str | None:
         try:

@@ -21,6 +21,7 @@ from app.intake import MediaSink, check_field, check_form, parse_options
 from app.metrics import Metrics
 from app.schemas import Job, JobList, Links
 from app.settings import Settings
+from app.tracking import origin
 from app.uploads import Form, Receiver
 from app.webhooks import check_webhook
 from ml.results import Options
@@ -88,6 +89,8 @@ class Jobs:
             await asyncio.shield(run_in_threadpool(self._accept, owner, form, job_ids))
         self._metrics.upload_bytes.inc(sum(file.size for file in form.files))
         self._metrics.jobs_created.inc(len(job_ids))
+        for job_id in job_ids:
+            logger.info("a job is accepted", extra={"fields": {"job_id": job_id}})
         return tuple([await self.get(owner, job_id) for job_id in job_ids])
 
     def _check_room(self) -> None:
@@ -141,6 +144,7 @@ class Jobs:
                 transcript=transcript,
                 webhook_url=webhook,
                 tags=tags,
+                origin=origin(),
             )
             self._blobs.put(request_key(job_id), request.model_dump_json().encode())
         self._ledger.create(job_ids, owner, tags, _queue_of(form), webhook=webhook is not None)
@@ -199,6 +203,7 @@ class Jobs:
 
     def _cancel(self, record: JobRecord) -> None:
         if self._ledger.cancel(record.id) == "queued":  # no worker will ever see it
+            self._metrics.jobs_cancelled.inc()
             self._blobs.delete(media_prefix(record.id))
             if record.webhook:
                 self._wake("io")

@@ -1,15 +1,17 @@
 """The gateway: `uvicorn --factory app.main:create_app`."""
 
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from fastapi import FastAPI
+from prometheus_client import start_http_server
 from redis import Redis
 from starlette.concurrency import run_in_threadpool
 
 from app import errors
 from app.fleet import Fleet
+from app.gauges import FleetCollector
 from app.jobs import Jobs
 from app.metrics import Metrics, MetricsMiddleware
 from app.routes import health, jobs, models, pages, stream, webhooks
@@ -17,6 +19,7 @@ from app.schemas import any_problem
 from app.security import LoopbackOnly, SecurityHeaders
 from app.settings import Settings
 from app.streams import Streams
+from app.tracking import Tracking
 from app.webhooks import Webhooks
 from workers.wire.blobs import Blobs
 from workers.wire.broker import make_celery
@@ -24,6 +27,7 @@ from workers.wire.events import Events
 from workers.wire.ledger import Ledger
 from workers.wire.roster import Roster
 from workers.wire.streams import LiveLine
+from workers.wire.traces import traces_of
 from workers.wire.upkeep import Upkeep
 
 UPKEEP_SECONDS = 3.0
@@ -41,10 +45,12 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple
     ledger, blobs, celery = Ledger(redis, settings), Blobs.of(settings), make_celery(settings)
     events, line = Events.connect(settings), LiveLine.connect(settings)
     ended = threading.Event()
-    upkeep = Upkeep(ledger, blobs, celery, settings)
+    roster = Roster(redis)
+    upkeep = Upkeep(ledger, blobs, celery, settings, on_reaped=lambda status: metrics.jobs_reaped.labels(status).inc())
     thread = threading.Thread(target=upkeep.repeat, args=(ended,), name="upkeep", daemon=True)
     thread.start()
-    fleet = Fleet(ledger, Roster(redis), blobs, metrics, settings)
+    metrics.show_also(FleetCollector(ledger, roster, settings))
+    fleet = Fleet(ledger, roster, blobs, settings)
     try:
         yield (
             Jobs(ledger, events, blobs, celery, settings, metrics),
@@ -60,10 +66,26 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple
         redis.close()
 
 
+@contextmanager
+def shown_apart(settings: Settings, metrics: Metrics) -> Iterator[None]:
+    """Shows the metrics at the port of their own, where there is one. Raises OSError when it is taken."""
+    if settings.metrics_port is None:
+        yield
+        return
+    server, thread = start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """A gateway of its own: nothing is shared with another in the process. Settings come from the environment."""
     settings = settings or Settings()
     metrics = Metrics()
+    traces = traces_of("gateway", settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,7 +95,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.webhooks,
             app.state.streams,
         ):
-            yield
+            with shown_apart(settings, metrics):
+                yield
+        await run_in_threadpool(traces.close)
 
     app = FastAPI(
         title="Affect",
@@ -90,10 +114,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for module in (jobs, stream, models, webhooks, health, pages):
         app.include_router(module.router)
+    if settings.metrics_port is None:
+        app.include_router(health.scraped)
     # The last one added is the outermost.
     if not settings.api_keys:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(errors.ErrorBoundary)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Tracking, traces=traces)
     return app

@@ -1,47 +1,87 @@
-"""Prometheus metrics of one gateway. Each app has a registry of its own, so that two apps in one process stay apart."""
+"""Prometheus metrics of one gateway. Each app has a registry of its own, so that two apps in one process stay apart.
 
+Where a gateway has several processes, they share their counts through files (`PROMETHEUS_MULTIPROC_DIR`), and whichever
+is asked answers for all.
+"""
+
+import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names the folder of the counts, as prometheus_client reads it when it is imported."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
+        counts = CollectorRegistry()
         self.requests = Counter(
             "affect_http_requests",
             "Requests answered, by route template.",
             ["method", "route", "status"],
-            registry=self.registry,
+            registry=counts,
         )
         self.seconds = Histogram(
             "affect_http_request_seconds",
             "Seconds from the first byte of a request to the last of its answer.",
             ["method", "route"],
             buckets=_SECONDS,
-            registry=self.registry,
+            registry=counts,
         )
-        self.running = Gauge("affect_http_requests_in_progress", "Requests being answered.", registry=self.registry)
-        self.upload_bytes = Counter("affect_upload_bytes", "Bytes of the files accepted.", registry=self.registry)
-        self.jobs_created = Counter("affect_jobs_created", "Jobs accepted.", registry=self.registry)
-        self.queue_depth = Gauge("affect_queue_depth", "Jobs that wait for a worker.", registry=self.registry)
-        self.workers = Gauge("affect_workers", "Workers with models loaded.", registry=self.registry)
+        self.running = Gauge(
+            "affect_http_requests_in_progress",
+            "Requests being answered.",
+            registry=counts,
+            multiprocess_mode="livesum",
+        )
+        self.upload_bytes = Counter("affect_upload_bytes", "Bytes of the files accepted.", registry=counts)
+        self.jobs_created = Counter("affect_jobs_created", "Jobs accepted.", registry=counts)
+        self.jobs_cancelled = Counter(
+            "affect_jobs_cancelled", "Jobs that were cancelled before a worker had them.", registry=counts
+        )
+        self.jobs_reaped = Counter(
+            "affect_jobs_reaped",
+            "Jobs taken from dead workers, by the state that they came to.",
+            ["status"],
+            registry=counts,
+        )
+        self._folder = os.environ.get(SHARED_FOLDER)
+        self.registry = CollectorRegistry() if self._folder else counts
+        if self._folder:
+            MultiProcessCollector(self.registry, self._folder)
+        else:
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
 
-        self.refusing = Gauge(
-            "affect_workers_refusing", "Workers that refuse the published bundle.", registry=self.registry
-        )
+    def show_also(self, collector: Collector) -> None:
+        """What is measured at each scrape."""
+        self.registry.register(collector)
 
     def exposition(self) -> bytes:
+        if self._folder:
+            _bury_dead(Path(self._folder))
         return generate_latest(self.registry)
+
+
+def _bury_dead(folder: Path) -> None:
+    """Takes what processes that live no more had under way out of the sums."""
+    for process in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
+        with suppress(PermissionError):
+            try:
+                os.kill(process, 0)
+            except ProcessLookupError:
+                mark_process_dead(process, str(folder))
 
 
 class MetricsMiddleware:
@@ -68,12 +108,16 @@ class MetricsMiddleware:
             with metrics.running.track_inprogress():
                 await self.app(scope, receive, send_noting_status)
         finally:
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            route = _template(scope)
+            method = method_of(scope)
+            route = template_of(scope)
             metrics.requests.labels(method, route, status).inc()
             metrics.seconds.labels(method, route).observe(time.perf_counter() - began)
 
 
-def _template(scope: Mapping[str, object]) -> str:
+def method_of(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"
+
+
+def template_of(scope: Mapping[str, object]) -> str:
     """`/v1/jobs/{job_id}`, never the path itself: ids are no labels."""
     return str(getattr(scope.get("route"), "path", "unmatched"))

@@ -18,6 +18,7 @@ class Settings(WireSettings):
         (),
         description="`name:sha256,…`: who may call. Jobs belong to the name; keys may share one. None: loopback only.",
     )
+    gateway_processes: int = Field(1, ge=1, le=64, description="Processes that answer at one port.")
     max_files: int = Field(20, ge=1, le=1000, description="Most files of one request.")
     max_transcript_bytes: int = Field(4_000_000, ge=1, description="Most bytes of a transcript that is sent along.")
     upload_idle_seconds: float = Field(60.0, gt=0, description="An upload that stands still for so long is given up.")
@@ -38,6 +39,12 @@ class Settings(WireSettings):
     def _open_only_with_keys(self) -> Self:
         if not self.api_keys and not is_loopback(self.host):
             raise ValueError("AFFECT_HOST can be reached from elsewhere: set AFFECT_API_KEYS first")
+        return self
+
+    @model_validator(mode="after")
+    def _one_process_shows_metrics_apart(self) -> Self:
+        if self.gateway_processes > 1 and self.metrics_port is not None:
+            raise ValueError("AFFECT_METRICS_PORT is for one process: leave it, or run several gateways instead")
         return self
 
     @property

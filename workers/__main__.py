@@ -20,7 +20,7 @@ def main() -> None:
         settings = WorkerSettings(**({"worker_kinds": own.kinds} if own.kinds is not None else {}))
     except ValidationError as error:
         sys.exit(str(error))
-    create_worker(settings).worker_main(["worker", *SPARED, *further])
+    create_worker(settings).worker_main(["--quiet", "worker", *SPARED, *further])
 
 
 if __name__ == "__main__":

@@ -16,14 +16,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import redis
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workers.wire.environment import EnvironmentSettings
 
 STOP = {signal.SIGINT, signal.SIGTERM}
 WATCHED = STOP | {signal.SIGCHLD}
@@ -37,16 +38,15 @@ _LONGEST_SOCKET_PATH = 100
 _PR_SET_PDEATHSIG = 1
 
 
-class RunSettings(BaseSettings):
+class RunSettings(EnvironmentSettings):
     """What the supervisor itself has to know; its children read their own settings."""
-
-    model_config = SettingsConfigDict(env_prefix="AFFECT_")
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     data_dir: Path = Path(".affect")
     redis_url: str | None = None
     api_keys: str = ""
+    metrics_port: int | None = Field(None, ge=1, le=65000)
 
     @property
     def address(self) -> str:
@@ -60,12 +60,14 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """A child to be. The next one is started once `is_up`; at the end it has `stop_seconds` before it is killed."""
+    """A child to be. The next one is started once `is_up`; at the end it has `stop_seconds` before it is killed.
+    `environment`: its own, besides that of all."""
 
     name: str
     command: tuple[str, ...]
     stop_seconds: float
     is_up: Callable[[], bool] = lambda: True
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Child:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.program.command,
-                env=dict(environment),
+                env={**environment, **self.program.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -259,8 +261,14 @@ def redis_program(folder: Path, path: Path) -> Program:
 
 
 def worker_program(name: str, kinds: str) -> Program:
-    command = (sys.executable, "-m", "workers", "--kinds", kinds, "--loglevel", "INFO")
+    command = (sys.executable, "-m", "workers", "--kinds", kinds)
     return Program(name, command, stop_seconds=20)
+
+
+def with_metrics(programs: Iterable[Program], first: int) -> Iterator[Program]:
+    """The programs, each with a port of its own for metrics, from `first` on."""
+    for port, program in enumerate(programs, first):
+        yield replace(program, environment={"AFFECT_METRICS_PORT": str(port)})
 
 
 def _answers(url: str) -> bool:
@@ -302,6 +310,8 @@ def supervise(settings: RunSettings) -> int:
             Program("gateway", (sys.executable, "-m", "app"), stop_seconds=8),
             worker_program("live-worker", "live"),
         ]
+        if settings.metrics_port is not None:
+            programs = list(with_metrics(reversed(programs), settings.metrics_port))[::-1]
         environment = {**os.environ, "AFFECT_DATA_DIR": str(folder)}
         if settings.redis_url is None:
             programs.insert(0, redis_program(folder / "redis", path))

@@ -135,7 +135,7 @@ def test_it_is_ready_when_a_worker_has_its_models_in_memory(gateway: Gateway) ->
     gateway.roster.beat(worker("a", FACE))
     assert gateway.client.get("/readyz").json() == {"status": "ready"}
     assert [path for path in gateway.settings.data_dir.rglob("*") if path.is_file()] == []
-    assert "affect_workers 1.0" in gateway.client.get("/metrics").text
+    assert 'affect_workers{kind="inference"} 1.0' in gateway.client.get("/metrics").text
     gateway.roster.leave("a")
     assert "loading" not in reason()
 

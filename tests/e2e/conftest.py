@@ -22,7 +22,7 @@ from tests.redis_server import redis_server
 
 ROOT = Path(__file__).parents[2]
 WEBHOOK_SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
-WORKER = ("workers", "--loglevel", "warning")
+WORKER = ("workers",)
 
 
 @dataclass(frozen=True)

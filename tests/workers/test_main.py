@@ -47,7 +47,7 @@ class Running:
             "AFFECT_MODEL_STORE": str(settings.data_dir),
             "AFFECT_LEASE_SECONDS": str(settings.lease_seconds),
         }
-        command = [sys.executable, "-m", "workers", "--loglevel", "warning", *options]
+        command = [sys.executable, "-m", "workers", *options]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
 
     def post(self, media: bytes) -> str:

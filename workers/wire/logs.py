@@ -8,13 +8,14 @@ what an unexpected error says may quote what a caller sent, so only its type and
 
 import json
 import logging
+import logging.config
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 from ml.errors import AffectError
 from workers.wire.settings import LogFormat, WireSettings
@@ -22,17 +23,16 @@ from workers.wire.settings import LogFormat, WireSettings
 _OURS = ("app", "workers", "ml", "__main__")
 _FRAMES = 20
 """Most places of an error that are told, the innermost."""
-_QUIET = {
-    "httpx": logging.WARNING,  # tells whole addresses
-    "httpcore": logging.WARNING,
-    "celery.worker.strategy": logging.WARNING,  # a line for each wake-up; ours tell of jobs
-    "celery.app.trace": logging.WARNING,
-    "multipart": logging.WARNING,
-    "python_multipart": logging.WARNING,
-    "asyncio": logging.WARNING,
-    "botocore": logging.WARNING,
-    "numba": logging.WARNING,
-}
+_QUIET = (
+    "httpx",  # tells whole addresses
+    "httpcore",
+    "celery.worker.strategy",  # a line for each wake-up; ours tell of jobs
+    "celery.app.trace",
+    "python_multipart",
+    "botocore",
+    "asyncio",
+)
+"""Heard from WARNING on only."""
 
 _context: ContextVar[dict[str, str] | None] = ContextVar("affect_log_context", default=None)
 
@@ -52,19 +52,28 @@ def context() -> dict[str, str]:
     return _context.get() or {}
 
 
-def set_up(service: str, settings: WireSettings, stream: TextIO | None = None) -> None:
+def set_up(service: str, settings: WireSettings) -> None:
     """Makes the process's logs ours, those of its libraries too. `service`: `gateway` or `worker`."""
-    stream = stream or sys.stderr
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(formatter(service, settings.log_format, settings.log_details, stream))
-    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    logging.config.dictConfig(config(service, settings))
     logging.captureWarnings(True)
-    for name, level in _QUIET.items():
-        logging.getLogger(name).setLevel(max(level, logging.getLevelName(settings.log_level)))
 
 
-def formatter(service: str, form: LogFormat, details: bool, stream: TextIO) -> logging.Formatter:
-    text = form == "text" or (form == "auto" and stream.isatty())
+def config(service: str, settings: WireSettings) -> dict[str, Any]:
+    """For `logging.config.dictConfig`."""
+    least = logging.getLevelNamesMapping()[settings.log_level]
+    formatter = {"service": service, "form": settings.log_format, "details": settings.log_details}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"affect": {"()": "workers.wire.logs.make_formatter", **formatter}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "affect"}},
+        "root": {"level": least, "handlers": ["stderr"]},
+        "loggers": {name: {"level": max(least, logging.WARNING)} for name in _QUIET},
+    }
+
+
+def make_formatter(service: str, form: LogFormat, details: bool) -> logging.Formatter:
+    text = form == "text" or (form == "auto" and sys.stderr.isatty())
     return TextFormatter(details) if text else JsonFormatter(service, details)
 
 

@@ -55,6 +55,9 @@ class _SentSpan(Span):
         start = None if began is None else int(began * 1e9)
         return _SentSpan(self._tracer, self._tracer.start_span(name, within, start_time=start))
 
+    def named(self, name: str) -> None:
+        self._span.update_name(name)
+
     def note(self, attributes: dict[str, Attribute]) -> None:
         self._span.set_attributes(attributes)
 

@@ -26,6 +26,9 @@ class Span:
         """A step within this one. `began` in seconds since 1970; now by default."""
         return self
 
+    def named(self, name: str) -> None:
+        """Another name, now that a better one is known."""
+
     def note(self, attributes: dict[str, Attribute]) -> None:
         return None
 
