@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from workers.settings import WorkerSettings
 from workers.tasks import create_worker
+from workers.wire import logs
 
 SPARED = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 """What Celery's workers tell each other: the roster says it better, and the start need not wait for answers."""
@@ -20,6 +21,7 @@ def main() -> None:
         settings = WorkerSettings(**({"worker_kinds": own.kinds} if own.kinds is not None else {}))
     except ValidationError as error:
         sys.exit(str(error))
+    logs.set_up("worker", settings)
     create_worker(settings).worker_main(["--quiet", "worker", *SPARED, *further])
 
 
