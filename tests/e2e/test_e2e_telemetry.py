@@ -170,7 +170,7 @@ def test_every_line_of_ours_is_json_and_names_the_request_and_the_job(seen: Seen
     assert (good["status"], bad["error"]["code"]) == ("succeeded", "media_invalid")
     for name, service in (("app", "gateway"), ("workers", "worker")):
         assert {line["service"] for line in seen.logs[name]} == {service}
-        about = [line for line in seen.logs[name] if line.get("job_id") == good["id"]]
+        about = [line for line in seen.logs[name] if (line.get("job_id"), line["level"]) == (good["id"], "info")]
         assert about and all(line["request_id"] == REQUEST_ID for line in about)
     ended = [line for line in seen.logs["workers"] if line["message"].startswith("attempt 1 ends")]
     assert [(line["job_id"], line["message"], line.get("code")) for line in ended] == [
