@@ -16,13 +16,14 @@ from redis.retry import Retry
 class RedisServer:
     """A redis-server that may be stopped, killed and started again over the same folder. A context manager."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, url: str | None = None) -> None:
+        """`url`: where else the options make it listen."""
         self.folder = Path(tempfile.mkdtemp(prefix="affect-redis-"))  # socket paths are short: hence no pytest folder
         socket = self.folder / "redis.sock"
         command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--dir", str(self.folder), "--save", ""]
         self._command = [*command, *options]
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"unix://{socket}"
+        self.url = url or f"unix://{socket}"
 
     def start(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)

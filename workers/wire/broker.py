@@ -20,8 +20,7 @@ def make_celery(settings: WireSettings) -> Celery:
 
     A message stays hidden from other workers for longer than any job may take.
     """
-    broker = settings.redis_url.replace("unix://", "redis+socket://", 1)
-    celery = Celery("affect", broker=broker)
+    celery = Celery("affect", broker=_broker_url(settings.redis_url))
     celery.conf.update(
         task_serializer="json",
         accept_content=["json"],
@@ -38,6 +37,14 @@ def make_celery(settings: WireSettings) -> Celery:
         broker_connection_retry_on_startup=True,
     )
     return celery
+
+
+def _broker_url(redis_url: str) -> str:
+    """As kombu wants it: sockets have another scheme, and TLS without a word about certificates would trust any."""
+    scheme, _, rest = redis_url.partition("://")
+    if scheme == "rediss" and "ssl_cert_reqs=" not in rest:
+        rest += f"{'&' if '?' in rest else '?'}ssl_cert_reqs=required"
+    return f"{'redis+socket' if scheme == 'unix' else scheme}://{rest}"
 
 
 def wake(celery: Celery, queue: WorkerKind) -> None:
