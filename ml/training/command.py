@@ -115,7 +115,7 @@ def fit_calibration(args: argparse.Namespace) -> None:
 def _calibrated(chosen: Recipe, args: argparse.Namespace) -> Calibration:
     if not args.out.is_dir() or not list(args.out.rglob(CHECKPOINT)):
         raise InvalidManifest(f"{args.out} holds no run: train first")
-    found = calibrate(chosen.held_out(args))
+    found = calibrate(chosen.held_out(args, ["valid"]))
     found.write(args.out)
     return found
 
@@ -127,8 +127,7 @@ def publish(args: argparse.Namespace) -> None:
     reference = chosen.publish(args, calibration.temperature)
     if args.subject != "fusion" and args.bundle:
         store = ModelStore(args.store)
-        bundle = store.bundle(args.base).model_copy(update={"name": args.bundle, "fusion": None})
-        store.write_bundle(bundle.with_model(args.subject, reference))
+        store.write_bundle(store.bundle(args.base).beside(args.bundle, args.subject, reference))
     print(reference)
 
 

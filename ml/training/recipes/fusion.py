@@ -42,7 +42,7 @@ from ml.training.metrics import fit_temperature, measure
 from ml.training.preprocess import Prepared, Preprocessing, preprocess
 from ml.training.recipes.audio import load_sounds
 from ml.training.recipes.face import load_crop, moved
-from ml.training.recipes.recipe import CHOSEN_BY, HeldOut, Plan, add_common, licence_of, sets_of
+from ml.training.recipes.recipe import CHOSEN_BY, HELD_OUT_SPLITS, HeldOut, Plan, add_common, licence_of, sets_of
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
 SENTENCES = ("goemotions", "meld")
@@ -401,8 +401,8 @@ def trained(run: Path, *, residual: bool) -> Fusion:
     return network.half().float().eval()
 
 
-def held_out(args: argparse.Namespace) -> HeldOut:
-    """What the better fusion says of the clips that are chosen and calibrated on."""
+def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
+    """What the better fusion says of the clips that are chosen and calibrated on, all of them for validation."""
     material = material_of(args)
     network = trained(args.out, residual=_better(args.out))
     logs = _logs(network, 1.0, material.fitting)

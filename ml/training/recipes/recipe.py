@@ -1,6 +1,7 @@
 """What every recipe offers, so that one set of commands trains, tunes, calibrates and publishes all models."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ml.artifacts import Licence
 from ml.places import MODEL_STORE
-from ml.training.datasets.example import Example
+from ml.training.datasets.example import Example, Split
 from ml.training.loop import LoopConfig, Task
 
 Subject = Literal["face", "audio", "text", "fusion"]
@@ -22,6 +23,7 @@ _MODULES: dict[Subject, str] = {
     "fusion": "ml.training.recipes.fusion",
 }
 SUBJECTS: tuple[Subject, ...] = tuple(_MODULES)
+HELD_OUT_SPLITS: tuple[Split, ...] = ("valid", "test")
 CHOSEN_BY = "chosen by"
 """The figure of the validation part that a study maximises; a recipe's `validate` gives it with the others."""
 PRECISION = {"auto": None, "fp32": False, "bf16": True}
@@ -62,7 +64,7 @@ class Recipe(Protocol):
 
     def plans(self, args: argparse.Namespace) -> list[Plan]: ...
 
-    def held_out(self, args: argparse.Namespace) -> HeldOut: ...
+    def held_out(self, args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut: ...
 
     def publish(self, args: argparse.Namespace, temperature: float) -> str: ...
 

@@ -26,12 +26,21 @@ from ml.inference.text import TOKENIZER, TextPredictor
 from ml.models import build, config_of
 from ml.models.text import TextConfig, TextNet, load_start
 from ml.training.cards import card
-from ml.training.datasets.example import Example
+from ml.training.datasets.example import Example, Split
 from ml.training.datasets.manifest import read_examples
 from ml.training.datasets.text import read_sentences
 from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, fit_temperature, measure, weighted_f1
-from ml.training.recipes.recipe import CHOSEN_BY, PRECISION, HeldOut, Plan, add_common, licence_of, sets_of
+from ml.training.recipes.recipe import (
+    CHOSEN_BY,
+    HELD_OUT_SPLITS,
+    PRECISION,
+    HeldOut,
+    Plan,
+    add_common,
+    licence_of,
+    sets_of,
+)
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
 EMOTION_WEIGHT = {"goemotions": 1.0, "meld": 1.5, "xed": 0.5, "semeval2018": 0.5, "sst": 0.0}
@@ -250,10 +259,10 @@ def trained(run: Path) -> tuple[TextNet, SentenceTokenizer]:
     return network, SentenceTokenizer.read(start_folder() / TOKENIZER, network.config.positions)
 
 
-def held_out(args: argparse.Namespace) -> HeldOut:
+def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     """The sentences with one label."""
     network, tokenizer = trained(args.out)
-    examples = [e for e in _read(args, run_settings(args.out)["sets"])[1] if one_label(e)]
+    examples = [e for e in _read(args, run_settings(args.out)["sets"])[1] if one_label(e) and e.split in splits]
     predictor = TextPredictor(network, tokenizer, 1.0, torch.device("cpu"))
     found = predictor.predict([example.text or "" for example in examples])
     return HeldOut(torch.from_numpy(found.log_probabilities_NC), examples)
