@@ -1,12 +1,10 @@
 """The command line of the offline side: `python -m ml predict FILE`, `… evaluate face`, `… fetch whisper NAME`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 
 from ml.errors import AffectError
 from ml.places import MODEL_STORE
@@ -15,7 +13,7 @@ from ml.predict import add_arguments, add_explain_arguments
 
 @dataclass(frozen=True)
 class Offline:
-    """A command of the training side: `module` has its `parser(name)`, and is imported only when it is called."""
+    """A command with rooms of its own: `module` has its `parser(name)`, and is imported only when it is called."""
 
     module: str
     help: str
@@ -29,6 +27,7 @@ OFFLINE = {
     "calibrate": Offline("ml.training.command", "fit the temperature of a run"),
     "publish": Offline("ml.training.command", "measure a run and write it into the model store"),
     "evaluate": Offline("ml.training.command", "measure the served models on labelled data"),
+    "fetch": Offline("ml.artifacts.command", "download weights into the model store"),
     "rollback": Offline("ml.training.command", "let a bundle name what it named before"),
 }
 
@@ -56,31 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(command, MODEL_STORE)
     command = commands.add_parser("explain", help="read a file, and show why it reads so, as pictures")
     add_explain_arguments(command, MODEL_STORE)
-    command = commands.add_parser("fetch", help="download weights into the model store")
-    command.add_argument("kind", choices=["whisper"])
-    command.add_argument("name", help="a size (tiny, small.en, large-v3, turbo, …), or OWNER/REPO on the hub")
-    command.add_argument("--revision", default="main", help="a branch, tag or commit")
-    command.add_argument("--endpoint", default=os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    command.add_argument("--store", type=Path, default=MODEL_STORE)
-    command.set_defaults(run=fetch)
     return parser
-
-
-def fetch(args: argparse.Namespace) -> None:
-    """Weights from a hub, with a bar on standard error; an interrupted download is gone on with next time."""
-    from tqdm import tqdm
-
-    from ml.artifacts.fetch import Source, fetch_whisper
-
-    source = Source.of(args.name, args.revision)
-    with tqdm(desc=source.name, unit="B", unit_scale=True, unit_divisor=1024) as bar:
-
-        def progress(at_hand: int, total: int) -> None:
-            bar.total = total
-            bar.update(at_hand - bar.n)
-
-        folder = fetch_whisper(source, args.store, progress, args.endpoint)
-    print(f"{folder} holds {source.repository}; AFFECT_WHISPER_MODEL={source.name} serves it.")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,21 @@ from typing import Literal, get_args
 Emotion = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 EMOTIONS: tuple[Emotion, ...] = get_args(Emotion)
 
+EMOTION_OF: dict[str, Emotion] = {
+    **{name: name for name in EMOTIONS},
+    "anger": "angry",
+    "fearful": "fear",
+    "afraid": "fear",
+    "joy": "happy",
+    "love": "happy",
+    "happiness": "happy",
+    "sadness": "sad",
+    "surprised": "surprise",
+    "disgusted": "disgust",
+    "calm": "neutral",
+}
+"""What published data sets and models call the seven, in lower case."""
+
 SimplifiedEmotion = Literal["sad_fear", "neutral", "happy", "angry", "surprise_disgust"]
 SIMPLIFIED: tuple[SimplifiedEmotion, ...] = get_args(SimplifiedEmotion)
 SIMPLIFIED_FROM: dict[SimplifiedEmotion, tuple[Emotion, ...]] = {

@@ -17,7 +17,7 @@ LARGE = 100_000
 @dataclass
 class FakeHub:
     """`repositories`: contents by OWNER/REPO and file name. `served` replaces what comes for a file; `cut` ends the
-    next answers after so many bytes; `asked` holds (file, Range header) of each download."""
+    next answers after so many bytes; `asked` holds (file, Range header) of each download; `tags` are of all."""
 
     repositories: dict[str, dict[str, bytes]]
     served: dict[str, bytes] = field(default_factory=dict)
@@ -27,6 +27,7 @@ class FakeHub:
     reached: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     endpoint: str = ""
+    tags: tuple[str, ...] = ("license:mit",)
 
     def revision(self, repository: str) -> str:
         files = self.repositories[repository]
@@ -34,7 +35,8 @@ class FakeHub:
 
     def listing(self, repository: str) -> bytes:
         siblings = [self._sibling(name, content) for name, content in self.repositories[repository].items()]
-        return json.dumps({"id": repository, "sha": self.revision(repository), "siblings": siblings}).encode()
+        told = {"id": repository, "sha": self.revision(repository), "siblings": siblings, "tags": self.tags}
+        return json.dumps(told).encode()
 
     @staticmethod
     def _sibling(name: str, content: bytes) -> dict[str, object]:

@@ -13,11 +13,9 @@ from workers.wire.contract import Heartbeat, ModelLicence, Refusal, ServedModel,
 from workers.wire.roster import BEAT_SECONDS, Roster
 
 if TYPE_CHECKING:  # it imports torch, which the parent process stays without
-    from ml.artifacts import Bundle, Manifest
+    from ml.artifacts import Bundle, Licence, Manifest
 
 logger = logging.getLogger(__name__)
-
-_WHISPER_LICENCE = ModelLicence(name="MIT", commercial=True, note="OpenAI's Whisper weights, converted.")
 
 
 class Serving(Protocol):
@@ -31,6 +29,9 @@ class Serving(Protocol):
 
     @property
     def whisper(self) -> object | None: ...
+
+    @property
+    def whisper_licence(self) -> "Licence | None": ...
 
 
 def served(models: Serving) -> tuple[ServedModel, ...]:
@@ -46,11 +47,16 @@ def _served(models: Serving) -> Iterator[ServedModel]:
             version=manifest.version,
             labels=manifest.labels,
             metrics=manifest.metrics,
-            licence=ModelLicence(**manifest.licence.model_dump()),
+            licence=_told(manifest.licence),
         )
     if models.bundle.whisper and models.whisper:
+        licence = _told(models.whisper_licence) if models.whisper_licence else None
         name = models.bundle.whisper
-        yield ServedModel(role="whisper", name=name, version=None, labels=(), metrics={}, licence=_WHISPER_LICENCE)
+        yield ServedModel(role="whisper", name=name, version=None, labels=(), metrics={}, licence=licence)
+
+
+def _told(licence: "Licence") -> ModelLicence:
+    return ModelLicence(**licence.model_dump())
 
 
 class Pulse:

@@ -6,13 +6,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ml.artifacts.hub import HUB, Hub, RemoteFile
+from ml.artifacts.licences import licence_of_tags
 from ml.errors import FetchFailed
 
 Progress = Callable[[int, int], None]
@@ -73,12 +74,13 @@ def fetch_whisper(source: Source, store_root: Path, progress: Progress, endpoint
         with Hub(endpoint) as hub:
             found = hub.snapshot(source.repository, source.revision)
             files = _wanted(source, found.files)
+            licence = licence_of_tags(found.tags, source.repository)
             record = {"repository": source.repository, "revision": found.revision}
             if folder.exists():
                 return _same(folder, files, record)
-            with _staging(folder) as staging:
-                _bring(hub, record, files, staging, progress)
-                _write_record(staging, files, record)
+            with staging_of(folder) as staging:
+                bring(hub, record, files, staging, progress)
+                _write_record(staging, files, record | {"licence": licence.model_dump()})
                 staging.rename(folder)
     except OSError as error:
         raise FetchFailed(f"the model {source.name} cannot be written: {error.strerror}") from error
@@ -111,7 +113,7 @@ def _same(folder: Path, files: Sequence[RemoteFile], record: dict[str, str]) -> 
 
 
 @contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
+def staging_of(folder: Path) -> Iterator[Path]:
     """The hidden folder in which a download grows, held by one process at a time; it outlives a failure."""
     staging = folder.with_name(f".fetch-{folder.name}")
     staging.mkdir(parents=True, exist_ok=True)
@@ -130,7 +132,8 @@ def _lock(descriptor: int, name: str) -> None:
         raise FetchFailed(f"another process is fetching {name}") from error
 
 
-def _bring(hub: Hub, record: dict[str, str], files: Sequence[RemoteFile], staging: Path, progress: Progress) -> None:
+def bring(hub: Hub, record: dict[str, str], files: Sequence[RemoteFile], staging: Path, progress: Progress) -> None:
+    """Downloads what `staging` does not hold yet, and removes from it what is of other contents."""
     _clear(staging, files)
     total, before = sum(file.size for file in files), 0
     for file in files:
@@ -152,7 +155,7 @@ def _clear(staging: Path, files: Sequence[RemoteFile]) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _write_record(folder: Path, files: Sequence[RemoteFile], record: dict[str, str]) -> None:
+def _write_record(folder: Path, files: Sequence[RemoteFile], record: Mapping[str, object]) -> None:
     digests = {
         file.name: file.lfs.sha256 if file.lfs else hashlib.sha256((folder / file.name).read_bytes()).hexdigest()
         for file in files

@@ -56,10 +56,11 @@ class RemoteFile(BaseModel):
 
 
 class Snapshot(BaseModel):
-    """A repository at one commit: `revision` is its hash."""
+    """A repository at one commit: `revision` is its hash. `tags`: languages, `license:…` and others."""
 
     revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] = Field(alias="sha")
     files: tuple[RemoteFile, ...] = Field(alias="siblings")
+    tags: tuple[str, ...] = ()
 
 
 class Hub:

@@ -64,5 +64,9 @@ class Bundle(Frozen):
         named = {"face": self.face, "audio": self.audio, "text": self.text, "fusion": self.fusion}
         return {role: reference for role, reference in named.items() if reference is not None}
 
+    def beside(self, name: str, role: str, reference: str) -> Self:
+        """Another bundle, with one model replaced; what was tuned for the former ones is left out."""
+        return self.model_copy(update={"name": name, "fusion": None, role: reference})
+
     def with_model(self, role: str, reference: str | None) -> Self:
         return self.model_copy(update={role: reference})

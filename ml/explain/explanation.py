@@ -54,7 +54,7 @@ class Explainer:
     def faces(self, sightings: Sequence[Sighting]) -> Iterator[Artifact]:
         """Grad-CAM and feature maps of each, for the emotion that the net reads."""
         predictor = self.models.face
-        if not isinstance(predictor, FacePredictor) or not sightings:
+        if not isinstance(predictor, FacePredictor) or not predictor.is_ours or not sightings:
             return
         found = list(self._found_again(sightings, predictor.crop_size))
         if not found:
@@ -99,7 +99,7 @@ class Explainer:
     def voices(self, windows: Sequence[Window]) -> Iterator[Artifact]:
         """What of the sound speaks for the reading of each window."""
         predictor = self.models.audio
-        if not isinstance(predictor, TonePredictor):
+        if not isinstance(predictor, TonePredictor) or not predictor.is_ours:
             return
         for window in windows:
             for span, sound in self._speech(window):

@@ -7,12 +7,14 @@ from typing import Self, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ml.artifacts import ModelStore
 from ml.features.audio import log_mel
 from ml.inference.batches import forward_of
 from ml.models import build
 from ml.models.audio import AudioCnn, SpeechEncoder
+from ml.models.hub import HubVoice
 from ml.vocabulary import EMOTIONS
 
 BATCH = 16
@@ -29,7 +31,7 @@ class ToneOutputs:
 class TonePredictor:
     """Sounds → how the voice comes across. Deterministic; calibrated by the manifest's temperature."""
 
-    def __init__(self, network: SpeechEncoder | AudioCnn, temperature: float, device: torch.device) -> None:
+    def __init__(self, network: SpeechEncoder | AudioCnn | HubVoice, temperature: float, device: torch.device) -> None:
         self._network = network.to(device).eval()
         self._temperature = temperature
         self._device = device
@@ -38,18 +40,23 @@ class TonePredictor:
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
         """Raises ArtifactError when the store has no such model, or it is damaged."""
         manifest = store.manifest(reference)
-        network = cast(SpeechEncoder | AudioCnn, build(manifest.architecture, manifest.config))
+        network = cast(SpeechEncoder | AudioCnn | HubVoice, build(manifest.architecture, manifest.config))
         network.load_state_dict(store.weights(reference))
         return cls(network, manifest.temperature, device)
 
     @property
     def network(self) -> SpeechEncoder | AudioCnn:
-        """For those who look into it."""
-        return self._network
+        """For those who look into it, where it is ours."""
+        return cast(SpeechEncoder | AudioCnn, self._network)
 
     @property
     def device(self) -> torch.device:
         return self._device
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the net is of a shape that explanations know."""
+        return not isinstance(self._network, HubVoice)
 
     @property
     def embedding_size(self) -> int:
@@ -63,9 +70,14 @@ class TonePredictor:
         logs_NC = np.zeros((len(waveforms), len(EMOTIONS)), np.float32)
         for first in range(0, len(order), BATCH):
             rows = order[first : first + BATCH]
-            batch = log_mel([torch.from_numpy(waveforms[row]) for row in rows], self._network.config.frames or None)
             forward_of("audio", len(rows))
-            embedding, logits = self._network(batch.maps_NMT.to(self._device), batch.mask_NT.to(self._device))
+            embedding, logits = self._forward([torch.from_numpy(waveforms[row]) for row in rows])
             embeddings_NE[rows] = embedding.cpu().numpy()
             logs_NC[rows] = (logits / self._temperature).log_softmax(-1).cpu().numpy()
         return ToneOutputs(embeddings_NE, logs_NC)
+
+    def _forward(self, sounds: list[Tensor]) -> tuple[Tensor, Tensor]:
+        if isinstance(self._network, HubVoice):
+            return self._network(sounds)
+        batch = log_mel(sounds, self._network.config.frames or None)
+        return self._network(batch.maps_NMT.to(self._device), batch.mask_NT.to(self._device))

@@ -6,13 +6,14 @@ from typing import Literal, Self
 import numpy as np
 import torch
 
-from ml.artifacts import Bundle, Manifest, ModelStore
+from ml.artifacts import Bundle, Licence, Manifest, ModelStore
 from ml.errors import ArtifactError
 from ml.inference.audio import ToneOutputs, TonePredictor
 from ml.inference.face import FaceOutputs, FacePredictor
 from ml.inference.fusion import Evidence, FusionPredictor, WindowEvidence
 from ml.inference.text import TextOutputs, TextPredictor
 from ml.inference.transcribe import Transcriber
+from ml.inference.whisper import whisper_licence
 from ml.inference.windows import Span
 from ml.media import SAMPLE_RATE
 from ml.results import ModelVersions
@@ -28,12 +29,12 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def check_licences(manifests: dict[str, Manifest], licences: Licences) -> None:
+def check_licences(told: dict[str, Licence], licences: Licences) -> None:
     """Raises ArtifactError naming each model whose licence forbids commercial use, when that is asked for."""
-    refused = [manifest.reference for manifest in manifests.values() if not manifest.licence.commercial]
+    refused = [name for name, licence in told.items() if not licence.commercial]
     if licences == "commercial" and refused:
         raise ArtifactError(
-            f"AFFECT_LICENCES=commercial refuses {', '.join(refused)}: trained on data for non-commercial use. "
+            f"AFFECT_LICENCES=commercial refuses {', '.join(refused)}: their licence does not permit it. "
             "Train your own (python -m ml train) or fetch a classifier (python -m ml fetch), and name it in a bundle."
         )
 
@@ -55,6 +56,7 @@ class LoadedBundle:
     text: TextPredictor | None
     whisper: Transcriber | None
     fusion: FusionPredictor
+    whisper_licence: Licence | None = None
 
     @classmethod
     def load(
@@ -68,7 +70,9 @@ class LoadedBundle:
     ) -> Self:
         """Raises ArtifactError when a model is missing, damaged, or refused."""
         manifests = {role: store.manifest(reference) for role, reference in bundle.models().items()}
-        check_licences(manifests, licences)
+        told = {manifest.reference: manifest.licence for manifest in manifests.values()}
+        spoken = whisper_licence(bundle.whisper, store.root) if bundle.whisper else None
+        check_licences(told | ({f"whisper {bundle.whisper}": spoken} if spoken else {}), licences)
         for manifest in manifests.values():
             if manifest.labels != EMOTIONS:
                 raise ArtifactError(f"{manifest.reference} does not answer with the seven emotions in their order")
@@ -81,7 +85,7 @@ class LoadedBundle:
         else:
             face_size, audio_size, text_size = (read.embedding_size if read else 1 for read in (face, audio, text))
             fusion = FusionPredictor.addition(face_size, audio_size, text_size, device)
-        return cls(bundle, manifests, face, audio, text, speech, fusion)
+        return cls(bundle, manifests, face, audio, text, speech, fusion, spoken if speech else None)
 
     def warm_up(self) -> None:
         """Runs each model once, so that no job waits for what a first call builds. Raises ArtifactError where one does
@@ -109,7 +113,8 @@ class LoadedBundle:
 
     @property
     def versions(self) -> ModelVersions:
-        free = all(manifest.licence.commercial for manifest in self.manifests.values())
+        used = [manifest.licence for manifest in self.manifests.values()]
+        free = all(licence.commercial for licence in [*used, *filter(None, [self.whisper_licence])])
         return ModelVersions(
             bundle=self.bundle.name,
             face=self.bundle.face,

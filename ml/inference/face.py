@@ -16,6 +16,7 @@ from ml.features.face import LANDMARKS, align_crop, box_crop
 from ml.inference.batches import forward_of
 from ml.models import build
 from ml.models.face import FaceNet, flip_averaged
+from ml.models.hub import HubFace
 
 LEAST_SCORE = 0.5
 SURE_SCORE = 0.8
@@ -152,6 +153,11 @@ class FacePredictor:
     @property
     def device(self) -> torch.device:
         return self._device
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the net is of a shape that explanations know."""
+        return not isinstance(self._network, HubFace)
 
     @property
     def embedding_size(self) -> int:

@@ -16,6 +16,7 @@ import torch
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from numpy.typing import NDArray
 
+from ml.artifacts import Licence
 from ml.errors import ArtifactError
 from ml.media import SAMPLE_RATE
 
@@ -75,6 +76,17 @@ def _embedded_folder() -> Path | None:
     spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
     places = spec.submodule_search_locations if spec is not None else None
     return Path(next(iter(places))) / "model" if places else None
+
+
+def whisper_licence(name: str, store_root: Path) -> Licence:
+    """Of a model that `find_whisper` finds, as its record tells."""
+    folder = store_root / "whisper" / name
+    if not _complete(folder):
+        return Licence(name="MIT", commercial=True, note="OpenAI's Whisper weights, converted.")
+    try:
+        return Licence.model_validate(json.loads((folder / "whisper.json").read_text())["licence"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return Licence(name="unknown", commercial=False, note="Fetched without a record of its licence.")
 
 
 def _complete(folder: Path) -> bool:

@@ -25,6 +25,9 @@ _MODULES = {
     "audio_cnn": "ml.models.audio",
     "text_minilm": "ml.models.text",
     "fusion": "ml.models.fusion",
+    "hub_face": "ml.models.hub",
+    "hub_voice": "ml.models.hub",
+    "hub_words": "ml.models.hub",
 }
 _ARCHITECTURES: dict[str, Architecture] = {}
 
@@ -46,8 +49,12 @@ def _find(name: str) -> Architecture:
 def build(architecture: str, config: dict[str, Any]) -> nn.Module:
     """The network with fresh weights, in eval mode. `config` is what `config_of` gave when it was published."""
     found = _find(architecture)
-    known = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+    known = {key: _frozen(value) for key, value in config.items()}
     return found.module(found.config(**known)).eval()
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def config_of(config: Any) -> dict[str, Any]:

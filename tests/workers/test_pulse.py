@@ -31,6 +31,7 @@ class Loaded:
         self.bundle = BUNDLE
         self.manifests = {"face": FACE}
         self.whisper = whisper
+        self.whisper_licence = Licence(name="MIT", commercial=True, note="as its record") if whisper else None
 
 
 class Listener:
@@ -64,6 +65,7 @@ def test_the_models_are_told_as_their_manifests_say() -> None:
 def test_whisper_is_told_only_where_its_weights_are() -> None:
     *_, whisper = served(Loaded(whisper=object()))
     assert (whisper.role, whisper.name, whisper.version) == ("whisper", "tiny.en", None)
+    assert whisper.licence is not None and (whisper.licence.name, whisper.licence.commercial) == ("MIT", True)
 
 
 def test_it_says_that_it_is_there_then_that_it_is_ready_then_that_it_leaves() -> None:

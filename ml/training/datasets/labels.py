@@ -1,21 +1,6 @@
-"""What published data sets call the seven emotions."""
+"""Labels of data sets, by name or number."""
 
-from ml.vocabulary import EMOTIONS, Emotion
-
-EMOTION_OF: dict[str, Emotion] = {
-    **{name: name for name in EMOTIONS},
-    "anger": "angry",
-    "fearful": "fear",
-    "afraid": "fear",
-    "joy": "happy",
-    "love": "happy",
-    "happiness": "happy",
-    "sadness": "sad",
-    "surprised": "surprise",
-    "disgusted": "disgust",
-    "calm": "neutral",
-}
-"""By a name, in lower case."""
+from ml.vocabulary import EMOTION_OF, EMOTIONS, Emotion
 
 
 def emotion_named(name: str) -> Emotion | None:

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ml.training.datasets.example import Example, Split
-from ml.training.datasets.labels import EMOTION_OF
 from ml.training.datasets.splits import needed
-from ml.vocabulary import EMOTIONS, Emotion, Sentiment
+from ml.vocabulary import EMOTION_OF, EMOTIONS, Emotion, Sentiment
 
 _CONTROL = re.compile("[\x80-\x9f]")
 

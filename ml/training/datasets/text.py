@@ -11,10 +11,9 @@ from pathlib import Path
 
 from ml.training.datasets.example import Example
 from ml.training.datasets.goemotions import read_goemotions
-from ml.training.datasets.labels import EMOTION_OF
 from ml.training.datasets.meld import read_meld
 from ml.training.datasets.sentences import emotions, lines, sentence, train_and_valid
-from ml.vocabulary import Sentiment
+from ml.vocabulary import EMOTION_OF, Sentiment
 
 _PLUTCHIK = ("neutral", "anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust")
 _SST: tuple[Sentiment, ...] = ("negative", "negative", "neutral", "positive", "positive")

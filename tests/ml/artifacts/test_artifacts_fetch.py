@@ -16,7 +16,7 @@ from faster_whisper import utils as faster_whisper_utils
 from ml.__main__ import main
 from ml.artifacts.fetch import WHISPER_REPOSITORIES, Source, fetch_whisper
 from ml.errors import FetchFailed
-from ml.inference.whisper import find_whisper
+from ml.inference.whisper import find_whisper, whisper_licence
 from tests.hub_server import FakeHub, serving
 
 REPOSITORY = "Systran/faster-whisper-tiny"
@@ -62,7 +62,9 @@ def test_a_model_is_fetched_with_its_record_and_found_by_its_name(hub: FakeHub, 
         "files": {name: hashlib.sha256(FILES[name]).hexdigest() for name in KEPT},
         "repository": REPOSITORY,
         "revision": hub.revision(REPOSITORY),
+        "licence": whisper_licence("tiny", tmp_path).model_dump(),
     }
+    assert whisper_licence("tiny", tmp_path).name == "mit" and whisper_licence("tiny.en", tmp_path).name == "MIT"
     assert list((tmp_path / "whisper").iterdir()) == [folder]
     total = sum(len(FILES[name]) for name in KEPT)
     at_hand = [bytes_ for bytes_, _ in told]
