@@ -2,41 +2,55 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 
 from app.fleet import Fleet
 from app.jobs import Jobs
 from app.metrics import Metrics
+from app.outputs import Outputs
 from app.security import LOCAL_OWNER, identify
 from app.settings import Settings
+from app.tickets import Tickets
 from app.webhooks import Webhooks
 
 _bearer = HTTPBearer(auto_error=False, description="An API key; not needed on loopback where no keys are set.")
 
 
-def get_settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
+def get_settings(connection: HTTPConnection) -> Settings:
+    settings: Settings = connection.app.state.settings
     return settings
 
 
-def get_jobs(request: Request) -> Jobs:
-    jobs: Jobs = request.app.state.jobs
+def get_jobs(connection: HTTPConnection) -> Jobs:
+    jobs: Jobs = connection.app.state.jobs
     return jobs
 
 
-def get_fleet(request: Request) -> Fleet:
-    fleet: Fleet = request.app.state.fleet
+def get_fleet(connection: HTTPConnection) -> Fleet:
+    fleet: Fleet = connection.app.state.fleet
     return fleet
 
 
-def get_metrics(request: Request) -> Metrics:
-    metrics: Metrics = request.app.state.metrics
+def get_outputs(connection: HTTPConnection) -> Outputs:
+    outputs: Outputs = connection.app.state.outputs
+    return outputs
+
+
+def get_tickets(connection: HTTPConnection) -> Tickets:
+    tickets: Tickets = connection.app.state.tickets
+    return tickets
+
+
+def get_metrics(connection: HTTPConnection) -> Metrics:
+    metrics: Metrics = connection.app.state.metrics
     return metrics
 
 
-def get_webhooks(request: Request) -> Webhooks:
-    webhooks: Webhooks = request.app.state.webhooks
+def get_webhooks(connection: HTTPConnection) -> Webhooks:
+    webhooks: Webhooks = connection.app.state.webhooks
     return webhooks
 
 
@@ -45,16 +59,34 @@ JobsOf = Annotated[Jobs, Depends(get_jobs)]
 FleetOf = Annotated[Fleet, Depends(get_fleet)]
 WebhooksOf = Annotated[Webhooks, Depends(get_webhooks)]
 MetricsOf = Annotated[Metrics, Depends(get_metrics)]
+OutputsOf = Annotated[Outputs, Depends(get_outputs)]
+TicketsOf = Annotated[Tickets, Depends(get_tickets)]
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+TicketQuery = Annotated[str | None, Query(max_length=64, description="In place of the key: see `POST /v1/tickets`.")]
 
 
-def get_owner(
-    settings: SettingsOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> str:
-    """The caller's name; without keys the one person at this machine."""
+def get_owner(connection: HTTPConnection, settings: SettingsOf, documented: _Credentials) -> str:
+    """The caller's name; without keys the one person at this machine. Raises Unauthorized."""
+    return _owner_of(connection, settings)
+
+
+async def get_viewer(connection: HTTPConnection, documented: _Credentials, ticket: TicketQuery = None) -> str:
+    """The name of a caller that may send a ticket in place of the key. Raises Unauthorized, RedisError."""
+    return await viewer_of(connection, ticket)
+
+
+async def viewer_of(connection: HTTPConnection, ticket: str | None) -> str:
+    """As `get_viewer`, for HTTP and WebSockets."""
+    if ticket is not None:
+        return await run_in_threadpool(get_tickets(connection).owner_of, ticket)
+    return _owner_of(connection, get_settings(connection))
+
+
+def _owner_of(connection: HTTPConnection, settings: Settings) -> str:
     if not settings.api_keys:
         return LOCAL_OWNER
-    sent = f"{credentials.scheme} {credentials.credentials}" if credentials else None
-    return identify(sent, settings.api_keys)
+    return identify(connection.headers.get("authorization"), settings.api_keys)
 
 
 Owner = Annotated[str, Depends(get_owner)]
+Viewer = Annotated[str, Depends(get_viewer)]

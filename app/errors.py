@@ -128,6 +128,10 @@ class JobNotFound(GatewayError):
     code = "job_not_found"
 
 
+class ArtifactNotFound(GatewayError):
+    code = "artifact_not_found"
+
+
 class JobUnfinished(GatewayError):
     code = "job_unfinished"
 

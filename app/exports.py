@@ -54,13 +54,8 @@ class Export:
         return known.writers[self.rows or known.default](report).encode()
 
     def disposition(self, name: str) -> str:
-        """The header that saves the answer under the media's name, without what a name could do to a header or a path
-        (RFC 6266). JSON is shown by browsers."""
-        kind = "inline" if self.format == "json" else "attachment"
-        file = f"{_stem(name)}{self._suffix}"
-        ascii_only = re.sub(r"[^A-Za-z0-9 ._()\-]", "_", file)
-        extended = "" if ascii_only == file else f"; filename*=UTF-8''{quote(file, safe='')}"
-        return f'{kind}; filename="{ascii_only}"{extended}'
+        """The header that saves the answer under the media's name. JSON is shown by browsers."""
+        return disposition("inline" if self.format == "json" else "attachment", name, self._suffix)
 
     @property
     def _suffix(self) -> str:
@@ -69,6 +64,15 @@ class Export:
         known = FORMATS[self.format]
         rows = f".{self.rows}" if self.rows and self.rows != known.default else ""
         return f"{rows}.{known.suffix}"
+
+
+def disposition(kind: Literal["inline", "attachment"], name: str, suffix: str) -> str:
+    """The header that saves an answer under a name that a caller chose, without what that could do to a header or a
+    path (RFC 6266)."""
+    file = f"{_stem(name)}{suffix}"
+    ascii_only = re.sub(r"[^A-Za-z0-9 ._()\-]", "_", file)
+    extended = "" if ascii_only == file else f"; filename*=UTF-8''{quote(file, safe='')}"
+    return f'{kind}; filename="{ascii_only}"{extended}'
 
 
 def documented() -> dict[int | str, dict[str, Any]]:

@@ -158,10 +158,10 @@ class Jobs:
 
     async def get(self, owner: str, job_id: str, wait: float = 0) -> Job:
         """The job; with `wait`, when it has changed state or so many seconds have passed."""
-        record = await self._record(owner, job_id)
+        record = await self.record(owner, job_id)
         if wait and record.status not in FINAL:
             await self._events.change_of_status(job_id, record.status, record.event, wait)
-            record = await self._record(owner, job_id)
+            record = await self.record(owner, job_id)
         return await run_in_threadpool(self._job, record)
 
     async def page(
@@ -176,15 +176,20 @@ class Jobs:
 
         return await run_in_threadpool(listed)
 
-    async def result(self, owner: str, job_id: str) -> bytes:
-        """The result document, as JSON. Raises JobUnfinished, JobFailed, JobCancelled, JobExpired."""
-        record = await self._record(owner, job_id)
+    async def succeeded(self, owner: str, job_id: str) -> JobRecord:
+        """The record of a job that has a result. Raises JobUnfinished, JobFailed, JobCancelled, JobExpired."""
+        record = await self.record(owner, job_id)
         if record.status == "failed":
             raise JobFailed(self._problem(record))
         if record.status == "cancelled":
             raise JobCancelled("The job was cancelled: it has no result.")
         if record.status not in FINAL:
             raise JobUnfinished(f"The job is {record.status}.", retry_after=RETRY_SECONDS)
+        return record
+
+    async def result(self, owner: str, job_id: str) -> bytes:
+        """The result document, as JSON. Raises what `succeeded` raises."""
+        record = await self.succeeded(owner, job_id)
         result = await run_in_threadpool(self._blobs.get, result_key(job_id, record.token))
         if result is None:
             raise JobExpired("The job's result is no longer kept.")
@@ -197,7 +202,7 @@ class Jobs:
 
     async def cancel(self, owner: str, job_id: str) -> Job:
         """Stops queued or running work; of an ended job nothing changes."""
-        record = await self._record(owner, job_id)
+        record = await self.record(owner, job_id)
         await run_in_threadpool(self._cancel, record)
         return await self.get(owner, job_id)
 
@@ -210,19 +215,20 @@ class Jobs:
 
     async def deliveries(self, owner: str, job_id: str) -> DeliveryLog:
         """What became of the job's webhook."""
-        await self._record(owner, job_id)
+        await self.record(owner, job_id)
         return await run_in_threadpool(self._ledger.outbox.log, job_id)
 
     async def delete(self, owner: str, job_id: str) -> None:
         """Cancels, and erases media, request, result and record."""
-        await self._record(owner, job_id)
+        await self.record(owner, job_id)
         await run_in_threadpool(self._delete, job_id)
 
     def _delete(self, job_id: str) -> None:
         self._ledger.delete(job_id)
         self._blobs.delete(job_prefix(job_id))
 
-    async def _record(self, owner: str, job_id: str) -> JobRecord:
+    async def record(self, owner: str, job_id: str) -> JobRecord:
+        """What the ledger knows of the job. Raises JobNotFound, also for another owner's; JobExpired."""
         record = await run_in_threadpool(self._ledger.get, job_id)
         if record is not None and record.owner == owner:
             return record
@@ -234,7 +240,6 @@ class Jobs:
         stored = self._blobs.get(request_key(record.id))
         request = JobRequest.model_validate_json(stored) if stored else JobRequest()
         kept = timedelta(seconds=self._settings.result_ttl)
-        path = _path(record.id)
         return Job(
             id=record.id,
             status=record.status,
@@ -249,7 +254,7 @@ class Jobs:
             options=request.options,
             tags=request.tags,
             error=self._problem(record) if record.failure else None,
-            links=Links(self=path, result=f"{path}/result", cancel=f"{path}/cancel"),
+            links=_links(record, request),
         )
 
     def _fetched(self, record: JobRecord) -> JobMedia | None:
@@ -261,12 +266,12 @@ class Jobs:
     def _problem(record: JobRecord) -> Problem:
         failure = record.failure
         if failure is None:
-            return Problem.of("internal_error", status=FAILED_STATUS, instance=_path(record.id))
+            return Problem.of("internal_error", status=FAILED_STATUS, instance=path_of(record.id))
         return Problem.of(
             failure.code,
             failure.message,
             status=FAILED_STATUS,
-            instance=_path(record.id),
+            instance=path_of(record.id),
             stage=failure.stage,
             retryable=failure.retryable,
         )
@@ -277,5 +282,18 @@ def _queue_of(form: Form) -> WorkerKind:
     return "inference" if form.files else "io"
 
 
-def _path(job_id: str) -> str:
+def path_of(job_id: str) -> str:
     return f"/v1/jobs/{job_id}"
+
+
+def _links(record: JobRecord, request: JobRequest) -> Links:
+    path = path_of(record.id)
+    kept = record.status not in FINAL or (record.status == "succeeded" and request.options.keep_media)
+    return Links(
+        self=path,
+        result=f"{path}/result",
+        artifacts=f"{path}/artifacts",
+        media=f"{path}/media" if kept else None,
+        events=f"{path}/events",
+        cancel=f"{path}/cancel",
+    )

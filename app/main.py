@@ -3,6 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, fields
 
 from fastapi import FastAPI
 from prometheus_client import start_http_server
@@ -14,11 +15,13 @@ from app.fleet import Fleet
 from app.gauges import FleetCollector
 from app.jobs import Jobs
 from app.metrics import Metrics, MetricsMiddleware
-from app.routes import health, jobs, models, pages, stream, webhooks
+from app.outputs import Outputs
+from app.routes import health, jobs, models, outputs, pages, stream, tickets, webhooks
 from app.schemas import any_problem
 from app.security import LoopbackOnly, SecurityHeaders
 from app.settings import Settings
 from app.streams import Streams
+from app.tickets import Tickets
 from app.tracking import Tracking
 from app.webhooks import Webhooks
 from workers.wire.blobs import Blobs
@@ -38,8 +41,20 @@ _ABOUT = """How the people in a photo, a recording or a video come across, momen
 Post media, get a job, poll it, fetch a timeline. Errors are `application/problem+json` (RFC 9457): decide by `code`."""
 
 
+@dataclass(frozen=True)
+class Services:
+    """What the routes call."""
+
+    jobs: Jobs
+    outputs: Outputs
+    fleet: Fleet
+    tickets: Tickets
+    webhooks: Webhooks
+    streams: Streams
+
+
 @asynccontextmanager
-async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple[Jobs, Fleet, Webhooks, Streams]]:
+async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     """The services of one gateway, and its upkeep in a thread. A Redis that is away shows at the first call."""
     redis = Redis.from_url(settings.redis_url)
     ledger, blobs, celery = Ledger(redis, settings), Blobs.of(settings), make_celery(settings)
@@ -51,12 +66,15 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[tuple
     thread.start()
     metrics.show_also(FleetCollector(ledger, roster, settings))
     fleet = Fleet(ledger, roster, blobs, settings)
+    jobs = Jobs(ledger, events, blobs, celery, settings, metrics)
     try:
-        yield (
-            Jobs(ledger, events, blobs, celery, settings, metrics),
-            fleet,
-            Webhooks(ledger, blobs, celery, settings),
-            Streams(line, fleet, celery, settings),
+        yield Services(
+            jobs=jobs,
+            outputs=Outputs(jobs, events, blobs),
+            fleet=fleet,
+            tickets=Tickets(redis),
+            webhooks=Webhooks(ledger, blobs, celery, settings),
+            streams=Streams(line, fleet, celery, settings),
         )
     finally:
         ended.set()
@@ -89,12 +107,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with connected(settings, metrics) as (
-            app.state.jobs,
-            app.state.fleet,
-            app.state.webhooks,
-            app.state.streams,
-        ):
+        async with connected(settings, metrics) as services:
+            for field in fields(services):
+                setattr(app.state, field.name, getattr(services, field.name))
             with shown_apart(settings, metrics):
                 yield
         await run_in_threadpool(traces.close)
@@ -112,7 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics
     errors.install(app)
-    for module in (jobs, stream, models, webhooks, health, pages):
+    for module in (jobs, outputs, stream, tickets, models, webhooks, health, pages):
         app.include_router(module.router)
     if settings.metrics_port is None:
         app.include_router(health.scraped)

@@ -1,7 +1,7 @@
 """What the API answers with: pydantic models, from which the OpenAPI document is made."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,9 @@ class Links(Frozen):
 
     self: str
     result: str
+    artifacts: str
+    media: str | None = Field(description="Null where the media are no longer kept.")
+    events: str
     cancel: str
 
 
@@ -49,6 +52,34 @@ class JobList(Frozen):
 
     jobs: tuple[Job, ...]
     next_cursor: str | None = Field(description="Ask with it for those that follow; null at the end.")
+
+
+class Artifact(Frozen):
+    """A file that was made beside the result: an annotated video, a heatmap, a thumbnail."""
+
+    name: str
+    media_type: str
+    size: int = Field(description="Bytes.")
+    link: str
+
+
+class ArtifactList(Frozen):
+    artifacts: tuple[Artifact, ...]
+
+
+class Change(Frozen):
+    """The data of one server-sent event."""
+
+    status: JobStatus | Literal["deleted"]
+    stage: Stage | None
+    progress: float = Field(ge=0, le=1)
+
+
+class Ticket(Frozen):
+    """Stands for the caller's key in `?ticket=`, for what cannot send a header."""
+
+    ticket: str
+    expires_at: datetime
 
 
 class Model(ServedModel):

@@ -26,8 +26,9 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, WebSocket
 from redis.exceptions import RedisError
 
+from app.dependencies import viewer_of
 from app.errors import Unauthorized, problem_of
-from app.security import LOCAL_OWNER, identify, is_local
+from app.security import is_local
 from app.streams import REFUSED, TRY_LATER, StreamEnded, Streams, ended, refuse
 
 router = APIRouter(tags=["live"])
@@ -57,4 +58,4 @@ async def _owner(socket: WebSocket) -> str:
         raise Unauthorized("Only pages of this service may open its streams.")
     if not settings.api_keys and not is_local(socket.scope):
         raise Unauthorized("Without API keys this service answers only to programs and pages of its own machine.")
-    return identify(socket.headers.get("authorization"), settings.api_keys) if settings.api_keys else LOCAL_OWNER
+    return await viewer_of(socket, socket.query_params.get("ticket"))

@@ -14,6 +14,8 @@ from workers.wire.settings import WireSettings
 from workers.wire.storage import BLOCK_BYTES, Told, free_bytes, open_store, told, unavailable
 
 _DELETE_TRIES = 5
+_STAGED = ".part"
+"""Ends the name of what is still being written."""
 
 
 class Blobs:
@@ -39,7 +41,7 @@ class Blobs:
     @contextmanager
     def _staged(self, key: str) -> Iterator[Any]:
         """A file beside the blob, renamed at the end."""
-        staging = self._path(f"{key}.part")
+        staging = self._path(key + _STAGED)
         file = self._files.open(staging, "wb")
         try:
             yield file
@@ -77,6 +79,27 @@ class Blobs:
             return cast(bytes, self._files.cat_file(self._path(key)))
         except FileNotFoundError:
             return None
+
+    def read(self, key: str, start: int, end: int) -> bytes:
+        """The bytes from `start` to before `end`. Raises FileNotFoundError."""
+        return cast(bytes, self._files.cat_file(self._path(key), start=start, end=end))
+
+    def size(self, key: str) -> int | None:
+        """How many bytes the blob has; null when there is none."""
+        try:
+            about = self._files.info(self._path(key))
+        except FileNotFoundError:
+            return None
+        return int(about["size"]) if about["type"] == "file" else None
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """The blobs that lie right under a prefix: bytes by name, in the order of the names."""
+        try:
+            listed = self._files.ls(self._path(prefix), detail=True, refresh=True)
+        except FileNotFoundError:
+            return {}
+        found = {about["name"].rpartition("/")[2]: about["size"] for about in listed if about["type"] == "file"}
+        return {name: int(found[name]) for name in sorted(found) if not name.endswith(_STAGED)}
 
     def exists(self, key: str) -> bool:
         return bool(self._files.exists(self._path(key)))

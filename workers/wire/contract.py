@@ -18,6 +18,8 @@ WorkerKind = Literal["inference", "io", "live"]
 KINDS: tuple[WorkerKind, ...] = get_args(WorkerKind)
 _ARTIFACT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.ASCII)
 
+_ARTIFACT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.ASCII)
+
 
 def new_job_id() -> str:
     """160 random bits: whoever does not know an id cannot guess it."""

@@ -9,9 +9,12 @@ from redis.asyncio import Redis
 
 from ml.results import Frozen
 from ml.vocabulary import Stage
-from workers.wire.contract import JobStatus
+from workers.wire.contract import FINAL, JobStatus
 from workers.wire.ledger import PREFIX
 from workers.wire.settings import WireSettings
+
+MOST_READERS = 4000
+"""Of one process; each holds a connection while it waits."""
 
 _Read = list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]
 
@@ -24,6 +27,11 @@ class Event(Frozen):
     stage: Stage | None
     progress: float = Field(ge=0, le=1)
 
+    @property
+    def is_last(self) -> bool:
+        """Nothing comes after it."""
+        return self.status == "deleted" or self.status in FINAL
+
 
 class Events:
     """Reads the streams without holding a thread. Belongs to one event loop."""
@@ -34,7 +42,7 @@ class Events:
 
     @classmethod
     def connect(cls, settings: WireSettings) -> Self:
-        return cls(Redis.from_url(settings.redis_url))
+        return cls(Redis.from_url(settings.redis_url, max_connections=MOST_READERS))
 
     async def close(self) -> None:
         await self._redis.aclose()
