@@ -28,11 +28,11 @@ SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.errors", "ml.signatur
 WORKERS = (*SHARED, "ml.media", "ml.inference", "ml.artifacts", "ml.explain", "ml.render", "workers")
 
 
-def imports_of(path: Path) -> Iterator[str]:
+def imports_of(path: Path, absolute: bool = False) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module and not (absolute and node.level):
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
@@ -60,6 +60,13 @@ def test_ml_imports_only_lower_rooms(path: Path) -> None:
     allowed = {name for rooms in ML_ORDER[:rank] for name in rooms} | {room}
     # A model is built by a predictor above it; features and models stand side by side.
     assert ours(path, tuple(f"ml.{name}" for name in allowed | set(ML_ORDER[rank]))) == []
+
+
+@pytest.mark.parametrize("path", sources("app/client"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_client_knows_nothing_but_itself(path: Path) -> None:
+    """So that it can be installed by itself: it names its own modules from where it stands."""
+    outside = {name.split(".")[0] for name in imports_of(path, absolute=True)}
+    assert outside - set(sys.stdlib_module_names) <= {"httpx", "pydantic"}
 
 
 @pytest.mark.parametrize("path", sources("app"), ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,0 +1,64 @@
+"""The Python client of Affect, installed as `affect_client`.
+
+from affect_client import Client
+
+with Client() as affect:
+    result = affect.analyse("talk.mp4")
+    print(result.overall.emotion)
+"""
+
+from .answers import Artifact, Change, DeliveryLog, Job, Model, Problem, Result, Window
+from .clients import AsyncClient, Client
+from .errors import (
+    AffectError,
+    ConnectionFailed,
+    Expired,
+    ForbiddenUrl,
+    IdempotencyError,
+    InvalidRequest,
+    JobCancelled,
+    JobFailed,
+    JobUnfinished,
+    MediaRefused,
+    NotFound,
+    StillRunning,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
+from .flows import Retries
+from .steps import Upload
+from .webhooks import NotVerified, WebhookEvent, verify
+
+__all__ = [
+    "AffectError",
+    "Artifact",
+    "AsyncClient",
+    "Change",
+    "Client",
+    "ConnectionFailed",
+    "DeliveryLog",
+    "Expired",
+    "ForbiddenUrl",
+    "IdempotencyError",
+    "InvalidRequest",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "JobUnfinished",
+    "MediaRefused",
+    "Model",
+    "NotFound",
+    "NotVerified",
+    "Problem",
+    "Result",
+    "Retries",
+    "StillRunning",
+    "TooManyRequests",
+    "Unauthorized",
+    "Unavailable",
+    "Upload",
+    "WebhookEvent",
+    "Window",
+    "verify",
+]

@@ -1,0 +1,61 @@
+"""Webhooks as a receiver reads them with the client: against the service's own signing and the reference library's."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+import pytest
+from standardwebhooks import Webhook
+
+from app.client import NotVerified, verify
+from tests.workers.wire.test_signing import new_secret
+from workers.wire.signing import WebhookSecret, signature
+
+OLD, NEW, OTHER = new_secret(), new_secret(), new_secret()
+BODY = json.dumps({"type": "job.succeeded", "timestamp": "2026-01-01T00:00:00+00:00", "data": {"id": "job_1"}}).encode()
+
+
+def headers(*secrets: str, body: bytes = BODY, at: float | None = None) -> dict[str, str]:
+    now = int(time.time() if at is None else at)
+    signed = signature([WebhookSecret.parse(f"ann:{secret}") for secret in secrets], "msg_1", now, body)
+    return {"Webhook-Id": "msg_1", "Webhook-Timestamp": str(now), "Webhook-Signature": signed}
+
+
+@pytest.mark.parametrize("secrets", [OLD, [OLD], [NEW], [OTHER, NEW]])
+def test_what_the_service_signs_is_verified(secrets: str | list[str]) -> None:
+    event = verify(BODY, headers(OLD, NEW), secrets)
+    assert (event.id, event.type, event.job_id) == ("msg_1", "job.succeeded", "job_1")
+
+
+def test_what_the_reference_library_signs_is_verified() -> None:
+    now = datetime.now(UTC)
+    signed = Webhook(OLD).sign("msg_1", now, BODY.decode())
+    sent = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": f"v2,x {signed}",
+    }
+    assert verify(BODY, sent, OLD).type == "job.succeeded"
+
+
+def test_what_anybody_else_sends_is_not() -> None:
+    good = headers(OLD)
+    wrong = [
+        (BODY, {}),
+        (BODY, headers(OTHER)),
+        (BODY + b" ", good),
+        (BODY, good | {"Webhook-Id": "msg_2"}),
+        (BODY, good | {"Webhook-Timestamp": str(int(time.time()) + 1)}),
+        (BODY, good | {"Webhook-Signature": good["Webhook-Signature"].replace("v1,", "v2,")}),
+        (BODY, good | {"Webhook-Signature": "v1,é"}),
+        (BODY, headers(OLD, at=time.time() - 400)),
+        (BODY, headers(OLD, at=time.time() + 400)),
+        (b"[]", headers(OLD, body=b"[]")),
+        (b"\xff", headers(OLD, body=b"\xff")),
+        (b"{}", headers(OLD, body=b"{}")),
+    ]
+    for body, sent in wrong:
+        with pytest.raises(NotVerified):
+            verify(body, sent, OLD)
+    with pytest.raises(ValueError, match="whsec_"):
+        verify(BODY, good, "whsec_!")
