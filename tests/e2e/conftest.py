@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import httpx
 import pytest
 
+from app.client import Client, Job
+from app.client.flows import Asked
 from ml.artifacts import Bundle, ModelStore
 from tests.redis_server import redis_server
 
@@ -27,25 +29,16 @@ WORKER = ("workers",)
 
 @dataclass(frozen=True)
 class Service:
-    """A client of the running service, and the folder under which it keeps everything."""
+    """The running service as its users have it: `affect`, or what that is made of, `client`; and the folder under which
+    it keeps everything."""
 
+    affect: Client
     client: httpx.Client
     folder: Path
 
-    def post(self, path: Path, **fields: str) -> httpx.Response:
-        with path.open("rb") as file:
-            return self.client.post("/v1/jobs", files={"file": file}, data=fields)
-
-    def finished(self, path: Path, **fields: str) -> dict[str, Any]:
+    def finished(self, path: Path, **asked: Unpack[Asked]) -> Job:
         """The job of a file, once it has ended."""
-        return self.ended(self.post(path, **fields).raise_for_status().json())
-
-    def ended(self, job: dict[str, Any]) -> dict[str, Any]:
-        """A job, once it has ended."""
-        until = time.monotonic() + 60
-        while job["status"] in ("queued", "running") and time.monotonic() < until:
-            job = self.client.get(job["links"]["self"], params={"wait": 30}).raise_for_status().json()
-        return dict(job)
+        return self.affect.wait(self.affect.submit(path, **asked), timeout=60)
 
     def wait_until_ready(self, seconds: float = 60) -> None:
         until = time.monotonic() + seconds
@@ -78,7 +71,8 @@ def free_port() -> int:
 def serving(folder: Path) -> Iterator[Service]:
     """The running service, ready, with the model store and all its data in `folder`."""
     port = free_port()
-    with redis_server() as url, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70) as client:
+    address = f"http://127.0.0.1:{port}"
+    with redis_server() as url, httpx.Client(base_url=address, timeout=70) as client, Client(address) as affect:
         environment = {
             **os.environ,
             "AFFECT_REDIS_URL": url,
@@ -90,7 +84,7 @@ def serving(folder: Path) -> Iterator[Service]:
             "AFFECT_WEBHOOK_PAUSES": "0.1,0.1,0.1",
         }
         with process("app", environment=environment), process(*WORKER, environment=environment):
-            running = Service(client, folder)
+            running = Service(affect, client, folder)
             running.wait_until_ready()
             yield running
 

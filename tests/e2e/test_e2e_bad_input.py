@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
-import httpx
 import pytest
 
+from app.client import AffectError, JobFailed
+from app.client.flows import Asked
 from tests import media_files
 from tests.e2e.conftest import Service
 
@@ -25,12 +27,15 @@ def secret(tmp_path: Path) -> Path:
 def works(service: Service, folder: Path) -> bool:
     """Whether a good file is analysed after a bad one."""
     good = media_files.make_image(folder / "good.png", (32, 24))
-    return bool(service.finished(good)["status"] == "succeeded")
+    return bool(service.finished(good).status == "succeeded")
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> None:
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+def refused(service: Service, path: Path, status: int, code: str, **asked: Unpack[Asked]) -> AffectError:
+    """The error that a file is refused with."""
+    with pytest.raises(AffectError) as raised:
+        service.affect.submit(path, **asked)
+    assert (raised.value.status, raised.value.code) == (status, code)
+    return raised.value
 
 
 def empty(path: Path) -> None:
@@ -46,7 +51,7 @@ def test_what_the_first_bytes_show_is_refused_at_once(
     service: Service, tmp_path: Path, make: Callable[[Path], None], status: int, code: str
 ) -> None:
     make(tmp_path / "film.mp4")
-    refused(service.post(tmp_path / "film.mp4"), status, code)
+    refused(service, tmp_path / "film.mp4", status, code)
     assert works(service, tmp_path)
 
 
@@ -54,9 +59,8 @@ def test_what_the_first_bytes_show_is_refused_at_once(
 def test_a_script_that_names_a_local_file_gets_nothing_of_it(
     service: Service, tmp_path: Path, secret: Path, make: Callable[[Path, Path], Path]
 ) -> None:
-    answer = service.post(make(tmp_path / "film.mp4", secret))
-    refused(answer, 415, "unsupported_media")
-    assert SECRET not in answer.text and secret.name not in answer.text
+    error = refused(service, make(tmp_path / "film.mp4", secret), 415, "unsupported_media")
+    assert SECRET not in repr(error.problem) and secret.name not in repr(error.problem)
     assert works(service, tmp_path)
 
 
@@ -69,8 +73,8 @@ def test_a_script_behind_the_first_bytes_of_a_film_gets_nothing_either(
     path = make(tmp_path / "film.mp4", secret)
     path.write_bytes(head + path.read_bytes())
     job = service.finished(path)
-    assert job["status"] == "failed" and job["error"]["code"] in ("media_invalid", "unsupported_media", "no_streams")
-    told = [service.client.get(job["links"][link]).text for link in ("self", "result")]
+    assert job.error is not None and job.error.code in ("media_invalid", "unsupported_media", "no_streams")
+    told = [service.client.get(f"/v1/jobs/{job.id}{part}").text for part in ("", "/result")]
     assert not any(SECRET in each or secret.name in each for each in told)
 
 
@@ -107,10 +111,13 @@ def test_what_only_a_decoder_sees_fails_the_job(
 ) -> None:
     make(tmp_path / "upload.bin")
     job = service.finished(tmp_path / "upload.bin")
-    error = job["error"]
-    assert (job["status"], error["code"], error["stage"], error["retryable"]) == ("failed", code, stage, False)
-    assert job["stage"] == stage
-    refused(service.client.get(job["links"]["result"]), 422, code)
+    error = job.error
+    assert error is not None
+    assert (job.status, error.code, error.stage, error.retryable) == ("failed", code, stage, False)
+    assert job.stage == stage
+    with pytest.raises(JobFailed) as failed:
+        service.affect.result(job)
+    assert (failed.value.status, failed.value.code) == (422, code)
     assert works(service, tmp_path)
 
 
@@ -118,15 +125,13 @@ def test_a_picture_cut_in_half_is_read_as_far_as_it_goes(service: Service, tmp_p
     whole = media_files.make_image(tmp_path / "whole.jpg", (640, 480)).read_bytes()
     (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
     job = service.finished(tmp_path / "half.jpg")
-    assert job["status"] == "succeeded"
-    warnings = service.client.get(job["links"]["result"]).json()["warnings"]
-    assert "media_damaged" in [warning["code"] for warning in warnings]
+    assert "media_damaged" in [warning.code for warning in service.affect.result(job).warnings]
     assert works(service, tmp_path)
 
 
-@pytest.mark.parametrize("options", ["{", '{"hop_seconds": "2"}', '{"surprise": 1}', "null", '{"hop_seconds": 9}'])
-def test_options_that_cannot_be_read_are_refused(service: Service, tmp_path: Path, options: str) -> None:
-    refused(service.post(media_files.make_image(tmp_path / "a.png"), options=options), 400, "invalid_options")
+@pytest.mark.parametrize("options", [{"hop_seconds": "2"}, {"surprise": 1}, {"hop_seconds": 9}])
+def test_options_that_cannot_be_read_are_refused(service: Service, tmp_path: Path, options: dict[str, object]) -> None:
+    refused(service, media_files.make_image(tmp_path / "a.png"), 400, "invalid_options", options=options)
     assert works(service, tmp_path)
 
 
