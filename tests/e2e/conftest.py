@@ -16,6 +16,7 @@ from typing import Unpack
 
 import httpx
 import pytest
+from redis import Redis
 
 from app.client import Client, Job
 from app.client.flows import Asked
@@ -29,12 +30,21 @@ WORKER = ("workers",)
 
 @dataclass(frozen=True)
 class Service:
-    """The running service as its users have it: `affect`, or what that is made of, `client`; and the folder under which
-    it keeps everything."""
+    """The running service as its users have it: `affect`, or what that is made of, `client`; the folder under which it
+    keeps everything, and the settings of its processes."""
 
     affect: Client
     client: httpx.Client
     folder: Path
+    environment: dict[str, str]
+
+    @property
+    def redis(self) -> Redis:
+        return Redis.from_url(self.environment["AFFECT_REDIS_URL"])
+
+    @property
+    def stream_address(self) -> str:
+        return str(self.client.base_url).replace("http", "ws") + "/v1/stream"
 
     def finished(self, path: Path, **asked: Unpack[Asked]) -> Job:
         """The job of a file, once it has ended."""
@@ -68,8 +78,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Service]:
-    """The running service, ready, with the model store and all its data in `folder`."""
+def serving(folder: Path, **settings: str) -> Iterator[Service]:
+    """The running service, ready, with the model store and all its data in `folder`, unless settings say otherwise."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with redis_server() as url, httpx.Client(base_url=address, timeout=70) as client, Client(address) as affect:
@@ -82,9 +92,10 @@ def serving(folder: Path) -> Iterator[Service]:
             "AFFECT_EGRESS_ALLOW": "127.0.0.0/8",
             "AFFECT_WEBHOOK_SECRETS": f"local:{WEBHOOK_SECRET}",
             "AFFECT_WEBHOOK_PAUSES": "0.1,0.1,0.1",
+            **settings,
         }
         with process("app", environment=environment), process(*WORKER, environment=environment):
-            running = Service(affect, client, folder)
+            running = Service(affect, client, folder, environment)
             running.wait_until_ready()
             yield running
 

@@ -42,7 +42,8 @@ class Events:
 
     @classmethod
     def connect(cls, settings: WireSettings) -> Self:
-        return cls(Redis.from_url(settings.redis_url, max_connections=MOST_READERS))
+        redis = Redis.from_url(settings.redis_url, max_connections=MOST_READERS, socket_timeout=None)
+        return cls(redis)  # a read may last as long as the caller waits: the client would give up after 5 s
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -77,7 +77,7 @@ class LiveLine:
 
     @classmethod
     def connect(cls, settings: WireSettings) -> Self:
-        return cls(AsyncRedis.from_url(settings.redis_url))
+        return cls(AsyncRedis.from_url(settings.redis_url, socket_timeout=None))  # it waits for answers
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -91,3 +91,9 @@ def test_a_change_between_the_look_and_the_wait_is_not_lost(ledger: Ledger, url:
         await events.close()
 
     asyncio.run(wait())
+
+
+def test_a_wait_may_be_longer_than_a_client_of_redis_has_patience(url: str) -> None:
+    began = time.monotonic()
+    assert read(url, "quiet", "0", 5.5) == ()
+    assert time.monotonic() - began >= 5.5
