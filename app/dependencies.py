@@ -1,4 +1,4 @@
-"""What routes ask for, as annotated types."""
+"""What routes ask for, as annotated types. Coroutines, as a function would be sent to a thread each time."""
 
 from typing import Annotated
 
@@ -19,37 +19,37 @@ from app.webhooks import Webhooks
 _bearer = HTTPBearer(auto_error=False, description="An API key; not needed on loopback where no keys are set.")
 
 
-def get_settings(connection: HTTPConnection) -> Settings:
+async def get_settings(connection: HTTPConnection) -> Settings:
     settings: Settings = connection.app.state.settings
     return settings
 
 
-def get_jobs(connection: HTTPConnection) -> Jobs:
+async def get_jobs(connection: HTTPConnection) -> Jobs:
     jobs: Jobs = connection.app.state.jobs
     return jobs
 
 
-def get_fleet(connection: HTTPConnection) -> Fleet:
+async def get_fleet(connection: HTTPConnection) -> Fleet:
     fleet: Fleet = connection.app.state.fleet
     return fleet
 
 
-def get_outputs(connection: HTTPConnection) -> Outputs:
+async def get_outputs(connection: HTTPConnection) -> Outputs:
     outputs: Outputs = connection.app.state.outputs
     return outputs
 
 
-def get_tickets(connection: HTTPConnection) -> Tickets:
+async def get_tickets(connection: HTTPConnection) -> Tickets:
     tickets: Tickets = connection.app.state.tickets
     return tickets
 
 
-def get_metrics(connection: HTTPConnection) -> Metrics:
+async def get_metrics(connection: HTTPConnection) -> Metrics:
     metrics: Metrics = connection.app.state.metrics
     return metrics
 
 
-def get_webhooks(connection: HTTPConnection) -> Webhooks:
+async def get_webhooks(connection: HTTPConnection) -> Webhooks:
     webhooks: Webhooks = connection.app.state.webhooks
     return webhooks
 
@@ -65,7 +65,7 @@ _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 TicketQuery = Annotated[str | None, Query(max_length=64, description="In place of the key: see `POST /v1/tickets`.")]
 
 
-def get_owner(connection: HTTPConnection, settings: SettingsOf, documented: _Credentials) -> str:
+async def get_owner(connection: HTTPConnection, settings: SettingsOf, documented: _Credentials) -> str:
     """The caller's name; without keys the one person at this machine. Raises Unauthorized."""
     return _owner_of(connection, settings)
 
@@ -78,8 +78,8 @@ async def get_viewer(connection: HTTPConnection, documented: _Credentials, ticke
 async def viewer_of(connection: HTTPConnection, ticket: str | None) -> str:
     """As `get_viewer`, for HTTP and WebSockets."""
     if ticket is not None:
-        return await run_in_threadpool(get_tickets(connection).owner_of, ticket)
-    return _owner_of(connection, get_settings(connection))
+        return await run_in_threadpool(connection.app.state.tickets.owner_of, ticket)
+    return _owner_of(connection, connection.app.state.settings)
 
 
 def _owner_of(connection: HTTPConnection, settings: Settings) -> str:

@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from app.errors import FAILED_STATUS, JobCancelled, JobExpired, JobFailed, JobNotFound, JobUnfinished, Problem
 from app.intake import MediaSink, check_field, check_form, parse_options
 from app.metrics import Metrics
+from app.requests import Requests
 from app.schemas import Job, JobList, Links
 from app.settings import Settings
 from app.tracking import origin
@@ -34,7 +35,6 @@ from workers.wire.contract import (
     JobRequest,
     JobStatus,
     WorkerKind,
-    fetched_key,
     job_prefix,
     media_prefix,
     new_job_id,
@@ -63,6 +63,7 @@ class Jobs:
         self._ledger, self._events, self._blobs, self._celery = ledger, events, blobs, celery
         self._settings, self._metrics = settings, metrics
         self._egress = Egress.of(settings)
+        self._requests = Requests(blobs)
 
     async def submit(self, owner: str, body: AsyncIterable[bytes], boundary: bytes) -> tuple[Job, ...]:
         """Takes an upload: one job for each file, all or none; or a link, which a worker fetches.
@@ -158,11 +159,11 @@ class Jobs:
 
     async def get(self, owner: str, job_id: str, wait: float = 0) -> Job:
         """The job; with `wait`, when it has changed state or so many seconds have passed."""
-        record = await self.record(owner, job_id)
-        if wait and record.status not in FINAL:
-            await self._events.change_of_status(job_id, record.status, record.event, wait)
+        if wait:
             record = await self.record(owner, job_id)
-        return await run_in_threadpool(self._job, record)
+            if record.status not in FINAL:
+                await self._events.change_of_status(job_id, record.status, record.event, wait)
+        return await run_in_threadpool(lambda: self._job(self._find(owner, job_id)))
 
     async def page(
         self, owner: str, status: JobStatus | None, tag: str | None, limit: int, cursor: int | None
@@ -197,7 +198,8 @@ class Jobs:
 
     async def media_name(self, owner: str, job_id: str) -> str:
         """What the caller called the media; empty where that is not known."""
-        media = (await self.get(owner, job_id)).media
+        record = await self.record(owner, job_id)
+        media = (await run_in_threadpool(self._requests.of, record)).media
         return media.name if media else ""
 
     async def cancel(self, owner: str, job_id: str) -> Job:
@@ -225,20 +227,23 @@ class Jobs:
 
     def _delete(self, job_id: str) -> None:
         self._ledger.delete(job_id)
+        self._requests.forget(job_id)
         self._blobs.delete(job_prefix(job_id))
 
     async def record(self, owner: str, job_id: str) -> JobRecord:
         """What the ledger knows of the job. Raises JobNotFound, also for another owner's; JobExpired."""
-        record = await run_in_threadpool(self._ledger.get, job_id)
+        return await run_in_threadpool(self._find, owner, job_id)
+
+    def _find(self, owner: str, job_id: str) -> JobRecord:
+        record = self._ledger.get(job_id)
         if record is not None and record.owner == owner:
             return record
-        if record is None and await run_in_threadpool(self._ledger.owner_of_expired, job_id) == owner:
+        if record is None and self._ledger.owner_of_expired(job_id) == owner:
             raise JobExpired("The job's result is no longer kept.")
         raise JobNotFound("There is no such job.")
 
     def _job(self, record: JobRecord) -> Job:
-        stored = self._blobs.get(request_key(record.id))
-        request = JobRequest.model_validate_json(stored) if stored else JobRequest()
+        request = self._requests.of(record)
         kept = timedelta(seconds=self._settings.result_ttl)
         return Job(
             id=record.id,
@@ -250,17 +255,12 @@ class Jobs:
             started_at=record.started_at,
             finished_at=record.finished_at,
             expires_at=record.finished_at + kept if record.finished_at else None,
-            media=request.media or self._fetched(record),
+            media=request.media,
             options=request.options,
             tags=request.tags,
             error=self._problem(record) if record.failure else None,
             links=_links(record, request),
         )
-
-    def _fetched(self, record: JobRecord) -> JobMedia | None:
-        """The file that a link gave; null until it is there."""
-        told = self._blobs.get(fetched_key(record.id, record.fetched)) if record.fetched else None
-        return JobMedia.model_validate_json(told) if told else None
 
     @staticmethod
     def _problem(record: JobRecord) -> Problem:
@@ -289,11 +289,12 @@ def path_of(job_id: str) -> str:
 def _links(record: JobRecord, request: JobRequest) -> Links:
     path = path_of(record.id)
     kept = record.status not in FINAL or (record.status == "succeeded" and request.options.keep_media)
+    there = request.url is None or record.fetched > 0
     return Links(
         self=path,
         result=f"{path}/result",
         artifacts=f"{path}/artifacts",
-        media=f"{path}/media" if kept else None,
+        media=f"{path}/media" if kept and there else None,
         events=f"{path}/events",
         cancel=f"{path}/cancel",
     )

@@ -17,7 +17,7 @@ class Links(Frozen):
     self: str
     result: str
     artifacts: str
-    media: str | None = Field(description="Null where the media are no longer kept.")
+    media: str | None = Field(description="Null where the media are not there, or no longer.")
     events: str
     cancel: str
 
