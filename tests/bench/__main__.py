@@ -6,12 +6,13 @@ from pathlib import Path
 
 from tests.bench import report
 from tests.bench.pipeline import Bench
+from tests.bench.service import ServiceBench
 from tests.bench.timing import Figure
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    names = ["against_decode", "against_baseline", "stages", "faces", "memory", "start"]
+    names = ["against_decode", "against_baseline", "stages", "faces", "memory", "start", "load", "jobs"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clips", type=Path, default=Path(".cache/bench"), help="where clips are made and kept")
@@ -20,10 +21,11 @@ def main() -> None:
     if unknown := set(args.names) - set(names):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     args.clips.mkdir(parents=True, exist_ok=True)
-    bench, figures, machine = Bench(args.clips, args.rounds), list[Figure](), report.machine()
+    benches = Bench(args.clips, args.rounds), ServiceBench(args.clips, args.rounds)
+    figures, machine = list[Figure](), report.machine()
     for name in args.names or names:
         print(f"{name} …", file=sys.stderr, flush=True)
-        figures += getattr(bench, name)()
+        figures += next(getattr(bench, name) for bench in benches if hasattr(bench, name))()
         report.write(args.out, figures, machine)
     print(report.table(figures))
 

@@ -1,0 +1,110 @@
+"""A client that costs little: many connections at once over one event loop, timed from the first byte to the last."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+POLL_SECONDS = 1.0
+
+
+@dataclass
+class Tally:
+    """Seconds of each answer, and what went otherwise than it should, by status or name of the error."""
+
+    seconds: list[float] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def percentile(self, share: float) -> float:
+        ordered = sorted(self.seconds)
+        return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+class Connection:
+    """HTTP/1.1, kept alive."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer, which tells its length."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        writer.write(request)
+        await writer.drain()
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        return int(head[9:12]), await reader.readexactly(length)
+
+    async def close(self) -> None:
+        if self._streams:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def repeat(
+    port: int, request: Callable[[], bytes], expected: int, tally: Tally, until: float, every: float = 0.0
+) -> None:
+    """Sends requests over one connection until that time of the loop: one after the other, or one in so many seconds,
+    the first at a random moment of them."""
+    loop = asyncio.get_running_loop()
+    connection = Connection(port)
+    due = loop.time() + random.uniform(0, every)
+    while (now := loop.time()) < until:
+        if due > now:
+            await asyncio.sleep(due - now)
+        began = loop.time()
+        try:
+            status, _ = await connection.ask(request())
+            if status == expected:
+                tally.seconds.append(loop.time() - began)
+            else:
+                tally.errors[str(status)] += 1
+        except (OSError, asyncio.IncompleteReadError) as error:
+            tally.errors[type(error).__name__] += 1
+            await connection.close()
+        due = max(due + every, loop.time())
+    await connection.close()
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
+def upload(name: str, content: bytes) -> bytes:
+    """A job's multipart form with one file."""
+    head = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+    body = head + content + b"\r\n--x--\r\n"
+    fields = f"Host: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}"
+    return f"POST /v1/jobs HTTP/1.1\r\n{fields}\r\n\r\n".encode() + body
+
+
+@dataclass(frozen=True)
+class Load:
+    """So many pollers, each over jobs of its own in turn, and so many who upload one file after the other."""
+
+    port: int
+    paths: tuple[str, ...]
+    pollers: int
+    uploads: int
+    file: bytes
+    seconds: float
+
+    def run(self) -> tuple[Tally, Tally]:
+        """Of the polls and of the uploads."""
+        return asyncio.run(self._run())
+
+    async def _run(self) -> tuple[Tally, Tally]:
+        polled, uploaded = Tally(), Tally()
+        until = asyncio.get_running_loop().time() + self.seconds
+        posted = upload("load.wav", self.file)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.pollers):
+                choose = lambda: get(random.choice(self.paths))  # noqa: E731
+                group.create_task(repeat(self.port, choose, 200, polled, until, POLL_SECONDS))
+            for _ in range(self.uploads):
+                group.create_task(repeat(self.port, lambda: posted, 202, uploaded, until))
+        return polled, uploaded

@@ -1,0 +1,85 @@
+"""What the service adds: answers under load, and the time that a job takes beyond its analysis."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.inference.pipeline import Analyser
+from ml.places import MODEL_STORE
+from tests import cluster, media_files
+from tests.bench.load import Load, Tally
+from tests.bench.timing import Figure, seconds
+from tests.cluster import Cluster
+
+POLLERS, UPLOADS, POLLED_JOBS = 500, 50, 200
+UPLOAD_BYTES = 2**20
+LOAD_SECONDS = 30.0
+IMAGES = 40
+
+
+@contextmanager
+def service(**settings: str) -> Iterator[Cluster]:
+    with tempfile.TemporaryDirectory(prefix="affect-bench-") as folder:
+        with cluster.running(Path(folder), **settings) as running:
+            yield running
+
+
+@dataclass(frozen=True)
+class ServiceBench:
+    folder: Path
+    rounds: int
+
+    def load(self) -> Iterator[Figure]:
+        """One gateway; no worker, so that what is measured is the gateway's own."""
+        sound = media_files.make_audio(self.folder / "load.wav", UPLOAD_BYTES / 2 / 44_100).read_bytes()
+        picture = media_files.make_image(self.folder / "load.png", (64, 48))
+        with service(max_queued="1000000") as running:
+            gateway = running.start_gateway()
+            paths = tuple(gateway.post(picture)["links"]["self"] for _ in range(POLLED_JOBS))
+            for pollers, uploads in ((POLLERS, 0), (0, UPLOADS), (POLLERS, UPLOADS)):
+                name = " + ".join(
+                    told for count, told in ((pollers, f"{pollers} pollers"), (uploads, f"{uploads} uploads")) if count
+                )
+                polled, uploaded = Load(gateway.port, paths, pollers, uploads, sound, LOAD_SECONDS).run()
+                if pollers:
+                    yield from _tally(f"poll, {name}", polled)
+                if uploads:
+                    yield from _tally(f"upload of 1 MiB, {name}", uploaded)
+
+    def jobs(self) -> Iterator[Figure]:
+        """Pictures from POST to result, one after the other, against the analysis alone with models in memory."""
+        picture = media_files.make_image(self.folder / "job.png", (640, 480))
+        analyser = Analyser.load(MODEL_STORE, device="cpu")
+        analyser.analyse(picture)
+        alone = [seconds(lambda: analyser.analyse(picture)) for _ in range(IMAGES)]
+        with service(model_store=str(MODEL_STORE.absolute())) as running:
+            gateway = running.start_gateway()
+            running.start_worker()
+            running.wait_for_workers()
+
+            def job() -> None:
+                link = gateway.post(picture)["links"]["self"]
+                while gateway.client.get(f"{link}?wait=30").json()["status"] != "succeeded":
+                    pass
+
+            job()
+            through = [seconds(job) for _ in range(IMAGES)]
+            began = time.monotonic()
+            for job_id in [gateway.post(picture)["id"] for _ in range(IMAGES)]:
+                running.ended(job_id)
+            rate = IMAGES / (time.monotonic() - began)
+        yield Figure.of("picture analysed alone", "ms", [1000 * each for each in alone])
+        yield Figure.of("picture from POST to the end of its job", "ms", [1000 * each for each in through])
+        added = [1000 * (job - own) for job, own in zip(sorted(through), sorted(alone), strict=True)]
+        yield Figure.of("time that a job adds to its analysis", "ms", added, aim=20.0)
+        yield Figure.of("pictures a second through HTTP, one worker", "1/s", [rate])
+
+
+def _tally(name: str, tally: Tally) -> Iterator[Figure]:
+    yield Figure.of(f"{name}: p50", "ms", [1000 * tally.percentile(0.5)])
+    yield Figure.of(f"{name}: p99", "ms", [1000 * tally.percentile(0.99)], aim=100.0 if "poll," in name else None)
+    yield Figure.of(f"{name}: answers a second", "1/s", [len(tally.seconds) / LOAD_SECONDS])
+    yield Figure.of(f"{name}: errors", "", [float(tally.errors.total())], floor=0.0)
