@@ -33,8 +33,8 @@ class Artifact:
 
 
 def png(image: Image.Image) -> bytes:
-    """Of a drawing: few colours, so a palette and little compression do."""
-    return _encoded(image, "PNG", compress_level=4)
+    """Of a drawing: few colours, so that little compression is enough."""
+    return _encoded(image, "PNG", compress_level=1)
 
 
 def jpeg(image: Image.Image) -> bytes:

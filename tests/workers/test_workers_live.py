@@ -3,8 +3,10 @@
 import asyncio
 import io
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +21,9 @@ from tests.redis_server import redis_server
 from tests.speech_files import say
 from tests.toy_models import make_analyser
 from workers.live import LiveHost
+from workers.wire.ledger import Ledger
 from workers.wire.live import Ended, Packet, Ready, Update, from_worker
+from workers.wire.settings import WireSettings
 from workers.wire.streams import LiveDesk, LiveLine
 
 
@@ -214,3 +218,28 @@ def test_an_owner_has_so_many_streams_and_those_of_a_dead_gateway_lapse(url: str
             redis.flushall()
 
     run(main())
+
+
+def test_what_was_shown_and_said_is_not_left_on_disk() -> None:
+    """Redis appends every write to a file; the upkeep has it written anew after a stream, as after a deleted job."""
+    shown = b"a picture of somebody"
+
+    async def stream(url: str) -> None:
+        async with line_to(url) as line:
+            ann = await call(line)
+            await ann.show_bytes(shown)
+            await line.end("ann", ann.stream)
+
+    def told(url: str) -> bool:
+        folder = Path(url.removeprefix("unix://")).parent
+        return any(shown in path.read_bytes() for path in folder.rglob("*aof*") if path.is_file())
+
+    with redis_server("--appendonly", "yes", "--appendfsync", "always") as url:
+        run(stream(url))
+        assert told(url)
+        redis = Redis.from_url(url)
+        Ledger(redis, WireSettings(redis_url=url)).compact()
+        until = time.monotonic() + 20
+        while told(url) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not told(url)
