@@ -38,6 +38,7 @@ from workers.wire.contract import (
     job_prefix,
     media_prefix,
     new_job_id,
+    parts_prefix,
     request_key,
     result_key,
 )
@@ -212,6 +213,7 @@ class Jobs:
         if self._ledger.cancel(record.id) == "queued":  # no worker will ever see it
             self._metrics.jobs_cancelled.inc()
             self._blobs.delete(media_prefix(record.id))
+            self._blobs.delete(parts_prefix(record.id))
             if record.webhook:
                 self._wake("io")
 

@@ -16,8 +16,9 @@ from workers.wire.traces import Span, Traces
 
 logger = logging.getLogger(__name__)
 
-Outcome = JobStatus | Literal["passed_on", "handed_back", "lost", "broken"]
-"""How an attempt ended: the job's final state, or why it has none. `broken`: the ledger did not answer."""
+Outcome = JobStatus | Literal["passed_on", "split", "observed", "handed_back", "lost", "broken"]
+"""How an attempt ended: the job's final state, or why it has none. `split`: it goes on in parts; `observed`: one of
+these is done; `broken`: the ledger did not answer."""
 
 
 @dataclass(frozen=True)

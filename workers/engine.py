@@ -10,17 +10,19 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from redis import RedisError
 
 from ml.errors import Cancelled, ProcessingTimeout
 from ml.inference.observer import Observer
+from ml.inference.soundtrack import Soundtrack
 from ml.results import Options, Result
 from ml.vocabulary import Stage
 from workers.artifacts import OpenStudio, write_artifacts
 from workers.attempt import Attempt, Witness
 from workers.failures import failure_of
+from workers.parting import Lengths, Observing, Parted, PartWork, store_file
 from workers.wire.blobs import Blobs
 from workers.wire.contract import (
     Claim,
@@ -28,14 +30,20 @@ from workers.wire.contract import (
     JobStatus,
     WorkerKind,
     artifacts_prefix,
+    evidence_key,
     job_prefix,
     media_key,
     media_prefix,
+    parts_prefix,
     request_key,
     result_key,
 )
 from workers.wire.ledger import ClaimLost, Ledger
 from workers.wire.storage import StorageError, is_full
+
+if TYPE_CHECKING:  # they import torch
+    from ml.inference.evidence import Survey
+    from ml.inference.pipeline import Surveyed
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +51,8 @@ TOLD_EVERY = 0.5
 """Seconds between two reports of stage and progress, at most."""
 
 
-class Analysing(Protocol):
-    """What `ml.inference.pipeline.Analyser` offers."""
+class Analysing(Observing, Protocol):
+    """What `workers.serving.Serving` offers."""
 
     def analyse(
         self,
@@ -54,6 +62,9 @@ class Analysing(Protocol):
         transcript: str | None = None,
         observer: Observer | None = None,
         scratch: Path | None = None,
+        surveyed: "Surveyed | None" = None,
+        kept: Path | None = None,
+        keep: Path | None = None,
     ) -> Result: ...
 
 
@@ -145,6 +156,18 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Split:
+    """The job goes on in so many parts."""
+
+    parts: int
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The part is done."""
+
+
+@dataclass(frozen=True)
 class PassedOn:
     """The job goes on in another queue."""
 
@@ -167,12 +190,16 @@ class Engine(ABC):
         the worker stops or has no room."""
         if self._terms.stopping.is_set() or not self._has_room():
             return None
-        claim = self._ledger.claim(self.queue)
-        if claim is None:
-            return None
+        claim = first = self._ledger.claim(self.queue)
+        while claim is not None:
+            claim = self._attempt(claim)
+        return first.job_id if first else None
+
+    def _attempt(self, claim: Claim) -> Claim | None:
+        """One attempt; the claim with which the same worker goes on: to join the parts, when the last is done."""
         with Attempt(claim, self.queue, self._terms.witness) as attempt:
             try:
-                self._run(claim, attempt)
+                return self._run(claim, attempt)
             except ClaimLost:
                 attempt.outcome = "lost"
                 self._erase(claim)
@@ -182,7 +209,7 @@ class Engine(ABC):
             except (StorageError, OSError) as error:
                 self._wait_for_storage(claim, error)
                 attempt.outcome = "handed_back"
-        return claim.job_id
+        return None
 
     def _has_room(self) -> bool:
         had, self._had_room = self._had_room, self._terms.has_room()
@@ -202,14 +229,14 @@ class Engine(ABC):
             time.sleep(0.1)
 
     @abstractmethod
-    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done | PassedOn:
+    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done | PassedOn | Split | Observed:
         """The work itself. What it stores, it stores under keys of this claim."""
 
     @abstractmethod
     def _written(self, claim: Claim) -> tuple[str, ...]:
         """The keys of what `_do` may have stored: removed when the claim was lost."""
 
-    def _run(self, claim: Claim, attempt: Attempt) -> None:
+    def _run(self, claim: Claim, attempt: Attempt) -> Claim | None:
         lease = Lease(self._ledger, claim, self._terms, attempt)
         status: JobStatus = "failed"
         failure = None
@@ -224,7 +251,16 @@ class Engine(ABC):
                 self._ledger.pass_on(claim, came_to.queue)
                 attempt.outcome = "passed_on"
                 self._wake(came_to.queue)
-                return
+                return None
+            if isinstance(came_to, Split):
+                self._ledger.split(claim, came_to.parts)
+                attempt.outcome = "split"
+                for _ in range(came_to.parts):
+                    self._wake(self.queue)
+                return None
+            if isinstance(came_to, Observed):
+                attempt.outcome = "observed"
+                return self._ledger.part_done(claim)
             status, keep = "succeeded", came_to.keep_media
         except (ClaimLost, ShuttingDown, RedisError, StorageError):
             raise
@@ -246,6 +282,10 @@ class Engine(ABC):
             with suppress(StorageError):  # they go with the job
                 for key in self._written(claim):
                     self._blobs.delete(key)
+        if claim.split:
+            with suppress(StorageError):
+                self._blobs.delete(parts_prefix(claim.job_id))
+        return None
 
     def _erase(self, claim: Claim) -> None:
         """Removes what this claim wrote after it was lost; of a job that was deleted, everything."""
@@ -268,24 +308,34 @@ class AnalysisEngine(Engine):
         terms: Terms,
         wake: Callable[[WorkerKind], None] = lambda _: None,
         studio: OpenStudio | None = None,
+        lengths: Lengths | None = None,
     ) -> None:
         super().__init__(ledger, blobs, terms, wake)
         self._analyser, self._studio = analyser, studio
+        self._parts = PartWork(blobs, analyser, lengths or Lengths())
 
-    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done:
-        """Writes the result as a blob, then the files that go with it; of those that are missing the result tells."""
+    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done | Split | Observed:
+        """Writes the result as a blob, then the files that go with it; of those that are missing the result tells. Of
+        a long recording: the survey for its parts; of one of these: its evidence."""
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="affect-job-")))
             path = stack.enter_context(
                 self._blobs.as_file(media_key(claim.job_id, claim.fetched), scratch, lease.check)
             )
-            result = self._analyser.analyse(
-                path, request.options, transcript=request.transcript, observer=lease, scratch=scratch
-            )
+            if claim.part is not None:
+                self._parts.observe(claim, request, path, lease, scratch)
+                return Observed()
+            keep = scratch / "evidence" if request.options.keep_media else None
+            try:
+                result = self._result(claim, request, path, lease, scratch, keep)
+            except Parted as parted:
+                return Split(parted.parts)
             lease.attempt.analysed(result)
             lease.stage("write")
             lease.check()
             self._put(claim, result)
+            if keep and keep.exists():
+                store_file(self._blobs, keep, evidence_key(claim.job_id, claim.token))
             if self._studio:
                 name = request.media.name if request.media else ""
                 studio = self._studio(path, result, request.options, scratch, lease.check, name)
@@ -293,8 +343,31 @@ class AnalysisEngine(Engine):
                     self._put(claim, result.model_copy(update={"warnings": (*result.warnings, *missing)}))
         return Done(keep_media=request.options.keep_media)
 
+    def _result(
+        self, claim: Claim, request: JobRequest, path: Path, lease: Lease, scratch: Path, keep: Path | None
+    ) -> Result:
+        if claim.parts:
+            return self._parts.join(claim, request, path, lease, scratch, keep)
+
+        def leave(survey: "Survey", soundtrack: Soundtrack) -> None:
+            self._parts.leave(claim, survey, soundtrack, lease.check)
+
+        return self._analyser.analyse(
+            path,
+            request.options,
+            transcript=request.transcript,
+            observer=lease,
+            scratch=scratch,
+            surveyed=leave,
+            keep=keep,
+        )
+
     def _put(self, claim: Claim, result: Result) -> None:
         self._blobs.put(result_key(claim.job_id, claim.token), result.model_dump_json().encode())
 
     def _written(self, claim: Claim) -> tuple[str, ...]:
-        return result_key(claim.job_id, claim.token), artifacts_prefix(claim.job_id, claim.token)
+        if claim.part is not None:
+            return (self._parts.key(claim),)
+        job_id, token = claim.job_id, claim.token
+        results = result_key(job_id, token), evidence_key(job_id, token), artifacts_prefix(job_id, token)
+        return *results, f"{parts_prefix(job_id)}/{token}"

@@ -8,14 +8,16 @@ the heartbeat, and tried again now and then; what was served before stays.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml.artifacts import Bundle, ModelStore
 from ml.errors import ArtifactError
 from ml.inference.bundle import LoadedBundle, published
+from ml.inference.evidence import read_survey
 from ml.inference.observer import Observer
-from ml.inference.pipeline import Analyser
+from ml.inference.pipeline import Analyser, Surveyed
 from ml.render.studio import Studio
 from ml.results import Options, Result
 from workers.pulse import Pulse, served
@@ -41,6 +43,7 @@ class Serving:
         self._settings, self._pulse = settings, pulse
         self._store = ModelStore(settings.model_store)
         self._current: Analyser | None = None
+        self._former: Analyser | None = None
         self._seen: tuple[int, int, int] | None = None
         self._retry_at: float | None = 0.0
         self._ended = threading.Event()
@@ -66,12 +69,42 @@ class Serving:
         transcript: str | None = None,
         observer: Observer | None = None,
         scratch: Path | None = None,
+        surveyed: Surveyed | None = None,
+        kept: Path | None = None,
+        keep: Path | None = None,
     ) -> Result:
         """As `Analyser.analyse`, with the models of now. Raises NotServing too."""
         analyser = self._current
         if analyser is None:
             raise NotServing("The worker has no models.")
-        return analyser.analyse(path, options, transcript=transcript, observer=observer, scratch=scratch)
+        return analyser.analyse(
+            path,
+            options,
+            transcript=transcript,
+            observer=observer,
+            scratch=scratch,
+            surveyed=surveyed,
+            kept=kept,
+            keep=keep,
+        )
+
+    def observe(self, path: Path, options: Options, survey: bytes, part: int, into: Path, **how: Any) -> None:
+        """As `Analyser.observe`, with the models of the survey: a job in parts keeps those that it began with."""
+        surveyed = read_survey(survey)
+        self._of(surveyed.bundle).observe(path, options, surveyed, part, into, **how)
+
+    def join(self, path: Path, options: Options, survey: bytes, parts: Sequence[Path], **how: Any) -> Result:
+        """As `Analyser.join`, with the models of the survey."""
+        return self._of(read_survey(survey).bundle).join(path, options, parts, **how)
+
+    def _of(self, bundle: Bundle) -> Analyser:
+        """Those of now, or those of a bundle that was served before and is still needed. Raises ArtifactError."""
+        for held in (self._current, self._former):
+            if held is not None and held.models.bundle.digest == bundle.digest:
+                return held
+        self._former = None  # first: there may be no memory for three
+        self._former = self._load(bundle)
+        return self._former
 
     def models(self) -> LoadedBundle:
         """Those of now. Raises NotServing."""

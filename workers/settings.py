@@ -41,6 +41,11 @@ class WorkerSettings(WireSettings):
         5 * 3600.0, gt=0, lt=HARD_LIMIT, description="Longest that one attempt at a job may take."
     )
 
+    long_seconds: float = Field(
+        600.0, gt=0, description="Media longer than so many seconds are worked on in parts, by all workers."
+    )
+    part_seconds: float = Field(300.0, ge=60, description="Length of such a part, in seconds; whole minutes.")
+
     fetch_seconds: float = Field(3600.0, gt=0, description="Longest that the download of a link may take.")
     fetch_idle_seconds: float = Field(30.0, gt=0, description="A download that stands still for so long is given up.")
 

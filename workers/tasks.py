@@ -22,6 +22,7 @@ from workers.attempt import Witness
 from workers.engine import AnalysisEngine, Terms
 from workers.fetch import FetchEngine
 from workers.metrics import WorkerMetrics
+from workers.parting import Lengths
 from workers.pulse import Pulse
 from workers.scratch import Scratch
 from workers.settings import WorkerSettings
@@ -92,7 +93,8 @@ class Worker:
     def analysis(self) -> AnalysisEngine:
         settings = self._settings
         ledger, blobs = Ledger(self.redis, settings), Blobs.of(settings)
-        return AnalysisEngine(ledger, blobs, self.serving, self.terms, self.wake, self.serving.studio)
+        lengths = Lengths(self._settings.long_seconds, self._settings.part_seconds)
+        return AnalysisEngine(ledger, blobs, self.serving, self.terms, self.wake, self.serving.studio, lengths)
 
     @cached_property
     def fetching(self) -> FetchEngine:

@@ -5,7 +5,7 @@ With the survey it is written as one safetensors file that says what it is: arra
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 from ml.artifacts import Bundle
 from ml.errors import AffectError
+from ml.inference.parts import CHUNK_SECONDS, parts_over
 from ml.inference.sight import Sight
 from ml.inference.sound import Tones
 from ml.inference.transcribe import Sentence
@@ -67,6 +68,18 @@ class Survey:
     reach: Reach
     sounds: tuple[SurveyedSound, ...]
     asked: int = 0
+    part_seconds: float = CHUNK_SECONDS
+
+    def in_parts_of(self, seconds: float) -> "Survey":
+        return replace(self, part_seconds=seconds)
+
+    @property
+    def parts(self) -> tuple[Span, ...]:
+        return parts_over(self.expected, self.part_seconds)
+
+    def json(self) -> bytes:
+        """As `read_survey` takes it."""
+        return _SURVEY.dump_json(self)
 
     @property
     def expected(self) -> float:
@@ -122,11 +135,6 @@ _SURVEY = TypeAdapter(Survey)
 _SAID = TypeAdapter(_Said)
 
 
-def write_survey(survey: Survey) -> bytes:
-    """As JSON."""
-    return _SURVEY.dump_json(survey)
-
-
 def read_survey(text: bytes) -> Survey:
     """Raises EvidenceUnreadable."""
     try:
@@ -141,7 +149,7 @@ def write(path: Path, survey: Survey, observation: Observation) -> None:
         "format": FORMAT,
         "version": VERSION,
         "bundle": survey.bundle.digest,
-        "survey": write_survey(survey).decode(),
+        "survey": survey.json().decode(),
         "observation": _SAID.dump_json(said).decode(),
     }
     arrays = {f"sight.{name}": array for name, array in _arrays(observation.sight).items()}

@@ -18,9 +18,10 @@ from ml.inference.bundle import Licences, LoadedBundle, pick_device, published
 from ml.inference.evidence import Heard, Observation, Survey, SurveyedSound
 from ml.inference.face import FaceDetector
 from ml.inference.observer import Clock, Observer, Silent
-from ml.inference.recording import Recording, Soundtrack
+from ml.inference.recording import Recording
 from ml.inference.sight import Sight, Watcher
 from ml.inference.sound import Tones, Voice, pieces_wanted, voices_of
+from ml.inference.soundtrack import Soundtrack
 from ml.inference.timeline import Timeline, WindowParts, read_image, timeline
 from ml.inference.transcribe import Transcription, unavailable
 from ml.inference.windows import Span, windows_over
@@ -134,7 +135,7 @@ class Analyser:
         path: Path,
         options: Options,
         survey: Survey,
-        part: Span,
+        part: int,
         into: Path,
         *,
         soundtrack: Soundtrack,
@@ -142,11 +143,11 @@ class Analyser:
         observer: Observer,
         scratch: Path,
     ) -> None:
-        """Writes what the models see and hear in one part of a recording as evidence. `words`: whether speech is to be
-        recognised. Raises as `analyse`."""
+        """Writes what the models see and hear in one part of a surveyed recording as evidence. `words`: whether speech
+        is to be recognised. Raises as `analyse`."""
         clock = Clock(observer, OBSERVING)
         with self._recording(path, survey.info, options, clock, scratch, words, soundtrack) as recording:
-            evidence.write(into, survey, recording.observe(survey, part))
+            evidence.write(into, survey, recording.observe(survey, survey.parts[part]))
 
     def join(
         self,

@@ -5,7 +5,6 @@ parts. Nothing here grows with the length of the media but arrays of what the mo
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,33 +16,13 @@ from ml.inference.observer import Clock
 from ml.inference.parts import WHOLE, chunk_of, within
 from ml.inference.sight import Sight, Watcher
 from ml.inference.sound import Piece, Tones, batches_of, listen, pieces_wanted
+from ml.inference.soundtrack import Soundtrack
 from ml.inference.speech import speech_spans
 from ml.inference.transcribe import Sentence
 from ml.inference.windows import Span, windows_over
 from ml.media import SAMPLE_RATE, Decoder, MediaInfo, MediaLimits, Pcm, Reach
 from ml.media.command import MOST_CHANNELS
 from ml.results import Options
-
-
-@dataclass(frozen=True)
-class Soundtrack:
-    """Files of decoded sound (s16le, 16 kHz): the mix, and all channels interleaved where they are read separately."""
-
-    mix: Path
-    apart: Path
-
-    @classmethod
-    def under(cls, folder: Path) -> "Soundtrack":
-        return cls(folder / "mix.pcm", folder / "channels.pcm")
-
-    @contextmanager
-    def sounds(self, count: int) -> Iterator[tuple[Pcm, ...]]:
-        """The mix, and as many channels as are needed for `count` sounds in all."""
-        channels = count - 1
-        with ExitStack() as stack:
-            mix = [stack.enter_context(Pcm(self.mix))] if count else []
-            apart = [stack.enter_context(Pcm(self.apart, channels, number)) for number in range(channels)]
-            yield (*mix, *apart)
 
 
 @dataclass(frozen=True)

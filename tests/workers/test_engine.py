@@ -89,6 +89,7 @@ class Scripted:
         transcript: str | None = None,
         observer: Observer | None = None,
         scratch: Path | None = None,
+        **_: object,
     ) -> Result:
         assert observer is not None and path.read_bytes() == b"media"
         return self._act(observer)

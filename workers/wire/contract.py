@@ -92,14 +92,23 @@ class JobRecord(Frozen):
 
 
 class Claim(Frozen):
-    """The right to work on a job. Only the newest claim's token may write. `fetched`: as the record's. `waited`:
-    seconds in the queue before it."""
+    """The right to work on a job, or on one part of it. Only the newest claim's token may write. `fetched`: as the
+    record's. `waited`: seconds in the queue before it. Of a job in parts: `split`, the token of the claim that split
+    it; `part`, which one this claim is for; `parts`, the tokens of all that are done, when they are to be joined."""
 
     job_id: str
     token: int
     attempt: int
     fetched: int = 0
     waited: float = 0.0
+    part: int | None = None
+    split: int = 0
+    parts: tuple[int, ...] = ()
+
+    @property
+    def member(self) -> str:
+        """How queues and leases name it."""
+        return self.job_id if self.part is None else f"{self.job_id}#{self.part:04}"
 
 
 class ModelLicence(Frozen):
@@ -160,6 +169,26 @@ def media_key(job_id: str, fetched: int = 0) -> str:
 def fetched_key(job_id: str, fetched: int) -> str:
     """What that claim says of the file that it fetched (`JobMedia`)."""
     return f"jobs/{job_id}/fetched-{fetched}.json"
+
+
+def parts_prefix(job_id: str) -> str:
+    """Under it lies what the parts of a long job share and give, until it ends."""
+    return f"jobs/{job_id}/parts"
+
+
+def shared_key(job_id: str, split: int, name: str) -> str:
+    """What the claim that split the job leaves for its parts."""
+    return f"{parts_prefix(job_id)}/{split}/{name}"
+
+
+def part_key(job_id: str, split: int, part: int, token: int) -> str:
+    """The evidence of a part, from one claim of it."""
+    return f"{parts_prefix(job_id)}/{split}/{part:04}-{token}"
+
+
+def evidence_key(job_id: str, token: int) -> str:
+    """What the models observed, while it is kept: each claim writes its own, as with results."""
+    return f"jobs/{job_id}/evidence-{token}"
 
 
 def request_key(job_id: str) -> str:

@@ -106,13 +106,12 @@ class Ledger:
         found = self._run("claim", self._settings.lease_seconds, queue)
         if not found:
             return None
-        job_id, token, attempt, fetched, waited = found
-        return Claim(job_id=job_id.decode(), token=token, attempt=attempt, fetched=fetched, waited=float(waited))
+        return _claim(found)
 
     def renew(self, claim: Claim, stage: Stage | None = None, progress: float = 0.0) -> bool:
         """Holds the lease, and tells where the work is. True: the caller wants it to stop. Raises ClaimLost."""
         told = (stage or "", f"{progress:.3f}")
-        answer = self._run("renew", claim.job_id, claim.token, self._settings.lease_seconds, *told)
+        answer = self._run("renew", claim.member, claim.token, self._settings.lease_seconds, *told)
         if answer < 0:
             raise ClaimLost("The job belongs to another worker now.")
         return bool(answer)
@@ -120,9 +119,10 @@ class Ledger:
     def finish(
         self, claim: Claim, status: JobStatus, failure: Failure | None = None, stage: Stage | None = None
     ) -> None:
-        """Writes the one final state, and the stage where it ended. Raises ClaimLost when there is none to write."""
+        """Writes the one final state, and the stage where it ended; a part that fails ends its job. Raises ClaimLost
+        when there is none to write."""
         told = failure.model_dump_json() if failure else ""
-        values = (claim.job_id, claim.token, status, stage or "", told, self._settings.result_ttl)
+        values = (claim.member, claim.token, status, stage or "", told, self._settings.result_ttl)
         if status not in FINAL or not self._run("finish", *values):
             raise ClaimLost("The job belongs to another worker now.")
 
@@ -135,14 +135,31 @@ class Ledger:
         if not answer:
             raise ClaimLost("The job belongs to another worker now.")
 
+    def split(self, claim: Claim, count: int) -> None:
+        """The job is worked on in so many parts from now on, which wait in its queue; their attempts count anew. Raises
+        ClaimLost, or Cancelled where the caller has asked for a stop meanwhile."""
+        answer = self._run("split", claim.job_id, claim.token, count)
+        if answer == 2:
+            raise Cancelled("The job was cancelled.")
+        if not answer:
+            raise ClaimLost("The job belongs to another worker now.")
+
+    def part_done(self, claim: Claim) -> Claim | None:
+        """What the part was to give is stored. After the last one: the claim of the job, whose parts are to be joined.
+        Raises ClaimLost."""
+        answer = self._run("part_done", claim.member, claim.token, self._settings.lease_seconds)
+        if answer == 0:
+            raise ClaimLost("The part belongs to another worker now.")
+        return None if answer == 1 else _claim(answer)
+
     def hand_back(self, claim: Claim) -> None:
         """Puts the job back in its place, as a worker that shuts down does: no attempt is counted."""
-        self._run("hand_back", claim.job_id, claim.token, self._settings.result_ttl)
+        self._run("hand_back", claim.member, claim.token, self._settings.result_ttl)
 
     def release(self, claim: Claim, failure: Failure) -> None:
         """Puts the job back in its place for another attempt; after the last one it ends with this failure."""
         told = failure.model_dump_json()
-        self._run("release", claim.job_id, claim.token, self._settings.max_attempts, told, self._settings.result_ttl)
+        self._run("release", claim.member, claim.token, self._settings.max_attempts, told, self._settings.result_ttl)
 
     def reap(self) -> dict[str, JobStatus]:
         """Takes jobs whose lease has lapsed from their workers: each is queued again or ends. Their states, by id."""
@@ -150,8 +167,9 @@ class Ledger:
         return {job_id.decode(): status.decode() for job_id, status in found}
 
     def cancel(self, job_id: str) -> JobStatus | None:
-        """Asks for a stop: a queued job ends at once, a running one when its worker next looks. Returns the status that
-        the job had; null when there is none."""
+        """Asks for a stop: a queued job ends at once, so does one in parts, a running one when its worker next looks.
+        Returns the status that the job had (`queued` also where it was in parts: no worker will end it); null when
+        there is none."""
         status = self._run("cancel", job_id, self._settings.result_ttl)
         return status.decode() if status else None
 
@@ -236,6 +254,20 @@ def _full() -> QueueFull:
 
 def _digest(owner: str, tag: str) -> str:
     return hashlib.sha256(f"{owner}\0{tag}".encode()).hexdigest()[:32]
+
+
+def _claim(found: list[Any]) -> Claim:
+    job_id, token, attempt, fetched, waited, part, split, *parts = found
+    return Claim(
+        job_id=job_id.decode(),
+        token=token,
+        attempt=attempt,
+        fetched=fetched,
+        waited=float(waited),
+        part=int(part) if part else None,
+        split=split,
+        parts=tuple(parts),
+    )
 
 
 def _record(found: list[Any]) -> JobRecord:

@@ -9,6 +9,7 @@ clocks of several hosts need not agree. A script may run twice (a client repeats
 second run of each changes nothing, but for a claim: one that nobody heard of lapses.
 """
 
+from workers.wire import part_scripts
 from workers.wire.contract import KINDS
 
 EVENTS_KEPT = 100
@@ -27,6 +28,7 @@ local P = ARGV[1]
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 
+{part_scripts.HELPERS}
 local function get(id, field) return redis.call('HGET', P .. 'job:' .. id, field) end
 local function set(id, ...) redis.call('HSET', P .. 'job:' .. id, ...) end
 
@@ -39,17 +41,18 @@ end
 local function ring(queue) return P .. 'ring:' .. queue end
 local function waiting(queue, owner) return P .. 'waiting:' .. queue .. ':' .. owner end
 
-local function enqueue(id)
-  set(id, 'queued_at', now)
-  local queue, owner, number = unpack(redis.call('HMGET', P .. 'job:' .. id, 'queue', 'owner', 'number'))
-  redis.call('ZADD', waiting(queue, owner), number, id)
+local function enqueue(member)
+  set_of(member, 'queued_at', now)
+  local job = P .. 'job:' .. job_of(member)
+  local queue, owner, number = unpack(redis.call('HMGET', job, 'queue', 'owner', 'number'))
+  redis.call('ZADD', waiting(queue, owner), number, member)
   if not redis.call('LPOS', ring(queue), owner) then redis.call('RPUSH', ring(queue), owner) end
 end
 
-local function dequeue(id)
-  local queue, owner = unpack(redis.call('HMGET', P .. 'job:' .. id, 'queue', 'owner'))
+local function dequeue(member)
+  local queue, owner = unpack(redis.call('HMGET', P .. 'job:' .. job_of(member), 'queue', 'owner'))
   local list = waiting(queue, owner)
-  if redis.call('ZREM', list, id) == 1 and redis.call('ZCARD', list) == 0 then
+  if redis.call('ZREM', list, member) == 1 and redis.call('ZCARD', list) == 0 then
     redis.call('LREM', ring(queue), 0, owner)
   end
 end
@@ -64,7 +67,16 @@ local function queued(...)
   return count
 end
 
+local function drop_parts(id)
+  for _, member in ipairs(every_part(id)) do
+    dequeue(member)
+    redis.call('ZREM', P .. 'leases', member)
+  end
+  redis.call('DEL', parts(id))
+end
+
 local function finish(id, status, ttl, failure)
+  drop_parts(id)
   set(id, 'status', status, 'finished_at', now, 'failure', failure)
   if status == 'succeeded' then set(id, 'progress', '1') end
   redis.call('ZREM', P .. 'leases', id)
@@ -77,24 +89,37 @@ local function finish(id, status, ttl, failure)
   end
 end
 
-local function holds(id, token) return get(id, 'status') == 'running' and get(id, 'token') == token end
-
-local function requeue(id)
-  redis.call('ZREM', P .. 'leases', id)
-  set(id, 'status', 'queued', 'progress', '0')
-  redis.call('HDEL', P .. 'job:' .. id, 'stage')
-  enqueue(id)
-  tell(id)
+-- Of a job or of one of its parts.
+local function holds(member, token)
+  if get(job_of(member), 'status') ~= 'running' or get_of(member, 'token') ~= token then return false end
+  return not part_of(member) or part_get(member, 'state') == 'running'
 end
 
--- Puts a running job back in its place, or ends it where it was cancelled or its attempts are used up.
-local function put_back(id, most_attempts, lost, ttl)
+local function requeue(member)
+  redis.call('ZREM', P .. 'leases', member)
+  if part_of(member) then
+    part_set(member, 'state', 'waiting')
+    enqueue(member)
+    return
+  end
+  set(member, 'status', 'queued')
+  if redis.call('EXISTS', parts(member)) == 0 then
+    set(member, 'progress', '0')
+    redis.call('HDEL', P .. 'job:' .. member, 'stage')
+  end
+  enqueue(member)
+  tell(member)
+end
+
+-- Puts a running job or part back in its place, or ends the job where it was cancelled or its attempts are used up.
+local function put_back(member, most_attempts, lost, ttl)
+  local id = job_of(member)
   if get(id, 'cancel') == '1' then
     finish(id, 'cancelled', ttl, '')
-  elseif tonumber(get(id, 'attempts')) >= most_attempts then
+  elseif tonumber(get_of(member, 'attempts')) >= most_attempts then
     finish(id, 'failed', ttl, lost)
   else
-    requeue(id)
+    requeue(member)
   end
 end
 
@@ -102,6 +127,7 @@ end
 local function forget(id)
   local owner = get(id, 'owner')
   if not owner then return false end
+  drop_parts(id)
   dequeue(id)
   redis.call('ZREM', P .. 'jobs:' .. owner, id)
   redis.call('ZREM', P .. 'leases', id)
@@ -165,43 +191,57 @@ local queue = ARGV[3]
 while true do
   local owner = redis.call('LPOP', ring(queue))
   if not owner then return false end
-  local id = redis.call('ZPOPMIN', waiting(queue, owner))[1]
+  local member = redis.call('ZPOPMIN', waiting(queue, owner))[1]
   if redis.call('ZCARD', waiting(queue, owner)) > 0 then redis.call('RPUSH', ring(queue), owner) end
-  if id and get(id, 'status') == 'queued' then
-    local token = redis.call('HINCRBY', P .. 'job:' .. id, 'token', 1)
-    local attempt = redis.call('HINCRBY', P .. 'job:' .. id, 'attempts', 1)
-    set(id, 'status', 'running')
-    redis.call('HSETNX', P .. 'job:' .. id, 'started_at', now)
-    redis.call('ZADD', P .. 'leases', now + tonumber(ARGV[2]), id)
-    tell(id)
-    return {id, token, attempt, tonumber(get(id, 'fetched') or '0'), tostring(now - (get(id, 'queued_at') or now))}
+  local part = member and part_of(member)
+  local waits = part and part_get(member, 'state') == 'waiting' or member and get(member, 'status') == 'queued'
+  if waits then
+    local token, attempt = tonumber(get_of(member, 'token')) + 1, tonumber(get_of(member, 'attempts')) + 1
+    set_of(member, 'token', token)
+    set_of(member, 'attempts', attempt)
+    redis.call('ZADD', P .. 'leases', now + tonumber(ARGV[2]), member)
+    if part then
+      part_set(member, 'state', 'running')
+    else
+      set(member, 'status', 'running')
+      redis.call('HSETNX', P .. 'job:' .. member, 'started_at', now)
+      tell(member)
+    end
+    return claimed(member, token, attempt, now - (get_of(member, 'queued_at') or now))
   end
 end
 """
 )
 
-# id, token, seconds of a lease, stage, progress
+# id (and part), token, seconds of a lease, stage, progress
 _RENEW = (
     _COMMON
     + """
-local id = ARGV[2]
-if not holds(id, ARGV[3]) then return -1 end
-redis.call('ZADD', P .. 'leases', now + tonumber(ARGV[4]), id)
-if ARGV[5] ~= '' and (get(id, 'stage') ~= ARGV[5] or get(id, 'progress') ~= ARGV[6]) then
-  set(id, 'stage', ARGV[5], 'progress', ARGV[6])
+local member, progress = ARGV[2], tonumber(ARGV[6])
+local id = job_of(member)
+if not holds(member, ARGV[3]) then return -1 end
+redis.call('ZADD', P .. 'leases', now + tonumber(ARGV[4]), member)
+if part_of(member) then
+  part_set(member, 'progress', ARGV[6])
+  progress = parts_progress(id)
+end
+local told = string.format('%.3f', math.max(progress, tonumber(get(id, 'progress'))))
+if ARGV[5] ~= '' and (get(id, 'stage') ~= ARGV[5] or get(id, 'progress') ~= told) then
+  set(id, 'stage', ARGV[5], 'progress', told)
   tell(id)
 end
 return tonumber(get(id, 'cancel') or '0')
 """
 )
 
-# id, token, status, stage, failure, seconds to keep
+# id (and part, whose failure is that of the job), token, status, stage, failure, seconds to keep
 _FINISH = (
     _COMMON
     + """
-local id, status = ARGV[2], ARGV[4]
-if get(id, 'token') == ARGV[3] and get(id, 'status') == status then return 1 end
-if not holds(id, ARGV[3]) then return 0 end
+local id, status, claim = job_of(ARGV[2]), ARGV[4], ARGV[2] .. ' ' .. ARGV[3]
+if get(id, 'ended_by') == claim and get(id, 'status') == status then return 1 end
+if not holds(ARGV[2], ARGV[3]) then return 0 end
+set(id, 'ended_by', claim)
 if ARGV[5] ~= '' then set(id, 'stage', ARGV[5]) end
 finish(id, status, tonumber(ARGV[7]), ARGV[6])
 return 1
@@ -222,14 +262,14 @@ return 1
 """
 )
 
-# id, token, seconds to keep
+# id (and part), token, seconds to keep
 _HAND_BACK = (
     _COMMON
     + """
-local id = ARGV[2]
-if not holds(id, ARGV[3]) then return 0 end
-redis.call('HINCRBY', P .. 'job:' .. id, 'attempts', -1)
-put_back(id, math.huge, '', tonumber(ARGV[4]))
+local member = ARGV[2]
+if not holds(member, ARGV[3]) then return 0 end
+set_of(member, 'attempts', tonumber(get_of(member, 'attempts')) - 1)
+put_back(member, math.huge, '', tonumber(ARGV[4]))
 return 1
 """
 )
@@ -251,12 +291,13 @@ _REAP = (
     + f"""
 local reaped = {{}}
 local lapsed = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, {REAPED_AT_ONCE})
-for _, id in ipairs(lapsed) do
+for _, member in ipairs(lapsed) do
+  local id = job_of(member)
   if get(id, 'status') == 'running' then
-    put_back(id, tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]))
+    put_back(member, tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]))
     reaped[#reaped + 1] = {{id, get(id, 'status')}}
   else
-    redis.call('ZREM', P .. 'leases', id)
+    redis.call('ZREM', P .. 'leases', member)
   end
 end
 return reaped
@@ -272,6 +313,9 @@ local status = get(id, 'status')
 if status == 'queued' then
   dequeue(id)
   finish(id, 'cancelled', tonumber(ARGV[3]), '')
+elseif status == 'running' and parts_left(id) > 0 then
+  finish(id, 'cancelled', tonumber(ARGV[3]), '')
+  return 'queued'
 elseif status == 'running' then
   set(id, 'cancel', '1')
 end
@@ -346,7 +390,7 @@ for _, queue in ipairs({{{_QUEUES}}}) do
   local since = now
   for _, owner in ipairs(redis.call('LRANGE', ring(queue), 0, -1)) do
     local first = redis.call('ZRANGE', waiting(queue, owner), 0, 0)[1]
-    if first then since = math.min(since, tonumber(get(first, 'queued_at') or now)) end
+    if first then since = math.min(since, tonumber(get_of(first, 'queued_at') or now)) end
   end
   found[#found + 1] = {{queue, queued(queue), tostring(now - since)}}
 end
@@ -358,6 +402,8 @@ _QUEUED = _COMMON + "return queued(unpack(ARGV, 2))"
 
 
 ALL = {
+    "split": _COMMON + part_scripts.SPLIT,
+    "part_done": _COMMON + part_scripts.PART_DONE,
     "create": _CREATE,
     "claim": _CLAIM,
     "renew": _RENEW,

@@ -11,7 +11,16 @@ from redis import RedisError
 
 from workers.wire.blobs import Blobs
 from workers.wire.broker import waiting_messages, wake
-from workers.wire.contract import FINAL, KINDS, JobRequest, JobStatus, job_prefix, media_prefix, request_key
+from workers.wire.contract import (
+    FINAL,
+    KINDS,
+    JobRequest,
+    JobStatus,
+    job_prefix,
+    media_prefix,
+    parts_prefix,
+    request_key,
+)
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
 from workers.wire.storage import StorageError
@@ -75,6 +84,7 @@ class Upkeep:
             self._on_reaped(status)
             if status in FINAL:
                 self._blobs.delete(media_prefix(job_id))
+                self._blobs.delete(parts_prefix(job_id))
 
     def _wake(self) -> None:
         """There may be fewer messages than jobs: a gateway died between the two, or a worker that had one."""
@@ -94,9 +104,16 @@ class Upkeep:
             if not self._ledger.knows(job_id):
                 logger.warning("removing the blobs of %s, which is no job", job_id)
                 self._blobs.delete(job_prefix(job_id))
+            elif any(name.startswith("parts/") for name in names) and self._has_ended(job_id):
+                logger.warning("removing the parts of %s, which has ended", job_id)
+                self._blobs.delete(parts_prefix(job_id))
             elif any(name.startswith("media/") for name in names) and self._is_spent(job_id):
                 logger.warning("removing the media of %s, which has ended", job_id)
                 self._blobs.delete(media_prefix(job_id))
+
+    def _has_ended(self, job_id: str) -> bool:
+        record = self._ledger.get(job_id)
+        return record is not None and record.status in FINAL
 
     def _is_spent(self, job_id: str) -> bool:
         """Whether a job has ended whose media are not to be kept."""

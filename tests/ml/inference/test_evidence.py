@@ -16,7 +16,6 @@ from ml.inference.evidence import (
     read,
     read_survey,
     write,
-    write_survey,
 )
 from ml.inference.sight import Sight
 from ml.inference.sound import Tones
@@ -72,7 +71,7 @@ def test_evidence_comes_back_as_it_was(tmp_path: Path) -> None:
     kept = observation()
     write(tmp_path / "evidence", SURVEY, kept)
     survey, found = read(tmp_path / "evidence")
-    assert survey == SURVEY and read_survey(write_survey(SURVEY)) == SURVEY
+    assert survey == SURVEY and read_survey(SURVEY.json()) == SURVEY
     assert same(found.sight, kept.sight) and found.reach == kept.reach
     assert [heard.sentences for heard in found.heard] == [heard.sentences for heard in kept.heard]
     assert all(same(left.tones, right.tones) for left, right in zip(found.heard, kept.heard, strict=True))

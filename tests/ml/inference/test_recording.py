@@ -7,10 +7,9 @@ import pytest
 
 from ml.inference import evidence
 from ml.inference.observer import Silent
-from ml.inference.parts import parts_over
 from ml.inference.pipeline import Analyser
-from ml.inference.recording import Soundtrack
 from ml.inference.sight import Watcher
+from ml.inference.soundtrack import Soundtrack
 from ml.inference.transcribe import Transcriber
 from ml.media import Decoder
 from ml.results import Options, Result
@@ -36,7 +35,7 @@ def in_parts(analyser: Analyser, path: Path, options: Options, folder: Path, par
     surveys: list[evidence.Survey] = []
 
     def surveyed(survey: evidence.Survey, decoded: Soundtrack) -> None:
-        surveys.append(evidence.read_survey(evidence.write_survey(survey)))
+        surveys.append(evidence.read_survey(survey.in_parts_of(part_seconds).json()))
         for source, target in ((decoded.mix, soundtrack.mix), (decoded.apart, soundtrack.apart)):
             if source.exists():
                 target.write_bytes(source.read_bytes())
@@ -45,12 +44,11 @@ def in_parts(analyser: Analyser, path: Path, options: Options, folder: Path, par
     with pytest.raises(Parted):
         analyser.analyse(path, options, surveyed=surveyed, scratch=folder)
     (survey,) = surveys
-    parts = parts_over(survey.expected, part_seconds)
-    assert len(parts) > 1
-    files = [folder / f"part-{number}" for number in range(len(parts))]
+    assert len(survey.parts) > 1
+    files = [folder / f"part-{number}" for number in range(len(survey.parts))]
     shared: dict[str, Any] = {"soundtrack": soundtrack, "observer": Silent(), "scratch": folder}
-    for part, file in reversed(list(zip(parts, files, strict=True))):
-        analyser.observe(path, options, survey, part, file, words=True, **shared)
+    for number, file in reversed(list(enumerate(files))):
+        analyser.observe(path, options, survey, number, file, words=True, **shared)
     return analyser.join(path, options, files, transcript=None, **shared)
 
 

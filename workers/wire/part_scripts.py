@@ -1,0 +1,104 @@
+"""Lua for the parts of a long job.
+
+A job that was split stays `running` while its parts wait, are claimed and end, each with token, lease and attempts of
+its own. In queues and leases a part is the member `<id>#<number>`; `parts:<id>` (hash) holds `split` (the token of the
+claim that split it), `count`, `left`, and of each part `state:<number>` (waiting, running, done), `token:`,
+`attempts:`, `progress:`, `queued_at:`. Whoever ends the last part holds the job again, to join them.
+"""
+
+SURVEYED, OBSERVED = 0.08, 0.95
+"""Between these two lies the progress of a job in parts while they are worked on."""
+
+HELPERS = f"""
+local function job_of(member) return string.match(member, '^[^#]+') end
+local function part_of(member) return string.match(member, '#(.+)$') end
+local function parts(id) return P .. 'parts:' .. id end
+local function part_member(id, number) return id .. '#' .. string.format('%04d', number) end
+local function part_get(member, field)
+  return redis.call('HGET', parts(job_of(member)), field .. ':' .. part_of(member))
+end
+local function part_set(member, field, value)
+  redis.call('HSET', parts(job_of(member)), field .. ':' .. part_of(member), value)
+end
+
+-- A field that jobs and parts have: of whichever the member is.
+local function get_of(member, field)
+  if part_of(member) then return part_get(member, field) end
+  return redis.call('HGET', P .. 'job:' .. member, field)
+end
+local function set_of(member, field, value)
+  if part_of(member) then return part_set(member, field, value) end
+  redis.call('HSET', P .. 'job:' .. member, field, value)
+end
+
+local function every_part(id)
+  local found = {{}}
+  for number = 0, tonumber(redis.call('HGET', parts(id), 'count') or '0') - 1 do
+    found[#found + 1] = part_member(id, number)
+  end
+  return found
+end
+
+local function parts_left(id) return tonumber(redis.call('HGET', parts(id), 'left') or '0') end
+
+-- Of the whole job, from that of its parts.
+local function parts_progress(id)
+  local sum, members = 0, every_part(id)
+  for _, member in ipairs(members) do sum = sum + tonumber(part_get(member, 'progress')) end
+  return {SURVEYED} + {OBSERVED - SURVEYED} * sum / #members
+end
+
+-- What a claim is told: id, token, attempt, token of the fetch, seconds waited, part or '', token of the split, and of
+-- a job whose parts are done their tokens.
+local function claimed(member, token, attempt, waited)
+  local id = job_of(member)
+  local fetched = tonumber(redis.call('HGET', P .. 'job:' .. id, 'fetched') or '0')
+  local split = tonumber(redis.call('HGET', parts(id), 'split') or '0')
+  local found = {{id, token, attempt, fetched, tostring(waited), part_of(member) or '', split}}
+  if not part_of(member) then
+    for _, part in ipairs(every_part(id)) do found[#found + 1] = tonumber(part_get(part, 'token')) end
+  end
+  return found
+end
+"""
+
+# id, token, how many parts
+SPLIT = """
+local id, token, count = ARGV[2], ARGV[3], tonumber(ARGV[4])
+if redis.call('HGET', parts(id), 'split') == token then return 1 end
+if not holds(id, token) then return 0 end
+if get(id, 'cancel') == '1' then return 2 end
+redis.call('ZREM', P .. 'leases', id)
+redis.call('HINCRBY', P .. 'job:' .. id, 'token', 1)
+set(id, 'attempts', '0')
+redis.call('HSET', parts(id), 'split', token, 'count', count, 'left', count)
+for _, member in ipairs(every_part(id)) do
+  part_set(member, 'token', '0')
+  part_set(member, 'attempts', '0')
+  part_set(member, 'progress', '0')
+  requeue(member)
+end
+return 1
+"""
+
+# id and part, token, seconds of a lease
+PART_DONE = """
+local member, token = ARGV[2], ARGV[3]
+local id = job_of(member)
+if part_get(member, 'state') == 'done' and part_get(member, 'token') == token then
+  if redis.call('HGET', parts(id), 'joined_by') ~= get(id, 'token') then return 1 end
+  return claimed(id, tonumber(get(id, 'token')), tonumber(get(id, 'attempts')), 0)
+end
+if not holds(member, token) then return 0 end
+part_set(member, 'state', 'done')
+part_set(member, 'progress', '1')
+set(id, 'progress', string.format('%.3f', math.max(parts_progress(id), tonumber(get(id, 'progress')))))
+tell(id)
+redis.call('ZREM', P .. 'leases', member)
+if redis.call('HINCRBY', parts(id), 'left', -1) > 0 then return 1 end
+local joining = redis.call('HINCRBY', P .. 'job:' .. id, 'token', 1)
+local attempt = redis.call('HINCRBY', P .. 'job:' .. id, 'attempts', 1)
+redis.call('HSET', parts(id), 'joined_by', joining)
+redis.call('ZADD', P .. 'leases', now + tonumber(ARGV[4]), id)
+return claimed(id, joining, attempt, 0)
+"""
