@@ -2,7 +2,7 @@
 
 import { Problem, call, ticketed } from "./api.js";
 import { announce, icon, make } from "./dom.js";
-import { bytes } from "./format.js";
+import { bytes, plural } from "./format.js";
 
 const FORMATS = [
   ["CSV", "one row a window", "csv&rows=windows"],
@@ -16,14 +16,21 @@ const FORMATS = [
   ["Text", "to read", "txt"],
   ["JSON", "everything", "json"],
 ];
+const SHOWN = ["summary", "video", "picture"]; // kinds of artifacts that are asked for by themselves
 
+/** A card of files; `add(artifacts)` puts what the job made beside them, its many pictures out of the way. */
 export function downloads(job) {
-  const files = FORMATS.map(([name, about, query]) => item(name, about, () => save(`${job.links.result}?format=${query}`)));
-  return make("section", { className: "card downloads" }, make("h2", { textContent: "Downloads" }), make("ul", { className: "files" }, files));
+  const list = make("ul", { className: "files" }, FORMATS.map(([name, about, query]) => item(name, about, () => save(`${job.links.result}?format=${query}`))));
+  const element = make("section", { className: "card downloads" }, make("h2", { textContent: "Downloads" }), list);
+  const add = (artifacts) => {
+    const many = artifacts.filter(({ kind }) => !SHOWN.includes(kind)).map(artifactItem);
+    list.append(...artifacts.filter(({ kind }) => SHOWN.includes(kind)).map(artifactItem));
+    if (many.length) element.append(make("details", {}, make("summary", { textContent: `${plural(many.length, "picture")} more` }), make("ul", { className: "files" }, many)));
+  };
+  return { element, add };
 }
 
-/** An artifact of the job, as its own address gives it. */
-export const artifactItem = (artifact) => item(artifact.name, bytes(artifact.size), async () => open(await ticketed(artifact.path), artifact.name));
+const artifactItem = ({ name, size, link }) => item(name, bytes(size), async () => open(await ticketed(link), name));
 
 function item(name, about, listener) {
   const words = make("span", {}, make("b", { textContent: name }), make("small", { textContent: about }));

@@ -10,6 +10,8 @@ import { problemNotice, remark } from "./notice.js";
 import { drawFace, inside, placed } from "./overlay.js";
 
 const SHOWN = 60; // seconds of the rolling timeline
+const SPANS = [2, 4, 8]; // seconds that a reading may be over
+const SPAN = 4;
 const FRAMES = 8; // most frames a second that are sent
 const WAITING = 200_000; // bytes that may wait to be sent: beyond, frames are left out
 const AWAY = { 1001: "Nothing was sent for too long.", 1008: "The key was refused.", 1011: "The worker was lost.", 1012: "The service restarts.", 1013: "No live worker is free." };
@@ -34,9 +36,10 @@ class Live {
     this.facts = make("p", { className: "soft", textContent: "What is read appears here, at least once a second." });
     this.bars = make("div", { className: "live-bars" });
     this.rolling = Object.entries({ fusion: "Together", face: MODALITIES.face, audio: MODALITIES.audio }).map(([id, name]) => ({ id, name, points: [], canvas: make("canvas", { className: "lane-canvas" }) }));
+    this.span = make("select", {}, SPANS.map((seconds) => make("option", { value: seconds, textContent: `${seconds} s`, selected: seconds === SPAN })));
     const box = (control, name) => make("label", { className: "toggle" }, control, name);
     root.append(
-      make("header", { className: "page-head" }, make("div", {}, make("h1", { tabIndex: -1, textContent: "Live" }), make("div", { className: "tools" }, box(this.sees, "Camera"), box(this.hears, "Microphone"), this.toggle))),
+      make("header", { className: "page-head" }, make("div", {}, make("h1", { tabIndex: -1, textContent: "Live" }), make("div", { className: "tools" }, box(this.sees, "Camera"), box(this.hears, "Microphone"), make("label", { className: "toggle" }, "Over the last", this.span), this.toggle))),
       this.trouble,
       make("div", { className: "watch" }, make("section", { className: "player", ariaLabel: "Camera" }, this.stage), make("section", { className: "card now", ariaLabel: "Now" }, make("header", {}, this.word), this.bars, this.facts)),
       make("section", { className: "card" }, make("h2", {}, "The last minute"), make("div", { className: "plot still", role: "img", ariaLabel: "Emotion over the last minute" }, this.rolling.map((lane) => make("div", { className: "lane lane-modality" }, make("span", { className: "lane-name", textContent: lane.name }), lane.canvas)))));
@@ -72,7 +75,7 @@ class Live {
     }
     const { socket } = running;
     const modalities = [this.sees.checked && "face", this.hears.checked && "audio"].filter(Boolean);
-    socket.onopen = () => socket.send(JSON.stringify({ options: { modalities } }));
+    socket.onopen = () => socket.send(JSON.stringify({ options: { modalities, window_seconds: Number(this.span.value), hop_seconds: 1 } }));
     socket.onmessage = ({ data }) => this.#told(running, JSON.parse(data));
     socket.onclose = ({ code, reason }) => this.#closed(running, code, reason);
   }
@@ -119,7 +122,7 @@ class Live {
       return make("div", { className: "live-bar", css: { "--share": `${value * 100}%`, "--tone": colour(label) } }, make("span", {}, swatch(label), called(label)), make("span", { textContent: update.emotion ? percent(value) : "–" }));
     }));
     const latency = update.latency === null ? null : `${Math.round(update.latency * 1000)} ms from frame to reading`;
-    this.facts.textContent = [latency, update.dropped ? `${update.dropped} frames left out` : null].filter(Boolean).join(" · ");
+    this.facts.textContent = [latency, update.dropped ? `${update.dropped} frames skipped` : null].filter(Boolean).join(" · ");
     this.#drawFaces(update);
     this.#roll(update);
   }

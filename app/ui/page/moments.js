@@ -7,6 +7,7 @@ import { momentTold } from "./timeline.js";
 
 const FIRST = 8;
 
+/** A card; `illustrate` puts pictures (`[{time, picture}]`) beside their moments. */
 export function momentList(moments, playback) {
   const ranked = [...moments].sort((one, other) => other.score - one.score);
   const list = make("ol", { className: "moments" }, ranked.map((moment, index) => row(moment, index, playback)));
@@ -16,7 +17,12 @@ export function momentList(moments, playback) {
     more.hidden = true;
   });
   const none = make("p", { className: "soft", textContent: "No peak and no shift stands out." });
-  return make("section", { className: "card" }, make("h2", { textContent: "Moments" }), ranked.length ? list : none, more);
+  const element = make("section", { className: "card" }, make("h2", { textContent: "Moments" }), ranked.length ? list : none, more);
+  const illustrate = (pictures) => pictures.forEach(({ time, picture }) => {
+    const index = ranked.findIndex((moment) => Math.abs(moment.time - time) < 0.01);
+    list.children[index]?.querySelector(".moment-what").before(picture);
+  });
+  return { element, illustrate };
 }
 
 function row(moment, index, playback) {

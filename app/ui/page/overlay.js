@@ -10,6 +10,7 @@ const PLATE = "rgb(14 17 22 / 82%)";
 
 export class Overlay {
   #shown = true;
+  #hidden = false;
   #picture = null;
 
   /** `size`: of the frames that the boxes are measured in (pixels, upright). */
@@ -27,15 +28,22 @@ export class Overlay {
     this.draw();
   }
 
+  /** As the person wants it. */
   show(shown) {
     this.#shown = shown;
+    this.draw();
+  }
+
+  /** Where the picture shows it all already. */
+  hide(hidden) {
+    this.#hidden = hidden;
     this.draw();
   }
 
   draw() {
     if (!this.canvas.clientWidth) return;
     const { context, width, height } = fitted(this.canvas);
-    if (!this.#shown || !this.size?.width) return;
+    if (!this.#shown || this.#hidden || !this.size.width) return;
     const place = placed(this.#picture, this.size, width, height);
     const found = facesAt(this.faces, this.playback.time, this.step);
     for (const face of found) drawFace(context, inside(face.box, this.size, place), face, { width, numbered: this.faces.length > 1 });

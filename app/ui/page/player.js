@@ -9,6 +9,7 @@ const SPEEDS = [0.25, 0.5, 1, 1.5, 2];
 
 export class Player {
   #media = null;
+  #original = null;
 
   constructor({ result, playback, name }) {
     const { kind, width, height } = result.media;
@@ -25,25 +26,33 @@ export class Player {
     this.#show();
   }
 
-  /** Shows the media that an address gives. */
-  load(url) {
+  /** Shows the media of an address; `address()` gives it, anew when the one before no longer holds. */
+  async load(address, { annotated = false } = {}) {
     this.message.textContent = "";
-    if (this.kind === "image") {
-      const picture = make("img", { src: url, alt: this.name });
-      picture.addEventListener("load", () => this.overlay.over(picture));
-      picture.addEventListener("error", () => this.say("This browser cannot show the picture."));
-      this.screen.replaceChildren(picture, this.message);
-      return;
-    }
+    if (!annotated) this.#original = address;
+    this.overlay?.hide(annotated);
+    const url = await address();
+    if (this.kind === "image") return this.#picture(url);
     const media = make(this.kind, { src: url, preload: "auto", playsInline: true });
-    media.addEventListener("error", () => this.#unplayable());
-    media.addEventListener("loadedmetadata", () => this.overlay?.over(media));
-    if (this.#media) media.playbackRate = this.#media.playbackRate;
+    let proved = false;
+    media.addEventListener("error", () => (proved ? this.load(address, { annotated }) : this.#unplayable()));
+    media.addEventListener("loadedmetadata", () => {
+      proved = true;
+      this.overlay?.over(media);
+    });
+    if (this.#media) Object.assign(media, { playbackRate: this.#media.playbackRate, muted: this.#media.muted });
     this.#media = media;
     this.screen.replaceChildren(media, this.message);
     this.sound.disabled = this.speed.disabled = false;
     this.playback.attach(media);
     this.waveform?.load(url);
+  }
+
+  #picture(url) {
+    const picture = make("img", { src: url, alt: this.name });
+    picture.addEventListener("load", () => this.overlay.over(picture));
+    picture.addEventListener("error", () => this.say("This browser cannot show the picture."));
+    this.screen.replaceChildren(picture, this.message);
   }
 
   say(...content) {
@@ -75,8 +84,26 @@ export class Player {
 
   #overlayControls() {
     if (!this.overlay) return [];
-    const box = make("input", { type: "checkbox", checked: true, on: { change: () => this.overlay.show(box.checked) } });
-    return [make("label", { className: "toggle" }, box, "Faces")];
+    this.faces = this.#toggle("Faces", true, (shown) => this.overlay.show(shown));
+    this.more = make("span", { className: "tools" });
+    return [this.faces, this.more];
+  }
+
+  #toggle(name, checked, listener) {
+    const box = make("input", { type: "checkbox", checked, on: { change: () => listener(box.checked) } });
+    return make("label", { className: "toggle" }, box, name);
+  }
+
+  /** Offers a heatmap corner: the picture of the moment, over the picture that it is of. */
+  offerCorner(corner) {
+    this.stage.append(corner.element);
+    this.more.append(this.#toggle("Heatmaps", true, (shown) => corner.show(shown)));
+  }
+
+  /** Offers the video with all drawn in, in place of the original; at once where there is no original. */
+  offerAnnotated(address) {
+    if (!this.#original) return this.load(address, { annotated: true });
+    this.more.append(this.#toggle("Annotated", false, (annotated) => this.load(annotated ? address : this.#original, { annotated })));
   }
 
   #wide() {

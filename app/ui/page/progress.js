@@ -25,7 +25,8 @@ export class Progress {
     this.bar = make("progress", { max: 1, value: 0, ariaLabel: "Analysis" });
     this.what = make("p", { className: "progress-what" });
     this.cancel = button("Cancel", () => this.#cancel(), { icon: "close" });
-    this.element = make("section", { className: "card progress" }, this.what, this.bar, this.cancel);
+    const hint = make("p", { className: "soft", textContent: "The job goes on when you leave this page; it stands in the list." });
+    this.element = make("section", { className: "card progress" }, this.what, this.bar, hint, this.cancel);
   }
 
   show(job) {

@@ -1,55 +1,77 @@
-// One result: player, what is read now, timeline, moments, words, numbers, files.
+// One result: player, what is read now, timeline, moments, words, numbers, why, files.
 
 import { about } from "./about.js";
+import { ticketed } from "./api.js";
+import { artifactsOf, pictureOf } from "./artifacts.js";
+import { Corner } from "./corner.js";
 import { make } from "./dom.js";
 import { downloads } from "./downloads.js";
 import { badge } from "./emotions.js";
-import { clock } from "./format.js";
+import { clock, plural } from "./format.js";
 import { lanesOf } from "./lanes.js";
 import { momentList } from "./moments.js";
-import { remark } from "./notice.js";
+import { problemNotice, remark } from "./notice.js";
 import { Now } from "./now.js";
-import { Player } from "./player.js";
 import { Playback } from "./playback.js";
+import { Player } from "./player.js";
 import { findSource } from "./source.js";
 import { windowTable } from "./table.js";
 import { Timeline } from "./timeline.js";
 import { TranscriptView } from "./transcript.js";
+import { whyCard } from "./why.js";
 
 /** The view of a job that succeeded. The signal ends it. */
 export function resultView(job, result, signal) {
   const playback = new Playback(result.media.duration);
-  const player = new Player({ result, playback, name: job.media?.name ?? "Media" });
-  findSource(job, player, signal);
   signal.addEventListener("abort", () => playback.pause());
-  const summary = make("p", { className: "summary" }, "Overall ", badge(result.overall), make("span", { className: "soft", textContent: facts(result) }));
-  const warnings = result.warnings.map(({ message }) => remark(message));
-  const words = result.windows.length ? new TranscriptView({ result, playback }).element : null;
-  const low = result.media.kind === "audio"; // beside what is read now there is room below the player
-  const left = make("div", { className: "beside" }, player.element, low ? words : null);
-  const top = make("div", { className: "watch" }, left, beside(result, playback));
-  const [chart, table] = result.windows.length ? timed(result, playback) : [];
-  const parts = [chart, low ? null : words, table].filter(Boolean);
-  return make("div", { className: "result" }, summary, ...warnings, top, ...parts, downloads(job), about(result, job));
+  const player = new Player({ result, playback, name: job.media?.name ?? "Media" });
+  const moments = momentList(result.moments, playback);
+  const files = downloads(job);
+  const parts = { job, result, playback, player, moments, files, signal };
+  const view = make("div", { className: "result" }, summary(result), result.warnings.map(({ message }) => remark(message)), result.windows.length ? timed(parts) : still(parts), files.element, about(result, job));
+  findSource(job, player, signal);
+  addArtifacts(view, parts);
+  return view;
 }
 
-/** What is read now, and where else to look. */
-function beside(result, playback) {
-  const moments = result.windows.length ? momentList(result.moments, playback) : null;
-  return make("div", { className: "beside" }, new Now({ result, playback }).element, moments);
-}
-
-/** What an image does not have. */
-function timed(result, playback) {
-  const step = result.windows.length > 1 ? result.windows[1].start - result.windows[0].start : result.media.duration / 10;
-  const timeline = new Timeline({ lanes: lanesOf(result), labels: result.labels, playback, duration: result.media.duration, moments: result.moments, step });
-  const chart = make("section", { className: "card" }, make("h2", { textContent: "Timeline" }), timeline.element);
-  const table = make("details", { className: "card" }, make("summary", {}, make("h2", { textContent: "The same in numbers" })), windowTable(result, playback));
-  return [chart, table];
-}
-
-function facts({ media, faces }) {
-  const people = faces.length ? `${faces.length} ${faces.length === 1 ? "face" : "faces"}` : null;
+function summary({ media, faces, overall }) {
   const picture = media.width ? `${media.width} × ${media.height}` : null;
-  return [media.duration === null ? null : clock(media.duration), picture, people].filter(Boolean).join(" · ");
+  const facts = [media.duration === null ? null : clock(media.duration), picture, faces.length ? plural(faces.length, "face") : null];
+  return make("p", { className: "summary" }, "Overall ", badge(overall), make("span", { className: "soft", textContent: facts.filter(Boolean).join(" · ") }));
+}
+
+/** A photo: all at once. */
+const still = ({ result, playback, player }) => [make("div", { className: "watch" }, player.element, new Now({ result, playback }).element)];
+
+/** What has a timeline. Below the player of a mere recording there is room for the words. */
+function timed({ result, playback, player, moments }) {
+  const words = new TranscriptView({ result, playback }).element;
+  const low = result.media.kind === "audio";
+  const left = make("div", { className: "beside" }, player.element, low ? words : null);
+  const right = make("div", { className: "beside" }, new Now({ result, playback }).element, moments.element);
+  const table = make("details", { className: "card" }, make("summary", {}, make("h2", { textContent: "The same in numbers" })), windowTable(result, playback));
+  return [make("div", { className: "watch" }, left, right), chart(result, playback), low ? null : words, table].filter(Boolean);
+}
+
+function chart(result, playback) {
+  const [first, second] = result.windows;
+  const step = second ? second.start - first.start : result.media.duration / 10;
+  const timeline = new Timeline({ lanes: lanesOf(result), labels: result.labels, playback, duration: result.media.duration, moments: result.moments, step });
+  return make("section", { className: "card" }, make("h2", { textContent: "Timeline" }), timeline.element);
+}
+
+/** Puts what the job made beside the result where each belongs. */
+async function addArtifacts(view, { job, playback, player, moments, files, signal }) {
+  try {
+    const artifacts = await artifactsOf(job, signal);
+    const of = (kind) => artifacts.filter((artifact) => artifact.kind === kind);
+    const pictured = (kind) => of(kind).map((artifact) => ({ time: artifact.time, picture: pictureOf(artifact, signal) }));
+    files.add(artifacts);
+    moments.illustrate(pictured("moment"));
+    if (of("heatmap").length) player.offerCorner(new Corner({ heatmaps: pictured("heatmap"), playback }));
+    for (const { link } of [...of("video"), ...of("picture")]) player.offerAnnotated(() => ticketed(link));
+    files.element.before(...[whyCard(artifacts, playback, signal)].filter(Boolean));
+  } catch (error) {
+    if (error.name !== "AbortError") files.element.before(problemNotice(error));
+  }
 }

@@ -5,10 +5,13 @@ import { button, make } from "./dom.js";
 import { addressOf, fileOf, keepFile } from "./files.js";
 
 /** Loads the media of a job into a player, or offers to choose the file. */
-export async function findSource(job, player, signal) {
+export function findSource(job, player, signal) {
   const file = fileOf(job.id);
-  if (file) return player.load(addressOf(file, signal));
-  if (job.links.media) return player.load(await ticketed(job.links.media));
+  if (file) {
+    const url = addressOf(file, signal);
+    return player.load(() => url);
+  }
+  if (job.links.media) return player.load(() => ticketed(job.links.media));
   ask(job, player, signal);
 }
 
@@ -18,7 +21,8 @@ function ask(job, player, signal) {
     const [file] = chooser.files;
     if (!file) return;
     keepFile(job.id, file);
-    player.load(addressOf(file, signal));
+    const url = addressOf(file, signal);
+    player.load(() => url);
     if (job.media && file.size !== job.media.size) player.say("This file has another size than the one that was read.");
   });
   player.say("The media is not kept by the service.", button("Choose the file to see it here", () => chooser.click(), { icon: "upload" }), chooser);

@@ -3,6 +3,7 @@
 import { jobPath, read, ticketed } from "./api.js";
 
 export const ENDED = ["succeeded", "failed", "cancelled"];
+const LAST = [...ENDED, "deleted"];
 const WAIT = 30; // seconds of one long poll
 
 /** Calls `changed(job)` for every change, and returns the ended job. Throws Problem. */
@@ -15,18 +16,18 @@ export async function follow(id, { changed, signal }) {
   return job;
 }
 
-/** Until the stream ends, for whichever reason: asking tells how things stand then. */
+// Until the last event, or until the stream cannot go on: asking tells how things stand then. A connection that breaks
+// is taken up again by the browser, from the last event that it had.
 async function listen(job, { changed, signal }) {
   const source = new EventSource(await ticketed(job.links.events));
   await new Promise((resolve) => {
     signal.addEventListener("abort", resolve);
-    source.onerror = resolve;
-    const told = (event) => {
-      Object.assign(job, JSON.parse(event.data));
-      changed(job);
-      if (ENDED.includes(job.status)) resolve();
+    source.onerror = () => source.readyState === EventSource.CLOSED && resolve();
+    source.onmessage = ({ data }) => {
+      const change = JSON.parse(data);
+      if (LAST.includes(change.status)) return resolve();
+      changed(Object.assign(job, change));
     };
-    source.onmessage = told;
   });
   source.close();
 }

@@ -3,7 +3,7 @@
 import base64
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.client import Job
+from ml.vocabulary import EMOTIONS
 from tests.e2e.conftest import Service, serving
 from tests.face_files import make_scenes, nobody, portrait
+from tests.media_files import ffmpeg
 from tests.toy_models import make_store
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -31,7 +34,7 @@ CAPTIONS = "1\n00:00:00,000 --> 00:00:02,000\nhello there\n\n2\n00:00:03,000 -->
 
 @pytest.fixture(scope="module")
 def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(make_store(tmp_path_factory.mktemp("seeing"))) as running:
+    with serving(make_store(tmp_path_factory.mktemp("seeing")), AFFECT_WORKER_KINDS="inference,io,live") as running:
         yield running
 
 
@@ -45,15 +48,21 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def launch() -> Iterator[Callable[..., Any]]:
+    """A function that starts a browser, with arguments of one's own."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("needs chromium (`make test` installs it)")
     arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{each}" for each in QUIET)]
     with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=chromium, args=arguments)
-        yield opened
-        opened.close()
+        yield lambda *own: running.chromium.launch(executable_path=chromium, args=[*arguments, *own])
+
+
+@pytest.fixture(scope="module")
+def browser(launch: Callable[..., Any]) -> Iterator[Any]:
+    opened = launch()
+    yield opened
+    opened.close()
 
 
 @dataclass
@@ -137,7 +146,7 @@ def visit(browser: Any, seeing: Service) -> Iterator[Visit]:
 
 
 @pytest.fixture(scope="module")
-def done(seeing: Service, film: Path) -> dict[str, Any]:
+def done(seeing: Service, film: Path) -> Job:
     """The job of the film, with a caller's captions."""
     return seeing.finished(film, transcript=CAPTIONS)
 
@@ -152,11 +161,9 @@ def test_a_dropped_film_is_read_before_one_s_eyes(visit: Visit, film: Path) -> N
     assert "#/job/" in page.url
 
 
-def test_a_click_on_the_timeline_seeks_and_the_box_is_where_the_face_is(
-    visit: Visit, film: Path, done: dict[str, Any]
-) -> None:
+def test_a_click_on_the_timeline_seeks_and_the_box_is_where_the_face_is(visit: Visit, film: Path, done: Job) -> None:
     visit.expected = "willReadFrequently"  # a hint to this test, which looks at the canvas
-    page = visit.open(f"/#/job/{done['id']}")
+    page = visit.open(f"/#/job/{done.id}")
     page.locator(".stage input[type=file]").set_input_files(film)
     visit.playhead()
     visit.go(0.2)
@@ -171,8 +178,8 @@ def test_a_click_on_the_timeline_seeks_and_the_box_is_where_the_face_is(
     expect(page.locator(".word.spoken")).to_have_text("good")
 
 
-def test_the_timeline_is_played_on_the_keyboard(visit: Visit, done: dict[str, Any]) -> None:
-    page = visit.open(f"/#/job/{done['id']}")
+def test_the_timeline_is_played_on_the_keyboard(visit: Visit, done: Job) -> None:
+    page = visit.open(f"/#/job/{done.id}")
     slider = page.get_by_role("slider", name="Emotion over time")
     slider.focus()
     told = [slider.get_attribute("aria-valuenow")]
@@ -185,8 +192,8 @@ def test_the_timeline_is_played_on_the_keyboard(visit: Visit, done: dict[str, An
     expect(slider).not_to_have_attribute("aria-valuenow", "0.0")
 
 
-def test_what_is_drawn_is_told_in_numbers_too(visit: Visit, done: dict[str, Any]) -> None:
-    page = visit.open(f"/#/job/{done['id']}")
+def test_what_is_drawn_is_told_in_numbers_too(visit: Visit, done: Job) -> None:
+    page = visit.open(f"/#/job/{done.id}")
     page.get_by_text("The same in numbers").click()
     rows = page.get_by_role("table", name="Emotion by window").get_by_role("row")
     expect(rows).to_have_count(3)
@@ -195,17 +202,18 @@ def test_what_is_drawn_is_told_in_numbers_too(visit: Visit, done: dict[str, Any]
     expect(readings).to_have_count(8)
 
 
-def test_every_download_is_a_file(visit: Visit, done: dict[str, Any]) -> None:
-    page = visit.open(f"/#/job/{done['id']}")
-    expect(page.locator(".file").first).to_be_visible()
+def test_every_download_is_a_file(visit: Visit, done: Job) -> None:
+    page = visit.open(f"/#/job/{done.id}")
+    expect(page.get_by_role("button", name="summary.png")).to_be_visible()
     names = {}
     for button in page.locator(".file").all():
         with page.expect_download() as started:
             button.click()
         names[started.value.suggested_filename] = Path(started.value.path()).read_bytes()
-    endings = [".csv", ".eaf", ".json", ".srt", ".TextGrid", ".txt", ".vtt"]
+    endings = [".csv", ".eaf", ".json", ".png", ".srt", ".TextGrid", ".txt", ".vtt"]
     assert sorted({Path(name).suffix for name in names}, key=str.lower) == endings
-    assert all(name.startswith("left to right") and content for name, content in names.items())
+    assert all(names.values())
+    assert [name for name in names if not name.startswith("left to right")] == ["summary.png"]
     assert b"hello there" in names["left to right.srt"]
 
 
@@ -221,7 +229,7 @@ def test_a_bad_file_is_told_in_plain_words(visit: Visit, tmp_path: Path) -> None
 def test_a_film_that_cannot_be_decoded_says_why(visit: Visit, seeing: Service, film: Path, tmp_path: Path) -> None:
     (tmp_path / "half.mp4").write_bytes(film.read_bytes()[:4000])
     failed = seeing.finished(tmp_path / "half.mp4")
-    page = visit.open(f"/#/job/{failed['id']}")
+    page = visit.open(f"/#/job/{failed.id}")
     expect(page.get_by_role("alert")).to_contain_text("The media cannot be decoded")
 
 
@@ -234,9 +242,7 @@ def test_a_job_is_cancelled(visit: Visit, tmp_path: Path) -> None:
     expect(page.get_by_text("This job was cancelled.")).to_be_visible(timeout=SECONDS)
 
 
-def test_two_results_stand_side_by_side_on_one_axis(
-    visit: Visit, seeing: Service, done: dict[str, Any], tmp_path: Path
-) -> None:
+def test_two_results_stand_side_by_side_on_one_axis(visit: Visit, seeing: Service, done: Job, tmp_path: Path) -> None:
     seeing.finished(make_scenes(tmp_path / "short.mp4", [(portrait(), 2)]))
     page = visit.open()
     for name in ("short.mp4", "left to right.mp4"):
@@ -262,6 +268,40 @@ def test_the_key_goes_with_every_call_and_stays_in_its_tab(visit: Visit) -> None
     assert "secret" not in other.evaluate("JSON.stringify([sessionStorage, localStorage])")
 
 
+def test_live_tells_what_the_camera_shows(launch: Callable[..., Any], seeing: Service, tmp_path: Path) -> None:
+    """Three seconds of a face, four of nobody, again and again."""
+    film = make_scenes(tmp_path / "camera.mkv", [(portrait(), 3), (nobody(), 4)])
+    camera = tmp_path / "camera.y4m"
+    ffmpeg("-i", film, "-an", "-pix_fmt", "yuv420p", camera)
+    fake = (
+        "use-fake-device-for-media-stream",
+        "use-fake-ui-for-media-stream",
+        f"use-file-for-fake-video-capture={camera}",
+    )
+    filming = launch(*(f"--{each}" for each in fake))
+    with visiting(filming, seeing, viewport={"width": 1000, "height": 900}) as visit:
+        page = visit.open("/#/live")
+        page.get_by_role("combobox", name="Over the last").select_option("2")
+        page.get_by_role("button", name="Begin").click()
+        word = page.locator(".now-word")
+        for told in ("|".join(EMOTIONS), "nothing to read", "|".join(EMOTIONS)):
+            expect(word).to_have_text(re.compile(f"^({told})$"), timeout=SECONDS)
+        drawn = page.locator(".stage canvas").evaluate("(canvas) => canvas.toDataURL()")
+        page.get_by_role("button", name="End").click()
+        expect(page.get_by_role("button", name="Begin")).to_be_visible()
+        assert page.locator(".stage canvas").evaluate("(canvas) => canvas.toDataURL()") != drawn
+        expect(page.get_by_text("The camera is off.")).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_count(0)
+    filming.close()
+
+
+def test_live_without_a_camera_says_so(visit: Visit) -> None:
+    page = visit.open("/#/live")
+    page.get_by_role("button", name="Begin").click()
+    expect(page.get_by_role("alert")).to_contain_text("No camera or microphone")
+    expect(page.get_by_role("button", name="Begin")).to_be_visible()
+
+
 @pytest.mark.parametrize(
     "look",
     [
@@ -271,9 +311,9 @@ def test_the_key_goes_with_every_call_and_stays_in_its_tab(visit: Visit) -> None
     ],
     ids=["light", "dark", "phone"],
 )
-def test_axe_finds_nothing_serious(browser: Any, seeing: Service, done: dict[str, Any], look: dict[str, Any]) -> None:
+def test_axe_finds_nothing_serious(browser: Any, seeing: Service, done: Job, look: dict[str, Any]) -> None:
     with visiting(browser, seeing, **look) as visit:
-        for path, landmark in (("/", ".job"), (f"/#/job/{done['id']}", ".timeline"), ("/#/live", ".stage")):
+        for path, landmark in (("/", ".job"), (f"/#/job/{done.id}", ".timeline"), ("/#/live", ".stage")):
             page = visit.open(path)
             expect(page.locator(landmark).first).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than the page"
