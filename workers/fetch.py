@@ -3,11 +3,13 @@
 import asyncio
 import hashlib
 import posixpath
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import collapse_rfc2231_value
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
 
@@ -17,6 +19,7 @@ from ml.errors import FetchFailed, FileTooLarge, MediaInvalid, ProcessingTimeout
 from ml.signatures import SNIFF_BYTES, format_name
 from workers.egress import MOST_REDIRECTS, open_client
 from workers.engine import Engine, Lease, PassedOn, Terms
+from workers.pages import Pages
 from workers.wire.blobs import Blobs
 from workers.wire.contract import Claim, JobMedia, JobRequest, WorkerKind, fetched_key, media_key
 from workers.wire.egress import Egress
@@ -56,19 +59,32 @@ class FetchEngine(Engine):
         limits: FetchLimits,
         terms: Terms,
         wake: Callable[[WorkerKind], None],
+        pages: Pages | None = None,
     ) -> None:
         super().__init__(ledger, blobs, terms, wake)
-        self._egress, self._limits = egress, limits
+        self._egress, self._limits, self._pages = egress, limits, pages
 
     def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> PassedOn:
         if request.url is None:
             raise Refused("The job names no address.", stage="fetch")
         lease.stage("fetch")
         with self._blobs.writing(media_key(claim.job_id, claim.token)) as file:
-            media = asyncio.run(download(request.url, file, self._egress, self._limits, lease))
+            media = self._fetch(request.url, file, lease)
         self._blobs.put(fetched_key(claim.job_id, claim.token), media.model_dump_json().encode())
         lease.check()
         return PassedOn("inference")
+
+    def _fetch(self, url: str, file: BinaryIO, lease: Lease) -> JobMedia:
+        """The file that the address gives; or, where pages are read, that the page there shows."""
+        try:
+            return asyncio.run(download(url, file, self._egress, self._limits, lease))
+        except UnsupportedMedia:
+            if self._pages is None:
+                raise
+        with tempfile.TemporaryDirectory(prefix="affect-page-") as folder:
+            path, name = self._pages.fetch(url, Path(folder), lease.check)
+            with path.open("rb") as found:
+                return asyncio.run(_copy(found, name, file, self._limits, lease))
 
     def _written(self, claim: Claim) -> tuple[str, ...]:
         return (media_key(claim.job_id, claim.token), fetched_key(claim.job_id, claim.token))
@@ -103,7 +119,7 @@ async def _download(url: str, file: BinaryIO, egress: Egress, limits: FetchLimit
             client.stream("GET", url) as response,
         ):
             _check_answer(response, limits)
-            return await _store(response, file, limits, lease)
+            return await _store(response.aiter_raw(), _length(response), name_of(response), file, limits, lease)
     except httpx.TimeoutException:
         raise FetchFailed(f"Nothing came for {limits.idle_seconds:g} seconds.", stage="fetch") from None
     except httpx.TooManyRedirects:
@@ -135,11 +151,22 @@ def _length(response: httpx.Response) -> int:
     return int(told) if told.isascii() and told.isdigit() else 0
 
 
-async def _store(response: httpx.Response, file: BinaryIO, limits: FetchLimits, lease: Lease) -> JobMedia:
+async def _copy(found: BinaryIO, name: str, file: BinaryIO, limits: FetchLimits, lease: Lease) -> JobMedia:
+    async def pieces() -> AsyncIterator[bytes]:
+        while piece := found.read(BLOCK_BYTES):
+            lease.check()
+            yield piece
+
+    return await _store(pieces(), 0, _shown(name), file, limits, lease)
+
+
+async def _store(
+    pieces: AsyncIterator[bytes], length: int, name: str, file: BinaryIO, limits: FetchLimits, lease: Lease
+) -> JobMedia:
     """Nothing is decompressed: a file is what was sent, and it begins as an accepted format does."""
     digest = hashlib.sha256()
-    size, length = 0, _length(response)
-    async for block in _blocks(response.aiter_raw()):
+    size = 0
+    async for block in _blocks(pieces):
         if not size and format_name(block[:SNIFF_BYTES]) is None:
             raise UnsupportedMedia("The address gives no image, audio or video of an accepted format.", stage="fetch")
         size += len(block)
@@ -150,7 +177,7 @@ async def _store(response: httpx.Response, file: BinaryIO, limits: FetchLimits, 
         lease.progress(min(size / length, 1.0) if length else 0.0)
     if not size:
         raise MediaInvalid("The file is empty.", stage="fetch")
-    return JobMedia(name=name_of(response), size=size, sha256=digest.hexdigest())
+    return JobMedia(name=name, size=size, sha256=digest.hexdigest())
 
 
 async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -171,4 +198,8 @@ def name_of(response: httpx.Response) -> str:
     header["Content-Disposition"] = response.headers.get("content-disposition", "")
     told = dict(sorted(header.get_params([], "content-disposition"), key=lambda one: isinstance(one[1], tuple)))
     name = collapse_rfc2231_value(told.get("filename", "")) or unquote(posixpath.basename(response.url.path))
+    return _shown(name)
+
+
+def _shown(name: str) -> str:
     return "".join(sign for sign in name if sign.isprintable())[:MOST_NAME_CHARACTERS]

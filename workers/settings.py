@@ -1,5 +1,6 @@
 """Settings of a worker."""
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,9 +9,11 @@ from pydantic_settings import NoDecode
 
 from ml.media.limits import MediaLimits
 from workers.fetch import FetchLimits
+from workers.pages import Pages
 from workers.webhooks import WebhookTerms
 from workers.wire.broker import HARD_LIMIT
 from workers.wire.contract import WorkerKind
+from workers.wire.egress import Egress
 from workers.wire.settings import WireSettings
 
 _MEDIA = MediaLimits()
@@ -49,6 +52,9 @@ class WorkerSettings(WireSettings):
     fetch_seconds: float = Field(3600.0, gt=0, description="Longest that the download of a link may take.")
     fetch_idle_seconds: float = Field(30.0, gt=0, description="A download that stands still for so long is given up.")
 
+    pages: bool = Field(
+        False, description="Fetch the media that a web page shows (extra `pages`: yt-dlp), where a link leads to one."
+    )
     webhook_seconds: float = Field(15.0, gt=0, description="For which a webhook's receiver may take its time.")
     webhook_pauses: Annotated[tuple[float, ...], NoDecode] = Field(
         WebhookTerms.pauses, description="Seconds before each further attempt at a webhook, comma-separated."
@@ -77,6 +83,15 @@ class WorkerSettings(WireSettings):
     @property
     def fetch_limits(self) -> FetchLimits:
         return FetchLimits(self.max_upload_bytes, self.fetch_seconds, self.fetch_idle_seconds)
+
+    @property
+    def page_reader(self) -> Pages | None:
+        """Raises ValueError where yt-dlp is not installed."""
+        if not self.pages:
+            return None
+        if importlib.util.find_spec("yt_dlp") is None:
+            raise ValueError("AFFECT_PAGES needs yt-dlp: pip install 'affect[pages]'")
+        return Pages(Egress.of(self), self.max_upload_bytes, self.fetch_seconds, self.fetch_idle_seconds)
 
     @property
     def webhook_terms(self) -> WebhookTerms:

@@ -106,6 +106,7 @@ class Worker:
             settings.fetch_limits,
             self.terms,
             self.wake,
+            settings.page_reader,
         )
 
     @cached_property

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -15,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
+from tests import media_files
 from tests.loopback import Answer, Handler, loopback
 from tests.redis_server import redis_server
 from workers.engine import Terms
 from workers.fetch import FetchEngine, FetchLimits, name_of
+from workers.pages import Pages
 from workers.wire.blobs import Blobs
 from workers.wire.contract import (
     JobMedia,
@@ -72,10 +75,11 @@ class Service:
         resolve: Resolve = to_loopback,
         limits: FetchLimits | None = None,
         terms: Terms | None = None,
+        pages: Pages | None = None,
     ) -> None:
         limits, terms = limits or FetchLimits(idle_seconds=20), terms or Terms(lease_seconds=0.3)
         egress = Egress(allowed, resolve)
-        FetchEngine(self.ledger, self.blobs, egress, limits, terms, self.woken.append).work()
+        FetchEngine(self.ledger, self.blobs, egress, limits, terms, self.woken.append, pages).work()
 
     def fetched(self, url: str, **how: object) -> JobRecord:
         job_id = self.post(url)
@@ -287,6 +291,21 @@ def test_what_fails_is_told(
 ) -> None:
     with loopback(answer) as server:
         assert service.failure(server.url(), limits=limits) == expected
+
+
+def test_the_media_of_a_page_are_fetched_where_pages_are_read(service: Service, tmp_path: Path) -> None:
+    film = media_files.make_video(tmp_path / "film.mp4", seconds=1).read_bytes()
+
+    def answer(handler: Handler) -> None:
+        html = b"<html><title>A talk</title><video src='/film.mp4'></video></html>"
+        handler.reply(200, html if handler.path == "/watch" else film)
+
+    pages = Pages(Egress(LOOPBACK, to_loopback), 10**8, 120, 60)
+    with loopback(answer) as server:
+        record = service.fetched(server.url("/watch", host="media.example"), pages=pages)
+    assert record.queue == "inference" and service.blobs.get(media_key(record.id, record.fetched)) == film
+    media = service.media(record)
+    assert media.name.startswith("A talk") and (media.size, media.sha256) == (len(film), sha256(film).hexdigest())
 
 
 def test_nobody_there_or_nobody_known_is_told(service: Service) -> None:

@@ -1,0 +1,126 @@
+"""Pages through the real yt-dlp and the checking proxy, from small sites on loopback."""
+
+import base64
+import ipaddress
+import socket
+from pathlib import Path
+
+import pytest
+
+from ml.errors import Cancelled
+from ml.media.child import unchecked
+from ml.media.limits import MediaLimits
+from ml.media.probe import probe
+from tests import media_files
+from tests.loopback import Handler, Loopback, loopback
+from workers.pages import NoMedia, Pages
+from workers.proxy import CheckingProxy
+from workers.wire.egress import Egress, ForbiddenUrl
+
+ONE = (ipaddress.ip_network("127.0.0.1/32"),)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    return ["127.0.0.2" if host == "inner.example" else "127.0.0.1"]
+
+
+def egress(*allowed: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Egress:
+    return Egress(allowed, resolve)
+
+
+class Site:
+    """Files by their path; a page is text, all else media."""
+
+    def __init__(self, **files: bytes | str) -> None:
+        self.files = {f"/{name.replace('__', '.')}": content for name, content in files.items()}
+
+    def answer(self, handler: Handler) -> None:
+        content = self.files.get(handler.path.partition("?")[0])
+        if content is None:
+            handler.reply(404)
+        elif isinstance(content, str):
+            kind = "application/vnd.apple.mpegurl" if handler.path.endswith("m3u8") else "text/html"
+            handler.reply(200, content.encode(), Content_Type=kind)
+        else:
+            handler.reply(200, content, Content_Type="video/mp4")
+
+
+def page(source: str) -> str:
+    return f"<html><head><title>A talk</title></head><body><video src='{source}'></video></body></html>"
+
+
+def fetch(server: Loopback, folder: Path, path: str = "/watch", **limits: float) -> tuple[Path, str]:
+    folder.mkdir()
+    pages = Pages(egress(*ONE), int(limits.get("most", 10**8)), limits.get("seconds", 120), limits.get("idle", 60))
+    return pages.fetch(server.url(path, host="media.example"), folder, unchecked)
+
+
+def test_a_stream_in_pieces_becomes_one_film(tmp_path: Path) -> None:
+    media_files.make_video(tmp_path / "film.mp4", seconds=2)
+    playlist = tmp_path / "list.m3u8"
+    media_files.ffmpeg("-i", tmp_path / "film.mp4", "-c", "copy", "-hls_time", "1", "-f", "hls", playlist)
+    pieces = {piece.name.replace(".", "__"): piece.read_bytes() for piece in tmp_path.glob("list*.ts")}
+    with loopback(Site(watch=page("/list.m3u8"), list__m3u8=playlist.read_text(), **pieces).answer) as server:
+        path, name = fetch(server, tmp_path / "page")
+    assert name.startswith("A talk")
+    assert {request.headers["host"] for request in server.requests} == {f"media.example:{server.port}"}
+    assert not any("proxy" in header for request in server.requests for header in request.headers)
+    found = probe(path, MediaLimits())
+    assert found.kind == "video" and found.duration == pytest.approx(2, abs=0.3)
+
+
+def test_a_page_cannot_lead_to_where_nobody_may_go(tmp_path: Path) -> None:
+    with loopback(Site().answer) as inner:
+        link = inner.url("/film.mp4", host="inner.example")
+        with loopback(Site(watch=page(link)).answer) as server, pytest.raises(ForbiddenUrl):
+            fetch(server, tmp_path / "page")
+        assert inner.connections == 0 and server.connections > 0
+
+
+def test_a_page_without_media_is_told(tmp_path: Path) -> None:
+    with loopback(Site(watch="<html><body>Words.</body></html>").answer) as server, pytest.raises(NoMedia):
+        fetch(server, tmp_path / "page")
+
+
+def test_what_is_no_longer_wanted_ends(tmp_path: Path) -> None:
+    def answer(handler: Handler) -> None:
+        handler.ended.wait(60)
+
+    def check() -> None:
+        if server.requests:
+            raise Cancelled("The job was cancelled.")
+
+    with loopback(answer) as server, pytest.raises(Cancelled):
+        Pages(egress(*ONE), 10**8, 120, 60).fetch(server.url("/watch"), tmp_path, check)
+
+
+def through(proxy: CheckingProxy, request: str) -> bytes:
+    port = int(proxy.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        connection.sendall(request.encode())
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+    return answer
+
+
+def test_the_proxy_checks_every_address_and_serves_one_program_alone(tmp_path: Path) -> None:
+    proxy = CheckingProxy(egress(*ONE), 20, 10**6)
+    with loopback(lambda handler: handler.reply(200, b"hello")) as server, proxy.serving():
+        key = base64.b64encode(proxy.url[7:].partition("@")[0].encode()).decode()
+        let = f"Proxy-Authorization: Basic {key}\r\n\r\n"
+        good = f"GET http://media.example:{server.port}/a?b=1 HTTP/1.1\r\nHost: media.example\r\n{let}"
+        assert through(proxy, good).endswith(b"hello") and server.requests[-1].path == "/a?b=1"
+        tunnel = f"CONNECT media.example:{server.port} HTTP/1.1\r\n{let}GET /in HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert b"200" in through(proxy, tunnel) and server.requests[-1].path == "/in"
+        assert server.connections == 2
+        for target in ("inner.example", "127.0.0.2", "[::1]", "2130706433", "169.254.169.254"):
+            for line in (f"CONNECT {target}:{server.port}", f"GET http://{target}:{server.port}/"):
+                proxy.refused = None
+                assert b"403" in through(proxy, f"{line} HTTP/1.1\r\nHost: x\r\n{let}")
+                assert proxy.refused is not None
+        for line in ("GET file:///etc/passwd", "GET gopher://media.example/"):
+            assert b"403" in through(proxy, f"{line} HTTP/1.1\r\n{let}")
+        for wrong in (good.replace(key, "x"), "\r\n\r\n", "GET\r\n\r\n", "é é é\r\n\r\n", "A" * 70_000):
+            assert through(proxy, wrong) == b""
+        assert server.connections == 2
