@@ -144,6 +144,18 @@ class JobExpired(GatewayError):
     code = "job_expired"
 
 
+class TooManyJobs(GatewayError):
+    code = "too_many_jobs"
+
+
+class IdempotencyInProgress(GatewayError):
+    code = "idempotency_in_progress"
+
+
+class IdempotencyMismatch(GatewayError):
+    code = "idempotency_mismatch"
+
+
 class FileRefused(GatewayError):
     """A file that is refused at its upload, with the code of the reason and the place among the files."""
 

@@ -52,6 +52,19 @@ def check_form(form: Form) -> None:
         raise ValidationFailed("A transcript belongs to one file: send only one with it.")
 
 
+class NoSink:
+    """Where the bytes of a file go that is here already."""
+
+    async def write(self, data: bytes) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def discard(self) -> None:
+        pass
+
+
 class UploadAborted(Exception):
     """Tells a half-written blob why it ends."""
 

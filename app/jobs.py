@@ -6,8 +6,10 @@ worker is woken. Whatever dies in between, no accepted job is lost and no refuse
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator
+import math
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -16,14 +18,24 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
-from app.errors import FAILED_STATUS, JobCancelled, JobExpired, JobFailed, JobNotFound, JobUnfinished, Problem
-from app.intake import MediaSink, check_field, check_form, parse_options
+from app.errors import (
+    FAILED_STATUS,
+    JobCancelled,
+    JobExpired,
+    JobFailed,
+    JobNotFound,
+    JobUnfinished,
+    Problem,
+    TooManyJobs,
+)
+from app.idempotency import fingerprint_of, jobs_of, pledged
+from app.intake import MediaSink, NoSink, check_field, check_form, parse_options
 from app.metrics import Metrics
 from app.requests import Requests
 from app.schemas import Job, JobList, Links
 from app.settings import Settings
 from app.tracking import origin
-from app.uploads import Form, Receiver
+from app.uploads import Form, OpenSink, Receiver
 from app.webhooks import check_webhook
 from ml.results import Options
 from workers.wire.blobs import Blobs
@@ -44,15 +56,16 @@ from workers.wire.contract import (
 )
 from workers.wire.egress import Egress
 from workers.wire.events import Events
-from workers.wire.ledger import UPLOAD_HOLD, Ledger
+from workers.wire.ledger import UPLOAD_HOLD, Ledger, QueueFull
 from workers.wire.outbox import DeliveryLog
+from workers.wire.pledges import Pledge
 from workers.wire.storage import StorageError, full
 
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT = 60.0
-RETRY_SECONDS = 1
-"""`Retry-After` of an unfinished job."""
+SHORTEST_RETRY, LONGEST_RETRY = 1, 60
+"""Seconds that `Retry-After` says."""
 
 
 class Jobs:
@@ -66,37 +79,65 @@ class Jobs:
         self._egress = Egress.of(settings)
         self._requests = Requests(blobs)
 
-    async def submit(self, owner: str, body: AsyncIterable[bytes], boundary: bytes) -> tuple[Job, ...]:
-        """Takes an upload: one job for each file, all or none; or a link, which a worker fetches.
+    async def submit(
+        self, owner: str, body: AsyncIterable[bytes], boundary: bytes, key: str | None = None
+    ) -> tuple[Job, ...]:
+        """Takes an upload: one job for each file, all or none; or a link, which a worker fetches. With a `key` that was
+        used for the same before, those jobs.
 
-        Raises what the form is refused with; `QueueFull`, `RedisError`, or `StorageError`.
+        Raises what the form is refused with; `TooManyJobs`, `IdempotencyMismatch`, `IdempotencyInProgress`,
+        `RedisError`, or `StorageError`.
         """
-        await run_in_threadpool(self._check_room)  # else nothing is read at all
+        try:
+            job_ids = await (self._take_once(owner, body, boundary, key) if key else self._take(owner, body, boundary))
+        except QueueFull as error:
+            seconds = await run_in_threadpool(self._ledger.seconds_for, 1)
+            raise TooManyJobs(error.message, retry_after=retry_after(seconds)) from error
+        return tuple([await self.get(owner, job_id) for job_id in job_ids])
+
+    async def _take_once(self, owner: str, body: AsyncIterable[bytes], boundary: bytes, key: str) -> Sequence[str]:
+        async with pledged(self._ledger.pledges, owner, key) as found:
+            if isinstance(found, Pledge):
+                pledge = replace(found, seconds=self._settings.idempotency_seconds)
+                return await self._take(owner, body, boundary, pledge)
+            async with self._receiver(NoSink) as receiver:
+                return jobs_of(found, await self._form(receiver, owner, body, boundary))
+
+    async def _take(
+        self, owner: str, body: AsyncIterable[bytes], boundary: bytes, pledge: Pledge | None = None
+    ) -> Sequence[str]:
+        await run_in_threadpool(self._check_room, owner)  # else nothing is read at all
         sinks: list[MediaSink] = []
 
         def open_sink() -> MediaSink:
             sinks.append(MediaSink(self._blobs, new_job_id()))
             return sinks[-1]
 
-        async with (
-            self._held(sinks),
-            Receiver(self._settings.upload_limits, open_sink, partial(check_field, self._egress)) as receiver,
-        ):
-            form = await receiver.receive(body, boundary)
-            check_form(form)
-            if (webhook := form.one("webhook_url")) is not None:
-                check_webhook(self._settings, owner, webhook)
+        async with self._held(sinks), self._receiver(open_sink) as receiver:
+            form = await self._form(receiver, owner, body, boundary)
             receiver.keep()  # the files go with the jobs from here on
             job_ids = [sink.job_id for sink in sinks] or [new_job_id()]  # without a file: of a link
-            await asyncio.shield(run_in_threadpool(self._accept, owner, form, job_ids))
+            if pledge:
+                pledge = replace(pledge, fingerprint=fingerprint_of(form))
+            await asyncio.shield(run_in_threadpool(self._accept, owner, form, job_ids, pledge))
         self._metrics.upload_bytes.inc(sum(file.size for file in form.files))
         self._metrics.jobs_created.inc(len(job_ids))
         for job_id in job_ids:
             logger.info("a job is accepted", extra={"fields": {"job_id": job_id}})
-        return tuple([await self.get(owner, job_id) for job_id in job_ids])
+        return job_ids
 
-    def _check_room(self) -> None:
-        self._ledger.check_room()
+    def _receiver(self, open_sink: OpenSink) -> Receiver:
+        return Receiver(self._settings.upload_limits, open_sink, partial(check_field, self._egress))
+
+    async def _form(self, receiver: Receiver, owner: str, body: AsyncIterable[bytes], boundary: bytes) -> Form:
+        form = await receiver.receive(body, boundary)
+        check_form(form)
+        if (webhook := form.one("webhook_url")) is not None:
+            check_webhook(self._settings, owner, webhook)
+        return form
+
+    def _check_room(self, owner: str) -> None:
+        self._ledger.check_room(owner, self._settings.quota)
         if not self._blobs.has_room(self._settings.min_free_bytes):
             raise full()
 
@@ -117,20 +158,25 @@ class Jobs:
         finally:
             holding.cancel()
 
-    def _accept(self, owner: str, form: Form, job_ids: list[str]) -> None:
+    def _accept(self, owner: str, form: Form, job_ids: list[str], pledge: Pledge | None) -> None:
         try:
-            self._create(owner, form, job_ids)
+            self._create(owner, form, job_ids, pledge)
         except Exception:
-            for job_id in job_ids:
-                with suppress(RedisError):  # what cannot be taken back now has no media, and fails
-                    self._ledger.delete(job_id)
-                with suppress(StorageError):  # the sweep removes it
-                    self._blobs.delete(job_prefix(job_id))
+            with suppress(RedisError, StorageError):  # what is left is a job after all, or swept up
+                self._take_back(job_ids, pledge)
             raise
         for _ in job_ids:
             self._wake(_queue_of(form))
 
-    def _create(self, owner: str, form: Form, job_ids: list[str]) -> None:
+    def _take_back(self, job_ids: list[str], pledge: Pledge | None) -> None:
+        """It may not be known whether the ledger has them: no answer came."""
+        for job_id in job_ids:
+            self._ledger.delete(job_id)
+            self._blobs.delete(job_prefix(job_id))
+        if pledge:
+            self._ledger.pledges.undo(pledge)
+
+    def _create(self, owner: str, form: Form, job_ids: list[str], pledge: Pledge | None) -> None:
         """Writes the requests, then the records."""
         options, transcript, url = form.one("options"), form.one("transcript"), form.one("url")
         webhook = form.one("webhook_url")
@@ -149,7 +195,17 @@ class Jobs:
                 origin=origin(),
             )
             self._blobs.put(request_key(job_id), request.model_dump_json().encode())
-        self._ledger.create(job_ids, owner, tags, _queue_of(form), webhook=webhook is not None)
+        self._ledger.create(
+            job_ids,
+            owner,
+            tags,
+            _queue_of(form),
+            webhook=webhook is not None,
+            keeps_media=request.options.keep_media,
+            sizes=[file.size for file in form.files] or None,
+            quota=self._settings.quota,
+            pledge=pledge,
+        )
 
     def _wake(self, queue: WorkerKind) -> None:
         """A wake-up that is lost loses no job: the ledger holds it, and the upkeep sends another."""
@@ -158,13 +214,23 @@ class Jobs:
         except (OperationalError, RedisError):
             logger.warning("a worker could not be woken")
 
-    async def get(self, owner: str, job_id: str, wait: float = 0) -> Job:
-        """The job; with `wait`, when it has changed state or so many seconds have passed."""
+    async def get(self, owner: str, job_id: str) -> Job:
+        """Raises what `record` raises."""
+        return (await self.poll(owner, job_id))[0]
+
+    async def poll(self, owner: str, job_id: str, wait: float = 0) -> tuple[Job, int | None]:
+        """The job; with `wait`, when it has changed state or so many seconds have passed. Beside it, after how many
+        seconds to ask again; null when it has ended."""
         if wait:
             record = await self.record(owner, job_id)
             if record.status not in FINAL:
                 await self._events.change_of_status(job_id, record.status, record.event, wait)
-        return await run_in_threadpool(lambda: self._job(self._find(owner, job_id)))
+
+        def found() -> tuple[Job, int | None]:
+            record = self._find(owner, job_id)
+            return self._job(record), None if record.status in FINAL else retry_after(record.waits)
+
+        return await run_in_threadpool(found)
 
     async def page(
         self, owner: str, status: JobStatus | None, tag: str | None, limit: int, cursor: int | None
@@ -186,7 +252,7 @@ class Jobs:
         if record.status == "cancelled":
             raise JobCancelled("The job was cancelled: it has no result.")
         if record.status not in FINAL:
-            raise JobUnfinished(f"The job is {record.status}.", retry_after=RETRY_SECONDS)
+            raise JobUnfinished(f"The job is {record.status}.", retry_after=retry_after(record.waits))
         return record
 
     async def result(self, owner: str, job_id: str) -> bytes:
@@ -282,6 +348,11 @@ class Jobs:
 def _queue_of(form: Form) -> WorkerKind:
     """Where its jobs begin."""
     return "inference" if form.files else "io"
+
+
+def retry_after(seconds: float) -> int:
+    """When to ask again for what is thought to take so long."""
+    return min(max(math.ceil(seconds), SHORTEST_RETRY), LONGEST_RETRY)
 
 
 def path_of(job_id: str) -> str:

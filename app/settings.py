@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode
 from app.security import ApiKey, is_loopback
 from app.uploads import UploadLimits
 from workers.wire.egress import MOST_URL_CHARACTERS
+from workers.wire.ledger import Quota
 from workers.wire.settings import WireSettings
 
 
@@ -22,6 +23,17 @@ class Settings(WireSettings):
     max_files: int = Field(20, ge=1, le=1000, description="Most files of one request.")
     max_transcript_bytes: int = Field(4_000_000, ge=1, description="Most bytes of a transcript that is sent along.")
     upload_idle_seconds: float = Field(60.0, gt=0, description="An upload that stands still for so long is given up.")
+
+    requests_per_minute: int = Field(0, ge=0, description="Most requests of one key in a minute; 0: as many as come.")
+    max_queued_per_key: int = Field(5_000, ge=1, description="Jobs of one key that may wait at once.")
+    max_bytes_per_key: int = Field(
+        100 * 2**30,
+        ge=1,
+        description="Bytes of uploads of one key that may be stored at once, by jobs that have not ended or keep them.",
+    )
+    idempotency_seconds: float = Field(
+        86400.0, ge=86400, description="For which an `Idempotency-Key` stands for the jobs that were made with it."
+    )
 
     live_per_key: int = Field(2, ge=1, description="Live streams of one key at once.")
     live_idle_seconds: float = Field(30.0, gt=0, description="A live stream that is silent for so long is closed.")
@@ -46,6 +58,10 @@ class Settings(WireSettings):
         if self.gateway_processes > 1 and self.metrics_port is not None:
             raise ValueError("AFFECT_METRICS_PORT is for one process: leave it, or run several gateways instead")
         return self
+
+    @property
+    def quota(self) -> Quota:
+        return Quota(self.max_queued_per_key, self.max_bytes_per_key)
 
     @property
     def upload_limits(self) -> UploadLimits:

@@ -8,13 +8,13 @@ from starlette.concurrency import run_in_threadpool
 from app.dependencies import JobsOf, Owner, SettingsOf
 from app.exports import Export, ResultFormat, documented
 from app.intake import MOST_TAG_CHARACTERS
-from app.jobs import LONGEST_WAIT, RETRY_SECONDS
+from app.jobs import LONGEST_WAIT
 from app.schemas import Job, JobBatch, JobList, problems
 from app.uploads import boundary_of
 from ml.errors import FileTooLarge
 from ml.reports.formats import Rows
 from ml.results import Result
-from workers.wire.contract import FINAL, JobStatus
+from workers.wire.contract import JobStatus
 from workers.wire.egress import MOST_URL_CHARACTERS
 from workers.wire.outbox import DeliveryLog
 
@@ -81,6 +81,10 @@ _FORM: dict[str, Any] = {
         "file_too_large",
         "unsupported_media",
         "media_invalid",
+        "idempotency_in_progress",
+        "idempotency_mismatch",
+        "job_not_found",
+        "job_expired",
         "too_many_jobs",
         "storage_full",
     ),
@@ -91,6 +95,15 @@ async def create_jobs(
     jobs: JobsOf,
     owner: Owner,
     settings: SettingsOf,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            pattern=r'^("[!#-~]{1,255}"|[!#-~]{1,255})$',
+            description="Of the caller's choice, new for each request that is to make a new job: when the same request "
+            "is sent again with the key, within a day, it gets the same job. With other files or fields it is "
+            "`idempotency_mismatch`, while the first is being answered `idempotency_in_progress`.",
+        ),
+    ] = None,
     content_type: Annotated[str | None, Header(include_in_schema=False)] = None,
     content_length: Annotated[int | None, Header(include_in_schema=False, ge=0)] = None,
 ) -> Job | JobBatch:
@@ -103,7 +116,8 @@ async def create_jobs(
     most = settings.upload_limits.body_bytes
     if content_length is not None and content_length > most:
         raise FileTooLarge(f"The request has more than {most} bytes.")
-    made = await jobs.submit(owner, request.stream(), boundary)
+    key = idempotency_key.strip('"') if idempotency_key else None
+    made = await jobs.submit(owner, request.stream(), boundary, key)
     if len(made) > 1:
         return JobBatch(jobs=made)
     response.headers["Location"] = made[0].links.self
@@ -138,10 +152,11 @@ async def get_job(
         float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a change of state (long poll).")
     ] = 0,
 ) -> Job:
-    """The job as it stands. `Retry-After` is sent until it has ended."""
-    job = await jobs.get(owner, job_id, wait)
-    if job.status not in FINAL:
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    """The job as it stands. Until it has ended, `Retry-After` says when to ask again: of a queued job, about when its
+    turn comes, by how fast jobs end."""
+    job, seconds = await jobs.poll(owner, job_id, wait)
+    if seconds is not None:
+        response.headers["Retry-After"] = str(seconds)
     return job
 
 

@@ -66,10 +66,10 @@ class JobRecord(Frozen):
     """What the ledger knows of a job.
 
     `queue`: where it waits, or from where it was claimed. `stage`: the last that was begun. `position`: of a queued
-    job, how many of its queue are claimed before it. `attempts`: in this queue. `token`: of the newest claim.
+    job, how many of its queue are claimed before it. `waits`: seconds until it is claimed, as jobs end now; 0 where
+    that is not known. `attempts`: in this queue. `token`: of the newest claim.
     `fetched`: the token of the claim that fetched the media; 0 where it was uploaded. `webhook`: somebody is to be told
-    of its end. `event`: id of the last change in
-    the job's stream that this record knows of.
+    of its end. `event`: id of the last change in the job's stream that this record knows of.
     """
 
     id: str
@@ -79,6 +79,7 @@ class JobRecord(Frozen):
     stage: Stage | None = None
     progress: float = Field(0.0, ge=0, le=1)
     position: int | None = None
+    waits: float = 0.0
     attempts: int = 0
     token: int = 0
     fetched: int = 0

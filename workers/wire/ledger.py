@@ -10,6 +10,7 @@ Redis holds ids and states only: what a caller wrote (names, options, tags) lies
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from ml.vocabulary import Stage
 from workers.wire import scripts
 from workers.wire.contract import FINAL, KINDS, Claim, Failure, JobRecord, JobStatus, WorkerKind
 from workers.wire.outbox import Outbox
+from workers.wire.pledges import Pledge, Pledges
 from workers.wire.settings import WireSettings
 
 PREFIX = "affect:"
@@ -40,10 +42,25 @@ class QueueFull(AffectError):
     retryable = True
 
 
+class PledgeLost(AffectError):
+    """The idempotency key belongs to another request by now."""
+
+    code = "idempotency_in_progress"
+    retryable = True
+
+
 class ClaimLost(AffectError):
     """The job belongs to a newer claim, was deleted, or is final: stop, and write nothing."""
 
     code = "worker_lost"
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Most jobs of one owner that wait, and bytes of its media that are stored, at once."""
+
+    jobs: float = math.inf
+    bytes: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,7 @@ class Ledger:
         self._settings = settings
         self._prefix = prefix
         self.outbox = Outbox(redis, prefix)
+        self.pledges = Pledges(redis, prefix)
         self._scripts = {name: redis.register_script(script) for name, script in scripts.ALL.items()}
 
     def _run(self, script: str, *values: str | float) -> Any:
@@ -94,12 +112,29 @@ class Ledger:
         queue: WorkerKind = "inference",
         *,
         webhook: bool = False,
+        keeps_media: bool = False,
+        sizes: Sequence[int] | None = None,
+        quota: Quota = Quota(),
+        pledge: Pledge | None = None,
     ) -> None:
-        """Writes queued jobs, all or none; `webhook`: somebody is to be told of their end. Raises QueueFull when more
-        jobs would wait than may."""
+        """Writes queued jobs, all or none; `webhook`: somebody is to be told of their end; `sizes`: bytes of their
+        media; `pledge` is kept with them. Raises QueueFull when more would wait or be stored than may, PledgeLost."""
         digests = " ".join(_digest(owner, tag) for tag in tags)
-        if not self._run("create", owner, self._settings.max_queued, digests, queue, int(webhook), *job_ids):
-            raise _full()
+        kept = (pledge.digest, pledge.holder, pledge.fingerprint, pledge.seconds) if pledge else ("", "", "", 0)
+        jobs = [part for pair in zip(job_ids, sizes or [0] * len(job_ids), strict=True) for part in pair]
+        about = (digests, queue, int(webhook), int(keeps_media))
+        _admit(self._run("create", owner, *self._bounds(quota), *about, *kept, *jobs))
+
+    def check_room(self, owner: str, quota: Quota = Quota()) -> None:
+        """Raises QueueFull where not even one job more of the owner may wait."""
+        _admit(self._run("room", owner, *self._bounds(quota), 1, 1))
+
+    def _bounds(self, quota: Quota) -> tuple[float, float, float]:
+        return self._settings.max_queued, quota.jobs, quota.bytes
+
+    def seconds_for(self, jobs: int) -> float:
+        """Until so many jobs more have ended, as they do now; 0 where that is not known."""
+        return float(self._run("pace", jobs))
 
     def claim(self, queue: WorkerKind = "inference") -> Claim | None:
         """The next job of a queue, round-robin over the owners; null when none waits."""
@@ -219,11 +254,6 @@ class Ledger:
         found = {name.decode(): QueueLoad(depth, max(float(oldest), 0.0)) for name, depth, oldest in queues}
         return Load(cast(dict[WorkerKind, QueueLoad], found), running)
 
-    def check_room(self) -> None:
-        """Raises QueueFull when as many jobs wait as may."""
-        if self.queued() >= self._settings.max_queued:
-            raise _full()
-
     def compact(self) -> None:
         """Makes Redis write its append-only file anew where that still tells of a deleted job."""
         key = self._key("erased")
@@ -248,8 +278,19 @@ class Ledger:
         return bool(self._redis.set(self._key("turn", chore), 1, px=max(1, round(seconds * 1000)), nx=True))
 
 
-def _full() -> QueueFull:
-    return QueueFull("As many jobs are waiting as are allowed: try again later.")
+_FULL = {
+    b"jobs": "As many jobs are waiting as are allowed: try again later.",
+    b"own_jobs": "As many of your jobs are waiting as are allowed: try again later.",
+    b"own_bytes": "As many bytes of your media are stored as are allowed: try again when jobs have ended.",
+}
+
+
+def _admit(reason: bytes | None) -> None:
+    if reason is None:
+        return
+    if reason == b"pledge":
+        raise PledgeLost("Another request with this key is being answered.")
+    raise QueueFull(_FULL[reason])
 
 
 def _digest(owner: str, tag: str) -> str:
@@ -271,8 +312,9 @@ def _claim(found: list[Any]) -> Claim:
 
 
 def _record(found: list[Any]) -> JobRecord:
-    """What the script `view` answers: id, fields and values in turn, place in the queue, id of the last event."""
-    job_id, flat, position, event = found
+    """What the script `view` answers: id, fields and values in turn, place in the queue, id of the last event, seconds
+    until it is claimed."""
+    job_id, flat, position, event, waits = found
     fields = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
     failure = Failure.model_validate_json(fields["failure"]) if fields.get("failure") else None
     if failure is not None and failure.stage is None:
@@ -285,6 +327,7 @@ def _record(found: list[Any]) -> JobRecord:
         stage=fields.get("stage"),
         progress=float(fields["progress"]),
         position=position,
+        waits=float(waits),
         attempts=int(fields["attempts"]),
         token=int(fields["token"]),
         fetched=int(fields.get("fetched", 0)),

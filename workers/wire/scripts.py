@@ -4,13 +4,15 @@ Keys, behind the prefix: `job:<id>` the record (hash); `waiting:<queue>:<owner>`
 (sorted set); `ring:<queue>` the owners with jobs there (list); `jobs:<owner>` all its jobs by number (sorted set);
 `seq:<owner>` the last number given; `leases` the running jobs by the end of their lease; `expiry` the ended ones by the
 end of their keeping; `events:<id>` the changes of a job (stream); `erased` there when Redis's file still tells of a
-deleted job; `expired:<id>` whose an expired job was; those of `workers.wire.outbox`. Every time is Redis's own: the
-clocks of several hosts need not agree. A script may run twice (a client repeats what it got no answer to), so the
-second run of each changes nothing, but for a claim: one that nobody heard of lapses.
+deleted job; `expired:<id>` whose an expired job was; `bytes:<owner>` what is stored of its media; `pace` the seconds
+that a job is worked on, averaged; those of `workers.wire.outbox` and `pledges`. Every time is Redis's own: the clocks
+of several hosts need not agree. A script may run twice (a client repeats what it got no answer to), so the second run
+of each changes nothing, but for a claim: one that nobody heard of lapses.
 """
 
 from workers.wire import part_scripts
 from workers.wire.contract import KINDS
+from workers.wire.pledges import LUA as PLEDGES
 
 EVENTS_KEPT = 100
 """Of a job, about: who reads more slowly misses steps of the progress, never the last state."""
@@ -19,6 +21,10 @@ ENDED_EVENTS_SECONDS = 3600
 DELETED_EVENTS_SECONDS = 60
 """For which somebody who reads a deleted job's events can still learn that it is gone."""
 REAPED_AT_ONCE = 100
+PACE_WEIGHT = 0.1
+"""Of the newest job in the running average of the seconds that jobs take."""
+PACE_SECONDS = 86400
+"""For which that average is remembered."""
 SCANNED_AT_ONCE = 10_000
 """Most jobs that one page of a filtered listing looks through."""
 
@@ -75,8 +81,24 @@ local function drop_parts(id)
   redis.call('DEL', parts(id))
 end
 
+-- The media of a job count among the owner's stored bytes until they go.
+local function store(id, owner, bytes)
+  if bytes == 0 then return end
+  set(id, 'bytes', bytes)
+  redis.call('INCRBY', P .. 'bytes:' .. owner, bytes)
+end
+
+local function unstore(id)
+  local owner, bytes = unpack(redis.call('HMGET', P .. 'job:' .. id, 'owner', 'bytes'))
+  if not bytes then return end
+  redis.call('HDEL', P .. 'job:' .. id, 'bytes')
+  local key = P .. 'bytes:' .. owner
+  if redis.call('DECRBY', key, bytes) <= 0 then redis.call('DEL', key) end
+end
+
 local function finish(id, status, ttl, failure)
   drop_parts(id)
+  if status ~= 'succeeded' or get(id, 'keeps') ~= '1' then unstore(id) end
   set(id, 'status', status, 'finished_at', now, 'failure', failure)
   if status == 'succeeded' then set(id, 'progress', '1') end
   redis.call('ZREM', P .. 'leases', id)
@@ -87,6 +109,19 @@ local function finish(id, status, ttl, failure)
     redis.call('HSET', P .. 'delivery:' .. id, 'owner', get(id, 'owner'), 'state', 'pending', 'attempts', '0')
     redis.call('ZADD', P .. 'outbox', now, id)
   end
+end
+
+-- Each finished job moves the average of the seconds that one takes.
+local function measure(id)
+  local seconds, before = now - tonumber(get(id, 'started_at') or now), redis.call('GET', P .. 'pace')
+  if before then seconds = before + (seconds - before) * {PACE_WEIGHT} end
+  redis.call('SET', P .. 'pace', seconds, 'EX', {PACE_SECONDS})
+end
+
+-- Seconds until so many jobs more have ended, as they do now; 0 where that is not known.
+local function pace(jobs)
+  local seconds = tonumber(redis.call('GET', P .. 'pace') or 0)
+  return seconds * jobs / math.max(1, redis.call('ZCARD', P .. 'leases'))
 end
 
 -- Of a job or of one of its parts.
@@ -129,6 +164,7 @@ local function forget(id)
   if not owner then return false end
   drop_parts(id)
   dequeue(id)
+  unstore(id)
   redis.call('ZREM', P .. 'jobs:' .. owner, id)
   redis.call('ZREM', P .. 'leases', id)
   redis.call('ZREM', P .. 'expiry', id)
@@ -153,33 +189,64 @@ local function position(id)
   return before
 end
 
--- Id, fields, place in the queue, and the last event that the fields know of.
+-- Id, fields, place in the queue, the last event that the fields know of, and the seconds until it is claimed.
 local function view(id)
   local fields = redis.call('HGETALL', P .. 'job:' .. id)
   if #fields == 0 then return false end
   local last = redis.call('XREVRANGE', P .. 'events:' .. id, '+', '-', 'COUNT', 1)
-  return {{id, fields, position(id), last[1] and last[1][1] or '0'}}
+  local place = position(id)
+  return {{id, fields, place, last[1] and last[1][1] or '0', tostring(place and pace(place + 1) or 0)}}
+end
+
+-- What keeps an owner from so many jobs more, with so many bytes; null where nothing does.
+local function bound(owner, jobs, bytes, most, most_own_jobs, most_own_bytes)
+  local mine = 0
+  for _, queue in ipairs({{{_QUEUES}}}) do mine = mine + redis.call('ZCARD', waiting(queue, owner)) end
+  if mine + jobs > most_own_jobs then return 'own_jobs' end
+  if tonumber(redis.call('GET', P .. 'bytes:' .. owner) or 0) + bytes > most_own_bytes then return 'own_bytes' end
+  if queued({_QUEUES}) + jobs > most then return 'jobs' end
 end
 """
 
-# owner, most that may wait, digests of tags, queue, whether somebody is to be told of the end (1 or 0), ids…
+# owner, most that may wait, most of the owner's, most bytes of the owner's; what is wanted: jobs, bytes
+_ROOM = (
+    _COMMON
+    + """
+local numbers = {}
+for index = 3, 7 do numbers[#numbers + 1] = tonumber(ARGV[index]) end
+local most, most_own_jobs, most_own_bytes, jobs, bytes = unpack(numbers)
+return bound(ARGV[2], jobs, bytes, most, most_own_jobs, most_own_bytes)
+"""
+)
+
+# owner, most that may wait, most of the owner's, most bytes of the owner's; digests of tags, queue, whether somebody is
+# to be told of the end, whether the media stay (1 or 0); pledge: digest, holder, fingerprint, seconds; ids and bytes…
 _CREATE = (
     _COMMON
-    + f"""
-local owner, ids = ARGV[2], {{}}
-for index = 7, #ARGV do
-  if redis.call('EXISTS', P .. 'job:' .. ARGV[index]) == 0 then ids[#ids + 1] = ARGV[index] end
+    + PLEDGES
+    + """
+local owner, ids, all, sizes, bytes = ARGV[2], {}, {}, {}, 0
+for index = 14, #ARGV, 2 do
+  local id = ARGV[index]
+  all[#all + 1] = id
+  if redis.call('EXISTS', P .. 'job:' .. id) == 0 then
+    ids[#ids + 1], sizes[id] = id, tonumber(ARGV[index + 1])
+    bytes = bytes + sizes[id]
+  end
 end
-if queued({_QUEUES}) + #ids > tonumber(ARGV[3]) then return 0 end
+local reason = bound(owner, #ids, bytes, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+if reason and #ids > 0 then return reason end
+if not keep_pledge(ARGV[10], ARGV[11], ARGV[12], ARGV[13], all) then return 'pledge' end
 for _, id in ipairs(ids) do
   local number = redis.call('INCR', P .. 'seq:' .. owner)
-  set(id, 'owner', owner, 'number', number, 'queue', ARGV[5], 'status', 'queued', 'progress', '0', 'attempts', '0',
-    'token', '0', 'tags', ARGV[4], 'webhook', ARGV[6], 'created_at', now)
+  set(id, 'owner', owner, 'number', number, 'queue', ARGV[7], 'status', 'queued', 'progress', '0', 'attempts', '0',
+    'token', '0', 'tags', ARGV[6], 'webhook', ARGV[8], 'keeps', ARGV[9], 'pledge', ARGV[10], 'created_at', now)
+  store(id, owner, sizes[id])
   redis.call('ZADD', P .. 'jobs:' .. owner, number, id)
   enqueue(id)
   tell(id)
 end
-return 1
+return false
 """
 )
 
@@ -244,6 +311,7 @@ if not holds(ARGV[2], ARGV[3]) then return 0 end
 set(id, 'ended_by', claim)
 if ARGV[5] ~= '' then set(id, 'stage', ARGV[5]) end
 finish(id, status, tonumber(ARGV[7]), ARGV[6])
+measure(id)
 return 1
 """
 )
@@ -326,8 +394,10 @@ return status
 # id
 _DELETE = (
     _COMMON
+    + PLEDGES
     + f"""
 local id = ARGV[2]
+leave_pledge(get(id, 'pledge'), id)
 if not forget(id) then return 0 end
 redis.call('XADD', P .. 'events:' .. id, '*', 'status', 'deleted', 'stage', '', 'progress', '0')
 redis.call('EXPIRE', P .. 'events:' .. id, {DELETED_EVENTS_SECONDS})
@@ -398,12 +468,17 @@ return {{found, redis.call('ZCARD', P .. 'leases')}}
 """
 )
 
+# jobs
+_PACE = _COMMON + "return tostring(pace(tonumber(ARGV[2])))"
+
+# queues…
 _QUEUED = _COMMON + "return queued(unpack(ARGV, 2))"
 
 
 ALL = {
     "split": _COMMON + part_scripts.SPLIT,
     "part_done": _COMMON + part_scripts.PART_DONE,
+    "room": _ROOM,
     "create": _CREATE,
     "claim": _CLAIM,
     "renew": _RENEW,
@@ -417,6 +492,7 @@ ALL = {
     "expire": _EXPIRE,
     "read": _READ,
     "page": _PAGE,
+    "pace": _PACE,
     "queued": _QUEUED,
     "load": _LOAD,
 }

@@ -1,5 +1,5 @@
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,19 +10,6 @@ from tests.redis_server import redis_server
 from workers.wire.contract import Failure, new_job_id
 from workers.wire.ledger import ClaimLost, Ledger, QueueFull
 from workers.wire.settings import WireSettings
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with redis_server() as url:
-        yield url
-
-
-@pytest.fixture
-def redis(url: str) -> Iterator[Redis]:
-    with Redis.from_url(url) as client:
-        client.flushall()
-        yield client
 
 
 @pytest.fixture
