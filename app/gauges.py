@@ -38,7 +38,7 @@ class FleetCollector(Collector):
             yield from _of_load(load)
             yield from _of_workers(workers)
         yield GaugeMetricFamily("affect_redis_up", "Whether Redis answers.", float(up))
-        if self._settings.blob_url is None:
+        if not self._settings.blob_url:
             with suppress(OSError):
                 free = shutil.disk_usage(self._settings.data_dir).free
                 yield GaugeMetricFamily("affect_storage_free_bytes", "Room where media and results lie.", free)

@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -265,10 +265,11 @@ def worker_program(name: str, kinds: str) -> Program:
     return Program(name, command, stop_seconds=20)
 
 
-def with_metrics(programs: Iterable[Program], first: int) -> Iterator[Program]:
-    """The programs, each with a port of its own for metrics, from `first` on."""
-    for port, program in enumerate(programs, first):
-        yield replace(program, environment={"AFFECT_METRICS_PORT": str(port)})
+def with_metrics(programs: Sequence[Program], first: int) -> list[Program]:
+    """The programs, each with a port of its own for metrics: the gateway's is the first, then they follow in order."""
+    ordered = sorted(programs, key=lambda program: program.name != "gateway")
+    ports = {program.name: str(port) for port, program in enumerate(ordered, first)}
+    return [replace(program, environment={"AFFECT_METRICS_PORT": ports[program.name]}) for program in programs]
 
 
 def _answers(url: str) -> bool:
@@ -311,7 +312,7 @@ def supervise(settings: RunSettings) -> int:
             worker_program("live-worker", "live"),
         ]
         if settings.metrics_port is not None:
-            programs = list(with_metrics(reversed(programs), settings.metrics_port))[::-1]
+            programs = with_metrics(programs, settings.metrics_port)
         environment = {**os.environ, "AFFECT_DATA_DIR": str(folder)}
         if settings.redis_url is None:
             programs.insert(0, redis_program(folder / "redis", path))

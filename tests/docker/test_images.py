@@ -1,0 +1,84 @@
+"""The images, as far as they can be held without building them: linted files, sources that are there, locks that are
+enough."""
+
+import io
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dockerfile_parse import DockerfileParser
+
+ROOT = Path(__file__).parents[2]
+FILES = {"gateway": "docker/Dockerfile.gateway", "worker": "docker/Dockerfile.worker", "gpu": "Dockerfile.gpu"}
+
+# In a process of its own: which of the modules named cannot be imported without packages that the lock leaves out.
+_IMPORTS = """
+import importlib, json, sys
+from importlib.metadata import packages_distributions
+from packaging.utils import canonicalize_name
+allowed, modules = json.loads(sys.argv[1])
+owners = {name: {canonicalize_name(each) for each in found} for name, found in packages_distributions().items()}
+class Refusing:
+    def find_spec(self, name, path=None, target=None):
+        found = owners.get(name.split(".")[0])
+        if found and not found & set(allowed):
+            raise ModuleNotFoundError(f"{name} is not in the lock", name=name)
+sys.meta_path.insert(0, Refusing())
+for module in modules:
+    importlib.import_module(module)
+"""
+
+
+def names(lock: str) -> list[str]:
+    lines = (ROOT / "docker" / "lock" / lock).read_text().splitlines()
+    return [line.partition("==")[0].lower().replace("_", "-") for line in lines if "==" in line]
+
+
+@pytest.mark.parametrize("path", FILES.values())
+def test_a_dockerfile_is_clean_runs_as_nobody_and_copies_what_is_there(path: str) -> None:
+    linted = subprocess.run(
+        [Path(sys.executable).parent / "hadolint", "--failure-threshold", "info", ROOT / path],
+        capture_output=True,
+        text=True,
+    )
+    assert linted.returncode == 0, linted.stdout
+    parser = DockerfileParser(fileobj=io.BytesIO((ROOT / path).read_bytes()))
+    steps = [(step["instruction"], step["value"]) for step in parser.structure]
+    assert [value for instruction, value in steps if instruction == "USER"] == ["10001"]
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    for instruction, value in steps:
+        if instruction == "COPY" and "--from=" not in value:
+            *sources, _ = shlex.split(value)
+            for source in sources:
+                assert (ROOT / source).exists(), source
+                assert any(f"!{part}" in ignored for part in (source, str(Path(source).parent))), source
+    command = json.loads(next(value for instruction, value in steps if instruction == "CMD"))
+    assert command[:2] == ["python", "-m"] and (ROOT / command[2] / "__main__.py").exists()
+
+
+@pytest.mark.parametrize("image", ["gateway", "worker"])
+def test_a_lock_holds_what_its_image_imports_and_is_derived_from_the_one_of_all(image: str) -> None:
+    sys.path.insert(0, str(ROOT / "docker" / "lock"))
+    try:
+        import derive  # type: ignore[import-not-found]
+    finally:
+        sys.path.pop(0)
+    written = (ROOT / "docker" / "lock" / f"{image}.txt").read_text()
+    assert written == derive.derived(image), "run: python docker/lock/derive.py"
+    modules = ["workers.__main__", "workers.tasks", "workers.fetch", "workers.webhooks", "workers.wire.otel"]
+    modules += ["kombu.transport.redis", "s3fs"]
+    modules += ["app.main", "app.__main__"] if image == "gateway" else ["workers.serving", "ml.__main__"]
+    given = ["torch"] if image == "worker" else []
+    command = [sys.executable, "-c", _IMPORTS, json.dumps([names(f"{image}.txt") + given, modules])]
+    subprocess.run(command, cwd=ROOT, check=True, env={"PYTHONPATH": str(ROOT)})
+    assert not {"torch", "pytest", "moto", "ruff"} & set(names(f"{image}.txt"))
+
+
+def test_the_gpu_lock_adds_only_cuda_to_the_worker_lock() -> None:
+    text = (ROOT / "docker" / "lock" / "cuda.txt").read_text()
+    assert "-r worker.txt\n" in text and "torch==2.13.0\n" in text
+    assert not set(names("cuda.txt")) & set(names("worker.txt"))
+    assert {name.partition("-")[0] for name in names("cuda.txt")} == {"cuda", "nvidia", "torch", "triton"}
