@@ -56,6 +56,8 @@ class Metrics:
             ["status"],
             registry=counts,
         )
+        for status in ("queued", "failed", "cancelled"):
+            self.jobs_reaped.labels(status)  # 0 from the start, so that the first is seen as a rise
         self._folder = os.environ.get(SHARED_FOLDER)
         self.registry = CollectorRegistry() if self._folder else counts
         if self._folder:

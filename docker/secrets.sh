@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 mkdir -p secrets
-chmod 711 secrets
+chmod 700 secrets
 random() { head -c 24 /dev/urandom | base64 | tr '+/' '-_'; }
 for name in redis_password grafana_password; do
   [ -s "secrets/$name" ] || random > "secrets/$name"
@@ -15,4 +15,4 @@ if [ ! -s secrets/api_keys ]; then
   echo "API key of ${1:-local}: $key"
 fi
 [ -e secrets/webhook_secrets ] || : > secrets/webhook_secrets
-chmod 644 secrets/*  # read by the users of the containers, which are others than yours
+chmod 644 secrets/*  # within a folder that is yours alone: a container sees the file, not the folder

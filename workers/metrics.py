@@ -143,6 +143,8 @@ class WorkerMetrics:
             ["status"],
             registry=registry,
         )
+        for status in ("queued", "failed", "cancelled"):
+            self._reaped.labels(status)  # 0 from the start, so that the first is seen as a rise
         self._read_end, write_end = os.pipe()
         self.recorder = PipeRecorder(write_end)
         self._server: WSGIServer | None = None

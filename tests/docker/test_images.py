@@ -81,4 +81,4 @@ def test_the_gpu_lock_adds_only_cuda_to_the_worker_lock() -> None:
     text = (ROOT / "docker" / "lock" / "cuda.txt").read_text()
     assert "-r worker.txt\n" in text and "torch==2.13.0\n" in text
     assert not set(names("cuda.txt")) & set(names("worker.txt"))
-    assert {name.partition("-")[0] for name in names("cuda.txt")} == {"cuda", "nvidia", "torch", "triton"}
+    assert {name.partition("-")[0] for name in names("cuda.txt")} == {"cuda", "nvidia", "setuptools", "torch", "triton"}

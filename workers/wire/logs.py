@@ -30,6 +30,7 @@ _QUIET = (
     "celery.app.trace",
     "python_multipart",
     "botocore",
+    "faster_whisper",
     "asyncio",
 )
 """Heard from WARNING on only."""
