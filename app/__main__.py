@@ -1,4 +1,4 @@
-"""Runs the gateway: `python -m app`."""
+"""Runs the gateway: `python -m app`; makes a key: `python -m app keys new NAME`."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ import tempfile
 import uvicorn
 from pydantic import ValidationError
 
+from app import keys
 from app.metrics import SHARED_FOLDER
 from app.settings import Settings
 from workers.wire import logs
@@ -16,6 +17,9 @@ SHUTDOWN_SECONDS = 5
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["keys"]:
+        keys.run(sys.argv[2:])
+        return
     try:
         settings = Settings()
     except ValidationError as error:

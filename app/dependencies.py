@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from app.fleet import Fleet
 from app.jobs import Jobs
+from app.limits import Limiter, admit
 from app.metrics import Metrics
 from app.outputs import Outputs
 from app.security import LOCAL_OWNER, identify
@@ -66,20 +67,30 @@ TicketQuery = Annotated[str | None, Query(max_length=64, description="In place o
 
 
 async def get_owner(connection: HTTPConnection, settings: SettingsOf, documented: _Credentials) -> str:
-    """The caller's name; without keys the one person at this machine. Raises Unauthorized."""
-    return _owner_of(connection, settings)
+    """The caller's name; without keys the one person at this machine. Raises Unauthorized, RateLimited, RedisError."""
+    return await _let_in(connection, _owner_of(connection, settings))
 
 
 async def get_viewer(connection: HTTPConnection, documented: _Credentials, ticket: TicketQuery = None) -> str:
-    """The name of a caller that may send a ticket in place of the key. Raises Unauthorized, RedisError."""
+    """The name of a caller that may send a ticket in place of the key. Raises Unauthorized, RateLimited,
+    RedisError."""
     return await viewer_of(connection, ticket)
 
 
 async def viewer_of(connection: HTTPConnection, ticket: str | None) -> str:
     """As `get_viewer`, for HTTP and WebSockets."""
-    if ticket is not None:
-        return await run_in_threadpool(connection.app.state.tickets.owner_of, ticket)
-    return _owner_of(connection, connection.app.state.settings)
+    if ticket is None:
+        owner = _owner_of(connection, connection.app.state.settings)
+    else:
+        owner = await run_in_threadpool(connection.app.state.tickets.owner_of, ticket)
+    return await _let_in(connection, owner)
+
+
+async def _let_in(connection: HTTPConnection, owner: str) -> str:
+    limiter: Limiter = connection.app.state.limiter
+    if limiter.per_minute:
+        admit(connection, await run_in_threadpool(limiter.spend, owner))
+    return owner
 
 
 def _owner_of(connection: HTTPConnection, settings: Settings) -> str:

@@ -148,6 +148,10 @@ class TooManyJobs(GatewayError):
     code = "too_many_jobs"
 
 
+class RateLimited(GatewayError):
+    code = "rate_limited"
+
+
 class IdempotencyInProgress(GatewayError):
     code = "idempotency_in_progress"
 

@@ -14,6 +14,7 @@ from app import errors
 from app.fleet import Fleet
 from app.gauges import FleetCollector
 from app.jobs import Jobs
+from app.limits import AllowanceHeaders, Limiter
 from app.metrics import Metrics, MetricsMiddleware
 from app.outputs import Outputs
 from app.routes import health, jobs, models, outputs, pages, stream, tickets, webhooks
@@ -49,6 +50,7 @@ class Services:
     outputs: Outputs
     fleet: Fleet
     tickets: Tickets
+    limiter: Limiter
     webhooks: Webhooks
     streams: Streams
 
@@ -73,6 +75,7 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[Servi
             outputs=Outputs(jobs, events, blobs),
             fleet=fleet,
             tickets=Tickets(redis),
+            limiter=Limiter(redis, settings.requests_per_minute),
             webhooks=Webhooks(ledger, blobs, celery, settings),
             streams=Streams(line, fleet, celery, settings),
         )
@@ -132,6 +135,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.metrics_port is None:
         app.include_router(health.scraped)
     # The last one added is the outermost.
+    if settings.requests_per_minute:
+        app.add_middleware(AllowanceHeaders, per_minute=settings.requests_per_minute)
     if not settings.api_keys:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(errors.ErrorBoundary)

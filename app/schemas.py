@@ -115,6 +115,10 @@ class Health(Frozen):
     status: str
 
 
+CALLERS = ("unauthorized", "rate_limited", "queue_unavailable")
+"""The codes of every route that asks who calls."""
+
+
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI responses of a route that may answer with these codes, each with an example."""
     documented: dict[int | str, dict[str, Any]] = {}

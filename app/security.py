@@ -56,6 +56,16 @@ class ApiKey:
             raise ValueError("an API key is written name:sha256, the sha256 of the key as 64 hexadecimal digits")
         return cls(match["name"], bytes.fromhex(match["digest"]))
 
+    @classmethod
+    def of(cls, name: str, key: str) -> Self:
+        """Raises ValueError for a name that is none."""
+        return cls.parse(f"{name}:{hashlib.sha256(key.encode()).hexdigest()}")
+
+    @property
+    def entry(self) -> str:
+        """As `parse` reads it."""
+        return f"{self.name}:{self.digest.hex()}"
+
 
 def identify(authorization: str | None, keys: Sequence[ApiKey]) -> str:
     """The name of the caller who sent this `Authorization` header. Raises Unauthorized.

@@ -9,7 +9,7 @@ from app.dependencies import JobsOf, Owner, SettingsOf
 from app.exports import Export, ResultFormat, documented
 from app.intake import MOST_TAG_CHARACTERS
 from app.jobs import LONGEST_WAIT
-from app.schemas import Job, JobBatch, JobList, problems
+from app.schemas import CALLERS, Job, JobBatch, JobList, problems
 from app.uploads import boundary_of
 from ml.errors import FileTooLarge
 from ml.reports.formats import Rows
@@ -21,7 +21,9 @@ from workers.wire.outbox import DeliveryLog
 MOST_LISTED = 100
 
 router = APIRouter(
-    prefix="/v1/jobs", tags=["jobs"], responses=problems("unauthorized", "queue_unavailable", "storage_unavailable")
+    prefix="/v1/jobs",
+    tags=["jobs"],
+    responses=problems(*CALLERS, "storage_unavailable"),
 )
 
 JobId = Annotated[str, Path(description="As `POST /v1/jobs` gave it.", examples=["job_3J5k0zR8bT1mYwQe"])]

@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 
 from app.dependencies import FleetOf, Owner
-from app.schemas import ModelList, problems
+from app.schemas import CALLERS, ModelList, problems
 
-router = APIRouter(prefix="/v1/models", tags=["models"], responses=problems("unauthorized", "queue_unavailable"))
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=problems(*CALLERS))
 
 
 @router.get("")

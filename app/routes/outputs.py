@@ -21,7 +21,9 @@ RECONNECT_MILLISECONDS = 2000
 router = APIRouter(
     prefix="/v1/jobs/{job_id}",
     tags=["jobs"],
-    responses=problems("unauthorized", "job_not_found", "job_expired", "queue_unavailable", "validation_failed"),
+    responses=problems(
+        "unauthorized", "rate_limited", "job_not_found", "job_expired", "queue_unavailable", "validation_failed"
+    ),
 )
 
 ArtifactName = Annotated[str, Path(description="As the list of the job's artifacts names it.")]

@@ -27,7 +27,7 @@ from fastapi import APIRouter, WebSocket
 from redis.exceptions import RedisError
 
 from app.dependencies import viewer_of
-from app.errors import Unauthorized, problem_of
+from app.errors import RateLimited, Unauthorized, problem_of
 from app.security import is_local
 from app.streams import REFUSED, TRY_LATER, StreamEnded, Streams, ended, refuse
 
@@ -43,6 +43,9 @@ async def stream(socket: WebSocket) -> None:
     except Unauthorized as error:
         await refuse(socket, StreamEnded(REFUSED, problem_of(error)))
         return
+    except RateLimited as error:
+        await refuse(socket, StreamEnded(TRY_LATER, problem_of(error)))
+        return
     except RedisError:
         await refuse(socket, ended(TRY_LATER, "queue_unavailable", "The job queue cannot be reached."))
         return
@@ -51,7 +54,7 @@ async def stream(socket: WebSocket) -> None:
 
 
 async def _owner(socket: WebSocket) -> str:
-    """Raises Unauthorized, RedisError."""
+    """Raises Unauthorized, RateLimited, RedisError."""
     settings = socket.app.state.settings
     origin = socket.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != socket.headers.get("host", "").lower():

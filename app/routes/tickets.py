@@ -4,9 +4,9 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import Owner, TicketsOf
-from app.schemas import Ticket, problems
+from app.schemas import CALLERS, Ticket, problems
 
-router = APIRouter(prefix="/v1/tickets", tags=["tickets"], responses=problems("unauthorized", "queue_unavailable"))
+router = APIRouter(prefix="/v1/tickets", tags=["tickets"], responses=problems(*CALLERS))
 
 
 @router.post("", status_code=201)

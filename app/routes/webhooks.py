@@ -6,12 +6,12 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from app.dependencies import Owner, WebhooksOf
-from app.schemas import problems
+from app.schemas import CALLERS, problems
 from ml.results import Frozen
 from workers.wire.egress import MOST_URL_CHARACTERS
 from workers.wire.outbox import DeliveryLog
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=problems("unauthorized", "queue_unavailable"))
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=problems(*CALLERS))
 
 
 class WebhookTest(Frozen):
