@@ -1,13 +1,6 @@
 // Renders /openapi.json and sends requests. Nothing is loaded from anywhere else.
 
-const byId = (id) => document.getElementById(id);
-
-/** An element with properties and children; text is only ever text. */
-function make(name, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(...children.filter((child) => child !== null));
-  return element;
-}
+import { byId, make } from "/page/dom.js";
 
 const paragraph = (text) => (text ? make("p", { textContent: text }) : null);
 

@@ -147,8 +147,8 @@ def visit(browser: Any, seeing: Service) -> Iterator[Visit]:
 
 @pytest.fixture(scope="module")
 def done(seeing: Service, film: Path) -> Job:
-    """The job of the film, with a caller's captions."""
-    return seeing.finished(film, transcript=CAPTIONS)
+    """The job of the film, with a caller's captions, the media kept and all made that can be."""
+    return seeing.finished(film, transcript=CAPTIONS, options={"keep_media": True, "heatmaps": True, "annotate": True})
 
 
 def test_a_dropped_film_is_read_before_one_s_eyes(visit: Visit, film: Path) -> None:
@@ -163,8 +163,7 @@ def test_a_dropped_film_is_read_before_one_s_eyes(visit: Visit, film: Path) -> N
 
 def test_a_click_on_the_timeline_seeks_and_the_box_is_where_the_face_is(visit: Visit, film: Path, done: Job) -> None:
     visit.expected = "willReadFrequently"  # a hint to this test, which looks at the canvas
-    page = visit.open(f"/#/job/{done.id}")
-    page.locator(".stage input[type=file]").set_input_files(film)
+    visit.open(f"/#/job/{done.id}")
     visit.playhead()
     visit.go(0.2)
     assert visit.playhead() == pytest.approx(1.0, abs=0.1)
@@ -175,7 +174,7 @@ def test_a_click_on_the_timeline_seeks_and_the_box_is_where_the_face_is(visit: V
     visit.go(0.8)
     assert visit.playhead() == pytest.approx(4.0, abs=0.1)
     assert visit.boxes() == [pytest.approx((256 + FACE[0], 256 + FACE[1]), abs=25)]
-    expect(page.locator(".word.spoken")).to_have_text("good")
+    expect(visit.page.locator(".word.spoken")).to_have_text("good")
 
 
 def test_the_timeline_is_played_on_the_keyboard(visit: Visit, done: Job) -> None:
@@ -202,18 +201,35 @@ def test_what_is_drawn_is_told_in_numbers_too(visit: Visit, done: Job) -> None:
     expect(readings).to_have_count(8)
 
 
+def test_why_is_shown_beside_the_face_and_the_film_may_be_the_annotated_one(visit: Visit, done: Job) -> None:
+    page = visit.open(f"/#/job/{done.id}")
+    pictures = page.locator(".why img")
+    pictures.first.scroll_into_view_if_needed()
+    page.wait_for_function("(image) => image.naturalWidth > 100", arg=pictures.first.element_handle())
+    page.locator(".why button").first.click()
+    expect(page.locator(".corner img")).to_be_visible()
+    page.get_by_label("Heatmaps").uncheck()
+    expect(page.locator(".corner")).to_be_hidden()
+    visit.playhead()
+    assert visit.boxes() != []
+    page.get_by_label("Annotated").check()
+    expect(page.locator(".stage video")).to_have_attribute("src", re.compile("annotated.mp4"))
+    visit.playhead()
+    assert visit.boxes() == []
+
+
 def test_every_download_is_a_file(visit: Visit, done: Job) -> None:
     page = visit.open(f"/#/job/{done.id}")
     expect(page.get_by_role("button", name="summary.png")).to_be_visible()
     names = {}
-    for button in page.locator(".file").all():
+    for button in page.locator(".downloads > .files .file").all():
         with page.expect_download() as started:
             button.click()
         names[started.value.suggested_filename] = Path(started.value.path()).read_bytes()
-    endings = [".csv", ".eaf", ".json", ".png", ".srt", ".TextGrid", ".txt", ".vtt"]
+    endings = [".csv", ".eaf", ".json", ".mp4", ".png", ".srt", ".TextGrid", ".txt", ".vtt"]
     assert sorted({Path(name).suffix for name in names}, key=str.lower) == endings
     assert all(names.values())
-    assert [name for name in names if not name.startswith("left to right")] == ["summary.png"]
+    assert {name for name in names if not name.startswith("left to right")} == {"annotated.mp4", "summary.png"}
     assert b"hello there" in names["left to right.srt"]
 
 
@@ -266,6 +282,33 @@ def test_the_key_goes_with_every_call_and_stays_in_its_tab(visit: Visit) -> None
     other = page.context.new_page()
     other.goto(visit.origin)
     assert "secret" not in other.evaluate("JSON.stringify([sessionStorage, localStorage])")
+
+
+@pytest.mark.parametrize(
+    ("time", "box"),
+    [(0.0, 10), (0.5, 15), (1.0, 20), (2.0, None), (4.0, 40), (9.0, None)],
+    ids=["on a frame", "between two", "on the next", "away", "back", "after the end"],
+)
+def test_a_face_moves_between_its_frames_and_goes_while_it_is_away(
+    visit: Visit, time: float, box: float | None
+) -> None:
+    frames = [{"time": at, "box": {"x": x, "y": 0, "width": 9, "height": 9}} for at, x in ((0, 10), (1, 20), (4, 40))]
+    script = """async ([frames, time]) => {
+        const { faceAt } = await import("/page/tracks.js");
+        return faceAt({ track: 1, frames }, time, 0.5)?.box.x ?? null;
+    }"""
+    assert visit.open().evaluate(script, [frames, time]) == box
+
+
+def test_a_box_lies_right_on_a_picture_with_bars_and_wide_pixels(visit: Visit) -> None:
+    """Frames of 100×100 pixels, shown as 200×100 in a stage of 400×400: half as high, bars above and below."""
+    script = """async () => {
+        const { inside, placed } = await import("/page/overlay.js");
+        const size = { width: 100, height: 100 };
+        const place = placed({ videoWidth: 200, videoHeight: 100 }, size, 400, 400);
+        return inside({ x: 50, y: 50, width: 10, height: 10 }, size, place);
+    }"""
+    assert visit.open().evaluate(script) == [200, 200, 40, 20]
 
 
 def test_live_tells_what_the_camera_shows(launch: Callable[..., Any], seeing: Service, tmp_path: Path) -> None:

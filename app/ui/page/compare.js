@@ -4,6 +4,7 @@ import { jobPath, read } from "./api.js";
 import { button, make } from "./dom.js";
 import { badge, called, stacked, swatch } from "./emotions.js";
 import { clock, percent } from "./format.js";
+import { nameOf } from "./jobs.js";
 import { lanesOf } from "./lanes.js";
 import { Playback } from "./playback.js";
 import { Player } from "./player.js";
@@ -25,12 +26,12 @@ export async function compareView(root, ids, signal) {
 
 /** One side: its player and its lanes, over the axis of the longer one. */
 function side(job, result, { playback, duration, signal }) {
-  const name = job.media?.name ?? "Link";
+  const name = nameOf(job);
   const player = new Player({ result, playback, name });
   findSource(job, player, signal);
   const lanes = lanesOf(result).filter(({ group }) => group !== "person");
   const step = Math.max(duration / 50, 0.5);
-  const chart = result.windows.length ? new Timeline({ lanes, labels: result.labels, playback, duration, moments: result.moments, step, name: `Emotion over time in ${name}` }).element : null;
+  const chart = result.windows.length ? new Timeline({ lanes, labels: result.labels, playback, duration, moments: result.moments, step, signal, name: `Emotion over time in ${name}` }).element : null;
   const head = make("header", { className: "side-head" }, make("h2", {}, make("a", { href: `#/job/${job.id}`, textContent: name })), badge(result.overall));
   return make("section", { className: "card side" }, head, player.element, chart);
 }
@@ -62,7 +63,7 @@ function playBoth(playbacks) {
 /** How much more of each emotion the second has than the first, over the whole. */
 function difference(pairs) {
   const [[one, first], [two, second]] = pairs;
-  const names = [one, two].map((job) => job.media?.name ?? "Link");
+  const names = [one, two].map(nameOf);
   const alike = first.labels.join() === second.labels.join();
   if (!alike) return make("p", { className: "soft", textContent: "The two were read in different sets of emotions: their numbers cannot be compared." });
   const rows = stacked(first.labels).reverse().map((label) => {

@@ -63,7 +63,7 @@ export class JobList {
   }
 
   #row(job) {
-    const name = job.media?.name || "Link";
+    const name = nameOf(job);
     const choose = make("input", { type: "checkbox", checked: this.#chosen.has(job.id), disabled: job.status !== "succeeded", ariaLabel: `Compare ${name}`, title: "Choose two to compare" });
     choose.addEventListener("change", () => {
       if (choose.checked) this.#chosen.add(job.id);
@@ -72,8 +72,8 @@ export class JobList {
     });
     const about = [ago(job.created_at), job.media ? bytes(job.media.size) : null, ...job.tags.map((tag) => `#${tag}`)].filter(Boolean).join(" · ");
     const link = make("a", { className: "job-link", href: `#/job/${job.id}` }, make("b", { textContent: name }), make("small", { textContent: about }));
-    const erase = button(`Erase ${name}`, () => this.#erase(job, name), { icon: "trash", bare: true, kind: "quiet" });
-    return make("li", { className: `job ${job.status}` }, choose, link, chip(job), erase);
+    const away = button(`Erase ${name}`, () => this.#erase(job, name), { icon: "trash", bare: true, kind: "quiet" });
+    return make("li", { className: `job ${job.status}` }, choose, link, chip(job), away);
   }
 
   #offerCompare() {
@@ -83,13 +83,22 @@ export class JobList {
   }
 
   async #erase(job, name) {
-    if (!confirm(`Erase ${name}, its result and all that was kept of it?`)) return;
-    await call(jobPath(job.id), { method: "DELETE" });
+    if (!(await erase(job, name))) return;
     this.#chosen.delete(job.id);
-    announce(`${name} is erased`);
     await this.refresh();
   }
 }
+
+/** Erases a job if the person means it. */
+export async function erase(job, name) {
+  if (!confirm(`Erase ${name}, its result and all that was kept of it?`)) return false;
+  await call(jobPath(job.id), { method: "DELETE" });
+  announce(`${name} is erased`);
+  return true;
+}
+
+/** What a job is called: its media, or that they are still fetched. */
+export const nameOf = (job) => job.media?.name || "Link";
 
 /** The state of a job, as a mark with words. */
 export function chip(job) {

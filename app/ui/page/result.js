@@ -8,6 +8,7 @@ import { make } from "./dom.js";
 import { downloads } from "./downloads.js";
 import { badge } from "./emotions.js";
 import { clock, plural } from "./format.js";
+import { nameOf } from "./jobs.js";
 import { lanesOf } from "./lanes.js";
 import { momentList } from "./moments.js";
 import { problemNotice, remark } from "./notice.js";
@@ -24,7 +25,7 @@ import { whyCard } from "./why.js";
 export function resultView(job, result, signal) {
   const playback = new Playback(result.media.duration);
   signal.addEventListener("abort", () => playback.pause());
-  const player = new Player({ result, playback, name: job.media?.name ?? "Media" });
+  const player = new Player({ result, playback, name: nameOf(job) });
   const moments = momentList(result.moments, playback);
   const files = downloads(job);
   const parts = { job, result, playback, player, moments, files, signal };
@@ -44,19 +45,19 @@ function summary({ media, faces, overall }) {
 const still = ({ result, playback, player }) => [make("div", { className: "watch" }, player.element, new Now({ result, playback }).element)];
 
 /** What has a timeline. Below the player of a mere recording there is room for the words. */
-function timed({ result, playback, player, moments }) {
+function timed({ result, playback, player, moments, signal }) {
   const words = new TranscriptView({ result, playback }).element;
   const low = result.media.kind === "audio";
   const left = make("div", { className: "beside" }, player.element, low ? words : null);
   const right = make("div", { className: "beside" }, new Now({ result, playback }).element, moments.element);
   const table = make("details", { className: "card" }, make("summary", {}, make("h2", { textContent: "The same in numbers" })), windowTable(result, playback));
-  return [make("div", { className: "watch" }, left, right), chart(result, playback), low ? null : words, table].filter(Boolean);
+  return [make("div", { className: "watch" }, left, right), chart(result, playback, signal), low ? null : words, table].filter(Boolean);
 }
 
-function chart(result, playback) {
+function chart(result, playback, signal) {
   const [first, second] = result.windows;
   const step = second ? second.start - first.start : result.media.duration / 10;
-  const timeline = new Timeline({ lanes: lanesOf(result), labels: result.labels, playback, duration: result.media.duration, moments: result.moments, step });
+  const timeline = new Timeline({ lanes: lanesOf(result), labels: result.labels, playback, duration: result.media.duration, moments: result.moments, step, signal });
   return make("section", { className: "card" }, make("h2", { textContent: "Timeline" }), timeline.element);
 }
 

@@ -15,13 +15,13 @@ export class Timeline {
   #patterns = recall("patterns", matchMedia("(prefers-contrast: more)").matches);
   #lanes = [];
 
-  /** `lanes`: of lanes.js; `step`: seconds that an arrow key moves; `duration`: of the axis, seconds. */
-  constructor({ lanes, labels, playback, duration, moments = [], step, name = "Emotion over time" }) {
+  /** `lanes`: of lanes.js; `step`: seconds that an arrow key moves; `duration`: of the axis, seconds; `signal`: its end. */
+  constructor({ lanes, labels, playback, duration, moments = [], step, signal, name = "Emotion over time" }) {
     Object.assign(this, { labels, playback, duration, moments, step });
     this.#view = { start: 0, end: duration };
     this.#lanes = lanes.map((lane) => ({ ...lane, canvas: make("canvas", { className: "lane-canvas" }) }));
     this.element = make("div", { className: "timeline" }, this.#toolbar(lanes), this.#body(name));
-    this.#listen();
+    this.#listen(signal);
   }
 
   #toolbar(lanes) {
@@ -63,10 +63,10 @@ export class Timeline {
     return make("div", { className: "timeline-body" }, this.marks, this.plot);
   }
 
-  #listen() {
+  #listen(signal) {
     new ResizeObserver(() => this.draw()).observe(this.plot);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
-    addEventListener("themechange", () => this.draw());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
+    addEventListener("themechange", () => this.draw(), { signal });
     this.playback.addEventListener("time", () => this.#follow());
     const { plot } = this;
     plot.addEventListener("pointerdown", (event) => {
