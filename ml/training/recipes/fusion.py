@@ -41,7 +41,8 @@ from ml.training.loop import LoopConfig, Task, averaged_weights, history, run_se
 from ml.training.metrics import fit_temperature, measure
 from ml.training.preprocess import Prepared, Preprocessing, preprocess
 from ml.training.recipes.audio import load_sounds
-from ml.training.recipes.face import load_crop, moved
+from ml.training.recipes.face import load_crop
+from ml.training.recipes.face_views import moved
 from ml.training.recipes.recipe import CHOSEN_BY, HELD_OUT_SPLITS, HeldOut, Plan, add_common, licence_of, sets_of
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 

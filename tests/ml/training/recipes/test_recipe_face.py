@@ -7,11 +7,15 @@ import pytest
 import torch
 
 from ml.artifacts import ModelStore
-from ml.inference.face import FacePredictor
+from ml.explain.faces import grad_cam
+from ml.inference.face import FaceDetector, FacePredictor
 from ml.training import command
+from ml.training.datasets.example import Example
 from ml.training.loop import history
-from ml.training.recipes.face import augment, moved
+from ml.training.recipes.face import ABSENT, faces_of, load_crop, served_crop
+from ml.training.recipes.face_views import augment, moved
 from ml.vocabulary import EMOTIONS
+from tests.face_files import nobody, portrait
 
 
 @pytest.fixture
@@ -47,6 +51,25 @@ def test_from_pictures_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyP
     outputs = FacePredictor.load(store, "face@1", torch.device("cpu")).predict([np.zeros((60, 60), np.uint8)])
     assert np.exp(outputs.log_probabilities_NC).sum() == pytest.approx(1, abs=1e-5)
 
+    _run(monkeypatch, folder, "publish", "--store", "store", "--beside", "face@1")
+    assert store.manifest("face@2").architecture == "face_ensemble"
+    both = FacePredictor.load(store, "face@2", torch.device("cpu"))
+    crops = [np.random.default_rng(0).integers(0, 255, (48, 48), dtype=np.uint8)]
+    twice, once = (
+        FacePredictor.load(store, name, torch.device("cpu")).predict(crops).log_probabilities_NC
+        for name in ("face@2", "face@1")
+    )
+    assert np.allclose(twice, once, atol=2e-3), "a net beside itself answers as it does alone"
+    assert both.embedding_size == 256 and grad_cam(both, crops).maps_NHW.shape == (1, 48, 48)
+
+
+def test_labels_that_a_set_does_not_have_count_little_against_its_pictures() -> None:
+    examples = [Example("happy", "three", "train"), Example("sad", "three", "train"), Example("fear", "one", "train")]
+    faces = faces_of(torch.zeros(3, 8, 8, dtype=torch.uint8), examples)
+    offsets = dict(zip(EMOTIONS, faces.offsets[0].tolist(), strict=True))
+    assert offsets["happy"] == offsets["sad"] == 0 and offsets["neutral"] == offsets["fear"] == ABSENT
+    assert (faces.offsets[2] == 0).sum() == 1
+
 
 def test_another_run_does_not_go_on_with_the_checkpoint(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(monkeypatch, data.parent, "train", "--epochs", "1", "--batch", "56", "--threads", "1")
@@ -80,3 +103,14 @@ def test_no_strength_only_mirrors() -> None:
         (1, 2)
     )
     assert same.all()
+
+
+def test_large_pictures_are_cut_as_the_service_cuts_them(tmp_path: Path) -> None:
+    for name, image in {"large": portrait(), "wall": nobody()}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image[..., ::-1])
+    with FaceDetector(48) as detector:
+        (face,) = detector.detect(portrait(), 1)
+    large, wall = tmp_path / "large.png", tmp_path / "wall.png"
+    assert np.array_equal(served_crop(Example("sad", "mine", "train", large), 48), face.crop)
+    assert np.array_equal(served_crop(Example("sad", "mine_masked", "train", large), 48), load_crop(large, 48))
+    assert np.array_equal(served_crop(Example("sad", "mine", "train", wall), 48), load_crop(wall, 48))
