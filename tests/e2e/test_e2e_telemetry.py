@@ -22,7 +22,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import media_files, toy_models
-from tests.e2e.conftest import ROOT, Service, free_port
+from tests.cluster import free_port, until
+from tests.e2e.conftest import ROOT
 from tests.redis_server import redis_server
 
 NAME, WORDS, KEY, QUERY = "zebra-of-ann.mp4", "my zebra is called walnut", "key-zebra-0123456789", "zebra-query"
@@ -126,14 +127,20 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             running("workers", folder / "workers.log", at_worker),
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70) as client,
         ):
-            service = Service(client, folder)
-            service.wait_until_ready()
+            until(lambda: is_ready(client), what="the service")
             client.headers.update({"Authorization": f"Bearer {KEY}", "X-Request-ID": REQUEST_ID})
             client.headers["traceparent"] = f"00-{TRACE_ID}-{PARENT_ID}-01"
             good = finished(client, video.read_bytes())
             bad = finished(client, b"\x89PNG\r\n\x1a\n" + b"zebra" * 9)
             text = httpx.get(f"http://127.0.0.1:{worker_port}/metrics").raise_for_status().text
         yield seen_of((good, bad), folder, text, receiver)
+
+
+def is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def finished(client: httpx.Client, content: bytes) -> dict[str, Any]:
