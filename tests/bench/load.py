@@ -1,12 +1,16 @@
-"""A client that costs little: many connections at once over one event loop, timed from the first byte to the last."""
+"""A client that costs little: many connections, timed from the last byte that was sent to the last that was read."""
 
 import asyncio
+import math
 import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 POLL_SECONDS = 1.0
+UPLOAD_PACE = 2**20
+"""Bytes a second of each upload."""
+SENT_BYTES = 2**16
 
 
 @dataclass
@@ -28,16 +32,23 @@ class Connection:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer, which tells its length."""
+    async def ask(self, request: bytes, pace: float = math.inf) -> tuple[int, float]:
+        """Status of the answer, which tells its length, and its seconds after the last byte of the request was sent.
+        `pace`: bytes a second that are sent."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
-        writer.write(request)
-        await writer.drain()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for start in range(0, len(request), SENT_BYTES):
+            await asyncio.sleep(began + start / pace - loop.time())
+            writer.write(request[start : start + SENT_BYTES])
+            await writer.drain()
+        sent = loop.time()
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        return int(head[9:12]), await reader.readexactly(length)
+        await reader.readexactly(length)
+        return int(head[9:12]), loop.time() - sent
 
     async def close(self) -> None:
         if self._streams:
@@ -46,21 +57,26 @@ class Connection:
 
 
 async def repeat(
-    port: int, request: Callable[[], bytes], expected: int, tally: Tally, until: float, every: float = 0.0
+    port: int,
+    request: Callable[[], bytes],
+    expected: int,
+    tally: Tally,
+    until: float,
+    every: float,
+    pace: float = math.inf,
 ) -> None:
-    """Sends requests over one connection until that time of the loop: one after the other, or one in so many seconds,
-    the first at a random moment of them."""
+    """Sends requests over one connection until that time of the loop, one in so many seconds, the first at a random
+    moment of them."""
     loop = asyncio.get_running_loop()
     connection = Connection(port)
     due = loop.time() + random.uniform(0, every)
     while (now := loop.time()) < until:
         if due > now:
             await asyncio.sleep(due - now)
-        began = loop.time()
         try:
-            status, _ = await connection.ask(request())
+            status, seconds = await connection.ask(request(), pace)
             if status == expected:
-                tally.seconds.append(loop.time() - began)
+                tally.seconds.append(seconds)
             else:
                 tally.errors[str(status)] += 1
         except (OSError, asyncio.IncompleteReadError) as error:
@@ -84,7 +100,7 @@ def upload(name: str, content: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Load:
-    """So many pollers, each over jobs of its own in turn, and so many who upload one file after the other."""
+    """So many pollers, each once in `POLL_SECONDS`, and so many who upload file after file at `UPLOAD_PACE`."""
 
     port: int
     paths: tuple[str, ...]
@@ -106,5 +122,5 @@ class Load:
                 choose = lambda: get(random.choice(self.paths))  # noqa: E731
                 group.create_task(repeat(self.port, choose, 200, polled, until, POLL_SECONDS))
             for _ in range(self.uploads):
-                group.create_task(repeat(self.port, lambda: posted, 202, uploaded, until))
+                group.create_task(repeat(self.port, lambda: posted, 202, uploaded, until, 1.0, UPLOAD_PACE))
         return polled, uploaded

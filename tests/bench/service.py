@@ -15,7 +15,7 @@ from tests.bench.timing import Figure, seconds
 from tests.cluster import Cluster
 
 POLLERS, UPLOADS, POLLED_JOBS = 500, 50, 200
-UPLOAD_BYTES = 2**20
+UPLOAD_BYTES = 4 * 2**20
 LOAD_SECONDS = 30.0
 IMAGES = 40
 
@@ -33,11 +33,11 @@ class ServiceBench:
     rounds: int
 
     def load(self) -> Iterator[Figure]:
-        """One gateway; no worker, so that what is measured is the gateway's own."""
+        """One gateway of two processes; no worker, so that what is measured is the gateway's own."""
         sound = media_files.make_audio(self.folder / "load.wav", UPLOAD_BYTES / 2 / 44_100).read_bytes()
         picture = media_files.make_image(self.folder / "load.png", (64, 48))
         with service(max_queued="1000000") as running:
-            gateway = running.start_gateway()
+            gateway = running.start_gateway(gateway_processes="2")
             paths = tuple(gateway.post(picture)["links"]["self"] for _ in range(POLLED_JOBS))
             for pollers, uploads in ((POLLERS, 0), (0, UPLOADS), (POLLERS, UPLOADS)):
                 name = " + ".join(
@@ -47,7 +47,7 @@ class ServiceBench:
                 if pollers:
                     yield from _tally(f"poll, {name}", polled)
                 if uploads:
-                    yield from _tally(f"upload of 1 MiB, {name}", uploaded)
+                    yield from _tally(f"upload of 4 MiB at 1 MiB/s, {name}", uploaded)
 
     def jobs(self) -> Iterator[Figure]:
         """Pictures from POST to result, one after the other, against the analysis alone with models in memory."""
