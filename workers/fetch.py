@@ -166,30 +166,32 @@ async def _store(
     """Nothing is decompressed: a file is what was sent, and it begins as an accepted format does."""
     digest = hashlib.sha256()
     size = 0
-    async for block in _blocks(pieces):
-        if not size and format_name(block[:SNIFF_BYTES]) is None:
-            raise UnsupportedMedia("The address gives no image, audio or video of an accepted format.", stage="fetch")
-        size += len(block)
+    async for piece in _from_a_whole_head(pieces):
+        if not size and format_name(piece[:SNIFF_BYTES]) is None:
+            raise UnsupportedMedia("What came is no image, audio or video of an accepted format.", stage="fetch")
+        size += len(piece)
         if size > limits.bytes:
             raise FileTooLarge(f"The file has more than {limits.bytes} bytes.", stage="fetch")
-        digest.update(block)
-        file.write(block)
+        digest.update(piece)
+        file.write(piece)
         lease.progress(min(size / length, 1.0) if length else 0.0)
     if not size:
         raise MediaInvalid("The file is empty.", stage="fetch")
     return JobMedia(name=name, size=size, sha256=digest.hexdigest())
 
 
-async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in blocks of at least `BLOCK_BYTES`, but for the last."""
-    block = bytearray()
+async def _from_a_whole_head(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, but the first is long enough to tell the format by, if so much comes."""
+    head = b""
     async for piece in pieces:
-        block += piece
-        if len(block) >= BLOCK_BYTES:
-            yield bytes(block)
-            block.clear()
-    if block:
-        yield bytes(block)
+        if len(head) < SNIFF_BYTES:
+            head += piece
+            if len(head) >= SNIFF_BYTES:
+                yield head
+        else:
+            yield piece
+    if 0 < len(head) < SNIFF_BYTES:
+        yield head
 
 
 def name_of(response: httpx.Response) -> str:
