@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 
 import numpy as np
@@ -91,8 +92,9 @@ class LiveHost:
         try:
             with ExitStack() as stack:
                 detectors = _Detectors(stack)
+                listening = stack.enter_context(ThreadPoolExecutor(1, "listening"))
                 while not self._stopping.is_set():
-                    self._adopt(detectors)
+                    self._adopt(detectors, listening)
                     for stream in self._desk.gone():
                         self._sessions.pop(stream, None)
                     if not self._sessions:
@@ -105,12 +107,12 @@ class LiveHost:
         finally:
             self._sessions.clear()
 
-    def _adopt(self, detectors: "_Detectors") -> None:
+    def _adopt(self, detectors: "_Detectors", listening: Executor) -> None:
         while len(self._sessions) < self._most and (waiting := self._desk.adopt()):
             stream, options = waiting
             models = self._models()
             detector = detectors.of(models.face.crop_size) if models.face and options.wants("face") else None
-            self._sessions[stream] = Session(LiveReader(models, options, detector), options)
+            self._sessions[stream] = Session(LiveReader(models, options, detector, listening), options)
             ready = Ready(
                 labels=labels_of(options.classes), bundle=models.bundle.name, warnings=tuple(_not_live(options))
             )

@@ -5,6 +5,7 @@ as long as they are needed for that.
 """
 
 from collections import deque
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,10 +60,18 @@ class _Seen:
 
 
 class LiveReader:
-    """Reads one stream. `detector`: one of the caller's thread; without memory, so that streams may share it."""
+    """Reads one stream. `detector`: one of the caller's thread; without memory, so that streams may share it.
+    `listening`: where voices are read, so that frames need not wait for it; null reads them at once."""
 
-    def __init__(self, models: LoadedBundle, options: Options, detector: FaceDetector | None) -> None:
-        self._models, self._options, self._detector = models, options, detector
+    def __init__(
+        self,
+        models: LoadedBundle,
+        options: Options,
+        detector: FaceDetector | None,
+        listening: Executor | None = None,
+    ) -> None:
+        self._models, self._options, self._detector, self._listening = models, options, detector, listening
+        self._heard: Future[Voice] | None = None
         self._seen: deque[_Seen] = deque()
         self._sound = _RollingSound(options.window_seconds)
         self._voice = Voice(0.0, None)
@@ -88,11 +97,17 @@ class LiveReader:
         """Takes 16 kHz mono sound ([samples]) that begins at `time`, and reads the voice when there is enough new."""
         self._sound.add(time, pcm)
         self._time = max(self._time, self._sound.end)
-        if self._sound.fresh >= LISTEN_SECONDS and (self._models.audio is not None):
+        if self._sound.fresh < LISTEN_SECONDS or self._models.audio is None or self._heard is not None:
+            return
+        if self._listening is None:
             self._voice = self._listen(self._sound.take())
+        else:
+            self._heard = self._listening.submit(self._listen, self._sound.take())
 
     def read(self) -> LiveReading:
         """How things stand now."""
+        if self._heard is not None and self._heard.done():
+            self._voice, self._heard = self._heard.result(), None
         span = Span(max(self._time - self._options.window_seconds, 0.0), self._time + 1e-3)
         self._forget(span.start)
         sight = Sight.joined([seen.sight for seen in self._seen] or [Sight.empty()])

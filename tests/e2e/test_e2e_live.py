@@ -36,6 +36,14 @@ def live_worker(service: Service, other_than: str = "") -> Heartbeat:
     pytest.fail("no live worker is ready")
 
 
+def nothing_is_left(service: Service) -> bool:
+    """Whether all streams are gone from Redis, soon after they were closed."""
+    until = time.monotonic() + 10
+    while (left := list(service.redis.scan_iter("affect:live*"))) and time.monotonic() < until:
+        time.sleep(0.1)
+    return not left
+
+
 def test_a_stream_outlives_nothing_but_the_next_one_does(live: Service) -> None:
     """The worker dies: the stream ends with a reason; the worker is started anew, and reads the next stream."""
     picture = jpeg(portrait())
@@ -58,7 +66,4 @@ def test_a_stream_outlives_nothing_but_the_next_one_does(live: Service) -> None:
     again = LiveClient.open(live.stream_address)
     assert again.ready.wait(30)
     again.close()
-    until = time.monotonic() + 10
-    while (left := list(live.redis.scan_iter("affect:live*"))) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert left == []
+    assert nothing_is_left(live)

@@ -13,7 +13,7 @@ import pytest
 
 from ml.places import MODEL_STORE
 from tests.e2e.conftest import Service, process, serving
-from tests.e2e.test_e2e_live import LIVE_WORKER, live_worker
+from tests.e2e.test_e2e_live import LIVE_WORKER, live_worker, nothing_is_left
 from tests.face_files import make_scenes, nobody, portrait
 from tests.live_client import LiveClient, jpeg
 from tests.speech_files import say, silence
@@ -79,7 +79,7 @@ def test_live_goes_on_and_leaves_jobs_alone(service: Service, tmp_path: Path) ->
     assert np.quantile(waits, 0.95) < 1.0
     assert {update["emotion"] for update in client.updates} - {None}
     assert late - early < MOST_GROWTH
-    assert list(service.redis.scan_iter("affect:live*")) == []
+    assert nothing_is_left(service)
 
 
 def _seconds_of_a_job(service: Service, film: Path) -> float:

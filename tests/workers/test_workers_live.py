@@ -177,6 +177,7 @@ def test_streams_take_turns_and_one_that_sends_rubbish_harms_no_other(url: str, 
                 end = await broken.until(lambda said: isinstance(said, Ended))
                 assert isinstance(end, Ended) and end.failure is not None and end.failure.code == "media_invalid"
                 flooding.cancel()
+                await asyncio.wait([flooding])
                 assert (await greedy.update()).dropped >= 0
                 for caller, owner in ((greedy, "bob"), (modest, "cid"), (broken, "dan")):
                     await line.end(owner, caller.stream)
