@@ -3,9 +3,10 @@
 A browser that needs a key asks `POST /v1/tickets` first and opens `/v1/stream?ticket=…`; a program may send
 `Authorization: Bearer KEY`.
 
-The client sends, first, as text: `{"options": {…}}` (options of a job; live are `modalities`, `classes`, `max_faces`
-and `window_seconds`, the rest is told in `warnings`), then binary messages: byte 1 is 1 (JPEG) or 2 (PCM s16le, 16 kHz,
-mono), bytes 2–9 the time in seconds since it began (float64, little-endian), the rest the payload. It ends by closing.
+The client sends, first, as text: `{"options": {…}}` (options of a job; live are `modalities`, `classes`, `max_faces`,
+`window_seconds` and `frame_rate`, the rest is told in `warnings`), then binary messages: byte 1 is 1 (JPEG) or 2 (PCM
+s16le, 16 kHz, mono), bytes 2–9 the time in seconds since it began (float64, little-endian), the rest the payload. It
+ends by closing.
 
 The server sends text, JSON, told apart by `type`:
 

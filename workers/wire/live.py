@@ -45,7 +45,8 @@ class Packet:
 
 
 class Start(Frozen):
-    """The first message of a client. Live are `modalities` (face, audio), `classes`, `max_faces`, `window_seconds`."""
+    """The first message of a client. Live are `modalities` (face, audio), `classes`, `max_faces`, `window_seconds` and
+    `frame_rate`, at which the window is sampled."""
 
     options: Options = Options()
 

@@ -23,7 +23,8 @@ def test_off_nothing_of_opentelemetry_is_imported(module: str) -> None:
     code = (
         f"import sys, {module}; from workers.wire.settings import WireSettings;"
         "from workers.wire.traces import traces_of; traces_of('x', WireSettings()).begin('a').child('b').end();"
-        "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk.trace', 'opentelemetry.exporter'))])"
+        "ours = ('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'workers.wire.otel');"
+        "print([name for name in sys.modules if name.startswith(ours)])"
     )
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
