@@ -62,7 +62,9 @@ class Attempt:
         self._stage = (stage, time.monotonic(), self._span.child(stage))
 
     def analysed(self, result: Result) -> None:
-        self._witness.recorder.analysed(result, time.monotonic() - self._began)
+        """This attempt, or its parts and then this one, have come to a result."""
+        seconds = None if self._claim.parts else time.monotonic() - self._began
+        self._witness.recorder.analysed(result, seconds)
 
     def _end_stage(self) -> None:
         if self._stage is not None:

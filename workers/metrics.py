@@ -47,13 +47,14 @@ class Recorder:
     def stage(self, stage: Stage, seconds: float) -> None:
         self._tell("stages", seconds, stage)
 
-    def analysed(self, result: Result, seconds: float) -> None:
-        """A whole analysis, and what it took."""
+    def analysed(self, result: Result, seconds: float | None) -> None:
+        """A whole analysis, and what it took; null where it was done in parts."""
         self._tell("media", 1, result.media.kind)
         self._tell("faces", sum(len(track.frames) for track in result.faces))
         if result.media.duration:
             self._tell("media_seconds", result.media.duration, result.media.kind)
-            self._tell("real_time_factor", seconds / result.media.duration, result.media.kind)
+            if seconds is not None:
+                self._tell("real_time_factor", seconds / result.media.duration, result.media.kind)
 
     def batch(self, model: str, size: int) -> None:
         """So many inputs went through a model at once."""
@@ -118,7 +119,7 @@ class WorkerMetrics:
             ),
             "real_time_factor": Histogram(
                 "affect_real_time_factor",
-                "Seconds of work for one second of media.",
+                "Seconds of work for one second of media, of recordings that were not done in parts.",
                 ["kind"],
                 buckets=_RATIO,
                 registry=registry,
