@@ -14,6 +14,7 @@ from tests.s3_server import BUCKET, keys, s3_server
 from workers.wire.blobs import Blobs
 
 MEBIBYTE = 2**20
+SHORT = {"lease_seconds": "2", "result_ttl": "6"}
 STORE = f"s3://{BUCKET}/jobs of affect"
 
 
@@ -21,7 +22,7 @@ def test_a_job_goes_through_an_object_store_and_leaves_nothing(tmp_path: Path, m
     film = media_files.make_video(tmp_path / "film.mp4", 3.0)
     with (
         s3_server(monkeypatch) as server,
-        cluster.running(tmp_path, blob_url=f"s3://{BUCKET}/jobs of affect") as service,
+        cluster.running(tmp_path, blob_url=STORE, **SHORT) as service,
     ):
         service.start_worker()
         gateway = service.start_gateway()
@@ -35,6 +36,10 @@ def test_a_job_goes_through_an_object_store_and_leaves_nothing(tmp_path: Path, m
         assert not (service.data / "blobs").exists() and not list((service.data / "scratch").rglob("media"))
 
         assert gateway.client.delete(f"/v1/jobs/{job_id}").status_code == 204 and keys() == []
+
+        job_id = gateway.post(film)["id"]
+        until(lambda: gateway.client.get(f"/v1/jobs/{job_id}").status_code == 410, what="that the job is over")
+        until(lambda: keys() == [], what="that nothing is kept of it")
 
         blobs = Blobs(STORE)
         blobs.put("jobs/job_of_a_dead_gateway/media/0", b"half")

@@ -64,6 +64,7 @@ class Blobs:
                 told(file.close)
                 told(file.commit)
             except BaseException:
+                file.closed = True  # or it begins another upload when it is collected
                 told(file.discard)
                 raise
         except FileNotFoundError as error:

@@ -22,6 +22,7 @@ _FOUND_OTHERWISE = frozenset({errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno
 """Answers, not faults: what is there is not what was expected."""
 _REMOTE = frozenset({"botocore", "aiobotocore", "aiohttp", "asyncio"})
 _NO_BUCKET = "NoSuchBucket"
+_PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 1}}
 
 
 class StorageError(AffectError):
@@ -90,6 +91,9 @@ def free_bytes(path: Path) -> int:
 
 def open_store(url: str) -> tuple[Any, str]:
     """The file system of an fsspec URL, and the path in it. Nothing that another process may change is remembered."""
-    options = {"auto_mkdir": True} if fsspec.utils.get_protocol(url) == "file" else {"use_listings_cache": False}
+    protocol = fsspec.utils.get_protocol(url)
+    options: dict[str, Any] = {"auto_mkdir": True} if protocol == "file" else {"use_listings_cache": False}
+    if protocol in ("s3", "s3a"):
+        options["config_kwargs"] = _PATIENCE  # beside the tries that s3fs itself makes
     files, root = fsspec.core.url_to_fs(url, **options)
     return Told(files), root.rstrip("/")
