@@ -1,0 +1,94 @@
+"""A film of minutes through two real workers, one of which is killed: parts that are done stay done, and the result is
+that of the unsplit film."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.inference.pipeline import Analyser
+from ml.results import Options
+from tests.cluster import Cluster, check_once, running, until
+from tests.long_files import make_long
+from tests.toy_models import make_store
+from workers.wire.blobs import Blobs
+from workers.wire.contract import parts_prefix
+
+OPTIONS = Options(frame_rate=2.0, hop_seconds=3.0, keep_media=True)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    limits = {"long_seconds": "100", "part_seconds": "60", "lease_seconds": "3", "threads": "1"}
+    with running(tmp_path_factory.mktemp("long"), worker_kinds="inference", **limits) as cluster:
+        make_store(cluster.store.root)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_long(tmp_path_factory.mktemp("film") / "film.mp4", 125, pause=57)
+
+
+def apart(left: Any, right: Any, path: str = "") -> Iterator[str]:
+    """Where two documents differ by more than 1e-5."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in left.keys() | right.keys():
+            yield from apart(left.get(key), right.get(key), f"{path}/{key}")
+    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for number, pair in enumerate(zip(left, right, strict=True)):
+            yield from apart(*pair, f"{path}/{number}")
+    elif isinstance(left, float) and isinstance(right, float):
+        if not math.isclose(left, right, rel_tol=0, abs_tol=1e-5):
+            yield f"{path}: {left} {right}"
+    elif left != right:
+        yield f"{path}: {left} {right}"
+
+
+def unsplit(cluster: Cluster, film: Path, options: Options) -> dict[str, Any]:
+    analyser = Analyser.load(cluster.store.root, device="cpu", threads=1)
+    return dict(analyser.analyse(film, options).model_dump(mode="json", exclude={"timings"}))
+
+
+def parts_left(cluster: Cluster, job_id: str) -> int | None:
+    left = cluster.redis.hget(f"affect:parts:{job_id}", "left")
+    return None if left is None else int(left)
+
+
+def result_of(client: Any, job_id: str) -> dict[str, Any]:
+    document = client.get(f"/v1/jobs/{job_id}/result").raise_for_status().json()
+    del document["timings"]
+    return dict(document)
+
+
+def test_a_film_in_parts_outlives_a_worker(cluster: Cluster, film: Path) -> None:
+    gateway = cluster.start_gateway()
+    first, second = cluster.start_worker(), cluster.start_worker()
+    cluster.wait_for_workers(2)
+    job_id = gateway.post(film, options=OPTIONS.model_dump_json())["id"]
+    until(lambda: (parts_left(cluster, job_id) or 9) <= 2, what="the first part")
+    first.kill()
+    seen = [float(fields[b"progress"]) for _, fields in cluster.redis.xrange(f"affect:events:{job_id}")]
+    assert seen == sorted(seen)
+    record = cluster.ended(job_id)
+    assert record.status == "succeeded", record.failure
+    assert check_once(cluster, [job_id]) == {"succeeded": 1}
+    assert cluster.log().count("ends: observed") == 3 and cluster.log().count("ends: split") == 1
+    assert list(apart(result_of(gateway.client, job_id), unsplit(cluster, film, OPTIONS))) == []
+    assert not Blobs.of(cluster.settings).exists(parts_prefix(job_id))
+    assert second.runs
+
+
+def test_a_cancelled_film_leaves_nothing_to_do(cluster: Cluster, film: Path) -> None:
+    gateway = cluster.start_gateway()
+    job_id = gateway.post(film, options=OPTIONS.model_dump_json())["id"]
+    until(lambda: parts_left(cluster, job_id) is not None, what="the split")
+    answer = gateway.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+    assert answer.json()["status"] == "cancelled"
+    blobs = Blobs.of(cluster.settings)
+    until(lambda: not blobs.exists(parts_prefix(job_id)) and not blobs.exists(f"jobs/{job_id}/media"), what="no blob")
+    assert cluster.ledger.load().running == 0 and cluster.ledger.queued() == 0
+    gateway.client.delete(f"/v1/jobs/{job_id}").raise_for_status()
+    assert not blobs.exists(f"jobs/{job_id}")
