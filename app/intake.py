@@ -40,14 +40,20 @@ async def check_field(egress: Egress, name: str, value: str) -> None:
         parse_options(value)
     elif name == "transcript":
         await run_in_threadpool(parse_transcript, value, None)
+    elif name == "source_job":
+        if not value.isascii() or not value.isprintable() or not value:
+            raise ValidationFailed("The field source_job holds the id of a job.")
     elif not 0 < len(value.strip()) <= MOST_TAG_CHARACTERS:
         raise ValidationFailed(f"A tag has 1 to {MOST_TAG_CHARACTERS} characters.")
 
 
 def check_form(form: Form) -> None:
     """What can be told from a whole form only. Raises ValidationFailed."""
-    if (form.one("url") is None) == (not form.files):
-        raise ValidationFailed("Send a file in the field `file`, or an address in the field `url`.")
+    if [form.one("url") is not None, form.one("source_job") is not None, bool(form.files)].count(True) != 1:
+        raise ValidationFailed(
+            "Send a file in the field `file`, or an address in the field `url`, or the id of a kept job in the field "
+            "`source_job`."
+        )
     if form.one("transcript") is not None and len(form.files) > 1:
         raise ValidationFailed("A transcript belongs to one file: send only one with it.")
 

@@ -46,6 +46,7 @@ from workers.wire.contract import (
     JobRecord,
     JobRequest,
     JobStatus,
+    SourceJob,
     WorkerKind,
     job_prefix,
     media_prefix,
@@ -184,10 +185,14 @@ class Jobs:
         media: list[JobMedia | None] = [
             JobMedia(name=file.name, size=file.size, sha256=file.sha256) for file in form.files
         ] or [None]
+        source = self._source(owner, form)
+        if source is not None:
+            media = [self._requests.of(self._find(owner, source.job_id)).media]
         for job_id, each in zip(job_ids, media, strict=True):
             request = JobRequest(
                 media=each,
                 url=url,
+                source=source,
                 options=parse_options(options) if options is not None else Options(),
                 transcript=transcript,
                 webhook_url=webhook,
@@ -206,6 +211,16 @@ class Jobs:
             quota=self._settings.quota,
             pledge=pledge,
         )
+
+    def _source(self, owner: str, form: Form) -> SourceJob | None:
+        """The job that is to be read again. Raises JobNotFound, JobUnfinished, JobFailed, JobCancelled, JobExpired."""
+        job_id = form.one("source_job")
+        if job_id is None:
+            return None
+        record = self._find_succeeded(owner, job_id)
+        if not self._requests.of(record).options.keep_media:
+            raise JobExpired("The job's media were not kept: it was posted without `keep_media`.")
+        return SourceJob(job_id=job_id, fetched=record.fetched, token=record.token)
 
     def _wake(self, queue: WorkerKind) -> None:
         """A wake-up that is lost loses no job: the ledger holds it, and the upkeep sends another."""
@@ -246,7 +261,10 @@ class Jobs:
 
     async def succeeded(self, owner: str, job_id: str) -> JobRecord:
         """The record of a job that has a result. Raises JobUnfinished, JobFailed, JobCancelled, JobExpired."""
-        record = await self.record(owner, job_id)
+        return await run_in_threadpool(self._find_succeeded, owner, job_id)
+
+    def _find_succeeded(self, owner: str, job_id: str) -> JobRecord:
+        record = self._find(owner, job_id)
         if record.status == "failed":
             raise JobFailed(self._problem(record))
         if record.status == "cancelled":
@@ -347,7 +365,7 @@ class Jobs:
 
 def _queue_of(form: Form) -> WorkerKind:
     """Where its jobs begin."""
-    return "inference" if form.files else "io"
+    return "io" if form.one("url") else "inference"
 
 
 def retry_after(seconds: float) -> int:

@@ -70,6 +70,7 @@ class Settings(WireSettings):
             files=self.max_files,
             fields={
                 "url": 4 * MOST_URL_CHARACTERS,
+                "source_job": 256,
                 "options": 65_536,
                 "transcript": self.max_transcript_bytes,
                 "webhook_url": 4 * MOST_URL_CHARACTERS,

@@ -1,71 +1,42 @@
 """Works on one claimed job: holds its lease, does what its queue is for, and ends it or passes it on."""
 
 import logging
-import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from redis import RedisError
 
 from ml.errors import Cancelled, ProcessingTimeout
-from ml.inference.observer import Observer
-from ml.inference.soundtrack import Soundtrack
-from ml.results import Options, Result
 from ml.vocabulary import Stage
-from workers.artifacts import OpenStudio, write_artifacts
 from workers.attempt import Attempt, Witness
 from workers.failures import failure_of
-from workers.parting import Lengths, Observing, Parted, PartWork, store_file
 from workers.wire.blobs import Blobs
 from workers.wire.contract import (
     Claim,
     JobRequest,
     JobStatus,
     WorkerKind,
-    artifacts_prefix,
-    evidence_key,
     job_prefix,
-    media_key,
     media_prefix,
     parts_prefix,
     request_key,
-    result_key,
 )
 from workers.wire.ledger import ClaimLost, Ledger
 from workers.wire.storage import StorageError, is_full
 
 if TYPE_CHECKING:  # they import torch
-    from ml.inference.evidence import Survey
-    from ml.inference.pipeline import Surveyed
+    pass
 
 logger = logging.getLogger(__name__)
 
 TOLD_EVERY = 0.5
 """Seconds between two reports of stage and progress, at most."""
-
-
-class Analysing(Observing, Protocol):
-    """What `workers.serving.Serving` offers."""
-
-    def analyse(
-        self,
-        path: Path,
-        options: Options | None = None,
-        *,
-        transcript: str | None = None,
-        observer: Observer | None = None,
-        scratch: Path | None = None,
-        surveyed: "Surveyed | None" = None,
-        kept: Path | None = None,
-        keep: Path | None = None,
-    ) -> Result: ...
 
 
 class ShuttingDown(Cancelled):
@@ -293,81 +264,3 @@ class Engine(ABC):
         gone = self._ledger.get(claim.job_id) is None
         for key in (job_prefix(claim.job_id),) if gone else self._written(claim):
             self._blobs.delete(key)
-
-
-class AnalysisEngine(Engine):
-    """Turns media into a result."""
-
-    queue = "inference"
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        blobs: Blobs,
-        analyser: Analysing,
-        terms: Terms,
-        wake: Callable[[WorkerKind], None] = lambda _: None,
-        studio: OpenStudio | None = None,
-        lengths: Lengths | None = None,
-    ) -> None:
-        super().__init__(ledger, blobs, terms, wake)
-        self._analyser, self._studio = analyser, studio
-        self._parts = PartWork(blobs, analyser, lengths or Lengths())
-
-    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done | Split | Observed:
-        """Writes the result as a blob, then the files that go with it; of those that are missing the result tells. Of
-        a long recording: the survey for its parts; of one of these: its evidence."""
-        with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="affect-job-")))
-            path = stack.enter_context(
-                self._blobs.as_file(media_key(claim.job_id, claim.fetched), scratch, lease.check)
-            )
-            if claim.part is not None:
-                self._parts.observe(claim, request, path, lease, scratch)
-                return Observed()
-            keep = scratch / "evidence" if request.options.keep_media else None
-            try:
-                result = self._result(claim, request, path, lease, scratch, keep)
-            except Parted as parted:
-                return Split(parted.parts)
-            lease.attempt.analysed(result)
-            lease.stage("write")
-            lease.check()
-            self._put(claim, result)
-            if keep and keep.exists():
-                store_file(self._blobs, keep, evidence_key(claim.job_id, claim.token))
-            if self._studio:
-                name = request.media.name if request.media else ""
-                studio = self._studio(path, result, request.options, scratch, lease.check, name)
-                if missing := write_artifacts(studio, self._blobs, claim, lease.check):
-                    self._put(claim, result.model_copy(update={"warnings": (*result.warnings, *missing)}))
-        return Done(keep_media=request.options.keep_media)
-
-    def _result(
-        self, claim: Claim, request: JobRequest, path: Path, lease: Lease, scratch: Path, keep: Path | None
-    ) -> Result:
-        if claim.parts:
-            return self._parts.join(claim, request, path, lease, scratch, keep)
-
-        def leave(survey: "Survey", soundtrack: Soundtrack) -> None:
-            self._parts.leave(claim, survey, soundtrack, lease.check)
-
-        return self._analyser.analyse(
-            path,
-            request.options,
-            transcript=request.transcript,
-            observer=lease,
-            scratch=scratch,
-            surveyed=leave,
-            keep=keep,
-        )
-
-    def _put(self, claim: Claim, result: Result) -> None:
-        self._blobs.put(result_key(claim.job_id, claim.token), result.model_dump_json().encode())
-
-    def _written(self, claim: Claim) -> tuple[str, ...]:
-        if claim.part is not None:
-            return (self._parts.key(claim),)
-        job_id, token = claim.job_id, claim.token
-        results = result_key(job_id, token), evidence_key(job_id, token), artifacts_prefix(job_id, token)
-        return *results, f"{parts_prefix(job_id)}/{token}"

@@ -18,8 +18,9 @@ from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
+from workers.analysis import AnalysisEngine
 from workers.attempt import Witness
-from workers.engine import AnalysisEngine, Terms
+from workers.engine import Terms
 from workers.fetch import FetchEngine
 from workers.metrics import WorkerMetrics
 from workers.parting import Lengths

@@ -35,7 +35,7 @@ _FORM: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "oneOf": [{"required": ["file"]}, {"required": ["url"]}],
+                    "oneOf": [{"required": ["file"]}, {"required": ["url"]}, {"required": ["source_job"]}],
                     "properties": {
                         "file": {
                             "type": "array",
@@ -49,6 +49,14 @@ _FORM: dict[str, Any] = {
                             "maxLength": MOST_URL_CHARACTERS,
                             "description": "In place of a file: where to fetch it from (http or https, a public "
                             "address). The job is `forbidden_url` or `fetch_failed` where that is found out later.",
+                        },
+                        "source_job": {
+                            "type": "string",
+                            "minLength": 1,
+                            "maxLength": 256,
+                            "description": "In place of a file: the id of a job of your own that has succeeded with "
+                            "`keep_media`. It is read again with other options; what was observed is not observed "
+                            "again, where the options allow.",
                         },
                         "options": {"$ref": "#/components/schemas/Options"},
                         "transcript": {
@@ -86,6 +94,8 @@ _FORM: dict[str, Any] = {
         "idempotency_in_progress",
         "idempotency_mismatch",
         "job_not_found",
+        "job_unfinished",
+        "job_cancelled",
         "job_expired",
         "too_many_jobs",
         "storage_full",

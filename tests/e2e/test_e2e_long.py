@@ -81,6 +81,35 @@ def test_a_film_in_parts_outlives_a_worker(cluster: Cluster, film: Path) -> None
     assert second.runs
 
 
+def test_a_kept_film_is_read_again_in_another_way(cluster: Cluster, film: Path) -> None:
+    client = cluster.start_gateway().client
+    kept = client.get("/v1/jobs").json()["jobs"][-1]
+    other = OPTIONS.model_copy(update={"classes": "simplified", "window_seconds": 6.0, "max_faces": 1})
+
+    def again(source: str, options: Options = other) -> Any:
+        form = {"source_job": (None, source), "options": (None, options.model_dump_json())}
+        return client.post("/v1/jobs", files=form)
+
+    job = again(kept["id"]).raise_for_status().json()
+    assert job["media"] == kept["media"]
+    record = cluster.ended(job["id"])
+    assert record.status == "succeeded", record.failure
+    assert list(apart(result_of(client, job["id"]), unsplit(cluster, film, other))) == []
+    assert cluster.log().count("ends: split") == 1  # it was not observed again
+    assert client.get(f"/v1/jobs/{job['id']}/media").content == film.read_bytes()
+
+    third = again(job["id"], Options(modalities=("audio",))).raise_for_status().json()["id"]
+    assert cluster.ended(third).status == "succeeded"
+    refused = [again(third), again("job_unknown")]
+    assert [answer.json()["code"] for answer in refused] == ["job_expired", "job_not_found"]
+    both = client.post("/v1/jobs", files={"source_job": (None, third), "file": film.read_bytes()})
+    assert both.status_code == 400
+
+    client.delete(f"/v1/jobs/{kept['id']}").raise_for_status()
+    assert again(kept["id"]).json()["code"] == "job_not_found"
+    assert cluster.ended(again(job["id"]).json()["id"]).status == "succeeded"
+
+
 def test_a_cancelled_film_leaves_nothing_to_do(cluster: Cluster, film: Path) -> None:
     gateway = cluster.start_gateway()
     job_id = gateway.post(film, options=OPTIONS.model_dump_json())["id"]

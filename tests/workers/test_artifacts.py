@@ -18,8 +18,9 @@ from tests.face_files import make_scenes, portrait
 from tests.redis_server import redis_server
 from tests.speech_files import melody
 from tests.toy_models import make_analyser
+from workers.analysis import AnalysisEngine
 from workers.artifacts import INDEX, Making, OpenStudio
-from workers.engine import AnalysisEngine, Terms
+from workers.engine import Terms
 from workers.wire.blobs import Blobs
 from workers.wire.contract import (
     JobRequest,

@@ -16,7 +16,8 @@ from ml.results import Media, ModelVersions, Options, Reading, Result, Transcrip
 from ml.vocabulary import EMOTIONS
 from tests import media_files
 from tests.redis_server import redis_server
-from workers.engine import Analysing, AnalysisEngine, Terms
+from workers.analysis import Analysing, AnalysisEngine
+from workers.engine import Terms
 from workers.wire.blobs import Blobs
 from workers.wire.contract import JobRequest, job_prefix, media_key, new_job_id, request_key, result_key
 from workers.wire.ledger import Ledger

@@ -50,11 +50,20 @@ class Origin(Frozen):
     traceparent: str | None = None
 
 
+class SourceJob(Frozen):
+    """A kept job that is read again: where its media and its evidence lie."""
+
+    job_id: str
+    fetched: int
+    token: int
+
+
 class JobRequest(Frozen):
     """What the caller sent. It may hold words of the media and lies in a blob, never in Redis."""
 
     media: JobMedia | None = Field(None, description="Of an upload.")
     url: str | None = Field(None, description="Where to fetch the media from.")
+    source: SourceJob | None = Field(None, description="Whose media are read again.")
     options: Options = Options()
     transcript: str | None = None
     webhook_url: str | None = None

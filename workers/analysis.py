@@ -1,0 +1,162 @@
+"""The queue of analyses: media → result, evidence and the files that go with them."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ml.errors import AffectError
+from ml.inference.observer import Observer
+from ml.inference.soundtrack import Soundtrack
+from ml.results import Options, Result
+from workers.artifacts import OpenStudio, write_artifacts
+from workers.engine import Done, Engine, Lease, Observed, Split, Terms
+from workers.parting import Lengths, Observing, Parted, PartWork, store_file
+from workers.wire.blobs import Blobs
+from workers.wire.contract import (
+    Claim,
+    JobRequest,
+    WorkerKind,
+    artifacts_prefix,
+    evidence_key,
+    media_key,
+    parts_prefix,
+    result_key,
+)
+from workers.wire.ledger import Ledger
+
+if TYPE_CHECKING:  # they import torch
+    from ml.inference.evidence import Survey
+    from ml.inference.pipeline import Surveyed
+
+
+class Analysing(Observing, Protocol):
+    """What `workers.serving.Serving` offers."""
+
+    def analyse(
+        self,
+        path: Path,
+        options: Options | None = None,
+        *,
+        transcript: str | None = None,
+        observer: Observer | None = None,
+        scratch: Path | None = None,
+        surveyed: "Surveyed | None" = None,
+        kept: Path | None = None,
+        keep: Path | None = None,
+    ) -> Result: ...
+
+
+class SourceGone(AffectError):
+    """The kept job that a job reads again was deleted, or has expired."""
+
+    code = "job_expired"
+
+
+class AnalysisEngine(Engine):
+    """Turns media into a result."""
+
+    queue = "inference"
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        analyser: Analysing,
+        terms: Terms,
+        wake: Callable[[WorkerKind], None] = lambda _: None,
+        studio: OpenStudio | None = None,
+        lengths: Lengths | None = None,
+    ) -> None:
+        super().__init__(ledger, blobs, terms, wake)
+        self._analyser, self._studio = analyser, studio
+        self._parts = PartWork(blobs, analyser, lengths or Lengths())
+
+    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done | Split | Observed:
+        """Writes the result as a blob, then the files that go with it; of those that are missing the result tells. Of
+        a long recording: the survey for its parts; of one of these: its evidence."""
+        with ExitStack() as stack:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="affect-job-")))
+            path = stack.enter_context(self._media(claim, request, scratch, lease))
+            if claim.part is not None:
+                self._parts.observe(claim, request, path, lease, scratch)
+                return Observed()
+            keep = scratch / "evidence" if request.options.keep_media else None
+            kept = stack.enter_context(self._kept(request, scratch, lease))
+            try:
+                result = self._result(claim, request, path, lease, scratch, kept, keep)
+            except Parted as parted:
+                return Split(parted.parts)
+            lease.attempt.analysed(result)
+            lease.stage("write")
+            lease.check()
+            self._put(claim, result)
+            if keep and keep.exists():
+                store_file(self._blobs, keep, evidence_key(claim.job_id, claim.token))
+            if keep and request.source:
+                store_file(self._blobs, path, media_key(claim.job_id))
+            if self._studio:
+                name = request.media.name if request.media else ""
+                studio = self._studio(path, result, request.options, scratch, lease.check, name)
+                if missing := write_artifacts(studio, self._blobs, claim, lease.check):
+                    self._put(claim, result.model_copy(update={"warnings": (*result.warnings, *missing)}))
+        return Done(keep_media=request.options.keep_media)
+
+    @contextmanager
+    def _media(self, claim: Claim, request: JobRequest, scratch: Path, lease: Lease) -> Iterator[Path]:
+        source = request.source
+        key = media_key(source.job_id, source.fetched) if source else media_key(claim.job_id, claim.fetched)
+        if source and not self._blobs.exists(key):
+            raise SourceGone("The job that was to be read again is no longer kept.", stage="fetch")
+        with self._blobs.as_file(key, scratch, lease.check) as path:
+            yield path
+
+    @contextmanager
+    def _kept(self, request: JobRequest, scratch: Path, lease: Lease) -> Iterator[Path | None]:
+        """The evidence of the job that is read again; null where there is none."""
+        source = request.source
+        key = evidence_key(source.job_id, source.token) if source else ""
+        if not source or not self._blobs.exists(key):
+            yield None
+            return
+        folder = Path(tempfile.mkdtemp(dir=scratch))  # copies have one name
+        with self._blobs.as_file(key, folder, lease.check) as path:
+            yield path
+
+    def _result(
+        self,
+        claim: Claim,
+        request: JobRequest,
+        path: Path,
+        lease: Lease,
+        scratch: Path,
+        kept: Path | None,
+        keep: Path | None,
+    ) -> Result:
+        if claim.parts:
+            return self._parts.join(claim, request, path, lease, scratch, keep)
+
+        def leave(survey: "Survey", soundtrack: Soundtrack) -> None:
+            self._parts.leave(claim, survey, soundtrack, lease.check)
+
+        return self._analyser.analyse(
+            path,
+            request.options,
+            transcript=request.transcript,
+            observer=lease,
+            scratch=scratch,
+            surveyed=leave,
+            kept=kept,
+            keep=keep,
+        )
+
+    def _put(self, claim: Claim, result: Result) -> None:
+        self._blobs.put(result_key(claim.job_id, claim.token), result.model_dump_json().encode())
+
+    def _written(self, claim: Claim) -> tuple[str, ...]:
+        if claim.part is not None:
+            return (self._parts.key(claim),)
+        job_id, token = claim.job_id, claim.token
+        results = result_key(job_id, token), evidence_key(job_id, token), artifacts_prefix(job_id, token)
+        return *results, f"{parts_prefix(job_id)}/{token}"
