@@ -130,6 +130,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics
     errors.install(app)
+    app.webhooks.include_router(webhooks.told)
     for module in (jobs, outputs, stream, tickets, models, webhooks, health, pages):
         app.include_router(module.router)
     if settings.metrics_port is None:

@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, status: int = 200, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
-        for name, value in {"Content_Length": str(len(body)), **headers}.items():
+        for name, value in {"Content_Length": str(len(body)), "Connection": "close", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(body)

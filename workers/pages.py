@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urldefrag
 
 from ml.errors import FetchFailed, ProcessingTimeout
 from ml.media.child import Allowance, Check, Child
@@ -68,7 +69,7 @@ class Pages:
         command = [
             *(sys.executable, "-I", "-m", "yt_dlp", *_OPTIONS, "--proxy", proxy),
             *("--max-filesize", str(self._bytes), "--socket-timeout", str(self._idle), "--format", _FORMAT),
-            *("--output", "%(format_id)s.%(ext)s", "--print", "after_move:title", "--", url),
+            *("--output", "%(format_id)s.%(ext)s", "--print", "after_move:title", "--", urldefrag(url)[0]),
         ]
         with self._child(command, folder, check, left) as child:
             title = child.read_all(_TITLE_BYTES).decode("utf-8", "replace").partition("\n")[0]

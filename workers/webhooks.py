@@ -5,14 +5,12 @@ Webhooks. 2xx: heard. 410: never again. Anything else is tried again, later each
 """
 
 import asyncio
-import json
 import logging
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 
@@ -20,9 +18,10 @@ from ml.errors import FetchFailed
 from workers.egress import open_client
 from workers.metrics import Recorder
 from workers.wire.blobs import Blobs
-from workers.wire.contract import FINAL, JobRecord, JobRequest, request_key
+from workers.wire.contract import JobRequest, request_key
 from workers.wire.egress import Egress, ForbiddenUrl
 from workers.wire.ledger import Ledger
+from workers.wire.notices import JobNotice, TrialNotice
 from workers.wire.outbox import Attempt, Delivery
 from workers.wire.signing import WebhookSecret, signature
 
@@ -93,12 +92,12 @@ class Postman:
         stored = self._blobs.get(request_key(delivery.id))
         url = JobRequest.model_validate_json(stored).webhook_url if stored else None
         secrets = [secret for secret in self._secrets if secret.name == delivery.owner]
-        payload = _test() if delivery.test else _told(self._ledger.get(delivery.id))
-        if url is None or payload is None:
+        notice = self._notice(delivery)
+        if url is None or notice is None:
             return _Answer(error="The job is gone.", lasting=True)
         if not secrets:
             return _Answer(error="There is no secret to sign with.")
-        body = json.dumps(payload, separators=(",", ":")).encode()
+        body = notice.model_dump_json().encode()
         message_id, now = f"msg_{delivery.id.removeprefix('job_')}", int(time.time())
         headers = {
             "Content-Type": "application/json",
@@ -107,6 +106,12 @@ class Postman:
             "webhook-signature": signature(secrets, message_id, now, body),
         }
         return asyncio.run(self._post(url, body, headers))
+
+    def _notice(self, delivery: Delivery) -> JobNotice | TrialNotice | None:
+        if delivery.test:
+            return TrialNotice()
+        record = self._ledger.get(delivery.id)
+        return JobNotice.of(record) if record else None
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> _Answer:
         try:
@@ -137,25 +142,3 @@ def _answer(response: httpx.Response) -> _Answer:
     after = float(told) if told.isascii() and told.isdigit() else 0.0
     gone = status == httpx.codes.GONE
     return _Answer(status, f"The receiver answered {status}.", gone, min(after, LONGEST_RETRY_AFTER))
-
-
-def _test() -> dict[str, Any]:
-    return {"type": "webhook.test", "timestamp": datetime.now(UTC).isoformat(), "data": {}}
-
-
-def _told(record: JobRecord | None) -> dict[str, Any] | None:
-    """What is told of a job: how it ended and where to ask; nothing of what it was about."""
-    if record is None or record.status not in FINAL or record.finished_at is None:
-        return None
-    path = f"/v1/jobs/{record.id}"
-    failure = record.failure
-    return {
-        "type": f"job.{record.status}",
-        "timestamp": record.finished_at.isoformat(),
-        "data": {
-            "id": record.id,
-            "status": record.status,
-            "error": {"code": failure.code, "retryable": failure.retryable} if failure else None,
-            "links": {"self": path, "result": f"{path}/result"},
-        },
-    }

@@ -2,16 +2,32 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from pydantic import Field
 
 from app.dependencies import Owner, WebhooksOf
 from app.schemas import CALLERS, problems
 from ml.results import Frozen
 from workers.wire.egress import MOST_URL_CHARACTERS
+from workers.wire.notices import JobNotice
 from workers.wire.outbox import DeliveryLog
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=problems(*CALLERS))
+
+
+told = APIRouter()
+"""What this service sends, for the OpenAPI document."""
+
+
+@told.post("job-ended", tags=["webhooks"])
+def job_ended(
+    notice: JobNotice,
+    webhook_id: Annotated[str, Header(description="The same each time that this notice is sent.")],
+    webhook_timestamp: Annotated[int, Header(description="Seconds since 1970.")],
+    webhook_signature: Annotated[str, Header(description="`v1,` and a signature, for each secret; by spaces.")],
+) -> None:
+    """Sent to a job's `webhook_url` when it has ended, signed after Standard Webhooks. It is sent again until it is
+    answered with 2xx, for hours; 410 ends that. A redirect is not followed."""
 
 
 class WebhookTest(Frozen):

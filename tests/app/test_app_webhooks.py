@@ -84,6 +84,14 @@ def test_without_a_secret_there_is_no_webhook(open_gateway: OpenGateway) -> None
     assert gateway.stored() == [] and gateway.ledger.queued() == 0
 
 
+def test_what_is_sent_stands_in_the_openapi_document(gateway: Gateway) -> None:
+    told = gateway.client.get("/openapi.json").json()
+    ended = told["webhooks"]["job-ended"]["post"]
+    body = ended["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    assert set(told["components"]["schemas"][body]["properties"]) == {"type", "timestamp", "data"}
+    assert {each["name"] for each in ended["parameters"]} == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+
+
 def test_a_webhook_can_be_tried(gateway: Gateway) -> None:
     def trial(url: str) -> httpx.Response:
         sending = threading.Thread(target=send)

@@ -23,6 +23,21 @@ def test_a_video_becomes_a_timeline(service: Service, tmp_path: Path) -> None:
     assert next(service.affect.jobs(status="succeeded")).id == job.id
 
 
+def test_its_changes_can_be_followed_and_kept_media_fetched_again(service: Service, tmp_path: Path) -> None:
+    path = media_files.make_video(tmp_path / "kept.mp4", seconds=1.0)
+    job = service.affect.submit(path, options={"keep_media": True, "annotate": True})
+    changes = list(service.affect.events(job))
+    assert (changes[-1].status, changes[-1].progress) == ("succeeded", 1)
+    assert list(service.affect.events(job, changes[-1].id)) == []
+    assert service.affect.download_media(job, tmp_path / "again.mp4") == path.stat().st_size
+    assert (tmp_path / "again.mp4").read_bytes() == path.read_bytes()
+    for artifact in service.affect.artifacts(job):
+        assert service.affect.download_artifact(job, artifact.name, tmp_path / "artifact") == artifact.size
+    with pytest.raises(NotFound):
+        service.affect.download_artifact(job, "none.png", tmp_path / "none")
+    service.affect.delete(job)
+
+
 def test_a_link_becomes_a_result(service: Service, tmp_path: Path) -> None:
     content = media_files.make_image(tmp_path / "picture.png").read_bytes()
     with loopback(lambda handler: handler.reply(200, content)) as server:

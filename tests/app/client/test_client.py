@@ -243,6 +243,14 @@ def test_what_may_pass_is_tried_again_under_one_key(calling: Calling, tmp_path: 
     assert [request.headers["idempotency-key"] for request in server.requests] == ["mine", "mine"]
 
 
+def test_one_key_is_one_submission(gateway: Gateway, calling: Calling) -> None:
+    client = calling(address(gateway))
+    first, second = (client.submit(PNG, idempotency_key="mine") for _ in range(2))
+    assert first.id == second.id and gateway.ledger.queued() == 1
+    with pytest.raises(IdempotencyError):
+        client.submit(PNG + b"other", idempotency_key="mine")
+
+
 def test_two_submissions_have_two_keys(calling: Calling) -> None:
     with loopback(telling(JOB)) as server:
         for _ in range(2):

@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.errors import FetchFailed
@@ -146,6 +146,7 @@ def test_a_number_is_never_taken_for_a_name(number: int, form: str) -> None:
         Egress(resolve=never).check_url(f"http://{host}/")
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=60) | st.text(st.characters(max_codepoint=127), max_size=30).map("http://{}".format))
 def test_whatever_is_sent_it_is_refused_or_read_the_same_twice(url: str) -> None:
     egress = Egress(resolve=never)
