@@ -18,6 +18,8 @@ from ml.vocabulary import MODALITIES
 LONGEST_GAP = 1.0
 """Seconds between two sightings over which a box is taken to move evenly."""
 _GROUND = (16, 16, 16, 150)
+_TROUGH = (70, 70, 70, 200)
+_FAINT = (210, 210, 210)
 _CAPTION_LINES = 2
 _USUAL_STEP = 0.25
 
@@ -104,11 +106,9 @@ class Layer:
         right, bottom = left + placed.box.width * scale, top + placed.box.height * scale
         draw.rectangle((left, top, right, bottom), outline=colour, width=max(2, round(self._line / 8)))
         share = placed.frame.probabilities[placed.frame.emotion]
-        room = top - self._line
-        label(
-            draw, left, room if room >= 0 else bottom, f"{placed.track} {placed.frame.emotion} {share:.0%}",
-            self._font, colour,
-        )  # fmt: skip
+        above = top - self._line
+        text = f"{placed.track} {placed.frame.emotion} {share:.0%}"
+        label(draw, left, above if above >= 0 else bottom, text, self._font, colour)
 
     def _bars(self, draw: ImageDraw.ImageDraw, reading: Reading) -> None:
         """The reading in words, a bar for each emotion, and what each modality says by itself."""
@@ -129,14 +129,12 @@ class Layer:
             length = bar_width * share if reading.emotion else 0
             draw.text((x, y), name, font=self._font, fill=WHITE)
             start = x + name_width + margin
-            draw.rectangle((start, y + line * 0.2, start + bar_width, y + line * 0.8), fill=(70, 70, 70, 200))
-            draw.rectangle(
-                (start, y + line * 0.2, start + length, y + line * 0.8),
-                fill=rgb(name),
-            )
+            top, bottom = y + line * 0.2, y + line * 0.8
+            draw.rectangle((start, top, start + bar_width, bottom), fill=_TROUGH)
+            draw.rectangle((start, top, start + length, bottom), fill=rgb(name))
         for text in modalities:
             y += line
-            draw.text((x, y), text, font=self._font, fill=(210, 210, 210))
+            draw.text((x, y), text, font=self._font, fill=_FAINT)
 
     def _caption(self, draw: ImageDraw.ImageDraw, cue: Cue) -> None:
         speaker = f"{cue.speaker}: " if cue.speaker else ""

@@ -26,7 +26,7 @@ _MOST_CHANNELS = 4
 _TICKS = 8
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
-_text, _small, _title = 16, 13, 22
+_TEXT, _SMALL, _TITLE = 16, 13, 22
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class _Sheet:
         self.draw = ImageDraw.Draw(self.image)
         self.y = _MARGIN
 
-    def line(self, text: str, size: int = _text, colour: Colour = _INK, left: float = _MARGIN) -> None:
+    def line(self, text: str, size: int = _TEXT, colour: Colour = _INK, left: float = _MARGIN) -> None:
         self.draw.text((left, self.y), text, font=font(size), fill=colour)
         self.y += round(size * 1.6)
 
@@ -100,19 +100,19 @@ class _Sheet:
         x: float = _MARGIN
         for name in labels:
             self.draw.rectangle((x, self.y + 3, x + 14, self.y + 17), fill=rgb(name))
-            self.draw.text((x + 20, self.y), name, font=font(_text), fill=_INK)
-            x += 44 + font(_text).getlength(name)
+            self.draw.text((x + 20, self.y), name, font=font(_TEXT), fill=_INK)
+            x += 44 + font(_TEXT).getlength(name)
         self.y += _LINE + GAP
 
     def finish(self) -> Image.Image:
-        self.line(DISCLAIMER, _small, (110, 110, 110))
+        self.line(DISCLAIMER, _SMALL, (110, 110, 110))
         return self.image.crop((0, 0, WIDTH, self.y + _MARGIN // 2))
 
 
 def _heading(sheet: _Sheet, result: Result, name: str) -> None:
     what = kind_told(result.media)
-    sheet.line(plain(f"{name}: {what}" if name else what), _small, (110, 110, 110))
-    sheet.line(f"Overall: {told(result.overall)}", _title)
+    sheet.line(plain(f"{name}: {what}" if name else what), _SMALL, (110, 110, 110))
+    sheet.line(f"Overall: {told(result.overall)}", _TITLE)
 
 
 def _photo(result: Result, name: str) -> Image.Image:
@@ -121,7 +121,7 @@ def _photo(result: Result, name: str) -> Image.Image:
     for emotion, share in result.overall.probabilities.items():
         length = (WIDTH - 2 * _MARGIN - 200) * (share if result.overall.emotion else 0)
         sheet.draw.rectangle((_MARGIN + 150, sheet.y + 3, _MARGIN + 150 + length, sheet.y + 19), fill=rgb(emotion))
-        sheet.draw.text((_MARGIN + 156 + length, sheet.y), f"{share:.0%}", font=font(_text), fill=_INK)
+        sheet.draw.text((_MARGIN + 156 + length, sheet.y), f"{share:.0%}", font=font(_TEXT), fill=_INK)
         sheet.line(emotion)
     sheet.y += GAP
     return sheet.finish()
@@ -161,7 +161,7 @@ def _place(time: float, duration: float) -> float:
 def _marks(sheet: _Sheet, moments: Sequence[Moment], duration: float) -> None:
     for number, moment in enumerate(moments, 1):
         x = _place(moment.time, duration)
-        sheet.draw.text((x, sheet.y), str(number), font=font(_small), fill=_INK, anchor="ma")
+        sheet.draw.text((x, sheet.y), str(number), font=font(_SMALL), fill=_INK, anchor="ma")
         sheet.draw.polygon([(x - 5, sheet.y + 18), (x + 5, sheet.y + 18), (x, sheet.y + 25)], fill=rgb(moment.to))
     sheet.y += 28 if moments else 0
 
@@ -170,12 +170,12 @@ def _draw_band(sheet: _Sheet, band: Band, labels: Sequence[str], duration: float
     left = _MARGIN + _NAMES
     picture = areas(band, labels, duration, WIDTH - _MARGIN - left, ROW)
     sheet.image.paste(Image.fromarray(picture), (left, sheet.y))
-    sheet.draw.text((_MARGIN, sheet.y + ROW / 2), band.name, font=font(_text), fill=_INK, anchor="lm")
+    sheet.draw.text((_MARGIN, sheet.y + ROW / 2), band.name, font=font(_TEXT), fill=_INK, anchor="lm")
     sheet.y += ROW + GAP
 
 
 def _draw_speech(sheet: _Sheet, sentences: Sequence[Cue], duration: float) -> None:
-    sheet.draw.text((_MARGIN, sheet.y + 8), "speech", font=font(_text), fill=_INK, anchor="lm")
+    sheet.draw.text((_MARGIN, sheet.y + 8), "speech", font=font(_TEXT), fill=_INK, anchor="lm")
     for cue in sentences:
         span = (_place(cue.start, duration), sheet.y, max(_place(cue.end, duration), _place(cue.start, duration) + 2))
         sheet.draw.rectangle((*span, sheet.y + 16), fill=rgb(cue.reading.emotion if cue.reading else None))
@@ -187,7 +187,7 @@ def _axis(sheet: _Sheet, duration: float) -> None:
     for time in np.arange(0, duration + 1e-9, step):
         x = _place(float(time), duration)
         sheet.draw.line((x, sheet.y - GAP, x, sheet.y - GAP + 5), fill=_INK)
-        sheet.draw.text((x, sheet.y - GAP + 6), _clock(float(time)), font=font(_small), fill=_INK, anchor="ma")
+        sheet.draw.text((x, sheet.y - GAP + 6), _clock(float(time)), font=font(_SMALL), fill=_INK, anchor="ma")
     sheet.y += GAP * 2
 
 
@@ -200,9 +200,9 @@ def _sentence(sheet: _Sheet, cue: Cue) -> None:
     reading: Reading | None = cue.reading
     said = f"{cue.speaker}: {cue.said}" if cue.speaker else cue.said
     when = f"{_clock(cue.start)}"
-    sheet.draw.text((_MARGIN, sheet.y), when, font=font(_text), fill=(110, 110, 110))
+    sheet.draw.text((_MARGIN, sheet.y), when, font=font(_TEXT), fill=(110, 110, 110))
     if reading:
-        label(sheet.draw, _MARGIN + 60, sheet.y, told(reading), font(_small), rgb(reading.emotion))
+        label(sheet.draw, _MARGIN + 60, sheet.y, told(reading), font(_SMALL), rgb(reading.emotion))
     left = _MARGIN + 200
-    for text in wrapped(said, font(_text), WIDTH - _MARGIN - left, 2):
+    for text in wrapped(said, font(_TEXT), WIDTH - _MARGIN - left, 2):
         sheet.line(text, left=left)
