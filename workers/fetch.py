@@ -39,11 +39,13 @@ class Refused(FetchFailed):
 
 @dataclass(frozen=True)
 class FetchLimits:
-    """`idle_seconds`: for which the other side may say nothing. `seconds`: of a whole download."""
+    """`idle_seconds`: for which the other side may say nothing. `seconds`: of a whole download. `pauses`: before each
+    further attempt, in seconds, where the first brought nothing and another may."""
 
     bytes: int = 2 * 2**30
     seconds: float = 3600.0
     idle_seconds: float = 30.0
+    pauses: tuple[float, ...] = (1.0, 5.0)
 
 
 class FetchEngine(Engine):
@@ -96,7 +98,7 @@ async def download(url: str, file: BinaryIO, egress: Egress, limits: FetchLimits
     Raises ForbiddenUrl, FetchFailed, FileTooLarge, UnsupportedMedia, MediaInvalid; and, soon after, what `lease.check`
     raises.
     """
-    work = asyncio.ensure_future(_download(url, file, egress, limits, lease))
+    work = asyncio.ensure_future(_attempts(url, file, egress, limits, lease))
     try:
         async with asyncio.timeout(limits.seconds):
             while not (await asyncio.wait([work], timeout=CHECK_SECONDS))[0]:
@@ -108,6 +110,17 @@ async def download(url: str, file: BinaryIO, egress: Egress, limits: FetchLimits
         work.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await work
+
+
+async def _attempts(url: str, file: BinaryIO, egress: Egress, limits: FetchLimits, lease: Lease) -> JobMedia:
+    for pause in limits.pauses:
+        try:
+            return await _download(url, file, egress, limits, lease)
+        except FetchFailed as error:
+            if not error.retryable or file.tell():
+                raise
+        await asyncio.sleep(pause)
+    return await _download(url, file, egress, limits, lease)
 
 
 async def _download(url: str, file: BinaryIO, egress: Egress, limits: FetchLimits, lease: Lease) -> JobMedia:

@@ -77,7 +77,7 @@ class Service:
         terms: Terms | None = None,
         pages: Pages | None = None,
     ) -> None:
-        limits, terms = limits or FetchLimits(idle_seconds=20), terms or Terms(lease_seconds=0.3)
+        limits, terms = limits or FetchLimits(idle_seconds=20, pauses=()), terms or Terms(lease_seconds=0.3)
         egress = Egress(allowed, resolve)
         FetchEngine(self.ledger, self.blobs, egress, limits, terms, self.woken.append, pages).work()
 
@@ -250,7 +250,7 @@ def cut(handler: Handler) -> None:
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
-    handler.wfile.write(PNG)
+    handler.wfile.write(PNG + bytes(100))
 
 
 def endless(handler: Handler) -> None:
@@ -274,7 +274,7 @@ def silent(handler: Handler) -> None:
         (giving(status=503), None, ("fetch_failed", True)),
         (giving(status=429), None, ("fetch_failed", True)),
         (cut, None, ("fetch_failed", True)),
-        (silent, FetchLimits(idle_seconds=0.2), ("fetch_failed", True)),
+        (silent, FetchLimits(idle_seconds=0.2, pauses=()), ("fetch_failed", True)),
         (silent, FetchLimits(seconds=0.2), ("processing_timeout", True)),
         (endless, FetchLimits(bytes=3 << 20), ("file_too_large", False)),
         (giving(PNG, Content_Length="5000000000"), None, ("file_too_large", False)),
@@ -306,6 +306,22 @@ def test_the_media_of_a_page_are_fetched_where_pages_are_read(service: Service, 
     assert record.queue == "inference" and service.blobs.get(media_key(record.id, record.fetched)) == film
     media = service.media(record)
     assert media.name.startswith("A talk") and (media.size, media.sha256) == (len(film), sha256(film).hexdigest())
+
+
+def test_what_may_pass_is_tried_again_before_anything_came(service: Service) -> None:
+    def answer(handler: Handler) -> None:
+        trouble = [giving(status=503), lambda handler: None, giving()]
+        trouble[min(len(server.requests), 3) - 1](handler)
+
+    limits = FetchLimits(idle_seconds=20, pauses=(0.01, 0.01))
+    with loopback(answer) as server:
+        assert service.fetched(server.url(), limits=limits).queue == "inference"
+    assert len(server.requests) == 3
+    service.woken.clear()
+    for answering, attempts in ((giving(status=503), 3), (giving(status=404), 1), (cut, 1)):
+        with loopback(answering) as server:
+            assert service.failure(server.url(), limits=limits)[0] == "fetch_failed"
+            assert len(server.requests) == attempts
 
 
 def test_nobody_there_or_nobody_known_is_told(service: Service) -> None:

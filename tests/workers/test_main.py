@@ -15,6 +15,7 @@ from redis import Redis
 from ml.artifacts import Bundle, ModelStore
 from ml.results import Result
 from tests import media_files
+from tests.loopback import Handler, loopback
 from tests.redis_server import redis_server
 from workers.wire.blobs import Blobs
 from workers.wire.contract import FINAL, JobRecord, JobRequest, media_key, new_job_id, request_key, result_key
@@ -46,6 +47,7 @@ class Running:
             "AFFECT_DATA_DIR": str(settings.data_dir),
             "AFFECT_MODEL_STORE": str(settings.data_dir),
             "AFFECT_LEASE_SECONDS": str(settings.lease_seconds),
+            "AFFECT_EGRESS_ALLOW": "127.0.0.0/8",
         }
         command = [sys.executable, "-m", "workers", *options]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
@@ -56,6 +58,13 @@ class Running:
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), JobRequest().model_dump_json().encode())
         self.ledger.create([job_id], "ann")
+        return job_id
+
+    def post_link(self, url: str) -> str:
+        """Likewise."""
+        job_id = new_job_id()
+        self.blobs.put(request_key(job_id), JobRequest(url=url).model_dump_json().encode())
+        self.ledger.create([job_id], "ann", queue="io")
         return job_id
 
     def until(self, job_id: str, holds: Callable[[JobRecord], bool], seconds: float = 60) -> JobRecord:
@@ -109,6 +118,16 @@ def test_it_finishes_jobs_outlives_a_killed_child_and_hands_back_when_it_stops(
 
 
 def test_a_worker_of_links_loads_no_models_and_leaves_analyses_to_others(settings: WireSettings) -> None:
+    def answer(handler: Handler) -> None:
+        picture = b"\x89PNG\r\n\x1a\n" + bytes(1000)
+        if handler.path == "/quick.png":
+            return handler.reply(200, picture)
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        handler.wfile.write(picture)
+        handler.ended.wait(100)
+
     worker = Running(settings, "--kinds", "io")
     try:
         job_id = worker.post(b"media")
@@ -117,10 +136,18 @@ def test_a_worker_of_links_loads_no_models_and_leaves_analyses_to_others(setting
             time.sleep(0.05)
         assert [beat.kinds for beat in beats] == [("io",)]
         assert "torch" not in Path(f"/proc/{worker.process.pid}/maps").read_text()
-        worker.process.terminate()
-        assert worker.process.wait(20) == 0
+        with loopback(answer) as server:
+            fetched = worker.post_link(server.url("/quick.png"))
+            worker.until(fetched, lambda record: record.queue == "inference")
+            slow = [worker.post_link(server.url("/slow.png")) for _ in range(3)]
+            for each in slow:  # several at once
+                worker.until(each, lambda record: record.progress > 0)
+            worker.process.terminate()
+            assert worker.process.wait(60) == 0
         assert worker.roster.workers() == ()
-        assert worker.until(job_id, lambda record: record.status == "queued", 1).attempts == 0
+        for each, queue in [(job_id, "inference"), *((each, "io") for each in slow)]:
+            record = worker.until(each, lambda record: record.status == "queued", 1)
+            assert (record.queue, record.attempts) == (queue, 0)
     finally:
         worker.kill()
 
