@@ -6,10 +6,13 @@ import json
 import shlex
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 from dockerfile_parse import DockerfileParser
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 FILES = {"gateway": "docker/Dockerfile.gateway", "worker": "docker/Dockerfile.worker", "gpu": "Dockerfile.gpu"}
@@ -34,7 +37,7 @@ for module in modules:
 
 def names(lock: str) -> list[str]:
     lines = (ROOT / "docker" / "lock" / lock).read_text().splitlines()
-    return [line.partition("==")[0].lower().replace("_", "-") for line in lines if "==" in line]
+    return [canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line]
 
 
 @pytest.mark.parametrize("path", FILES.values())
@@ -82,3 +85,21 @@ def test_the_gpu_lock_adds_only_cuda_to_the_worker_lock() -> None:
     assert "-r worker.txt\n" in text and "torch==2.13.0\n" in text
     assert not set(names("cuda.txt")) & set(names("worker.txt"))
     assert {name.partition("-")[0] for name in names("cuda.txt")} == {"cuda", "nvidia", "setuptools", "torch", "triton"}
+
+
+@pytest.mark.parametrize("version", ["3.11.2", "3.11.9", "3.12.3"])
+def test_the_lock_of_all_holds_what_its_packages_want_on_every_python(version: str) -> None:
+    """Debian 12 has 3.11.2, which redis wants a package for that later ones do not need."""
+    environment = {"extra": "", "python_full_version": version, "python_version": version.rpartition(".")[0]}
+    locked = {*names("cpu.txt"), "torch"}
+    missing = set()
+    for installed in distributions():
+        if canonicalize_name(installed.metadata["Name"]) in locked:
+            for wish in map(Requirement, installed.requires or ()):
+                if wish.marker is None or wish.marker.evaluate(environment):
+                    missing |= {canonicalize_name(wish.name)} - locked
+    of_mediapipe = {"jax", "jaxlib", "opencv-contrib-python", "sounddevice", "sentencepiece"}
+    assert missing <= of_mediapipe | {
+        "sentence-transformers",
+        "setuptools",
+    }  # of a package of data; of torch's compiler
