@@ -34,13 +34,13 @@ BARE = Bundle(name="default", face=None, audio=None, text=None, fusion=None, whi
 """A bundle without models: the whole pipeline runs, and a worker is up soon."""
 
 
-def until(holds: Callable[[], Any], seconds: float = 90.0, what: str = "it") -> Any:
+def until(holds: Callable[[], Any], seconds: float = 90.0, what: str = "it", every: float = 0.02) -> Any:
     """What `holds` gives once that is true; the test fails when it is not in time."""
     end = time.monotonic() + seconds
     while not (found := holds()):
         if time.monotonic() > end:
             pytest.fail(f"{what} has not come true in {seconds:g} s")
-        time.sleep(0.02)
+        time.sleep(every)
     return found
 
 

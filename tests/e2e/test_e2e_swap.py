@@ -41,21 +41,21 @@ def test_a_bundle_is_swapped_under_load_and_a_bad_one_refused(tmp_path: Path) ->
         two, bad = ONE.with_model("face", "face@2"), ONE.with_model("face", "face@3")
         assert serves(ONE.digest)
         service.store.write_bundle(two)
-        until(lambda: serves(two.digest))
+        until(lambda: serves(two.digest), every=0.2)
         assert face_of(gateway.post(picture)["id"]) == "face@2"
 
         weights = service.store.root / "face" / "3" / "weights.safetensors"
         weights.write_bytes(weights.read_bytes()[::-1])
         service.store.write_bundle(bad)
-        (refused,) = until(lambda: told(gateway)["refused"])
+        (refused,) = until(lambda: told(gateway)["refused"], every=0.2)
         assert (refused["digest"], refused["workers"]) == (bad.digest, 1) and "damaged" in refused["reason"]
         assert "affect_workers_refusing 1.0" in gateway.client.get("/metrics").text
         assert serves(two.digest) and face_of(gateway.post(picture)["id"]) == "face@2"
 
         assert ml(["rollback", "default", "--store", str(service.store.root)]) == 0
-        until(lambda: not told(gateway)["refused"])
+        until(lambda: not told(gateway)["refused"], every=0.2)
         assert ml(["rollback", "default", "--store", str(service.store.root)]) == 0
-        until(lambda: serves(ONE.digest))
+        until(lambda: serves(ONE.digest), every=0.2)
         assert face_of(gateway.post(picture)["id"]) == "face@1"
         faces = [face_of(job_id) for job_id in posted]
     assert [faces[0], faces[-1]] == ["face@1", "face@1"] and set(faces) == {"face@1", "face@2"}
