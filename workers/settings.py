@@ -60,6 +60,13 @@ class WorkerSettings(WireSettings):
         WebhookTerms.pauses, description="Seconds before each further attempt at a webhook, comma-separated."
     )
 
+    @field_validator("pages")
+    @classmethod
+    def _can_read_pages(cls, value: bool) -> bool:
+        if value and importlib.util.find_spec("yt_dlp") is None:
+            raise ValueError("it needs yt-dlp: pip install 'affect[pages]'")
+        return value
+
     @field_validator("webhook_pauses", mode="before")
     @classmethod
     def _split_pauses(cls, value: Any) -> Any:
@@ -86,11 +93,8 @@ class WorkerSettings(WireSettings):
 
     @property
     def page_reader(self) -> Pages | None:
-        """Raises ValueError where yt-dlp is not installed."""
         if not self.pages:
             return None
-        if importlib.util.find_spec("yt_dlp") is None:
-            raise ValueError("AFFECT_PAGES needs yt-dlp: pip install 'affect[pages]'")
         return Pages(Egress.of(self), self.max_upload_bytes, self.fetch_seconds, self.fetch_idle_seconds)
 
     @property

@@ -35,6 +35,9 @@ def test_its_changes_can_be_followed_and_kept_media_fetched_again(service: Servi
         assert service.affect.download_artifact(job, artifact.name, tmp_path / "artifact") == artifact.size
     with pytest.raises(NotFound):
         service.affect.download_artifact(job, "none.png", tmp_path / "none")
+    again = service.affect.submit(source_job=job, options={"classes": "simplified"})
+    assert len(service.affect.result(again, timeout=60).labels) == 5
+    service.affect.delete(again)
     service.affect.delete(job)
 
 

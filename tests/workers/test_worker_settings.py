@@ -1,0 +1,33 @@
+import importlib.util
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from workers.settings import WorkerSettings
+
+
+def test_kinds_and_pauses_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFECT_WORKER_KINDS", "io, inference,io")
+    monkeypatch.setenv("AFFECT_WEBHOOK_PAUSES", "1, 2.5,")
+    settings = WorkerSettings()
+    assert settings.worker_kinds == ("io", "inference") and settings.needs_models
+    assert settings.webhook_terms.pauses == (1.0, 2.5)
+    assert not WorkerSettings(worker_kinds="io").needs_models  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kinds", ["", ",", "oi", "io,gpu"])
+def test_a_worker_has_kinds_that_there_are(monkeypatch: pytest.MonkeyPatch, kinds: str) -> None:
+    monkeypatch.setenv("AFFECT_WORKER_KINDS", kinds)
+    with pytest.raises(ValidationError):
+        WorkerSettings()
+
+
+def test_pages_are_read_where_yt_dlp_is_and_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert WorkerSettings().page_reader is None
+    monkeypatch.setenv("AFFECT_PAGES", "true")
+    assert WorkerSettings().page_reader is not None
+    find: Any = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "yt_dlp" else find(name))
+    with pytest.raises(ValidationError, match=r"affect\[pages\]"):
+        WorkerSettings()
