@@ -226,3 +226,16 @@ def test_pages_of_others_and_callers_without_a_key_are_refused(open_gateway: Ope
         socket.send("{}")
         adopted(desk)
         assert told(socket)["type"] == "ready"
+
+
+def test_a_ticket_opens_a_stream_in_place_of_the_key(open_gateway: OpenGateway) -> None:
+    key = f"ann:{hashlib.sha256(b'secret').hexdigest()}"
+    gateway = open_gateway(api_keys=key, headers={"Authorization": "Bearer secret"})
+    desk = live_worker(gateway)
+    ticket = gateway.client.post("/v1/tickets").raise_for_status().json()["ticket"]
+    with stream(gateway, f"?ticket={ticket}") as socket:
+        socket.send("{}")
+        adopted(desk)
+        assert told(socket)["type"] == "ready"
+    with stream(gateway, "?ticket=none") as socket:
+        assert refused(socket) == ("unauthorized", 1008)
