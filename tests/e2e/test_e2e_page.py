@@ -207,14 +207,24 @@ def test_why_is_shown_beside_the_face_and_the_film_may_be_the_annotated_one(visi
     page.wait_for_function("(image) => image.naturalWidth > 100", arg=pictures.first.element_handle())
     page.locator(".why button").first.click()
     expect(page.locator(".corner img")).to_be_visible()
-    page.get_by_label("Heatmaps").uncheck()
+    page.get_by_label("Heatmaps", exact=True).uncheck()
     expect(page.locator(".corner")).to_be_hidden()
     visit.playhead()
     assert visit.boxes() != []
-    page.get_by_label("Annotated").check()
+    page.get_by_label("Annotated", exact=True).check()
     expect(page.locator(".stage video")).to_have_attribute("src", re.compile("annotated.mp4"))
     visit.playhead()
     assert visit.boxes() == []
+
+
+def test_a_kept_film_is_read_again_in_another_way(visit: Visit, done: Job) -> None:
+    page = visit.open(f"/#/job/{done.id}")
+    page.get_by_text("Read it again in another way").click()
+    page.get_by_label("Emotions").select_option("simplified")
+    page.get_by_label("Annotated video").uncheck()
+    page.get_by_role("button", name="Read it again").click()
+    expect(page.get_by_role("button", name="surprise or disgust")).to_be_visible(timeout=SECONDS)
+    assert done.id not in page.url
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["written when asked for", "made by the job"])

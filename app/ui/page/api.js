@@ -64,7 +64,7 @@ export const read = async (path, options) => (await call(path, options)).json();
 export const jobPath = (id) => `/v1/jobs/${encodeURIComponent(id)}`;
 
 /** Posts a form and tells how much has gone (0 … 1). The id makes sending the same again safe. Throws Problem. */
-export function post(form, { requestId, signal, onProgress }) {
+export function post(form, { requestId, signal, onProgress = () => {} }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/v1/jobs");

@@ -32,8 +32,10 @@ export function windowFinder(windows) {
 
 /** The mean reading of the windows over a stretch, each by the time it shares with it. Null without evidence. */
 export function readingOver(windows, start, end) {
+  const [first, last] = [lastBefore(windows, start, (window) => window.end) + 1, lastBefore(windows, end, (window) => window.start) + 1];
   const shares = windows
-    .filter((window) => window.emotion !== null && window.end > start && window.start < end)
+    .slice(first, last)
+    .filter(({ emotion }) => emotion !== null)
     .map((window) => [Math.min(window.end, end) - Math.max(window.start, start), window]);
   const total = shares.reduce((sum, [share]) => sum + share, 0);
   if (!total) return null;

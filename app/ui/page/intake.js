@@ -16,7 +16,7 @@ export class Intake {
     Object.assign(this, { options, accepted, signal });
     this.chooser = make("input", { type: "file", multiple: true, accept: ACCEPTED, id: "chooser", className: "hidden", on: { change: () => this.#chosen() } });
     this.uploads = make("ul", { className: "uploads", ariaLabel: "Uploads" });
-    this.element = make("div", { className: "intake" }, this.#dropZone(), this.#link(), options.element, this.uploads);
+    this.element = make("div", { className: "intake" }, this.#dropZone(), this.#link(), options.panel, this.uploads);
     this.#listen();
   }
 
@@ -63,7 +63,7 @@ export class Intake {
 
   #send(sources) {
     for (const source of sources) {
-      const upload = new Upload(source, this.#fields(source, sources.length === 1), (job) => {
+      const upload = new Upload(source, this.#form(source, sources.length === 1), (job) => {
         if (source.file) keepFile(job.id, source.file);
         this.accepted(job, sources.length === 1);
       });
@@ -73,11 +73,8 @@ export class Intake {
     if (sources.length > 1) announce(`${plural(sources.length, "file")} are sent`);
   }
 
-  #fields(source, alone) {
-    const form = new FormData();
-    form.append("options", JSON.stringify(this.options.value()));
-    for (const tag of this.options.tags()) form.append("tag", tag);
-    if (alone && this.options.transcript()) form.append("transcript", this.options.transcript());
+  #form(source, alone) {
+    const form = this.options.form({ alone });
     form.append(source.field, source.value);
     return form;
   }

@@ -5,12 +5,14 @@ import { make } from "./dom.js";
 import { MODALITIES, called, colour, readingOf, stacked, swatch } from "./emotions.js";
 import { clock, percent } from "./format.js";
 
+const MOST_PEOPLE = 4; // that there is room for
+
 export class Now {
   /** A table of emotions by modality, at the time of the playback; for an image `overall` stands for all. */
   constructor({ result, playback }) {
     Object.assign(this, { result, playback, at: windowFinder(result.windows) });
     this.labels = stacked(result.labels).reverse();
-    this.columns = result.windows.length ? [["fusion", "Together"], ...Object.entries(MODALITIES)] : [["fusion", "Together"]];
+    this.columns = [["fusion", "Together"], ...(result.windows.length ? Object.entries(MODALITIES) : people(result))];
     this.word = make("strong", { className: "now-word" });
     this.when = make("span", { className: "now-when" });
     this.element = make("section", { className: "card now", ariaLabel: "At the playhead" }, make("header", {}, this.word, this.when), this.#table());
@@ -38,9 +40,9 @@ export class Now {
     this.shown = window;
     const reading = window ?? this.result.overall;
     this.word.replaceChildren(reading.emotion ? swatch(reading.emotion) : "", called(reading.emotion));
-    this.when.textContent = window ? `${clock(window.start)} – ${clock(window.end)}` : "the whole";
+    this.when.textContent = window ? `${clock(window.start)} – ${clock(window.end)}` : "the photo";
     for (const [column] of this.columns) {
-      const probabilities = column === "fusion" ? (reading.emotion ? reading.probabilities : null) : (window?.modalities[column]?.probabilities ?? null);
+      const probabilities = this.#read(column, reading);
       const best = readingOf(probabilities)?.emotion;
       for (const label of this.labels) {
         const cell = this.cells.get(`${label} ${column}`);
@@ -51,4 +53,14 @@ export class Now {
       }
     }
   }
+
+  /** What a column tells: the fusion's, a modality's, or, of a photo, a face's. Null where there was nothing to read. */
+  #read(column, reading) {
+    if (column === "fusion") return reading.emotion ? reading.probabilities : null;
+    if (reading.modalities) return reading.modalities[column]?.probabilities ?? null;
+    return this.result.faces.find(({ track }) => track === column).frames[0].probabilities;
+  }
 }
+
+/** The columns of a photo in which there are several. */
+const people = ({ faces }) => (faces.length < 2 ? [] : faces.slice(0, MOST_PEOPLE).map(({ track }) => [track, `Face ${track}`]));

@@ -3,6 +3,7 @@
 import { make } from "./dom.js";
 import { MODALITIES } from "./emotions.js";
 
+const DEFAULTS = { modalities: null, window_seconds: 4, hop_seconds: 2, frame_rate: 4, classes: "full", channels: "mix", language: null };
 const SWITCHES = {
   heatmaps: ["Heatmaps", "what the models looked at"],
   annotate: ["Annotated video", "boxes and labels drawn in"],
@@ -10,25 +11,39 @@ const SWITCHES = {
   keep_media: ["Keep the media", "to play it here later"],
 };
 
-/** A panel; `value()` gives the options, `transcript()` a text in place of speech recognition, `tags()` the tags. */
+/** Fields, and a panel that holds them; `form()` gives what they say. Without `options` they stand as the service has them. */
 export class OptionsPanel {
-  constructor() {
-    this.modalities = Object.entries(MODALITIES).map(([value, name]) => this.#box(value, name, "", true));
-    this.switches = Object.entries(SWITCHES).map(([value, [name, about]]) => this.#box(value, name, about, false));
-    this.window = this.#number("Window, seconds", 4, 0.5, 60);
-    this.hop = this.#number("Every, seconds", 2, 0.25, 60);
-    this.rate = this.#number("Faces a second", 4, 0.5, 30);
-    this.classes = this.#select("Emotions", { full: "seven", simplified: "five" });
-    this.channels = this.#select("Sound channels", { mix: "mixed", separate: "apart (calls)" });
-    this.language = this.#text("Language of the speech", "found out", { maxLength: 3, pattern: "[a-z]{2,3}" });
-    this.tagged = this.#text("Tags, by comma", "none");
+  constructor(options = DEFAULTS, tags = []) {
+    const read = (modality) => options.modalities === null || options.modalities.includes(modality);
+    this.modalities = Object.entries(MODALITIES).map(([value, name]) => this.#box(value, name, "", read(value)));
+    this.switches = Object.entries(SWITCHES).map(([value, [name, about]]) => this.#box(value, name, about, options[value] ?? false));
+    this.window = this.#number("Window, seconds", options.window_seconds, 0.5, 60);
+    this.hop = this.#number("A window every, seconds", options.hop_seconds, 0.25, 60);
+    this.rate = this.#number("Faces a second", options.frame_rate, 0.5, 30);
+    this.classes = this.#select("Emotions", { full: "seven", simplified: "five" }, options.classes);
+    this.channels = this.#select("Sound channels", { mix: "mixed", separate: "apart (calls)" }, options.channels);
+    this.language = this.#text("Language of the speech", "found out", { maxLength: 3, pattern: "[a-z]{2,3}", value: options.language ?? "" });
+    this.tagged = this.#text("Tags, by comma", "none", { value: tags.join(", ") });
     this.said = make("textarea", { placeholder: "Text, SRT or WebVTT instead of speech recognition (one file only)", rows: 3 });
-    this.element = make("details", { className: "options" }, make("summary", { textContent: "Options" }),
-      make("div", { className: "fields" },
-        make("fieldset", { className: "wide" }, make("legend", { textContent: "Read" }), this.modalities.map(({ label }) => label)),
-        this.classes.label, this.channels.label, this.window.label, this.hop.label, this.rate.label, this.language.label,
-        make("fieldset", { className: "wide" }, make("legend", { textContent: "Make too" }), this.switches.map(({ label }) => label)),
-        this.tagged.label, make("label", { className: "field wide" }, "Transcript", this.said)));
+    this.fields = make("div", { className: "fields" },
+      make("fieldset", { className: "wide" }, make("legend", { textContent: "Read" }), this.modalities.map(({ label }) => label)),
+      this.classes.label, this.channels.label, this.window.label, this.hop.label, this.rate.label, this.language.label,
+      make("fieldset", { className: "wide" }, make("legend", { textContent: "Make too" }), this.switches.map(({ label }) => label)),
+      this.tagged.label, make("label", { className: "field wide" }, "Transcript", this.said));
+  }
+
+  /** Folded away until it is wanted. */
+  get panel() {
+    return make("details", { className: "options" }, make("summary", { textContent: "Options" }), this.fields);
+  }
+
+  /** A form to post; what is to be read is still to be appended. `alone`: it is one medium, so that a transcript may go along. */
+  form({ alone = true } = {}) {
+    const form = new FormData();
+    form.append("options", JSON.stringify(this.value()));
+    for (const tag of this.#tags()) form.append("tag", tag);
+    if (alone && this.said.value.trim()) form.append("transcript", this.said.value.trim());
+    return form;
   }
 
   value() {
@@ -46,11 +61,7 @@ export class OptionsPanel {
     };
   }
 
-  transcript() {
-    return this.said.value.trim();
-  }
-
-  tags() {
+  #tags() {
     return this.tagged.control.value.split(",").map((tag) => tag.trim()).filter(Boolean);
   }
 
@@ -67,8 +78,8 @@ export class OptionsPanel {
     return this.#labelled(name, make("input", { type: "text", placeholder, autocomplete: "off", ...properties }));
   }
 
-  #select(name, choices) {
-    return this.#labelled(name, make("select", {}, Object.entries(choices).map(([value, textContent]) => make("option", { value, textContent }))));
+  #select(name, choices, chosen) {
+    return this.#labelled(name, make("select", {}, Object.entries(choices).map(([value, textContent]) => make("option", { value, textContent, selected: value === chosen }))));
   }
 
   #labelled(name, control) {

@@ -1,6 +1,7 @@
 // One result: player, what is read now, timeline, moments, words, numbers, why, files.
 
 import { about } from "./about.js";
+import { againCard } from "./again.js";
 import { ticketed } from "./api.js";
 import { artifactsOf, pictureOf } from "./artifacts.js";
 import { Corner } from "./corner.js";
@@ -29,7 +30,7 @@ export function resultView(job, result, signal) {
   const moments = momentList(result.moments, playback);
   const files = downloads(job);
   const parts = { job, result, playback, player, moments, files, signal };
-  const view = make("div", { className: "result" }, summary(result), result.warnings.map(({ message }) => remark(message)), result.windows.length ? timed(parts) : still(parts), files.element, about(result, job));
+  const view = make("div", { className: "result" }, summary(result), result.warnings.map(({ message }) => remark(message)), result.windows.length ? timed(parts) : still(parts), files.element, againCard(job, signal), about(result, job));
   findSource(job, player, signal);
   addArtifacts(view, parts);
   return view;
