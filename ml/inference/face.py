@@ -27,6 +27,8 @@ LEAST_MESH_SIDE = 192
 SAME_FACE = 0.4
 """Two boxes that overlap by more (intersection over union) are one face."""
 BATCH = 256
+CPU_BATCH = 16
+"""A CPU's caches hold no more: 256 crops at once took 1.7 times as long, and 300 MB more."""
 
 Rectangle = tuple[float, float, float, float]
 
@@ -173,8 +175,9 @@ class FacePredictor:
         size = self.crop_size
         stacked = np.stack(crops) if len(crops) else np.zeros((0, size, size), np.uint8)
         embeddings, logs = [np.zeros((0, self.embedding_size), np.float32)], [np.zeros((0, 7), np.float32)]
-        for first in range(0, len(stacked), BATCH):
-            batch = torch.from_numpy(stacked[first : first + BATCH]).to(self._device).unsqueeze(1).float() / 255
+        together = CPU_BATCH if self._device.type == "cpu" else BATCH
+        for first in range(0, len(stacked), together):
+            batch = torch.from_numpy(stacked[first : first + together]).to(self._device).unsqueeze(1).float() / 255
             forward_of("face", len(batch))
             embedding, logits = flip_averaged(self._network, batch)
             embeddings.append(embedding.cpu().numpy())

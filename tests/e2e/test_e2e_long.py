@@ -16,6 +16,8 @@ from tests.toy_models import make_store
 from workers.wire.blobs import Blobs
 from workers.wire.contract import parts_prefix
 
+pytestmark = pytest.mark.timeout(600)
+
 OPTIONS = Options(frame_rate=2.0, hop_seconds=3.0, keep_media=True)
 
 

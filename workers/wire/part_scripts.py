@@ -3,7 +3,8 @@
 A job that was split stays `running` while its parts wait, are claimed and end, each with token, lease and attempts of
 its own. In queues and leases a part is the member `<id>#<number>`; `parts:<id>` (hash) holds `split` (the token of the
 claim that split it), `count`, `left`, and of each part `state:<number>` (waiting, running, done), `token:`,
-`attempts:`, `progress:`, `queued_at:`. Whoever ends the last part holds the job again, to join them.
+`attempts:`, `progress:`, `queued_at:`. `parts_waiting:<owner>` counts those of an owner that wait. Whoever ends the
+last part holds the job again, to join them.
 """
 
 SURVEYED, OBSERVED = 0.08, 0.95
@@ -19,6 +20,15 @@ local function part_get(member, field)
 end
 local function part_set(member, field, value)
   redis.call('HSET', parts(job_of(member)), field .. ':' .. part_of(member), value)
+end
+
+-- An owner's parts that wait are no jobs that wait.
+local function parts_waiting(owner) return tonumber(redis.call('GET', P .. 'parts_waiting:' .. owner) or '0') end
+local function count_part(member, owner, change)
+  if not part_of(member) then return end
+  if redis.call('INCRBY', P .. 'parts_waiting:' .. owner, change) <= 0 then
+    redis.call('DEL', P .. 'parts_waiting:' .. owner)
+  end
 end
 
 -- A field that jobs and parts have: of whichever the member is.

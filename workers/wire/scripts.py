@@ -51,16 +51,16 @@ local function enqueue(member)
   set_of(member, 'queued_at', now)
   local job = P .. 'job:' .. job_of(member)
   local queue, owner, number = unpack(redis.call('HMGET', job, 'queue', 'owner', 'number'))
-  redis.call('ZADD', waiting(queue, owner), number, member)
+  if redis.call('ZADD', waiting(queue, owner), number, member) == 1 then count_part(member, owner, 1) end
   if not redis.call('LPOS', ring(queue), owner) then redis.call('RPUSH', ring(queue), owner) end
 end
 
 local function dequeue(member)
   local queue, owner = unpack(redis.call('HMGET', P .. 'job:' .. job_of(member), 'queue', 'owner'))
   local list = waiting(queue, owner)
-  if redis.call('ZREM', list, member) == 1 and redis.call('ZCARD', list) == 0 then
-    redis.call('LREM', ring(queue), 0, owner)
-  end
+  if redis.call('ZREM', list, member) == 0 then return end
+  count_part(member, owner, -1)
+  if redis.call('ZCARD', list) == 0 then redis.call('LREM', ring(queue), 0, owner) end
 end
 
 local function queued(...)
@@ -202,6 +202,7 @@ end
 local function bound(owner, jobs, bytes, most, most_own_jobs, most_own_bytes)
   local mine = 0
   for _, queue in ipairs({{{_QUEUES}}}) do mine = mine + redis.call('ZCARD', waiting(queue, owner)) end
+  mine = mine - parts_waiting(owner)
   if mine + jobs > most_own_jobs then return 'own_jobs' end
   if tonumber(redis.call('GET', P .. 'bytes:' .. owner) or 0) + bytes > most_own_bytes then return 'own_bytes' end
   if queued({_QUEUES}) + jobs > most then return 'jobs' end
@@ -261,6 +262,7 @@ while true do
   local member = redis.call('ZPOPMIN', waiting(queue, owner))[1]
   if redis.call('ZCARD', waiting(queue, owner)) > 0 then redis.call('RPUSH', ring(queue), owner) end
   local part = member and part_of(member)
+  if part then count_part(member, owner, -1) end
   local waits = part and part_get(member, 'state') == 'waiting' or member and get(member, 'status') == 'queued'
   if waits then
     local token, attempt = tonumber(get_of(member, 'token')) + 1, tonumber(get_of(member, 'attempts')) + 1

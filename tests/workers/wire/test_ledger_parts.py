@@ -9,7 +9,7 @@ from redis import Redis
 from ml.errors import Cancelled
 from tests.redis_server import redis_server
 from workers.wire.contract import Claim, Failure, JobRecord
-from workers.wire.ledger import ClaimLost, Ledger
+from workers.wire.ledger import ClaimLost, Ledger, QueueFull, Quota
 from workers.wire.settings import WireSettings
 
 
@@ -58,8 +58,9 @@ def lapse(redis: Redis, *members: str) -> None:
 def leftovers(redis: Redis) -> set[str]:
     """What Redis still knows of parts."""
     waiting = [name for key in redis.keys("affect:waiting:*") for name in redis.zrange(key, 0, -1)]
+    redis_parts = redis.keys("affect:parts:*") + redis.keys("affect:parts_waiting:*")
     return {name.decode() for name in (*waiting, *redis.zrange("affect:leases", 0, -1)) if b"#" in name} | {
-        key.decode() for key in redis.keys("affect:parts:*")
+        key.decode() for key in redis_parts
     }
 
 
@@ -202,3 +203,14 @@ def test_what_waits_counts_parts(ledger: Ledger) -> None:
     split(ledger, 3)
     load = ledger.load()
     assert load.queues["inference"].depth == 3 and load.running == 0
+
+
+def test_parts_are_not_jobs_of_an_owner_that_wait(ledger: Ledger) -> None:
+    split(ledger, 5)
+    alone = Quota(jobs=1)
+    ledger.create(["two"], "ann", quota=alone)
+    with pytest.raises(QueueFull):
+        ledger.create(["three"], "ann", quota=alone)
+    claims = [claim(ledger) for _ in range(6)]
+    ledger.create(["three"], "ann", quota=alone)
+    assert [each.part for each in claims] == [0, 1, 2, 3, 4, None]
