@@ -8,11 +8,10 @@ the LSTM's correction; the one that does better on the clips that are chosen on 
 """
 
 import argparse
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,71 +21,28 @@ from torch.nn.functional import cross_entropy
 
 from ml.artifacts import Bundle, Draft, ModelStore
 from ml.errors import InvalidManifest
-from ml.inference.audio import TonePredictor
-from ml.inference.face import FacePredictor
 from ml.inference.fusion import Evidence, FusionPredictor, WindowEvidence, collate
 from ml.inference.sound import pieces_of, waveform
-from ml.inference.text import TextPredictor
 from ml.inference.windows import Span
 from ml.media import SAMPLE_RATE
 from ml.models import config_of
 from ml.models.fusion import Fusion, FusionConfig, FusionInput
 from ml.training.cards import card
 from ml.training.datasets.example import Example, Split
-from ml.training.datasets.faces import read_faces
 from ml.training.datasets.manifest import read_examples
-from ml.training.datasets.text import read_sentences
-from ml.training.datasets.voices import read_voices
 from ml.training.loop import LoopConfig, Task, averaged_weights, history, run_settings
 from ml.training.metrics import fit_temperature, measure
 from ml.training.preprocess import Prepared, Preprocessing, preprocess
-from ml.training.recipes.audio import load_sounds
-from ml.training.recipes.face import load_crop
-from ml.training.recipes.face_views import moved
+from ml.training.recipes.fusion_pieces import Pool, Pools, Random, Readers, evidence_from, read_pools
 from ml.training.recipes.recipe import CHOSEN_BY, HELD_OUT_SPLITS, HeldOut, Plan, add_common, licence_of, sets_of
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
-SENTENCES = ("goemotions", "meld")
-LOOKS = 4
-"""How many frames are made of one picture: it moves, turns and changes its light a little."""
 MOST_FRAMES = 16
 SILENT, UNSEEN, DISAGREE, PARTLY_NEUTRAL = 0.15, 0.15, 0.1, 0.3
 NO_WORDS, NEUTRAL_WORDS = 0.25, 0.25
 DROPPED = 0.2
 """How often a modality is taken from a clip in training, beside what it lacks already."""
 CLIPS_AN_EPOCH, CLIPS_MEASURED = 12_800, 6_000
-Random = np.random.Generator
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Readings of pieces by label: `readings[label]` has one entry for each picture, utterance or sentence, which has
-    one reading for each of its looks."""
-
-    readings: tuple[tuple[tuple[Evidence, ...], ...], ...]
-
-    @classmethod
-    def of(cls, labels: Sequence[int], readings: Sequence[tuple[Evidence, ...]]) -> Self:
-        """Raises ValueError when an emotion has no piece."""
-        grouped = tuple(
-            tuple(found for label, found in zip(labels, readings, strict=True) if label == own)
-            for own in range(len(EMOTIONS))
-        )
-        empty = [name for name, found in zip(EMOTIONS, grouped, strict=True) if not found]
-        if empty:
-            raise ValueError(f"no piece to compose clips of is labelled {', '.join(empty)}")
-        return cls(grouped)
-
-    def draw(self, random: Random, label: int) -> tuple[Evidence, ...]:
-        pieces = self.readings[label]
-        return pieces[random.integers(len(pieces))]
-
-
-@dataclass(frozen=True)
-class Pools:
-    face: Pool
-    audio: Pool
-    text: Pool
 
 
 @dataclass(frozen=True)
@@ -207,76 +163,6 @@ def _labels(clips: Sequence[Clip]) -> NDArray[np.int64]:
     return np.array([clip.label for clip in clips])
 
 
-def for_measuring(source: str) -> bool:
-    """Whether the pieces of a person or source are for the clips that are measured on."""
-    return hashlib.sha256(source.encode()).digest()[0] % 2 == 0
-
-
-def read_pools(args: argparse.Namespace, bundle: Bundle) -> tuple[Pools, Pools]:
-    """Pieces to train on, and pieces to measure on."""
-    assert bundle.audio
-    store = ModelStore(args.store)
-    models = Readers.of(bundle, store)
-    faces = _face_pieces(models.face, args.data / "faces")
-    fold = store.manifest(bundle.audio).preprocessing["held_out_fold"]
-    voices = _voice_pieces(models.audio, args.data / "audio", fold, args.cache)
-    sentences = _sentence_pieces(models.text, args.data / "text")
-    sides = [[_pool(pieces, side) for pieces in (faces, voices, sentences)] for side in (False, True)]
-    training, measured = (Pools(*side) for side in sides)
-    return training, measured
-
-
-@dataclass(frozen=True)
-class Pieces:
-    examples: list[Example]
-    readings: list[tuple[Evidence, ...]]
-    source: Callable[[Example], str]
-
-
-def _pool(pieces: Pieces, measuring: bool) -> Pool:
-    rows = [row for row, e in enumerate(pieces.examples) if for_measuring(pieces.source(e)) == measuring]
-    return Pool.of([pieces.examples[row].index for row in rows], [pieces.readings[row] for row in rows])
-
-
-def _face_pieces(predictor: FacePredictor, data: Path) -> Pieces:
-    examples = [example for example in read_faces(data) if example.split != "train"]
-    crops = np.stack([load_crop(cast(Path, example.path), predictor.crop_size) for example in examples])
-    torch.manual_seed(0)
-    looks = [crops]
-    for _ in range(LOOKS - 1):
-        images = moved(torch.from_numpy(crops), strength=0.4)
-        looks.append((images.squeeze(1) * 255).round().to(torch.uint8).numpy())
-    found = [_evidence(predictor.predict(list(look))) for look in looks]
-    return Pieces(examples, list(zip(*found, strict=True)), _depicted)
-
-
-def _depicted(example: Example) -> str:
-    """The person of a posed picture (CK+, JAFFE), elsewhere the picture."""
-    stem = cast(Path, example.path).stem
-    if example.dataset == "ckplus48":
-        return stem.split("_")[0]
-    return stem[:2] if example.dataset == "jaffe" else stem
-
-
-def _voice_pieces(predictor: TonePredictor, data: Path, fold: int, cache: Path) -> Pieces:
-    examples = [example for example in read_voices(data, fold) if example.split != "train"]
-    sounds = load_sounds(examples, cache / "voices.npz")
-    outputs = predictor.predict([sounds.waveform(row) for row in range(len(examples))])
-    return Pieces(examples, [(reading,) for reading in _evidence(outputs)], lambda example: example.speaker or "")
-
-
-def _sentence_pieces(predictor: TextPredictor, data: Path) -> Pieces:
-    every = [example for example in read_sentences(data, SENTENCES) if example.split != "train"]
-    examples = [example for example in every if example.target is not None and max(example.target) == 1.0]
-    outputs = predictor.predict([example.text or "" for example in examples])
-    return Pieces(examples, [(reading,) for reading in _evidence(outputs)], lambda example: example.text or "")
-
-
-def _evidence(outputs: Any) -> list[Evidence]:
-    rows = zip(outputs.embeddings_NE, outputs.log_probabilities_NC, strict=True)
-    return [Evidence(embedding, logs) for embedding, logs in rows]
-
-
 def material_of(args: argparse.Namespace) -> Material:
     """Readings of the models that the fusion is for. Raises InvalidManifest when a list has too little."""
     face, audio, text = args.models
@@ -314,30 +200,11 @@ def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
     )
 
 
-@dataclass(frozen=True)
-class Readers:
-    """The single nets whose readings are fused."""
-
-    face: FacePredictor
-    audio: TonePredictor
-    text: TextPredictor
-
-    @classmethod
-    def of(cls, bundle: Bundle, store: ModelStore) -> Self:
-        assert bundle.face and bundle.audio and bundle.text
-        device = torch.device("cpu")
-        return cls(
-            FacePredictor.load(store, bundle.face, device),
-            TonePredictor.load(store, bundle.audio, device),
-            TextPredictor.load(store, bundle.text, device),
-        )
-
-
 def evidence_of(models: Readers, prepared: Prepared) -> WindowEvidence:
     """A recording as one window: the tone of voice is that of its pieces' mean."""
     faces: list[Evidence | None] = []
     if len(prepared.crops):
-        faces = list(_evidence(models.face.predict(list(prepared.crops))))
+        faces = list(evidence_from(models.face.predict(list(prepared.crops))))
     audio = text = None
     if len(prepared.samples):
         whole = Span(0.0, len(prepared.samples) / SAMPLE_RATE)
@@ -345,7 +212,7 @@ def evidence_of(models: Readers, prepared: Prepared) -> WindowEvidence:
         logs = heard.log_probabilities_NC.mean(axis=0)
         audio = Evidence(heard.embeddings_NE.mean(axis=0), logs - np.logaddexp.reduce(logs))
     if prepared.transcript:
-        text = _evidence(models.text.predict([prepared.transcript]))[0]
+        text = evidence_from(models.text.predict([prepared.transcript]))[0]
     return WindowEvidence(face=tuple(faces), audio=audio, text=text)
 
 

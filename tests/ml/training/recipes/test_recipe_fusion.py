@@ -1,11 +1,18 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from ml.artifacts import Draft, ModelStore
 from ml.inference.fusion import Evidence, FusionPredictor
 from ml.models.fusion import FusionConfig
-from ml.training.recipes.fusion import Clip, Material, Pool, Pools, batches, compose, evaluate, for_measuring, thinned
+from ml.training.datasets.example import Example
+from ml.training.recipes.fusion import Clip, Material, batches, compose, evaluate, thinned
+from ml.training.recipes.fusion_pieces import Kept, Pool, Pools, Shelf, for_measuring
 from ml.vocabulary import EMOTIONS, MODALITIES
+from tests.toy_models import make_store
 
 SIZE = 4
 
@@ -81,3 +88,22 @@ def test_an_emotion_without_pieces_is_named() -> None:
 
 def test_sources_are_split_about_evenly() -> None:
     assert np.mean([for_measuring(f"person {number}") for number in range(2_000)]) == pytest.approx(0.5, abs=0.04)
+
+
+def test_readings_are_made_once_for_a_model_and_its_examples(tmp_path: Path) -> None:
+    store = ModelStore(make_store(tmp_path / "store"))
+    shelf = Shelf(tmp_path / "readings", store, store.bundle("default"))
+    made: list[int] = []
+
+    def read() -> list[Kept]:
+        made.append(1)
+        return [Kept(np.ones((2, 3), np.float32), np.zeros((2, 7), np.float32))] * 2
+
+    examples = [Example("happy", "mine", "valid", path=Path(f"{number}.png")) for number in range(2)]
+    first, again = (shelf.kept("face", examples, read) for _ in range(2))
+    assert len(made) == 1 and len(first) == 2 and np.array_equal(first[1].embeddings_NE, again[1].embeddings_NE)
+    shelf.kept("face", examples[:1], read)
+    draft = store.manifest("face@1").model_dump(include=set(Draft.model_fields)) | {"temperature": 2.0}
+    store.publish(Draft(**draft), store.weights("face@1"), "")
+    replace(shelf, bundle=shelf.bundle.with_model("face", "face@2")).kept("face", examples, read)
+    assert len(made) == 3

@@ -1,0 +1,201 @@
+"""What single nets say of pieces that they were not trained on: faces, utterances and sentences to compose clips of."""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ml.artifacts import Bundle, ModelStore
+from ml.inference.audio import TonePredictor
+from ml.inference.face import FacePredictor
+from ml.inference.fusion import Evidence
+from ml.inference.text import TextPredictor
+from ml.training.datasets.example import Example
+from ml.training.datasets.faces import read_faces
+from ml.training.datasets.text import read_sentences
+from ml.training.datasets.voices import read_voices
+from ml.training.recipes.audio import load_sounds
+from ml.training.recipes.face import load_crop
+from ml.training.recipes.face_views import moved
+from ml.vocabulary import EMOTIONS
+
+SENTENCES = ("goemotions", "meld")
+LOOKS = 4
+"""How many frames are made of one picture: it moves, turns and changes its light a little."""
+Random = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Readings of pieces by label: `readings[label]` has one entry for each picture, utterance or sentence, which has
+    one reading for each of its looks."""
+
+    readings: tuple[tuple[tuple[Evidence, ...], ...], ...]
+
+    @classmethod
+    def of(cls, labels: Sequence[int], readings: Sequence[tuple[Evidence, ...]]) -> Self:
+        """Raises ValueError when an emotion has no piece."""
+        grouped = tuple(
+            tuple(found for label, found in zip(labels, readings, strict=True) if label == own)
+            for own in range(len(EMOTIONS))
+        )
+        empty = [name for name, found in zip(EMOTIONS, grouped, strict=True) if not found]
+        if empty:
+            raise ValueError(f"no piece to compose clips of is labelled {', '.join(empty)}")
+        return cls(grouped)
+
+    def draw(self, random: Random, label: int) -> tuple[Evidence, ...]:
+        pieces = self.readings[label]
+        return pieces[random.integers(len(pieces))]
+
+
+@dataclass(frozen=True)
+class Pools:
+    face: Pool
+    audio: Pool
+    text: Pool
+
+
+class Outputs(Protocol):
+    """What every single net answers."""
+
+    @property
+    def embeddings_NE(self) -> NDArray[np.float32]: ...
+
+    @property
+    def log_probabilities_NC(self) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Kept:
+    embeddings_NE: NDArray[np.float32]
+    log_probabilities_NC: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Readings that were made once, by model and by what was read: train, calibrate and publish need the same ones, and
+    so do bundles that share a model."""
+
+    folder: Path
+    store: ModelStore
+    bundle: Bundle
+
+    def kept(self, role: str, examples: Sequence[Example], read: Callable[[], Sequence[Outputs]]) -> Sequence[Outputs]:
+        manifest = self.store.manifest(self.bundle.models()[role])
+        named = [manifest.sha256, str(manifest.temperature), *(f"{e.path} {e.text} {e.label}" for e in examples)]
+        path = self.folder / f"{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:24]}.npz"
+        if not path.exists():
+            found = read()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            staging = path.with_suffix(".tmp.npz")
+            embeddings, logs = zip(*((one.embeddings_NE, one.log_probabilities_NC) for one in found), strict=True)
+            np.savez(staging, embeddings=np.stack(embeddings), logs=np.stack(logs))
+            staging.replace(path)
+        with np.load(path) as kept:
+            return [Kept(*pair) for pair in zip(kept["embeddings"], kept["logs"], strict=True)]
+
+
+@dataclass(frozen=True)
+class Readers:
+    """The single nets whose readings are fused."""
+
+    face: FacePredictor
+    audio: TonePredictor
+    text: TextPredictor
+
+    @classmethod
+    def of(cls, bundle: Bundle, store: ModelStore) -> Self:
+        assert bundle.face and bundle.audio and bundle.text
+        device = torch.device("cpu")
+        return cls(
+            FacePredictor.load(store, bundle.face, device),
+            TonePredictor.load(store, bundle.audio, device),
+            TextPredictor.load(store, bundle.text, device),
+        )
+
+
+def for_measuring(source: str) -> bool:
+    """Whether the pieces of a person or source are for the clips that are measured on."""
+    return hashlib.sha256(source.encode()).digest()[0] % 2 == 0
+
+
+def read_pools(args: argparse.Namespace, bundle: Bundle) -> tuple[Pools, Pools]:
+    """Pieces to train on, and pieces to measure on."""
+    assert bundle.audio
+    store = ModelStore(args.store)
+    models = Readers.of(bundle, store)
+    shelf = Shelf(args.cache / "readings", store, bundle)
+    faces = _face_pieces(models.face, args.data / "faces", shelf)
+    fold = store.manifest(bundle.audio).preprocessing["held_out_fold"]
+    voices = _voice_pieces(models.audio, args.data / "audio", fold, args.cache, shelf)
+    sentences = _sentence_pieces(models.text, args.data / "text", shelf)
+    sides = [[_pool(pieces, side) for pieces in (faces, voices, sentences)] for side in (False, True)]
+    training, measured = (Pools(*side) for side in sides)
+    return training, measured
+
+
+@dataclass(frozen=True)
+class Pieces:
+    examples: list[Example]
+    readings: list[tuple[Evidence, ...]]
+    source: Callable[[Example], str]
+
+
+def _pool(pieces: Pieces, measuring: bool) -> Pool:
+    rows = [row for row, e in enumerate(pieces.examples) if for_measuring(pieces.source(e)) == measuring]
+    return Pool.of([pieces.examples[row].index for row in rows], [pieces.readings[row] for row in rows])
+
+
+def _face_pieces(predictor: FacePredictor, data: Path, shelf: Shelf) -> Pieces:
+    examples = [example for example in read_faces(data) if example.split != "train"]
+    found = shelf.kept("face", examples, lambda: _looks(predictor, examples))
+    return Pieces(examples, list(zip(*map(evidence_from, found), strict=True)), _depicted)
+
+
+def _looks(predictor: FacePredictor, examples: Sequence[Example]) -> list[Outputs]:
+    crops = np.stack([load_crop(cast(Path, example.path), predictor.crop_size) for example in examples])
+    torch.manual_seed(0)
+    looks = [crops]
+    for _ in range(LOOKS - 1):
+        images = moved(torch.from_numpy(crops), strength=0.4)
+        looks.append((images.squeeze(1) * 255).round().to(torch.uint8).numpy())
+    return [predictor.predict(list(look)) for look in looks]
+
+
+def _depicted(example: Example) -> str:
+    """The person of a posed picture (CK+, JAFFE), elsewhere the picture."""
+    stem = cast(Path, example.path).stem
+    if example.dataset == "ckplus48":
+        return stem.split("_")[0]
+    return stem[:2] if example.dataset == "jaffe" else stem
+
+
+def _voice_pieces(predictor: TonePredictor, data: Path, fold: int, cache: Path, shelf: Shelf) -> Pieces:
+    examples = [example for example in read_voices(data, fold) if example.split != "train"]
+
+    def read() -> list[Outputs]:
+        sounds = load_sounds(examples, cache / "voices.npz")
+        return [predictor.predict([sounds.waveform(row) for row in range(len(examples))])]
+
+    (found,) = shelf.kept("audio", examples, read)
+    return Pieces(examples, [(reading,) for reading in evidence_from(found)], lambda example: example.speaker or "")
+
+
+def _sentence_pieces(predictor: TextPredictor, data: Path, shelf: Shelf) -> Pieces:
+    every = [example for example in read_sentences(data, SENTENCES) if example.split != "train"]
+    examples = [example for example in every if example.target is not None and max(example.target) == 1.0]
+    (found,) = shelf.kept("text", examples, lambda: [predictor.predict([e.text or "" for e in examples])])
+    return Pieces(examples, [(reading,) for reading in evidence_from(found)], lambda example: example.text or "")
+
+
+def evidence_from(outputs: Outputs) -> list[Evidence]:
+    rows = zip(outputs.embeddings_NE, outputs.log_probabilities_NC, strict=True)
+    return [Evidence(embedding, logs) for embedding, logs in rows]
