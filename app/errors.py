@@ -242,7 +242,12 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     phrase = HTTPStatus(error.status_code).phrase
     code = "validation_failed" if error.status_code < 500 else "internal_error"
     problem = Problem.of(code, f"{phrase}: {request.method} {request.url.path}", status=error.status_code)
-    return respond(request, problem, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (
+        known := request.app.openapi.methods_of(request.url.path)
+    ):
+        headers["Allow"] = ", ".join(known)  # the framework tells those of one route
+    return respond(request, problem, headers)
 
 
 async def _on_redis_error(request: Request, error: Exception) -> Response:

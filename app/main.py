@@ -16,6 +16,7 @@ from app.gauges import FleetCollector
 from app.jobs import Jobs
 from app.limits import AllowanceHeaders, Limiter
 from app.metrics import Metrics, MetricsMiddleware
+from app.openapi import Document
 from app.outputs import Outputs
 from app.routes import health, jobs, models, outputs, pages, stream, tickets, webhooks
 from app.schemas import any_problem
@@ -135,6 +136,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     if settings.metrics_port is None:
         app.include_router(health.scraped)
+    app.openapi = Document(app)  # type: ignore[method-assign]
     # The last one added is the outermost.
     if settings.requests_per_minute:
         app.add_middleware(AllowanceHeaders, per_minute=settings.requests_per_minute)

@@ -1,7 +1,7 @@
 """What a job gives besides its result: its changes as they come, its media while they are kept, its artifacts."""
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import PurePath
 
@@ -29,7 +29,7 @@ _ARTIFACT_TYPES = {
     ".webm": "video/webm",
     ".webp": "image/webp",
 }
-_MEDIA_TYPES = {
+MEDIA_TYPES: Mapping[str, str] = {
     "aac": "audio/aac",
     "avi": "video/x-msvideo",
     "flac": "audio/flac",
@@ -97,7 +97,7 @@ class Outputs:
         read = partial(self._blobs.read, key)
         kind = format_name(read(0, SNIFF_BYTES)) or "bin"
         shown = disposition("inline", name, _SUFFIXES.get(kind, f".{kind}"))
-        return StoredFile(read, size, f"{record.fetched}-{size}", _MEDIA_TYPES.get(kind, OTHER_TYPE), shown)
+        return StoredFile(read, size, f"{record.fetched}-{size}", MEDIA_TYPES.get(kind, OTHER_TYPE), shown)
 
     async def changes(self, owner: str, job_id: str, last: str | None) -> AsyncIterator[Event | None] | None:
         """The job as it is, or what came after the event `last`; then each change, up to the final one. A null among

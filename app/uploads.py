@@ -21,6 +21,8 @@ from ml.signatures import SNIFF_BYTES, format_name
 BLOCK_BYTES = 1 << 20
 """Written at once: each write is a journey to another thread."""
 FILE_FIELD = "file"
+MOST_REPEATS = 16
+"""Of one field."""
 MOST_NAME_CHARACTERS = 255
 
 
@@ -31,7 +33,7 @@ class UploadLimits:
     file_bytes: int
     files: int
     fields: Mapping[str, int]
-    repeats: int = 16
+    repeats: int = MOST_REPEATS
     idle_seconds: float = 60.0
 
     @property

@@ -19,10 +19,13 @@ def _unique(modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
     return modalities
 
 
+_SET = Field(min_length=1, json_schema_extra={"uniqueItems": True})
+
+
 class Options(Frozen):
     """What a caller may ask of an analysis. An unknown field is an error."""
 
-    modalities: Annotated[tuple[Modality, ...], Field(min_length=1), AfterValidator(_unique)] | None = Field(
+    modalities: Annotated[tuple[Modality, ...], _SET, AfterValidator(_unique)] | None = Field(
         None, description="Which of face, audio and text to read; null reads all that the media has."
     )
     window_seconds: float = Field(4.0, ge=0.5, le=60, description="Length of a window, in seconds.")

@@ -9,8 +9,9 @@ from app.dependencies import JobsOf, Owner, SettingsOf
 from app.exports import Export, ResultFormat, documented
 from app.intake import MOST_TAG_CHARACTERS
 from app.jobs import LONGEST_WAIT
+from app.outputs import MEDIA_TYPES
 from app.schemas import CALLERS, Job, JobBatch, JobList, problems
-from app.uploads import boundary_of
+from app.uploads import MOST_REPEATS, boundary_of
 from ml.errors import FileTooLarge
 from ml.reports.formats import Rows
 from ml.results import Result
@@ -35,6 +36,7 @@ _FORM: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
+                    "additionalProperties": False,
                     "oneOf": [{"required": ["file"]}, {"required": ["url"]}, {"required": ["source_job"]}],
                     "properties": {
                         "file": {
@@ -46,6 +48,7 @@ _FORM: dict[str, Any] = {
                         "url": {
                             "type": "string",
                             "format": "uri",
+                            "pattern": "^https?://",
                             "maxLength": MOST_URL_CHARACTERS,
                             "description": "In place of a file: where to fetch it from (http or https, a public "
                             "address). The job is `forbidden_url` or `fetch_failed` where that is found out later.",
@@ -61,18 +64,27 @@ _FORM: dict[str, Any] = {
                         "options": {"$ref": "#/components/schemas/Options"},
                         "transcript": {
                             "type": "string",
+                            "pattern": r"\w",
                             "description": "Text, SRT or WebVTT in place of speech recognition; with one file only.",
                         },
                         "webhook_url": {
                             "type": "string",
                             "format": "uri",
+                            "pattern": "^https?://",
                             "maxLength": MOST_URL_CHARACTERS,
                             "description": "Is told when the job has ended, by a signed POST (Standard Webhooks).",
                         },
-                        "tag": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 64}},
+                        "tag": {
+                            "type": "array",
+                            "maxItems": MOST_REPEATS,
+                            "items": {"type": "string", "pattern": r"\S", "maxLength": MOST_TAG_CHARACTERS},
+                        },
                     },
                 },
-                "encoding": {"options": {"contentType": "application/json"}, "file": {"contentType": "*/*"}},
+                "encoding": {
+                    "options": {"contentType": "application/json"},
+                    "file": {"contentType": ", ".join(MEDIA_TYPES.values())},
+                },
             }
         },
     }

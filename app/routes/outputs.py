@@ -15,6 +15,7 @@ from app.routes.jobs import JobId
 from app.schemas import ArtifactList, Change, problems
 from workers.wire.events import Event
 
+EVENT_ID = r"^[0-9]{1,18}-[0-9]{1,18}$"
 RECONNECT_MILLISECONDS = 2000
 """After which a browser whose connection broke asks again."""
 
@@ -35,6 +36,18 @@ _BYTES: dict[int | str, dict[str, Any]] = {
     206: {"description": "The range that `Range` asked for", "content": _CONTENT},
     416: problems("validation_failed")[400] | {"description": "There is no such range"},
 }
+_EVENT = {
+    "type": "object",
+    "required": ["data", "id"],
+    "properties": {
+        "id": {"type": "string", "pattern": EVENT_ID},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": Change.model_json_schema(),
+        },
+    },
+}
 _Range = Annotated[
     str | None, Header(alias="range", description="Of bytes, one; of several, or an unreadable one, all are sent.")
 ]
@@ -47,7 +60,7 @@ _IfRange = Annotated[
     "/events",
     response_class=Response,
     responses={
-        200: {"description": "Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        200: {"description": "Events", "content": {"text/event-stream": {"schema": _EVENT}}},
         204: {"description": "`Last-Event-ID` was the last", "content": {}},
     },
 )
@@ -57,7 +70,7 @@ async def get_events(
     viewer: Viewer,
     last_event_id: Annotated[
         str | None,
-        Header(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$", description="Goes on after this event, as browsers do."),
+        Header(pattern=EVENT_ID, description="Goes on after this event, as browsers do."),
     ] = None,
 ) -> Response:
     """Server-sent events. The data of each is JSON: `status`, `stage`, `progress`. The first tells how the job stands,
