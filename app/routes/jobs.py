@@ -55,7 +55,7 @@ _FORM: dict[str, Any] = {
                         },
                         "source_job": {
                             "type": "string",
-                            "minLength": 1,
+                            "pattern": "^[ -~]+$",
                             "maxLength": 256,
                             "description": "In place of a file: the id of a job of your own that has succeeded with "
                             "`keep_media`. It is read again with other options; what was observed is not observed "
