@@ -1,4 +1,4 @@
-"""`make run`: a private Redis, two workers and the gateway as children of one process.
+"""`make run`: a private Redis, the workers and the gateway as children of one process.
 
 A child that dies is started again, later each time that it dies young. Ctrl-C ends the gateway first, then the
 workers (they hand their jobs back), then Redis, whose append-only file keeps the jobs for the next start. Should this
