@@ -141,7 +141,7 @@ def test_a_picture_has_its_boxes_drawn_in(tmp_path: Path) -> None:
 
 
 def test_cancelling_stops_the_drawing(tmp_path: Path) -> None:
-    path = media_files.make_video(tmp_path / "a.mp4", 60.0, (640, 480), fps=10)
+    path = media_files.make_video(tmp_path / "a.mp4", 30.0, (320, 240), fps=10)
     target = tmp_path / "made" / "annotated.mp4"
     target.parent.mkdir()
     looks = 0
@@ -153,7 +153,7 @@ def test_cancelling_stops_the_drawing(tmp_path: Path) -> None:
             raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
-        annotate_film(path, probe(path, LIMITS), seen(seconds=60.0), target, check=check)
+        annotate_film(path, probe(path, LIMITS), seen(seconds=30.0), target, check=check)
 
 
 def test_a_film_that_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
