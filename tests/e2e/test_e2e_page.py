@@ -161,6 +161,18 @@ def test_a_dropped_film_is_read_before_one_s_eyes(visit: Visit, film: Path) -> N
     assert "#/job/" in page.url
 
 
+def test_what_breaks_off_on_the_way_is_taken_up_again(visit: Visit, film: Path) -> None:
+    """The first upload gets nowhere, and events never come: sent again, and asked for."""
+    visit.expected = "ERR_FAILED"
+    page = visit.open()
+    page.route("**/v1/jobs", lambda route: route.abort(), times=1)
+    page.route("**/events", lambda route: route.abort())
+    visit.drop(film)
+    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("slider", name="Emotion over time")).to_be_visible(timeout=SECONDS)
+
+
 def test_a_click_on_the_timeline_seeks_and_the_box_is_where_the_face_is(visit: Visit, film: Path, done: Job) -> None:
     visit.open(f"/#/job/{done.id}")
     visit.playhead()

@@ -4,6 +4,7 @@ import { Problem, call, read } from "./api.js";
 import { make } from "./dom.js";
 
 const INDEX = "index.json";
+const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // a pixel, until it is seen
 
 /** Each as `{name, media_type, size, link}`, and with what the index says: kind, title, time, track, emotion, words. */
 export async function artifactsOf(job, signal) {
@@ -16,7 +17,7 @@ export async function artifactsOf(job, signal) {
 
 /** A picture of an artifact, fetched when it comes into view; with the key, which a plain address cannot carry. */
 export function pictureOf(artifact, signal) {
-  const picture = make("img", { alt: artifact.title, className: "artifact" });
+  const picture = make("img", { alt: artifact.title, className: "artifact", src: NOTHING });
   const seen = new IntersectionObserver(async (entries) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     seen.disconnect();
