@@ -12,16 +12,14 @@ from workers.wire.blobs import Blobs
 from workers.wire.contract import Heartbeat, job_prefix, new_job_id
 from workers.wire.ledger import Ledger
 from workers.wire.roster import Roster
-from workers.wire.settings import WireSettings
 from workers.wire.storage import StorageError
 
 
 class Fleet:
     """Tells whether work can be done, and by which models."""
 
-    def __init__(self, ledger: Ledger, roster: Roster, blobs: Blobs, settings: WireSettings) -> None:
+    def __init__(self, ledger: Ledger, roster: Roster, blobs: Blobs) -> None:
         self._ledger, self._roster, self._blobs = ledger, roster, blobs
-        self._least_free = settings.min_free_bytes
 
     async def missing(self) -> dict[str, str]:
         """What keeps the service from accepting and doing work: what, and why. Empty: it is ready."""
@@ -51,7 +49,7 @@ class Fleet:
             self._blobs.delete(job_prefix(job_id))
         except StorageError as error:
             return error.message
-        return None if self._blobs.has_room(self._least_free) else "There is too little room on the disk."
+        return None if self._blobs.has_room() else "There is too little room on the disk."
 
     def _check_workers(self) -> str | None:
         try:

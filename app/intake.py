@@ -95,7 +95,7 @@ class MediaSink:
 
     def _write(self, data: bytes) -> None:
         if self._file is None:
-            self._file = self._writing.enter_context(self._blobs.writing(media_key(self.job_id)))
+            self._file = self._writing.enter_context(self._blobs.writing(media_key(self.job_id), leave_room=True))
         self._file.write(data)
 
     def _discard(self) -> None:

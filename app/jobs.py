@@ -139,7 +139,7 @@ class Jobs:
 
     def _check_room(self, owner: str) -> None:
         self._ledger.check_room(owner, self._settings.quota)
-        if not self._blobs.has_room(self._settings.min_free_bytes):
+        if not self._blobs.has_room():
             raise full()
 
     @asynccontextmanager

@@ -68,7 +68,7 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[Servi
     thread = threading.Thread(target=upkeep.repeat, args=(ended,), name="upkeep", daemon=True)
     thread.start()
     metrics.show_also(FleetCollector(ledger, roster, settings))
-    fleet = Fleet(ledger, roster, blobs, settings)
+    fleet = Fleet(ledger, roster, blobs)
     jobs = Jobs(ledger, events, blobs, celery, settings, metrics)
     try:
         yield Services(

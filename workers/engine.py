@@ -18,6 +18,7 @@ from workers.attempt import Attempt, Witness
 from workers.failures import failure_of
 from workers.wire.blobs import Blobs
 from workers.wire.contract import (
+    FINAL,
     Claim,
     JobRequest,
     JobStatus,
@@ -194,7 +195,9 @@ class Engine(ABC):
         if isinstance(error, StorageError) or not self._terms.has_room():
             self._ledger.hand_back(claim)
         else:
-            self._ledger.release(claim, failure_of(error))
+            if self._ledger.release(claim, failure_of(error)) in FINAL:
+                with suppress(StorageError):  # the sweep removes them
+                    self._blobs.delete(media_prefix(claim.job_id))
         until = time.monotonic() + self._terms.rest_seconds
         while time.monotonic() < until and not self._terms.stopping.is_set():
             time.sleep(0.1)

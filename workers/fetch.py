@@ -70,7 +70,7 @@ class FetchEngine(Engine):
         if request.url is None:
             raise Refused("The job names no address.", stage="fetch")
         lease.stage("fetch")
-        with self._blobs.writing(media_key(claim.job_id, claim.token)) as file:
+        with self._blobs.writing(media_key(claim.job_id, claim.token), leave_room=True) as file:
             media = self._fetch(request.url, file, lease)
         self._blobs.put(fetched_key(claim.job_id, claim.token), media.model_dump_json().encode())
         lease.check()

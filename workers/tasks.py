@@ -76,7 +76,7 @@ class Worker:
 
     def _has_room(self) -> bool:
         least = self._settings.min_free_bytes
-        return free_bytes(self._settings.scratch) >= least and Blobs.of(self._settings).has_room(least)
+        return free_bytes(self._settings.scratch) >= least and Blobs.of(self._settings).has_room()
 
     @cached_property
     def witness(self) -> Witness:

@@ -269,6 +269,7 @@ def test_a_job_that_needs_more_room_than_there_is_fails_after_three_attempts(ser
         assert record is not None and record.attempts == attempt
     assert record.status == "failed" and record.failure is not None
     assert (record.failure.code, record.failure.retryable) == ("storage_full", True)
+    assert not service.blobs.exists(media_key(job_id))
 
 
 def test_a_store_that_fails_costs_no_job_an_attempt(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from workers.wire.settings import WireSettings
-from workers.wire.storage import BLOCK_BYTES, Told, free_bytes, open_store, told, unavailable
+from workers.wire.storage import BLOCK_BYTES, LeavingRoom, Told, free_bytes, open_store, told, unavailable
 
 _DELETE_TRIES = 5
 _STAGED = ".part"
@@ -21,22 +21,25 @@ _STAGED = ".part"
 class Blobs:
     """A store of blobs by key (`jobs/<id>/media`). A key is made by us: no name that a caller chose is ever in it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, least_free: int = 0) -> None:
+        """`least_free`: bytes that media have to leave free on a local disk."""
         self._files, self._root = open_store(url)
+        self._least_free = least_free
         self._local = "file" in self._files.protocol
 
     @classmethod
     def of(cls, settings: WireSettings) -> "Blobs":
-        return cls(settings.blob_url or f"file://{settings.data_dir.absolute() / 'blobs'}")
+        return cls(settings.blob_url or f"file://{settings.data_dir.absolute() / 'blobs'}", settings.min_free_bytes)
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
 
     @contextmanager
-    def writing(self, key: str) -> Iterator[BinaryIO]:
-        """A file to write into. The blob is there, whole, when the context ends well, and not at all otherwise."""
+    def writing(self, key: str, *, leave_room: bool = False) -> Iterator[BinaryIO]:
+        """A file to write into. The blob is there, whole, when the context ends well, and not at all otherwise.
+        `leave_room`: refuse to write once there is too little: what is under way needs it, and Redis beside it."""
         with self._staged(key) if self._local else self._in_parts(key) as file:
-            yield cast(BinaryIO, Told(file))
+            yield cast(BinaryIO, LeavingRoom(file, self.has_room) if leave_room else Told(file))
 
     @contextmanager
     def _staged(self, key: str) -> Iterator[Any]:
@@ -123,9 +126,9 @@ class Blobs:
                 target.write(self._files.cat_file(self._path(key), start=start, end=min(start + BLOCK_BYTES, size)))
         yield path
 
-    def has_room(self, least: int) -> bool:
-        """Whether a local store has so many bytes free; an object store says for itself when it is full."""
-        return not self._local or free_bytes(Path(self._root)) >= least
+    def has_room(self) -> bool:
+        """Whether enough is free on a local disk; an object store says for itself when it is full."""
+        return not self._local or free_bytes(Path(self._root)) >= self._least_free
 
     def delete(self, prefix: str) -> None:
         """Removes everything under a prefix, or the blob of that key; nothing there is no error. Another may write or

@@ -191,10 +191,12 @@ class Ledger:
         """Puts the job back in its place, as a worker that shuts down does: no attempt is counted."""
         self._run("hand_back", claim.member, claim.token, self._settings.result_ttl)
 
-    def release(self, claim: Claim, failure: Failure) -> None:
-        """Puts the job back in its place for another attempt; after the last one it ends with this failure."""
-        told = failure.model_dump_json()
-        self._run("release", claim.member, claim.token, self._settings.max_attempts, told, self._settings.result_ttl)
+    def release(self, claim: Claim, failure: Failure) -> JobStatus | None:
+        """Puts the job back in its place for another attempt; after the last one it ends with this failure. The job's
+        status then; null when the claim was lost."""
+        values = (self._settings.max_attempts, failure.model_dump_json(), self._settings.result_ttl)
+        status = self._run("release", claim.member, claim.token, *values)
+        return status.decode() if status else None
 
     def reap(self) -> dict[str, JobStatus]:
         """Takes jobs whose lease has lapsed from their workers: each is queued again or ends. Their states, by id."""

@@ -348,10 +348,10 @@ return 1
 _RELEASE = (
     _COMMON
     + """
-local id = ARGV[2]
-if not holds(id, ARGV[3]) then return 0 end
-put_back(id, tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]))
-return 1
+local member = ARGV[2]
+if not holds(member, ARGV[3]) then return false end
+put_back(member, tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]))
+return get(job_of(member), 'status')
 """
 )
 

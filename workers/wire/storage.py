@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import fsspec
 
@@ -59,6 +59,20 @@ class Told:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
         return partial(told, found) if callable(found) else found
+
+
+class LeavingRoom(Told):
+    """A file into which nothing is written any more once there is too little room."""
+
+    def __init__(self, inner: Any, has_room: Callable[[], bool]) -> None:
+        super().__init__(inner)
+        self._has_room = has_room
+
+    def write(self, data: bytes) -> int:
+        """Raises StorageFull."""
+        if not self._has_room():
+            raise full()
+        return cast(int, told(self._inner.write, data))
 
 
 def told(call: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -115,9 +115,17 @@ def test_what_is_not_there_and_what_is_our_own_fault_stay_what_they_are(tmp_path
 
 def test_room_is_told_of_a_folder_that_is_yet_to_be(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "not" / "yet") > 0
-    blobs = Blobs(f"file://{tmp_path / 'blobs'}")
-    assert blobs.has_room(1) and not blobs.has_room(2**60)
-    assert Blobs("memory://room").has_room(2**60)
+    place = f"file://{tmp_path / 'blobs'}"
+    assert Blobs(place, 1).has_room() and not Blobs(place, 2**60).has_room()
+    assert Blobs("memory://room", 2**60).has_room()
+
+
+def test_media_leave_room_for_what_is_under_way(tmp_path: Path) -> None:
+    blobs = Blobs(f"file://{tmp_path}", 2**60)
+    with pytest.raises(StorageFull), blobs.writing("jobs/a/media", leave_room=True) as file:
+        file.write(b"media")
+    blobs.put("jobs/a/result-1.json", b"{}")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["result-1.json"]
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
