@@ -17,7 +17,7 @@ from ml.training.folds import evaluate_folds
 from ml.training.loop import CHECKPOINT, fit
 from ml.training.plots import write_confusion, write_reliability
 from ml.training.recipes import recipe
-from ml.training.recipes.recipe import SUBJECTS, Recipe
+from ml.training.recipes.recipe import SUBJECTS, OutOfFold, Recipe
 
 
 def parser(verb: str) -> argparse.ArgumentParser:
@@ -37,6 +37,8 @@ def parser(verb: str) -> argparse.ArgumentParser:
         if verb == "publish" and subject != "fusion":
             told = "write this bundle anew, with the model in it (its fusion is then the addition of log-odds)"
             command.add_argument("--bundle", help=told)
+            told = "folds.json of `evaluate --folds`: the temperature comes from it, and figures of the card"
+            command.add_argument("--folds", type=Path, metavar="FILE", help=told)
             command.add_argument("--base", default="default", help="the bundle that gives the other models")
         command.set_defaults(run={"train": train, "calibrate": fit_calibration, "publish": publish}[verb])
         command.set_defaults(subject=subject)
@@ -123,8 +125,9 @@ def _calibrated(chosen: Recipe, args: argparse.Namespace) -> Calibration:
 def publish(args: argparse.Namespace) -> None:
     """Measures the run and writes the next version into the store, and a bundle that names it."""
     chosen = recipe.find(args.subject)
-    calibration = Calibration.read(args.out) or _calibrated(chosen, args)
-    reference = chosen.publish(args, calibration.temperature)
+    folds = OutOfFold.of(args)
+    temperature = folds.temperature if folds else (Calibration.read(args.out) or _calibrated(chosen, args)).temperature
+    reference = chosen.publish(args, temperature)
     if args.subject != "fusion" and args.bundle:
         store = ModelStore(args.store)
         store.write_bundle(store.bundle(args.base).beside(args.bundle, args.subject, reference))

@@ -42,6 +42,7 @@ from ml.training.recipes.recipe import (
     Plan,
     add_common,
     licence_of,
+    out_of_fold_figures,
     sets_of,
 )
 from ml.training.recipes.whisper_start import load_start, read_arrays
@@ -354,7 +355,7 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
             "held_out_fold": fold,
         },
         temperature=temperature,
-        metrics=metrics,
+        metrics=metrics | out_of_fold_figures(args),
         data=sets_of(_read(args, fold)[0].examples),
         starts=(START,) if architecture == "speech_encoder" else (),
         command=f"python -m ml train audio --architecture {architecture}{told_fold} --epochs {loop['epochs']}"

@@ -46,6 +46,7 @@ from ml.training.recipes.recipe import (
     Plan,
     add_common,
     licence_of,
+    out_of_fold_figures,
     sets_of,
 )
 from ml.vocabulary import EMOTIONS
@@ -350,7 +351,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         labels=EMOTIONS,
         preprocessing={"colour": "grey", "size": size, "crop": "square around the face, eyes level"},
         temperature=temperature,
-        metrics=metrics,
+        metrics=metrics | out_of_fold_figures(args),
         data=sets_of(read_examples_of(args)),
         starts=(IDENTITY,) if settings["architecture"] == "face_mobilenet" else (),
         command="; and ".join([_command(args.out), *(store.manifest(name).command for name in args.beside)]),

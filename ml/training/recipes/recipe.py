@@ -1,6 +1,7 @@
 """What every recipe offers, so that one set of commands trains, tunes, calibrates and publishes all models."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ml.artifacts import Licence
+from ml.errors import InvalidManifest
 from ml.places import MODEL_STORE
 from ml.training.datasets.example import Example, Split
 from ml.training.loop import LoopConfig, Task
@@ -88,6 +90,35 @@ def add_common(parser: argparse.ArgumentParser, subject: Subject) -> None:
     parser.add_argument("--name", default=subject, help="publish: the name in the store")
     parser.add_argument("--licence", default=RESEARCH, help="publish: of the weights, as the data permits")
     parser.add_argument("--commercial", action="store_true", help="publish: the data permits commercial use")
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What nets of a recipe say of speakers that they never heard, as `evaluate --folds` wrote it: the temperature
+    over all folds, and figures by data set."""
+
+    temperature: float
+    figures: dict[str, Any]
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "OutOfFold | None":
+        """Null where `--folds` is not told. Raises InvalidManifest when it cannot be read."""
+        path: Path | None = getattr(args, "folds", None)
+        if path is None:
+            return None
+        try:
+            told = json.loads(path.read_text())
+            corpora = told.pop("corpora", {})
+            whole = {name: value for name, value in told.items() if name not in ("genders", "temperature")}
+            figures = {f"{name}, out of fold": found for name, found in {"all": whole, **corpora}.items()}
+            return cls(float(told["temperature"]), figures)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InvalidManifest(f"{path} is not what `evaluate --folds` writes: name its folds.json") from error
+
+
+def out_of_fold_figures(args: argparse.Namespace) -> dict[str, Any]:
+    found = OutOfFold.of(args)
+    return found.figures if found else {}
 
 
 def licence_of(args: argparse.Namespace, note: str) -> Licence:

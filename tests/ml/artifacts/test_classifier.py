@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,9 @@ from ml.artifacts import Bundle, ModelStore
 from ml.artifacts.command import read_labels
 from ml.errors import ArtifactError, FetchFailed
 from ml.inference.bundle import LoadedBundle
+from ml.inference.pipeline import Analyser
 from ml.vocabulary import EMOTIONS
+from tests.face_files import portrait
 from tests.hub_server import FakeHub, serving
 
 SEVEN = {0: "anger", 1: "disgust", 2: "fear", 3: "joy", 4: "neutral", 5: "sadness", 6: "surprise"}
@@ -111,7 +114,7 @@ def served(store: ModelStore, bundle: str) -> LoadedBundle:
     return found
 
 
-def test_a_face_classifier_is_served(hub: FakeHub, store: ModelStore) -> None:
+def test_a_face_classifier_is_served(hub: FakeHub, store: ModelStore, tmp_path: Path) -> None:
     assert fetch(hub, store, "face", "some/Face_ViT", "--bundle", "mine") == 0
     assert store.bundle("mine").face == "face-vit@1"
     models = served(store, "mine")
@@ -120,6 +123,9 @@ def test_a_face_classifier_is_served(hub: FakeHub, store: ModelStore) -> None:
     both, alone = models.face.predict(list(crops)), models.face.predict([crops[1]])
     assert np.allclose(both.log_probabilities_NC[1], alone.log_probabilities_NC[0], atol=1e-4)
     assert "| angry | anger |" in store.file("face-vit@1", "card.md").read_text()
+    cv2.imwrite(str(tmp_path / "someone.png"), portrait()[..., ::-1])
+    result = Analyser(models).analyse(tmp_path / "someone.png")
+    assert (result.models.face, result.models.licence) == ("face-vit@1", "commercial") and result.overall.emotion
 
 
 def test_a_voice_classifier_is_served_as_transformers_reads_it(hub: FakeHub, store: ModelStore, tmp_path: Path) -> None:

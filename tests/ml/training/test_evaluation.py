@@ -187,3 +187,9 @@ def test_folds_measure_speakers_that_were_not_heard(
     assert heard == [{"s1", "s3"}, {"s0", "s2"}]
     assert main([*words, "--json", "-"]) == 0, "finished runs are not made again"
     assert json.loads(capsys.readouterr().out) == document
+
+    assert main(["publish", "audio", *small, "--folds", "folds/folds.json"]) == 0
+    manifest, told = ModelStore(store).manifest("audio-cnn@2"), json.loads(Path("folds/folds.json").read_text())
+    assert manifest.temperature == told["temperature"]
+    assert manifest.metrics["all, out of fold"]["uar"] == document["uar"]
+    assert main(["publish", "audio", *small, "--folds", "list.csv"]) == 1
