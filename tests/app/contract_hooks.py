@@ -46,7 +46,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     if isinstance(query.get("ticket"), str) and len(query["ticket"]) <= 64:
         del query["ticket"]
     headers = case.headers or {}
-    if isinstance(key := headers.get("idempotency-key"), str) and re.fullmatch(r"[!#-~]{1,255}", key):
+    if isinstance(key := headers.get("idempotency-key"), str) and re.fullmatch(r'"[!#-~]{1,255}"|[!#-~]{1,255}', key):
         headers["idempotency-key"] = uuid.uuid4().hex
     if case.method.upper() == "GET" and (case.path_parameters or {}).get("job_id") == EXAMPLE:
         case.path_parameters["job_id"] = os.environ["AFFECT_CONTRACT_JOB"]

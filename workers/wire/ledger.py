@@ -261,10 +261,13 @@ class Ledger:
         key = self._key("erased")
         if not self._redis.exists(key) or not cast(dict[str, int], self._redis.info("persistence"))["aof_enabled"]:
             return
+        again = bool(self._redis.exists(self._key("erasing")))
         self._redis.delete(key)
         try:
             self._redis.bgrewriteaof()
         except ResponseError:  # it is being written just now, perhaps from before the deletion
+            again = True
+        if again:
             self._redis.set(key, 1)
 
     def hold_upload(self, job_id: str) -> None:

@@ -4,10 +4,10 @@ Keys, behind the prefix: `job:<id>` the record (hash); `waiting:<queue>:<owner>`
 (sorted set); `ring:<queue>` the owners with jobs there (list); `jobs:<owner>` all its jobs by number (sorted set);
 `seq:<owner>` the last number given; `leases` the running jobs by the end of their lease; `expiry` the ended ones by the
 end of their keeping; `events:<id>` the changes of a job (stream); `erased` there when Redis's file still tells of a
-deleted job; `expired:<id>` whose an expired job was; `bytes:<owner>` what is stored of its media; `pace` the seconds
-that a job is worked on, averaged; those of `workers.wire.outbox` and `pledges`. Every time is Redis's own: the clocks
-of several hosts need not agree. A script may run twice (a client repeats what it got no answer to), so the second run
-of each changes nothing, but for a claim: one that nobody heard of lapses.
+deleted job, `erasing` while its events do; `expired:<id>` whose an expired job was; `bytes:<owner>` what is stored of
+its media; `pace` the seconds that a job is worked on, averaged; those of `workers.wire.outbox` and `pledges`. Every
+time is Redis's own: the clocks of several hosts need not agree. A script may run twice (a client repeats what it got no
+answer to), so the second run of each changes nothing, but for a claim: one that nobody heard of lapses.
 """
 
 from workers.wire import part_scripts
@@ -18,7 +18,7 @@ EVENTS_KEPT = 100
 """Of a job, about: who reads more slowly misses steps of the progress, never the last state."""
 ENDED_EVENTS_SECONDS = 3600
 """For which the events of an ended job stay; at most as long as the job."""
-DELETED_EVENTS_SECONDS = 60
+DELETED_EVENTS_SECONDS = 10
 """For which somebody who reads a deleted job's events can still learn that it is gone."""
 REAPED_AT_ONCE = 100
 PACE_WEIGHT = 0.1
@@ -404,6 +404,7 @@ if not forget(id) then return 0 end
 redis.call('XADD', P .. 'events:' .. id, '*', 'status', 'deleted', 'stage', '', 'progress', '0')
 redis.call('EXPIRE', P .. 'events:' .. id, {DELETED_EVENTS_SECONDS})
 redis.call('SET', P .. 'erased', 1)
+redis.call('SET', P .. 'erasing', 1, 'EX', {DELETED_EVENTS_SECONDS + 1})
 return 1
 """
 )

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 MOST_MESSAGES = 100
 """Sent in one turn at most: the next comes soon."""
-COMPACT_SECONDS = 3600.0
+COMPACT_SECONDS = 60.0
 """How often Redis's file is cleared of deleted jobs."""
 SWEEP_SECONDS = 600.0
 """How often the blobs are searched for what no job owns."""
