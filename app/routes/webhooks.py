@@ -19,7 +19,7 @@ told = APIRouter()
 """What this service sends, for the OpenAPI document."""
 
 
-@told.post("job-ended", tags=["webhooks"])
+@told.post("job-ended", tags=["webhooks"], responses={"4XX": {"description": "Not taken: it is sent again later."}})
 def job_ended(
     notice: JobNotice,
     webhook_id: Annotated[str, Header(description="The same each time that this notice is sent.")],
