@@ -39,6 +39,7 @@ export class Player {
     media.addEventListener("loadedmetadata", () => {
       proved = true;
       this.overlay?.over(media);
+      if (this.kind === "video" && !media.videoWidth) this.say("This browser plays the sound, but cannot show pictures of this format.");
     });
     if (this.#media) Object.assign(media, { playbackRate: this.#media.playbackRate, muted: this.#media.muted });
     this.#media = media;
