@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from app.client import Job
+from ml.reports.palette import COLOURS
 from ml.vocabulary import EMOTIONS
 from tests.e2e.conftest import Service, serving
 from tests.face_files import make_scenes, nobody, portrait
@@ -335,6 +336,11 @@ def test_a_box_lies_right_on_a_picture_with_bars_and_wide_pixels(visit: Visit) -
         return inside({ x: 50, y: 50, width: 10, height: 10 }, size, place);
     }"""
     assert visit.open().evaluate(script) == [200, 200, 40, 20]
+
+
+def test_colours_are_those_of_the_pictures_and_films(visit: Visit) -> None:
+    script = "async (labels) => labels.map((await import('/page/emotions.js')).colour)"
+    assert visit.open().evaluate(script, list(COLOURS)) == list(COLOURS.values())
 
 
 def test_live_tells_what_the_camera_shows(launch: Callable[..., Any], seeing: Service, tmp_path: Path) -> None:
