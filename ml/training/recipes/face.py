@@ -55,6 +55,7 @@ LEAST_SERVED = 100
 """Side in pixels from which a picture shows more than the crops of benchmarks."""
 MEASURED_AT_ONCE = 64
 """Few, so that what a layer makes stays in the cache."""
+LEAST_WIDTH = 16
 LOOKED_AT = 512
 """Crops by which the norms of a start are set."""
 TUNED_SCALE = 0.3
@@ -267,6 +268,8 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
+    if min(args.widths) < LEAST_WIDTH:
+        raise InvalidManifest(f"--widths below {LEAST_WIDTH} crash the convolutions of some CPUs (oneDNN, fp32)")
     config = (
         FaceMobileConfig(size=args.size) if args.identity else FaceConfig(size=args.size, widths=tuple(args.widths))
     )

@@ -32,7 +32,7 @@ def test_a_folder_of_faces_becomes_a_served_model(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run("datasets", "import", "generic", make_faces(tmp_path / "faces"), "--out", "mine.csv")
-    small = ("--data", "mine.csv", "--crops", "--widths", "8", "16", "16", "24", "--batch", "28", "--strength", "0.1")
+    small = ("--data", "mine.csv", "--crops", "--widths", "16", "16", "16", "24", "--batch", "28", "--strength", "0.1")
     small += ("--store", str(store), "--out", "run")
     run(
         "preprocess",
@@ -87,7 +87,7 @@ def test_a_bundle_goes_back_to_what_it_was(store: Path, capsys: pytest.CaptureFi
 def test_a_run_killed_in_the_middle_ends_as_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run("datasets", "import", "generic", make_faces(tmp_path / "faces"), "--out", "mine.csv")
-    words = ["train", "face", "--data", "mine.csv", "--crops", "--widths", "8", "16", "16", "24", "--batch", "28"]
+    words = ["train", "face", "--data", "mine.csv", "--crops", "--widths", "16", "16", "16", "24", "--batch", "28"]
     words += ["--epochs", "4", "--precision", "fp32"]
     run(*words, "--out", "whole")
     command = [sys.executable, "-m", "ml", *words, "--out", "killed"]
@@ -143,5 +143,6 @@ def test_data_that_is_too_little_ends_in_a_line(
     run("datasets", "import", "generic", make_faces(tmp_path / "faces", (2, 1, 0)), "--out", "mine.csv")
     assert main(["train", "face", "--data", "mine.csv", "--crops"]) == 1
     assert main(["publish", "face", "--data", "mine.csv", "--crops", "--out", "nowhere"]) == 1
+    assert main(["train", "face", "--data", "mine.csv", "--crops", "--widths", "8", "16", "16", "24"]) == 1
     told = capsys.readouterr().err
-    assert "less than a batch of 128" in told and "train first" in told
+    assert "--widths below 16" in told and "less than a batch of 128" in told and "train first" in told
