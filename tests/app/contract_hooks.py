@@ -51,7 +51,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
     """A hop longer than a window leaves gaps, and is refused; so are a tag of what Unicode alone calls space, and a
-    key that was used with another request."""
+    key that was used with another request. A form has no other transcript than text."""
     key = (case.headers or {}).get("idempotency-key")
     if isinstance(key, str):
         if key.strip('"') in _used:
@@ -59,6 +59,8 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
         _used.add(key.strip('"'))
     body = case.body if isinstance(case.body, dict) else {}
     options, tags = body.get("options"), body.get("tag")
+    if not isinstance(body.get("transcript", ""), str):
+        return False
     if isinstance(tags, list) and not all(isinstance(tag, str) and tag.strip() for tag in tags):
         return False
     if not isinstance(options, dict):
