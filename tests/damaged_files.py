@@ -4,9 +4,10 @@ import random
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -119,13 +120,21 @@ def read_all(path: Path, limits: MediaLimits, scratch: Path) -> np.ndarray:
         return np.array(decoder.pcm())
 
 
-def survey(files: Iterable[Path], limits: MediaLimits, scratch: Path) -> Survey:
-    """Reads every file as a worker would, two at a time, and removes it. Any error without a code is raised."""
+def survey(seeds: list[Path], folder: Path, count: int, limits: MediaLimits) -> Survey:
+    """Reads `count` damaged files as a worker would, two at a time, and removes them. Raises any error without a code.
+
+    In a process of its own: a process knows the peak memory of its life, and of all its children, alone.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_survey, seeds, folder, count, limits).result()
+
+
+def _survey(seeds: list[Path], folder: Path, count: int, limits: MediaLimits) -> Survey:
 
     def attempt(path: Path) -> Outcome:
         began = time.monotonic()
         try:
-            read_all(path, limits, scratch)
+            read_all(path, limits, folder)
             code = "read"
         except AffectError as error:
             assert error.stage in ("probe", "decode"), path.name
@@ -135,7 +144,7 @@ def survey(files: Iterable[Path], limits: MediaLimits, scratch: Path) -> Survey:
 
     before = _peak_bytes(resource.RUSAGE_SELF)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        outcomes = tuple(pool.map(attempt, files))
+        outcomes = tuple(pool.map(attempt, mutations(seeds, folder, count)))
     growth = _peak_bytes(resource.RUSAGE_SELF) - before
     return Survey(outcomes, growth, _peak_bytes(resource.RUSAGE_CHILDREN))
 

@@ -77,8 +77,9 @@ def test_a_film_in_parts_outlives_a_worker(cluster: Cluster, film: Path) -> None
     record = cluster.ended(job_id)
     assert record.status == "succeeded", record.failure
     assert check_once(cluster, [job_id]) == {"succeeded": 1}
-    # The survey, three parts, the join, and once more the part of the worker that died; one may die before it says so.
-    assert cluster.log().count("attempt 1 begins") == 5 and cluster.log().count("attempt 2 begins") <= 1
+    # The survey, three parts, the join, and once more the part of the worker that died, maybe before it said so.
+    first_attempts, second_attempts = (cluster.log().count(f"attempt {number} begins") for number in (1, 2))
+    assert 5 <= first_attempts + second_attempts <= 6 and second_attempts <= 1
     assert cluster.log().count("ends: split") == 1
     assert list(apart(result_of(gateway.client, job_id), unsplit(cluster, film, OPTIONS))) == []
     assert not Blobs.of(cluster.settings).exists(parts_prefix(job_id))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ml.media import MediaLimits
-from tests.damaged_files import check, make_seeds, mutations, survey
+from tests.damaged_files import check, make_seeds, survey
 
 FILES = 2500
 
@@ -11,7 +11,7 @@ FILES = 2500
 def test_any_damage_ends_in_a_result_or_a_code(tmp_path: Path) -> None:
     seeds = tmp_path / "seeds"
     seeds.mkdir()
-    found = survey(mutations(make_seeds(seeds), tmp_path, FILES), MediaLimits(max_seconds=600), tmp_path)
+    found = survey(make_seeds(seeds), tmp_path, FILES, MediaLimits(max_seconds=600))
     print(f"\n{found}")
     check(found)
     assert [path for path in tmp_path.iterdir() if path != seeds] == []
