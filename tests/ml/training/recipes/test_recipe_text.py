@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,20 @@ def test_from_sentences_to_a_served_model(data: Path, monkeypatch: pytest.Monkey
     predictor = TextPredictor.load(ModelStore(data / "store"), "text@1", torch.device("cpu"))
     outputs = predictor.predict(["We are delighted now", ""])
     assert np.exp(outputs.log_probabilities_NC).sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_a_soup_is_the_mean_of_the_weights(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "1", "--batch", "14")
+    _run(monkeypatch, data, "publish", "--store", "store")
+    shutil.rmtree(data / "run")
+    _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "1", "--batch", "14", "--seed", "1")
+    _run(monkeypatch, data, "publish", "--store", "store")
+    _run(monkeypatch, data, "publish", "--store", "store", "--soup", "text@1")
+    store = ModelStore(data / "store")
+    first, second, soup = (store.weights(f"text@{version}")["emotion.weight"].float() for version in (1, 2, 3))
+    assert not torch.equal(first, second), "another seed is another net"
+    assert torch.allclose(soup, (first + second) / 2, atol=1e-3)
+    assert store.manifest("text@3").command.count("train text") == 2
 
 
 def test_sentences_of_both_sides_are_for_measuring_alone(data: Path) -> None:
