@@ -110,7 +110,7 @@ def bf16_pays() -> bool:
 
     def seconds(enabled: bool) -> float:
         torch.manual_seed(0)
-        layer = nn.Conv2d(64, 64, 3, padding=1)
+        layer = nn.Conv2d(64, 64, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images = torch.randn(16, 64, 24, 24).to(memory_format=torch.channels_last)
         times = []
         for _ in range(5):
