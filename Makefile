@@ -18,7 +18,7 @@ $(VENV)/.installed: $(LOCK) docker/install.sh
 
 test: setup
 	@bash docker/tools.sh espeak-ng chromium
-	$(PYTHON) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: setup
 	@bash docker/tools.sh espeak-ng
