@@ -30,15 +30,20 @@ def _blurred(images: Tensor, strength: float) -> Tensor:
     return images
 
 
-def moved(crops_NHW: Tensor, strength: float = 1.0) -> Tensor:
-    """The same faces a little elsewhere, in another light: uint8 [N, H, W] → float [N, 1, H, W] in 0..1."""
+def moved(crops_NHW: Tensor, strength: float = 1.0, *, together: bool = False) -> Tensor:
+    """The same faces a little elsewhere, in another light: uint8 [N, H, W] → float [N, 1, H, W] in 0..1.
+
+    `together`: the crops are frames of one clip, all of which are changed in the same way, so that its motion stays.
+    """
     count, size = len(crops_NHW), crops_NHW.shape[-1]
+    draws = 1 if together else count
     images = crops_NHW.float().div_(255).unsqueeze(1)
-    grid = affine_grid(_random_affine(count, strength), [count, 1, size, size], align_corners=False)
+    affine = _random_affine(draws, strength).expand(count, 2, 3)
+    grid = affine_grid(affine, [count, 1, size, size], align_corners=False)
     images = grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    contrast, brightness = torch.empty(2, count, 1, 1, 1).uniform_(-0.3, 0.3) * strength
+    contrast, brightness = torch.empty(2, draws, 1, 1, 1).uniform_(-0.3, 0.3) * strength
     images = ((images - 0.5) * (1 + contrast) + 0.5 + brightness * 0.6).clamp_(0, 1)
-    return images ** (2.0 ** (torch.empty(count, 1, 1, 1).uniform_(-1, 1) * strength))
+    return images ** (2.0 ** (torch.empty(draws, 1, 1, 1).uniform_(-1, 1) * strength))
 
 
 def _random_affine(count: int, strength: float) -> Tensor:

@@ -33,6 +33,7 @@ from ml.training.datasets.manifest import read_examples
 from ml.training.loop import LoopConfig, Task, averaged_weights, history, run_settings
 from ml.training.metrics import fit_temperature, measure
 from ml.training.preprocess import Prepared, Preprocessing, preprocess
+from ml.training.recipes.face_views import moved
 from ml.training.recipes.fusion_pieces import Pool, Pools, Random, Readers, evidence_from, read_pools
 from ml.training.recipes.recipe import CHOSEN_BY, HELD_OUT_SPLITS, HeldOut, Plan, add_common, licence_of, sets_of
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
@@ -42,6 +43,8 @@ SILENT, UNSEEN, DISAGREE, PARTLY_NEUTRAL = 0.15, 0.15, 0.1, 0.3
 NO_WORDS, NEUTRAL_WORDS = 0.25, 0.25
 DROPPED = 0.2
 """How often a modality is taken from a clip in training, beside what it lacks already."""
+VIEWS, VIEW_STRENGTH = 2, 0.6
+"""How many other views of a recording are trained on, and how far they differ."""
 CLIPS_AN_EPOCH, CLIPS_MEASURED = 12_800, 6_000
 
 
@@ -181,6 +184,7 @@ def material_of(args: argparse.Namespace) -> Material:
 def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
     """Recordings of a list, one clip each: chosen and calibrated on its validation part, measured on its test part, or
     on the validation part where it has no other."""
+    torch.manual_seed(0)
     models = Readers.of(bundle, ModelStore(args.store))
     config = Preprocessing(crop_size=models.face.crop_size, whisper=args.whisper)
     cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
@@ -188,10 +192,13 @@ def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
     for one in cache:
         evidence = evidence_of(models, one)
         if one.example.label and any(evidence.present.values()):
-            sides[one.example.split].append(Clip(evidence, one.example.index))
+            varied = other_views(models, one, evidence) if one.example.split == "train" else []
+            sides[one.example.split] += [Clip(view, one.example.index) for view in (evidence, *varied)]
     training, fitting = sides["train"], sides["valid"]
     if len(training) < args.batch or not fitting:
-        raise InvalidManifest(f"{len(training)} recordings to train on and {len(fitting)} to validate on are too few")
+        raise InvalidManifest(
+            f"{len(training)} views of recordings to train on and {len(fitting)} to validate on are too few"
+        )
     return Material(
         draw=lambda random: training[random.integers(len(training))],
         fitting=fitting,
@@ -200,11 +207,21 @@ def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
     )
 
 
+def other_views(models: Readers, prepared: Prepared, evidence: WindowEvidence) -> list[WindowEvidence]:
+    """The same recording as other cameras might have seen it: one change of place and light for all of its frames."""
+    if not evidence.face:
+        return []
+    crops = torch.from_numpy(prepared.crops)
+    changed = [moved(crops, VIEW_STRENGTH, together=True).squeeze(1) * 255 for _ in range(VIEWS)]
+    return [replace(evidence, face=_read_faces(models, view.round().to(torch.uint8).numpy())) for view in changed]
+
+
+def _read_faces(models: Readers, crops: NDArray[np.uint8]) -> tuple[Evidence, ...]:
+    return tuple(evidence_from(models.face.predict(list(crops)))) if len(crops) else ()
+
+
 def evidence_of(models: Readers, prepared: Prepared) -> WindowEvidence:
     """A recording as one window: the tone of voice is that of its pieces' mean."""
-    faces: list[Evidence | None] = []
-    if len(prepared.crops):
-        faces = list(evidence_from(models.face.predict(list(prepared.crops))))
     audio = text = None
     if len(prepared.samples):
         whole = Span(0.0, len(prepared.samples) / SAMPLE_RATE)
@@ -213,7 +230,7 @@ def evidence_of(models: Readers, prepared: Prepared) -> WindowEvidence:
         audio = Evidence(heard.embeddings_NE.mean(axis=0), logs - np.logaddexp.reduce(logs))
     if prepared.transcript:
         text = evidence_from(models.text.predict([prepared.transcript]))[0]
-    return WindowEvidence(face=tuple(faces), audio=audio, text=text)
+    return WindowEvidence(face=_read_faces(models, prepared.crops), audio=audio, text=text)
 
 
 def plans(args: argparse.Namespace) -> list[Plan]:

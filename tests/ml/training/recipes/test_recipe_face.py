@@ -105,6 +105,15 @@ def test_no_strength_only_mirrors() -> None:
     assert same.all()
 
 
+def test_frames_of_a_clip_are_changed_alike() -> None:
+    torch.manual_seed(0)
+    still = torch.randint(0, 256, (1, 48, 48), dtype=torch.uint8).expand(6, 48, 48)
+    together, apart = moved(still, together=True), moved(still)
+    assert torch.equal(together, together[:1].expand_as(together)), "a face that does not move still does not"
+    assert (apart[1:] - apart[:1]).abs().amax(dim=(1, 2, 3)).min() > 0.05
+    assert (together[0] - still[0] / 255).abs().max() > 0.05
+
+
 def test_large_pictures_are_cut_as_the_service_cuts_them(tmp_path: Path) -> None:
     for name, image in {"large": portrait(), "wall": nobody()}.items():
         cv2.imwrite(str(tmp_path / f"{name}.png"), image[..., ::-1])
