@@ -9,6 +9,8 @@ from torch.nn.functional import relu
 from ml.models.registry import register
 from ml.vocabulary import EMOTIONS
 
+LEAST_DEVIATION = 0.05
+
 
 @dataclass(frozen=True)
 class FaceConfig:
@@ -60,12 +62,38 @@ class Block(nn.Module):
         return relu(self.body(x_NCHW) + self.shortcut(x_NCHW))
 
 
-class FaceNet(nn.Module):
-    """Grey crops [N, 1, size, size] in 0..1 → (embeddings [N, E], logits [N, 7])."""
+class CropClassifier(nn.Module):
+    """Grey crops [N, 1, size, size] in 0..1 → (embeddings [N, E], logits [N, 7]).
+
+    Each crop is standardised; `least_deviation` is added to its own, so that noise in a flat one stays small.
+    """
+
+    def __init__(
+        self, backbone: nn.Sequential, channels: int, embedding: int, dropout: float, least_deviation: float
+    ) -> None:
+        super().__init__()
+        self.least_deviation = least_deviation
+        self.backbone = backbone
+        self.embed = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(channels, embedding, bias=False),
+            nn.BatchNorm1d(embedding),
+            nn.ReLU(inplace=True),
+        )
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(embedding, len(EMOTIONS)))
+
+    def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        mean_N = crops_NCHW.mean(dim=(1, 2, 3), keepdim=True)
+        deviation_N = crops_NCHW.std(dim=(1, 2, 3), keepdim=True)
+        features_NCHW = self.backbone((crops_NCHW - mean_N) / (deviation_N + self.least_deviation))
+        embeddings_NE = self.embed(features_NCHW.float().mean(dim=(2, 3)))
+        return embeddings_NE, self.head(embeddings_NE)
+
+
+class FaceNet(CropClassifier):
+    """The compact net of residual blocks."""
 
     def __init__(self, config: FaceConfig) -> None:
-        super().__init__()
-        self.config = config
         layers: list[nn.Module] = [
             nn.Conv2d(1, config.widths[0], 3, 1, 1, bias=False),
             nn.BatchNorm2d(config.widths[0]),
@@ -76,21 +104,8 @@ class FaceNet(nn.Module):
             for index in range(depth):
                 layers.append(Block(channels, width, 2 if stage and index == 0 else 1))
                 channels = width
-        self.backbone = nn.Sequential(*layers)
-        self.embed = nn.Sequential(
-            nn.Dropout(config.dropout),
-            nn.Linear(channels, config.embedding, bias=False),
-            nn.BatchNorm1d(config.embedding),
-            nn.ReLU(inplace=True),
-        )
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.embedding, len(EMOTIONS)))
-
-    def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        mean_N = crops_NCHW.mean(dim=(1, 2, 3), keepdim=True)
-        deviation_N = crops_NCHW.std(dim=(1, 2, 3), keepdim=True)
-        features_NCHW = self.backbone((crops_NCHW - mean_N) / (deviation_N + 0.05))
-        embeddings_NE = self.embed(features_NCHW.float().mean(dim=(2, 3)))
-        return embeddings_NE, self.head(embeddings_NE)
+        super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, LEAST_DEVIATION)
+        self.config = config
 
 
 def flip_averaged(network: nn.Module, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
 
+from ml.models.face import CropClassifier
 from ml.models.registry import register
-from ml.vocabulary import EMOTIONS
 
 STAGES = (
     (64, 1),
@@ -59,31 +59,16 @@ class Convolution(nn.Module):
             return relu6(self.norm(self.conv(x_NCHW.float())))
 
 
-class FaceMobileNet(nn.Module):
-    """Grey crops [N, 1, size, size] in 0..1 → (embeddings [N, E], logits [N, 7])."""
+class FaceMobileNet(CropClassifier):
+    """The net of separable convolutions."""
 
     def __init__(self, config: FaceMobileConfig) -> None:
-        super().__init__()
-        self.config = config
         layers, channels = [Convolution(1, STEM, 3, 2)], STEM
         for width, stride in STAGES:
             layers += [Convolution(channels, channels, 3, stride, depthwise=True), Convolution(channels, width, 1)]
             channels = width
-        self.backbone = nn.Sequential(*layers)
-        self.embed = nn.Sequential(
-            nn.Dropout(config.dropout),
-            nn.Linear(channels, config.embedding, bias=False),
-            nn.BatchNorm1d(config.embedding),
-            nn.ReLU(inplace=True),
-        )
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.embedding, len(EMOTIONS)))
-
-    def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        mean_N = crops_NCHW.mean(dim=(1, 2, 3), keepdim=True)
-        deviation_N = crops_NCHW.std(dim=(1, 2, 3), keepdim=True)
-        features_NCHW = self.backbone((crops_NCHW - mean_N) / (deviation_N + LEAST_DEVIATION))
-        embeddings_NE = self.embed(features_NCHW.float().mean(dim=(2, 3)))
-        return embeddings_NE, self.head(embeddings_NE)
+        super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, LEAST_DEVIATION)
+        self.config = config
 
 
 register("face_mobilenet", FaceMobileConfig, FaceMobileNet)
