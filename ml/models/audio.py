@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, relu
 
 from ml.features.audio import MELS, deltas
-from ml.models.face import Block
+from ml.models.face import Block, SqueezeExcite
 from ml.models.registry import register
 from ml.vocabulary import EMOTIONS
 
@@ -115,6 +115,18 @@ class AudioCnnConfig:
     frames: int = 0
 
 
+class TimedBlock(Block):
+    """A block that sees nothing beyond a sound's end, so that its answer does not depend on how far it is padded."""
+
+    def forward(self, x_NCMT: Tensor, mask_N11T: Tensor) -> Tensor:  # type: ignore[override]
+        enter, leave, excite = self.body[:3], self.body[3:5], self.body[5]
+        assert isinstance(excite, SqueezeExcite)
+        inner_NCMT = leave(enter(x_NCMT) * mask_N11T) * mask_N11T
+        count_N1 = mask_N11T.sum(dim=(2, 3)) * inner_NCMT.shape[2]
+        gate_NC = excite.gate(inner_NCMT.sum(dim=(2, 3)) / count_N1)
+        return relu(inner_NCMT * gate_NC[:, :, None, None] + self.shortcut(x_NCMT)) * mask_N11T
+
+
 class AudioCnn(nn.Module):
     """Log-mel maps [N, mels, T] and mask [N, T] → (embeddings [N, E], logits [N, 7])."""
 
@@ -126,7 +138,7 @@ class AudioCnn(nn.Module):
             nn.Conv2d(3, widths[0], 5, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
         )
         pairs = zip(widths[:1] + widths[:-1], widths, strict=True)
-        self.stages = nn.Sequential(*(Block(before, width, 2 if i else 1) for i, (before, width) in enumerate(pairs)))
+        self.stages = nn.ModuleList(TimedBlock(*pair, 2 if i else 1) for i, pair in enumerate(pairs))
         bands = MELS // 2 ** len(widths)
         self.moment = nn.Sequential(
             nn.Dropout(config.dropout / 2), nn.Linear(widths[-1] * bands, config.hidden), nn.GELU()
@@ -136,10 +148,13 @@ class AudioCnn(nn.Module):
 
     def forward(self, maps_NMT: Tensor, mask_NT: Tensor) -> tuple[Tensor, Tensor]:
         x_N3MT = deltas(_standardised(maps_NMT, mask_NT)) * mask_NT[:, None, None]
-        features_NCMT = self.stages(self.stem(x_N3MT.contiguous(memory_format=torch.channels_last)))
-        step = 2 ** len(self.config.widths)
+        kept_NT = mask_NT[:, ::2]
+        features_NCMT = self.stem(x_N3MT.contiguous(memory_format=torch.channels_last)) * kept_NT[:, None, None]
+        for place, stage in enumerate(self.stages):
+            kept_NT = kept_NT[:, ::2] if place else kept_NT
+            features_NCMT = stage(features_NCMT, kept_NT[:, None, None].to(features_NCMT))
         moments_NTH = self.moment(features_NCMT.flatten(1, 2).transpose(1, 2))
-        return self.head(self.pool(moments_NTH.float(), mask_NT[:, ::step]))
+        return self.head(self.pool(moments_NTH.float(), kept_NT))
 
 
 def _standardised(maps_NMT: Tensor, mask_NT: Tensor) -> Tensor:
