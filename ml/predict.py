@@ -199,10 +199,11 @@ class _Reader:
 
     def read(self, path: Path) -> Report:
         """With a progress bar where standard error is a terminal."""
+        from ml.inference.work import Work
+
         with ProgressBar(sys.stderr, path.name) as bar:
-            return Report(
-                path.name, self.analyser.analyse(path, self.options, transcript=self.transcript, observer=bar)
-            )
+            work = Work(transcript=self.transcript, observer=bar)
+            return Report(path.name, self.analyser.analyse(path, self.options, work))
 
     def files(self, report: Report, path: Path, wish: "Wish") -> Iterator["Artifact"]:
         """The pictures or the film of one kind, to be taken one by one."""

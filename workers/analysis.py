@@ -3,12 +3,12 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ml.errors import AffectError
-from ml.inference.observer import Observer
-from ml.inference.soundtrack import Soundtrack
+from ml.inference.work import ALONE, KEPT, Find, Work, nothing, under
 from ml.results import Options, Result
 from workers.artifacts import OpenStudio, write_artifacts
 from workers.engine import Done, Engine, Lease, Observed, Split, Terms
@@ -19,33 +19,18 @@ from workers.wire.contract import (
     JobRequest,
     WorkerKind,
     artifacts_prefix,
-    evidence_key,
+    kept_prefix,
     media_key,
     parts_prefix,
     result_key,
 )
 from workers.wire.ledger import Ledger
 
-if TYPE_CHECKING:  # they import torch
-    from ml.inference.evidence import Survey
-    from ml.inference.pipeline import Surveyed
-
 
 class Analysing(Observing, Protocol):
     """What `workers.serving.Serving` offers."""
 
-    def analyse(
-        self,
-        path: Path,
-        options: Options | None = None,
-        *,
-        transcript: str | None = None,
-        observer: Observer | None = None,
-        scratch: Path | None = None,
-        surveyed: "Surveyed | None" = None,
-        kept: Path | None = None,
-        keep: Path | None = None,
-    ) -> Result: ...
+    def analyse(self, path: Path, options: Options | None = None, work: Work = ALONE) -> Result: ...
 
 
 class SourceGone(AffectError):
@@ -79,22 +64,28 @@ class AnalysisEngine(Engine):
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="affect-job-")))
             path = stack.enter_context(self._media(claim, request, scratch, lease))
+            work = Work(
+                transcript=request.transcript,
+                observer=lease,
+                scratch=scratch,
+                surveyed=lambda survey, soundtrack: self._parts.leave(claim, survey, soundtrack, lease.check),
+                kept=stack.enter_context(self._kept(request, scratch, lease)),
+                keep=scratch / "kept" if request.options.keep_media else None,
+            )
             if claim.part is not None:
-                self._parts.observe(claim, request, path, lease, scratch)
+                self._parts.observe(claim, request, path, scratch, work)
                 return Observed()
-            keep = scratch / "evidence" if request.options.keep_media else None
-            kept = stack.enter_context(self._kept(request, scratch, lease))
             try:
-                result = self._result(claim, request, path, lease, scratch, kept, keep)
+                result = self._result(claim, request, path, scratch, work)
             except Parted as parted:
                 return Split(parted.parts)
             lease.attempt.analysed(result)
             lease.stage("write")
             lease.check()
             self._put(claim, result)
-            if keep and keep.exists():
-                store_file(self._blobs, keep, evidence_key(claim.job_id, claim.token))
-            if keep and request.source:
+            if work.keep:
+                self._keep(claim, work.keep, work.kept)
+            if work.keep and request.source:
                 store_file(self._blobs, path, media_key(claim.job_id))
             if self._studio:
                 name = request.media.name if request.media else ""
@@ -113,43 +104,36 @@ class AnalysisEngine(Engine):
             yield path
 
     @contextmanager
-    def _kept(self, request: JobRequest, scratch: Path, lease: Lease) -> Iterator[Path | None]:
-        """The evidence of the job that is read again; null where there is none."""
+    def _kept(self, request: JobRequest, scratch: Path, lease: Lease) -> Iterator[Find]:
+        """What was kept of the job that is read again."""
         source = request.source
-        key = evidence_key(source.job_id, source.token) if source else ""
-        if not source or not self._blobs.exists(key):
-            yield None
+        if source is None:
+            yield nothing
             return
-        folder = Path(tempfile.mkdtemp(dir=scratch))  # copies have one name
-        with self._blobs.as_file(key, folder, lease.check) as path:
-            yield path
+        prefix = kept_prefix(source.job_id, source.token)
+        with ExitStack() as stack:
 
-    def _result(
-        self,
-        claim: Claim,
-        request: JobRequest,
-        path: Path,
-        lease: Lease,
-        scratch: Path,
-        kept: Path | None,
-        keep: Path | None,
-    ) -> Result:
+            def find(name: str) -> Path | None:
+                if not self._blobs.exists(key := f"{prefix}/{name}"):
+                    return None
+                folder = Path(tempfile.mkdtemp(dir=scratch))  # copies have one name
+                return stack.enter_context(self._blobs.as_file(key, folder, lease.check))
+
+            yield cache(find)
+
+    def _keep(self, claim: Claim, written: Path, kept: Find) -> None:
+        """Stores what this analysis kept, and what it left as it was. Of a picture there is nothing."""
+        if not written.exists():
+            return
+        here = under(written)
+        for name in KEPT:
+            if path := here(name) or kept(name):
+                store_file(self._blobs, path, f"{kept_prefix(claim.job_id, claim.token)}/{name}")
+
+    def _result(self, claim: Claim, request: JobRequest, path: Path, scratch: Path, work: Work) -> Result:
         if claim.parts:
-            return self._parts.join(claim, request, path, lease, scratch, keep)
-
-        def leave(survey: "Survey", soundtrack: Soundtrack) -> None:
-            self._parts.leave(claim, survey, soundtrack, lease.check)
-
-        return self._analyser.analyse(
-            path,
-            request.options,
-            transcript=request.transcript,
-            observer=lease,
-            scratch=scratch,
-            surveyed=leave,
-            kept=kept,
-            keep=keep,
-        )
+            return self._parts.join(claim, request, path, scratch, work)
+        return self._analyser.analyse(path, request.options, work)
 
     def _put(self, claim: Claim, result: Result) -> None:
         self._blobs.put(result_key(claim.job_id, claim.token), result.model_dump_json().encode())
@@ -158,5 +142,5 @@ class AnalysisEngine(Engine):
         if claim.part is not None:
             return (self._parts.key(claim),)
         job_id, token = claim.job_id, claim.token
-        results = result_key(job_id, token), evidence_key(job_id, token), artifacts_prefix(job_id, token)
+        results = result_key(job_id, token), kept_prefix(job_id, token), artifacts_prefix(job_id, token)
         return *results, f"{parts_prefix(job_id)}/{token}"

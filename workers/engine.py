@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from redis import RedisError
 
@@ -30,9 +30,6 @@ from workers.wire.contract import (
 )
 from workers.wire.ledger import ClaimLost, Ledger
 from workers.wire.storage import StorageError, is_full
-
-if TYPE_CHECKING:  # they import torch
-    pass
 
 logger = logging.getLogger(__name__)
 

@@ -2,15 +2,15 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ml.inference.observer import Observer
 from ml.inference.parts import splits_well
 from ml.inference.soundtrack import Soundtrack
+from ml.inference.work import OBSERVED, Work
 from ml.results import Options, Result
 from workers.wire.blobs import Blobs
 from workers.wire.contract import Claim, JobRequest, part_key, shared_key
@@ -41,31 +41,11 @@ class Observing(Protocol):
     """What `workers.serving.Serving` offers: the models are those that the survey names."""
 
     def observe(
-        self,
-        path: Path,
-        options: Options,
-        survey: bytes,
-        part: int,
-        into: Path,
-        *,
-        soundtrack: Soundtrack,
-        words: bool,
-        observer: Observer,
-        scratch: Path,
+        self, path: Path, options: Options, survey: bytes, part: int, into: Path, soundtrack: Soundtrack, work: Work
     ) -> None: ...
 
     def join(
-        self,
-        path: Path,
-        options: Options,
-        survey: bytes,
-        parts: list[Path],
-        *,
-        soundtrack: Soundtrack,
-        transcript: str | None,
-        observer: Observer,
-        scratch: Path,
-        keep: Path | None,
+        self, path: Path, options: Options, survey: bytes, parts: Sequence[Path], soundtrack: Soundtrack, work: Work
     ) -> Result: ...
 
 
@@ -92,48 +72,27 @@ class PartWork:
         self._blobs.put(shared_key(claim.job_id, claim.token, SURVEY), survey.json())
         raise Parted(len(survey.parts))
 
-    def observe(self, claim: Claim, request: JobRequest, media: Path, observer: Observer, scratch: Path) -> None:
+    def observe(self, claim: Claim, request: JobRequest, media: Path, scratch: Path, work: Work) -> None:
         """Stores the evidence of the claimed part."""
         assert claim.part is not None
-        into = scratch / "evidence"
-        with self._soundtrack(claim, scratch, observer.check) as soundtrack:
-            self._models.observe(
-                media,
-                request.options,
-                self._survey(claim),
-                claim.part,
-                into,
-                soundtrack=soundtrack,
-                words=request.transcript is None,
-                observer=observer,
-                scratch=scratch,
-            )
-        observer.check()
+        into = scratch / OBSERVED
+        apart = request.options.channels == "separate"
+        with self._soundtrack(claim, scratch, work.observer.check, apart=apart) as soundtrack:
+            survey = self._survey(claim)
+            self._models.observe(media, request.options, survey, claim.part, into, soundtrack, work)
+        work.observer.check()
         store_file(self._blobs, into, self.key(claim))
 
-    def join(
-        self, claim: Claim, request: JobRequest, media: Path, observer: Observer, scratch: Path, keep: Path | None
-    ) -> Result:
+    def join(self, claim: Claim, request: JobRequest, media: Path, scratch: Path, work: Work) -> Result:
         """The result of the parts, all of which are done."""
+        check = work.observer.check
         with ExitStack() as stack:
-            soundtrack = stack.enter_context(self._soundtrack(claim, scratch, observer.check))
+            soundtrack = stack.enter_context(self._soundtrack(claim, scratch, check, apart=True))
             parts = [
-                stack.enter_context(
-                    self._file(part_key(claim.job_id, claim.split, part, token), scratch, observer.check)
-                )
+                stack.enter_context(self._file(part_key(claim.job_id, claim.split, part, token), scratch, check))
                 for part, token in enumerate(claim.parts)
             ]
-            return self._models.join(
-                media,
-                request.options,
-                self._survey(claim),
-                parts,
-                soundtrack=soundtrack,
-                transcript=request.transcript,
-                observer=observer,
-                scratch=scratch,
-                keep=keep,
-            )
+            return self._models.join(media, request.options, self._survey(claim), parts, soundtrack, work)
 
     def key(self, claim: Claim) -> str:
         """Where the evidence of a claimed part lies."""
@@ -143,12 +102,15 @@ class PartWork:
         return self._blobs.get(shared_key(claim.job_id, claim.split, SURVEY)) or b""
 
     @contextmanager
-    def _soundtrack(self, claim: Claim, scratch: Path, check: Callable[[], None]) -> Iterator[Soundtrack]:
+    def _soundtrack(
+        self, claim: Claim, scratch: Path, check: Callable[[], None], *, apart: bool
+    ) -> Iterator[Soundtrack]:
+        """`apart`: with the channels, where they were decoded."""
         paths = {}
         with ExitStack() as stack:
             for name in (MIX, CHANNELS):
                 key = shared_key(claim.job_id, claim.split, name)
-                there = self._blobs.exists(key)
+                there = (apart or name == MIX) and self._blobs.exists(key)
                 paths[name] = stack.enter_context(self._file(key, scratch, check)) if there else scratch / name
             yield Soundtrack(paths[MIX], paths[CHANNELS])
 

@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from ml.artifacts import Bundle, ModelStore
 from ml.errors import ArtifactError
 from ml.inference.bundle import LoadedBundle, published
 from ml.inference.evidence import read_survey
-from ml.inference.observer import Observer
-from ml.inference.pipeline import Analyser, Surveyed
+from ml.inference.pipeline import Analyser
+from ml.inference.soundtrack import Soundtrack
+from ml.inference.work import ALONE, Work
 from ml.render.studio import Studio
 from ml.results import Options, Result
 from workers.pulse import Pulse, served
@@ -61,41 +61,24 @@ class Serving:
     def stop(self) -> None:
         self._ended.set()
 
-    def analyse(
-        self,
-        path: Path,
-        options: Options | None = None,
-        *,
-        transcript: str | None = None,
-        observer: Observer | None = None,
-        scratch: Path | None = None,
-        surveyed: Surveyed | None = None,
-        kept: Path | None = None,
-        keep: Path | None = None,
-    ) -> Result:
+    def analyse(self, path: Path, options: Options | None = None, work: Work = ALONE) -> Result:
         """As `Analyser.analyse`, with the models of now. Raises NotServing too."""
-        analyser = self._current
-        if analyser is None:
+        if self._current is None:
             raise NotServing("The worker has no models.")
-        return analyser.analyse(
-            path,
-            options,
-            transcript=transcript,
-            observer=observer,
-            scratch=scratch,
-            surveyed=surveyed,
-            kept=kept,
-            keep=keep,
-        )
+        return self._current.analyse(path, options, work)
 
-    def observe(self, path: Path, options: Options, survey: bytes, part: int, into: Path, **how: Any) -> None:
+    def observe(
+        self, path: Path, options: Options, survey: bytes, part: int, into: Path, soundtrack: Soundtrack, work: Work
+    ) -> None:
         """As `Analyser.observe`, with the models of the survey: a job in parts keeps those that it began with."""
         surveyed = read_survey(survey)
-        self._of(surveyed.bundle).observe(path, options, surveyed, part, into, **how)
+        self._of(surveyed.bundle).observe(path, options, surveyed, part, into, soundtrack, work)
 
-    def join(self, path: Path, options: Options, survey: bytes, parts: Sequence[Path], **how: Any) -> Result:
+    def join(
+        self, path: Path, options: Options, survey: bytes, parts: Sequence[Path], soundtrack: Soundtrack, work: Work
+    ) -> Result:
         """As `Analyser.join`, with the models of the survey."""
-        return self._of(read_survey(survey).bundle).join(path, options, parts, **how)
+        return self._of(read_survey(survey).bundle).join(path, options, parts, soundtrack, work)
 
     def _of(self, bundle: Bundle) -> Analyser:
         """Those of now, or those of a bundle that was served before and is still needed. Raises ArtifactError."""

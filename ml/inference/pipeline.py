@@ -6,7 +6,7 @@ fuses (`ml.inference.timeline`).
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from ml.inference import evidence
 from ml.inference.bundle import Licences, LoadedBundle, pick_device, published
 from ml.inference.evidence import Heard, Observation, Survey, SurveyedSound
 from ml.inference.face import FaceDetector
-from ml.inference.observer import Clock, Observer, Silent
+from ml.inference.observer import Clock
 from ml.inference.recording import Recording
 from ml.inference.sight import Sight, Watcher
 from ml.inference.sound import Tones, Voice, pieces_wanted, voices_of
@@ -26,6 +26,7 @@ from ml.inference.timeline import Timeline, WindowParts, read_image, timeline
 from ml.inference.transcribe import Transcription, unavailable
 from ml.inference.windows import Span, windows_over
 from ml.inference.words import SpokenText
+from ml.inference.work import ALONE, OBSERVED, Work
 from ml.media import MediaInfo, MediaLimits, load_image, probe
 from ml.reports.captions import parse_transcript
 from ml.results import Channel, Media, Notice, Options, Result, Transcript
@@ -65,10 +66,6 @@ class Understood:
     said: Said
 
 
-Surveyed = Callable[[Survey, Soundtrack], None]
-"""Is shown a recording's survey and its decoded sound. It may end the analysis by an exception: the parts are then
-observed elsewhere."""
-
 OBSERVING: tuple[Stage, ...] = ("faces", "audio", "transcribe")
 JOINING: tuple[Stage, ...] = ("text", "fuse", "write")
 
@@ -100,78 +97,43 @@ class Analyser:
         models = LoadedBundle.load(store, bundle, device=pick_device(device), licences=licences, threads=threads)
         return cls(models, limits)
 
-    def analyse(
-        self,
-        path: Path,
-        options: Options | None = None,
-        *,
-        transcript: str | None = None,
-        observer: Observer | None = None,
-        scratch: Path | None = None,
-        surveyed: Surveyed | None = None,
-        kept: Path | None = None,
-        keep: Path | None = None,
-    ) -> Result:
-        """Reads the file at `path`. `transcript` (text, SRT or WebVTT) replaces recognition. Files are made and removed
-        under `scratch` only. `kept`: evidence of the same file, so that only what it lacks is observed; `keep`: where
-        the evidence of a recording is written. Raises AffectError with a code and the stage."""
+    def analyse(self, path: Path, options: Options | None = None, work: Work = ALONE) -> Result:
+        """Reads the file at `path`. Raises AffectError with a code and the stage."""
         options = options or Options()
-        clock = Clock(observer or Silent())
-        survey, observation = self._kept(kept)
+        clock = Clock(work.observer)
+        survey, observation = self._kept(work)
         with clock.stage("probe"):
             info = survey.info if survey else probe(path, self._limits, clock.check)
         if info.kind == "image":
             return self._image(path, info, options, tuple(_unmet(options, info)), clock)
-        with self._recording(path, info, options, clock, scratch, words=transcript is None) as recording:
+        with self._recording(path, info, options, work, clock) as recording:
             if survey is None or observation is None:
                 survey = recording.survey()
-                if surveyed:
-                    surveyed(survey, recording.soundtrack)
+                if work.surveyed:
+                    work.surveyed(survey, recording.soundtrack)
                 observation = recording.observe(survey)
-            return self._join(recording, survey, observation, transcript, keep)
+            return self._join(recording, survey, observation)
 
     def observe(
-        self,
-        path: Path,
-        options: Options,
-        survey: Survey,
-        part: int,
-        into: Path,
-        *,
-        soundtrack: Soundtrack,
-        words: bool,
-        observer: Observer,
-        scratch: Path,
+        self, path: Path, options: Options, survey: Survey, part: int, into: Path, soundtrack: Soundtrack, work: Work
     ) -> None:
-        """Writes what the models see and hear in one part of a surveyed recording as evidence. `words`: whether speech
-        is to be recognised. Raises as `analyse`."""
-        clock = Clock(observer, OBSERVING)
-        with self._recording(path, survey.info, options, clock, scratch, words, soundtrack) as recording:
+        """Writes what the models see and hear in one part of a surveyed recording as evidence. Raises as `analyse`."""
+        clock = Clock(work.observer, OBSERVING)
+        with self._recording(path, survey.info, options, work, clock, soundtrack) as recording:
             evidence.write(into, survey, recording.observe(survey, survey.parts[part]))
 
-    def join(
-        self,
-        path: Path,
-        options: Options,
-        parts: Sequence[Path],
-        *,
-        soundtrack: Soundtrack,
-        transcript: str | None,
-        observer: Observer,
-        scratch: Path,
-        keep: Path | None = None,
-    ) -> Result:
+    def join(self, path: Path, options: Options, parts: Sequence[Path], soundtrack: Soundtrack, work: Work) -> Result:
         """The result of a recording from the evidence of all its parts, in their order. Raises as `analyse`, and
         EvidenceUnreadable."""
-        clock = Clock(observer, JOINING)
+        clock = Clock(work.observer, JOINING)
         read = [evidence.read(part) for part in parts]
         survey, observation = read[0][0], Observation.joined([observed for _, observed in read])
-        words = transcript is None
-        with self._recording(path, survey.info, options, clock, scratch, words, soundtrack) as recording:
-            return self._join(recording, survey, observation, transcript, keep)
+        with self._recording(path, survey.info, options, work, clock, soundtrack) as recording:
+            return self._join(recording, survey, observation)
 
-    def _kept(self, path: Path | None) -> tuple[Survey | None, Observation | None]:
+    def _kept(self, work: Work) -> tuple[Survey | None, Observation | None]:
         """Kept evidence, where it is of the models that are served."""
+        path = work.kept(OBSERVED)
         if path is None:
             return None, None
         try:
@@ -186,14 +148,13 @@ class Analyser:
         path: Path,
         info: MediaInfo,
         options: Options,
+        work: Work,
         clock: Clock,
-        scratch: Path | None,
-        words: bool,
         soundtrack: Soundtrack | None = None,
     ) -> Iterator[Recording]:
-        with tempfile.TemporaryDirectory(prefix="affect-", dir=scratch) as folder:
+        with tempfile.TemporaryDirectory(prefix="affect-", dir=work.scratch) as folder:
             sound = soundtrack or Soundtrack.under(Path(folder))
-            yield Recording(path, info, options, self.models, self._limits, Path(folder), sound, clock, words)
+            yield Recording(path, info, options, self.models, self._limits, Path(folder), sound, clock, work)
 
     def _image(
         self, path: Path, info: MediaInfo, options: Options, notices: tuple[Notice, ...], clock: Clock
@@ -223,16 +184,10 @@ class Analyser:
             timings=clock.timings,
         )
 
-    def _join(
-        self,
-        recording: Recording,
-        survey: Survey,
-        observation: Observation,
-        caller: str | None,
-        keep: Path | None,
-    ) -> Result:
-        info, options, clock = recording.info, recording.options, recording.clock
-        survey, observation = recording.complete(survey, observation)
+    def _join(self, recording: Recording, survey: Survey, observation: Observation) -> Result:
+        info, options, clock, work = recording.info, recording.options, recording.clock, recording.work
+        known = recording.complete(survey, observation)
+        survey, observation = recording.as_asked(*known)
         reach = survey.reach | observation.reach
         try:
             damaged = reach.judge(info, self._limits)
@@ -240,15 +195,15 @@ class Analyser:
             error.stage = "decode"
             raise
         duration = reach.duration(info)
-        if keep:
-            evidence.write(keep, survey, observation)
         windows = windows_over(duration, options.window_seconds, options.hop_seconds)
-        mix, *channels = self._understand(survey, observation, windows, options, caller, clock)
+        mix, *channels = self._understand(survey, observation, windows, options, work.transcript, clock)
         with clock.stage("fuse"):
             read = timeline(observation.sight, mix.parts, self.models.fusion, options)
             apart = [timeline(Sight.empty(), channel.parts, self.models.fusion, options) for channel in channels]
         notices = (*_unmet(options, info), *_notices(mix, channels), *_inseparable(options, channels))
         notices += (DAMAGED,) * damaged + (NO_EVIDENCE,) * (read.overall.emotion is None)
+        if work.keep:
+            recording.keep(work.keep, *known)
         return Result(
             media=_media(info, duration),
             labels=read.labels,

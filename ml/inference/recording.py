@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ml.errors import MediaInvalid
+from ml.inference import evidence
 from ml.inference.bundle import LoadedBundle
 from ml.inference.evidence import Heard, Observation, Sampling, Survey, SurveyedSound
 from ml.inference.face import FaceDetector
@@ -20,7 +21,8 @@ from ml.inference.soundtrack import Soundtrack
 from ml.inference.speech import speech_spans
 from ml.inference.transcribe import Sentence
 from ml.inference.windows import Span, windows_over
-from ml.media import SAMPLE_RATE, Decoder, MediaInfo, MediaLimits, Pcm, Reach
+from ml.inference.work import CHANNELS, MIX, OBSERVED, Work
+from ml.media import SAMPLE_RATE, Decoder, MediaInfo, MediaLimits, Pcm, Reach, flac
 from ml.media.command import MOST_CHANNELS
 from ml.results import Options
 
@@ -28,7 +30,7 @@ from ml.results import Options
 @dataclass(frozen=True)
 class Recording:
     """The file at `path`, and what it takes to read it. `soundtrack`: where its decoded sound lies, or goes when it is
-    needed; `words`: whether speech is recognised."""
+    needed."""
 
     path: Path
     info: MediaInfo
@@ -38,7 +40,7 @@ class Recording:
     scratch: Path
     soundtrack: Soundtrack
     clock: Clock
-    words: bool = True
+    work: Work
 
     @property
     def sampling(self) -> Sampling | None:
@@ -48,17 +50,21 @@ class Recording:
         return Sampling(self.options.frame_rate, self.options.max_faces, self.options.landmarks)
 
     @property
+    def channels(self) -> int:
+        """How many channels can be read apart; 0 where the sound has not several."""
+        most = min(self.limits.max_channels, MOST_CHANNELS)
+        return self.info.audio_channels if 2 <= self.info.audio_channels <= most else 0
+
+    @property
     def sounds(self) -> int:
         """How many sounds the options want to be read: the mix, and channels."""
         if not self.info.has_audio or not (self.options.wants("audio") or self.options.wants("text")):
             return 0
-        channels = self.info.audio_channels
-        most = min(self.limits.max_channels, MOST_CHANNELS)
-        return 1 + (channels if self.options.channels == "separate" and 2 <= channels <= most else 0)
+        return 1 + (self.channels if self.options.channels == "separate" else 0)
 
     @property
     def recognises(self) -> bool:
-        return self.words and self.options.wants("text") and self.models.whisper is not None
+        return self.work.recognises and self.options.wants("text") and self.models.whisper is not None
 
     def survey(self) -> Survey:
         """Decodes the sound and finds its speech."""
@@ -67,24 +73,24 @@ class Recording:
             reach.judge_sound(self.info, self.limits)
         return self._surveyed(reach)
 
-    def _surveyed(self, reach: Reach) -> Survey:
-        """The survey, once the sound is decoded."""
+    def _surveyed(self, reach: Reach, known: tuple[SurveyedSound, ...] = ()) -> Survey:
+        """The survey, once the sound is decoded, of which the first few are known."""
         count = self.sounds if reach.sound else 0
         if count > 1 and not self.soundtrack.apart.exists():
             count = 1
         with self.clock.stage("segment"), self.soundtrack.sounds(count) as sounds:
-            surveyed = tuple(self._survey_sound(pcm) for pcm in sounds)
+            surveyed = known + tuple(self._survey_sound(pcm) for pcm in sounds[len(known) :])
         return Survey(self.info, self.models.bundle, self.sampling, reach, surveyed, asked=self.sounds)
 
     def _decode_sound(self) -> Reach:
-        """Into the files of the soundtrack; how far it came."""
+        """Into the files of the soundtrack, with the channels where they are wanted or kept; how far it came."""
         if not self.sounds:
             return Reach()
         with self._decoder(sound_file=self.soundtrack.mix) as decoder:
             for _ in decoder.frames():
                 pass
             reach = decoder.reach
-        if self.sounds > 1:
+        if self.channels and (self.sounds > 1 or self.work.keep):
             # A pass of its own: the mix is then the very same as without this wish.
             try:
                 with self._decoder(channels="separate", sound_file=self.soundtrack.apart, judged=True) as decoder:
@@ -160,7 +166,7 @@ class Recording:
 
     def _batches(self, survey: Survey, surveyed: SurveyedSound) -> list[list[Piece]]:
         """The pieces whose tone of voice is wanted, as far as the length of the media is known, in batches."""
-        if self.models.audio is None or not self.options.wants("audio"):
+        if not self._hears:
             return []
         windows = windows_over(survey.expected, self.options.window_seconds, self.options.hop_seconds)
         return batches_of(flat(pieces_wanted(surveyed.speech, windows)))
@@ -183,53 +189,81 @@ class Recording:
         return tuple(whisper.sentences(pcm, surveyed.speech, mine, surveyed.language, self.clock.check, progress))
 
     def complete(self, survey: Survey, observation: Observation) -> tuple[Survey, Observation]:
-        """Observes what the options ask for and the evidence lacks: of a kept recording that is read in another way
-        much or nothing, of one that was observed for these options at most the end of its last window."""
-        if survey.sampling != self.sampling:
-            sight, reach = self._seen_again(survey, observation)
-            survey = replace(survey, sampling=self.sampling)
-            observation = replace(observation, sight=sight, reach=reach)
-        survey, heard = self._heard_again(survey, observation)
-        return survey, replace(observation, heard=heard)
-
-    def _seen_again(self, survey: Survey, observation: Observation) -> tuple[Sight, Reach]:
-        seen, wanted = survey.sampling, self.sampling
-        if wanted is None or seen is None or not seen.covers(wanted):
+        """With what the options ask for and the evidence lacks, observed now: of a kept recording that is read in
+        another way much or nothing, of one that was observed for these options at most the end of its last window."""
+        wanted = self.sampling
+        if wanted is not None and not (survey.sampling and survey.sampling.covers(wanted)):
             with self.clock.stage("faces"):
-                return self._see(WHOLE, survey.expected)
+                sight, reach = self._see(WHOLE, survey.expected)
+            survey, observation = replace(survey, sampling=wanted), replace(observation, sight=sight, reach=reach)
+        if survey.asked < self.sounds:
+            found = self._surveyed_further(survey)
+            survey = replace(survey, reach=found.reach, sounds=found.sounds, asked=found.asked)
+        return self._heard_further(survey, observation)
+
+    def as_asked(self, survey: Survey, observation: Observation) -> tuple[Survey, Observation]:
+        """What the options ask for, of evidence that may hold more."""
+        seen, wanted = survey.sampling, self.sampling
+        heard = observation.heard[: self.sounds]
+        if not self._hears:
+            heard = tuple(replace(each, tones=Tones.empty()) for each in heard)
+        sounds, reach = survey.sounds[: self.sounds], survey.reach if self.sounds else Reach()
+        survey = replace(survey, sampling=wanted, sounds=sounds, reach=reach)
+        observation = replace(observation, heard=heard)
+        if wanted is None or seen is None:
+            return survey, replace(observation, sight=Sight.empty(), reach=Reach())
+        if seen == wanted:
+            return survey, observation
         every = round(seen.frame_rate / wanted.frame_rate)
         sight = observation.sight.as_asked(seen.frame_rate, every, wanted.max_faces, landmarks=wanted.landmarks)
-        return sight, observation.reach
+        return survey, replace(observation, sight=sight)
 
-    def _heard_again(self, survey: Survey, observation: Observation) -> tuple[Survey, tuple[Heard, ...]]:
-        if survey.asked < self.sounds:
-            with self.clock.stage("decode"):
-                reach = self._decode_sound()
-            survey = self._surveyed(reach)
-        survey = replace(survey, sounds=survey.sounds[: self.sounds], reach=survey.reach if self.sounds else Reach())
-        duration = (survey.reach | observation.reach).duration(self.info)
-        known = [*observation.heard, *[Heard(Tones.empty())] * len(survey.sounds)]
-        found = [
-            self._heard_sound(number, surveyed, heard, duration)
-            for number, (surveyed, heard) in enumerate(zip(survey.sounds, known, strict=False))
-        ]
-        return replace(survey, sounds=tuple(sound for sound, _ in found)), tuple(heard for _, heard in found)
+    def keep(self, folder: Path, survey: Survey, observation: Observation) -> None:
+        """Writes what it takes to read the recording again: the evidence and, where it was decoded now, the sound."""
+        folder.mkdir(exist_ok=True)
+        evidence.write(folder / OBSERVED, survey, observation)
+        with self.clock.stage("write"):
+            for name, sound, channels in self._sound_files():
+                if sound.exists() and self.work.kept(name) is None:
+                    flac.pack(sound, channels, folder / name, self.clock.check)
+
+    def _sound_files(self) -> tuple[tuple[str, Path, int], ...]:
+        """Under what name it is kept, where it lies decoded, how many channels it has."""
+        return (MIX, self.soundtrack.mix, 1), (CHANNELS, self.soundtrack.apart, self.channels)
+
+    @property
+    def _hears(self) -> bool:
+        return self.models.audio is not None and self.options.wants("audio")
+
+    def _surveyed_further(self, survey: Survey) -> Survey:
+        with self.clock.stage("decode"):
+            kept = survey.asked > 0 and self._unpack_sound()
+            reach = survey.reach if kept else self._decode_sound()
+        return self._surveyed(reach, survey.sounds if kept else ())
+
+    def _heard_further(self, survey: Survey, observation: Observation) -> tuple[Survey, Observation]:
+        asked, seen = self.as_asked(survey, observation)
+        duration = (asked.reach | seen.reach).duration(self.info)
+        known = [*observation.heard, *[Heard(Tones.empty())] * (len(survey.sounds) - len(observation.heard))]
+        pairs = list(zip(survey.sounds, known, strict=True))
+        count = len(asked.sounds)
+        found = [self._heard_sound(number, count, *pairs[number], duration) for number in range(count)] + pairs[count:]
+        survey = replace(survey, sounds=tuple(sound for sound, _ in found))
+        return survey, replace(observation, heard=tuple(heard for _, heard in found))
 
     def _heard_sound(
-        self, number: int, surveyed: SurveyedSound, heard: Heard, duration: float
+        self, number: int, count: int, surveyed: SurveyedSound, heard: Heard, duration: float
     ) -> tuple[SurveyedSound, Heard]:
         wish = self.options.language
         anew = self.recognises and (heard.sentences is None or (wish is not None and wish != surveyed.language))
         tones_known = heard.tones.by_piece()
         windows = windows_over(duration, self.options.window_seconds, self.options.hop_seconds)
-        hears = self.models.audio is not None and self.options.wants("audio")
-        heard = heard if hears else replace(heard, tones=Tones.empty())
-        wanted = flat(pieces_wanted(surveyed.speech, windows)) if hears else []
+        wanted = flat(pieces_wanted(surveyed.speech, windows)) if self._hears else []
         missing = batches_of(piece for piece in wanted if piece not in tones_known)
         if not missing and not anew:
             return surveyed, heard
         self._bring_sound()
-        with self.soundtrack.sounds(number + 1) as sounds:
+        with self.soundtrack.sounds(count) as sounds:
             pcm = sounds[number]
             if missing:
                 with self.clock.stage("audio"):
@@ -244,7 +278,19 @@ class Recording:
     def _bring_sound(self) -> None:
         if not self.soundtrack.mix.exists():
             with self.clock.stage("decode"):
-                self._decode_sound()
+                if not self._unpack_sound():
+                    self._decode_sound()
+
+    def _unpack_sound(self) -> bool:
+        """Whether the sound was kept: then it lies in the files of the soundtrack."""
+        try:
+            for name, sound, _ in self._sound_files()[: self.sounds]:
+                if path := self.work.kept(name):
+                    flac.unpack(path, sound, self.clock.check)
+        except MediaInvalid:
+            self.soundtrack.apart.unlink(missing_ok=True)
+            return False
+        return self.soundtrack.mix.exists()
 
     def _shares(self, count: int) -> Iterator[Callable[[float], None]]:
         """For each of several equal parts of a stage, what is told of its progress."""

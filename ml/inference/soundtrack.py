@@ -22,7 +22,7 @@ class Soundtrack:
 
     @contextmanager
     def sounds(self, count: int) -> Iterator[tuple[Pcm, ...]]:
-        """The mix, and as many channels as are needed for `count` sounds in all."""
+        """The mix and all channels, which are `count` sounds; or the mix alone, or nothing."""
         channels = count - 1
         with ExitStack() as stack:
             mix = [stack.enter_context(Pcm(self.mix))] if count else []

@@ -1,7 +1,6 @@
 """A film of minutes through two real workers, one of which is killed: parts that are done stay done, and the result is
 that of the unsplit film."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from ml.inference.pipeline import Analyser
 from ml.results import Options
 from tests.cluster import Cluster, check_once, running, until
+from tests.documents import apart
 from tests.long_files import make_long
 from tests.toy_models import make_store
 from workers.wire.blobs import Blobs
@@ -32,21 +32,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_long(tmp_path_factory.mktemp("film") / "film.mp4", 125, pause=57)
-
-
-def apart(left: Any, right: Any, path: str = "") -> Iterator[str]:
-    """Where two documents differ by more than 1e-5."""
-    if isinstance(left, dict) and isinstance(right, dict):
-        for key in left.keys() | right.keys():
-            yield from apart(left.get(key), right.get(key), f"{path}/{key}")
-    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
-        for number, pair in enumerate(zip(left, right, strict=True)):
-            yield from apart(*pair, f"{path}/{number}")
-    elif isinstance(left, float) and isinstance(right, float):
-        if not math.isclose(left, right, rel_tol=0, abs_tol=1e-5):
-            yield f"{path}: {left} {right}"
-    elif left != right:
-        yield f"{path}: {left} {right}"
 
 
 def unsplit(cluster: Cluster, film: Path, options: Options) -> dict[str, Any]:

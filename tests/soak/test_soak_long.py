@@ -8,7 +8,8 @@ from pathlib import Path
 from ml.inference.pipeline import Analyser
 from ml.results import Options
 from tests.cluster import Cluster, running
-from tests.e2e.test_e2e_long import apart, result_of
+from tests.documents import apart
+from tests.e2e.test_e2e_long import result_of
 from tests.long_files import make_long
 from tests.toy_models import make_store
 

@@ -12,6 +12,7 @@ from ml.artifacts import Bundle, ModelStore
 from ml.errors import MediaInvalid
 from ml.inference.observer import Observer
 from ml.inference.pipeline import Analyser
+from ml.inference.work import ALONE, Work
 from ml.results import Media, ModelVersions, Options, Reading, Result, Transcript
 from ml.vocabulary import EMOTIONS
 from tests import media_files
@@ -86,14 +87,10 @@ class Scripted:
         self,
         path: Path,
         options: Options | None = None,
-        *,
-        transcript: str | None = None,
-        observer: Observer | None = None,
-        scratch: Path | None = None,
-        **_: object,
+        work: Work = ALONE,
     ) -> Result:
-        assert observer is not None and path.read_bytes() == b"media"
-        return self._act(observer)
+        assert path.read_bytes() == b"media"
+        return self._act(work.observer)
 
 
 def test_a_job_ends_with_its_result_and_without_its_media(service: Service, tmp_path: Path) -> None:

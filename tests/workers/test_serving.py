@@ -8,6 +8,7 @@ import pytest
 from ml.__main__ import main as ml
 from ml.artifacts import Bundle, ModelStore
 from ml.inference.observer import Silent
+from ml.inference.work import Work
 from ml.vocabulary import Stage
 from tests.media_files import make_image
 from tests.toy_models import publish_face
@@ -103,7 +104,7 @@ def test_an_analysis_ends_with_the_models_that_it_began_with(
                 store.write_bundle(TWO)
                 serving.look()
 
-    assert serving.analyse(picture, observer=SwapsInside()).models.face == "face@1"
+    assert serving.analyse(picture, work=Work(observer=SwapsInside())).models.face == "face@1"
     assert serves(serving, picture) == "face@2"
 
 

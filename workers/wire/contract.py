@@ -18,8 +18,6 @@ WorkerKind = Literal["inference", "io", "live"]
 KINDS: tuple[WorkerKind, ...] = get_args(WorkerKind)
 _ARTIFACT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.ASCII)
 
-_ARTIFACT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.ASCII)
-
 
 def new_job_id() -> str:
     """160 random bits: whoever does not know an id cannot guess it."""
@@ -196,9 +194,10 @@ def part_key(job_id: str, split: int, part: int, token: int) -> str:
     return f"{parts_prefix(job_id)}/{split}/{part:04}-{token}"
 
 
-def evidence_key(job_id: str, token: int) -> str:
-    """What the models observed, while it is kept: each claim writes its own, as with results."""
-    return f"jobs/{job_id}/evidence-{token}"
+def kept_prefix(job_id: str, token: int) -> str:
+    """Under it lies what is kept beside the media, so that they can be read again: what the models observed, and the
+    decoded sound. Each claim writes its own, as with results."""
+    return f"jobs/{job_id}/kept-{token}"
 
 
 def request_key(job_id: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from ml.errors import ArtifactError, Cancelled, MediaInvalid, UnsupportedMedia
 from ml.inference.observer import Silent
 from ml.inference.pipeline import Analyser
+from ml.inference.work import Work
 from ml.results import Options, Result
 from ml.vocabulary import SIMPLIFIED
 from tests import media_files
@@ -59,7 +60,7 @@ def test_a_silent_video_succeeds(analyser: Analyser, tmp_path: Path) -> None:
 
 def test_the_callers_words_are_kept(analyser: Analyser, tmp_path: Path) -> None:
     path = media_files.make_audio(tmp_path / "a.wav", seconds=3.0)
-    result = analyser.analyse(path, transcript="00:01.000 --> 00:02.000\nso happy\n")
+    result = analyser.analyse(path, work=Work(transcript="00:01.000 --> 00:02.000\nso happy\n"))
     assert (result.transcript.source, result.transcript.text) == ("caller", "so happy")
 
 
@@ -99,7 +100,7 @@ def test_a_cancelled_analysis_stops_and_leaves_nothing(analyser: Analyser, tmp_p
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     with pytest.raises(Cancelled):
-        analyser.analyse(path, observer=_Stopping(), scratch=scratch)
+        analyser.analyse(path, work=Work(observer=_Stopping(), scratch=scratch))
     assert list(scratch.iterdir()) == []
 
 
@@ -110,7 +111,7 @@ def test_progress_never_falls(analyser: Analyser, tmp_path: Path) -> None:
         def progress(self, fraction: float) -> None:
             seen.append(fraction)
 
-    analyser.analyse(media_files.make_video(tmp_path / "a.mp4", seconds=3.0), observer=Watching())
+    analyser.analyse(media_files.make_video(tmp_path / "a.mp4", seconds=3.0), work=Work(observer=Watching()))
     assert seen == sorted(seen) and seen[-1] <= 1
 
 

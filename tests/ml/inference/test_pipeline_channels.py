@@ -7,6 +7,7 @@ import pytest
 
 from ml.inference.observer import Silent
 from ml.inference.pipeline import Analyser
+from ml.inference.work import Work
 from ml.media import SAMPLE_RATE
 from ml.results import Channel, Options, Result
 from ml.vocabulary import SIMPLIFIED
@@ -101,7 +102,7 @@ def test_the_same_sound_on_both_channels_is_read_alike(analyser: Analyser, tmp_p
 
 def test_the_callers_words_belong_to_no_channel(analyser: Analyser, tmp_path: Path) -> None:
     path = write(tmp_path / "call.wav", *in_turn())
-    result = analyser.analyse(path, SEPARATE, transcript="00:00.500 --> 00:02.000\nthe museum\n")
+    result = analyser.analyse(path, SEPARATE, Work(transcript="00:00.500 --> 00:02.000\nthe museum\n"))
     assert result.windows[0].modalities.text is not None
     assert [said(channel) for channel in separated(result)] == ["", ""]
     assert [warning.code for warning in result.warnings] == ["channels_without_words"]
@@ -122,7 +123,7 @@ def test_progress_never_falls(analyser: Analyser, tmp_path: Path) -> None:
         def progress(self, fraction: float) -> None:
             seen.append(fraction)
 
-    analyser.analyse(write(tmp_path / "call.wav", *in_turn()), SEPARATE, observer=Watching())
+    analyser.analyse(write(tmp_path / "call.wav", *in_turn()), SEPARATE, Work(observer=Watching()))
     assert seen == sorted(seen) and len(set(seen)) > 10
 
 

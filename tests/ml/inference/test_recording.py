@@ -1,19 +1,21 @@
 """Recordings of minutes, whole and in parts, and read again from what was kept: real decoding, faces, voices, words."""
 
+import shutil
+import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from ml.inference import evidence
-from ml.inference.observer import Silent
 from ml.inference.pipeline import Analyser
 from ml.inference.sight import Watcher
 from ml.inference.soundtrack import Soundtrack
 from ml.inference.transcribe import Transcriber
-from ml.media import Decoder
+from ml.inference.work import CHANNELS, MIX, OBSERVED, Work, under
 from ml.results import Options, Result
 from tests import media_files
+from tests.documents import apart
 from tests.long_files import make_long
 from tests.toy_models import make_analyser
 
@@ -29,27 +31,26 @@ def told(result: Result) -> dict[str, Any]:
     return result.model_dump(exclude={"timings"})
 
 
-def in_parts(analyser: Analyser, path: Path, options: Options, folder: Path, part_seconds: float = 60.0) -> Result:
+def in_parts(analyser: Analyser, path: Path, options: Options, folder: Path, keep: Path | None = None) -> Result:
     """As several workers would: the sound is decoded once, each part is written by itself, the last first."""
     soundtrack = Soundtrack(folder / "mix", folder / "apart")
     surveys: list[evidence.Survey] = []
 
     def surveyed(survey: evidence.Survey, decoded: Soundtrack) -> None:
-        surveys.append(evidence.read_survey(survey.in_parts_of(part_seconds).json()))
+        surveys.append(evidence.read_survey(survey.in_parts_of(60.0).json()))
         for source, target in ((decoded.mix, soundtrack.mix), (decoded.apart, soundtrack.apart)):
             if source.exists():
                 target.write_bytes(source.read_bytes())
         raise Parted
 
     with pytest.raises(Parted):
-        analyser.analyse(path, options, surveyed=surveyed, scratch=folder)
+        analyser.analyse(path, options, Work(surveyed=surveyed, scratch=folder, keep=keep))
     (survey,) = surveys
     assert len(survey.parts) > 1
     files = [folder / f"part-{number}" for number in range(len(survey.parts))]
-    shared: dict[str, Any] = {"soundtrack": soundtrack, "observer": Silent(), "scratch": folder}
     for number, file in reversed(list(enumerate(files))):
-        analyser.observe(path, options, survey, number, file, words=True, **shared)
-    return analyser.join(path, options, files, transcript=None, **shared)
+        analyser.observe(path, options, survey, number, file, soundtrack, Work(scratch=folder))
+    return analyser.join(path, options, files, soundtrack, Work(scratch=folder, keep=keep))
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +65,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(analyser: Analyser, film: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
-    """The film read in one go, and the evidence that was kept of it."""
-    kept = tmp_path_factory.mktemp("kept") / "evidence"
-    return analyser.analyse(film, OPTIONS, keep=kept), kept
+    """The film read in one go, and what was kept of it."""
+    kept = tmp_path_factory.mktemp("kept")
+    return analyser.analyse(film, OPTIONS, Work(keep=kept)), kept
 
 
 def test_parts_equal_the_whole(analyser: Analyser, film: Path, whole: tuple[Result, Path], tmp_path: Path) -> None:
@@ -98,27 +99,43 @@ def test_frames_of_parts_are_those_of_the_whole(
     assert told(in_parts(analyser, path, seeing, folder)) == told(result)
 
 
-def test_channels_of_a_call_in_parts(analyser: Analyser, film: Path, tmp_path: Path) -> None:
-    call = tmp_path / "call.mp3"
+@pytest.fixture(scope="module")
+def call(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sides, the second three seconds late."""
+    path = tmp_path_factory.mktemp("call") / "call.mp3"
     sides = "[0:a]asplit[a][b];[b]adelay=3000[c];[a][c]join=inputs=2:channel_layout=stereo"
-    media_files.ffmpeg("-ss", "50", "-t", "70", "-i", film, "-vn", "-filter_complex", sides, call)
+    media_files.ffmpeg("-ss", "50", "-t", "70", "-i", film, "-vn", "-filter_complex", sides, path)
+    return path
+
+
+def test_channels_of_a_call_in_parts(analyser: Analyser, call: Path, tmp_path: Path) -> None:
     options = Options(channels="separate", modalities=("audio",))
     result = analyser.analyse(call, options)
     assert result.channels is not None and len(result.channels) == 2
     assert told(in_parts(analyser, call, options, tmp_path)) == told(result)
 
 
-@pytest.fixture
-def blind(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Nothing is decoded, seen or recognised."""
+class Childless:
+    """While it lasts no ffmpeg and no ffprobe can be started, no picture looked at."""
 
-    def refuse(*_: object, **__: object) -> None:
-        pytest.fail("the media was read again")
+    def __init__(self) -> None:
+        self._patch = pytest.MonkeyPatch()
 
-    monkeypatch.setattr(Decoder, "__enter__", refuse)
-    monkeypatch.setattr(Watcher, "watch", refuse)
-    monkeypatch.setattr(Transcriber, "sentences", refuse)
-    return monkeypatch
+    def refuse(self, holder: type, name: str) -> None:
+        self._patch.setattr(holder, name, lambda *_, **__: pytest.fail(f"{holder.__name__}.{name} was called"))
+
+    def __enter__(self) -> Self:
+        self.refuse(subprocess.Popen, "__init__")
+        self.refuse(Watcher, "watch")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patch.undo()
+
+
+def check_close(found: Any, wanted: Any) -> None:
+    """Equal, but for 1e-5 in a number."""
+    assert list(apart(found, wanted)) == []
 
 
 @pytest.mark.parametrize(
@@ -128,44 +145,88 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         {"classes": "simplified", "words": False},
         {"max_faces": 1, "frame_rate": 0.25},
         {"modalities": ("face", "text"), "window_seconds": 11.0, "hop_seconds": 11.0},
+        {"window_seconds": 4.0, "hop_seconds": 1.5},
+        {"modalities": ("audio",), "hop_seconds": 7.0},
     ],
+    ids=str,
 )
-def test_kept_evidence_answers_without_decoding(
-    analyser: Analyser, film: Path, whole: tuple[Result, Path], blind: pytest.MonkeyPatch, change: dict[str, Any]
+def test_a_kept_film_is_read_in_another_way_without_decoding(
+    analyser: Analyser, film: Path, whole: tuple[Result, Path], change: dict[str, Any]
 ) -> None:
     options = OPTIONS.model_copy(update=change)
-    again = told(analyser.analyse(film, options, kept=whole[1]))
-    blind.undo()
-    assert again == told(analyser.analyse(film, options) if change else whole[0])
+    with Childless() as childless:
+        childless.refuse(Transcriber, "sentences")
+        again = told(analyser.analyse(film, options, Work(kept=under(whole[1]))))
+    check_close(again, told(analyser.analyse(film, options) if change else whole[0]))
 
 
-def test_other_windows_take_the_sound_alone(
-    analyser: Analyser, film: Path, whole: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch
+def test_the_channels_of_a_kept_call_are_read_without_decoding(analyser: Analyser, call: Path, tmp_path: Path) -> None:
+    """It was first read as a mix, with words of the caller, for its voices alone."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    voices, both = Options(modalities=("audio",)), Options(channels="separate", hop_seconds=1.0)
+    analyser.analyse(call, voices, Work(transcript="The museum", keep=first))
+    fresh = told(analyser.analyse(call, both))
+    assert len(fresh["channels"]) == 2 and "train" in fresh["transcript"]["text"]
+    with Childless() as childless:
+        check_close(told(analyser.analyse(call, both, Work(kept=under(first), keep=second))), fresh)
+        assert [path.name for path in second.iterdir()] == [OBSERVED]  # the sound stays what it was
+        childless.refuse(Transcriber, "sentences")
+        check_close(told(analyser.analyse(call, both, Work(kept=under(second)))), fresh)
+
+
+def test_what_is_kept_of_parts_is_that_of_the_whole(analyser: Analyser, call: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    voices = Options(modalities=("audio",))
+    options = voices.model_copy(update={"channels": "separate"})
+    fresh = told(analyser.analyse(call, options, Work(keep=whole)))
+    in_parts(analyser, call, voices, tmp_path, parts)
+    for name in (MIX, CHANNELS):
+        assert (parts / name).read_bytes() == (whole / name).read_bytes()
+    with Childless():
+        again = told(analyser.analyse(call, options, Work(kept=under(parts))))
+    check_close(again, fresh)
+
+
+@pytest.mark.parametrize("harm", ["lost", "cut"])
+def test_sound_that_was_not_kept_well_is_decoded_again(
+    analyser: Analyser, film: Path, whole: tuple[Result, Path], tmp_path: Path, harm: str
 ) -> None:
-    options = OPTIONS.model_copy(update={"window_seconds": 4.0, "hop_seconds": 1.5})
-    with monkeypatch.context() as patch:
-        patch.setattr(Watcher, "watch", lambda *_: pytest.fail("the picture was read again"))
-        patch.setattr(Transcriber, "sentences", lambda *_: pytest.fail("the words were recognised again"))
-        again = told(analyser.analyse(film, options, kept=whole[1]))
-    assert again == told(analyser.analyse(film, options))
+    shutil.copytree(whole[1], tmp_path, dirs_exist_ok=True)
+    mix = tmp_path / MIX
+    if harm == "lost":
+        mix.unlink()
+    else:
+        mix.write_bytes(mix.read_bytes()[:20_000])
+    options = OPTIONS.model_copy(update={"window_seconds": 5.0, "modalities": ("audio",)})
+    again = told(analyser.analyse(film, options, Work(kept=under(tmp_path))))
+    check_close(again, told(analyser.analyse(film, options)))
 
 
 def test_what_was_not_observed_is_read_from_the_media(
     analyser: Analyser, film: Path, whole: tuple[Result, Path], tmp_path: Path
 ) -> None:
     little = Options(modalities=("audio",), frame_rate=1.0)
-    analyser.analyse(film, little, keep=tmp_path / "kept")
-    result = told(analyser.analyse(film, OPTIONS, kept=tmp_path / "kept"))
+    analyser.analyse(film, little, Work(keep=tmp_path / "kept"))
+    result = told(analyser.analyse(film, OPTIONS, Work(kept=under(tmp_path / "kept"))))
     assert result == told(whole[0])
+
+
+def test_what_is_kept_never_shrinks(analyser: Analyser, film: Path, whole: tuple[Result, Path], tmp_path: Path) -> None:
+    """The faces alone are asked of a kept film, and then all of that."""
+    faces = Options(modalities=("face",), frame_rate=0.5, max_faces=1)
+    analyser.analyse(film, faces, Work(kept=under(whole[1]), keep=tmp_path))
+    with Childless():
+        again = told(analyser.analyse(film, OPTIONS, Work(kept=under(tmp_path))))
+    check_close(again, told(whole[0]))
 
 
 def test_evidence_of_other_models_is_not_used(
     analyser: Analyser, film: Path, whole: tuple[Result, Path], tmp_path: Path
 ) -> None:
-    survey, observation = evidence.read(whole[1])
-    other = tmp_path / "other"
+    survey, observation = evidence.read(whole[1] / OBSERVED)
+    other = tmp_path / OBSERVED
     bundle = survey.bundle.model_copy(update={"whisper": "base"})
     evidence.write(other, evidence.Survey(**{**vars(survey), "bundle": bundle}), observation)
-    assert analyser._kept(other) == (None, None)
-    (tmp_path / "none").write_bytes(b"")
-    assert analyser._kept(tmp_path / "none") == (None, None)
+    assert analyser._kept(Work(kept=under(tmp_path))) == (None, None)
+    other.write_bytes(b"")
+    assert analyser._kept(Work(kept=under(tmp_path))) == (None, None)

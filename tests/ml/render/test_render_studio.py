@@ -10,6 +10,7 @@ from PIL import Image
 
 from ml.errors import ArtifactError
 from ml.inference.pipeline import Analyser
+from ml.inference.work import Work
 from ml.media import MediaLimits
 from ml.render.artifact import Artifact
 from ml.render.studio import Studio, Wish
@@ -37,7 +38,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(analyser: Analyser, film: Path) -> Result:
-    read = analyser.analyse(film, ALL, transcript=CAPTIONS)
+    read = analyser.analyse(film, ALL, Work(transcript=CAPTIONS))
     moment = Moment.model_validate(
         {"time": 0.9, "kind": "peak", "from": None, "to": "happy", "score": 0.9, "why": ["face"]}
     )
