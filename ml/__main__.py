@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
+from ml import process
 from ml.errors import AffectError
 from ml.places import MODEL_STORE
 from ml.predict import add_arguments, add_explain_arguments
@@ -34,6 +35,7 @@ OFFLINE = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, or 1 with a line on standard error."""
+    process.prepare()
     words = list(sys.argv[1:] if arguments is None else arguments)
     offline = OFFLINE.get(words[0]) if words else None
     parser = import_module(offline.module).parser(words[0]) if offline else _parser()

@@ -32,6 +32,11 @@ class RedisServer:
         with Redis.from_url(self.url, retry=retry, retry_on_error=[ConnectionError]) as client:
             client.ping()
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def stop(self) -> None:
         """SIGTERM: it writes what it has."""
         assert self._process

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 # From low to high: a room may import those before it, and its own.
 ML_ORDER = [
-    ("vocabulary", "errors", "signatures", "places"),
+    ("vocabulary", "errors", "signatures", "places", "process"),
     ("results",),
     ("reports",),
     ("media",),
@@ -25,7 +25,7 @@ ML_ORDER = [
     ("__main__",),
 ]
 SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.errors", "ml.signatures")
-WORKERS = (*SHARED, "ml.media", "ml.inference", "ml.artifacts", "ml.explain", "ml.render", "workers")
+WORKERS = (*SHARED, "ml.process", "ml.media", "ml.inference", "ml.artifacts", "ml.explain", "ml.render", "workers")
 
 
 def imports_of(path: Path, absolute: bool = False) -> Iterator[str]:

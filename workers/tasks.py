@@ -18,6 +18,7 @@ from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
+from ml import process
 from workers.analysis import AnalysisEngine
 from workers.attempt import Witness
 from workers.engine import Terms
@@ -144,6 +145,7 @@ class Worker:
     def start_process(self, **signal: Any) -> None:
         """Of a process that works: says that it is there, loads, says that it is ready."""
         if self._settings.needs_models:  # it is a child
+            process.prepare()
             self.metrics.leave_to_parent()
         _ = self.scratch
         self.pulse.start()

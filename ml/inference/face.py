@@ -1,6 +1,7 @@
 """Faces as served: where they are (mediapipe), and what their expression is (the face net)."""
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -58,7 +59,7 @@ class FaceDetector:
     and thread, as a context manager. `size`: side of the crops."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
 
     def __enter__(self) -> Self:
         os.environ.setdefault("GLOG_minloglevel", "2")
@@ -101,9 +102,9 @@ class FaceDetector:
     def _confirm(self, image_HWC: NDArray[np.uint8], box: Rectangle, score: float, rank: int) -> DetectedFace | None:
         landmarks = self._landmarks(image_HWC, box)
         if landmarks is not None:
-            return DetectedFace(box, score, landmarks, align_crop(image_HWC, landmarks, self._size), rank)
+            return DetectedFace(box, score, landmarks, align_crop(image_HWC, landmarks, self.size), rank)
         if score >= SURE_SCORE:
-            return DetectedFace(box, score, None, box_crop(image_HWC, box, self._size), rank)
+            return DetectedFace(box, score, None, box_crop(image_HWC, box, self.size), rank)
         return None
 
     def _landmarks(self, image_HWC: NDArray[np.uint8], box: Rectangle) -> NDArray[np.float32] | None:
@@ -121,6 +122,19 @@ class FaceDetector:
             return None
         points = np.array([[p.x, p.y, p.z] for p in meshes[0].landmark[:LANDMARKS]], np.float32) * target * scale
         return points + np.array([left, top, 0], np.float32)
+
+
+_kept = threading.local()
+
+
+def kept_detector(size: int) -> FaceDetector:
+    """One that the calling thread keeps for single pictures: its graphs take longer to build than to search one."""
+    kept: FaceDetector | None = getattr(_kept, "detector", None)
+    if kept is None or kept.size != size:
+        if kept is not None:
+            kept.__exit__(None, None, None)
+        _kept.detector = kept = FaceDetector(size).__enter__()
+    return kept
 
 
 def overlap(a: Rectangle, b: Rectangle) -> float:

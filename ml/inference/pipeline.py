@@ -16,7 +16,7 @@ from ml.errors import AffectError
 from ml.inference import evidence
 from ml.inference.bundle import Licences, LoadedBundle, pick_device, published
 from ml.inference.evidence import Heard, Observation, Survey, SurveyedSound
-from ml.inference.face import FaceDetector
+from ml.inference.face import kept_detector
 from ml.inference.observer import Clock
 from ml.inference.recording import Recording
 from ml.inference.sight import Sight, Watcher
@@ -164,10 +164,10 @@ class Analyser:
         with clock.stage("faces"):
             sight = Sight.empty()
             if self.models.face and options.wants("face"):
-                with FaceDetector(self.models.face.crop_size) as detector:
-                    watcher = Watcher(detector, self.models.face, options.max_faces, options.landmarks)
-                    watcher.watch(0.0, picture.image, picture.scale)
-                    sight = watcher.finish()
+                detector = kept_detector(self.models.face.crop_size)
+                watcher = Watcher(detector, self.models.face, options.max_faces, options.landmarks)
+                watcher.watch(0.0, picture.image, picture.scale)
+                sight = watcher.finish()
         with clock.stage("fuse"):
             read = read_image(sight, options)
         notices += _inseparable(options)

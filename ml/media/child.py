@@ -97,6 +97,14 @@ class Child:
         self.kill()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    @property
     def errors(self) -> str:
         """The beginning and the end of what the child said on standard error. For us: it may quote the media."""
         return (self._first_errors + self._last_errors).decode("utf-8", "replace")
@@ -112,10 +120,21 @@ class Child:
                     self._selector.unregister(self._output)
         return filled
 
-    def drop_errors(self) -> None:
-        """Forgets what the child has said on standard error so far."""
+    def renew(self, check: Check, patience: Callable[[], float]) -> None:
+        """Begins another piece of work of a child that is kept: who may end it, and how long it may take."""
+        self._check, self._patience = check, patience
+        self._waited = 0.0
+        self._first_errors = self._last_errors = b""
+
+    def said(self) -> str:
+        """`errors`, with all that has been said on standard error so far."""
         while self._error in {key.fd for key, _ in self._selector.select(0)}:
             self._take_errors()
+        return self.errors
+
+    def drop_errors(self) -> None:
+        """Forgets what the child has said on standard error so far."""
+        self.said()
         self._first_errors = self._last_errors = b""
 
     def read_all(self, limit: int) -> bytes:

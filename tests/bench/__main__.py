@@ -4,15 +4,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import report
+from tests.bench import golden, report
 from tests.bench.pipeline import Bench
 from tests.bench.service import ServiceBench
 from tests.bench.timing import Figure
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["golden"]:
+        sys.exit(golden.main(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    names = ["against_decode", "against_baseline", "stages", "faces", "memory", "start", "load", "jobs"]
+    names = ["against_decode", "against_baseline", "stages", "faces", "memory", "start", "load", "jobs", "images"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clips", type=Path, default=Path(".cache/bench"), help="where clips are made and kept")

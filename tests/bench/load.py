@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 POLL_SECONDS = 1.0
@@ -84,6 +84,29 @@ async def repeat(
             await connection.close()
         due = max(due + every, loop.time())
     await connection.close()
+
+
+def send_all(port: int, requests: Sequence[bytes], senders: int) -> Tally:
+    """Sends jobs over so many connections at once, as fast as they are accepted."""
+    tally, waiting = Tally(), iter(requests)
+
+    async def send() -> None:
+        connection = Connection(port)
+        for request in waiting:
+            status, seconds = await connection.ask(request)
+            if status == 202:
+                tally.seconds.append(seconds)
+            else:
+                tally.errors[str(status)] += 1
+        await connection.close()
+
+    async def every() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(senders):
+                group.create_task(send())
+
+    asyncio.run(every())
+    return tally
 
 
 def get(path: str) -> bytes:

@@ -26,6 +26,12 @@ def portrait() -> NDArray[np.uint8]:
     return np.asarray(cv2.imread(str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))), np.uint8)
 
 
+def make_picture(path: Path) -> Path:
+    """The portrait as a JPEG of 480×563."""
+    cv2.imwrite(str(path), cv2.resize(portrait(), (480, 563), interpolation=cv2.INTER_AREA))
+    return path
+
+
 def make_clip(folder: Path, seconds: int, height: int = 720) -> Path:
     """H.264 and AAC, 16:9, 30 frames a second. `seconds`: a multiple of 20. One that is there is kept."""
     path = folder / f"{height}p-{seconds}s.mp4"

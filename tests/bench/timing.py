@@ -1,9 +1,12 @@
 """Times things against each other: in turn, in one run, so that a machine that grows slower does so for both."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 Action = Callable[[], object]
@@ -47,6 +50,17 @@ def seconds(action: Action) -> float:
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of a process and all others in the session that it leads, and of their children that have ended."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended just now
+            fields = path.read_text().rpartition(")")[2].split()
+            if pid in (int(fields[3]), int(path.parent.name)):
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def alternate(sides: Mapping[str, Action], rounds: int) -> dict[str, list[float]]:
