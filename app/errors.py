@@ -55,7 +55,7 @@ CODES: Mapping[str, Kind] = {
     "media_too_long": Kind(422, "The media is too long"),
     "media_too_large_frame": Kind(422, "A picture has too many pixels"),
     "no_streams": Kind(422, "The file holds neither sound nor picture"),
-    "fetch_failed": Kind(422, "The address could not be downloaded"),
+    "fetch_failed": Kind(422, "The media could not be fetched"),
     "processing_timeout": Kind(422, "The analysis took too long"),
     "worker_lost": Kind(422, "The analysis was lost several times"),
     "too_many_jobs": Kind(429, "Too many jobs are waiting"),

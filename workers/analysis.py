@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from ml.errors import AffectError
+from ml.errors import AffectError, FetchFailed
 from ml.inference.work import ALONE, KEPT, Find, Work, nothing, under
 from ml.results import Options, Result
 from workers.artifacts import OpenStudio, write_artifacts
@@ -37,6 +37,10 @@ class SourceGone(AffectError):
     """The kept job that a job reads again was deleted, or has expired."""
 
     code = "job_expired"
+
+
+class MediaLost(FetchFailed):
+    """The store has lost what was uploaded or fetched. Posted again, it is there again: hence `retryable`."""
 
 
 class AnalysisEngine(Engine):
@@ -100,7 +104,11 @@ class AnalysisEngine(Engine):
         key = media_key(source.job_id, source.fetched) if source else media_key(claim.job_id, claim.fetched)
         if source and not self._blobs.exists(key):
             raise SourceGone("The job that was to be read again is no longer kept.", stage="fetch")
-        with self._blobs.as_file(key, scratch, lease.check) as path:
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(self._blobs.as_file(key, scratch, lease.check))
+            except FileNotFoundError:
+                raise MediaLost("The stored media of the job are gone: post them again.", stage="fetch") from None
             yield path
 
     @contextmanager

@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol, Self
 
 from redis import RedisError
 
-from ml.errors import Cancelled, ProcessingTimeout
+from ml.errors import Cancelled, FetchFailed, ProcessingTimeout
 from ml.vocabulary import Stage
 from workers.attempt import Attempt, Witness
 from workers.failures import failure_of
@@ -39,6 +39,10 @@ TOLD_EVERY = 0.5
 
 class ShuttingDown(Cancelled):
     """The worker stops: the job goes back, and another takes it up."""
+
+
+class RequestLost(FetchFailed):
+    """The store has lost the options and the address of a job."""
 
 
 class Signal(Protocol):
@@ -215,7 +219,7 @@ class Engine(ABC):
         request = JobRequest()
         try:
             with lease:
-                request = JobRequest.model_validate_json(self._blobs.get(request_key(claim.job_id)) or b"{}")
+                request = self._request(claim)
                 attempt.continues(request.origin)
                 came_to = self._do(claim, request, lease)
             if isinstance(came_to, PassedOn):
@@ -257,6 +261,12 @@ class Engine(ABC):
             with suppress(StorageError):
                 self._blobs.delete(parts_prefix(claim.job_id))
         return None
+
+    def _request(self, claim: Claim) -> JobRequest:
+        stored = self._blobs.get(request_key(claim.job_id))
+        if stored is None:
+            raise RequestLost("What was asked of the job is gone from the store: post it again.", stage="fetch")
+        return JobRequest.model_validate_json(stored)
 
     def _erase(self, claim: Claim) -> None:
         """Removes what this claim wrote after it was lost; of a job that was deleted, everything."""

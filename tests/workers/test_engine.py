@@ -118,6 +118,17 @@ def test_an_error_with_a_code_keeps_it(service: Service) -> None:
     assert not service.blobs.exists(media_key(job_id))
 
 
+@pytest.mark.parametrize("key", [media_key, request_key])
+def test_a_job_that_the_store_has_lost_says_so(service: Service, key: Callable[[str], str]) -> None:
+    job_id = service.post(b"media")
+    service.blobs.delete(key(job_id))
+    service.work(Scripted(lambda _: pytest.fail("there is nothing to read")))
+    record = service.ledger.get(job_id)
+    assert record is not None and record.status == "failed" and record.failure is not None
+    assert (record.failure.code, record.failure.stage, record.failure.retryable) == ("fetch_failed", "fetch", True)
+    assert "post" in record.failure.message and record.attempts == 1
+
+
 def test_an_unknown_error_shows_nothing_of_itself(service: Service) -> None:
     def act(observer: Observer) -> Result:
         observer.stage("audio")
