@@ -126,6 +126,10 @@ class Blobs:
                 target.write(self._files.cat_file(self._path(key), start=start, end=min(start + BLOCK_BYTES, size)))
         yield path
 
+    def move(self, source: str, target: str) -> None:
+        """Gives a blob another key. Raises FileNotFoundError."""
+        self._files.mv(self._path(source), self._path(target))
+
     def has_room(self) -> bool:
         """Whether enough is free on a local disk; an object store says for itself when it is full."""
         return not self._local or free_bytes(Path(self._root)) >= self._least_free

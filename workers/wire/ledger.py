@@ -11,7 +11,7 @@ Redis holds ids and states only: what a caller wrote (names, options, tags) lies
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -31,6 +31,11 @@ EXPIRED_MEMORY = 7 * 86400
 """Seconds for which an expired job is told from one that never was."""
 UPLOAD_HOLD = 900
 """Seconds for which an upload that nobody has spoken for since is taken to be under way."""
+
+LAYOUT = b"2"
+"""Of the keys. Redis says which one it has in the key `layout`."""
+EARLIER_RING = "ring"
+"""Where an earlier version keeps the owners of waiting jobs."""
 
 _LOST = Failure(code="worker_lost", message="The workers that tried this job died.", retryable=True)
 
@@ -277,6 +282,27 @@ class Ledger:
     def knows(self, job_id: str) -> bool:
         """Whether there is such a job, or an upload that is to become one."""
         return bool(self._redis.exists(self._key("job", job_id), self._key("upload", job_id)))
+
+    def is_settled(self) -> bool:
+        """Whether all that Redis holds is laid out as this version does it."""
+        layout = cast(bytes | None, self._redis.get(self._key("layout")))
+        return layout == LAYOUT and not self._redis.exists(self._key(EARLIER_RING))
+
+    def earlier_jobs(self) -> Iterator[str]:
+        """The jobs of before there were queues by kind."""
+        records = self._key("job", "")
+        for key in self._redis.scan_iter(f"{records}*", count=1000):
+            if not self._redis.hexists(key, "queue"):
+                yield key.decode().removeprefix(records)
+
+    def adopt(self, job_id: str) -> None:
+        """Gives such a job its queue, and its place there where it waits."""
+        self._run("adopt", job_id)
+
+    def settle(self) -> None:
+        """There are no such jobs any more."""
+        self._redis.delete(self._key(EARLIER_RING))
+        self._redis.set(self._key("layout"), LAYOUT)
 
     def turn(self, chore: str, seconds: float) -> bool:
         """Whether it falls to the caller to do a chore that is done once in so many seconds, whoever does it."""

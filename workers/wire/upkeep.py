@@ -22,6 +22,7 @@ from workers.wire.contract import (
     request_key,
 )
 from workers.wire.ledger import Ledger
+from workers.wire.migration import take_over
 from workers.wire.settings import WireSettings
 from workers.wire.storage import StorageError
 
@@ -38,7 +39,8 @@ ORPHAN_SECONDS = 3600.0
 
 
 class Upkeep:
-    """Takes jobs from dead workers, wakes workers whose message was lost, forgets what is over, removes orphans."""
+    """Takes jobs from dead workers, wakes workers whose message was lost, forgets what is over, removes orphans, takes
+    over what an earlier version left."""
 
     def __init__(
         self,
@@ -50,8 +52,8 @@ class Upkeep:
         sweeps: bool = True,
         on_reaped: Callable[[JobStatus], None] = lambda _: None,
     ) -> None:
-        """`sweeps`: it may take its time, so it looks for orphans too. `on_reaped` is told the state of each job that
-        was taken from a dead worker."""
+        """`sweeps`: it may take its time, so it looks for orphans and for jobs of earlier versions too. `on_reaped` is
+        told the state of each job that was taken from a dead worker."""
         self._ledger, self._blobs, self._celery, self._sweeps = ledger, blobs, celery, sweeps
         self._on_reaped = on_reaped
         self.seconds = settings.lease_seconds / 3
@@ -59,6 +61,8 @@ class Upkeep:
     def turn(self) -> None:
         """Does what is due, unless somebody else has just done it. Never raises: what failed is tried again."""
         try:
+            if self._sweeps:
+                take_over(self._ledger, self._blobs)
             if self._ledger.turn("upkeep", self.seconds * 0.9):
                 self._reap()
                 self._wake()
