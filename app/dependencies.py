@@ -1,6 +1,6 @@
 """What routes ask for, as annotated types. Coroutines, as a function would be sent to a thread each time."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -20,48 +20,22 @@ from app.webhooks import Webhooks
 _bearer = HTTPBearer(auto_error=False, description="An API key; not needed on loopback where no keys are set.")
 
 
-async def get_settings(connection: HTTPConnection) -> Settings:
-    settings: Settings = connection.app.state.settings
-    return settings
+def _state(name: str) -> Any:
+    """What `create_app` keeps under this name, for a route that asks for it."""
+
+    async def found(connection: HTTPConnection) -> Any:
+        return getattr(connection.app.state, name)
+
+    return Depends(found)
 
 
-async def get_jobs(connection: HTTPConnection) -> Jobs:
-    jobs: Jobs = connection.app.state.jobs
-    return jobs
-
-
-async def get_fleet(connection: HTTPConnection) -> Fleet:
-    fleet: Fleet = connection.app.state.fleet
-    return fleet
-
-
-async def get_outputs(connection: HTTPConnection) -> Outputs:
-    outputs: Outputs = connection.app.state.outputs
-    return outputs
-
-
-async def get_tickets(connection: HTTPConnection) -> Tickets:
-    tickets: Tickets = connection.app.state.tickets
-    return tickets
-
-
-async def get_metrics(connection: HTTPConnection) -> Metrics:
-    metrics: Metrics = connection.app.state.metrics
-    return metrics
-
-
-async def get_webhooks(connection: HTTPConnection) -> Webhooks:
-    webhooks: Webhooks = connection.app.state.webhooks
-    return webhooks
-
-
-SettingsOf = Annotated[Settings, Depends(get_settings)]
-JobsOf = Annotated[Jobs, Depends(get_jobs)]
-FleetOf = Annotated[Fleet, Depends(get_fleet)]
-WebhooksOf = Annotated[Webhooks, Depends(get_webhooks)]
-MetricsOf = Annotated[Metrics, Depends(get_metrics)]
-OutputsOf = Annotated[Outputs, Depends(get_outputs)]
-TicketsOf = Annotated[Tickets, Depends(get_tickets)]
+SettingsOf = Annotated[Settings, _state("settings")]
+JobsOf = Annotated[Jobs, _state("jobs")]
+FleetOf = Annotated[Fleet, _state("fleet")]
+WebhooksOf = Annotated[Webhooks, _state("webhooks")]
+MetricsOf = Annotated[Metrics, _state("metrics")]
+OutputsOf = Annotated[Outputs, _state("outputs")]
+TicketsOf = Annotated[Tickets, _state("tickets")]
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 TicketQuery = Annotated[str | None, Query(max_length=64, description="In place of the key: see `POST /v1/tickets`.")]
 

@@ -145,6 +145,14 @@ def test_of_a_deleted_job_the_key_keeps_nothing_but_that_it_was_used(gateway: Ga
     assert gateway.ledger.queued() == 0
 
 
+def test_answers_of_one_key_are_of_one_job_which_a_delete_takes_from_both(gateway: Gateway) -> None:
+    first, again = (post(gateway).json()["links"] for _ in range(2))
+    assert gateway.client.delete(first["self"]).status_code == 204
+    for path in (again["self"], f"{again['self']}/deliveries", again["events"]):
+        problem(gateway.client.get(path), 404, "job_not_found")
+    problem(post(gateway), 404, "job_not_found")
+
+
 def test_an_expired_job_is_told_by_its_key(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(result_ttl=0.001, lease_seconds=0.1)
     job_id = post(gateway).json()["id"]
