@@ -39,7 +39,7 @@ from app.uploads import Form, OpenSink, Receiver
 from app.webhooks import check_webhook
 from ml.results import Options
 from workers.wire.blobs import Blobs
-from workers.wire.broker import wake
+from workers.wire.broker import ENOUGH_WAKE_UPS, wake
 from workers.wire.contract import (
     FINAL,
     JobMedia,
@@ -65,6 +65,8 @@ from workers.wire.storage import StorageError, full
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT = 60.0
+SMALL_BYTES = 4 * 2**20
+"""Of a picture that is read together with others."""
 SHORTEST_RETRY, LONGEST_RETRY = 1, 60
 """Seconds that `Retry-After` says."""
 
@@ -208,6 +210,7 @@ class Jobs:
             webhook=webhook is not None,
             keeps_media=request.options.keep_media,
             sizes=[file.size for file in form.files] or None,
+            small=[file.is_picture and file.size <= SMALL_BYTES for file in form.files] or None,
             quota=self._settings.quota,
             pledge=pledge,
         )
@@ -225,7 +228,8 @@ class Jobs:
     def _wake(self, queue: WorkerKind) -> None:
         """A wake-up that is lost loses no job: the ledger holds it, and the upkeep sends another."""
         try:
-            wake(self._celery, queue)
+            if self._ledger.wake_ups(queue) < ENOUGH_WAKE_UPS:
+                wake(self._celery, queue)
         except (OperationalError, RedisError):
             logger.warning("a worker could not be woken")
 

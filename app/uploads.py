@@ -16,7 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import FileRefused, ValidationFailed
 from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia
-from ml.signatures import SNIFF_BYTES, format_name
+from ml.signatures import PICTURES, SNIFF_BYTES, format_name
 
 BLOCK_BYTES = 1 << 20
 """Written at once: each write is a journey to another thread."""
@@ -62,6 +62,7 @@ class ReceivedFile:
     name: str
     size: int
     sha256: str
+    is_picture: bool = False
 
 
 @dataclass
@@ -262,10 +263,11 @@ class Receiver:
         """Only a file that begins as an accepted format does is stored at all; one that is too long, up to there."""
         digest = hashlib.sha256()
         size = 0
+        found: str | None = None
         sink: Sink | None = None
         async for block in _blocks(self._counted(events)):
             if sink is None:
-                if format_name(block[:SNIFF_BYTES]) is None:
+                if (found := format_name(block[:SNIFF_BYTES])) is None:
                     raise UnsupportedMedia("The file is of no image, audio or video format that is accepted.")
                 sink = self._open_sink()
                 self._sinks.append(sink)
@@ -275,7 +277,7 @@ class Receiver:
         if sink is None:
             raise MediaInvalid("The file is empty.")
         await sink.close()
-        return ReceivedFile(name, size, digest.hexdigest())
+        return ReceivedFile(name, size, digest.hexdigest(), found in PICTURES)
 
     async def _counted(self, events: AsyncIterator[PartEvent]) -> AsyncIterator[bytes]:
         async for data in _data(events):

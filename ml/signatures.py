@@ -6,6 +6,9 @@ demuxer decides (`ml.media`).
 
 SNIFF_BYTES = 64
 
+PICTURES = frozenset({"jpeg", "png", "webp"})
+"""The formats that hold one still picture."""
+
 _RIFF_MAGIC = (b"RIFF", b"RF64", b"BW64")
 _RIFF_FORMS = {b"WAVE": "wav", b"AVI ": "avi", b"WEBP": "webp"}
 _MOV_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")

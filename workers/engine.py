@@ -5,8 +5,10 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import TracebackType
 from typing import ClassVar, Protocol, Self
 
@@ -55,7 +57,7 @@ class Signal(Protocol):
 class Terms:
     """Under which a job is worked on. `seconds`: of one attempt at most. `stopping`: set when the worker shuts down.
     `witness`: whom it is told. `has_room`: whether there is any on the disks that the work needs. `rest_seconds`:
-    before the next job, when the storage failed."""
+    before the next job, when the storage failed. `together`: most small jobs at once."""
 
     lease_seconds: float = 15.0
     seconds: float = 5 * 3600.0
@@ -63,6 +65,7 @@ class Terms:
     witness: Witness = field(default_factory=Witness)
     has_room: Callable[[], bool] = lambda: True
     rest_seconds: float = 5.0
+    together: int = 1
 
 
 class Lease:
@@ -159,14 +162,27 @@ class Engine(ABC):
         self._had_room = True
 
     def work(self) -> str | None:
-        """Claims the next job and brings it to its final state, or to the next queue. Its id; null when none waits, or
-        the worker stops or has no room."""
+        """Claims the next job, or several small ones, and brings them to their final states, or to the next queue. The
+        id of the first; null when none waits, or the worker stops or has no room."""
         if self._terms.stopping.is_set() or not self._has_room():
             return None
-        claim = first = self._ledger.claim(self.queue)
+        claims = self._ledger.claims(self.queue, self._terms.together)
+        if len(claims) == 1:
+            self._go_on(claims[0])
+        elif claims:
+            wait(attempts := [self._beside.submit(self._go_on, claim) for claim in claims])
+            for attempt in attempts:
+                attempt.result()
+        return claims[0].job_id if claims else None
+
+    @cached_property
+    def _beside(self) -> ThreadPoolExecutor:
+        """Small jobs that were claimed together are worked on beside each other, each with a lease of its own."""
+        return ThreadPoolExecutor(self._terms.together, "job")
+
+    def _go_on(self, claim: Claim | None) -> None:
         while claim is not None:
             claim = self._attempt(claim)
-        return first.job_id if first else None
 
     def _attempt(self, claim: Claim) -> Claim | None:
         """One attempt; the claim with which the same worker goes on: to join the parts, when the last is done."""

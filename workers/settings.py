@@ -35,6 +35,7 @@ class WorkerSettings(WireSettings):
     io_concurrency: int = Field(8, ge=1, description="Links and webhooks at once, of a worker that does nothing else.")
     live_streams: int = Field(4, ge=1, description="Live streams that one worker process reads at once.")
     threads: int = Field(0, ge=0, description="CPU threads of a worker process; 0: as many as there are.")
+    pictures: int = Field(4, ge=1, description="Small pictures that one worker process reads at once.")
     scratch_dir: Path | None = Field(
         None, description="Where media are unpacked while they are read; null: under `data_dir`."
     )

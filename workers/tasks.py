@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,9 @@ if TYPE_CHECKING:  # it imports torch
 
 logger = logging.getLogger(__name__)
 
+TURN_SECONDS = 1.0
+"""For which one wake-up lets a worker take up jobs of a queue."""
+
 
 class Worker:
     """One worker: its parent process keeps the service up, its children load the models and work on jobs.
@@ -73,7 +77,14 @@ class Worker:
     @property
     def terms(self) -> Terms:
         settings = self._settings
-        return Terms(settings.lease_seconds, settings.job_seconds, self._stopping, self.witness, self._has_room)
+        return Terms(
+            settings.lease_seconds,
+            settings.job_seconds,
+            self._stopping,
+            self.witness,
+            self._has_room,
+            together=settings.pictures,
+        )
 
     def _has_room(self) -> bool:
         least = self._settings.min_free_bytes
@@ -131,12 +142,19 @@ class Worker:
 
     def work(self, kind: WorkerKind) -> None:
         if kind == "inference" and self.serving.is_ready:  # else the job waits, and the upkeep wakes somebody again
-            self.analysis.work()
+            self._work_for_a_while()
         elif kind == "io":
             self.postman.work()
             self.fetching.work()
         elif kind == "live" and self.serving.is_ready:
             self.live.work()
+
+    def _work_for_a_while(self) -> None:
+        """One wake-up may stand for many jobs. Then it is the turn of other queues."""
+        until = time.monotonic() + TURN_SECONDS
+        while self.analysis.work():
+            if time.monotonic() > until:
+                return self.wake("inference")
 
     @cached_property
     def scratch(self) -> Scratch:

@@ -1,17 +1,24 @@
 """The real worker, but a stage waits, or kills the process, while a file in `AFFECT_DATA_DIR/hold` says so.
 
 `<stage>` there: whoever comes to that stage writes its process id into it and stands still until it is gone.
-`<stage>.kill`: whoever comes there is killed at once.
+`<stage>.all`: everybody who comes there does so. `<stage>.kill`: whoever comes there is killed at once.
 """
 
 import os
 import signal
 import time
+from pathlib import Path
 
 from ml.vocabulary import Stage
 from workers.__main__ import main
 from workers.engine import Lease
 from workers.settings import WorkerSettings
+
+
+def wait_while_there(lease: Lease, file: Path) -> None:
+    while file.exists():
+        lease.check()
+        time.sleep(0.02)
 
 
 def hold() -> None:
@@ -25,9 +32,8 @@ def hold() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         if file.exists() and not file.read_text():
             file.write_text(str(os.getpid()))
-            while file.exists():
-                self.check()
-                time.sleep(0.02)
+            wait_while_there(self, file)
+        wait_while_there(self, folder / f"{stage}.all")
 
     Lease.stage = held  # type: ignore[method-assign]
 

@@ -84,6 +84,28 @@ STAGES: list[tuple[Stage, str]] = [
 ]
 
 
+def test_pictures_that_a_killed_worker_read_together_are_all_read_again(
+    workers: Cluster, gateway: Gateway, files: dict[str, Path]
+) -> None:
+    gate = workers.data / "hold" / "faces.all"
+    gate.touch()
+    content = files["picture"].read_bytes()
+    answer = gateway.client.post("/v1/jobs", files=[("file", (f"{number}.png", content)) for number in range(6)])
+    jobs = [job["id"] for job in answer.json()["jobs"]]
+
+    def together() -> bool:
+        return sum(record.stage == "faces" for job_id in jobs if (record := workers.record(job_id))) == len(jobs)
+
+    until(together, what="all pictures under way")
+    for worker in workers.live_workers:
+        worker.kill()
+    gate.unlink()
+    workers.start_worker("tests.e2e.held_worker")
+    assert {workers.ended(job_id).status for job_id in jobs} == {"succeeded"}
+    assert check_once(workers, jobs) == {"succeeded": 6}
+    assert {record.attempts for job_id in jobs if (record := workers.record(job_id))} == {2}
+
+
 @pytest.mark.timeout(600)
 def test_a_worker_killed_in_any_stage_loses_no_job(workers: Cluster, gateway: Gateway, files: dict[str, Path]) -> None:
     jobs, slowest = [], 0.0

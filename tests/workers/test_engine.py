@@ -40,11 +40,11 @@ class Service:
         self.ledger = Ledger(Redis.from_url(url), self.settings)
         self.blobs = Blobs.of(self.settings)
 
-    def post(self, media: bytes, request: JobRequest | None = None) -> str:
+    def post(self, media: bytes, request: JobRequest | None = None, *, small: bool = False) -> str:
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), (request or JobRequest()).model_dump_json().encode())
-        self.ledger.create([job_id], "ann")
+        self.ledger.create([job_id], "ann", small=[small])
         return job_id
 
     def work(self, analyser: Analysing, terms: Terms | None = None) -> str | None:
@@ -307,3 +307,61 @@ def test_a_worker_that_rests_is_stopped_at_once(service: Service) -> None:
         raise NO_ROOM
 
     service.work(Scripted(act), Terms(stopping=stopping, rest_seconds=1000))
+
+
+class Beside:
+    """An analyser of small jobs that wait for each other, so that all of them are under way at once."""
+
+    def __init__(self, count: int, act: Callable[[bytes, Observer], Result]) -> None:
+        self._met = threading.Barrier(count, timeout=30)
+        self._act = act
+
+    def analyse(self, path: Path, options: Options | None = None, work: Work = ALONE) -> Result:
+        self._met.wait()
+        return self._act(path.read_bytes(), work.observer)
+
+
+def test_small_jobs_are_worked_on_beside_each_other_and_one_fails_alone(service: Service) -> None:
+    def act(media: bytes, _: Observer) -> Result:
+        if media == b"bad":
+            raise MediaInvalid("Nothing could be decoded.", stage="decode")
+        return RESULT
+
+    jobs = [service.post(media, small=True) for media in (b"one", b"bad", b"two")]
+    service.work(Beside(3, act), Terms(lease_seconds=0.3, together=4))
+    records = [service.ledger.get(job_id) for job_id in jobs]
+    assert [record and record.status for record in records] == ["succeeded", "failed", "succeeded"]
+    assert service.ledger.claim() is None
+
+
+def test_small_jobs_are_cancelled_and_deleted_one_by_one(service: Service) -> None:
+    jobs = [service.post(str(number).encode(), small=True) for number in range(3)]
+
+    def act(media: bytes, observer: Observer) -> Result:
+        if media == b"0":
+            service.ledger.cancel(jobs[0])
+        elif media == b"1":
+            service.delete(jobs[1])
+        else:
+            return RESULT
+        while True:
+            observer.check()
+
+    service.work(Beside(3, act), Terms(lease_seconds=0.3, together=3))
+    records = [service.ledger.get(job_id) for job_id in jobs]
+    assert [record and record.status for record in records] == ["cancelled", None, "succeeded"]
+    assert not service.blobs.exists(job_prefix(jobs[1]))
+
+
+def test_a_worker_that_shuts_down_hands_every_small_job_back(service: Service) -> None:
+    jobs = [service.post(b"media", small=True) for _ in range(3)]
+    stopping = threading.Event()
+
+    def act(_: bytes, observer: Observer) -> Result:
+        stopping.set()
+        while True:
+            observer.check()
+
+    service.work(Beside(3, act), Terms(lease_seconds=0.3, stopping=stopping, together=3))
+    records = [service.ledger.get(job_id) for job_id in jobs]
+    assert [record and (record.status, record.attempts) for record in records] == [("queued", 0)] * 3

@@ -7,6 +7,8 @@ from workers.wire.settings import WireSettings
 
 WORK = "affect.work"
 DEFAULT: WorkerKind = "inference"
+ENOUGH_WAKE_UPS = 16
+"""Messages that no worker has taken yet: another would find nothing to do that these do not find."""
 HARD_LIMIT = 6 * 3600
 """Seconds after which a worker process that does not end is killed."""
 LIVE_LIMIT = 30 * 86400

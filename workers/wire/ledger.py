@@ -119,14 +119,17 @@ class Ledger:
         webhook: bool = False,
         keeps_media: bool = False,
         sizes: Sequence[int] | None = None,
+        small: Sequence[bool] | None = None,
         quota: Quota = Quota(),
         pledge: Pledge | None = None,
     ) -> None:
         """Writes queued jobs, all or none; `webhook`: somebody is to be told of their end; `sizes`: bytes of their
-        media; `pledge` is kept with them. Raises QueueFull when more would wait or be stored than may, PledgeLost."""
+        media; `small`: whether they are worked on beside others; `pledge` is kept with them. Raises QueueFull when more
+        would wait or be stored than may, PledgeLost."""
         digests = " ".join(_digest(owner, tag) for tag in tags)
         kept = (pledge.digest, pledge.holder, pledge.fingerprint, pledge.seconds) if pledge else ("", "", "", 0)
-        jobs = [part for pair in zip(job_ids, sizes or [0] * len(job_ids), strict=True) for part in pair]
+        none = [0] * len(job_ids)
+        jobs = [part for job in zip(job_ids, sizes or none, map(int, small or none), strict=True) for part in job]
         about = (digests, queue, int(webhook), int(keeps_media))
         _admit(self._run("create", owner, *self._bounds(quota), *about, *kept, *jobs))
 
@@ -143,10 +146,12 @@ class Ledger:
 
     def claim(self, queue: WorkerKind = "inference") -> Claim | None:
         """The next job of a queue, round-robin over the owners; null when none waits."""
-        found = self._run("claim", self._settings.lease_seconds, queue)
-        if not found:
-            return None
-        return _claim(found)
+        return next(iter(self.claims(queue, 1)), None)
+
+    def claims(self, queue: WorkerKind, most: int) -> list[Claim]:
+        """The next job of a queue, and where it is a small one those after it as long as they are, each in the turn of
+        its owner. Empty when none waits."""
+        return [_claim(found) for found in self._run("claim", self._settings.lease_seconds, queue, most)]
 
     def renew(self, claim: Claim, stage: Stage | None = None, progress: float = 0.0) -> bool:
         """Holds the lease, and tells where the work is. True: the caller wants it to stop. Raises ClaimLost."""
@@ -254,6 +259,10 @@ class Ledger:
     def queued(self, *queues: WorkerKind) -> int:
         """How many jobs wait; in these queues, or in all."""
         return int(self._run("queued", *(queues or KINDS)))
+
+    def wake_ups(self, queue: WorkerKind) -> int:
+        """How many messages to the workers of a queue wait."""
+        return self._redis.llen(queue)
 
     def load(self) -> Load:
         """How much waits, and how much is worked on."""

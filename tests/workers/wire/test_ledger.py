@@ -373,3 +373,19 @@ def test_where_there_is_no_such_file_none_is_made(ledger: Ledger, redis: Redis) 
     ledger.delete("a")
     ledger.compact()
     assert redis.info("persistence")["aof_rewrite_in_progress"] == 0 and redis.exists("affect:erased")
+
+
+def test_small_jobs_are_claimed_together_each_in_the_turn_of_its_owner(ledger: Ledger) -> None:
+    ledger.create(["a", "b", "c"], "ann", small=[True] * 3)
+    ledger.create(["d"], "bob", small=[True])
+    found = ledger.claims("inference", 3)
+    assert [claim.job_id for claim in found] == ["a", "d", "b"]
+    assert all(ledger.renew(claim) is False for claim in found)
+    assert [claim.job_id for claim in ledger.claims("inference", 3)] == ["c"]
+    assert ledger.claims("inference", 3) == []
+
+
+def test_no_job_waits_for_a_long_one_that_was_claimed_with_it(ledger: Ledger) -> None:
+    ledger.create(["small", "long", "last"], "ann", small=[True, False, True])
+    found = [[claim.job_id for claim in ledger.claims("inference", 8)] for _ in range(4)]
+    assert found == [["small"], ["long"], ["last"], []]

@@ -4,14 +4,22 @@ from workers.wire.scripts.common import COMMON
 
 REAPED_AT_ONCE = 100
 
-# seconds of a lease, queue
+# seconds of a lease, queue, most that are claimed
+# The first that waits; further ones only as long as they and it are small, so that none waits for a long one.
 CLAIM = (
     COMMON
     + """
-local queue = ARGV[3]
-while true do
+local queue, most, found = ARGV[3], tonumber(ARGV[4]), {}
+
+local function next_is_small()
+  local owner = redis.call('LINDEX', ring(queue), 0)
+  local member = owner and redis.call('ZRANGE', waiting(queue, owner), 0, 0)[1]
+  return member and not part_of(member) and get(member, 'small') == '1'
+end
+
+while #found == 0 or (#found < most and next_is_small()) do
   local owner = redis.call('LPOP', ring(queue))
-  if not owner then return false end
+  if not owner then break end
   local member = redis.call('ZPOPMIN', waiting(queue, owner))[1]
   if redis.call('ZCARD', waiting(queue, owner)) > 0 then redis.call('RPUSH', ring(queue), owner) end
   local part = member and part_of(member)
@@ -29,9 +37,11 @@ while true do
       redis.call('HSETNX', P .. 'job:' .. member, 'started_at', now)
       tell(member)
     end
-    return claimed(member, token, attempt, now - (get_of(member, 'queued_at') or now))
+    found[#found + 1] = claimed(member, token, attempt, now - (get_of(member, 'queued_at') or now))
+    if part or get(member, 'small') ~= '1' then break end
   end
 end
+return found
 """
 )
 

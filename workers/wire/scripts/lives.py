@@ -19,17 +19,18 @@ return bound(ARGV[2], jobs, bytes, most, most_own_jobs, most_own_bytes)
 )
 
 # owner, most that may wait, most of the owner's, most bytes of the owner's; digests of tags, queue, whether somebody is
-# to be told of the end, whether the media stay (1 or 0); pledge: digest, holder, fingerprint, seconds; ids and bytes…
+# to be told of the end, whether the media stay (1 or 0); pledge: digest, holder, fingerprint, seconds; id, bytes and
+# whether it is small (1 or 0) of each…
 CREATE = (
     COMMON
     + PLEDGES
     + """
-local owner, ids, all, sizes, bytes = ARGV[2], {}, {}, {}, 0
-for index = 14, #ARGV, 2 do
+local owner, ids, all, sizes, small, bytes = ARGV[2], {}, {}, {}, {}, 0
+for index = 14, #ARGV, 3 do
   local id = ARGV[index]
   all[#all + 1] = id
   if redis.call('EXISTS', P .. 'job:' .. id) == 0 then
-    ids[#ids + 1], sizes[id] = id, tonumber(ARGV[index + 1])
+    ids[#ids + 1], sizes[id], small[id] = id, tonumber(ARGV[index + 1]), ARGV[index + 2]
     bytes = bytes + sizes[id]
   end
 end
@@ -39,7 +40,8 @@ if not keep_pledge(ARGV[10], ARGV[11], ARGV[12], ARGV[13], all) then return 'ple
 for _, id in ipairs(ids) do
   local number = redis.call('INCR', P .. 'seq:' .. owner)
   set(id, 'owner', owner, 'number', number, 'queue', ARGV[7], 'status', 'queued', 'progress', '0', 'attempts', '0',
-    'token', '0', 'tags', ARGV[6], 'webhook', ARGV[8], 'keeps', ARGV[9], 'pledge', ARGV[10], 'created_at', now)
+    'token', '0', 'tags', ARGV[6], 'webhook', ARGV[8], 'keeps', ARGV[9], 'pledge', ARGV[10], 'created_at', now,
+    'small', small[id])
   store(id, owner, sizes[id])
   redis.call('ZADD', P .. 'jobs:' .. owner, number, id)
   enqueue(id)
