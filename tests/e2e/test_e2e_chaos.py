@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -15,6 +15,7 @@ from ml.vocabulary import Stage
 from tests import cluster, media_files
 from tests.cluster import Cluster, Gateway, check_once, until
 from workers.wire.ledger import PREFIX
+from workers.wire.pledges import HOLD_SECONDS
 from workers.wire.scripts import DELETED_EVENTS_SECONDS
 
 LEASE = 2.0
@@ -27,7 +28,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "picture": media_files.make_image(folder / "a.png", (64, 48)),
         "sound": media_files.make_audio(folder / "a.wav", 2.0, rate=16_000),
         "long": media_files.make_audio(folder / "long.flac", 1200.0, rate=8000),
+        "hours": silent_hours(folder / "hours.flac"),
     }
+
+
+def silent_hours(path: Path) -> Path:
+    """Two of them: their decoding takes seconds, however fast the machine is."""
+    media_files.ffmpeg("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "7200", path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -108,20 +116,26 @@ def test_pictures_that_a_killed_worker_read_together_are_all_read_again(
 
 @pytest.mark.timeout(600)
 def test_a_worker_killed_in_any_stage_loses_no_job(workers: Cluster, gateway: Gateway, files: dict[str, Path]) -> None:
+    """Two at a time: each worker stands still at one stage, both are killed."""
     jobs, slowest = [], 0.0
-    for stage, kind in STAGES:
-        with held(workers, stage) as file:
-            job_id = gateway.post(files[kind])["id"]
-            pid = holder(workers, file, job_id, stage)
-            os.kill(pid, signal.SIGKILL)
+    for pair in (STAGES[first : first + 2] for first in range(0, len(STAGES), 2)):
+        with ExitStack() as stack:
+            victims = {}
+            for stage, kind in pair:
+                file = stack.enter_context(held(workers, stage))
+                job_id = gateway.post(files[kind])["id"]
+                victims[job_id] = holder(workers, file, job_id, stage)
+            for pid in victims.values():
+                os.kill(pid, signal.SIGKILL)
         began = time.monotonic()
-        until(lambda job_id=job_id: workers.ledger.get(job_id).attempts == 2, what="the second attempt")
+        until(lambda ids=victims: all(workers.ledger.get(each).attempts == 2 for each in ids), what="second attempts")
         slowest = max(slowest, time.monotonic() - began)
-        record = workers.ended(job_id)
-        assert (record.status, record.attempts) == ("succeeded", 2), (stage, record)
-        content = gateway.client.get(f"/v1/jobs/{job_id}/result").raise_for_status().content
-        assert Result.model_validate_json(content).media.sha256
-        jobs.append(job_id)
+        for job_id in victims:
+            record = workers.ended(job_id)
+            assert (record.status, record.attempts) == ("succeeded", 2), (pair, record)
+            content = gateway.client.get(f"/v1/jobs/{job_id}/result").raise_for_status().content
+            assert Result.model_validate_json(content).media.sha256
+        jobs += victims
     assert check_once(workers, jobs) == {"succeeded": len(STAGES)}
     print(f"taken up again within {slowest:.1f} s of the kill (lease {LEASE:g} s)")
 
@@ -173,6 +187,73 @@ def test_a_job_that_kills_its_worker_each_time_fails_after_three(
     assert [workers.ended(job_id).status for job_id in others] == ["succeeded"] * 4
     assert check_once(workers, [poison, *others]) == {"failed": 1, "succeeded": 4}
     assert not list((workers.data / "blobs" / "jobs" / poison).glob("media*/*"))
+
+
+def decoders(job_id: str) -> list[int]:
+    """The ffmpeg processes that read a job's media."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            words = path.read_bytes().split(b"\0")
+            if words[0].endswith(b"ffmpeg") and any(job_id.encode() in word for word in words):
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("act", ["cancel", "delete"])
+def test_a_running_job_stops_within_two_seconds(
+    workers: Cluster, gateway: Gateway, files: dict[str, Path], act: str
+) -> None:
+    job_id = gateway.post(files["hours"])["id"]
+    until(lambda: decoders(job_id), what="a decoder", every=0.002)
+    patience = 2.0 if os.getloadavg()[0] < 2 * (os.cpu_count() or 1) else 10.0
+    began = time.monotonic()
+    if act == "cancel":
+        gateway.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+        assert workers.ended(job_id).status == "cancelled"
+        assert check_once(workers, [job_id]) == {"cancelled": 1}
+    else:
+        gateway.client.delete(f"/v1/jobs/{job_id}").raise_for_status()
+    final = time.monotonic() - began
+    until(lambda: not decoders(job_id), what="the decoder's end")
+    gone = time.monotonic() - began
+    print(f"{act}: final after {final:.2f} s, no decoder after {gone:.2f} s (load {os.getloadavg()[0]:.1f})")
+    assert gone < patience
+    blobs = workers.data / "blobs" / "jobs" / job_id
+    until(lambda: not list(blobs.glob("media*")), what="that the media are gone")
+    until(lambda: not list((workers.data / "scratch").rglob("*.pcm")), what="that no sound is left")
+
+
+def test_a_gateway_killed_while_it_held_a_key_leaves_it_to_the_next(
+    workers: Cluster, gateway: Gateway, files: dict[str, Path]
+) -> None:
+    """The caller sends the request again, until the key is free."""
+    doomed = workers.start_gateway()
+    content, key = files["picture"].read_bytes(), {"Idempotency-Key": "of a doomed gateway".replace(" ", "-")}
+    before = set(workers.redis.scan_iter(f"{PREFIX}pledge:*"))
+
+    def body() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + content[:10]
+        until(lambda: set(workers.redis.scan_iter(f"{PREFIX}pledge:*")) - before, what="the key")
+        doomed.process.kill()
+        yield content[10:]
+
+    def again() -> httpx.Response:
+        return gateway.client.post("/v1/jobs", files={"file": ("a.png", content)}, headers=key)
+
+    with pytest.raises(httpx.TransportError):
+        headers = {"Content-Type": "multipart/form-data; boundary=x", **key}
+        doomed.client.post("/v1/jobs", content=body(), headers=headers)
+    refused = again()
+    assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_in_progress")
+    assert 0 < int(refused.headers["retry-after"]) <= HOLD_SECONDS
+    (pledge,) = set(workers.redis.scan_iter(f"{PREFIX}pledge:*")) - before
+    assert 0 < workers.redis.pttl(pledge) <= HOLD_SECONDS * 1000
+    workers.redis.pexpire(pledge, 1)  # as time would
+    answers = [until(lambda: (answer := again()).status_code == 202 and answer) for _ in range(2)]
+    job_id, same = (answer.json()["id"] for answer in answers)
+    assert job_id == same and workers.ended(job_id).status == "succeeded"
+    assert check_once(workers, [job_id]) == {"succeeded": 1}
 
 
 def test_a_gateway_killed_during_an_upload_leaves_no_job_and_no_rest(

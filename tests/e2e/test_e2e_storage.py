@@ -9,13 +9,31 @@ import pytest
 
 from ml.results import Result
 from tests import cluster, media_files
-from tests.cluster import until
+from tests.cluster import Cluster, Gateway, until
 from tests.s3_server import BUCKET, keys, s3_server
 from workers.wire.blobs import Blobs
 
 MEBIBYTE = 2**20
-SHORT = {"lease_seconds": "2", "result_ttl": "6"}
+SHORT = {"lease_seconds": "2", "result_ttl": "6", "long_seconds": "100", "part_seconds": "60"}
 STORE = f"s3://{BUCKET}/jobs of affect"
+
+
+def check_a_job_in_parts(service: Cluster, gateway: Gateway, sound: Path) -> None:
+    """What the parts share goes with the job's end; what is kept is read again, and goes with the job."""
+    job_id = gateway.post(sound, options='{"keep_media": true}')["id"]
+    assert service.ended(job_id).status == "succeeded"
+    assert service.log().count("ends: split") == 1 and service.log().count("ends: observed") == 3
+    until(lambda: not any("/parts/" in key for key in keys()), what="that the parts are gone")
+    kept = {key.rpartition("/")[2] for key in keys() if "/kept-" in key}
+    assert kept == {"observed", "mix.flac", "channels.flac"}
+    form = {"source_job": (None, job_id), "options": (None, '{"hop_seconds": 1, "channels": "separate"}')}
+    again = gateway.client.post("/v1/jobs", files=form).raise_for_status().json()["id"]
+    assert service.ended(again).status == "succeeded"
+    result = gateway.client.get(f"/v1/jobs/{again}/result").raise_for_status().json()
+    assert len(result["windows"]) > 120 and len(result["channels"]) == 2
+    for each in (job_id, again):
+        assert gateway.client.delete(f"/v1/jobs/{each}").status_code == 204
+    assert keys() == []
 
 
 def test_a_job_goes_through_an_object_store_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +64,10 @@ def test_a_job_goes_through_an_object_store_and_leaves_nothing(tmp_path: Path, m
         assert "job_of_a_dead_gateway" in blobs.untouched_jobs(-60)
         service.sweep(blobs)
         assert keys() == []
+
+        check_a_job_in_parts(
+            service, gateway, media_files.make_audio(tmp_path / "long.flac", 130.0, rate=8000, channels=2)
+        )
 
         server.stop()
         answer = gateway.post_raw(film)

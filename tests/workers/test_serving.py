@@ -7,10 +7,14 @@ import pytest
 
 from ml.__main__ import main as ml
 from ml.artifacts import Bundle, ModelStore
+from ml.errors import ArtifactError
+from ml.inference.evidence import Survey
 from ml.inference.observer import Silent
-from ml.inference.work import Work
+from ml.inference.soundtrack import Soundtrack
+from ml.inference.work import ALONE, Work
+from ml.results import Options
 from ml.vocabulary import Stage
-from tests.media_files import make_image
+from tests.media_files import make_image, make_video
 from tests.toy_models import publish_face
 from workers import serving as module
 from workers.serving import NotServing, Serving
@@ -106,6 +110,31 @@ def test_an_analysis_ends_with_the_models_that_it_began_with(
 
     assert serving.analyse(picture, work=Work(observer=SwapsInside())).models.face == "face@1"
     assert serves(serving, picture) == "face@2"
+
+
+def test_a_part_is_read_by_the_models_that_its_job_began_with(
+    opened: OpenServing, store: ModelStore, tmp_path: Path
+) -> None:
+    """By the worker that has taken up others since, and by one that never had them; both go on with the new ones."""
+    film, surveys = make_video(tmp_path / "film.mp4", 2.0), []
+    options, soundtrack = Options(modalities=("face",)), Soundtrack.under(tmp_path)
+
+    def surveyed(survey: Survey, _: Soundtrack) -> None:
+        surveys.append(survey.json())
+
+    first = opened()
+    whole = first.analyse(film, options, Work(surveyed=surveyed))
+    store.write_bundle(TWO)
+    first.look()
+    for name, serving in (("first", first), ("second", opened())):
+        part = tmp_path / name
+        serving.observe(film, options, surveys[0], 0, part, soundtrack, ALONE)
+        joined = serving.join(film, options, surveys[0], [part], soundtrack, ALONE)
+        assert joined.models.face == "face@1" and joined.faces == whole.faces
+        assert serves(serving, film) == "face@2"
+    (store.root / "face" / "1" / "manifest.json").unlink()
+    with pytest.raises(ArtifactError, match="face@1"):
+        opened().observe(film, options, surveys[0], 0, tmp_path / "none", soundtrack, ALONE)
 
 
 def damage(store: ModelStore) -> None:
