@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from ml.artifacts import ModelStore
-from ml.features.face import LANDMARKS, align_crop, box_crop
+from ml.features.face import LANDMARKS, align_crop, box_crop, normalised_landmarks
 from ml.inference.batches import forward_of
 from ml.models import build
 from ml.models.face import FaceNet, flip_averaged
+from ml.models.face_landmarks import FaceLandmarkNet
 from ml.models.hub import HubFace
 
 LEAST_SCORE = 0.5
@@ -183,9 +184,16 @@ class FacePredictor:
     def crop_size(self) -> int:
         return self._network.config.size
 
+    @property
+    def takes_landmarks(self) -> bool:
+        return isinstance(self._network, FaceLandmarkNet)
+
     @torch.inference_mode()
-    def predict(self, crops: Sequence[NDArray[np.uint8]]) -> FaceOutputs:
-        """`crops`: grey, uint8 [crop_size, crop_size] each."""
+    def predict(
+        self, crops: Sequence[NDArray[np.uint8]], landmarks: Sequence[NDArray[np.float32] | None] = ()
+    ) -> FaceOutputs:
+        """`crops`: grey, uint8 [crop_size, crop_size] each. `landmarks`: the mesh of each in pixels [468, 3], null
+        where there is none; used by nets with a branch for it."""
         size = self.crop_size
         stacked = np.stack(crops) if len(crops) else np.zeros((0, size, size), np.uint8)
         embeddings, logs = [np.zeros((0, self.embedding_size), np.float32)], [np.zeros((0, 7), np.float32)]
@@ -193,7 +201,14 @@ class FacePredictor:
         for first in range(0, len(stacked), together):
             batch = torch.from_numpy(stacked[first : first + together]).to(self._device).unsqueeze(1).float() / 255
             forward_of("face", len(batch))
-            embedding, logits = flip_averaged(self._network, batch)
+            points = self._points(landmarks[first : first + together])
+            embedding, logits = flip_averaged(self._network, batch, points)
             embeddings.append(embedding.cpu().numpy())
             logs.append((logits / self._temperature).log_softmax(-1).cpu().numpy())
         return FaceOutputs(np.concatenate(embeddings), np.concatenate(logs))
+
+    def _points(self, landmarks: Sequence[NDArray[np.float32] | None]) -> torch.Tensor | None:
+        """[N, 468, 3] normalised; null for a net without a branch, or where no mesh is told."""
+        if not (self.takes_landmarks and landmarks):
+            return None
+        return torch.from_numpy(np.stack([normalised_landmarks(mesh) for mesh in landmarks])).to(self._device)

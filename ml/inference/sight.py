@@ -128,7 +128,7 @@ class Watcher:
 
     def _read(self) -> Sight:
         faces = [(face, scale) for _, scale, found in self._waiting for face in found]
-        outputs = self.predictor.predict([face.crop for face, _ in faces])
+        outputs = self.predictor.predict([face.crop for face, _ in faces], [face.landmarks for face, _ in faces])
         counts = [len(found) for _, _, found in self._waiting]
         boxes = [[float(side) * scale for side in face.box] for face, scale in faces]
         return Sight(

@@ -108,9 +108,10 @@ class FaceNet(CropClassifier):
         self.config = config
 
 
-def flip_averaged(network: nn.Module, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean embeddings and logits of the crops and their mirror images."""
-    embeddings, logits = network(torch.cat([crops_NCHW, crops_NCHW.flip(-1)]))
+def flip_averaged(network: nn.Module, crops_NCHW: Tensor, points_NP3: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean embeddings and logits of the crops and their mirror images; `points_NP3` for nets that take them too."""
+    both = torch.cat([crops_NCHW, crops_NCHW.flip(-1)])
+    embeddings, logits = network(both) if points_NP3 is None else network(both, points_NP3.repeat(2, 1, 1))
     count = len(crops_NCHW)
     return (embeddings[:count] + embeddings[count:]) / 2, (logits[:count] + logits[count:]) / 2
 

@@ -22,6 +22,7 @@ _MODULES = {
     "face_senet": "ml.models.face",
     "face_mobilenet": "ml.models.face_mobilenet",
     "face_ensemble": "ml.models.face_ensemble",
+    "face_landmarks": "ml.models.face_landmarks",
     "speech_encoder": "ml.models.audio",
     "audio_cnn": "ml.models.audio",
     "text_minilm": "ml.models.text",

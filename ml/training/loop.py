@@ -1,4 +1,4 @@
-"""The one training loop: seeded, OneCycle over AdamW, averaged weights, bf16, resumable at every epoch.
+"""The one training loop: seeded, OneCycle over AdamW or SGD, averaged weights, bf16, resumable at every epoch.
 
 Everything random in an epoch is drawn after the generators are seeded from (seed, epoch). A run that is killed and
 started again therefore repeats the epoch it was in and ends with the same weights as one that was never stopped.
@@ -24,6 +24,10 @@ from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
+ADAMW, SGD = OPTIMIZERS = ("adamw", "sgd")
+MOMENTUM = 0.9
+COUPLED_DECAY = 0.01
+"""SGD adds the decay to gradients, whose rate is larger: it takes this share of AdamW's."""
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.json"
 
@@ -33,6 +37,8 @@ Batch = TypeVar("Batch")
 @dataclass(frozen=True)
 class LoopConfig:
     """`learning_rate` is the peak of the cycle; `warm_up` the share of all steps before it.
+
+    `optimizer`: one of OPTIMIZERS; SGD with Nesterov's momentum.
 
     `ema_decay` is the decay of the averaged weights, lower in the first steps: min(decay, (1 + t) / (10 + t)).
     `bf16`: whether forward passes run in it; null: where it pays on the machine that the run begins on.
@@ -46,6 +52,7 @@ class LoopConfig:
     clip_norm: float = 5.0
     bf16: bool | None = False
     seed: int = 0
+    optimizer: str = ADAMW
 
 
 @dataclass(frozen=True)
@@ -168,6 +175,13 @@ def history(folder: Path) -> list[dict[str, float]]:
     return json.loads((folder / HISTORY).read_text())["epochs"]
 
 
+def _optimizer(config: LoopConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    if config.optimizer == SGD:
+        groups = [{**group, "weight_decay": group["weight_decay"] * COUPLED_DECAY} for group in groups]
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=MOMENTUM, nesterov=True)
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+
+
 class _Run(Generic[Batch]):
     def __init__(self, config: LoopConfig, task: Task[Batch], folder: Path, settings: dict[str, Any]) -> None:
         self.config, self.task, self.folder, self.settings = config, task, folder, settings
@@ -175,7 +189,7 @@ class _Run(Generic[Batch]):
         self.epoch = 0
         self.epochs: list[dict[str, float]] = []
         groups = task.groups or parameter_groups(task.model, config.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        self.optimizer = _optimizer(config, groups)
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
             max_lr=[config.learning_rate * group.get("scale", 1.0) for group in self.optimizer.param_groups],

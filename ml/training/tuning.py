@@ -68,7 +68,7 @@ def open_study(folder: Path) -> optuna.Study:
 def run_trial(trial: optuna.Trial, args: argparse.Namespace) -> float:
     """The best validation figure of any epoch. Raises TrialPruned."""
     chosen = recipe.find(args.subject)
-    changed = argparse.Namespace(**{**vars(args), **chosen.space(trial)})
+    changed = argparse.Namespace(**{**vars(args), **chosen.space(trial, args)})
     plan = chosen.plans(changed)[-1]
     folder = args.study / f"trial-{trial.number}"
     figures: list[float] = []
@@ -117,7 +117,7 @@ def report(study: optuna.Study, args: argparse.Namespace) -> None:
 
 def _flags(args: argparse.Namespace, best: optuna.trial.FrozenTrial) -> str:
     """The arguments that the recipe's space gives for the best trial."""
-    space: dict[str, Any] = recipe.find(args.subject).space(optuna.trial.FixedTrial(best.params))
+    space: dict[str, Any] = recipe.find(args.subject).space(optuna.trial.FixedTrial(best.params), args)
     words: list[str] = []
     for name, value in space.items():
         parts = value if isinstance(value, tuple) else (value,)
@@ -146,6 +146,6 @@ def _plot(study: optuna.Study, folder: Path) -> None:
         told = [x if isinstance(x, int | float) else str(x) for x in (trial.params[name] for trial in trials)]
         axes.plot(told, values, "o")
         axes.set(xlabel=name)
-        if name == "learning_rate":
+        if name.endswith("_rate"):
             axes.set_xscale("log")
     slices.savefig(folder / "parameters.png", dpi=120)

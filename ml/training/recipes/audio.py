@@ -42,6 +42,7 @@ from ml.training.recipes.recipe import (
     Plan,
     add_common,
     licence_of,
+    optimizer_space,
     out_of_fold_figures,
     sets_of,
 )
@@ -281,6 +282,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     settings = LoopConfig(
         epochs=args.epochs,
         learning_rate=args.learning_rate,
+        optimizer=args.optimizer,
         warm_up=0.15,
         bf16=PRECISION[args.precision],
         seed=args.seed,
@@ -297,12 +299,12 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     return [Plan(settings, task, extra)]
 
 
-def space(trial: Any) -> dict[str, Any]:
-    """The net, its rate, and how many sounds a step."""
+def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """The net, how many sounds a step, and the optimiser."""
     return {
         "architecture": trial.suggest_categorical("architecture", ["speech_encoder", "audio_cnn"]),
-        "learning_rate": trial.suggest_float("learning_rate", 2e-4, 5e-3, log=True),
         "batch": trial.suggest_categorical("batch", [16, 32, 64]),
+        **optimizer_space(trial, 2e-4, 5e-3),
     }
 
 

@@ -27,13 +27,14 @@ from ml.inference.face import FaceDetector
 from ml.models import build, config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
 from ml.models.face_ensemble import FaceEnsemble, ensemble_of
+from ml.models.face_landmarks import FaceLandmarkNet, with_landmarks
 from ml.models.face_mobilenet import FaceMobileConfig, FaceMobileNet
 from ml.training.cards import card
 from ml.training.datasets.example import Example, Split
 from ml.training.datasets.faces import read_faces
 from ml.training.datasets.manifest import read_examples
 from ml.training.duplicates import twins_of_pictures
-from ml.training.loop import LoopConfig, Task, averaged_weights, history, parameter_groups, run_settings
+from ml.training.loop import ADAMW, LoopConfig, Task, averaged_weights, history, parameter_groups, run_settings
 from ml.training.metrics import measure, softmax
 from ml.training.preprocess import Preprocessing, preprocess
 from ml.training.recipes.face_start import load_start, read_arrays
@@ -46,6 +47,7 @@ from ml.training.recipes.recipe import (
     Plan,
     add_common,
     licence_of,
+    optimizer_space,
     out_of_fold_figures,
     sets_of,
 )
@@ -55,7 +57,10 @@ LEAST_SERVED = 100
 """Side in pixels from which a picture shows more than the crops of benchmarks."""
 MEASURED_AT_ONCE = 64
 """Few, so that what a layer makes stays in the cache."""
+BACKBONES = ("senet", "mobilenet")
 LEAST_WIDTH = 16
+HIDDEN = 0.2
+"""How often a mesh is hidden in training: the detector's faces do not all have one."""
 LOOKED_AT = 512
 """Crops by which the norms of a start are set."""
 TUNED_SCALE = 0.3
@@ -66,17 +71,18 @@ IDENTITY = "HSE FaceRes by Andrey Savchenko, Apache-2.0 (npm package @vladmandic
 SHAPES = {
     "face_senet": "A compact residual CNN",
     "face_mobilenet": "A MobileNet",
+    "face_landmarks": "A CNN, with a branch on the points of the face's mesh,",
     "face_ensemble": "A MobileNet and a compact residual CNN, averaged,",
 }
 logger = logging.getLogger(__name__)
 
-Network = FaceNet | FaceMobileNet
+Network = FaceNet | FaceMobileNet | FaceLandmarkNet
 
 
 @dataclass(frozen=True)
 class Faces:
     """Crops uint8 [N, size, size], soft targets and what is added to logits in training [N, 7], weights [N], whether
-    masked [N], and the examples."""
+    masked [N], the examples, and normalised points [N, 468, 3] where they are learnt from."""
 
     crops: Tensor
     targets: Tensor
@@ -84,6 +90,7 @@ class Faces:
     weights: Tensor
     masked: Tensor
     examples: tuple[Example, ...]
+    points: Tensor | None = None
 
     @property
     def labels(self) -> Tensor:
@@ -134,7 +141,7 @@ def load_faces(examples: list[Example], size: int, kept: Path, *, served: bool =
     return faces_of(torch.from_numpy(crops), examples)
 
 
-def faces_of(crops: Tensor, examples: list[Example]) -> Faces:
+def faces_of(crops: Tensor, examples: list[Example], points: Tensor | None = None) -> Faces:
     """Crops uint8 [N, size, size] of the examples. A label without a target of its own is the target."""
     targets = [example.target or one_hot(example.index) for example in examples]
     return Faces(
@@ -144,6 +151,7 @@ def faces_of(crops: Tensor, examples: list[Example]) -> Faces:
         weights=_balance(examples),
         masked=torch.tensor(["masked" in example.dataset for example in examples]),
         examples=tuple(examples),
+        points=points,
     )
 
 
@@ -176,6 +184,7 @@ class Batch:
     targets_NC: Tensor
     offsets_NC: Tensor
     weights_N: Tensor
+    points_NP3: Tensor | None = None
 
 
 def batches(faces: Faces, size: int, strength: float) -> Iterator[Batch]:
@@ -183,25 +192,29 @@ def batches(faces: Faces, size: int, strength: float) -> Iterator[Batch]:
     for first in range(0, len(order) - size + 1, size):
         rows = order[first : first + size]
         images = augment(faces.crops[rows], faces.masked[rows], strength).contiguous(memory_format=torch.channels_last)
-        yield Batch(images, faces.targets[rows], faces.offsets[rows], faces.weights[rows])
+        points = None if faces.points is None else faces.points[rows] * (torch.rand(size, 1, 1) > HIDDEN)
+        yield Batch(images, faces.targets[rows], faces.offsets[rows], faces.weights[rows], points)
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
-    _, logits = model(batch.images_N1HW)
+    _, logits = model(batch.images_N1HW) if batch.points_NP3 is None else model(batch.images_N1HW, batch.points_NP3)
     asked = logits.float() + batch.offsets_NC
     return (cross_entropy(asked, batch.targets_NC, label_smoothing=0.05, reduction="none") * batch.weights_N).mean()
 
 
 @torch.inference_mode()
-def logits_of(model: nn.Module, crops_NHW: Tensor) -> Tensor:
-    """Flip-averaged logits [N, 7] of uint8 crops."""
-    parts = crops_NHW.split(MEASURED_AT_ONCE)
-    return torch.cat([flip_averaged(model, part.unsqueeze(1).float() / 255)[1] for part in parts])
+def logits_of(model: nn.Module, faces: Faces) -> Tensor:
+    """Flip-averaged logits [N, 7]."""
+    found = []
+    for rows in torch.arange(len(faces.crops)).split(MEASURED_AT_ONCE):
+        points = None if faces.points is None else faces.points[rows]
+        found.append(flip_averaged(model, faces.crops[rows].unsqueeze(1).float() / 255, points)[1])
+    return torch.cat(found)
 
 
 def validate(model: nn.Module, faces: Faces) -> dict[str, float]:
     """Accuracy on each data set that is held out; chosen by the mean of those for validation, not of test parts."""
-    hits = (logits_of(model, faces.crops).argmax(1) == faces.labels).float()
+    hits = (logits_of(model, faces).argmax(1) == faces.labels).float()
     datasets = np.array([example.dataset for example in faces.examples])
     figures = {name: float(hits[torch.from_numpy(datasets == name)].mean()) for name in sorted(set(datasets.tolist()))}
     validation = {example.dataset for example in faces.examples if example.split == "valid"}
@@ -225,18 +238,22 @@ def _read(args: argparse.Namespace, size: int, *, training: bool) -> Faces:
 
 def prepared_faces(args: argparse.Namespace, size: int) -> Faces:
     """The faces of a list of pictures and videos: each look at a video is a row. Raises InvalidManifest without any."""
-    config = Preprocessing(crop_size=size, crops=args.crops)
+    asked = args.landmarks == "on"
+    config = Preprocessing(crop_size=size, crops=args.crops, landmarks=asked)
     cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
     prepared = [one for one in cache if len(one.crops) and one.example.label]
     if not prepared:
         raise InvalidManifest(f"no face was found in what {args.data.name} lists")
     examples = [one.example for one in prepared for _ in one.crops]
-    return faces_of(torch.from_numpy(np.concatenate([one.crops for one in prepared])), examples)
+    crops = torch.from_numpy(np.concatenate([one.crops for one in prepared]))
+    meshes = np.concatenate([one.landmarks for one in prepared])
+    return faces_of(crops, examples, torch.from_numpy(meshes).float() if asked else None)
 
 
 def chosen(faces: Faces, wanted: Sequence[bool]) -> Faces:
     rows = torch.tensor([row for row, yes in enumerate(wanted) if yes], dtype=torch.long)
-    return faces_of(faces.crops[rows], [faces.examples[int(row)] for row in rows])
+    points = None if faces.points is None else faces.points[rows]
+    return faces_of(faces.crops[rows], [faces.examples[int(row)] for row in rows], points)
 
 
 def without_twins(training: Faces, held_out: Faces) -> Faces:
@@ -247,21 +264,36 @@ def without_twins(training: Faces, held_out: Faces) -> Faces:
     return chosen(training, [not twin for twin in twins])
 
 
-def fresh_network(args: argparse.Namespace, config: FaceConfig | FaceMobileConfig, faces: Faces) -> Network:
-    if isinstance(config, FaceConfig):
-        return FaceNet(config)
-    network = FaceMobileNet(config)
-    rows = torch.randperm(len(faces.crops))[:LOOKED_AT]
-    load_start(network, read_arrays(args.identity), faces.crops[rows].unsqueeze(1).float() / 255)
-    return network
+def fresh_network(args: argparse.Namespace, faces: Faces) -> tuple[Network, str]:
+    """A network to train, and the name of its architecture."""
+    architecture, network = _crop_network(args, faces)
+    if faces.points is None:
+        return network, architecture
+    whole = FaceLandmarkNet(with_landmarks(architecture, config_of(network.config)))
+    whole.crop = network
+    return whole, "face_landmarks"
 
 
-def _groups(network: Network) -> list[dict[str, Any]] | None:
+def _crop_network(args: argparse.Namespace, faces: Faces) -> tuple[str, FaceNet | FaceMobileNet]:
+    if not _is_mobile(args):
+        return "face_senet", FaceNet(FaceConfig(size=args.size, widths=tuple(args.widths)))
+    network = FaceMobileNet(FaceMobileConfig(size=args.size))
+    if args.identity:
+        rows = torch.randperm(len(faces.crops))[:LOOKED_AT]
+        load_start(network, read_arrays(args.identity), faces.crops[rows].unsqueeze(1).float() / 255)
+    return "face_mobilenet", network
+
+
+def _is_mobile(args: argparse.Namespace) -> bool:
+    return bool(args.identity) or args.backbone == "mobilenet"
+
+
+def _groups(network: Network) -> list[dict[str, Any]]:
     """What begins with a start of its own follows at a lower rate."""
-    if isinstance(network, FaceNet):
-        return None
-    decay, added = LoopConfig.weight_decay, nn.ModuleList([network.embed, network.head])
-    return [*parameter_groups(network.backbone, decay, TUNED_SCALE), *parameter_groups(added, decay)]
+    decay, backbone = LoopConfig.weight_decay, network.backbone
+    started = {id(parameter) for parameter in backbone.parameters()}
+    added = nn.ParameterList(parameter for parameter in network.parameters() if id(parameter) not in started)
+    return [*parameter_groups(backbone, decay, TUNED_SCALE), *parameter_groups(added, decay)]
 
 
 def plans(args: argparse.Namespace) -> list[Plan]:
@@ -270,14 +302,13 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     torch.manual_seed(args.seed)
     if min(args.widths) < LEAST_WIDTH:
         raise InvalidManifest(f"--widths below {LEAST_WIDTH} crash the convolutions of some CPUs (oneDNN, fp32)")
-    config = (
-        FaceMobileConfig(size=args.size) if args.identity else FaceConfig(size=args.size, widths=tuple(args.widths))
-    )
-    faces = _read(args, config.size, training=True)
-    held_out = _read(args, config.size, training=False)
+    if args.landmarks == "on" and not args.data.is_file():
+        raise InvalidManifest("--landmarks on needs a list of pictures and videos: ready crops have no mesh")
+    faces = _read(args, args.size, training=True)
+    held_out = _read(args, args.size, training=False)
     if len(faces.crops) < args.batch:
         raise InvalidManifest(f"{len(faces.crops)} faces to train on are less than a batch of {args.batch}")
-    network = fresh_network(args, config, faces)
+    network, architecture = fresh_network(args, faces)
     if args.start:
         network.load_state_dict(averaged_weights(args.start))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -287,17 +318,19 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         batches=lambda epoch: batches(faces, args.batch, args.strength),
         loss=loss,
         validate=lambda model: validate(model, held_out),
-        groups=_groups(network),
+        groups=_groups(network) if args.identity else None,
     )
     settings = LoopConfig(
         epochs=args.epochs,
         learning_rate=args.learning_rate,
+        optimizer=args.optimizer,
         warm_up=args.warm_up,
         bf16=PRECISION[args.precision],
         seed=args.seed,
     )
-    architecture = "face_mobilenet" if args.identity else "face_senet"
-    extra = {"architecture": architecture, "config": config_of(config), "batch": args.batch}
+    extra = {"architecture": architecture, "config": config_of(network.config), "batch": args.batch}
+    if args.identity:
+        extra["identity"] = IDENTITY
     if args.start:
         extra["start"] = str(args.start)
     if args.served:
@@ -305,15 +338,17 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     return [Plan(settings, task, extra | {"strength": args.strength, "votes": args.votes})]
 
 
-def space(trial: Any) -> dict[str, Any]:
-    """Width of the net, augmentation, share of the votes, rate."""
+def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """Backbone, its width, points of the mesh (where the data has any), augmentation, share of the votes, optimiser."""
     width = trial.suggest_categorical("width", [16, 24, 32, 48])
     return {
+        "backbone": trial.suggest_categorical("backbone", BACKBONES),
         "widths": (width, 2 * width, 4 * width, 6 * width),
+        "landmarks": trial.suggest_categorical("landmarks", ["off", "on"]) if args.data.is_file() else "off",
         "strength": trial.suggest_float("strength", 0.3, 1.2),
         "votes": trial.suggest_float("votes", 0.0, 0.5),
-        "learning_rate": trial.suggest_float("learning_rate", 5e-4, 8e-3, log=True),
         "batch": trial.suggest_categorical("batch", [64, 128, 256]),
+        **optimizer_space(trial, 5e-4, 8e-3),
     }
 
 
@@ -323,6 +358,8 @@ def trained(args: argparse.Namespace) -> Network | FaceEnsemble:
     network = build(settings["architecture"], settings["config"])
     network.load_state_dict(averaged_weights(args.out))
     members = [(settings["architecture"], settings["config"], network)]
+    if args.beside and settings["architecture"] == "face_landmarks":
+        raise InvalidManifest("--beside averages nets of crops: one with a branch for landmarks stands alone")
     for reference in args.beside:
         manifest = store.manifest(reference)
         other = build(manifest.architecture, manifest.config)
@@ -335,7 +372,7 @@ def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS
     network = trained(args)
     every = _read(args, network.config.size, training=False)
     faces = chosen(every, [example.split in splits for example in every.examples])
-    return HeldOut(logits_of(network, faces.crops), list(faces.examples))
+    return HeldOut(logits_of(network, faces), list(faces.examples))
 
 
 def publish(args: argparse.Namespace, temperature: float) -> str:
@@ -357,7 +394,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         temperature=temperature,
         metrics=metrics | out_of_fold_figures(args),
         data=sets_of(read_examples_of(args)),
-        starts=(IDENTITY,) if settings["architecture"] == "face_mobilenet" else (),
+        starts=(IDENTITY,) if "identity" in settings else (),
         command="; and ".join([_command(args.out), *(store.manifest(name).command for name in args.beside)]),
         licence=licence_of(args, "The data sets trained on are for research, some of them non-commercial."),
     )
@@ -382,10 +419,15 @@ def _command(run: Path) -> str:
     loop, done = settings["loop"], len(history(run))
     options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"], "warm-up": loop["warm_up"]}
     options |= {name: settings[name] for name in ("strength", "votes") if name in settings}
-    if "widths" in settings["config"]:
-        options["widths"] = " ".join(map(str, settings["config"]["widths"]))
+    options |= {name: settings["loop"][name] for name in ("optimizer",) if loop.get(name, ADAMW) != ADAMW}
+    options["size"] = settings["config"]["size"]
+    crop = settings["config"].get("crop", {"config": settings["config"]})["config"]
+    if "widths" in crop:
+        options["widths"] = " ".join(map(str, crop["widths"]))
     else:
-        options |= {"identity": "faceres-deep.json", "size": settings["config"]["size"]}
+        options |= {"identity": "faceres-deep.json"} if "identity" in settings else {"backbone": "mobilenet"}
+    if settings["architecture"] == "face_landmarks":
+        options["landmarks"] = "on"
     told = "python -m ml train face " + " ".join(f"--{name} {value}" for name, value in options.items())
     told += " --served" if settings.get("served") else ""
     stopped = f" (stopped after {done})" if done < loop["epochs"] else ""
@@ -399,6 +441,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--served", action="store_true", help="cut the faces of large pictures as the service does")
     parser.add_argument("--start", type=Path, help="folder of a run whose averaged weights to begin with")
     parser.add_argument("--identity", type=Path, help="faceres-deep.json: MobileNet from a net that tells people apart")
+    parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONES[0], help="of the net that sees the crop")
+    told = "a branch on the points of the mesh beside the crop's net (data: a list)"
+    parser.add_argument("--landmarks", choices=["off", "on"], default="off", help=told)
     parser.add_argument("--size", type=int, default=FaceConfig.size, help="side of a crop in pixels")
     parser.add_argument("--widths", type=int, nargs=4, default=FaceConfig.widths, help="channels of the four stages")
     parser.add_argument("--strength", type=float, default=1.0, help="of the changes of scale, place, angle and light")

@@ -186,7 +186,7 @@ def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
     on the validation part where it has no other."""
     torch.manual_seed(0)
     models = Readers.of(bundle, ModelStore(args.store))
-    config = Preprocessing(crop_size=models.face.crop_size, whisper=args.whisper)
+    config = Preprocessing(models.face.crop_size, landmarks=models.face.takes_landmarks, whisper=args.whisper)
     cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
     sides: dict[Split, list[Clip]] = {"train": [], "valid": [], "test": []}
     for one in cache:
@@ -213,11 +213,14 @@ def other_views(models: Readers, prepared: Prepared, evidence: WindowEvidence) -
         return []
     crops = torch.from_numpy(prepared.crops)
     changed = [moved(crops, VIEW_STRENGTH, together=True).squeeze(1) * 255 for _ in range(VIEWS)]
-    return [replace(evidence, face=_read_faces(models, view.round().to(torch.uint8).numpy())) for view in changed]
+    views = [replace(prepared, crops=view.round().to(torch.uint8).numpy()) for view in changed]
+    return [replace(evidence, face=_read_faces(models, view)) for view in views]
 
 
-def _read_faces(models: Readers, crops: NDArray[np.uint8]) -> tuple[Evidence, ...]:
-    return tuple(evidence_from(models.face.predict(list(crops)))) if len(crops) else ()
+def _read_faces(models: Readers, prepared: Prepared) -> tuple[Evidence, ...]:
+    if not len(prepared.crops):
+        return ()
+    return tuple(evidence_from(models.face.predict(list(prepared.crops), list(prepared.landmarks))))
 
 
 def evidence_of(models: Readers, prepared: Prepared) -> WindowEvidence:
@@ -230,7 +233,7 @@ def evidence_of(models: Readers, prepared: Prepared) -> WindowEvidence:
         audio = Evidence(heard.embeddings_NE.mean(axis=0), logs - np.logaddexp.reduce(logs))
     if prepared.transcript:
         text = evidence_from(models.text.predict([prepared.transcript]))[0]
-    return WindowEvidence(face=_read_faces(models, prepared.crops), audio=audio, text=text)
+    return WindowEvidence(face=_read_faces(models, prepared), audio=audio, text=text)
 
 
 def plans(args: argparse.Namespace) -> list[Plan]:
@@ -259,7 +262,9 @@ def _plan(args: argparse.Namespace, config: FusionConfig, material: Material) ->
         loss=loss,
         validate=validate,
     )
-    settings = LoopConfig(epochs=args.epochs, learning_rate=args.learning_rate, warm_up=0.2, weight_decay=0.02)
+    settings = LoopConfig(
+        epochs=args.epochs, learning_rate=args.learning_rate, optimizer=args.optimizer, warm_up=0.2, weight_decay=0.02
+    )
     extra = {"config": config_of(config), "bundle": args.models, "batch": args.batch}
     return Plan(settings, task, extra, _folder(residual=config.residual))
 
@@ -268,7 +273,7 @@ def _folder(*, residual: bool) -> str:
     return "lstm" if residual else "addition"
 
 
-def space(trial: Any) -> dict[str, Any]:
+def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
     """LSTM and dense sizes, and the rate."""
     return {
         "lstm": trial.suggest_categorical("lstm", [16, 32, 48, 96]),

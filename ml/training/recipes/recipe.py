@@ -15,7 +15,7 @@ from ml.artifacts import Licence
 from ml.errors import InvalidManifest
 from ml.places import MODEL_STORE
 from ml.training.datasets.example import Example, Split
-from ml.training.loop import LoopConfig, Task
+from ml.training.loop import ADAMW, OPTIMIZERS, LoopConfig, Task
 
 Subject = Literal["face", "audio", "text", "fusion"]
 _MODULES: dict[Subject, str] = {
@@ -60,7 +60,7 @@ class HeldOut:
 
 class Recipe(Protocol):
     """A module that trains one kind of model: by one plan, or by several, of which the last is tuned. `trial` is an
-    Optuna trial; `space` gives arguments to change."""
+    Optuna trial; `space` gives arguments to change from what they are."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
@@ -70,7 +70,7 @@ class Recipe(Protocol):
 
     def publish(self, args: argparse.Namespace, temperature: float) -> str: ...
 
-    def space(self, trial: Any) -> dict[str, Any]: ...
+    def space(self, trial: Any, args: argparse.Namespace) -> dict[str, Any]: ...
 
 
 def find(subject: Subject) -> Recipe:
@@ -86,11 +86,20 @@ def add_common(parser: argparse.ArgumentParser, subject: Subject) -> None:
     parser.add_argument("--store", type=Path, default=MODEL_STORE)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default=ADAMW)
     parser.add_argument("--precision", choices=PRECISION, default="auto", help="auto: bf16 where it is faster")
     parser.add_argument("--workers", type=int, default=1, help="processes that preprocess")
     parser.add_argument("--name", default=subject, help="publish: the name in the store")
     parser.add_argument("--licence", default=RESEARCH, help="publish: of the weights, as the data permits")
     parser.add_argument("--commercial", action="store_true", help="publish: the data permits commercial use")
+
+
+def optimizer_space(trial: Any, least: float, most: float) -> dict[str, Any]:
+    """Which optimiser, and its rate: of AdamW between `least` and `most`, of SGD thirty times that."""
+    optimizer = trial.suggest_categorical("optimizer", OPTIMIZERS)
+    scale = 1 if optimizer == ADAMW else 30
+    rate = trial.suggest_float(f"{optimizer}_rate", least * scale, most * scale, log=True)
+    return {"optimizer": optimizer, "learning_rate": rate}
 
 
 @dataclass(frozen=True)

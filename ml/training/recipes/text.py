@@ -222,6 +222,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     settings = LoopConfig(
         epochs=args.epochs,
         learning_rate=args.learning_rate,
+        optimizer=args.optimizer,
         warm_up=0.1,
         weight_decay=decay,
         bf16=PRECISION[args.precision],
@@ -230,7 +231,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     return [Plan(settings, task, {"config": config_of(config), "batch": args.batch, "sets": list(args.sets)})]
 
 
-def space(trial: Any) -> dict[str, Any]:
+def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
     """Rate, batch and length of the run."""
     return {
         "learning_rate": trial.suggest_float("learning_rate", 3e-5, 5e-4, log=True),

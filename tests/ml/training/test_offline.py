@@ -1,18 +1,26 @@
 """The offline side as a researcher uses it: the commands of the README, on made data."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+import torch
 
 from ml.__main__ import main
 from ml.artifacts import Bundle, ModelStore
+from ml.inference.face import FaceDetector, FacePredictor
 from ml.inference.pipeline import Analyser
+from ml.places import MODEL_STORE
+from ml.training.datasets.example import Example
+from ml.training.datasets.manifest import write_examples
 from ml.training.loop import history
-from tests.face_files import portrait
+from ml.vocabulary import EMOTIONS
+from tests.face_files import make_scenes, portrait
 from tests.ml.training.made_sets import make_faces, make_voices
 
 
@@ -62,12 +70,62 @@ def test_a_folder_of_faces_becomes_a_served_model(
     assert result.models.face == "bars@1" and result.overall.emotion
 
 
+def test_recordings_with_meshes_become_a_served_face_net_and_a_fusion(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = []
+    for number in range(10):
+        label, picture = ("happy", portrait()) if number % 2 else ("sad", portrait()[:, ::-1])
+        angle = number * 2 * np.pi / 10
+        y, x = np.mgrid[-1 : 1 : picture.shape[0] * 1j, -1 : 1 : picture.shape[1] * 1j]
+        light = 0.6 + 0.4 * (np.cos(angle) * x + np.sin(angle) * y)
+        lit = (picture * light[..., None]).clip(0, 255).astype(np.uint8)
+        path = make_scenes(tmp_path / f"{number}.mp4", [(lit, 0.5)])
+        examples.append(Example(label, "mine", "train" if number < 8 else "valid", path=path))
+    write_examples(tmp_path / "mine.csv", examples)
+    words = ("--data", "mine.csv", "--store", str(store), "--epochs", "2", "--batch", "4")
+    face = ("face", *words, "--widths", "16", "16", "16", "24", "--landmarks", "on", "--out", "face")
+    run("train", *face)
+    run("publish", *face, "--bundle", "mine")
+    assert "--landmarks on" in ModelStore(store).manifest("face@1").command
+    predictor = FacePredictor.load(ModelStore(store), "face@1", torch.device("cpu"))
+    with FaceDetector(predictor.crop_size) as detector:
+        (found,) = detector.detect(portrait(), 1)
+    seen, unseen, none = (predictor.predict([found.crop], meshes) for meshes in ([found.landmarks], [None], []))
+    assert np.abs(seen.log_probabilities_NC - unseen.log_probabilities_NC).max() > 1e-4
+    assert np.array_equal(unseen.log_probabilities_NC, none.log_probabilities_NC)
+    result = Analyser.load(store, "mine").analyse(tmp_path / "0.mp4")
+    told = result.faces[0].frames[0].probabilities
+    assert [told[name] for name in EMOTIONS] != pytest.approx(np.exp(unseen.log_probabilities_NC[0]), abs=1e-4)
+
+    for name in ("audio-cnn", "text"):
+        shutil.copytree(MODEL_STORE / name, store / name)
+    references = [f"{name}@{max(int(v.name) for v in (store / name).iterdir())}" for name in ("audio-cnn", "text")]
+    fusion = ("fusion", *words, "--models", "face@1", *references, "--bundle", "joined", "--out", "fusion")
+    run("train", *fusion)
+    run("publish", *fusion)
+    assert ModelStore(store).bundle("joined").fusion == "fusion@1"
+    assert Analyser.load(store, "joined").analyse(tmp_path / "9.mp4").models.fusion == "fusion@1"
+
+
 def test_a_folder_of_voices_becomes_a_published_model(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run("datasets", "import", "generic", make_voices(tmp_path / "voices"), "--out", "mine.csv")
-    small = ("--data", "mine.csv", "--architecture", "audio_cnn", "--store", str(store), "--out", "run")
+    small = (
+        "--data",
+        "mine.csv",
+        "--architecture",
+        "audio_cnn",
+        "--store",
+        str(store),
+        "--out",
+        "run",
+        "--precision",
+        "fp32",
+    )
     run("train", "audio", *small, "--epochs", "2", "--batch", "28")
     run("publish", "audio", *small, "--name", "tones", "--bundle", "mine")
     manifest = ModelStore(store).manifest("tones@1")
@@ -114,7 +172,7 @@ def test_a_study_is_gone_on_with(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run("datasets", "import", "generic", make_voices(tmp_path / "voices", (8, 2, 0)), "--out", "mine.csv")
-    words = ["tune", "audio", "--data", "mine.csv", "--epochs", "1", "--study", "study"]
+    words = ["tune", "audio", "--data", "mine.csv", "--epochs", "1", "--study", "study", "--precision", "fp32"]
     monkeypatch.setattr("ml.training.recipes.audio.space", small_space)
     run(*words, "--trials", "1")
     run(*words, "--trials", "3")
@@ -127,7 +185,7 @@ def test_a_study_is_gone_on_with(
     assert cv2.imread(str(tmp_path / "study" / "parameters.png")).std() > 1
 
 
-def small_space(trial: object) -> dict[str, object]:
+def small_space(trial: object, args: object) -> dict[str, object]:
     suggest = trial  # an Optuna trial
     return {
         "architecture": "audio_cnn",
