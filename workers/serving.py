@@ -136,7 +136,7 @@ class Serving:
             threads=settings.threads,
             limits=settings.media_limits,
         )
-        analyser.models.warm_up()
+        analyser.warm_up()
         return analyser
 
     def _refuse(self, bundle: Bundle | None, reason: str) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import threading
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from ml.artifacts import ModelStore
 from ml.features.face import LANDMARKS, align_crop, box_crop, normalised_landmarks
 from ml.inference.batches import forward_of
+from ml.inference.folding import fold
 from ml.models import build
 from ml.models.face import FaceNet, flip_averaged
 from ml.models.face_landmarks import FaceLandmarkNet
@@ -125,17 +128,32 @@ class FaceDetector:
         return points + np.array([left, top, 0], np.float32)
 
 
-_kept = threading.local()
+class Detectors:
+    """Detectors that are kept for single pictures, as many as cores: to build one takes longer than to search a
+    picture."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._free: list[FaceDetector] = []
+        self._turn = threading.BoundedSemaphore(os.cpu_count() or 1)
+        weakref.finalize(self, _close, self._free).atexit = False
+
+    @contextmanager
+    def borrowed(self) -> Iterator[FaceDetector]:
+        """One that nobody else has meanwhile."""
+        with self._turn:
+            detector = self._free.pop() if self._free else FaceDetector(self._size).__enter__()
+            try:
+                yield detector
+            except BaseException:
+                detector.__exit__(None, None, None)
+                raise
+            self._free.append(detector)
 
 
-def kept_detector(size: int) -> FaceDetector:
-    """One that the calling thread keeps for single pictures: its graphs take longer to build than to search one."""
-    kept: FaceDetector | None = getattr(_kept, "detector", None)
-    if kept is None or kept.size != size:
-        if kept is not None:
-            kept.__exit__(None, None, None)
-        _kept.detector = kept = FaceDetector(size).__enter__()
-    return kept
+def _close(detectors: list[FaceDetector]) -> None:
+    for detector in detectors:
+        detector.__exit__(None, None, None)
 
 
 def overlap(a: Rectangle, b: Rectangle) -> float:
@@ -160,6 +178,8 @@ class FacePredictor:
         manifest = store.manifest(reference)
         network = cast(FaceNet, build(manifest.architecture, manifest.config))
         network.load_state_dict(store.weights(reference))
+        if not isinstance(network, HubFace):
+            fold(network)
         return cls(network, manifest.temperature, device)
 
     @property

@@ -11,18 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ml.artifacts import Bundle, ModelStore
 from ml.errors import AffectError
 from ml.inference import evidence
 from ml.inference.bundle import Licences, LoadedBundle, pick_device, published
 from ml.inference.evidence import Heard, Observation, Survey, SurveyedSound
-from ml.inference.face import kept_detector
+from ml.inference.face import Detectors
 from ml.inference.observer import Clock
 from ml.inference.recording import Recording
 from ml.inference.sight import Sight, Watcher
 from ml.inference.sound import Tones, Voice, pieces_wanted, voices_of
 from ml.inference.soundtrack import Soundtrack
 from ml.inference.timeline import Timeline, WindowParts, read_image, timeline
+from ml.inference.together import Together
 from ml.inference.transcribe import Transcription, unavailable
 from ml.inference.windows import Span, windows_over
 from ml.inference.words import SpokenText
@@ -76,6 +79,8 @@ class Analyser:
     def __init__(self, models: LoadedBundle, limits: MediaLimits | None = None) -> None:
         self.models = models
         self._limits = limits or MediaLimits()
+        self._detectors = Detectors(models.face.crop_size) if models.face else None
+        self._faces = Together(models.face) if models.face else None
 
     @classmethod
     def load(
@@ -96,6 +101,14 @@ class Analyser:
             bundle = published(store, bundle, whisper)
         models = LoadedBundle.load(store, bundle, device=pick_device(device), licences=licences, threads=threads)
         return cls(models, limits)
+
+    def warm_up(self) -> None:
+        """Runs each model once, and lets a face detector be built, so that no job waits for what a first call builds.
+        Raises ArtifactError where a model does not answer with probabilities."""
+        if self._detectors:
+            with self._detectors.borrowed() as detector:
+                detector.detect(np.zeros((64, 64, 3), np.uint8), 1)
+        self.models.warm_up()
 
     def analyse(self, path: Path, options: Options | None = None, work: Work = ALONE) -> Result:
         """Reads the file at `path`. Raises AffectError with a code and the stage."""
@@ -163,10 +176,10 @@ class Analyser:
             picture = load_image(path, info, self._limits, check=clock.check)
         with clock.stage("faces"):
             sight = Sight.empty()
-            if self.models.face and options.wants("face"):
-                detector = kept_detector(self.models.face.crop_size)
-                watcher = Watcher(detector, self.models.face, options.max_faces, options.landmarks)
-                watcher.watch(0.0, picture.image, picture.scale)
+            if self._detectors and self._faces and options.wants("face"):
+                with self._detectors.borrowed() as detector:
+                    watcher = Watcher(detector, self._faces, options.max_faces, options.landmarks)
+                    watcher.watch(0.0, picture.image, picture.scale)
                 sight = watcher.finish()
         with clock.stage("fuse"):
             read = read_image(sight, options)

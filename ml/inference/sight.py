@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.features.face import LANDMARKS
-from ml.inference.face import DetectedFace, FaceDetector, FacePredictor
+from ml.inference.face import DetectedFace, FaceDetector
 from ml.inference.fusion import Evidence
+from ml.inference.together import FaceReader
 from ml.results import Box
 
 CROPS_HELD = 512
@@ -99,7 +100,7 @@ class Watcher:
     """Collects the faces of a stream of frames; crops go through the network together, a bounded number at a time."""
 
     detector: FaceDetector
-    predictor: FacePredictor
+    predictor: FaceReader
     max_faces: int
     keep_landmarks: bool
     _waiting: list[tuple[float, float, list[DetectedFace]]] = field(default_factory=list)
