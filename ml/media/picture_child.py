@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,6 @@ from ml.media.picture_program import DONE
 
 PICTURES = 500
 """After which a child has served: what it may have leaked goes with it."""
-KEPT = 2
-"""Most children that wait for the next picture."""
 _PROGRAM = Path(__file__).with_name("picture_program.py")
 
 
@@ -97,35 +96,42 @@ class PictureChild:
         self._folder.cleanup()
 
 
+class _Kept:
+    """The children of this process that wait for a picture, and whose turn it is to have one: as many as cores."""
+
+    def __init__(self) -> None:
+        self.turn = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self.waiting: list[PictureChild] = []
+
+    def take(self, allowance: Allowance) -> PictureChild:
+        while True:
+            try:
+                child = self.waiting.pop()
+            except IndexError:
+                return PictureChild(allowance)
+            if child.runs and child.allowance == allowance:
+                return child
+            child.close()
+
+
 @functools.cache
-def _waiting(pid: int) -> list[PictureChild]:
-    """The children of this process that wait for a picture. Keyed by the process id: they are not those of a fork."""
-    return []
-
-
-def _take(allowance: Allowance) -> PictureChild:
-    waiting = _waiting(os.getpid())
-    while True:
-        try:
-            child = waiting.pop()
-        except IndexError:
-            return PictureChild(allowance)
-        if child.runs and child.allowance == allowance:
-            return child
-        child.close()
+def _kept(pid: int) -> _Kept:
+    """Keyed by the process id: children are not those of a fork."""
+    return _Kept()
 
 
 @contextmanager
 def picture_child(limits: MediaLimits) -> Iterator[PictureChild]:
     """One for one picture, as a context; it is kept unless the context ends by an error."""
-    child = _take(Allowance(limits.child_memory, limits.child_cpu_seconds))
-    try:
-        yield child
-    except BaseException:
-        child.close()
-        raise
-    waiting = _waiting(os.getpid())
-    if child.is_spent or len(waiting) >= KEPT:
-        child.close()
-    else:
-        waiting.append(child)
+    kept = _kept(os.getpid())
+    with kept.turn:
+        child = kept.take(Allowance(limits.child_memory, limits.child_cpu_seconds))
+        try:
+            yield child
+        except BaseException:
+            child.close()
+            raise
+        if child.is_spent:
+            child.close()
+        else:
+            kept.waiting.append(child)

@@ -14,7 +14,7 @@ from tests.cluster import until
 
 
 def waiting() -> list[PictureChild]:
-    return picture_child._waiting(os.getpid())
+    return picture_child._kept(os.getpid()).waiting
 
 
 @pytest.fixture(autouse=True)
@@ -81,11 +81,11 @@ def test_a_child_serves_a_bounded_number_of_pictures(
     assert waiting() == []
 
 
-def test_threads_have_children_of_their_own(media: Path, limits: MediaLimits) -> None:
+def test_threads_share_as_many_children_as_there_are_cores(media: Path, limits: MediaLimits) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: read(media / "image.jpg", limits), range(12)))
     assert all(np.array_equal(each, found[0]) for each in found)
-    assert len(waiting()) <= picture_child.KEPT
+    assert len(waiting()) <= (os.cpu_count() or 1)
 
 
 def test_unusual_names_reach_the_child(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
