@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ml.features import torchaudio_compat  # noqa: F401  (seated before transformers imports torchaudio)
+from ml.models.bert import BertEncoder
 from ml.models.registry import register
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
@@ -32,28 +32,22 @@ class TextNet(nn.Module):
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        from transformers import BertConfig, BertModel
-
         self.config = config
-        self.encoder = BertModel(
-            BertConfig(
-                vocab_size=config.vocabulary,
-                hidden_size=config.hidden,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.heads,
-                intermediate_size=config.intermediate,
-                max_position_embeddings=config.positions,
-                hidden_dropout_prob=config.dropout,
-                attention_probs_dropout_prob=config.dropout,
-            ),
-            add_pooling_layer=False,
+        self.encoder = BertEncoder(
+            vocabulary=config.vocabulary,
+            hidden=config.hidden,
+            layers=config.layers,
+            heads=config.heads,
+            intermediate=config.intermediate,
+            positions=config.positions,
+            dropout=config.dropout,
         )
         self.dropout = nn.Dropout(config.dropout)
         self.emotion = nn.Linear(config.hidden, len(EMOTIONS))
         self.sentiment = nn.Linear(config.hidden, len(SENTIMENTS))
 
     def forward(self, ids_NT: Tensor, mask_NT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        hidden_NTH = self.encoder(input_ids=ids_NT, attention_mask=mask_NT).last_hidden_state.float()
+        hidden_NTH = self.encoder(ids_NT, mask_NT).float()
         weights_NT1 = (mask_NT / mask_NT.sum(dim=1, keepdim=True)).unsqueeze(-1)
         embeddings_NH = (hidden_NTH * weights_NT1).sum(dim=1)
         kept_NH = self.dropout(embeddings_NH)
