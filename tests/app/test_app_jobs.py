@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.multipart import CONTENT_TYPE, encode
@@ -331,9 +332,10 @@ def test_many_long_polls_hold_no_thread(gateway: Gateway) -> None:
     waiting = [threading.Thread(target=gateway.client.get, args=(f"/v1/jobs/{job_id}?wait=19",)) for _ in range(60)]
     for thread in waiting:
         thread.start()
-    began = time.monotonic()
+    with Redis.from_url(gateway.settings.redis_url) as redis:
+        assert eventually(lambda: redis.info("clients")["blocked_clients"] >= len(waiting), 18)
     assert gateway.client.get(f"/v1/jobs/{job_id}").status_code == 200
-    assert time.monotonic() - began < 15
+    assert all(thread.is_alive() for thread in waiting)
     gateway.ledger.claim()
     for thread in waiting:
         thread.join(10)

@@ -9,7 +9,7 @@ from redis import Redis
 
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.redis_server import RedisServer
-from workers.wire.contract import artifact_key, result_key
+from workers.wire.contract import artifact_key, kept_prefix, result_key
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
 
@@ -58,7 +58,9 @@ def test_a_deleted_job_is_nowhere(open_gateway: OpenGateway, monkeypatch: pytest
         for end in ("succeeded", "failed", None):  # one is worked on, one waits
             claim = ledger.claim()
             assert claim is not None
-            for stored in (result_key(claim.job_id, claim.token), artifact_key(claim.job_id, claim.token, "a.png")):
+            job_id, token = claim.job_id, claim.token
+            kept = f"{kept_prefix(job_id, token)}/mix.flac"
+            for stored in (result_key(job_id, token), artifact_key(job_id, token, "a.png"), kept):
                 gateway.blobs.put(stored, SECRETS["content"])  # type: ignore[arg-type]
             if end:
                 ledger.finish(claim, end)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from tests.redis_server import redis_server
 from workers.analysis import Analysing, AnalysisEngine
 from workers.engine import Terms
 from workers.wire.blobs import Blobs
-from workers.wire.contract import JobRequest, job_prefix, media_key, new_job_id, request_key, result_key
+from workers.wire.contract import JobRequest, SourceJob, job_prefix, media_key, new_job_id, request_key, result_key
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
 from workers.wire.storage import unavailable
@@ -127,6 +127,17 @@ def test_a_job_that_the_store_has_lost_says_so(service: Service, key: Callable[[
     assert record is not None and record.status == "failed" and record.failure is not None
     assert (record.failure.code, record.failure.stage, record.failure.retryable) == ("fetch_failed", "fetch", True)
     assert "post" in record.failure.message and record.attempts == 1
+
+
+def test_a_source_that_was_deleted_meanwhile_is_told(service: Service) -> None:
+    kept = service.post(b"media", JobRequest(options=Options(keep_media=True)))
+    service.work(Scripted(lambda _: RESULT))
+    again = service.post(b"", JobRequest(source=SourceJob(job_id=kept, fetched=0, token=1)))
+    service.delete(kept)
+    service.work(Scripted(lambda _: pytest.fail("there is nothing to read")))
+    record = service.ledger.get(again)
+    assert record is not None and record.status == "failed" and record.failure is not None
+    assert (record.failure.code, record.failure.stage, record.failure.retryable) == ("job_expired", "fetch", False)
 
 
 def test_an_unknown_error_shows_nothing_of_itself(service: Service) -> None:
