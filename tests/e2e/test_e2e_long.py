@@ -2,12 +2,14 @@
 that of the unsplit film."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ml.inference.pipeline import Analyser
+from ml.inference.work import Work, under
 from ml.results import Options
 from tests.cluster import Cluster, check_once, running, until
 from tests.documents import apart
@@ -18,7 +20,7 @@ from workers.wire.contract import parts_prefix
 
 pytestmark = pytest.mark.timeout(600)
 
-OPTIONS = Options(frame_rate=2.0, hop_seconds=3.0, keep_media=True)
+OPTIONS = Options(frame_rate=1.0, hop_seconds=3.0, keep_media=True)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +36,23 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_long(tmp_path_factory.mktemp("film") / "film.mp4", 125, pause=57)
 
 
-def unsplit(cluster: Cluster, film: Path, options: Options) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Unsplit:
+    """The film read in one process; in another way from what that process itself kept."""
+
+    analyser: Analyser
+    film: Path
+    kept: Path
+
+    def read(self, options: Options = OPTIONS) -> dict[str, Any]:
+        work = Work(kept=under(self.kept)) if any(self.kept.iterdir()) else Work(keep=self.kept)
+        return dict(self.analyser.analyse(self.film, options, work).model_dump(mode="json", exclude={"timings"}))
+
+
+@pytest.fixture(scope="module")
+def unsplit(cluster: Cluster, film: Path, tmp_path_factory: pytest.TempPathFactory) -> Unsplit:
     analyser = Analyser.load(cluster.store.root, device="cpu", threads=1)
-    return dict(analyser.analyse(film, options).model_dump(mode="json", exclude={"timings"}))
+    return Unsplit(analyser, film, tmp_path_factory.mktemp("kept"))
 
 
 def parts_left(cluster: Cluster, job_id: str) -> int | None:
@@ -50,7 +66,7 @@ def result_of(client: Any, job_id: str) -> dict[str, Any]:
     return dict(document)
 
 
-def test_a_film_in_parts_outlives_a_worker(cluster: Cluster, film: Path) -> None:
+def test_a_film_in_parts_outlives_a_worker(cluster: Cluster, film: Path, unsplit: Unsplit) -> None:
     gateway = cluster.start_gateway()
     first, second = cluster.start_worker(), cluster.start_worker()
     cluster.wait_for_workers(2)
@@ -66,12 +82,12 @@ def test_a_film_in_parts_outlives_a_worker(cluster: Cluster, film: Path) -> None
     first_attempts, second_attempts = (cluster.log().count(f"attempt {number} begins") for number in (1, 2))
     assert 5 <= first_attempts + second_attempts <= 6 and second_attempts <= 1
     assert cluster.log().count("ends: split") == 1
-    assert list(apart(result_of(gateway.client, job_id), unsplit(cluster, film, OPTIONS))) == []
+    assert list(apart(result_of(gateway.client, job_id), unsplit.read())) == []
     assert not Blobs.of(cluster.settings).exists(parts_prefix(job_id))
     assert second.runs
 
 
-def test_a_kept_film_is_read_again_in_another_way(cluster: Cluster, film: Path) -> None:
+def test_a_kept_film_is_read_again_in_another_way(cluster: Cluster, film: Path, unsplit: Unsplit) -> None:
     client = cluster.start_gateway().client
     kept = client.get("/v1/jobs").json()["jobs"][-1]
     other = OPTIONS.model_copy(update={"classes": "simplified", "window_seconds": 6.0, "max_faces": 1})
@@ -84,7 +100,7 @@ def test_a_kept_film_is_read_again_in_another_way(cluster: Cluster, film: Path) 
     assert job["media"] == kept["media"]
     record = cluster.ended(job["id"])
     assert record.status == "succeeded", record.failure
-    assert list(apart(result_of(client, job["id"]), unsplit(cluster, film, other))) == []
+    assert list(apart(result_of(client, job["id"]), unsplit.read(other))) == []
     assert cluster.log().count("ends: split") == 1  # it was not observed again
     assert client.get(f"/v1/jobs/{job['id']}/media").content == film.read_bytes()
 
