@@ -42,7 +42,9 @@ class Options(Frozen):
     annotate: bool = Field(False, description="Make a video with boxes and labels drawn in.")
     thumbnails: bool = Field(False, description="Make a small picture of each face.")
     words: bool = Field(True, description="Keep the times of single words in the transcript.")
-    keep_media: bool = Field(False, description="Keep the media after the job has ended.")
+    keep_media: bool = Field(
+        False, description="Keep the media, their sound and what was observed of them, so that they can be read again."
+    )
 
     @model_validator(mode="after")
     def _windows_cover(self) -> Self:

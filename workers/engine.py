@@ -260,6 +260,8 @@ class Engine(ABC):
         except Exception as error:
             if isinstance(error, OSError) and is_full(error):
                 raise
+            if isinstance(error, FileNotFoundError) and self._ledger.get(claim.job_id) is None:
+                raise ClaimLost("The job was deleted while it was worked on.") from error
             failure = failure_of(error)
         stage = failure.stage if failure and failure.stage else lease.at
         self._ledger.finish(claim, status, failure, stage)

@@ -192,6 +192,23 @@ def test_a_result_written_after_a_delete_is_erased(service: Service, monkeypatch
     assert not service.blobs.exists(job_prefix(job_id))
 
 
+def test_a_job_that_is_deleted_while_its_result_is_written_is_no_error(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its folder goes from under the file."""
+    job_id = service.post(b"media")
+
+    def put(key: str, content: bytes) -> None:
+        with service.blobs.writing(key) as file:
+            file.write(content)
+            file.flush()
+            service.delete(job_id)
+
+    monkeypatch.setattr(service.blobs, "put", put)
+    service.work(Scripted(lambda _: RESULT))
+    assert not service.blobs.exists(job_prefix(job_id)) and "internal error" not in caplog.text
+
+
 def test_a_late_worker_leaves_the_result_of_the_newer_claim(service: Service) -> None:
     job_id = service.post(b"media", JobRequest(options=Options(keep_media=True)))
     late = Terms(lease_seconds=60)
