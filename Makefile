@@ -4,7 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 LOCK := docker/lock/cpu.txt
 
-.PHONY: setup run test soak bench lint types
+.PHONY: setup run test soak bench bench-gpu lint types
 
 setup: $(VENV)/.installed
 	@bash docker/tools.sh ffmpeg redis-server
@@ -27,6 +27,10 @@ soak: setup
 bench: setup
 	@bash docker/tools.sh espeak-ng
 	$(PYTHON) -m tests.bench $(ARGS)
+
+bench-gpu: setup
+	@bash docker/tools.sh espeak-ng
+	$(PYTHON) -m tests.bench gpu $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -4,26 +4,48 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import golden, report
-from tests.bench.pipeline import Bench
-from tests.bench.service import ServiceBench
-from tests.bench.timing import Figure
+from ml import process
+
+process.prepare()  # before torch is imported
+
+from tests.bench import golden, gpu, report  # noqa: E402
+from tests.bench.pipeline import Bench  # noqa: E402
+from tests.bench.service import ServiceBench  # noqa: E402
+from tests.bench.timing import Figure  # noqa: E402
+
+PIPELINE = ["against_decode", "against_baseline", "stages", "faces", "memory"]
+SERVICE = ["start", "ready", "load", "jobs", "images"]
 
 
 def main() -> None:
     if sys.argv[1:2] == ["golden"]:
         sys.exit(golden.main(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    names = ["against_decode", "against_baseline", "stages", "faces", "memory", "start", "load", "jobs", "images"]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default all")
+    names = [
+        "against_decode",
+        "against_baseline",
+        "stages",
+        "faces",
+        "memory",
+        "start",
+        "ready",
+        "load",
+        "jobs",
+        "images",
+    ]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default all; or gpu, alone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clips", type=Path, default=Path(".cache/bench"), help="where clips are made and kept")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of bench.json and bench.png")
+    parser.add_argument("--long", action="store_true", help="memory over an hour too: minutes more")
     args = parser.parse_args()
-    if unknown := set(args.names) - set(names):
+    if args.names != ["gpu"] and (unknown := set(args.names) - set(names)):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     args.clips.mkdir(parents=True, exist_ok=True)
-    benches = Bench(args.clips, args.rounds), ServiceBench(args.clips, args.rounds)
+    if args.names == ["gpu"]:
+        print(report.table(gpu.figures(args.clips, args.rounds)))
+        return
+    benches = Bench(args.clips, args.rounds, args.long), ServiceBench(args.clips, args.rounds)
     figures, machine = list[Figure](), report.machine()
     for name in args.names or names:
         print(f"{name} …", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """Times things against each other: in turn, in one run, so that a machine that grows slower does so for both."""
 
 import os
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -52,6 +53,17 @@ def seconds(action: Action) -> float:
     return time.perf_counter() - began
 
 
+def computing(action: Action) -> float:
+    """CPU seconds of this process and its children: a busy neighbour changes them less than it does the time."""
+
+    def used() -> float:
+        return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+    before = used()
+    action()
+    return used() - before
+
+
 def cpu_seconds(pid: int) -> float:
     """Of a process and all others in the session that it leads, and of their children that have ended."""
     ticks = 0
@@ -63,9 +75,20 @@ def cpu_seconds(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def alternate(sides: Mapping[str, Action], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each side in each round, after one round that does not count."""
-    for action in sides.values():
+def peak_memory(pid: int) -> float:
+    """Megabytes that the largest process of a session has held at once."""
+    found = [0]
+    for path in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError, KeyError, IndexError):
+            if os.getsid(int(path.parent.name)) == pid:
+                about = dict(line.split(":", 1) for line in path.read_text().splitlines())
+                found.append(int(about["VmHWM"].split()[0]))
+    return max(found) / 1024
+
+
+def alternate(sides: Mapping[str, Action], rounds: int, *, warm_up: bool = True) -> dict[str, list[float]]:
+    """Seconds of each side in each round; after one that does not count, with `warm_up`."""
+    for action in sides.values() if warm_up else ():
         action()
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
