@@ -252,12 +252,22 @@ def fresh_network(architecture: str) -> tuple[Network, list[dict[str, Any]]]:
     return encoder, [*parameter_groups(tuned, decay, TUNED_SCALE), *parameter_groups(added, decay), mix]
 
 
+def begin_with(network: Network, store: ModelStore, reference: str, fold: int | None) -> None:
+    """Seats the weights of a published model, which has to have left out the same speakers: else InvalidManifest."""
+    manifest = store.manifest(reference)
+    if fold is not None and manifest.preprocessing.get("held_out_fold") != fold:
+        raise InvalidManifest(f"{reference} was trained on speakers that are held out here")
+    network.load_state_dict(store.weights(reference))
+
+
 def plans(args: argparse.Namespace) -> list[Plan]:
     """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    network, groups = fresh_network(args.architecture)
     fold = _fold(args)
+    network, groups = fresh_network(args.architecture)
+    if args.start:
+        begin_with(network, ModelStore(args.store), args.start, fold)
     sounds, held_out = _read(args, fold)
     if len(sounds.examples) < args.batch:
         raise InvalidManifest(f"{len(sounds.examples)} sounds to train on are less than a batch of {args.batch}")
@@ -294,6 +304,8 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         "steps": steps,
         "fold": fold,
     }
+    if args.start:
+        extra["start"] = args.start
     if args.taught_by:
         extra["taught_by"] = str(args.taught_by)
     return [Plan(settings, task, extra)]
@@ -392,6 +404,7 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
         starts=(START,) if architecture == "speech_encoder" else (),
         command=f"python -m ml train audio --architecture {architecture}{told_fold} --epochs {loop['epochs']}"
         f" --steps {settings['steps']} --batch {settings['batch']} --learning-rate {loop['learning_rate']}"
+        + (f" --start {settings['start']}" if "start" in settings else "")
         + (" --taught-by ENCODER" if "taught_by" in settings else ""),
         licence=licence_of(args, "RAVDESS and nEMO are CC BY-NC-SA 4.0."),
     )
@@ -416,6 +429,7 @@ def _card(draft: Draft) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser, "audio")
     parser.add_argument("--architecture", choices=["speech_encoder", "audio_cnn"], default="speech_encoder")
+    parser.add_argument("--start", metavar="MODEL", help="a published model of the same shape to begin with")
     told = "run of an encoder, or folder of its folds, whose answers are learnt beside the labels"
     parser.add_argument("--taught-by", type=Path, metavar="RUN", help=told)
     parser.add_argument("--fold", type=int, help="split the speakers anew in five, and leave these out: 0 … 4")

@@ -11,7 +11,16 @@ from ml.errors import InvalidManifest
 from ml.inference.audio import TonePredictor
 from ml.training import command
 from ml.training.datasets.example import Example
-from ml.training.recipes.audio import TAUGHT, balance, collected_sounds, disturbed, mask_maps, targets
+from ml.training.recipes.audio import (
+    TAUGHT,
+    balance,
+    begin_with,
+    collected_sounds,
+    disturbed,
+    fresh_network,
+    mask_maps,
+    targets,
+)
 from ml.vocabulary import EMOTIONS
 
 
@@ -63,6 +72,19 @@ def test_the_cnn_learns_from_a_teacher_who_heard_the_same_speakers(data: Path, m
     assert (taught.gather(1, sounds.labels[:, None]) >= 1 - TAUGHT).all() and (taught < 1).all()
     with pytest.raises(InvalidManifest, match="other speakers"):
         targets(sounds, data.parent / "run", 1)
+
+
+def test_a_start_must_not_know_the_speakers_that_are_held_out(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = ("--architecture", "audio_cnn", "--epochs", "1", "--batch", "8", "--store", "store")
+    _run(monkeypatch, data.parent, "train", *small)
+    _run(monkeypatch, data.parent, "publish", *small)
+    store = ModelStore(data.parent / "store")
+    network, _ = fresh_network("audio_cnn")
+    begin_with(network, store, "audio-cnn@1", 0)
+    kept = store.weights("audio-cnn@1")["head.classify.weight"].float()
+    assert torch.equal(network.head.classify.weight, kept)
+    with pytest.raises(InvalidManifest, match="held out here"):
+        begin_with(network, store, "audio-cnn@1", 1)
 
 
 def test_every_data_set_and_label_counts() -> None:
