@@ -21,7 +21,7 @@ def headers(*secrets: str, body: bytes = BODY, at: float | None = None) -> dict[
     return {"Webhook-Id": "msg_1", "Webhook-Timestamp": str(now), "Webhook-Signature": signed}
 
 
-@pytest.mark.parametrize("secrets", [OLD, [OLD], [NEW], [OTHER, NEW]])
+@pytest.mark.parametrize("secrets", [OLD, [OLD], [NEW], [OTHER, NEW]], ids=["one", "old", "new", "other"])
 def test_what_the_service_signs_is_verified(secrets: str | list[str]) -> None:
     event = verify(BODY, headers(OLD, NEW), secrets)
     assert (event.id, event.type, event.job_id) == ("msg_1", "job.succeeded", "job_1")
