@@ -1,10 +1,11 @@
 """The fusion, trained on recordings that are seen and heard (a list), or, where there is no such corpus, on clips
 composed of faces, voices and sentences (a folder of collected data).
 
-Composed clips are made of pieces that the single nets were not trained on; half of these, by who is seen, heard or
-quoted, are for the clips that are measured on. Half of the clips have neutral words or none, a tenth disagree in one
-modality, and some faces are neutral for a while. Two fusions are trained, the addition of log-odds and the same with
-the LSTM's correction; the one that does better on the clips that are chosen on is published.
+Composed clips are made of pieces that the single nets were not trained on; by who is seen, heard or quoted, half of
+these are for the clips that are measured on, a quarter for those that choose and calibrate. Half of the clips have
+neutral words or none, a tenth disagree in one modality, and some faces are neutral for a while. Two fusions are
+trained, the addition of log-odds and the same with the LSTM's correction; the one that does better on the clips that
+are chosen on is published.
 """
 
 import argparse
@@ -97,8 +98,8 @@ def thinned(random: Random, clip: Clip) -> Clip:
 
 @dataclass(frozen=True)
 class Material:
-    """`draw` gives a clip to train on; `fitting` are clips of the same people, to choose and calibrate on; `measured`
-    are of others. `steps`: batches an epoch, of a given size."""
+    """`draw` gives a clip to train on; `fitting` are clips of others, to choose and calibrate on; `measured` are
+    of others again. `steps`: batches an epoch, of a given size."""
 
     draw: Callable[[Random], Clip]
     fitting: list[Clip]
@@ -172,12 +173,12 @@ def material_of(args: argparse.Namespace) -> Material:
     bundle = Bundle(name=args.bundle, face=face, audio=audio, text=text, fusion=None)
     if args.data.is_file():
         return recorded(args, bundle)
-    training, measured = read_pools(args, bundle)
+    pools = read_pools(args, bundle)
     random = np.random.default_rng(1)
     return Material(
-        draw=lambda random: compose(random, training),
-        fitting=[compose(random, training) for _ in range(CLIPS_MEASURED)],
-        measured=[compose(random, measured) for _ in range(CLIPS_MEASURED)],
+        draw=lambda random: compose(random, pools["training"]),
+        fitting=[compose(random, pools["fitting"]) for _ in range(CLIPS_MEASURED)],
+        measured=[compose(random, pools["measuring"]) for _ in range(CLIPS_MEASURED)],
     )
 
 
@@ -361,8 +362,8 @@ def _card(draft: Draft, *, lstm: bool) -> str:
         limits=[
             "Trained and measured on clips composed of faces, voices and sentences that were never recorded together: "
             "these figures compare ways to fuse, and say little about real people who speak.",
-            "The clips that are measured on are of other people and sentences than those trained on; the temperature "
-            "and the averaged weights come from the training side.",
+            "The clips that are measured on are of other people and sentences than those trained on, and than those "
+            "that choose and calibrate.",
         ],
     )
 

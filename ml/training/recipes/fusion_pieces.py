@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, cast
+from typing import Literal, Protocol, Self, cast
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from ml.training.recipes.face import load_crop
 from ml.training.recipes.face_views import moved
 from ml.vocabulary import EMOTIONS
 
+Side = Literal["training", "fitting", "measuring"]
+SIDES: tuple[Side, ...] = ("training", "fitting", "measuring")
 SENTENCES = ("goemotions", "meld")
 LOOKS = 4
 """How many frames are made of one picture: it moves, turns and changes its light a little."""
@@ -122,13 +124,14 @@ class Readers:
         )
 
 
-def for_measuring(source: str) -> bool:
-    """Whether the pieces of a person or source are for the clips that are measured on."""
-    return hashlib.sha256(source.encode()).digest()[0] % 2 == 0
+def side_of(source: str) -> Side:
+    """What the pieces of a person or source are for: half of them for measuring, a quarter each for the others."""
+    place = hashlib.sha256(source.encode()).digest()[0] % 4
+    return "measuring" if place % 2 == 0 else "training" if place == 3 else "fitting"
 
 
-def read_pools(args: argparse.Namespace, bundle: Bundle) -> tuple[Pools, Pools]:
-    """Pieces to train on, and pieces to measure on."""
+def read_pools(args: argparse.Namespace, bundle: Bundle) -> dict[Side, Pools]:
+    """Pieces to train on, to choose and calibrate on, and to measure on."""
     assert bundle.audio
     store = ModelStore(args.store)
     models = Readers.of(bundle, store)
@@ -137,9 +140,7 @@ def read_pools(args: argparse.Namespace, bundle: Bundle) -> tuple[Pools, Pools]:
     fold = store.manifest(bundle.audio).preprocessing["held_out_fold"]
     voices = _voice_pieces(models.audio, args.data / "audio", fold, args.cache, shelf)
     sentences = _sentence_pieces(models.text, args.data / "text", shelf)
-    sides = [[_pool(pieces, side) for pieces in (faces, voices, sentences)] for side in (False, True)]
-    training, measured = (Pools(*side) for side in sides)
-    return training, measured
+    return {side: Pools(*(_pool(pieces, side) for pieces in (faces, voices, sentences))) for side in SIDES}
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,8 @@ class Pieces:
     source: Callable[[Example], str]
 
 
-def _pool(pieces: Pieces, measuring: bool) -> Pool:
-    rows = [row for row, e in enumerate(pieces.examples) if for_measuring(pieces.source(e)) == measuring]
+def _pool(pieces: Pieces, side: Side) -> Pool:
+    rows = [row for row, e in enumerate(pieces.examples) if side_of(pieces.source(e)) == side]
     return Pool.of([pieces.examples[row].index for row in rows], [pieces.readings[row] for row in rows])
 
 

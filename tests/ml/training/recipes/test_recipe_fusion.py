@@ -10,7 +10,7 @@ from ml.inference.fusion import Evidence, FusionPredictor
 from ml.models.fusion import FusionConfig
 from ml.training.datasets.example import Example
 from ml.training.recipes.fusion import Clip, Material, batches, compose, evaluate, thinned
-from ml.training.recipes.fusion_pieces import Kept, Pool, Pools, Shelf, for_measuring
+from ml.training.recipes.fusion_pieces import SIDES, Kept, Pool, Pools, Shelf, side_of
 from ml.vocabulary import EMOTIONS, MODALITIES
 from tests.toy_models import make_store
 
@@ -86,8 +86,10 @@ def test_an_emotion_without_pieces_is_named() -> None:
         Pool.of([0, 1, 2, 3, 4], [(_reading(label, 0.5),) for label in range(5)])
 
 
-def test_sources_are_split_about_evenly() -> None:
-    assert np.mean([for_measuring(f"person {number}") for number in range(2_000)]) == pytest.approx(0.5, abs=0.04)
+def test_sources_are_split_in_a_half_and_two_quarters() -> None:
+    sides = [side_of(f"person {number}") for number in range(2_000)]
+    shares = {"measuring": 0.5, "fitting": 0.25, "training": 0.25}
+    assert {side: sides.count(side) / len(sides) for side in SIDES} == pytest.approx(shares, abs=0.04)
 
 
 def test_readings_are_made_once_for_a_model_and_its_examples(tmp_path: Path) -> None:
