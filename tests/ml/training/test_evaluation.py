@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from ml.__main__ import main
-from ml.artifacts import Bundle, ModelStore
+from ml.artifacts import Bundle, Manifest, ModelStore
 from ml.errors import InvalidManifest
 from ml.inference.face import FacePredictor
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
 from ml.training.evaluation import Subjects, evaluate, read_rows, readable
+from ml.training.folds import fold_arguments
 from ml.vocabulary import EMOTIONS
 from tests.face_files import nobody, portrait
 from tests.ml.training.made_sets import make_voices
@@ -147,6 +148,14 @@ def test_pictures_of_the_figures_are_drawn(
     assert main([*words, "--plots", str(tmp_path / "plots")]) == 0
     for name in ("confusion", "reliability"):
         assert cv2.imread(str(tmp_path / "plots" / f"{name}.png")).std() > 1
+
+
+def test_folds_begin_with_no_net_that_may_know_their_speakers(tmp_path: Path) -> None:
+    command = "python -m ml train audio --architecture audio_cnn --start audio-cnn@1 --taught-by ENCODER --epochs 3"
+    published = Manifest.model_construct(command=command)
+    args = fold_arguments("audio", published, tmp_path, 2, 5, tmp_path / "fold-2", [])
+    assert (args.architecture, args.epochs, args.fold) == ("audio_cnn", 3, 2)
+    assert args.start is None and args.taught_by is None
 
 
 def test_folds_measure_speakers_that_were_not_heard(
