@@ -181,12 +181,15 @@ def test_folds_measure_speakers_that_were_not_heard(
         "1",
         "--batch",
         "7",
+        "--precision",
+        "fp32",
         "--store",
         str(store),
     ]
     assert main(["train", "audio", *small]) == 0
     assert main(["publish", "audio", *small, "--bundle", "default"]) == 0
     words = ["evaluate", "audio", "--folds", "2", "--manifest", "list.csv", "--store", str(store), "--out", "folds"]
+    words += ["--set", "precision=fp32"]
     capsys.readouterr()
     assert main([*words, "--json", "-"]) == 0
     document = json.loads(capsys.readouterr().out)
