@@ -107,6 +107,11 @@ class FaceNet(CropClassifier):
         super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, LEAST_DEVIATION)
         self.config = config
 
+    @property
+    def map_side(self) -> int:
+        """Side of the backbone's last map."""
+        return self.config.size // 2 ** (len(self.config.widths) - 1)
+
 
 def flip_averaged(network: nn.Module, crops_NCHW: Tensor, points_NP3: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Mean embeddings and logits of the crops and their mirror images; `points_NP3` for nets that take them too."""

@@ -12,7 +12,7 @@ from ml.models.registry import build, register
 
 @dataclass(frozen=True)
 class FaceEnsembleConfig:
-    """`members`: `{"architecture", "config"}` of each net, the one that explanations look into first. `size`: side
+    """`members`: `{"architecture", "config"}` of each net. `size`: side
     of the square crop in pixels, which each net is given at its own size."""
 
     members: tuple[dict[str, Any], ...]
@@ -30,8 +30,9 @@ class FaceEnsemble(nn.Module):
 
     @property
     def backbone(self) -> nn.Module:
-        """Of the first member."""
-        return cast(nn.Module, self.members[0].backbone)
+        """That of the member with the finest last map: explanations look into it."""
+        finest: Any = max(self.members, key=lambda member: cast(Any, member).map_side)
+        return cast(nn.Module, finest.backbone)
 
     def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         found = [member(_sized(crops_NCHW, cast(Any, member).config.size)) for member in self.members]

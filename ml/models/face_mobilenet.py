@@ -70,5 +70,10 @@ class FaceMobileNet(CropClassifier):
         super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, LEAST_DEVIATION)
         self.config = config
 
+    @property
+    def map_side(self) -> int:
+        """Side of the backbone's last map."""
+        return self.config.size // 32
+
 
 register("face_mobilenet", FaceMobileConfig, FaceMobileNet)
