@@ -154,8 +154,14 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             told = {"url": f"{there.url}/{NAME}?{QUERY}", "webhook_url": f"{there.url}/zebra-hook?{QUERY}"}
             linked = finished(client, {}, told)
             until(lambda: there.heard, what="the webhook")
-            text = httpx.get(f"http://127.0.0.1:{worker_port}/metrics").raise_for_status().text
+            delivered = 'affect_webhook_deliveries_total{outcome="delivered"}'
+            until(lambda: delivered in exposed(worker_port), what="the delivery's count")
+            text = exposed(worker_port)
         yield seen_of((good, bad, linked), folder, text, there)
+
+
+def exposed(worker_port: int) -> str:
+    return httpx.get(f"http://127.0.0.1:{worker_port}/metrics").raise_for_status().text
 
 
 def is_ready(client: httpx.Client) -> bool:
