@@ -42,6 +42,7 @@ from ml.training.recipes.recipe import (
     Plan,
     add_common,
     licence_of,
+    loop_options,
     optimizer_space,
     out_of_fold_figures,
     sets_of,
@@ -405,6 +406,7 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
         starts=(START,) if architecture == "speech_encoder" else (TEACHER,) if "taught_by" in settings else (),
         command=f"python -m ml train audio --architecture {architecture}{told_fold} --epochs {loop['epochs']}"
         f" --steps {settings['steps']} --batch {settings['batch']} --learning-rate {loop['learning_rate']}"
+        + loop_options(loop)
         + (f" --start {settings['start']}" if "start" in settings else "")
         + (" --taught-by ENCODER" if "taught_by" in settings else ""),
         licence=licence_of(args, "RAVDESS and nEMO are CC BY-NC-SA 4.0."),

@@ -34,7 +34,7 @@ from ml.training.datasets.example import Example, Split
 from ml.training.datasets.faces import read_faces
 from ml.training.datasets.manifest import read_examples
 from ml.training.duplicates import twins_of_pictures
-from ml.training.loop import ADAMW, LoopConfig, Task, averaged_weights, history, parameter_groups, run_settings
+from ml.training.loop import LoopConfig, Task, averaged_weights, history, parameter_groups, run_settings
 from ml.training.metrics import measure, softmax
 from ml.training.preprocess import Preprocessing, preprocess
 from ml.training.recipes.face_start import load_start, read_arrays
@@ -47,6 +47,7 @@ from ml.training.recipes.recipe import (
     Plan,
     add_common,
     licence_of,
+    loop_options,
     optimizer_space,
     out_of_fold_figures,
     sets_of,
@@ -225,10 +226,10 @@ def read_examples_of(args: argparse.Namespace) -> list[Example]:
     return list(read_examples(args.data) if args.data.is_file() else read_faces(args.data, args.votes))
 
 
-def _read(args: argparse.Namespace, size: int, *, training: bool) -> Faces:
+def _read(args: argparse.Namespace, size: int, *, training: bool, landmarks: bool) -> Faces:
     """One side of the split. From a list, pictures that are held out too are taken from the training side."""
     if args.data.is_file():
-        both = prepared_faces(args, size)
+        both = prepared_faces(args, size, landmarks=landmarks)
         sides = [chosen(both, [(e.split == "train") == side for e in both.examples]) for side in (True, False)]
         return without_twins(*sides) if training else sides[1]
     every = [example for example in read_examples_of(args) if (example.split == "train") == training]
@@ -236,10 +237,9 @@ def _read(args: argparse.Namespace, size: int, *, training: bool) -> Faces:
     return load_faces(every, size, args.cache / f"faces-{side}-{size}{how}.npy", served=args.served)
 
 
-def prepared_faces(args: argparse.Namespace, size: int) -> Faces:
+def prepared_faces(args: argparse.Namespace, size: int, *, landmarks: bool) -> Faces:
     """The faces of a list of pictures and videos: each look at a video is a row. Raises InvalidManifest without any."""
-    asked = args.landmarks == "on"
-    config = Preprocessing(crop_size=size, crops=args.crops, landmarks=asked)
+    config = Preprocessing(crop_size=size, crops=args.crops, landmarks=landmarks)
     cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
     prepared = [one for one in cache if len(one.crops) and one.example.label]
     if not prepared:
@@ -247,7 +247,7 @@ def prepared_faces(args: argparse.Namespace, size: int) -> Faces:
     examples = [one.example for one in prepared for _ in one.crops]
     crops = torch.from_numpy(np.concatenate([one.crops for one in prepared]))
     meshes = np.concatenate([one.landmarks for one in prepared])
-    return faces_of(crops, examples, torch.from_numpy(meshes).float() if asked else None)
+    return faces_of(crops, examples, torch.from_numpy(meshes).float() if landmarks else None)
 
 
 def chosen(faces: Faces, wanted: Sequence[bool]) -> Faces:
@@ -302,10 +302,11 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     torch.manual_seed(args.seed)
     if min(args.widths) < LEAST_WIDTH:
         raise InvalidManifest(f"--widths below {LEAST_WIDTH} crash the convolutions of some CPUs (oneDNN, fp32)")
-    if args.landmarks == "on" and not args.data.is_file():
+    landmarks = args.landmarks == "on"
+    if landmarks and not args.data.is_file():
         raise InvalidManifest("--landmarks on needs a list of pictures and videos: ready crops have no mesh")
-    faces = _read(args, args.size, training=True)
-    held_out = _read(args, args.size, training=False)
+    faces = _read(args, args.size, training=True, landmarks=landmarks)
+    held_out = _read(args, args.size, training=False, landmarks=landmarks)
     if len(faces.crops) < args.batch:
         raise InvalidManifest(f"{len(faces.crops)} faces to train on are less than a batch of {args.batch}")
     network, architecture = fresh_network(args, faces)
@@ -370,7 +371,8 @@ def trained(args: argparse.Namespace) -> Network | FaceEnsemble:
 
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     network = trained(args)
-    every = _read(args, network.config.size, training=False)
+    landmarks = isinstance(network, FaceLandmarkNet)
+    every = _read(args, network.config.size, training=False, landmarks=landmarks)
     faces = chosen(every, [example.split in splits for example in every.examples])
     return HeldOut(logits_of(network, faces), list(faces.examples))
 
@@ -419,7 +421,6 @@ def _command(run: Path) -> str:
     loop, done = settings["loop"], len(history(run))
     options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"], "warm-up": loop["warm_up"]}
     options |= {name: settings[name] for name in ("strength", "votes") if name in settings}
-    options |= {name: settings["loop"][name] for name in ("optimizer",) if loop.get(name, ADAMW) != ADAMW}
     options["size"] = settings["config"]["size"]
     crop = settings["config"].get("crop", {"config": settings["config"]})["config"]
     if "widths" in crop:
@@ -429,7 +430,7 @@ def _command(run: Path) -> str:
     if settings["architecture"] == "face_landmarks":
         options["landmarks"] = "on"
     told = "python -m ml train face " + " ".join(f"--{name} {value}" for name, value in options.items())
-    told += " --served" if settings.get("served") else ""
+    told += loop_options(loop) + (" --served" if settings.get("served") else "")
     stopped = f" (stopped after {done})" if done < loop["epochs"] else ""
     before = f"{_command(Path(settings['start']))}; then " if "start" in settings else ""
     return f"{before}{told}{stopped}"

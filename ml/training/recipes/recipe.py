@@ -102,6 +102,12 @@ def optimizer_space(trial: Any, least: float, most: float) -> dict[str, Any]:
     return {"optimizer": optimizer, "learning_rate": rate}
 
 
+def loop_options(loop: dict[str, Any]) -> str:
+    """What of a run's loop the command line was told beyond its defaults, for the command of a card."""
+    defaults = {"optimizer": ADAMW, "seed": 0}
+    return "".join(f" --{name} {loop[name]}" for name, usual in defaults.items() if loop.get(name, usual) != usual)
+
+
 @dataclass(frozen=True)
 class OutOfFold:
     """What nets of a recipe say of speakers that they never heard, as `evaluate --folds` wrote it: the temperature

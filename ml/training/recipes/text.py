@@ -39,6 +39,7 @@ from ml.training.recipes.recipe import (
     Plan,
     add_common,
     licence_of,
+    loop_options,
     out_of_fold_figures,
     sets_of,
 )
@@ -343,7 +344,7 @@ def _command(settings: dict[str, Any]) -> str:
     loop = settings["loop"]
     told = f"python -m ml train text --sets {' '.join(settings['sets'])} --epochs {loop['epochs']}"
     told += f" --batch {settings['batch']} --learning-rate {loop['learning_rate']}"
-    return told + (f" --seed {loop['seed']}" if loop["seed"] else "")
+    return told + loop_options(loop)
 
 
 def _licence(sets: Sequence[str]) -> Licence:

@@ -85,8 +85,8 @@ def test_recordings_with_meshes_become_a_served_face_net_and_a_fusion(
         examples.append(Example(label, "mine", "train" if number < 8 else "valid", path=path))
     write_examples(tmp_path / "mine.csv", examples)
     words = ("--data", "mine.csv", "--store", str(store), "--epochs", "2", "--batch", "4")
-    face = ("face", *words, "--widths", "16", "16", "16", "24", "--landmarks", "on", "--out", "face")
-    run("train", *face)
+    face = ("face", *words, "--widths", "16", "16", "16", "24", "--out", "face")
+    run("train", *face, "--landmarks", "on")
     run("publish", *face, "--bundle", "mine")
     assert "--landmarks on" in ModelStore(store).manifest("face@1").command
     predictor = FacePredictor.load(ModelStore(store), "face@1", torch.device("cpu"))
