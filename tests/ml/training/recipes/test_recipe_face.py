@@ -12,7 +12,7 @@ from ml.inference.face import FaceDetector, FacePredictor
 from ml.training import command
 from ml.training.datasets.example import Example
 from ml.training.loop import history
-from ml.training.recipes.face import ABSENT, faces_of, load_crop, served_crop
+from ml.training.recipes.face_data import ABSENT, faces_of, load_crop, served_crop
 from ml.training.recipes.face_views import augment, moved
 from ml.vocabulary import EMOTIONS
 from tests.face_files import nobody, portrait
