@@ -5,7 +5,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,6 +35,8 @@ from workers.wire.storage import StorageError, is_full
 
 logger = logging.getLogger(__name__)
 
+BESIDE_SECONDS = 1.0
+"""For which small jobs follow one another without a pause; then it is the turn of others."""
 TOLD_EVERY = 0.5
 """Seconds between two reports of stage and progress, at most."""
 
@@ -164,20 +166,36 @@ class Engine(ABC):
     def work(self) -> str | None:
         """Claims the next job, or several small ones, and brings them to their final states, or to the next queue. The
         id of the first; null when none waits, or the worker stops or has no room."""
-        if self._terms.stopping.is_set() or not self._has_room():
+        if not self._may_begin():
             return None
         claims = self._ledger.claims(self.queue, self._terms.together)
         if len(claims) == 1:
             self._go_on(claims[0])
         elif claims:
-            wait(attempts := [self._beside.submit(self._go_on, claim) for claim in claims])
-            for attempt in attempts:
-                attempt.result()
+            self._work_beside(claims)
         return claims[0].job_id if claims else None
+
+    def _may_begin(self) -> bool:
+        return not self._terms.stopping.is_set() and self._has_room()
+
+    def _work_beside(self, claims: list[Claim]) -> None:
+        """Small jobs are worked on beside each other, each with a lease of its own; for a while, another is claimed
+        as soon as one has ended."""
+        until = time.monotonic() + BESIDE_SECONDS
+        under_way = {self._beside.submit(self._go_on, claim) for claim in claims}
+        try:
+            while under_way:
+                ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                for attempt in ended:
+                    attempt.result()
+                if time.monotonic() < until and self._may_begin():
+                    claims = self._ledger.claims(self.queue, self._terms.together - len(under_way), small=True)
+                    under_way |= {self._beside.submit(self._go_on, claim) for claim in claims}
+        finally:
+            wait(under_way)
 
     @cached_property
     def _beside(self) -> ThreadPoolExecutor:
-        """Small jobs that were claimed together are worked on beside each other, each with a lease of its own."""
         return ThreadPoolExecutor(self._terms.together, "job")
 
     def _go_on(self, claim: Claim | None) -> None:

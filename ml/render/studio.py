@@ -45,10 +45,11 @@ class Studio:
 
     @property
     def wishes(self) -> tuple[Wish, ...]:
-        """A summary, and what the options ask for and the media allow."""
-        options, seen = self.options, self.result.media.kind != "audio"
+        """What the options ask for and the media allow; of what has a timeline a summary, too."""
+        options, kind = self.options, self.result.media.kind
+        seen = kind != "audio"
         asked = {"annotate": options.annotate and seen, "thumbnails": options.thumbnails and seen}
-        asked |= {"summary": True, "heatmaps": options.heatmaps}
+        asked |= {"summary": kind != "image", "heatmaps": options.heatmaps}
         return tuple(wish for wish in WISHES if asked[wish])
 
     def make(self, wish: Wish) -> Iterator[Artifact]:

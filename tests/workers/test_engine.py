@@ -362,6 +362,34 @@ def test_small_jobs_are_worked_on_beside_each_other_and_one_fails_alone(service:
     assert service.ledger.claim() is None
 
 
+def test_a_small_job_is_begun_as_soon_as_one_has_ended(service: Service) -> None:
+    """The first is under way until all others have ended, though no more than two are at once."""
+    jobs = [service.post(str(number).encode(), small=True) for number in range(4)]
+    ended = threading.Semaphore(0)
+
+    class Slow:
+        def analyse(self, path: Path, options: Options | None = None, work: Work = ALONE) -> Result:
+            if path.read_bytes() == b"0":
+                assert all(ended.acquire(timeout=30) for _ in jobs[1:])
+            else:
+                ended.release()
+            return RESULT
+
+    service.work(Slow(), Terms(lease_seconds=0.3, together=2))
+    records = [service.ledger.get(job_id) for job_id in jobs]
+    assert [record and record.status for record in records] == ["succeeded"] * 4
+
+
+def test_no_small_job_is_begun_before_a_long_one_that_was_there_first(service: Service) -> None:
+    small = [service.post(str(number).encode(), small=True) for number in range(2)]
+    long = service.post(b"long")
+    service.work(Beside(2, lambda *_: RESULT), Terms(lease_seconds=0.3, together=2))
+    last = service.post(b"last", small=True)
+    records = [service.ledger.get(job_id) for job_id in (*small, long, last)]
+    assert [record and record.status for record in records] == ["succeeded", "succeeded", "queued", "queued"]
+    assert service.work(Beside(1, lambda *_: RESULT), Terms(lease_seconds=0.3, together=2)) == long
+
+
 def test_small_jobs_are_cancelled_and_deleted_one_by_one(service: Service) -> None:
     jobs = [service.post(str(number).encode(), small=True) for number in range(3)]
 

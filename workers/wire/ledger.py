@@ -148,10 +148,11 @@ class Ledger:
         """The next job of a queue, round-robin over the owners; null when none waits."""
         return next(iter(self.claims(queue, 1)), None)
 
-    def claims(self, queue: WorkerKind, most: int) -> list[Claim]:
+    def claims(self, queue: WorkerKind, most: int, *, small: bool = False) -> list[Claim]:
         """The next job of a queue, and where it is a small one those after it as long as they are, each in the turn of
-        its owner. Empty when none waits."""
-        return [_claim(found) for found in self._run("claim", self._settings.lease_seconds, queue, most)]
+        its owner. Empty when none waits; of `small` ones alone also where another comes first."""
+        values = (self._settings.lease_seconds, queue, most, int(small))
+        return [_claim(found) for found in self._run("claim", *values)]
 
     def renew(self, claim: Claim, stage: Stage | None = None, progress: float = 0.0) -> bool:
         """Holds the lease, and tells where the work is. True: the caller wants it to stop. Raises ClaimLost."""

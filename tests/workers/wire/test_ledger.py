@@ -389,3 +389,12 @@ def test_no_job_waits_for_a_long_one_that_was_claimed_with_it(ledger: Ledger) ->
     ledger.create(["small", "long", "last"], "ann", small=[True, False, True])
     found = [[claim.job_id for claim in ledger.claims("inference", 8)] for _ in range(4)]
     assert found == [["small"], ["long"], ["last"], []]
+
+
+def test_only_small_jobs_are_claimed_where_only_these_are_wanted(ledger: Ledger) -> None:
+    ledger.create(["first", "long", "last"], "ann", small=[True, False, True])
+    found = [[claim.job_id for claim in ledger.claims("inference", 2, small=True)] for _ in range(2)]
+    assert found == [["first"], []]
+    record = ledger.get("long")
+    assert record and (record.status, record.attempts) == ("queued", 0)
+    assert [claim.job_id for claim in ledger.claims("inference", 2)] == ["long"]

@@ -4,12 +4,12 @@ from workers.wire.scripts.common import COMMON
 
 REAPED_AT_ONCE = 100
 
-# seconds of a lease, queue, most that are claimed
+# seconds of a lease, queue, most that are claimed, 1 when only small ones are
 # The first that waits; further ones only as long as they and it are small, so that none waits for a long one.
 CLAIM = (
     COMMON
     + """
-local queue, most, found = ARGV[3], tonumber(ARGV[4]), {}
+local queue, most, small, found = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1', {}
 
 local function next_is_small()
   local owner = redis.call('LINDEX', ring(queue), 0)
@@ -17,7 +17,7 @@ local function next_is_small()
   return member and not part_of(member) and get(member, 'small') == '1'
 end
 
-while #found == 0 or (#found < most and next_is_small()) do
+while (#found == 0 and not small) or (#found < most and next_is_small()) do
   local owner = redis.call('LPOP', ring(queue))
   if not owner then break end
   local member = redis.call('ZPOPMIN', waiting(queue, owner))[1]
