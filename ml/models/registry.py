@@ -21,6 +21,7 @@ class Architecture:
 _MODULES = {
     "face_senet": "ml.models.face",
     "face_mobilenet": "ml.models.face_mobilenet",
+    "face_efficientnet": "ml.models.face_efficientnet",
     "face_ensemble": "ml.models.face_ensemble",
     "face_landmarks": "ml.models.face_landmarks",
     "speech_encoder": "ml.models.audio",

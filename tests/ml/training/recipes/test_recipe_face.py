@@ -1,4 +1,6 @@
+import argparse
 import csv
+import shutil
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ from ml.inference.face import FaceDetector, FacePredictor
 from ml.training import command
 from ml.training.datasets.example import Example
 from ml.training.loop import history
+from ml.training.recipes.face import IMAGENET, taught
 from ml.training.recipes.face_data import ABSENT, faces_of, load_crop, served_crop
 from ml.training.recipes.face_views import augment, moved
 from ml.vocabulary import EMOTIONS
@@ -61,6 +64,67 @@ def test_from_pictures_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyP
     )
     assert np.allclose(twice, once, atol=2e-3), "a net beside itself answers as it does alone"
     assert both.embedding_size == 256 and grad_cam(both, crops).maps_NHW.shape == (1, 48, 48)
+
+
+def imagenet(path: Path) -> dict[str, torch.Tensor]:
+    """Weights in the layout of `efficientnet-lite0-57934424.pth`, saved under `path`."""
+    torch.manual_seed(0)
+    arrays: dict[str, torch.Tensor] = {}
+
+    def layer(convolution: str, norm: str, channels: int, groups_in: int, side: int) -> None:
+        arrays[f"{convolution}.weight"] = torch.randn(channels, groups_in, side, side) / (groups_in * side**2) ** 0.5
+        for name, value in {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}.items():
+            arrays[f"{norm}.{name}"] = torch.full((channels,), value)
+        arrays[f"{norm}.num_batches_tracked"] = torch.tensor(1)
+
+    layer("_conv_stem", "_bn0", 32, 3, 3)
+    number, channels = 0, 32
+    for widening, width, side, depth in (
+        *((1, 16, 3, 1), (6, 24, 3, 2), (6, 40, 5, 2), (6, 80, 3, 3)),
+        *((6, 112, 5, 3), (6, 192, 5, 4), (6, 320, 3, 1)),
+    ):
+        for _ in range(depth):
+            name, wide = f"_blocks.{number}", channels * widening
+            if widening > 1:
+                layer(f"{name}._expand_conv", f"{name}._bn0", wide, channels, 1)
+            layer(f"{name}._depthwise_conv", f"{name}._bn1", wide, 1, side)
+            layer(f"{name}._project_conv", f"{name}._bn2", width, wide, 1)
+            number, channels = number + 1, width
+    layer("_conv_head", "_bn1", 1280, 320, 1)
+    torch.save(arrays, path)
+    return arrays
+
+
+def test_a_start_is_seated_and_a_teacher_heard(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = data.parent
+    arrays = imagenet(folder / "start.pth")
+    little = ("--epochs", "1", "--batch", "56", "--threads", "1", "--precision", "fp32")
+    _run(monkeypatch, folder, "train", *little)
+    _run(monkeypatch, folder, "publish", "--store", "store")
+    shutil.rmtree(folder / "run")
+    start = ("--imagenet", str(folder / "start.pth"), "--size", "32")
+    _run(monkeypatch, folder, "train", *little, *start, "--taught-by", "face@1", "--store", "store")
+    _run(monkeypatch, folder, "publish", "--store", "store", "--beside", "face@1")
+    manifest = ModelStore(folder / "store").manifest("face@2")
+    assert manifest.starts == (IMAGENET,) and "--taught-by face@1" in manifest.command
+    kernel = ModelStore(folder / "store").weights("face@2")["members.0.backbone.0.layer.conv.weight"]
+    assert torch.allclose(kernel, arrays["_conv_stem.weight"].sum(1, keepdim=True), atol=2e-3), "the first stay"
+
+
+def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = data.parent
+    _run(monkeypatch, folder, "train", "--epochs", "1", "--batch", "56", "--threads", "1")
+    _run(monkeypatch, folder, "publish", "--store", "store")
+    crops = torch.randint(0, 256, (3, 48, 48), dtype=torch.uint8)
+    faces = faces_of(
+        crops, [Example(label, name, "train") for label, name in (("happy", "one"), ("sad", "two"), ("sad", "one"))]
+    )
+    args = argparse.Namespace(store=folder / "store", taught_by="face@1", precision="fp32")
+    told = taught(faces, args)
+    assert torch.allclose(told.targets.sum(1), torch.ones(3))
+    answers = 2 * told.targets - faces.targets
+    assert answers[1, EMOTIONS.index("sad")] > 0.9, "the only label that its set has"
+    assert answers[0, EMOTIONS.index("happy")] < 0.9 and (answers > 0).all()
 
 
 def test_labels_that_a_set_does_not_have_count_little_against_its_pictures() -> None:

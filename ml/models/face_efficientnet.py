@@ -1,0 +1,107 @@
+"""The face net of inverted bottlenecks: EfficientNet-Lite0 (Tan and Le 2019, without gates) on grey crops."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, relu6
+
+from ml.models.face import CropClassifier
+from ml.models.registry import register
+
+STAGES = (
+    (1, 16, 3, 1, 1),
+    (6, 24, 3, 2, 2),
+    (6, 40, 5, 2, 2),
+    (6, 80, 3, 2, 3),
+    (6, 112, 5, 1, 3),
+    (6, 192, 5, 2, 4),
+    (6, 320, 3, 1, 1),
+)
+"""Widening, channels, side of the depthwise kernel, stride of the first block, blocks."""
+STEM, HEAD = 32, 1280
+NORM_EPSILON = 1e-3
+"""As the start has it."""
+LEAST_DEVIATION = 0.01
+"""Added to that of a crop (0..1): film stills are dark, and must not look flat for it."""
+
+
+@dataclass(frozen=True)
+class FaceEfficientConfig:
+    """`size`: side of the square crop in pixels, a multiple of 32."""
+
+    size: int = 96
+    embedding: int = 128
+    dropout: float = 0.3
+
+
+class Convolution(nn.Module):
+    """A convolution and its norm, padded at the far sides first where it strides, as the start has it."""
+
+    def __init__(self, channels_in: int, channels: int, side: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        before, after = (side - stride) // 2, (side - stride + 1) // 2
+        self.margins = (before, after, before, after) if before != after else None
+        self.conv = nn.Conv2d(
+            channels_in, channels, side, stride, 0 if self.margins else before, groups=groups, bias=False
+        )
+        self.norm = nn.BatchNorm2d(channels, eps=NORM_EPSILON)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        if self.margins:
+            x_NCHW = pad(x_NCHW, self.margins)
+        if self.conv.groups == 1:
+            return self.norm(self.conv(x_NCHW))
+        with torch.autocast(x_NCHW.device.type, enabled=False):  # CPUs are slow at depthwise steps in half precision
+            return self.norm(self.conv(x_NCHW.float()))
+
+
+class Bottleneck(nn.Module):
+    """Widens, filters each channel, narrows; beside a shortcut where nothing changes shape."""
+
+    def __init__(self, channels_in: int, channels: int, widening: int, side: int, stride: int) -> None:
+        super().__init__()
+        wide = channels_in * widening
+        self.expand = Convolution(channels_in, wide, 1) if widening > 1 else None
+        self.filter = Convolution(wide, wide, side, stride, groups=wide)
+        self.project = Convolution(wide, channels, 1)
+        self.keeps = stride == 1 and channels_in == channels
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        wide_NCHW = x_NCHW if self.expand is None else relu6(self.expand(x_NCHW))
+        found_NCHW = self.project(relu6(self.filter(wide_NCHW)))
+        return x_NCHW + found_NCHW if self.keeps else found_NCHW
+
+
+class Ends(nn.Module):
+    """The first or last convolution, with its clipped ramp."""
+
+    def __init__(self, channels_in: int, channels: int, side: int, stride: int) -> None:
+        super().__init__()
+        self.layer = Convolution(channels_in, channels, side, stride)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return relu6(self.layer(x_NCHW))
+
+
+class FaceEfficientNet(CropClassifier):
+    """The net of inverted bottlenecks."""
+
+    def __init__(self, config: FaceEfficientConfig) -> None:
+        layers: list[nn.Module] = [Ends(1, STEM, 3, 2)]
+        channels = STEM
+        for widening, width, side, stride, depth in STAGES:
+            for index in range(depth):
+                layers.append(Bottleneck(channels, width, widening, side, stride if index == 0 else 1))
+                channels = width
+        layers.append(Ends(channels, HEAD, 1, 1))
+        super().__init__(nn.Sequential(*layers), HEAD, config.embedding, config.dropout, LEAST_DEVIATION)
+        self.config = config
+
+    @property
+    def map_side(self) -> int:
+        """Side of the backbone's last map."""
+        return self.config.size // 32
+
+
+register("face_efficientnet", FaceEfficientConfig, FaceEfficientNet)
