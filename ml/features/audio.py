@@ -27,6 +27,7 @@ _FFT = 400
 _RANGE = 8.0
 _BEYOND = 2
 """Frames of silence after the longest sound of a batch: as far as two convolutions of width 3 look ahead."""
+_CPU = torch.device("cpu")
 _SILENT_STEP = 320
 _SILENCE_BELOW = 0.03
 
@@ -56,16 +57,16 @@ def levelled(waveform: Tensor) -> Tensor:
     return waveform * (LEVEL / waveform.square().mean().sqrt().clamp_min(1e-5))
 
 
-def log_mel(waveforms: Sequence[Tensor], frames: int | None = None) -> MelBatch:
-    """`waveforms`: 16 kHz mono in −1..1, float [samples] each. `frames`: the length of the maps; by default that of the
-    longest sound. What is beyond a sound's end does not depend on its neighbours in the batch."""
+def log_mel(waveforms: Sequence[Tensor], frames: int | None = None, device: torch.device = _CPU) -> MelBatch:
+    """`waveforms`: 16 kHz mono in −1..1, float [samples] each, on the CPU. `frames`: the length of the maps; by default
+    that of the longest sound. `device`: where the maps are made and left. What is beyond a sound's end does not depend
+    on its neighbours in the batch."""
     sounds = [_prepared(waveform) for waveform in waveforms]
     counts = torch.tensor([len(sound) // HOP for sound in sounds])
     length = frames or int(counts.max()) + _BEYOND
     length += length % 2
     padded = torch.stack([torch.nn.functional.pad(sound, (0, length * HOP - len(sound))) for sound in sounds])
-    maps_NMT = _maps(padded)
-    return MelBatch(maps_NMT, torch.arange(length) < counts[:, None])
+    return MelBatch(_maps(padded.to(device)), (torch.arange(length) < counts[:, None]).to(device))
 
 
 def _prepared(waveform: Tensor) -> Tensor:
@@ -75,9 +76,9 @@ def _prepared(waveform: Tensor) -> Tensor:
 
 
 def _maps(padded_NS: Tensor) -> Tensor:
-    window = torch.hann_window(_FFT)
+    window = torch.hann_window(_FFT, device=padded_NS.device)
     spectrum = torch.stft(padded_NS, _FFT, HOP, window=window, return_complex=True)[..., :-1].abs().square()
-    logs = (_filters().T @ spectrum).clamp_min(1e-10).log10()
+    logs = (_filters().T.to(padded_NS.device) @ spectrum).clamp_min(1e-10).log10()
     peak = logs.amax(dim=(1, 2), keepdim=True)
     return (logs.maximum(peak - _RANGE) + 4) / 4
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from ml.artifacts import ModelStore
 from ml.features.audio import log_mel
 from ml.inference.batches import forward_of
+from ml.inference.device import half
 from ml.models import build
 from ml.models.audio import AudioCnn, SpeechEncoder
 from ml.models.hub import HubVoice
@@ -78,6 +79,10 @@ class TonePredictor:
 
     def _forward(self, sounds: list[Tensor]) -> tuple[Tensor, Tensor]:
         if isinstance(self._network, HubVoice):
-            return self._network(sounds)
-        batch = log_mel(sounds, self._network.config.frames or None)
-        return self._network(batch.maps_NMT.to(self._device), batch.mask_NT.to(self._device))
+            given: tuple[Any, ...] = (sounds,)
+        else:
+            batch = log_mel(sounds, self._network.config.frames or None, self._device)
+            given = (batch.maps_NMT, batch.mask_NT)
+        with half(self._device):
+            embeddings_NE, logits_NC = self._network(*given)
+        return embeddings_NE.float(), logits_NC.float()

@@ -92,8 +92,7 @@ class LoadedBundle:
         not answer with probabilities."""
         found: dict[str, FaceOutputs | ToneOutputs | TextOutputs] = {}
         if self.face:
-            side = self.face.crop_size
-            found["face"] = self.face.predict([np.zeros((side, side), np.uint8)])
+            found["face"] = self.face.warm_up()
         if self.audio:
             found["audio"] = self.audio.predict([np.zeros(SAMPLE_RATE, np.float32)])
         if self.text:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ml.artifacts import ModelStore
 from ml.features.face import LANDMARKS, align_crop, box_crop, normalised_landmarks
 from ml.inference.batches import forward_of
+from ml.inference.device import FixedShapes, half, sent
 from ml.inference.folding import fold
 from ml.models import build
 from ml.models.face import FaceNet, flip_averaged
@@ -171,6 +172,7 @@ class FacePredictor:
         self._network = network.to(device).eval()
         self._temperature = temperature
         self._device = device
+        self._read = FixedShapes(self._forward)
 
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
@@ -219,13 +221,26 @@ class FacePredictor:
         embeddings, logs = [np.zeros((0, self.embedding_size), np.float32)], [np.zeros((0, 7), np.float32)]
         together = CPU_BATCH if self._device.type == "cpu" else BATCH
         for first in range(0, len(stacked), together):
-            batch = torch.from_numpy(stacked[first : first + together]).to(self._device).unsqueeze(1).float() / 255
+            batch = sent(torch.from_numpy(stacked[first : first + together]), self._device)
             forward_of("face", len(batch))
             points = self._points(landmarks[first : first + together])
-            embedding, logits = flip_averaged(self._network, batch, points)
+            embedding, logits = self._read(batch) if points is None else self._forward(batch, points)
             embeddings.append(embedding.cpu().numpy())
             logs.append((logits / self._temperature).log_softmax(-1).cpu().numpy())
         return FaceOutputs(np.concatenate(embeddings), np.concatenate(logs))
+
+    def warm_up(self) -> FaceOutputs:
+        """Runs the net once; on a GPU it is recorded, while nothing else runs there."""
+        side = self.crop_size
+        if self._device.type == "cuda":
+            self._read.record(torch.zeros(side, side, dtype=torch.uint8, device=self._device))
+        return self.predict([np.zeros((side, side), np.uint8)])
+
+    def _forward(self, crops_NHW: torch.Tensor, points_NP3: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+        """Crops uint8 on the device → embeddings and logits, float32."""
+        with half(self._device):
+            found = flip_averaged(self._network, crops_NHW.unsqueeze(1).float() / 255, points_NP3)
+        return tuple(part.float() for part in found)
 
     def _points(self, landmarks: Sequence[NDArray[np.float32] | None]) -> torch.Tensor | None:
         """[N, 468, 3] normalised; null for a net without a branch, or where no mesh is told."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ml.artifacts import ModelStore
 from ml.features.text import SentenceTokenizer, TokenBatch, padded
 from ml.inference.batches import forward_of
+from ml.inference.device import half, sent
 from ml.inference.fusion import Evidence
 from ml.inference.timeline import Words
 from ml.models import build
@@ -73,8 +74,10 @@ class TextPredictor:
         outputs = _no_evidence(len(sentences), self.embedding_size)
         for batch in self._batches(sentences):
             forward_of("text", len(batch.rows))
-            ids_NT, mask_NT = (torch.from_numpy(part).to(self._device) for part in (batch.ids_NT, batch.mask_NT))
-            embeddings_NE, emotions_NC, sentiments_N3 = self._network(ids_NT, mask_NT)
+            ids_NT, mask_NT = (sent(torch.from_numpy(part), self._device) for part in (batch.ids_NT, batch.mask_NT))
+            with half(self._device):
+                found = self._network(ids_NT, mask_NT)
+            embeddings_NE, emotions_NC, sentiments_N3 = (part.float() for part in found)
             outputs.embeddings_NE[batch.rows] = embeddings_NE.cpu().numpy()
             outputs.log_probabilities_NC[batch.rows] = (emotions_NC / self._temperature).log_softmax(-1).cpu().numpy()
             outputs.sentiment_N3[batch.rows] = sentiments_N3.softmax(-1).cpu().numpy()

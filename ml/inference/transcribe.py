@@ -33,6 +33,8 @@ SILENCE_LEFT_OUT = 0.2
 once it holds the second. In chunks of 30 s full of like sentences, half of the words were put at the time of others."""
 BATCH = 4
 """Chunks decoded together: 0.6 of the time of one by one on two CPU cores; a cancelled job waits for one batch."""
+GPU_BATCHES = 4
+"""Of these, decoded together on a GPU."""
 DETECTED_CHUNKS = 3
 
 LOWEST_SCORE = {"en": -0.7}
@@ -108,7 +110,7 @@ class Chunk:
         offsets = [0]
         for first, last in self.pieces:
             offsets.append(offsets[-1] + last - first)
-        middle = (word.start + word.end) / 2 * SAMPLE_RATE
+        middle = round((word.start + word.end) / 2 * SAMPLE_RATE, 3)  # a piece's first sample is not the one before
         index = min(max(bisect_right(offsets, middle) - 1, 0), len(self.pieces) - 1)
         first, last = self.pieces[index]
         start, end = (
@@ -243,11 +245,14 @@ def _breaks(words: Sequence[HeardWord], first: int, last: int) -> list[int]:
 
 
 class Transcriber:
-    """Speech to words by one Whisper model. The same sound gives the same words, alone or after other jobs."""
+    """Speech to words by one Whisper model. The same sound gives the same words, alone or after other jobs.
 
-    def __init__(self, name: str, recogniser: Recogniser) -> None:
+    `at_once`: batches that are decoded together."""
+
+    def __init__(self, name: str, recogniser: Recogniser, at_once: int = 1) -> None:
         self.name = name
         self._recogniser = recogniser
+        self._at_once = at_once
 
     @classmethod
     def load(cls, name: str, store_root: Path, device: torch.device, threads: int = 0) -> Self | None:
@@ -256,7 +261,7 @@ class Transcriber:
         `threads`: on a CPU; 0 takes all that the process may use. Raises ArtifactError when the model is damaged.
         """
         recogniser = Whisper.load(name, store_root, device, threads)
-        return None if recogniser is None else cls(name, recogniser)
+        return None if recogniser is None else cls(name, recogniser, GPU_BATCHES if device.type == "cuda" else 1)
 
     def transcribe(
         self,
@@ -299,12 +304,13 @@ class Transcriber:
     ) -> list[Sentence]:
         """What is heard in some batches of the whole, all of it, however doubtful."""
         found: list[Sentence] = []
-        for number, batch in enumerate(batches, start=1):
+        for first in range(0, len(batches), self._at_once):
             check()
-            heard = self._recogniser.recognise([chunk.sound(pcm) for chunk in batch], language)
-            for chunk, words in zip(batch, heard, strict=True):
+            chunks = [chunk for batch in batches[first : first + self._at_once] for chunk in batch]
+            heard = self._recogniser.recognise([chunk.sound(pcm) for chunk in chunks], language)
+            for chunk, words in zip(chunks, heard, strict=True):
                 found += sentences_of(chunk, words, spans)
-            progress(number / len(batches))
+            progress(min(first + self._at_once, len(batches)) / len(batches))
         return found
 
     def language(self, pcm: Pcm, spans: Sequence[Span], check: Callable[[], None]) -> str:

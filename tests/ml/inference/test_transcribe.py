@@ -95,6 +95,15 @@ def test_the_same_sound_gives_the_same_words_whatever_came_before(transcriber: T
     assert transcriber.transcribe(as_floats, speech_spans(as_floats, ignore), None, ignore, ignore) == alone
 
 
+def test_no_word_is_lost_when_more_is_decoded_at_once(transcriber: Transcriber) -> None:
+    parts = [part for text in (TRAIN, MUSEUM, GARDEN) * 3 for part in (say(text), silence(2))]
+    sound = np.concatenate(parts)
+    together = Transcriber("tiny.en", transcriber._recogniser, at_once=3)
+    assert len(together.batches(sound, speech_spans(sound, ignore))) > 1
+    alone = transcribe(transcriber, sound)
+    assert len(alone.segments) == 9 and transcribe(together, sound) == alone
+
+
 @pytest.mark.parametrize(
     ("voice", "text"),
     [
@@ -248,10 +257,11 @@ def test_a_cancelled_job_stops_between_batches() -> None:
     assert 0 < len(told.asked) < 12
 
 
-def test_progress_grows_to_one() -> None:
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_progress_grows_to_one(at_once: int) -> None:
     told, shares = Told(*[GOOD] * 9), list[float]()
     spans = [Span(index * 10.0 + 1, index * 10.0 + 9) for index in range(9)]
-    Transcriber("told", told).transcribe(silence(90), spans, None, ignore, shares.append)
+    Transcriber("told", told, at_once).transcribe(silence(90), spans, None, ignore, shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -311,6 +321,13 @@ def test_a_word_over_a_cut_stays_on_the_side_of_its_middle() -> None:
     assert chunk.media_time(HeardWord(0.5, 1.2, " x", 1.0)) == (0.5, 1.0)
     assert chunk.media_time(HeardWord(0.9, 1.6, " x", 1.0)) == (5.0, 5.6)
     assert chunk.media_time(HeardWord(2.5, 9.0, " x", 1.0)) == (6.0, 6.0)
+
+
+def test_a_word_at_the_first_sample_of_a_piece_lies_in_it() -> None:
+    """1001 / 16,000 times 16,000 is a little less than 1001."""
+    first = 5 * SAMPLE_RATE
+    chunk, at = Chunk(((0, 1001), (first, first + SAMPLE_RATE))), 1001 / SAMPLE_RATE
+    assert chunk.media_time(HeardWord(at, at, " x", 1.0)) == (5.0, 5.0)
 
 
 def test_a_word_does_not_reach_into_a_pause() -> None:

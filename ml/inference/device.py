@@ -1,0 +1,88 @@
+"""How nets run on a GPU: in half precision, fed from pinned memory, and where shapes repeat as recorded graphs.
+
+On a CPU nothing of it happens: what a net answers there would depend on whose instructions it has.
+"""
+
+import logging
+import threading
+from bisect import bisect_left
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+SIZES = (1, 4, 16, 64, 256)
+"""Rows of the batches that are recorded; others are filled up to the next."""
+WARM_UPS = 3
+"""Calls before one is recorded: libraries choose their kernels and set up in them."""
+
+Outputs = tuple[Tensor, ...]
+Forward = Callable[[Tensor], Outputs]
+
+logger = logging.getLogger(__name__)
+
+
+def half(device: torch.device) -> AbstractContextManager[object]:
+    """On a GPU forwards run in bf16 where it has that, else in fp16. No cache of cast weights: graphs outlive it."""
+    if device.type != "cuda":
+        return nullcontext()
+    kind = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.autocast("cuda", kind, cache_enabled=False)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on the device; nobody waits for a GPU to fetch it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def recorded(forward: Forward, rows: Tensor) -> Forward:
+    """`forward` for batches of the shape of `rows`, as a CUDA graph: launched at once instead of kernel by kernel. Its
+    answers hold until it is called again. Raises RuntimeError where it cannot be recorded."""
+    given, stream = rows.clone(), torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UPS):
+            forward(given)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = forward(given)
+
+    def replay(batch: Tensor) -> Outputs:
+        given.copy_(batch)
+        graph.replay()
+        return found
+
+    return replay
+
+
+class FixedShapes:
+    """A forward of any number of rows that runs as a few recorded ones, once they are there. Threads take turns at
+    these: each has one place for its input and one for its answer."""
+
+    def __init__(self, forward: Forward) -> None:
+        self._forward = forward
+        self._recorded: dict[int, Forward] = {}
+        self._turn = threading.Lock()
+
+    @torch.inference_mode()
+    def record(self, row: Tensor, record: Callable[[Forward, Tensor], Forward] = recorded) -> None:
+        """`row`: an example without its first dimension, on the device. While nothing else runs there."""
+        for size in reversed(SIZES):  # the largest first: the others then share its memory
+            try:
+                self._recorded[size] = record(self._forward, row.expand(size, *row.shape).contiguous())
+            except RuntimeError as error:
+                logger.warning("batches of %d are not recorded as a graph: %s", size, error)
+
+    @torch.inference_mode()
+    def __call__(self, rows: Tensor) -> Outputs:
+        """`rows`: [N, …] with N ≥ 1."""
+        sizes = sorted(self._recorded)
+        place = bisect_left(sizes, len(rows))
+        if place == len(sizes):
+            return self._forward(rows)
+        filled = rows.new_zeros(sizes[place], *rows.shape[1:])
+        filled[: len(rows)] = rows
+        with self._turn:
+            return tuple(part[: len(rows)].clone() for part in self._recorded[sizes[place]](filled))
