@@ -207,6 +207,11 @@ class FacePredictor:
         return self._network.config.size
 
     @property
+    def batch(self) -> int:
+        """Crops of one forward at most."""
+        return CPU_BATCH if self._device.type == "cpu" else BATCH
+
+    @property
     def takes_landmarks(self) -> bool:
         return isinstance(self._network, FaceLandmarkNet)
 
@@ -219,11 +224,10 @@ class FacePredictor:
         size = self.crop_size
         stacked = np.stack(crops) if len(crops) else np.zeros((0, size, size), np.uint8)
         embeddings, logs = [np.zeros((0, self.embedding_size), np.float32)], [np.zeros((0, 7), np.float32)]
-        together = CPU_BATCH if self._device.type == "cpu" else BATCH
-        for first in range(0, len(stacked), together):
-            batch = sent(torch.from_numpy(stacked[first : first + together]), self._device)
+        for first in range(0, len(stacked), self.batch):
+            batch = sent(torch.from_numpy(stacked[first : first + self.batch]), self._device)
             forward_of("face", len(batch))
-            points = self._points(landmarks[first : first + together])
+            points = self._points(landmarks[first : first + self.batch])
             embedding, logits = self._read(batch) if points is None else self._forward(batch, points)
             embeddings.append(embedding.cpu().numpy())
             logs.append((logits / self._temperature).log_softmax(-1).cpu().numpy())

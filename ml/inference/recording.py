@@ -5,6 +5,8 @@ parts. Nothing here grows with the length of the media but arrays of what the mo
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +27,16 @@ from ml.inference.work import CHANNELS, MIX, OBSERVED, Work
 from ml.media import SAMPLE_RATE, Decoder, MediaInfo, MediaLimits, Pcm, Reach, flac
 from ml.media.command import MOST_CHANNELS
 from ml.results import Options
+
+
+@contextmanager
+def _thread_beside() -> Iterator[ThreadPoolExecutor]:
+    """Whatever it has not begun when it is left is dropped."""
+    pool = ThreadPoolExecutor(1, "faces")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -149,8 +161,8 @@ class Recording:
             return Sight.empty(), Reach()
         end = part.end if part.end < WHOLE.end else None
         decoder = self._decoder(frame_rate=sampling.frame_rate, want_audio=False, start=part.start, end=end)
-        with decoder, FaceDetector(predictor.crop_size) as detector:
-            watcher = Watcher(detector, predictor, sampling.max_faces, sampling.landmarks)
+        with decoder, FaceDetector(predictor.crop_size) as detector, _thread_beside() as beside:
+            watcher = Watcher(detector, predictor, sampling.max_faces, sampling.landmarks, beside)
             self._watch(decoder, watcher, part, expected)
             return watcher.finish(), decoder.reach
 

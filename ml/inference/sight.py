@@ -1,6 +1,7 @@
 """What is seen: frames → faces with their readings, on the absolute time grid."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields
 from typing import Self
 
@@ -13,8 +14,8 @@ from ml.inference.fusion import Evidence
 from ml.inference.together import FaceReader
 from ml.results import Box
 
-CROPS_HELD = 512
-"""Most crops that wait for the network."""
+READ_AHEAD = 4
+"""Most batches of crops that wait for the network beside which faces are searched."""
 
 
 @dataclass(frozen=True)
@@ -95,45 +96,62 @@ class Sight:
         )
 
 
+@dataclass(frozen=True)
+class Found:
+    """The faces of a frame at `time`; `scale`: original pixels for one pixel of the image."""
+
+    time: float
+    scale: float
+    faces: list[DetectedFace]
+
+
 @dataclass
 class Watcher:
-    """Collects the faces of a stream of frames; crops go through the network together, a bounded number at a time."""
+    """Collects the faces of a stream of frames; crops go through the network as many together as suit it. `beside`: a
+    thread of its own that reads them while the next frames are searched."""
 
     detector: FaceDetector
     predictor: FaceReader
     max_faces: int
     keep_landmarks: bool
-    _waiting: list[tuple[float, float, list[DetectedFace]]] = field(default_factory=list)
-    _parts: list[Sight] = field(default_factory=list)
+    beside: Executor | None = None
+    _waiting: list[Found] = field(default_factory=list)
+    _parts: list[Callable[[], Sight]] = field(default_factory=list)
     _held: int = 0
 
     def watch(self, time: float, image_HWC: NDArray[np.uint8], scale: float) -> None:
         """Finds the faces of a frame. `scale`: original pixels for one pixel of the image."""
-        found = self.detector.detect(image_HWC, self.max_faces)
-        self._waiting.append((time, scale, found))
-        self._held += len(found)
-        if self._held >= CROPS_HELD:
+        faces = self.detector.detect(image_HWC, self.max_faces)
+        self._waiting.append(Found(time, scale, faces))
+        self._held += len(faces)
+        if self._held >= self.predictor.batch:
             self.read()
 
     def read(self) -> None:
         """Reads the crops that wait. Where that is done decides which are read together, and so their last digits."""
-        if self._waiting:
-            self._parts.append(self._read())
-        self._waiting.clear()
-        self._held = 0
+        waiting, self._waiting, self._held = self._waiting, [], 0
+        if not waiting:
+            return
+        if self.beside is None:
+            part = self._read(waiting)
+            self._parts.append(lambda: part)
+            return
+        if len(self._parts) >= READ_AHEAD:
+            self._parts[-READ_AHEAD]()
+        self._parts.append(self.beside.submit(self._read, waiting).result)
 
     def finish(self) -> Sight:
         self.read()
         empty = Sight.empty(self.predictor.embedding_size, landmarks=self.keep_landmarks)
-        return Sight.joined([empty, *self._parts])
+        return Sight.joined([empty, *(part() for part in self._parts)])
 
-    def _read(self) -> Sight:
-        faces = [(face, scale) for _, scale, found in self._waiting for face in found]
+    def _read(self, frames: Sequence[Found]) -> Sight:
+        faces = [(face, frame.scale) for frame in frames for face in frame.faces]
         outputs = self.predictor.predict([face.crop for face, _ in faces], [face.landmarks for face, _ in faces])
-        counts = [len(found) for _, _, found in self._waiting]
+        counts = [len(frame.faces) for frame in frames]
         boxes = [[float(side) * scale for side in face.box] for face, scale in faces]
         return Sight(
-            times_F=np.array([time for time, _, _ in self._waiting], np.float64),
+            times_F=np.array([frame.time for frame in frames], np.float64),
             starts_G=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
             boxes_N4=np.array(boxes, np.float64).reshape(-1, 4),
             scores_N=np.array([face.score for face, _ in faces], np.float32),

@@ -19,6 +19,10 @@ class FaceReader(Protocol):
     def embedding_size(self) -> int: ...
 
     @property
+    def batch(self) -> int:
+        """Crops that are best read together."""
+
+    @property
     def predict(self) -> Callable[..., FaceOutputs]:
         """Of columns, the crops first: one answer for each row."""
 
@@ -43,6 +47,10 @@ class Together:
     @property
     def embedding_size(self) -> int:
         return self._reader.embedding_size
+
+    @property
+    def batch(self) -> int:
+        return self._reader.batch
 
     def predict(self, *columns: Sequence[Any]) -> FaceOutputs:
         """As the predictor's own, which is never called by two at once."""

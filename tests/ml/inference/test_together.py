@@ -13,7 +13,7 @@ from tests.cluster import until
 class Counting:
     """Answers with what it was asked. Its first call lasts until it is let go."""
 
-    embedding_size = 1
+    embedding_size, batch = 1, 16
 
     def __init__(self) -> None:
         self.batches: list[list[float]] = []

@@ -1,0 +1,80 @@
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ml.inference.face import DetectedFace, FaceDetector, FaceOutputs
+from ml.inference.sight import READ_AHEAD, Sight, Watcher
+from tests.cluster import until
+
+
+class Finder:
+    """Finds as many faces as the first pixel of an image tells."""
+
+    def detect(self, image_HWC: NDArray[np.uint8], max_faces: int) -> list[DetectedFace]:
+        count = int(image_HWC[0, 0, 0])
+        crops = [np.full((4, 4), 10 * count + rank, np.uint8) for rank in range(count)]
+        return [DetectedFace((1.0, 2.0, 3.0, 4.0), 0.9, None, crop, rank) for rank, crop in enumerate(crops)]
+
+
+class Reader:
+    """Answers with the first pixel of each crop, when it is let."""
+
+    embedding_size, batch = 1, 3
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
+
+    def predict(self, crops: Sequence[NDArray[np.uint8]], landmarks: Sequence[Any] = ()) -> FaceOutputs:
+        assert self.open.wait(30)
+        self.read.append(len(crops))
+        pixels = np.array([[crop[0, 0]] for crop in crops], np.float32).reshape(-1, 1)
+        return FaceOutputs(pixels, np.zeros((len(crops), 7), np.float32))
+
+
+def watch(watcher: Watcher, counts: Sequence[int]) -> Sight:
+    for number, count in enumerate(counts):
+        watcher.watch(float(number), np.full((2, 2, 3), count, np.uint8), 2.0)
+    return watcher.finish()
+
+
+def watcher(reader: Reader, beside: ThreadPoolExecutor | None = None) -> Watcher:
+    return Watcher(cast(FaceDetector, Finder()), reader, 9, False, beside)
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_faces_stay_with_their_frames_however_they_are_read_together(threaded: bool) -> None:
+    reader = Reader()
+    with ThreadPoolExecutor(1) as pool:
+        sight = watch(watcher(reader, pool if threaded else None), [1, 0, 1, 2, 0, 5, 0, 1])
+    assert reader.read == [4, 5, 1], "as soon as there are three, and what is left"
+    assert sight.starts_G.tolist() == [0, 1, 1, 2, 4, 4, 9, 9, 10]
+    assert sight.embeddings_NE.flatten().tolist() == [10, 10, 20, 21, 50, 51, 52, 53, 54, 10]
+    assert sight.times_F.tolist() == list(range(8)) and sight.box(0).width == 6.0
+
+
+def test_no_more_than_a_few_batches_wait_for_the_network() -> None:
+    reader = Reader()
+    reader.open.clear()
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as searching:
+        seen = watcher(reader, pool)
+        ended = searching.submit(watch, seen, [3] * (READ_AHEAD + 5))
+        until(lambda: len(seen._parts) == READ_AHEAD and len(seen._waiting) == 0, 30, "a full queue", every=0.05)
+        assert not ended.done()
+        reader.open.set()
+        assert len(ended.result(timeout=30).scores_N) == 3 * (READ_AHEAD + 5)
+
+
+def test_what_the_network_raises_is_raised() -> None:
+    class Broken(Reader):
+        def predict(self, crops: Sequence[NDArray[np.uint8]], landmarks: Sequence[Any] = ()) -> FaceOutputs:
+            raise MemoryError
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(MemoryError):
+        watch(watcher(Broken(), pool), [3, 3])
