@@ -14,25 +14,14 @@ from tests.bench.service import ServiceBench  # noqa: E402
 from tests.bench.timing import Figure  # noqa: E402
 
 PIPELINE = ["against_decode", "against_baseline", "stages", "faces", "memory"]
-SERVICE = ["start", "ready", "load", "jobs", "images"]
+SERVICE = ["start", "ready", "load", "upload", "jobs", "images"]
 
 
 def main() -> None:
     if sys.argv[1:2] == ["golden"]:
         sys.exit(golden.main(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    names = [
-        "against_decode",
-        "against_baseline",
-        "stages",
-        "faces",
-        "memory",
-        "start",
-        "ready",
-        "load",
-        "jobs",
-        "images",
-    ]
+    names = PIPELINE + SERVICE
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default all; or gpu, alone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clips", type=Path, default=Path(".cache/bench"), help="where clips are made and kept")

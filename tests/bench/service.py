@@ -1,5 +1,6 @@
 """What the service adds: answers under load, and the time that a job takes beyond its analysis."""
 
+import subprocess
 import tempfile
 import time
 from collections import defaultdict
@@ -12,11 +13,12 @@ from ml.places import MODEL_STORE
 from tests import cluster, media_files
 from tests.bench import load, media
 from tests.bench.load import Load, Tally
-from tests.bench.timing import Figure, cpu_seconds, peak_memory
+from tests.bench.timing import Figure, alternate, cpu_seconds, peak_memory, ratios
 from tests.cluster import Cluster, Gateway
 
 POLLERS, UPLOADS, POLLED_JOBS = 500, 50, 200
 UPLOAD_BYTES = 4 * 2**20
+LARGE_MIB = 256
 LOAD_SECONDS = 30.0
 POLLING = {"floor": 100.0, "aim": 25.0}
 POLLED_ALONE = f"poll, {POLLERS} pollers"
@@ -51,6 +53,27 @@ class ServiceBench:
                     yield from _tally(f"poll, {name}", polled)
                 if uploads:
                     yield from _tally(f"upload of 4 MiB at 1 MiB/s, {name}", uploaded)
+
+    def upload(self) -> Iterator[Figure]:
+        """One large file over one connection, its client on the same cores, against `cp` to the same disk."""
+        film = (self.folder / "large.wav").absolute()
+        media_files.make_audio(film, LARGE_MIB * 2**20 / 2 / 44_100)
+        with service(max_queued="1000000") as running:
+            gateway = running.start_gateway()
+            copy = running.folder / "copy"
+
+            def post() -> None:
+                gateway.client.delete(gateway.post(film)["links"]["self"]).raise_for_status()
+
+            def cp() -> None:
+                subprocess.run(["cp", film, copy], check=True)
+                copy.unlink()
+
+            taken = alternate({"post": post, "cp": cp}, self.rounds)
+        film.unlink()
+        for side, each in taken.items():
+            yield Figure.of(f"{LARGE_MIB} MiB, {side}", "MB/s", [LARGE_MIB * 2**20 / 1e6 / one for one in each])
+        yield Figure.of(f"upload of {LARGE_MIB} MiB ÷ cp", "×", ratios(taken["post"], taken["cp"]))
 
     def jobs(self) -> Iterator[Figure]:
         """Pictures from POST to the end of the job, one after the other; what its stages did not take was added."""
