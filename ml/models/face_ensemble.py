@@ -40,8 +40,11 @@ class FaceEnsemble(nn.Module):
         return torch.cat(embeddings, dim=1), torch.stack(logits).mean(0)
 
 
-def ensemble_of(members: list[tuple[str, dict[str, Any], nn.Module]]) -> FaceEnsemble:
-    """`members`: architecture, configuration and trained net of each."""
+Member = tuple[str, dict[str, Any], nn.Module]
+"""Architecture, configuration and trained net."""
+
+
+def ensemble_of(members: list[Member]) -> FaceEnsemble:
     configs = [config for _, config, _ in members]
     ensemble = FaceEnsemble(
         FaceEnsembleConfig(

@@ -21,7 +21,7 @@ from ml.inference.face import FacePredictor
 from ml.models import build, config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
 from ml.models.face_efficientnet import FaceEfficientConfig, FaceEfficientNet
-from ml.models.face_ensemble import FaceEnsemble, ensemble_of
+from ml.models.face_ensemble import FaceEnsemble, Member, ensemble_of
 from ml.models.face_landmarks import FaceLandmarkNet, with_landmarks
 from ml.models.face_mobilenet import FaceMobileConfig, FaceMobileNet
 from ml.training.cards import card
@@ -226,15 +226,23 @@ def trained(args: argparse.Namespace) -> Network | FaceEnsemble:
     settings, store = run_settings(args.out), ModelStore(args.store)
     network = build(settings["architecture"], settings["config"])
     network.load_state_dict(averaged_weights(args.out))
-    members = [(settings["architecture"], settings["config"], network)]
+    members: list[Member] = [(settings["architecture"], settings["config"], network)]
     if args.beside and settings["architecture"] == "face_landmarks":
         raise InvalidManifest("--beside averages nets of crops: one with a branch for landmarks stands alone")
     for reference in args.beside:
-        manifest = store.manifest(reference)
-        other = build(manifest.architecture, manifest.config)
-        other.load_state_dict(store.weights(reference))
-        members.append((manifest.architecture, manifest.config, other))
+        members += _members(store, reference)
     return cast(Network, network).half().float() if len(members) == 1 else ensemble_of(members).half().float()
+
+
+def _members(store: ModelStore, reference: str) -> list[Member]:
+    """A published net, or each of several that were averaged."""
+    manifest = store.manifest(reference)
+    network = build(manifest.architecture, manifest.config)
+    network.load_state_dict(store.weights(reference))
+    if not isinstance(network, FaceEnsemble):
+        return [(manifest.architecture, manifest.config, network)]
+    told = zip(network.config.members, network.members, strict=True)
+    return [(member["architecture"], member["config"], each) for member, each in told]
 
 
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:

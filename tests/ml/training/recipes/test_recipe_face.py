@@ -109,6 +109,10 @@ def test_a_start_is_seated_and_a_teacher_heard(data: Path, monkeypatch: pytest.M
     assert manifest.starts == (IMAGENET,) and "--taught-by face@1" in manifest.command
     kernel = ModelStore(folder / "store").weights("face@2")["members.0.backbone.0.layer.conv.weight"]
     assert torch.allclose(kernel, arrays["_conv_stem.weight"].sum(1, keepdim=True), atol=2e-3), "the first stay"
+    _run(monkeypatch, folder, "publish", "--store", "store", "--beside", "face@2")
+    members = ModelStore(folder / "store").manifest("face@3").config["members"]
+    kinds = [member["architecture"] for member in members]
+    assert kinds == ["face_efficientnet", "face_efficientnet", "face_senet"], "each of several, none in another"
 
 
 def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
