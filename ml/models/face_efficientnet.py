@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, relu6
+from torch.nn.functional import relu6
 
 from ml.models.face import CropClassifier
 from ml.models.registry import register
+from ml.models.separable import Convolution
 
 STAGES = (
     (1, 16, 3, 1, 1),
@@ -35,36 +35,15 @@ class FaceEfficientConfig:
     dropout: float = 0.3
 
 
-class Convolution(nn.Module):
-    """A convolution and its norm, padded at the far sides first where it strides, as the start has it."""
-
-    def __init__(self, channels_in: int, channels: int, side: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        before, after = (side - stride) // 2, (side - stride + 1) // 2
-        self.margins = (before, after, before, after) if before != after else None
-        self.conv = nn.Conv2d(
-            channels_in, channels, side, stride, 0 if self.margins else before, groups=groups, bias=False
-        )
-        self.norm = nn.BatchNorm2d(channels, eps=NORM_EPSILON)
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        if self.margins:
-            x_NCHW = pad(x_NCHW, self.margins)
-        if self.conv.groups == 1:
-            return self.norm(self.conv(x_NCHW))
-        with torch.autocast(x_NCHW.device.type, enabled=False):  # CPUs are slow at depthwise steps in half precision
-            return self.norm(self.conv(x_NCHW.float()))
-
-
 class Bottleneck(nn.Module):
     """Widens, filters each channel, narrows; beside a shortcut where nothing changes shape."""
 
     def __init__(self, channels_in: int, channels: int, widening: int, side: int, stride: int) -> None:
         super().__init__()
         wide = channels_in * widening
-        self.expand = Convolution(channels_in, wide, 1) if widening > 1 else None
-        self.filter = Convolution(wide, wide, side, stride, groups=wide)
-        self.project = Convolution(wide, channels, 1)
+        self.expand = Convolution(channels_in, wide, 1, epsilon=NORM_EPSILON) if widening > 1 else None
+        self.filter = Convolution(wide, wide, side, stride, groups=wide, epsilon=NORM_EPSILON)
+        self.project = Convolution(wide, channels, 1, epsilon=NORM_EPSILON)
         self.keeps = stride == 1 and channels_in == channels
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -78,7 +57,7 @@ class Ends(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, side: int, stride: int) -> None:
         super().__init__()
-        self.layer = Convolution(channels_in, channels, side, stride)
+        self.layer = Convolution(channels_in, channels, side, stride, epsilon=NORM_EPSILON)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         return relu6(self.layer(x_NCHW))

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import pad, relu6
+from torch import nn
 
 from ml.models.face import CropClassifier
 from ml.models.registry import register
+from ml.models.separable import Ramped
 
 STAGES = (
     (64, 1),
@@ -39,33 +38,13 @@ class FaceMobileConfig:
     dropout: float = 0.3
 
 
-class Convolution(nn.Module):
-    """3×3, padded below and right where it strides, as the start has it; or 1×1. Each with its norm."""
-
-    def __init__(self, channels_in: int, channels: int, side: int, stride: int = 1, *, depthwise: bool = False) -> None:
-        super().__init__()
-        self.stride = stride
-        groups = channels if depthwise else 1
-        padding = side // 2 if stride == 1 else 0
-        self.conv = nn.Conv2d(channels_in, channels, side, stride, padding, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        if self.stride > 1:
-            x_NCHW = pad(x_NCHW, (0, 1, 0, 1))
-        if self.conv.groups == 1:
-            return relu6(self.norm(self.conv(x_NCHW)))
-        with torch.autocast(x_NCHW.device.type, enabled=False):  # CPUs are slow at depthwise steps in half precision
-            return relu6(self.norm(self.conv(x_NCHW.float())))
-
-
 class FaceMobileNet(CropClassifier):
     """The net of separable convolutions."""
 
     def __init__(self, config: FaceMobileConfig) -> None:
-        layers, channels = [Convolution(1, STEM, 3, 2)], STEM
+        layers, channels = [Ramped(1, STEM, 3, 2)], STEM
         for width, stride in STAGES:
-            layers += [Convolution(channels, channels, 3, stride, depthwise=True), Convolution(channels, width, 1)]
+            layers += [Ramped(channels, channels, 3, stride, groups=channels), Ramped(channels, width, 1)]
             channels = width
         super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, LEAST_DEVIATION)
         self.config = config

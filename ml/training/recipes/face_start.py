@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ml.models.face_efficientnet import Bottleneck, Ends, FaceEfficientNet
-from ml.models.face_efficientnet import Convolution as EfficientConvolution
-from ml.models.face_mobilenet import LEAST_DEVIATION, STAGES, Convolution, FaceMobileNet
+from ml.models.face_mobilenet import LEAST_DEVIATION, STAGES, FaceMobileNet
+from ml.models.separable import Convolution
 
 _TYPES = {"float32": np.dtype("<f4"), "int32": np.dtype("<i4")}
 GREY_DEVIATION = 60.0
@@ -53,7 +53,7 @@ def load_start(network: FaceMobileNet, arrays: dict[str, Tensor], crops_NCHW: Te
     for layer, name in zip(layers, names, strict=True):
         kernel, offset = _folded(arrays, name)
         layer.conv.weight.copy_(kernel)
-        raw, norm = layer_output(layer, features), layer.norm
+        raw, norm = layer.filtered(features), layer.norm
         assert norm.running_mean is not None and norm.running_var is not None
         norm.running_mean.copy_(raw.mean(dim=(0, 2, 3)))
         norm.running_var.copy_(raw.var(dim=(0, 2, 3)))
@@ -61,12 +61,6 @@ def load_start(network: FaceMobileNet, arrays: dict[str, Tensor], crops_NCHW: Te
         norm.bias.copy_(norm.running_mean + offset)
         network.eval()
         features = layer(features)
-
-
-def layer_output(layer: Convolution, features: Tensor) -> Tensor:
-    """Before the norm."""
-    padded = nn.functional.pad(features, (0, 1, 0, 1)) if layer.stride > 1 else features
-    return layer.conv(padded)
 
 
 def _folded(arrays: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
@@ -97,6 +91,6 @@ def load_imagenet(network: FaceEfficientNet, path: Path) -> None:
     _seat(head.layer, arrays, "_conv_head", "_bn1")
 
 
-def _seat(layer: EfficientConvolution, arrays: dict[str, Tensor], convolution: str, norm: str) -> None:
+def _seat(layer: Convolution, arrays: dict[str, Tensor], convolution: str, norm: str) -> None:
     layer.conv.load_state_dict({"weight": arrays[f"{convolution}.weight"]})
     layer.norm.load_state_dict({name: arrays[f"{norm}.{name}"] for name in layer.norm.state_dict()})
