@@ -69,7 +69,7 @@ class FixedShapes:
     @torch.inference_mode()
     def record(self, row: Tensor, record: Callable[[Forward, Tensor], Forward] = recorded) -> None:
         """`row`: an example without its first dimension, on the device. While nothing else runs there."""
-        for size in reversed(SIZES):  # the largest first: the others then share its memory
+        for size in SIZES:
             try:
                 self._recorded[size] = record(self._forward, row.expand(size, *row.shape).contiguous())
             except RuntimeError as error:
