@@ -216,7 +216,7 @@ class _Reader:
             studio = Studio(
                 path, report.result, self.options, self.analyser.models, Path(scratch), MediaLimits(), name=report.name
             )
-            if wish in studio.wishes:
+            if wish == "summary" or wish in studio.wishes:  # a service makes none of a photo, but here it is asked for
                 yield from studio.make(wish)
 
 
