@@ -18,7 +18,9 @@ from ml.models.audio import AudioCnn, SpeechEncoder
 from ml.models.hub import HubVoice
 from ml.vocabulary import EMOTIONS
 
-BATCH = 16
+BATCH = 32
+CPU_BATCH = 8
+"""Of a CPU: 16 took as long, and 100 MB more."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ class TonePredictor:
         order = sorted(range(len(waveforms)), key=lambda index: (len(waveforms[index]), index))
         embeddings_NE = np.zeros((len(waveforms), self.embedding_size), np.float32)
         logs_NC = np.zeros((len(waveforms), len(EMOTIONS)), np.float32)
-        for first in range(0, len(order), BATCH):
-            rows = order[first : first + BATCH]
+        together = CPU_BATCH if self._device.type == "cpu" else BATCH
+        for first in range(0, len(order), together):
+            rows = order[first : first + together]
             forward_of("audio", len(rows))
             embedding, logits = self._forward([torch.from_numpy(waveforms[row]) for row in rows])
             embeddings_NE[rows] = embedding.cpu().numpy()

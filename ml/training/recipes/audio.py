@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
-from ml.features.audio import HOP, LONGEST_SECONDS, RATE, log_mel, trimmed
+from ml.features.audio import LONGEST_SECONDS, RATE, log_mel, trimmed
 from ml.inference.audio import TonePredictor
 from ml.models import build, config_of
 from ml.models.audio import AudioCnn, AudioCnnConfig, SpeechEncoder, SpeechEncoderConfig
@@ -56,8 +56,6 @@ LEAST_CUT = 1.5
 """Seconds that a random cut leaves at least."""
 NARROWEST = 3_000
 """Hertz that a telephone leaves at least."""
-LENGTH_STEP = 64
-"""Frames to which maps are padded in steps: a new shape costs CPUs seconds in half precision."""
 TAUGHT = 0.6
 """Share of a teacher's answer in a target."""
 POOL = 8
@@ -182,13 +180,8 @@ def batches(sounds: Sounds, targets_NC: Tensor, size: int, steps: int, frames: i
         made += pool[lengths[pool].argsort(stable=True)].split(size)
     for rows in (made[place] for place in torch.randperm(len(made))):
         waveforms = [disturbed(torch.from_numpy(sounds.waveform(int(row)))) for row in rows]
-        mels = log_mel(waveforms, frames or _frames(max(map(len, waveforms))))
+        mels = log_mel(waveforms, frames or None)
         yield Batch(mask_maps(mels.maps_NMT), mels.mask_NT, targets_NC[rows])
-
-
-def _frames(samples: int) -> int:
-    """A length of maps that has room for so many samples, and two frames of silence after them."""
-    return -(-(min(samples // HOP, round(LONGEST_SECONDS * RATE) // HOP) + 2) // LENGTH_STEP) * LENGTH_STEP
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:

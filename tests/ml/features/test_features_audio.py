@@ -45,8 +45,13 @@ def test_silence_at_the_ends_is_cut_and_silence_alone_is_kept() -> None:
 def test_lengths_from_nothing_to_too_long() -> None:
     batch = log_mel([torch.zeros(0), _tone(9.0)])
     assert batch.mask_NT.sum(1).tolist() == [10, 500]
-    assert batch.maps_NMT.shape == (2, MELS, 502)
+    assert batch.maps_NMT.shape == (2, MELS, 512)
     assert log_mel([_tone(1.0)], frames=500).maps_NMT.shape == (1, MELS, 500)
+
+
+def test_maps_have_few_lengths() -> None:
+    lengths = {log_mel([_tone(tenths / 10)]).maps_NMT.shape[-1] for tenths in range(1, 51)}
+    assert lengths == set(range(64, 513, 64))
 
 
 def test_deltas_of_a_steady_rise() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ml.artifacts import Draft, Licence, ModelStore
-from ml.inference.audio import BATCH, TonePredictor
+from ml.inference.audio import CPU_BATCH, TonePredictor
 from ml.models import build, config_of
 from ml.models.audio import SpeechEncoderConfig
 from ml.vocabulary import EMOTIONS
@@ -33,11 +33,11 @@ def test_any_order_and_number_give_the_same_answers(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     predictor = TonePredictor.load(store, _published(store, 1.0), torch.device("cpu"))
     random = np.random.default_rng(0)
-    sounds = [random.normal(0, 0.1, random.integers(2_000, 30_000)).astype(np.float32) for _ in range(BATCH + 3)]
+    sounds = [random.normal(0, 0.1, random.integers(2_000, 30_000)).astype(np.float32) for _ in range(CPU_BATCH + 3)]
     together = predictor.predict(sounds)
-    assert together.embeddings_NE.shape == (BATCH + 3, predictor.embedding_size)
+    assert together.embeddings_NE.shape == (CPU_BATCH + 3, predictor.embedding_size)
     np.testing.assert_allclose(np.exp(together.log_probabilities_NC).sum(1), 1, atol=1e-5)
-    for row in (0, BATCH + 2):
+    for row in (0, CPU_BATCH + 2):
         alone = predictor.predict([sounds[row]])
         np.testing.assert_allclose(alone.log_probabilities_NC[0], together.log_probabilities_NC[row], atol=1e-4)
         np.testing.assert_allclose(alone.embeddings_NE[0], together.embeddings_NE[row], atol=1e-4)
