@@ -4,8 +4,9 @@ import ctypes
 import os
 from contextlib import suppress
 
-ARENAS = 2
-"""Pools that glibc's threads allocate from; each keeps what it has freed. Its own default is eight for each core."""
+ARENAS = 1
+"""Pools that glibc's threads allocate from; each keeps what it has freed, and its own default is eight for each core. A
+second one takes 5 to 50 MB and gains no time."""
 _M_ARENA_MAX = -8
 
 
