@@ -5,7 +5,6 @@ On a CPU nothing of it happens: what a net answers there would depend on whose i
 
 import logging
 import threading
-from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 SIZES = (1, 4, 16, 64, 256)
-"""Rows of the batches that are recorded; others are filled up to the next."""
+"""Rows of the batches that are recorded, in rising order; others are filled up to the next."""
 WARM_UPS = 3
 """Calls before one is recorded: libraries choose their kernels and set up in them."""
 
@@ -78,11 +77,10 @@ class FixedShapes:
     @torch.inference_mode()
     def __call__(self, rows: Tensor) -> Outputs:
         """`rows`: [N, …] with N ≥ 1."""
-        sizes = sorted(self._recorded)
-        place = bisect_left(sizes, len(rows))
-        if place == len(sizes):
+        size = next((size for size in self._recorded if size >= len(rows)), None)
+        if size is None:
             return self._forward(rows)
-        filled = rows.new_zeros(sizes[place], *rows.shape[1:])
+        filled = rows.new_zeros(size, *rows.shape[1:])
         filled[: len(rows)] = rows
         with self._turn:
-            return tuple(part[: len(rows)].clone() for part in self._recorded[sizes[place]](filled))
+            return tuple(part[: len(rows)].clone() for part in self._recorded[size](filled))

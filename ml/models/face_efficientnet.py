@@ -1,13 +1,10 @@
 """The face net of inverted bottlenecks: EfficientNet-Lite0 (Tan and Le 2019, without gates) on grey crops."""
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 from torch.nn.functional import relu6
 
-from ml.models.face import CropClassifier
 from ml.models.registry import register
-from ml.models.separable import Convolution
+from ml.models.separable import Convolution, SeparableConfig, SeparableNet
 
 STAGES = (
     (1, 16, 3, 1, 1),
@@ -22,17 +19,6 @@ STAGES = (
 STEM, HEAD = 32, 1280
 NORM_EPSILON = 1e-3
 """As the start has it."""
-LEAST_DEVIATION = 0.01
-"""Added to that of a crop (0..1): film stills are dark, and must not look flat for it."""
-
-
-@dataclass(frozen=True)
-class FaceEfficientConfig:
-    """`size`: side of the square crop in pixels, a multiple of 32."""
-
-    size: int = 96
-    embedding: int = 128
-    dropout: float = 0.3
 
 
 class Bottleneck(nn.Module):
@@ -63,10 +49,10 @@ class Ends(nn.Module):
         return relu6(self.layer(x_NCHW))
 
 
-class FaceEfficientNet(CropClassifier):
+class FaceEfficientNet(SeparableNet):
     """The net of inverted bottlenecks."""
 
-    def __init__(self, config: FaceEfficientConfig) -> None:
+    def __init__(self, config: SeparableConfig) -> None:
         layers: list[nn.Module] = [Ends(1, STEM, 3, 2)]
         channels = STEM
         for widening, width, side, stride, depth in STAGES:
@@ -74,13 +60,7 @@ class FaceEfficientNet(CropClassifier):
                 layers.append(Bottleneck(channels, width, widening, side, stride if index == 0 else 1))
                 channels = width
         layers.append(Ends(channels, HEAD, 1, 1))
-        super().__init__(nn.Sequential(*layers), HEAD, config.embedding, config.dropout, LEAST_DEVIATION)
-        self.config = config
-
-    @property
-    def map_side(self) -> int:
-        """Side of the backbone's last map."""
-        return self.config.size // 32
+        super().__init__(layers, HEAD, config)
 
 
-register("face_efficientnet", FaceEfficientConfig, FaceEfficientNet)
+register("face_efficientnet", SeparableConfig, FaceEfficientNet)

@@ -1,12 +1,7 @@
 """The wider face net: MobileNet (Howard et al. 2017) on grey crops, the shape of nets that tell people apart."""
 
-from dataclasses import dataclass
-
-from torch import nn
-
-from ml.models.face import CropClassifier
 from ml.models.registry import register
-from ml.models.separable import Ramped
+from ml.models.separable import Ramped, SeparableConfig, SeparableNet
 
 STAGES = (
     (64, 1),
@@ -25,34 +20,17 @@ STAGES = (
 )
 """Channels and stride of each separable convolution."""
 STEM = 32
-LEAST_DEVIATION = 0.01
-"""Added to that of a crop (0..1): film stills are dark, and must not look flat for it."""
 
 
-@dataclass(frozen=True)
-class FaceMobileConfig:
-    """`size`: side of the square crop in pixels, a multiple of 32."""
-
-    size: int = 96
-    embedding: int = 128
-    dropout: float = 0.3
-
-
-class FaceMobileNet(CropClassifier):
+class FaceMobileNet(SeparableNet):
     """The net of separable convolutions."""
 
-    def __init__(self, config: FaceMobileConfig) -> None:
+    def __init__(self, config: SeparableConfig) -> None:
         layers, channels = [Ramped(1, STEM, 3, 2)], STEM
         for width, stride in STAGES:
             layers += [Ramped(channels, channels, 3, stride, groups=channels), Ramped(channels, width, 1)]
             channels = width
-        super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, LEAST_DEVIATION)
-        self.config = config
-
-    @property
-    def map_side(self) -> int:
-        """Side of the backbone's last map."""
-        return self.config.size // 32
+        super().__init__(layers, channels, config)
 
 
-register("face_mobilenet", FaceMobileConfig, FaceMobileNet)
+register("face_mobilenet", SeparableConfig, FaceMobileNet)

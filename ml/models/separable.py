@@ -1,8 +1,27 @@
-"""Convolutions as nets of separable convolutions have them (Howard et al. 2017)."""
+"""Nets of separable convolutions (Howard et al. 2017) on grey crops: what they have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
+
+from ml.models.face import CropClassifier
+
+LEAST_DEVIATION = 0.01
+"""Added to that of a crop (0..1): film stills are dark, and must not look flat for it."""
+SHRINKS = 32
+"""How many times smaller than a crop the last map is."""
+
+
+@dataclass(frozen=True)
+class SeparableConfig:
+    """`size`: side of the square crop in pixels, a multiple of 32."""
+
+    size: int = 96
+    embedding: int = 128
+    dropout: float = 0.3
 
 
 class Convolution(nn.Module):
@@ -37,3 +56,16 @@ class Ramped(Convolution):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         return relu6(super().forward(x_NCHW))
+
+
+class SeparableNet(CropClassifier):
+    """`layers`: the backbone, whose last map has so many `channels`."""
+
+    def __init__(self, layers: Sequence[nn.Module], channels: int, config: SeparableConfig) -> None:
+        super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, LEAST_DEVIATION)
+        self.config = config
+
+    @property
+    def map_side(self) -> int:
+        """Side of the backbone's last map."""
+        return self.config.size // SHRINKS

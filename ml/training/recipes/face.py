@@ -17,13 +17,15 @@ from torch.nn.functional import cross_entropy
 
 from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
+from ml.features.face import resized
 from ml.inference.face import FacePredictor
 from ml.models import build, config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
-from ml.models.face_efficientnet import FaceEfficientConfig, FaceEfficientNet
+from ml.models.face_efficientnet import FaceEfficientNet
 from ml.models.face_ensemble import FaceEnsemble, Member, ensemble_of
 from ml.models.face_landmarks import FaceLandmarkNet, with_landmarks
-from ml.models.face_mobilenet import FaceMobileConfig, FaceMobileNet
+from ml.models.face_mobilenet import FaceMobileNet
+from ml.models.separable import SeparableConfig
 from ml.training.cards import card
 from ml.training.datasets.example import Split
 from ml.training.loop import LoopConfig, Task, averaged_weights, history, parameter_groups, run_settings
@@ -130,13 +132,13 @@ def fresh_network(args: argparse.Namespace, faces: Faces) -> tuple[Network, str]
 
 def _crop_network(args: argparse.Namespace, faces: Faces) -> tuple[str, CropNetwork]:
     if args.imagenet or args.backbone == "efficientnet":
-        efficient = FaceEfficientNet(FaceEfficientConfig(size=args.size))
+        efficient = FaceEfficientNet(SeparableConfig(size=args.size))
         if args.imagenet:
             load_imagenet(efficient, args.imagenet)
             efficient.backbone[:FROZEN].requires_grad_(False)
         return "face_efficientnet", efficient
     if args.identity or args.backbone == "mobilenet":
-        mobile = FaceMobileNet(FaceMobileConfig(size=args.size))
+        mobile = FaceMobileNet(SeparableConfig(size=args.size))
         if args.identity:
             rows = torch.randperm(len(faces.crops))[:LOOKED_AT]
             load_start(mobile, read_arrays(args.identity), faces.crops[rows].unsqueeze(1).float() / 255)
@@ -145,11 +147,16 @@ def _crop_network(args: argparse.Namespace, faces: Faces) -> tuple[str, CropNetw
 
 
 def taught(faces: Faces, args: argparse.Namespace) -> Faces:
-    """The faces with TAUGHT of each target as the published model `--taught-by` answers; a label that a data set does
-    not have stays out of its targets."""
+    """The faces with TAUGHT of each target as the published model `--taught-by` answers, which is given them as it
+    knows them; a label that a data set does not have stays out of its targets."""
     teacher = FacePredictor.load(ModelStore(args.store), args.taught_by, torch.device("cpu"))
+    seen = replace(
+        faces,
+        crops=torch.from_numpy(np.stack([resized(crop, teacher.crop_size) for crop in faces.crops.numpy()])),
+        points=faces.points if teacher.takes_landmarks else None,
+    )
     with torch.autocast("cpu", torch.bfloat16, enabled=bool(PRECISION[args.precision])):
-        answers_NC = (logits_of(teacher.network, faces).float() + 2 * faces.offsets).softmax(-1)
+        answers_NC = (logits_of(teacher.network, seen).float() + 2 * faces.offsets).softmax(-1)
     return replace(faces, targets=(1 - TAUGHT) * faces.targets + TAUGHT * answers_NC)
 
 
@@ -274,9 +281,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         temperature=temperature,
         metrics=metrics | out_of_fold_figures(args),
         data=sets_of(read_examples_of(args)),
-        starts=tuple(
-            dict.fromkeys([*started, *(told for name in args.beside for told in store.manifest(name).starts)])
-        ),
+        starts=tuple(dict.fromkeys(started)),
         command="; and ".join([_command(args.out), *(store.manifest(name).command for name in args.beside)]),
         licence=licence_of(args, "The data sets trained on are for research, some of them non-commercial."),
     )

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ml.models.face_efficientnet import Bottleneck, Ends, FaceEfficientNet
-from ml.models.face_mobilenet import LEAST_DEVIATION, STAGES, FaceMobileNet
-from ml.models.separable import Convolution
+from ml.models.face_mobilenet import STAGES, FaceMobileNet
+from ml.models.separable import LEAST_DEVIATION, Convolution
 
 _TYPES = {"float32": np.dtype("<f4"), "int32": np.dtype("<i4")}
 GREY_DEVIATION = 60.0

@@ -130,6 +130,12 @@ def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: p
     assert answers[1, EMOTIONS.index("sad")] > 0.9, "the only label that its set has"
     assert answers[0, EMOTIONS.index("happy")] < 0.9 and (answers > 0).all()
 
+    enlarged = crops.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    larger = faces_of(enlarged, list(faces.examples), points=torch.rand(3, 468, 3))
+    again = taught(larger, args)
+    assert again.points is larger.points and again.crops is enlarged
+    assert torch.allclose(again.targets, told.targets, atol=1e-5), "it is given what it knows: its size, no points"
+
 
 def test_labels_that_a_set_does_not_have_count_little_against_its_pictures() -> None:
     examples = [Example("happy", "three", "train"), Example("sad", "three", "train"), Example("fear", "one", "train")]
