@@ -207,6 +207,15 @@ def evaluate(
     return figures
 
 
+def run_of_fold(folder: Path, fold: int | None) -> Path:
+    """The run in `folder`, or of several that `evaluate --folds` left there the fold's own. Raises InvalidManifest when
+    it left out other speakers: what it knows of those that are held out would tell their labels."""
+    run = folder / f"fold-{fold}" if (folder / f"fold-{fold}").is_dir() else folder
+    if run_settings(run)["fold"] != fold:
+        raise InvalidManifest(f"{run} was trained on speakers that are held out here")
+    return run
+
+
 def targets(sounds: Sounds, teacher: Path | None, fold: int | None) -> Tensor:
     """What to learn of each sound: its label, or its label and what the run `teacher` says of it. [N, 7]
 
@@ -215,9 +224,7 @@ def targets(sounds: Sounds, teacher: Path | None, fold: int | None) -> Tensor:
     labels_NC = one_hot(sounds.labels, len(EMOTIONS)).float()
     if teacher is None:
         return labels_NC
-    run = teacher / f"fold-{fold}" if (teacher / f"fold-{fold}").is_dir() else teacher
-    if run_settings(run)["fold"] != fold:
-        raise InvalidManifest(f"{run} left out other speakers: what it says of these would tell their labels")
+    run = run_of_fold(teacher, fold)
     logs_NC = torch.from_numpy(probabilities(TonePredictor(trained(run), 1.0, torch.device("cpu")), sounds))
     return (1 - TAUGHT) * labels_NC + TAUGHT * logs_NC.exp()
 
@@ -247,12 +254,13 @@ def fresh_network(architecture: str) -> tuple[Network, list[dict[str, Any]]]:
     return encoder, [*parameter_groups(tuned, decay, TUNED_SCALE), *parameter_groups(added, decay), mix]
 
 
-def begin_with(network: Network, store: ModelStore, reference: str, fold: int | None) -> None:
-    """Seats the weights of a published model, which has to have left out the same speakers: else InvalidManifest."""
-    manifest = store.manifest(reference)
-    if fold is not None and manifest.preprocessing.get("held_out_fold") != fold:
-        raise InvalidManifest(f"{reference} was trained on speakers that are held out here")
-    network.load_state_dict(store.weights(reference))
+def start_weights(start: str, store: ModelStore, fold: int | None) -> dict[str, Tensor]:
+    """Of a run, a fold's run, or a published model. Raises InvalidManifest when it heard the speakers held out."""
+    if Path(start).is_dir():
+        return averaged_weights(run_of_fold(Path(start), fold))
+    if fold is not None and store.manifest(start).preprocessing.get("held_out_fold") != fold:
+        raise InvalidManifest(f"{start} was trained on speakers that are held out here")
+    return store.weights(start)
 
 
 def plans(args: argparse.Namespace) -> list[Plan]:
@@ -262,7 +270,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     fold = _fold(args)
     network, groups = fresh_network(args.architecture)
     if args.start:
-        begin_with(network, ModelStore(args.store), args.start, fold)
+        network.load_state_dict(start_weights(args.start, ModelStore(args.store), fold))
     sounds, held_out = _read(args, fold)
     if len(sounds.examples) < args.batch:
         raise InvalidManifest(f"{len(sounds.examples)} sounds to train on are less than a batch of {args.batch}")
@@ -381,8 +389,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
 
 def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]) -> Draft:
     settings = run_settings(args.out)
-    loop, architecture, fold = settings["loop"], settings["architecture"], settings["fold"]
-    told_fold = "" if fold is None else f" --fold {fold}"
+    architecture, fold = settings["architecture"], settings["fold"]
     return Draft(
         name=args.name if args.name != "audio" or architecture == "speech_encoder" else "audio-cnn",
         architecture=architecture,
@@ -397,13 +404,23 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
         metrics=metrics | out_of_fold_figures(args),
         data=sets_of(_read(args, fold)[0].examples),
         starts=(START,) if architecture == "speech_encoder" else (TEACHER,) if "taught_by" in settings else (),
-        command=f"python -m ml train audio --architecture {architecture}{told_fold} --epochs {loop['epochs']}"
-        f" --steps {settings['steps']} --batch {settings['batch']} --learning-rate {loop['learning_rate']}"
-        + loop_options(loop)
-        + (f" --start {settings['start']}" if "start" in settings else "")
-        + (" --taught-by ENCODER" if "taught_by" in settings else ""),
+        command=_command(args.out),
         licence=licence_of(args, "RAVDESS and nEMO are CC BY-NC-SA 4.0."),
     )
+
+
+def _command(run: Path) -> str:
+    """What made the run, and before it the run that it started from."""
+    settings = run_settings(run)
+    loop, fold, start = settings["loop"], settings["fold"], settings.get("start")
+    began = run_of_fold(Path(start), fold) if start and Path(start).is_dir() else None
+    told = f"python -m ml train audio --architecture {settings['architecture']}"
+    told += "" if fold is None else f" --fold {fold}"
+    told += f" --epochs {loop['epochs']} --steps {settings['steps']} --batch {settings['batch']}"
+    told += f" --learning-rate {loop['learning_rate']}" + loop_options(loop)
+    told += f" --start {'RUN' if began else start}" if start else ""
+    told += " --taught-by ENCODER" if "taught_by" in settings else ""
+    return f"{_command(began)}; then {told}" if began else told
 
 
 def _card(draft: Draft) -> str:
@@ -425,7 +442,8 @@ def _card(draft: Draft) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser, "audio")
     parser.add_argument("--architecture", choices=["speech_encoder", "audio_cnn"], default="speech_encoder")
-    parser.add_argument("--start", metavar="MODEL", help="a published model of the same shape to begin with")
+    told = "a net of the same shape to begin with: published, of a run, or of a folder of folds"
+    parser.add_argument("--start", metavar="MODEL", help=told)
     told = "run of an encoder, or folder of its folds, whose answers are learnt beside the labels"
     parser.add_argument("--taught-by", type=Path, metavar="RUN", help=told)
     parser.add_argument("--fold", type=int, help="split the speakers anew in five, and leave these out: 0 … 4")

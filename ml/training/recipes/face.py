@@ -18,7 +18,6 @@ from torch.nn.functional import cross_entropy
 from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
 from ml.features.face import resized
-from ml.inference.face import FacePredictor
 from ml.models import build, config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
 from ml.models.face_efficientnet import FaceEfficientNet
@@ -30,9 +29,9 @@ from ml.training.cards import card
 from ml.training.datasets.example import Split
 from ml.training.loop import LoopConfig, Task, averaged_weights, history, parameter_groups, run_settings
 from ml.training.metrics import measure, softmax
-from ml.training.recipes.face_data import Faces, chosen, read_examples_of, read_side
+from ml.training.recipes.face_data import Faces, chosen, learnt_from, read_examples_of, read_side
 from ml.training.recipes.face_start import load_imagenet, load_start, read_arrays
-from ml.training.recipes.face_views import augment
+from ml.training.recipes.face_views import PAINTED, augment
 from ml.training.recipes.recipe import (
     CHOSEN_BY,
     HELD_OUT_SPLITS,
@@ -86,11 +85,12 @@ class Batch:
     points_NP3: Tensor | None = None
 
 
-def batches(faces: Faces, size: int, strength: float) -> Iterator[Batch]:
+def batches(faces: Faces, size: int, strength: float, painted: float) -> Iterator[Batch]:
     order = torch.randperm(len(faces.crops))
     for first in range(0, len(order) - size + 1, size):
         rows = order[first : first + size]
-        images = augment(faces.crops[rows], faces.masked[rows], strength).contiguous(memory_format=torch.channels_last)
+        images = augment(faces.crops[rows], faces.masked[rows], strength, painted)
+        images = images.contiguous(memory_format=torch.channels_last)
         points = None if faces.points is None else faces.points[rows] * (torch.rand(size, 1, 1) > HIDDEN)
         yield Batch(images, faces.targets[rows], faces.offsets[rows], faces.weights[rows], points)
 
@@ -146,17 +146,27 @@ def _crop_network(args: argparse.Namespace, faces: Faces) -> tuple[str, CropNetw
     return "face_senet", FaceNet(FaceConfig(size=args.size, widths=tuple(args.widths)))
 
 
+def start_weights(start: str, store: ModelStore, architecture: str) -> dict[str, Tensor]:
+    """Of a run, of a published net, or of the one of several averaged ones that has the architecture. Raises
+    InvalidManifest without such a one."""
+    for own, _, network in members_of(store, start):
+        if own == architecture:
+            return network.state_dict()
+    raise InvalidManifest(f"{start} has no {architecture} to begin with")
+
+
 def taught(faces: Faces, args: argparse.Namespace) -> Faces:
-    """The faces with TAUGHT of each target as the published model `--taught-by` answers, which is given them as it
-    knows them; a label that a data set does not have stays out of its targets."""
-    teacher = FacePredictor.load(ModelStore(args.store), args.taught_by, torch.device("cpu"))
+    """The faces with TAUGHT of each target as the nets `--taught-by` answer together, which are given them as they know
+    them; a label that a data set does not have stays out of its targets."""
+    store = ModelStore(args.store)
+    teacher = together([member for name in args.taught_by for member in members_of(store, name)]).eval()
     seen = replace(
         faces,
-        crops=torch.from_numpy(np.stack([resized(crop, teacher.crop_size) for crop in faces.crops.numpy()])),
-        points=faces.points if teacher.takes_landmarks else None,
+        crops=torch.from_numpy(np.stack([resized(crop, teacher.config.size) for crop in faces.crops.numpy()])),
+        points=faces.points if isinstance(teacher, FaceLandmarkNet) else None,
     )
     with torch.autocast("cpu", torch.bfloat16, enabled=bool(PRECISION[args.precision])):
-        answers_NC = (logits_of(teacher.network, seen).float() + 2 * faces.offsets).softmax(-1)
+        answers_NC = (logits_of(teacher, seen).float() + 2 * faces.offsets).softmax(-1)
     return replace(faces, targets=(1 - TAUGHT) * faces.targets + TAUGHT * answers_NC)
 
 
@@ -185,12 +195,12 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         faces = taught(faces, args)
     network, architecture = fresh_network(args, faces)
     if args.start:
-        network.load_state_dict(averaged_weights(args.start))
+        network.load_state_dict(start_weights(args.start, ModelStore(args.store), architecture))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = Task(
         model=network,
         steps=len(faces.crops) // args.batch,
-        batches=lambda epoch: batches(faces, args.batch, args.strength),
+        batches=lambda epoch: batches(faces, args.batch, args.strength, args.painted),
         loss=loss,
         validate=lambda model: validate(model, held_out),
         groups=_groups(network) if args.identity or args.imagenet else None,
@@ -208,10 +218,13 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     if args.taught_by:
         extra["taught_by"] = args.taught_by
     if args.start:
-        extra["start"] = str(args.start)
+        extra["start"] = args.start
     if args.served:
         extra["served"] = True
-    return [Plan(settings, task, extra | {"strength": args.strength, "votes": args.votes})]
+    if args.sets:
+        extra["sets"] = args.sets
+    drawn = {"strength": args.strength, "painted": args.painted, "votes": args.votes}
+    return [Plan(settings, task, extra | drawn)]
 
 
 def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
@@ -230,26 +243,33 @@ def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
 
 def trained(args: argparse.Namespace) -> Network | FaceEnsemble:
     """The net of a run, as the store keeps it (in half precision), alone or `--beside` published ones."""
-    settings, store = run_settings(args.out), ModelStore(args.store)
-    network = build(settings["architecture"], settings["config"])
-    network.load_state_dict(averaged_weights(args.out))
-    members: list[Member] = [(settings["architecture"], settings["config"], network)]
-    if args.beside and settings["architecture"] == "face_landmarks":
-        raise InvalidManifest("--beside averages nets of crops: one with a branch for landmarks stands alone")
-    for reference in args.beside:
-        members += _members(store, reference)
-    return cast(Network, network).half().float() if len(members) == 1 else ensemble_of(members).half().float()
+    store = ModelStore(args.store)
+    return together([member for name in (str(args.out), *args.beside) for member in members_of(store, name)])
 
 
-def _members(store: ModelStore, reference: str) -> list[Member]:
-    """A published net, or each of several that were averaged."""
-    manifest = store.manifest(reference)
-    network = build(manifest.architecture, manifest.config)
-    network.load_state_dict(store.weights(reference))
+def members_of(store: ModelStore, reference: str) -> list[Member]:
+    """The net of a run or a published one, or each of several that were averaged."""
+    if Path(reference).is_dir():
+        settings, weights = run_settings(Path(reference)), averaged_weights(Path(reference))
+        architecture, config = settings["architecture"], settings["config"]
+    else:
+        manifest, weights = store.manifest(reference), store.weights(reference)
+        architecture, config = manifest.architecture, manifest.config
+    network = build(architecture, config)
+    network.load_state_dict(weights)
     if not isinstance(network, FaceEnsemble):
-        return [(manifest.architecture, manifest.config, network)]
+        return [(architecture, config, network)]
     told = zip(network.config.members, network.members, strict=True)
     return [(member["architecture"], member["config"], each) for member, each in told]
+
+
+def together(members: list[Member]) -> Network | FaceEnsemble:
+    """One net, or several as one, in half precision. Raises InvalidManifest when they cannot be averaged."""
+    if len(members) == 1:
+        return cast(Network, members[0][2]).half().float()
+    if any(architecture == "face_landmarks" for architecture, _, _ in members):
+        raise InvalidManifest("nets of crops are averaged: one with a branch for landmarks stands alone")
+    return ensemble_of(members).half().float()
 
 
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
@@ -280,7 +300,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         preprocessing={"colour": "grey", "size": size, "crop": "square around the face, eyes level"},
         temperature=temperature,
         metrics=metrics | out_of_fold_figures(args),
-        data=sets_of(read_examples_of(args)),
+        data=sets_of([e for e in read_examples_of(args) if learnt_from(settings.get("sets", ()), e)]),
         starts=tuple(dict.fromkeys(started)),
         command="; and ".join([_command(args.out), *(store.manifest(name).command for name in args.beside)]),
         licence=licence_of(args, "The data sets trained on are for research, some of them non-commercial."),
@@ -305,38 +325,46 @@ def _command(run: Path) -> str:
     settings = run_settings(run)
     loop, done = settings["loop"], len(history(run))
     options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"], "warm-up": loop["warm_up"]}
-    options |= {name: settings[name] for name in ("strength", "votes") if name in settings}
+    options |= {name: settings[name] for name in ("strength", "painted", "votes") if name in settings}
+    options |= {"sets": " ".join(settings["sets"])} if "sets" in settings else {}
     options["size"] = settings["config"]["size"]
     crop = settings["config"].get("crop", {"architecture": settings["architecture"], "config": settings["config"]})
     if "widths" in crop["config"]:
         options["widths"] = " ".join(map(str, crop["config"]["widths"]))
     started = {name: START_FILES[name] for name in STARTS if name in settings}
     options |= started or {"backbone": crop["architecture"].removeprefix("face_")}
-    options |= {"taught-by": settings["taught_by"]} if "taught_by" in settings else {}
+    options |= {"taught-by": " ".join(settings["taught_by"])} if "taught_by" in settings else {}
     if settings["architecture"] == "face_landmarks":
         options["landmarks"] = "on"
     told = "python -m ml train face " + " ".join(f"--{name} {value}" for name, value in options.items())
     told += loop_options(loop) + (" --served" if settings.get("served") else "")
     stopped = f" (stopped after {done})" if done < loop["epochs"] else ""
-    before = f"{_command(Path(settings['start']))}; then " if "start" in settings else ""
-    return f"{before}{told}{stopped}"
+    start = settings.get("start")
+    if start and Path(start).is_dir():
+        return f"{_command(Path(start))}; then {told}{stopped}"
+    return told + (f" --start {start}" if start else "") + stopped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser, "face")
     parser.add_argument("--crops", action="store_true", help="the pictures of a list are face crops already")
     parser.add_argument("--served", action="store_true", help="cut the faces of large pictures as the service does")
-    parser.add_argument("--start", type=Path, help="folder of a run whose averaged weights to begin with")
+    told = "a net of the same shape to begin with: published (alone or beside others), or of a run"
+    parser.add_argument("--start", metavar="MODEL", help=told)
+    parser.add_argument("--sets", nargs="*", metavar="NAME", default=[], help="data sets to learn from; by default all")
     parser.add_argument("--identity", type=Path, help="faceres-deep.json: MobileNet from a net that tells people apart")
     told = f"{START_FILES['imagenet']}: EfficientNet from a net that tells what a photograph shows"
     parser.add_argument("--imagenet", type=Path, help=told)
-    parser.add_argument("--taught-by", metavar="MODEL", help="a published model whose answers are half of each target")
+    told = "nets, published or of runs, whose answers together are half of each target"
+    parser.add_argument("--taught-by", nargs="*", metavar="MODEL", default=[], help=told)
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONES[0], help="of the net that sees the crop")
     told = "a branch on the points of the mesh beside the crop's net (data: a list)"
     parser.add_argument("--landmarks", choices=["off", "on"], default="off", help=told)
     parser.add_argument("--size", type=int, default=FaceConfig.size, help="side of a crop in pixels")
     parser.add_argument("--widths", type=int, nargs=4, default=FaceConfig.widths, help="channels of the four stages")
     parser.add_argument("--strength", type=float, default=1.0, help="of the changes of scale, place, angle and light")
+    told = "share of the masked pictures that another's background is painted into"
+    parser.add_argument("--painted", type=float, default=PAINTED, help=told)
     parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")
     told = "publish, calibrate: published models whose answers are averaged with the run's"
     parser.add_argument("--beside", nargs="*", metavar="MODEL", default=[], help=told)

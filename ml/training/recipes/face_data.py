@@ -136,15 +136,22 @@ def read_examples_of(args: argparse.Namespace) -> list[Example]:
     return list(read_examples(args.data) if args.data.is_file() else read_faces(args.data, args.votes))
 
 
+def learnt_from(sets: Sequence[str], example: Example) -> bool:
+    """Whether it is of the `sets`, where these are told."""
+    return not sets or example.dataset in sets
+
+
 def read_side(args: argparse.Namespace, size: int, *, training: bool, landmarks: bool) -> Faces:
     """One side of the split. From a list, pictures that are held out too are taken from the training side."""
     if args.data.is_file():
         both = prepared_faces(args, size, landmarks=landmarks)
         sides = [chosen(both, [(e.split == "train") == side for e in both.examples]) for side in (True, False)]
-        return without_twins(*sides) if training else sides[1]
+        own = chosen(sides[0], [learnt_from(args.sets, e) for e in sides[0].examples])
+        return without_twins(own, sides[1]) if training else sides[1]
     every = [example for example in read_examples_of(args) if (example.split == "train") == training]
     side, how = "train" if training else "held-out", "-served" if args.served else ""
-    return load_faces(every, size, args.cache / f"faces-{side}-{size}{how}.npy", served=args.served)
+    faces = load_faces(every, size, args.cache / f"faces-{side}-{size}{how}.npy", served=args.served)
+    return chosen(faces, [learnt_from(args.sets, e) for e in every]) if training else faces
 
 
 def prepared_faces(args: argparse.Namespace, size: int, *, landmarks: bool) -> Faces:

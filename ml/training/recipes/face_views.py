@@ -4,15 +4,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
+PAINTED = 0.9
 MASK_BELOW = 6
 """Grey value under which a pixel of a masked picture is taken for the mask."""
 
 
-def augment(crops_NHW: Tensor, masked_N: Tensor, strength: float = 1.0) -> Tensor:
-    """Random crops as a detector might have made them: uint8 [N, H, W] → float [N, 1, H, W] in 0..1."""
+def augment(crops_NHW: Tensor, masked_N: Tensor, strength: float = 1.0, painted: float = PAINTED) -> Tensor:
+    """Random crops as a detector might have made them: uint8 [N, H, W] → float [N, 1, H, W] in 0..1.
+
+    `painted`: the share of masked pictures that another's background is painted into.
+    """
     count, size = len(crops_NHW), crops_NHW.shape[-1]
     other_NHW = crops_NHW[torch.randperm(count)]
-    paint_N11 = (masked_N & (torch.rand(count) < 0.9))[:, None, None]
+    paint_N11 = (masked_N & (torch.rand(count) < painted))[:, None, None]
     painted_NHW = torch.where(paint_N11 & (crops_NHW < MASK_BELOW), other_NHW, crops_NHW)
     images = moved(painted_NHW, strength)
     images = torch.where(_oval(size) | (torch.rand(count, 1, 1, 1) > 0.15), images, 0.0)

@@ -14,11 +14,11 @@ from ml.training.datasets.example import Example
 from ml.training.recipes.audio import (
     TAUGHT,
     balance,
-    begin_with,
     collected_sounds,
     disturbed,
     fresh_network,
     mask_maps,
+    start_weights,
     targets,
 )
 from ml.vocabulary import EMOTIONS
@@ -70,7 +70,7 @@ def test_the_cnn_learns_from_a_teacher_who_heard_the_same_speakers(data: Path, m
     taught = targets(sounds, data.parent / "run", 0)
     assert taught.sum(1) == pytest.approx(torch.ones(len(taught)), abs=1e-5)
     assert (taught.gather(1, sounds.labels[:, None]) >= 1 - TAUGHT).all() and (taught < 1).all()
-    with pytest.raises(InvalidManifest, match="other speakers"):
+    with pytest.raises(InvalidManifest, match="held out here"):
         targets(sounds, data.parent / "run", 1)
 
 
@@ -80,11 +80,22 @@ def test_a_start_must_not_know_the_speakers_that_are_held_out(data: Path, monkey
     _run(monkeypatch, data.parent, "publish", *small)
     store = ModelStore(data.parent / "store")
     network, _ = fresh_network("audio_cnn")
-    begin_with(network, store, "audio-cnn@1", 0)
+    network.load_state_dict(start_weights("audio-cnn@1", store, 0))
+    assert torch.equal(
+        start_weights("run", store, 0)["head.classify.weight"].half().float(),
+        store.weights("audio-cnn@1")["head.classify.weight"].float(),
+    )
     kept = store.weights("audio-cnn@1")["head.classify.weight"].float()
     assert torch.equal(network.head.classify.weight, kept)
     with pytest.raises(InvalidManifest, match="held out here"):
-        begin_with(network, store, "audio-cnn@1", 1)
+        start_weights("audio-cnn@1", store, 1)
+    with pytest.raises(InvalidManifest, match="held out here"):
+        start_weights("run", store, 1)
+    (data.parent / "run").rename(data.parent / "first")
+    _run(monkeypatch, data.parent, "train", *small, "--start", "first")
+    _run(monkeypatch, data.parent, "publish", *small)
+    first, then = store.manifest("audio-cnn@2").command.split("; then ")
+    assert first == store.manifest("audio-cnn@1").command and "--start RUN" in then
 
 
 def test_every_data_set_and_label_counts() -> None:

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from ml.artifacts import ModelStore
+from ml.errors import InvalidManifest
 from ml.explain.faces import grad_cam
 from ml.inference.face import FaceDetector, FacePredictor
 from ml.training import command
 from ml.training.datasets.example import Example
-from ml.training.loop import history
+from ml.training.loop import averaged_weights, history
 from ml.training.recipes.face import IMAGENET, taught
 from ml.training.recipes.face_data import ABSENT, faces_of, load_crop, served_crop
 from ml.training.recipes.face_views import augment, moved
@@ -115,6 +116,31 @@ def test_a_start_is_seated_and_a_teacher_heard(data: Path, monkeypatch: pytest.M
     assert kinds == ["face_efficientnet", "face_efficientnet", "face_senet"], "each of several, none in another"
 
 
+def test_it_begins_with_the_net_of_its_shape_and_learns_from_the_named_sets(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = data.parent
+    table = (data / "manifest.csv").read_text()
+    rows = [f"{number}.png,{EMOTIONS[number % 7]},other,train" for number in range(56)]
+    (data / "manifest.csv").write_text(table + "\n".join(rows) + "\n")
+    little = ("--batch", "56", "--threads", "1", "--store", "store", "--epochs", "1", "--learning-rate", "1e-9")
+    _run(monkeypatch, folder, "train", *little, "--sets", "fer2013")
+    _run(monkeypatch, folder, "publish", "--store", "store")
+    store = ModelStore(folder / "store")
+    assert store.manifest("face@1").data == ("fer2013: 112 examples",), "the command names the sets, and the card"
+    assert "--sets fer2013 " in store.manifest("face@1").command
+    _run(monkeypatch, folder, "publish", "--store", "store", "--beside", "face@1")
+    (folder / "run").rename(folder / "first")
+    for start, kernels in (("face@2", "face@1"), ("first", "face@1")):
+        _run(monkeypatch, folder, "train", *little, "--start", start, "--taught-by", "face@1", "first")
+        got = averaged_weights(folder / "run")["backbone.0.weight"]
+        assert torch.allclose(got, store.weights(kernels)["backbone.0.weight"].float(), atol=2e-3)
+        _run(monkeypatch, folder, "publish", "--store", "store")
+        shutil.rmtree(folder / "run")
+    with pytest.raises(InvalidManifest, match="no face_mobilenet"):
+        _run(monkeypatch, folder, "train", *little, "--start", "face@2", "--backbone", "mobilenet")
+
+
 def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = data.parent
     _run(monkeypatch, folder, "train", "--epochs", "1", "--batch", "56", "--threads", "1")
@@ -123,7 +149,7 @@ def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: p
     faces = faces_of(
         crops, [Example(label, name, "train") for label, name in (("happy", "one"), ("sad", "two"), ("sad", "one"))]
     )
-    args = argparse.Namespace(store=folder / "store", taught_by="face@1", precision="fp32")
+    args = argparse.Namespace(store=folder / "store", taught_by=["face@1"], precision="fp32")
     told = taught(faces, args)
     assert torch.allclose(told.targets.sum(1), torch.ones(3))
     answers = 2 * told.targets - faces.targets
@@ -168,6 +194,8 @@ def test_the_surround_of_masked_faces_is_painted() -> None:
     assert plain[:64].mean() < 0.3 < plain[64:].mean()
     painted = augment(crops, torch.arange(128) < 64, strength=0)[:64]
     assert painted.mean() > plain[:64].mean() + 0.1
+    left = augment(crops, torch.arange(128) < 64, strength=0, painted=0)[:64]
+    assert left.mean() < plain[:64].mean() + 0.1
 
 
 def test_no_strength_only_mirrors() -> None:
