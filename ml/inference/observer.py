@@ -1,7 +1,7 @@
 """How an analysis tells where it is, and learns that it must stop."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -60,7 +60,8 @@ class Clock:
         self._base = self._share = self._done = 0.0
 
     @contextmanager
-    def stage(self, stage: Stage) -> Iterator[None]:
+    def stage(self, stage: Stage, spent: Callable[[], float] | None = None) -> Iterator[None]:
+        """`spent`: the seconds of the stage, where it is not this thread that works."""
         before = STAGES[: STAGES.index(stage)]
         self._base = sum(_SHARES[earlier] for earlier in before if earlier in self._stages) / self._all
         self._share = _SHARES[stage] / self._all if stage in self._stages else 0.0
@@ -73,8 +74,8 @@ class Clock:
             error.stage = error.stage or stage
             raise
         finally:
-            spent = time.perf_counter() - started
-            self.timings[stage] = round(self.timings.get(stage, 0.0) + spent, 4)
+            seconds = spent() if spent else time.perf_counter() - started
+            self.timings[stage] = round(self.timings.get(stage, 0.0) + seconds, 4)
         self.within(1.0)
 
     def within(self, fraction: float) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ml.errors import MediaInvalid
 from ml.inference import evidence
+from ml.inference.beside import SPARE_CORES, beside, cores
 from ml.inference.bundle import LoadedBundle
 from ml.inference.evidence import Heard, Observation, Sampling, Survey, SurveyedSound
 from ml.inference.face import FaceDetector
@@ -138,21 +139,33 @@ class Recording:
 
     def observe(self, survey: Survey, part: Span = WHOLE) -> Observation:
         """What the models see and hear in a part. The soundtrack is there."""
-        with self.clock.stage("faces"):
-            sight, reach = self._see(part, survey.expected)
-        with self.soundtrack.sounds(len(survey.sounds)) as sounds:
+        with (
+            self.soundtrack.sounds(len(survey.sounds)) as sounds,
+            beside(self.clock, threads=self.sampling is not None and cores() >= SPARE_CORES) as begin,
+        ):
             pairs = list(zip(survey.sounds, sounds, strict=True))
-            with self.clock.stage("audio"):
-                tones = [
-                    self._listen(pcm, within(part, self._batches(survey, surveyed), _piece_start), progress)
-                    for (surveyed, pcm), progress in zip(pairs, self._shares(len(pairs)), strict=True)
-                ]
-            with self.clock.stage("transcribe"):
-                sentences = [
-                    self._recognise(surveyed, pcm, part, progress)
-                    for (surveyed, pcm), progress in zip(pairs, self._shares(len(pairs)), strict=True)
-                ]
-        return Observation(sight, reach, tuple(map(Heard, tones, sentences)))
+            tones = begin("audio", lambda clock: self._by(clock)._listen_to_all(survey, pairs, part))
+            sentences = begin("transcribe", lambda clock: self._by(clock)._recognise_all(pairs, part))
+            with self.clock.stage("faces"):
+                sight, reach = self._see(part, survey.expected)
+            return Observation(sight, reach, tuple(map(Heard, tones(), sentences())))
+
+    def _by(self, clock: Clock) -> "Recording":
+        return replace(self, clock=clock)
+
+    def _listen_to_all(self, survey: Survey, pairs: Sequence[tuple[SurveyedSound, Pcm]], part: Span) -> list[Tones]:
+        return [
+            self._listen(pcm, within(part, self._batches(survey, surveyed), _piece_start), progress)
+            for (surveyed, pcm), progress in zip(pairs, self._shares(len(pairs)), strict=True)
+        ]
+
+    def _recognise_all(
+        self, pairs: Sequence[tuple[SurveyedSound, Pcm]], part: Span
+    ) -> list[tuple[Sentence, ...] | None]:
+        return [
+            self._recognise(surveyed, pcm, part, progress)
+            for (surveyed, pcm), progress in zip(pairs, self._shares(len(pairs)), strict=True)
+        ]
 
     def _see(self, part: Span, expected: float) -> tuple[Sight, Reach]:
         """The faces of the frames of a part, and how far its picture reaches."""

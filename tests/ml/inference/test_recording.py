@@ -2,12 +2,13 @@
 
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
-from ml.inference import evidence
+from ml.inference import evidence, recording
 from ml.inference.pipeline import Analyser
 from ml.inference.sight import Watcher
 from ml.inference.soundtrack import Soundtrack
@@ -75,6 +76,24 @@ def test_parts_equal_the_whole(analyser: Analyser, film: Path, whole: tuple[Resu
     assert result.media.duration == pytest.approx(SECONDS, abs=0.1)
     assert len(result.faces) >= 5 and result.transcript.text.count("museum") == 2
     assert told(in_parts(analyser, film, OPTIONS, tmp_path)) == told(result)
+
+
+@pytest.mark.parametrize("cores", [2, 16])
+def test_sound_heard_beside_the_picture_or_after_it_is_the_same(
+    analyser: Analyser, film: Path, whole: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    """Of whichever number the machine of the test has not."""
+    threads = set()
+    listen = recording.listen
+
+    def noting(*args: Any) -> Any:
+        threads.add(threading.current_thread() is threading.main_thread())
+        return listen(*args)
+
+    monkeypatch.setattr(recording, "listen", noting)
+    monkeypatch.setattr(recording, "cores", lambda: cores)
+    assert told(analyser.analyse(film, OPTIONS)) == told(whole[0])
+    assert threads == {cores == 2}
 
 
 @pytest.mark.parametrize(
