@@ -8,7 +8,7 @@ import argparse
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div
 
 from ml.artifacts import Draft, Licence, ModelStore
 from ml.errors import InvalidManifest
@@ -142,11 +142,28 @@ def batches(sentences: Sentences, size: int) -> Iterator[Batch]:
         )
 
 
-def loss(model: nn.Module, batch: Batch) -> Tensor:
+def loss(model: nn.Module, batch: Batch, consistency: float = 0.0) -> Tensor:
+    """With `consistency` each sentence is read twice, under different dropout, and both readings are drawn together
+    (R-Drop, Liang et al. 2021)."""
+    error, emotions_NC = _error(model, batch)
+    if not consistency:
+        return error
+    again, others_NC = _error(model, batch)
+    apart_N = (_divergence(emotions_NC, others_NC) + _divergence(others_NC, emotions_NC)) / 2
+    return (error + again) / 2 + consistency * (apart_N * batch.weights_N).mean()
+
+
+def _error(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The loss of one reading, and its log-probabilities [N, 7]."""
     _, emotions_NC, sentiments_N3 = model(batch.ids_NT, batch.mask_NT)
     emotion_N = cross_entropy(emotions_NC.float(), batch.targets_NC, reduction="none")
     sentiment_N = cross_entropy(sentiments_N3.float(), batch.sentiments_N, ignore_index=-1, reduction="none")
-    return (emotion_N * batch.weights_N + SENTIMENT_WEIGHT * sentiment_N).mean()
+    error = (emotion_N * batch.weights_N + SENTIMENT_WEIGHT * sentiment_N).mean()
+    return error, emotions_NC.float().log_softmax(-1)
+
+
+def _divergence(logs_NC: Tensor, others_NC: Tensor) -> Tensor:
+    return kl_div(logs_NC, others_NC, log_target=True, reduction="none").sum(-1)
 
 
 def evaluate(
@@ -215,7 +232,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         model=network,
         steps=len(sentences.tokens) // args.batch,
         batches=lambda epoch: batches(sentences, args.batch),
-        loss=loss,
+        loss=partial(loss, consistency=args.consistency),
         validate=validate,
         groups=[*parameter_groups(network.encoder, decay), *parameter_groups(heads, decay, HEAD_SCALE)],
         best_by=CHOSEN_BY,
@@ -229,7 +246,10 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         bf16=PRECISION[args.precision],
         seed=args.seed,
     )
-    return [Plan(settings, task, {"config": config_of(config), "batch": args.batch, "sets": list(args.sets)})]
+    extra = {"config": config_of(config), "batch": args.batch, "sets": list(args.sets)}
+    if args.consistency:
+        extra["consistency"] = args.consistency
+    return [Plan(settings, task, extra)]
 
 
 def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
@@ -344,6 +364,7 @@ def _command(settings: dict[str, Any]) -> str:
     loop = settings["loop"]
     told = f"python -m ml train text --sets {' '.join(settings['sets'])} --epochs {loop['epochs']}"
     told += f" --batch {settings['batch']} --learning-rate {loop['learning_rate']}"
+    told += f" --consistency {settings['consistency']}" if "consistency" in settings else ""
     return told + loop_options(loop)
 
 
@@ -380,3 +401,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
+    told = "weight of the difference between two readings of a sentence under dropout"
+    parser.add_argument("--consistency", type=float, default=0.0, help=told)

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ import torch
 
 from ml.artifacts import ModelStore
 from ml.inference.text import TextPredictor
+from ml.models.text import TextConfig, TextNet
 from ml.training import command
 from ml.training.loop import history
 from ml.training.recipes.recipe import CHOSEN_BY
-from ml.training.recipes.text import read_data
+from ml.training.recipes.text import Batch, loss, read_data
 
 WORDS = ("furious", "revolting", "terrified", "delighted", "weeping", "astonished", "at the office")
 
@@ -35,11 +37,12 @@ def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None
 
 
 def test_from_sentences_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "2", "--batch", "14")
+    _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "2", "--batch", "14", "--consistency", "1")
     assert [CHOSEN_BY in epoch for epoch in history(data / "run")] == [True, True]
     _run(monkeypatch, data, "publish", "--store", "store")
     manifest = ModelStore(data / "store").manifest("text@1")
     assert manifest.metrics["goemotions"]["n"] == 28
+    assert manifest.command.endswith(" --consistency 1.0")
     assert manifest.licence.commercial, "GoEmotions alone permits commercial use"
     predictor = TextPredictor.load(ModelStore(data / "store"), "text@1", torch.device("cpu"))
     outputs = predictor.predict(["We are delighted now", ""])
@@ -58,6 +61,23 @@ def test_a_soup_is_the_mean_of_the_weights(data: Path, monkeypatch: pytest.Monke
     assert not torch.equal(first, second), "another seed is another net"
     assert torch.allclose(soup, (first + second) / 2, atol=1e-3)
     assert store.manifest("text@3").command.count("train text") == 2
+
+
+def test_two_readings_of_a_sentence_are_drawn_together() -> None:
+    torch.manual_seed(0)
+    small = TextConfig(vocabulary=50, hidden=12, layers=1, heads=2, intermediate=24, positions=8, dropout=0.0)
+    batch = Batch(
+        ids_NT=torch.randint(0, 50, (6, 8)),
+        mask_NT=torch.ones(6, 8, dtype=torch.long),
+        targets_NC=torch.eye(7)[:6],
+        weights_N=torch.ones(6),
+        sentiments_N=torch.full((6,), 1),
+    )
+    same = TextNet(small).train()
+    assert torch.allclose(loss(same, batch, 5.0), loss(same, batch)), "without dropout both are one"
+    shaken = TextNet(replace(small, dropout=0.5)).train()
+    plain, drawn = (torch.stack([loss(shaken, batch, weight) for _ in range(50)]).mean() for weight in (1e-9, 5.0))
+    assert drawn > plain
 
 
 def test_sentences_of_both_sides_are_for_measuring_alone(data: Path) -> None:
