@@ -4,18 +4,23 @@ import ctypes
 import os
 from contextlib import suppress
 
+from ml.cores import allowed, cores
+
 ARENAS = 1
 """Pools that glibc's threads allocate from; each keeps what it has freed, and its own default is eight for each core. A
 second one takes 5 to 50 MB and gains no time."""
 _M_ARENA_MAX = -8
 
 
-def prepare() -> None:
+def prepare(threads: int = 0) -> None:
     """To be called before torch is imported, and before there are threads.
 
     Threads of OpenMP that have nothing to do sleep instead of spinning: where others want the cores too, a forward then
-    takes half of the computing time.
+    takes half of the computing time. `threads`: of one team of them at most; 0 for as many as a container's quota
+    allows.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if threads or cores() < allowed():
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads or cores()))
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, ARENAS)

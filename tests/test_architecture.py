@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 # From low to high: a room may import those before it, and its own.
 ML_ORDER = [
-    ("vocabulary", "errors", "signatures", "places", "process"),
+    ("vocabulary", "errors", "signatures", "places", "cores", "process"),
     ("results",),
     ("reports",),
     ("media",),

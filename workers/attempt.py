@@ -39,6 +39,7 @@ class Attempt:
         self._span = Span()
         self._stage: tuple[Stage, float, Span] | None = None
         self._last: Stage | None = None
+        self._spent: dict[Stage, float] = {}
         self.outcome: Outcome = "broken"
         self.code = ""
         """Of a failure."""
@@ -61,6 +62,10 @@ class Attempt:
         self._end_stage()
         self._stage = (stage, time.monotonic(), self._span.child(stage))
 
+    def spent(self, stage: Stage, seconds: float) -> None:
+        """The work of a stage took so long, whoever did it: it may have been beside the stage before."""
+        self._spent[stage] = seconds
+
     def analysed(self, result: Result) -> None:
         """This attempt, or its parts and then this one, have come to a result."""
         seconds = None if self._claim.parts else time.monotonic() - self._began
@@ -70,7 +75,7 @@ class Attempt:
         if self._stage is not None:
             stage, began, span = self._stage
             self._stage, self._last = None, stage
-            self._witness.recorder.stage(stage, time.monotonic() - began)
+            self._witness.recorder.stage(stage, self._spent.pop(stage, time.monotonic() - began))
             span.end()
 
     def __exit__(

@@ -92,6 +92,9 @@ class Lease:
         self.at = stage
         self.attempt.stage(stage)
 
+    def spent(self, stage: Stage, seconds: float) -> None:
+        self.attempt.spent(stage, seconds)
+
     def progress(self, fraction: float) -> None:
         self._progress = fraction
 

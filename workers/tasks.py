@@ -163,7 +163,7 @@ class Worker:
     def start_process(self, **signal: Any) -> None:
         """Of a process that works: says that it is there, loads, says that it is ready."""
         if self._settings.needs_models:  # it is a child
-            process.prepare()
+            process.prepare(self._settings.threads)
             self.metrics.leave_to_parent()
         _ = self.scratch
         self.pulse.start()

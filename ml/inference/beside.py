@@ -1,11 +1,10 @@
 """Work in a thread beside that of an analysis: one thread, so that it is done in order."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ml.errors import Cancelled
 from ml.inference.observer import Clock, Silent
@@ -18,12 +17,6 @@ TICK_SECONDS = 0.1
 """How often who waits for the thread looks up."""
 
 T = TypeVar("T")
-
-
-class Begin(Protocol):
-    """Begins a stage's work, which is given a clock of its own; what comes back gives the result, and waits for it."""
-
-    def __call__(self, stage: Stage, work: Callable[[Clock], T]) -> Callable[[], T]: ...
 
 
 class _Aside(Silent):
@@ -41,36 +34,48 @@ class _Aside(Silent):
             raise Cancelled("The work beside this is no longer wanted.")
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0))
+class Beside:
+    """Stages that are worked on beside others; without a `pool`, when their results are asked for."""
+
+    def __init__(self, clock: Clock, pool: ThreadPoolExecutor | None) -> None:
+        self._clock, self._pool = clock, pool
+        self._begun: list[tuple[_Aside, Future[Any]]] = []
+
+    def begin(self, stage: Stage, work: Callable[[Clock], T]) -> Callable[[], T]:
+        """What comes back gives the result of `work`, which is given a clock of its own, and waits for it. The observer
+        is told of the stage then, and so never of two at once; the time of the stage is that of its work."""
+        if self._pool is None:
+            return lambda: _staged(self._clock, stage, work)
+        aside = _Aside()
+        own = Clock(aside, [stage])
+        future = self._pool.submit(_staged, own, stage, work)
+        self._begun.append((aside, future))
+        return lambda: _awaited(self._clock, stage, aside, own, future)
+
+    def check(self) -> None:
+        """Raises what some work has failed with: the rest would be in vain."""
+        for _, future in self._begun:
+            if future.done() and (error := future.exception()):
+                raise error
+
+    def stop(self) -> None:
+        """Work ends at its next check."""
+        for aside, _ in self._begun:
+            aside.unwanted.set()
 
 
 @contextmanager
-def beside(clock: Clock, *, threads: bool) -> Iterator[Begin]:
-    """Gives what begins work in a thread, or without `threads` does it when its result is asked for.
-
-    The observer of `clock` is told of the stage when the result is asked for, and of no two stages at once; the time of
-    the stage is that of its work. Left by an error, the work ends at its next check, and is waited for.
-    """
+def beside(clock: Clock, *, threads: bool) -> Iterator[Beside]:
+    """Left by an error, the work is stopped, and waited for."""
     if not threads:
-        yield lambda stage, work: lambda: _staged(clock, stage, work)
+        yield Beside(clock, None)
         return
     with ThreadPoolExecutor(1, "beside") as pool:
-        every: list[_Aside] = []
-
-        def begin(stage: Stage, work: Callable[[Clock], T]) -> Callable[[], T]:
-            aside = _Aside()
-            every.append(aside)
-            own = Clock(aside, [stage])
-            future = pool.submit(_staged, own, stage, work)
-            return lambda: _awaited(clock, stage, aside, own, future)
-
+        work = Beside(clock, pool)
         try:
-            yield begin
+            yield work
         finally:
-            for aside in every:
-                aside.unwanted.set()
+            work.stop()
 
 
 def _staged(clock: Clock, stage: Stage, work: Callable[[Clock], T]) -> T:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ml.artifacts import Bundle, Licence, Manifest, ModelStore
+from ml.cores import cores
 from ml.errors import ArtifactError
 from ml.inference.audio import ToneOutputs, TonePredictor
 from ml.inference.face import FaceOutputs, FacePredictor
@@ -47,7 +48,8 @@ def published(store: ModelStore, name: str, whisper: str | None = None) -> Bundl
 
 @dataclass(frozen=True)
 class LoadedBundle:
-    """A role that the bundle does not name is null; so is `whisper` where its weights are not at hand."""
+    """A role that the bundle does not name is null; so is `whisper` where its weights are not at hand. `threads`: of a
+    CPU that the models may take."""
 
     bundle: Bundle
     manifests: dict[str, Manifest]
@@ -57,6 +59,7 @@ class LoadedBundle:
     whisper: Transcriber | None
     fusion: FusionPredictor
     whisper_licence: Licence | None = None
+    threads: int = 1
 
     @classmethod
     def load(
@@ -85,7 +88,8 @@ class LoadedBundle:
         else:
             face_size, audio_size, text_size = (read.embedding_size if read else 1 for read in (face, audio, text))
             fusion = FusionPredictor.addition(face_size, audio_size, text_size, device)
-        return cls(bundle, manifests, face, audio, text, speech, fusion, spoken if speech else None)
+        licence = spoken if speech else None
+        return cls(bundle, manifests, face, audio, text, speech, fusion, licence, threads or cores())
 
     def warm_up(self) -> None:
         """Runs each model once, so that no job waits for what a first call builds. Raises ArtifactError where one does

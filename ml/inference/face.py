@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ml.artifacts import ModelStore
+from ml.cores import cores
 from ml.features.face import LANDMARKS, align_crop, box_crop, normalised_landmarks
 from ml.inference.batches import forward_of
 from ml.inference.device import FixedShapes, half, sent
@@ -136,7 +137,7 @@ class Detectors:
     def __init__(self, size: int) -> None:
         self._size = size
         self._free: list[FaceDetector] = []
-        self._turn = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._turn = threading.BoundedSemaphore(cores())
         weakref.finalize(self, _close, self._free).atexit = False
 
     @contextmanager

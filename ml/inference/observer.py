@@ -12,7 +12,11 @@ from ml.vocabulary import STAGES, Stage
 class Observer(Protocol):
     """What the caller of an analysis may watch. `check` raises `Cancelled` when the work is no longer wanted."""
 
-    def stage(self, stage: Stage) -> None: ...
+    def stage(self, stage: Stage) -> None:
+        """It begins, and the one before it has ended."""
+
+    def spent(self, stage: Stage, seconds: float) -> None:
+        """How long the work of a stage took, which may have been done beside another stage."""
 
     def progress(self, fraction: float) -> None:
         """Share of the whole job that is done, 0..1; never falls."""
@@ -24,6 +28,9 @@ class Silent:
     """An observer that watches nothing."""
 
     def stage(self, stage: Stage) -> None:
+        return None
+
+    def spent(self, stage: Stage, seconds: float) -> None:
         return None
 
     def progress(self, fraction: float) -> None:
@@ -76,6 +83,7 @@ class Clock:
         finally:
             seconds = spent() if spent else time.perf_counter() - started
             self.timings[stage] = round(self.timings.get(stage, 0.0) + seconds, 4)
+            self._observer.spent(stage, seconds)
         self.within(1.0)
 
     def within(self, fraction: float) -> None:

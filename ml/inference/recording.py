@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ml.errors import MediaInvalid
 from ml.inference import evidence
-from ml.inference.beside import SPARE_CORES, beside, cores
+from ml.inference.beside import SPARE_CORES, beside
 from ml.inference.bundle import LoadedBundle
 from ml.inference.evidence import Heard, Observation, Sampling, Survey, SurveyedSound
 from ml.inference.face import FaceDetector
@@ -26,6 +26,7 @@ from ml.inference.transcribe import Sentence
 from ml.inference.windows import Span, windows_over
 from ml.inference.work import CHANNELS, MIX, OBSERVED, Work
 from ml.media import SAMPLE_RATE, Decoder, MediaInfo, MediaLimits, Pcm, Reach, flac
+from ml.media.child import Check, unchecked
 from ml.media.command import MOST_CHANNELS
 from ml.results import Options
 
@@ -141,13 +142,13 @@ class Recording:
         """What the models see and hear in a part. The soundtrack is there."""
         with (
             self.soundtrack.sounds(len(survey.sounds)) as sounds,
-            beside(self.clock, threads=self.sampling is not None and cores() >= SPARE_CORES) as begin,
+            beside(self.clock, threads=self.sampling is not None and self.models.threads >= SPARE_CORES) as aside,
         ):
             pairs = list(zip(survey.sounds, sounds, strict=True))
-            tones = begin("audio", lambda clock: self._by(clock)._listen_to_all(survey, pairs, part))
-            sentences = begin("transcribe", lambda clock: self._by(clock)._recognise_all(pairs, part))
+            tones = aside.begin("audio", lambda clock: self._by(clock)._listen_to_all(survey, pairs, part))
+            sentences = aside.begin("transcribe", lambda clock: self._by(clock)._recognise_all(pairs, part))
             with self.clock.stage("faces"):
-                sight, reach = self._see(part, survey.expected)
+                sight, reach = self._see(part, survey.expected, aside.check)
             return Observation(sight, reach, tuple(map(Heard, tones(), sentences())))
 
     def _by(self, clock: Clock) -> "Recording":
@@ -167,8 +168,8 @@ class Recording:
             for (surveyed, pcm), progress in zip(pairs, self._shares(len(pairs)), strict=True)
         ]
 
-    def _see(self, part: Span, expected: float) -> tuple[Sight, Reach]:
-        """The faces of the frames of a part, and how far its picture reaches."""
+    def _see(self, part: Span, expected: float, check: Check = unchecked) -> tuple[Sight, Reach]:
+        """The faces of the frames of a part, and how far its picture reaches. `check` is called for each frame."""
         predictor, sampling = self.models.face, self.sampling
         if predictor is None or sampling is None:
             return Sight.empty(), Reach()
@@ -176,16 +177,17 @@ class Recording:
         decoder = self._decoder(frame_rate=sampling.frame_rate, want_audio=False, start=part.start, end=end)
         with decoder, FaceDetector(predictor.crop_size) as detector, _thread_beside() as beside:
             watcher = Watcher(detector, predictor, sampling.max_faces, sampling.landmarks, beside)
-            self._watch(decoder, watcher, part, expected)
+            self._watch(decoder, watcher, part, expected, check)
             return watcher.finish(), decoder.reach
 
-    def _watch(self, decoder: Decoder, watcher: Watcher, part: Span, expected: float) -> None:
+    def _watch(self, decoder: Decoder, watcher: Watcher, part: Span, expected: float, check: Check) -> None:
         chunk = chunk_of(part.start)
         seconds = max(min(expected, part.end) - part.start, 1e-9)
         for frame in decoder.frames():
             if chunk_of(frame.time) != chunk:
                 watcher.read()
                 chunk = chunk_of(frame.time)
+            check()
             watcher.watch(frame.time, frame.image, decoder.scale)
             self.clock.within((frame.time - part.start) / seconds)
 

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from faster_whisper import BatchedInferencePipeline, WhisperModel
 from numpy.typing import NDArray
 
 from ml.artifacts import Licence
+from ml.cores import cores
 from ml.errors import ArtifactError
 from ml.media import SAMPLE_RATE
 
@@ -139,7 +139,7 @@ class Whisper:
                 device=device.type,
                 device_index=device.index or 0,
                 compute_type=_compute_type(device.type),
-                cpu_threads=threads or len(os.sched_getaffinity(0)),
+                cpu_threads=threads or cores(),
                 local_files_only=True,
             )
         except (RuntimeError, ValueError, OSError) as error:

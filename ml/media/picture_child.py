@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ml.cores import cores
 from ml.media.child import Allowance, Check, Child, unchecked
 from ml.media.limits import MediaLimits
 
@@ -101,7 +102,7 @@ class _Kept:
     """The children of this process that wait for a picture, and whose turn it is to have one: as many as cores."""
 
     def __init__(self) -> None:
-        self.turn = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self.turn = threading.BoundedSemaphore(cores())
         self.waiting: list[PictureChild] = []
 
     def take(self, allowance: Allowance) -> PictureChild:

@@ -49,6 +49,9 @@ class ProgressBar:
         self._stage = stage
         self._show()
 
+    def spent(self, stage: Stage, seconds: float) -> None:
+        return None
+
     def progress(self, fraction: float) -> None:
         self._share = fraction
         self._show()

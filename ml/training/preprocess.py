@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ml.cores import cores
 from ml.errors import AffectError, ArtifactError, MediaInvalid
 from ml.features.face import LANDMARKS, normalised_landmarks, resized
 from ml.inference.face import DetectedFace, FaceDetector
@@ -303,7 +304,7 @@ def parser(_: str = "preprocess") -> argparse.ArgumentParser:
     parser.add_argument("--crops", action="store_true", help="pictures are face crops already")
     parser.add_argument("--landmarks", action="store_true", help="keep the mesh of each face")
     parser.add_argument("--whisper", metavar="NAME", help="write down what is said (tiny.en, or a fetched model)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=cores())
     parser.add_argument("--store", type=Path, default=MODEL_STORE)
     parser.set_defaults(run=run)
     return parser

@@ -15,12 +15,17 @@ class Watching(Silent):
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
+        self.times: dict[Stage, float] = {}
         self.shares: list[float] = []
         self.threads: set[int] = set()
         self.cancelled = False
 
     def stage(self, stage: Stage) -> None:
         self.stages.append(stage)
+        self.threads.add(threading.get_ident())
+
+    def spent(self, stage: Stage, seconds: float) -> None:
+        self.times[stage] = seconds
         self.threads.add(threading.get_ident())
 
     def progress(self, fraction: float) -> None:
@@ -43,9 +48,9 @@ def test_work_is_done_in_order_and_told_by_the_analysis_alone(threads: bool) -> 
         done.append(name)
         return name.upper()
 
-    with beside(clock, threads=threads) as begin:
-        tones = begin("audio", lambda own: work("tones", own))
-        words = begin("transcribe", lambda own: work("words", own))
+    with beside(clock, threads=threads) as aside:
+        tones = aside.begin("audio", lambda own: work("tones", own))
+        words = aside.begin("transcribe", lambda own: work("words", own))
         with clock.stage("faces"):
             clock.within(0.5)
         assert (tones(), words()) == ("TONES", "WORDS")
@@ -57,20 +62,20 @@ def test_work_is_done_in_order_and_told_by_the_analysis_alone(threads: bool) -> 
 
 
 def test_the_time_of_a_stage_is_that_of_its_work() -> None:
-    clock = Clock(Silent())
+    clock = Clock(watching := Watching())
     slow = threading.Event()
-    with beside(clock, threads=True) as begin:
-        heard = begin("audio", lambda own: slow.wait(0.2))
+    with beside(clock, threads=True) as aside:
+        heard = aside.begin("audio", lambda own: slow.wait(0.2))
         with clock.stage("faces"):
             slow.wait(0.3)
         heard()
-    assert clock.timings["audio"] >= 0.19
+    assert clock.timings["audio"] >= 0.19 and watching.times["audio"] >= 0.19, "though nobody had to wait"
 
 
 def test_it_runs_while_the_analysis_does_something_else() -> None:
     began, clock = threading.Event(), Clock(Silent())
-    with beside(clock, threads=True) as begin:
-        heard = begin("audio", lambda own: began.set())
+    with beside(clock, threads=True) as aside:
+        heard = aside.begin("audio", lambda own: began.set())
         with clock.stage("faces"):
             assert began.wait(10)
         heard()
@@ -81,9 +86,25 @@ def test_an_error_names_the_stage_of_the_work(threads: bool) -> None:
     def fails(own: Clock) -> None:
         raise MediaInvalid("no")
 
-    with pytest.raises(MediaInvalid) as caught, beside(Clock(Silent()), threads=threads) as begin:
-        begin("transcribe", fails)()
+    with pytest.raises(MediaInvalid) as caught, beside(Clock(Silent()), threads=threads) as aside:
+        aside.begin("transcribe", fails)()
     assert caught.value.stage == "transcribe"
+
+
+def test_who_is_busy_can_ask_whether_it_has_failed() -> None:
+    def fails(own: Clock) -> None:
+        raise MediaInvalid("no")
+
+    with beside(Clock(Silent()), threads=True) as aside:
+        aside.check()
+        aside.begin("audio", lambda own: None)
+        heard = aside.begin("transcribe", fails)
+        with pytest.raises(MediaInvalid) as caught:
+            while True:
+                aside.check()
+        assert caught.value.stage == "transcribe"
+        with pytest.raises(MediaInvalid):
+            heard()
 
 
 def test_left_by_an_error_it_stops_the_work_and_begins_no_more() -> None:
@@ -98,9 +119,9 @@ def test_left_by_an_error_it_stops_the_work_and_begins_no_more() -> None:
         finally:
             ended.set()
 
-    with pytest.raises(MediaInvalid), beside(Clock(Silent()), threads=True) as begin:
-        begin("audio", endless)
-        begin("transcribe", lambda own: begun.append("words"))
+    with pytest.raises(MediaInvalid), beside(Clock(Silent()), threads=True) as aside:
+        aside.begin("audio", endless)
+        aside.begin("transcribe", lambda own: begun.append("words"))
         assert began.wait(10)
         raise MediaInvalid("the picture")
     assert ended.is_set() and not begun
@@ -114,8 +135,8 @@ def test_who_waits_can_be_cancelled() -> None:
         while True:
             own.check()
 
-    with pytest.raises(Cancelled, match="stop"), beside(Clock(watching), threads=True) as begin:
-        heard = begin("audio", endless)
+    with pytest.raises(Cancelled, match="stop"), beside(Clock(watching), threads=True) as aside:
+        heard = aside.begin("audio", endless)
         assert began.wait(10)
         watching.cancelled = True
         heard()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ml.cores import cores
 from ml.errors import MediaInvalid, ProcessingTimeout
 from ml.media import MediaLimits, load_image, picture_child, probe
 from ml.media.picture_child import PictureChild
@@ -85,7 +86,7 @@ def test_threads_share_as_many_children_as_there_are_cores(media: Path, limits: 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: read(media / "image.jpg", limits), range(12)))
     assert all(np.array_equal(each, found[0]) for each in found)
-    assert len(waiting()) <= (os.cpu_count() or 1)
+    assert len(waiting()) <= cores()
 
 
 def test_unusual_names_reach_the_child(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
