@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
 from ml.media.limits import MediaLimits
@@ -30,7 +30,9 @@ class WorkerSettings(WireSettings):
     bundle: str = Field("default", description="The bundle that is served.")
     device: str = Field("auto", description="`auto`, `cpu` or `cuda`.")
     licences: Literal["any", "commercial"] = Field("any", description="`commercial` refuses research weights.")
-    whisper_model: str | None = Field(None, description="A Whisper model other than the bundle's.")
+    whisper_model: Annotated[str | None, BeforeValidator(lambda told: told or None)] = Field(
+        None, description="A Whisper model other than the bundle's."
+    )
     concurrency: int = Field(1, ge=1, description="Processes of a worker; each holds the models and does one job.")
     io_concurrency: int = Field(8, ge=1, description="Links and webhooks at once, of a worker that does nothing else.")
     live_streams: int = Field(4, ge=1, description="Live streams that one worker process reads at once.")

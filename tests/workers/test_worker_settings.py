@@ -31,3 +31,10 @@ def test_pages_are_read_where_yt_dlp_is_and_it_is_asked_for(monkeypatch: pytest.
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "yt_dlp" else find(name))
     with pytest.raises(ValidationError, match=r"affect\[pages\]"):
         WorkerSettings()
+
+
+def test_compose_may_leave_the_speech_model_to_the_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFECT_WHISPER_MODEL", "")
+    assert WorkerSettings().whisper_model is None
+    monkeypatch.setenv("AFFECT_WHISPER_MODEL", "small")
+    assert WorkerSettings().whisper_model == "small"
