@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import TypeAdapter
+
 from ml.errors import AffectError, FetchFailed
 from ml.inference.work import ALONE, KEPT, Find, Work, nothing, under
 from ml.results import Options, Result
@@ -25,6 +27,8 @@ from workers.wire.contract import (
     result_key,
 )
 from workers.wire.ledger import Ledger
+
+_RESULTS = TypeAdapter(Result)
 
 
 class Analysing(Observing, Protocol):
@@ -144,7 +148,7 @@ class AnalysisEngine(Engine):
         return self._analyser.analyse(path, request.options, work)
 
     def _put(self, claim: Claim, result: Result) -> None:
-        self._blobs.put(result_key(claim.job_id, claim.token), result.model_dump_json().encode())
+        self._blobs.put(result_key(claim.job_id, claim.token), _RESULTS.dump_json(result))
 
     def _written(self, claim: Claim) -> tuple[str, ...]:
         if claim.part is not None:

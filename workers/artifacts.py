@@ -1,5 +1,5 @@
 """The files of a result, made by its claim and stored under it. None of them can fail a job: what cannot be made is a
-warning."""
+warning. What is not theirs is raised: that the job has to end, and a store that fails or is full."""
 
 import json
 import logging
@@ -14,6 +14,7 @@ from workers.failures import failure_of
 from workers.wire.blobs import Blobs
 from workers.wire.contract import Claim, artifact_key
 from workers.wire.ledger import ClaimLost
+from workers.wire.storage import StorageError, is_full
 
 if TYPE_CHECKING:  # it imports torch
     from ml.render.studio import Wish
@@ -58,7 +59,8 @@ class OpenStudio(Protocol):
 def write_artifacts(studio: Making, blobs: Blobs, claim: Claim, check: Callable[[], None]) -> tuple[Notice, ...]:
     """Makes and stores one file after the other, and the index of them. What is to be said of those that are missing.
 
-    `check` may end the work between two files, as the files' own making may.
+    `check` may end the work between two files, as the files' own making may. Raises what it raises, StorageError, and
+    OSError where a disk is full.
     """
     entries: list[dict[str, Any]] = []
     missing: list[Notice] = []
@@ -71,9 +73,12 @@ def write_artifacts(studio: Making, blobs: Blobs, claim: Claim, check: Callable[
                 entries.append(artifact.entry)
             if len(entries) == before:
                 reason = "The media has nothing to make them of."
-        except (Cancelled, ClaimLost):
+        except (Cancelled, ClaimLost, StorageError):
             raise
         except Exception as error:
+            if isinstance(error, OSError) and is_full(error):
+                raise
+            check()  # it may be the job's own time that was up
             logger.warning("%s of %s cannot be made", wish, claim.job_id)
             reason = failure_of(error).message
         if reason:

@@ -50,7 +50,7 @@ class RequestLost(FetchFailed):
 
 
 class Signal(Protocol):
-    """What `threading.Event` and `multiprocessing.Event` offer."""
+    """What `threading.Event` and `workers.tasks.SharedFlag` offer."""
 
     def is_set(self) -> bool: ...
 

@@ -1,9 +1,10 @@
 """The task: a wake-up works on the next job of a queue. What a worker's processes hold, and when they hold it."""
 
+import ctypes
 import logging
-import multiprocessing
 import time
 from functools import cached_property
+from multiprocessing.sharedctypes import RawValue
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, bootsteps
@@ -52,6 +53,19 @@ TURN_SECONDS = 1.0
 """For which one wake-up lets a worker take up jobs of a queue."""
 
 
+class SharedFlag:
+    """Set in one process, seen in those that it forks. No lock: one that is killed would hold it for ever."""
+
+    def __init__(self) -> None:
+        self._value = RawValue(ctypes.c_bool, False)
+
+    def is_set(self) -> bool:
+        return self._value.value
+
+    def set(self) -> None:
+        self._value.value = True
+
+
 class Worker:
     """One worker: its parent process keeps the service up, its children load the models and work on jobs.
 
@@ -63,7 +77,7 @@ class Worker:
         self._celery = celery
         self._settings = settings
         self.metrics = WorkerMetrics()
-        self._stopping = multiprocessing.Event()
+        self._stopping = SharedFlag()
         """Set in the parent, seen in the children: jobs under way go back."""
 
     @cached_property

@@ -16,6 +16,9 @@ SIZES = (1, 4, 16, 64, 256)
 WARM_UPS = 3
 """Calls before one is recorded: libraries choose their kernels and set up in them."""
 
+_device = threading.Lock()
+"""Held by a recording, and by each call of a net that is recorded: neither may begin in the midst of the other."""
+
 Outputs = tuple[Tensor, ...]
 Forward = Callable[[Tensor], Outputs]
 
@@ -45,7 +48,7 @@ def recorded(forward: Forward, rows: Tensor) -> Forward:
             forward(given)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may take memory meanwhile
         found = forward(given)
 
     def replay(batch: Tensor) -> Outputs:
@@ -57,20 +60,22 @@ def recorded(forward: Forward, rows: Tensor) -> Forward:
 
 
 class FixedShapes:
-    """A forward of any number of rows that runs as a few recorded ones, once they are there. Threads take turns at
-    these: each has one place for its input and one for its answer."""
+    """A forward of any number of rows that runs as a few recorded ones, once they are there. Threads take turns then:
+    each of these has one place for its input and one for its answer. Without them, as on a CPU, nobody waits."""
 
     def __init__(self, forward: Forward) -> None:
         self._forward = forward
         self._recorded: dict[int, Forward] = {}
-        self._turn = threading.Lock()
+        self._turn: AbstractContextManager[object] = nullcontext()
 
     @torch.inference_mode()
     def record(self, row: Tensor, record: Callable[[Forward, Tensor], Forward] = recorded) -> None:
-        """`row`: an example without its first dimension, on the device. While nothing else runs there."""
+        """`row`: an example without its first dimension, on the device. Before the first call."""
+        self._turn = _device
         for size in SIZES:
             try:
-                self._recorded[size] = record(self._forward, row.expand(size, *row.shape).contiguous())
+                with self._turn:
+                    self._recorded[size] = record(self._forward, row.expand(size, *row.shape).contiguous())
             except RuntimeError as error:
                 logger.warning("batches of %d are not recorded as a graph: %s", size, error)
 
@@ -78,9 +83,9 @@ class FixedShapes:
     def __call__(self, rows: Tensor) -> Outputs:
         """`rows`: [N, …] with N ≥ 1."""
         size = next((size for size in self._recorded if size >= len(rows)), None)
-        if size is None:
-            return self._forward(rows)
-        filled = rows.new_zeros(size, *rows.shape[1:])
-        filled[: len(rows)] = rows
         with self._turn:
+            if size is None:
+                return self._forward(rows)
+            filled = rows.new_zeros(size, *rows.shape[1:])
+            filled[: len(rows)] = rows
             return tuple(part[: len(rows)].clone() for part in self._recorded[size](filled))

@@ -34,7 +34,7 @@ LEAST_MESH_SIDE = 192
 SAME_FACE = 0.4
 """Two boxes that overlap by more (intersection over union) are one face."""
 BATCH = 256
-CPU_BATCH = 16
+CPU_BATCH = 8
 """A CPU's caches hold no more: 256 crops at once took 1.7 times as long, and 300 MB more."""
 
 Rectangle = tuple[float, float, float, float]
@@ -61,8 +61,8 @@ class FaceOutputs:
 
 
 class FaceDetector:
-    """Finds faces, frame by frame, without memory: a frame's faces do not depend on those before. One for each video
-    and thread, as a context manager. `size`: side of the crops."""
+    """Finds faces, frame by frame, without memory: a frame's faces do not depend on those before. For one thread at a
+    time, as a context manager. `size`: side of the crops."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -131,7 +131,7 @@ class FaceDetector:
 
 
 class Detectors:
-    """Detectors that are kept for single pictures, as many as cores: to build one takes longer than to search a
+    """Detectors that are kept for pictures and films, as many as cores: to build one takes longer than to search a
     picture."""
 
     def __init__(self, size: int) -> None:
@@ -235,7 +235,7 @@ class FacePredictor:
         return FaceOutputs(np.concatenate(embeddings), np.concatenate(logs))
 
     def warm_up(self) -> FaceOutputs:
-        """Runs the net once; on a GPU it is recorded, while nothing else runs there."""
+        """Runs the net once; on a GPU it is recorded."""
         side = self.crop_size
         if self._device.type == "cuda":
             self._read.record(torch.zeros(side, side, dtype=torch.uint8, device=self._device))

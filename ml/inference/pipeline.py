@@ -167,7 +167,8 @@ class Analyser:
     ) -> Iterator[Recording]:
         with tempfile.TemporaryDirectory(prefix="affect-", dir=work.scratch) as folder:
             sound = soundtrack or Soundtrack.under(Path(folder))
-            yield Recording(path, info, options, self.models, self._limits, Path(folder), sound, clock, work)
+            models, limits, detectors = self.models, self._limits, self._detectors
+            yield Recording(path, info, options, models, limits, Path(folder), sound, clock, work, detectors)
 
     def _image(
         self, path: Path, info: MediaInfo, options: Options, notices: tuple[Notice, ...], clock: Clock

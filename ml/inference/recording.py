@@ -15,7 +15,7 @@ from ml.inference import evidence
 from ml.inference.beside import SPARE_CORES, beside
 from ml.inference.bundle import LoadedBundle
 from ml.inference.evidence import Heard, Observation, Sampling, Survey, SurveyedSound
-from ml.inference.face import FaceDetector
+from ml.inference.face import Detectors
 from ml.inference.observer import Clock
 from ml.inference.parts import WHOLE, chunk_of, within
 from ml.inference.sight import Sight, Watcher
@@ -55,6 +55,7 @@ class Recording:
     soundtrack: Soundtrack
     clock: Clock
     work: Work
+    detectors: Detectors | None = None
 
     @property
     def sampling(self) -> Sampling | None:
@@ -170,12 +171,12 @@ class Recording:
 
     def _see(self, part: Span, expected: float, check: Check = unchecked) -> tuple[Sight, Reach]:
         """The faces of the frames of a part, and how far its picture reaches. `check` is called for each frame."""
-        predictor, sampling = self.models.face, self.sampling
-        if predictor is None or sampling is None:
+        predictor, detectors, sampling = self.models.face, self.detectors, self.sampling
+        if predictor is None or detectors is None or sampling is None:
             return Sight.empty(), Reach()
         end = part.end if part.end < WHOLE.end else None
         decoder = self._decoder(frame_rate=sampling.frame_rate, want_audio=False, start=part.start, end=end)
-        with decoder, FaceDetector(predictor.crop_size) as detector, _thread_beside() as beside:
+        with decoder, detectors.borrowed() as detector, _thread_beside() as beside:
             watcher = Watcher(detector, predictor, sampling.max_faces, sampling.landmarks, beside)
             self._watch(decoder, watcher, part, expected, check)
             return watcher.finish(), decoder.reach

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Protocol, Self
 
 import numpy as np
@@ -144,6 +144,19 @@ def voices_of(
         Voice(speech_share(speech, window), _mean([tones[piece] for piece in wanted.get(window, ()) if piece in tones]))
         for window in windows
     ]
+
+
+def tones_of(predictor: AudioPredictor, utterances: Sequence[Pcm]) -> list[Evidence | None]:
+    """The tone of each utterance, all of it taken for the speech of one window; null where it holds no sound."""
+    pieces = [_cut(pcm) for pcm in utterances]
+    outputs = predictor.predict([piece for own in pieces for piece in own])
+    heard = map(Evidence, outputs.embeddings_NE, outputs.log_probabilities_NC)
+    return [_mean(list(islice(heard, len(own)))) for own in pieces]
+
+
+def _cut(utterance: Pcm) -> list[NDArray[np.float32]]:
+    whole = Span(0.0, len(utterance) / SAMPLE_RATE)
+    return [waveform(utterance, piece) for piece in pieces_of([whole], whole)]
 
 
 def _mean(pieces: Sequence[Evidence]) -> Evidence | None:

@@ -18,6 +18,7 @@ from ml.results import (
     FaceFrame,
     FaceReading,
     FaceTrack,
+    Mesh,
     Modalities,
     Moment,
     Options,
@@ -220,7 +221,7 @@ def _face_frame(sight: Sight, frame: int, row: int, classes: ClassSet) -> FaceFr
     )
 
 
-def _mesh(sight: Sight, row: int) -> tuple[tuple[float, float, float], ...] | None:
+def _mesh(sight: Sight, row: int) -> Mesh | None:
     if sight.landmarks_NP3 is None or np.isnan(sight.landmarks_NP3[row, 0, 0]):
         return None
-    return tuple((x, y, z) for x, y, z in sight.landmarks_NP3[row].tolist())
+    return Mesh(sight.landmarks_NP3[row].tobytes())

@@ -1,46 +1,70 @@
 """`make bench`: figures of speed and memory, as ratios measured in one run. Names choose some of them."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from ml import process
+from tests.bench.timing import ASKED_CORES, Figure
 
-process.prepare()  # before torch is imported
-
-from tests.bench import golden, gpu, report  # noqa: E402
-from tests.bench.pipeline import Bench  # noqa: E402
-from tests.bench.service import ServiceBench  # noqa: E402
-from tests.bench.timing import Figure  # noqa: E402
-
-PIPELINE = ["against_decode", "against_baseline", "stages", "faces", "memory"]
-SERVICE = ["start", "ready", "load", "upload", "jobs", "images"]
+PIPELINE = ["against_decode", "against_baseline", "stages", "faces", "memory", "beside"]
+SERVICE = ["start", "ready", "load", "upload", "jobs", "images", "worker"]
 
 
 def main() -> None:
     if sys.argv[1:2] == ["golden"]:
+        process.prepare()
+        from tests.bench import golden
+
         sys.exit(golden.main(sys.argv[2:]))
+    args = _arguments()
+    if args.cores:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
+    process.prepare()
+    _run(args)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     names = PIPELINE + SERVICE
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default all; or gpu, alone")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cores", type=int, help="that all of it runs on; 0: all there are. Default 2, for gpu 0")
     parser.add_argument("--clips", type=Path, default=Path(".cache/bench"), help="where clips are made and kept")
+    parser.add_argument("--real", type=Path, help="a folder of films for against_decode")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of bench.json and bench.png")
     parser.add_argument("--long", action="store_true", help="memory over an hour too: minutes more")
+    parser.add_argument("--device", default="cuda", help="of gpu")
     args = parser.parse_args()
     if args.names != ["gpu"] and (unknown := set(args.names) - set(names)):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
+    args.names = args.names or names
+    if args.cores is None:
+        args.cores = 0 if args.names == ["gpu"] else ASKED_CORES
+    return args
+
+
+def _run(args: argparse.Namespace) -> None:
+    """What it imports brings torch, which takes as many threads as there are cores at that moment."""
+    from tests.bench import report
+    from tests.bench.gpu import GpuBench
+    from tests.bench.pipeline import Bench
+    from tests.bench.service import ServiceBench
+
     args.clips.mkdir(parents=True, exist_ok=True)
-    if args.names == ["gpu"]:
-        print(report.table(gpu.figures(args.clips, args.rounds)))
-        return
-    benches = Bench(args.clips, args.rounds, args.long), ServiceBench(args.clips, args.rounds)
-    figures, machine = list[Figure](), report.machine()
-    for name in args.names or names:
+    benches = (
+        Bench(args.clips, args.rounds, args.long, args.real),
+        ServiceBench(args.clips, args.rounds, args.long),
+        GpuBench(args.clips, args.rounds, args.device),
+    )
+    every, machine = list[Figure](), report.machine()
+    for name in args.names:
         print(f"{name} …", file=sys.stderr, flush=True)
-        figures += next(getattr(bench, name) for bench in benches if hasattr(bench, name))()
-        report.write(args.out, figures, machine)
-    print(report.table(figures))
+        figures = list(next(getattr(bench, name) for bench in benches if hasattr(bench, name))())
+        report.write(args.out, name, figures, machine)
+        every += figures
+    print(report.table(every))
 
 
 if __name__ == "__main__":

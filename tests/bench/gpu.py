@@ -1,38 +1,116 @@
 """`python -m tests.bench gpu`: what one GPU makes of a long clip. Says so where there is none."""
 
+import math
 import sys
-from functools import partial
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from ml.cores import cores
+from ml.inference.bundle import LoadedBundle
+from ml.inference.face import FaceDetector, FacePredictor
 from ml.inference.pipeline import Analyser
+from ml.inference.whisper import find_whisper
+from ml.media import Decoder, MediaLimits, probe
 from ml.places import MODEL_STORE
+from ml.results import Options
 from tests.bench.media import make_clip
-from tests.bench.pipeline import BATCHES
-from tests.bench.timing import Figure, alternate, seconds
+from tests.bench.pipeline import BATCHES, faces_a_second, read_once
+from tests.bench.timing import Figure, seconds
 
-CLIP_SECONDS = 600
+WHISPER = "small"
+"""Where it has been fetched (`python -m ml fetch whisper small`); else that of the bundle, which figures name."""
+MODELS = ("face net", "audio", "transcribe", "text")
+"""Of the stages, those that the models take; decoding, detection and mesh use the CPU."""
+MINUTE = 60
 
 
-def figures(folder: Path, rounds: int) -> list[Figure]:
-    """Faces a second, times faster than the clip lasts, and seconds of each stage: decode and detection use the CPU."""
-    if not torch.cuda.is_available():
-        sys.exit("There is no CUDA device here: nothing was measured.")
-    analyser = Analyser.load(MODEL_STORE, device="cuda")
-    analyser.warm_up()
-    clip = make_clip(folder, CLIP_SECONDS)
-    timings: list[dict[str, float]] = []
-    taken = [seconds(lambda: timings.append(analyser.analyse(clip).timings)) for _ in range(rounds)]
-    found = [
-        Figure.of("real-time factor, 720p30, 10 min, speech recognised", "×", [CLIP_SECONDS / one for one in taken])
-    ]
-    found += [Figure.of(f"seconds of {stage}", "s", [run[stage] for run in timings]) for stage in timings[0]]
-    face = analyser.models.face
-    assert face is not None
-    crops = np.random.default_rng(0).integers(0, 256, (max(BATCHES), face.crop_size, face.crop_size), np.uint8)
-    sides = {str(size): partial(face.predict, list(crops[:size])) for size in BATCHES}
-    for size, each in alternate(sides, rounds * 3).items():
-        found.append(Figure.of(f"faces a second, batch of {size}", "1/s", [int(size) / one for one in each]))
-    return found
+@dataclass(frozen=True)
+class GpuBench:
+    """`device` may be a CPU. `seconds`, `height`: of the clip; `sizes`: of batches of faces."""
+
+    folder: Path
+    rounds: int
+    device: str = "cuda"
+    seconds: int = 600
+    height: int = 720
+    sizes: Sequence[int] = BATCHES
+
+    def gpu(self) -> Iterator[Figure]:
+        """Times faster than the clip lasts, as served and of the models alone; seconds of each stage, one after the
+        other; faces a second."""
+        models = self._models()
+        assert models.face and models.whisper
+        clip = make_clip(self.folder, self.seconds, self.height)
+        read_once(clip)
+        served, in_turn = Analyser(models), Analyser(replace(models, threads=1))
+        served.warm_up()
+        served.analyse(clip)
+        taken: list[float] = []
+        stages: dict[str, list[float]] = defaultdict(list)
+        for _ in range(self.rounds):
+            taken.append(seconds(lambda: served.analyse(clip)))
+            timings = in_turn.analyse(clip).timings
+            for stage, each in (timings | seen(clip, models.face)).items():
+                stages[stage].append(each)
+        del stages["faces"]  # `seen` has its parts
+        name = f"{self.height}p30, {self.seconds} s, Whisper {models.whisper.name}, {cores()} cores"
+        yield self._figure(f"real-time factor, {name}", "×", [self.seconds / each for each in taken], aim=300.0)
+        alone = [sum(each) for each in zip(*(stages[stage] for stage in MODELS), strict=True)]
+        yield self._figure(
+            f"real-time factor of the models alone, {name}", "×", [self.seconds / each for each in alone]
+        )
+        for stage, spent in stages.items():
+            yield self._figure(f"{stage}, {name}", "s", spent)
+        for size, rates in faces_a_second(models.face, self.rounds * 3, self.sizes):
+            yield self._figure(f"faces a second, batch of {size}", "1/s", rates)
+
+    def _models(self) -> LoadedBundle:
+        if self.device == "cuda" and not torch.cuda.is_available():
+            sys.exit("There is no CUDA device here: nothing was measured.")
+        whisper = WHISPER if find_whisper(WHISPER, MODEL_STORE) else None
+        return Analyser.load(MODEL_STORE, device=self.device, whisper=whisper).models
+
+    def _figure(self, name: str, unit: str, values: list[float], aim: float | None = None) -> Figure:
+        return Figure(f"{self.device}: {name}", unit, values, aim=aim, rising=aim is not None)
+
+
+def seen(clip: Path, face: FacePredictor) -> dict[str, float]:
+    """Seconds in which the pictures of a clip are decoded, searched and read: a minute of them after the other, so that
+    none is done beside another."""
+    limits, options, info = MediaLimits(), Options(), probe(clip, MediaLimits())
+    assert info.duration
+    spent: dict[str, float] = defaultdict(float)
+    with tempfile.TemporaryDirectory() as scratch, FaceDetector(face.crop_size) as detector:
+        for minute in range(math.ceil(info.duration / MINUTE)):
+            decoder = Decoder(
+                clip,
+                info,
+                frame_rate=options.frame_rate,
+                want_audio=False,
+                limits=limits,
+                scratch=Path(scratch),
+                start=float(minute * MINUTE),
+                end=float((minute + 1) * MINUTE),
+                judged=False,
+            )
+            with timed(spent, "pictures decoded"), decoder:
+                images = [frame.image for frame in decoder.frames()]
+            with timed(spent, "detection and mesh"):
+                faces = [found for image in images for found in detector.detect(image, options.max_faces)]
+            with timed(spent, "face net"):
+                face.predict([each.crop for each in faces], [each.landmarks for each in faces])
+    return spent
+
+
+@contextmanager
+def timed(spent: dict[str, float], name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    spent[name] += time.perf_counter() - began

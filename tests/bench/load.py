@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ POLL_SECONDS = 1.0
 UPLOAD_PACE = 2**20
 """Bytes a second of each upload."""
 SENT_BYTES = 2**16
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 @dataclass
@@ -33,8 +35,8 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes, pace: float = math.inf) -> tuple[int, float]:
-        """Status of the answer, which tells its length, and its seconds after the last byte of the request was sent.
-        `pace`: bytes a second that are sent."""
+        """Status of the answer and its seconds after the last byte of the request was sent. `pace`: bytes a second that
+        are sent. Raises ConnectionError where the answer does not tell its length."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
@@ -46,9 +48,23 @@ class Connection:
             await writer.drain()
         sent = loop.time()
         head = await reader.readuntil(b"\r\n\r\n")
-        length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        await reader.readexactly(length)
+        told = LENGTH.search(head)
+        if told is None:
+            raise ConnectionError("the answer does not tell its length")
+        await reader.readexactly(int(told[1]))
         return int(head[9:12]), loop.time() - sent
+
+    async def count(self, request: bytes, expected: int, tally: Tally, pace: float = math.inf) -> None:
+        """As `ask`, its outcome in `tally`."""
+        try:
+            status, seconds = await self.ask(request, pace)
+            if status == expected:
+                tally.seconds.append(seconds)
+            else:
+                tally.errors[str(status)] += 1
+        except (OSError, asyncio.IncompleteReadError) as error:
+            tally.errors[type(error).__name__] += 1
+            await self.close()
 
     async def close(self) -> None:
         if self._streams:
@@ -73,15 +89,7 @@ async def repeat(
     while (now := loop.time()) < until:
         if due > now:
             await asyncio.sleep(due - now)
-        try:
-            status, seconds = await connection.ask(request(), pace)
-            if status == expected:
-                tally.seconds.append(seconds)
-            else:
-                tally.errors[str(status)] += 1
-        except (OSError, asyncio.IncompleteReadError) as error:
-            tally.errors[type(error).__name__] += 1
-            await connection.close()
+        await connection.count(request(), expected, tally, pace)
         due = max(due + every, loop.time())
     await connection.close()
 
@@ -93,11 +101,7 @@ def send_all(port: int, requests: Sequence[bytes], senders: int) -> Tally:
     async def send() -> None:
         connection = Connection(port)
         for request in waiting:
-            status, seconds = await connection.ask(request)
-            if status == 202:
-                tally.seconds.append(seconds)
-            else:
-                tally.errors[str(status)] += 1
+            await connection.count(request, 202, tally)
         await connection.close()
 
     async def every() -> None:

@@ -1,5 +1,6 @@
 """The clips that are measured on: a real face that moves and is zoomed, and speech. Made here, no download needed."""
 
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -33,30 +34,37 @@ def make_picture(path: Path) -> Path:
 
 
 def make_clip(folder: Path, seconds: int, height: int = 720) -> Path:
-    """H.264 and AAC, 16:9, 30 frames a second. `seconds`: a multiple of 20. One that is there is kept."""
+    """H.264 and AAC, 16:9, 30 frames a second. `seconds`: below 20, or a multiple. One that is there is kept."""
     path = folder / f"{height}p-{seconds}s.mp4"
     if path.exists():
         return path
-    piece = folder / f"{height}p-{PIECE}s.mp4"
-    if not piece.exists():
-        _make_piece(piece, height)
     if seconds > PIECE:
+        piece = make_clip(folder, PIECE, height)
         ffmpeg("-stream_loop", str(seconds // PIECE - 1), "-i", piece, "-c", "copy", "-t", str(seconds), path)
+    else:
+        _make_piece(path, seconds, height)
     return path
 
 
-def _make_piece(path: Path, height: int) -> None:
-    sound = path.with_suffix(".s16")
-    sound.write_bytes(_speech().tobytes())
+def _make_piece(path: Path, seconds: int, height: int) -> None:
+    sound, begun = path.with_suffix(".s16"), path.with_stem(f"{path.stem}-begun")
+    sound.write_bytes(_speech(seconds).tobytes())
     width = height * 16 // 9
-    ffmpeg(
+    command = [
+        *("ffmpeg", "-y", "-v", "error"),
         *("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{width}x{height}", "-r", str(FPS), "-i", "pipe:0"),
-        *("-f", "s16le", "-ar", "16000", "-ac", "1", "-i", sound),
+        *("-f", "s16le", "-ar", "16000", "-ac", "1", "-i", str(sound)),
         *("-c:v", "libx264", "-preset", "veryfast", "-g", "60", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest"),
-        path,
-        data=b"".join(_frame(number, width, height).tobytes() for number in range(PIECE * FPS)),
-    )
+        str(begun),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as encoder:
+        assert encoder.stdin
+        for number in range(seconds * FPS):
+            encoder.stdin.write(_frame(number, width, height).tobytes())
     sound.unlink()
+    if encoder.returncode:
+        raise subprocess.CalledProcessError(encoder.returncode, command)
+    begun.rename(path)
 
 
 def _frame(number: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -72,5 +80,5 @@ def _frame(number: int, width: int, height: int) -> NDArray[np.uint8]:
     return cv2.add(image, cv2.resize(np.repeat(grain, 3, axis=2), (width, height), interpolation=cv2.INTER_NEAREST))
 
 
-def _speech() -> Sound:
-    return np.concatenate([say(SPOKEN), silence(PIECE)])[: PIECE * 16_000]
+def _speech(seconds: int) -> Sound:
+    return np.concatenate([say(SPOKEN), silence(seconds)])[: seconds * 16_000]

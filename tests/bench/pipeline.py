@@ -1,108 +1,162 @@
 """What the pipeline costs: against a bare decode of the same video, stage by stage, face by face, and in memory."""
 
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
-from ml import process
+from ml.inference import face as faces_of
+from ml.inference.beside import SPARE_CORES
+from ml.inference.face import FacePredictor
 from ml.inference.pipeline import Analyser
 from ml.places import MODEL_STORE
-from ml.results import Options
-from tests.bench import baseline
-from tests.bench.media import make_clip
-from tests.bench.timing import Figure, alternate, computing, ratios, seconds
+from ml.results import Result
+from tests.bench import alone, baseline
+from tests.bench.alone import NO_SPEECH
+from tests.bench.media import PIECE, make_clip
+from tests.bench.timing import Action, Figure, alternate, ratios, seconds
+from tests.media_files import VIDEO_CODECS
 
-NO_SPEECH = Options(modalities=("face", "audio"))
-"""Whisper off."""
 BATCHES = (1, 4, 16, 32, 64, 128)
 SHORT, LONG = (1, 10), (1, 10, 60)
 """Minutes."""
+LONG_ROUNDS = 2
+"""Of the ten minutes, each of which takes as long as thirty of 20 seconds."""
+SIDES = {"beside": SPARE_CORES, "in turn": 1}
+"""Threads with which sound is heard beside the pictures, or after them."""
 
 
 def decode(path: Path) -> None:
     """Pictures and sound, thrown away."""
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-map", "0:v", "-map", "0:a", "-f", "null", "-"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-map", "0:v", "-map", "0:a?", "-f", "null", "-"]
     subprocess.run(command, check=True)
+
+
+def read_once(path: Path) -> None:
+    """So that it lies in the memory of the system, whoever begins."""
+    subprocess.run(["cat", str(path)], stdout=subprocess.DEVNULL, check=True)
+
+
+def against_decode(
+    analyser: Analyser, clip: Path, name: str, rounds: int, *, warm_up: bool = False, **asked: Any
+) -> Iterator[Figure]:
+    read_once(clip)
+    sides: dict[str, Action] = {
+        "pipeline": partial(analyser.analyse, clip, NO_SPEECH),
+        "decode": partial(decode, clip),
+    }
+    taken = alternate(sides, rounds, warm_up=warm_up)
+    pipeline, bare = taken["pipeline"], taken["decode"]
+    yield Figure(f"bare decode, {name}", "s", bare.seconds)
+    yield Figure(f"pipeline ÷ bare decode, {name}", "×", ratios(pipeline.seconds, bare.seconds), **asked)
+    yield Figure(f"the same in CPU seconds, {name}", "×", ratios(pipeline.computing, bare.computing))
+
+
+def shares(analyse: Callable[[], Result], name: str, rounds: int) -> Iterator[Figure]:
+    """Of each stage, in the time of the whole run: what is lacking lies between them. Where sound is heard beside the
+    pictures they are more than the whole."""
+    runs = list[Result]()
+    taken = [seconds(lambda: runs.append(analyse())) for _ in range(rounds)]
+    yield Figure(f"whole run, {name}", "s", taken)
+    for stage in runs[0].timings:
+        parts = [100 * run.timings[stage] / whole for run, whole in zip(runs, taken, strict=True)]
+        yield Figure(f"{stage}, share of the run's time, {name}", "%", parts)
+
+
+def faces_a_second(
+    face: FacePredictor, rounds: int, sizes: Sequence[int] = BATCHES
+) -> Iterator[tuple[int, list[float]]]:
+    """By size of the batch. The predictor cuts batches for a CPU; here each is one forward."""
+    crops = np.random.default_rng(0).integers(0, 256, (max(sizes), face.crop_size, face.crop_size), np.uint8)
+    sides: dict[str, Action] = {str(size): partial(face.predict, list(crops[:size])) for size in sizes}
+    with patch.object(faces_of, "CPU_BATCH", max(sizes)):
+        for size, taken in alternate(sides, rounds).items():
+            yield int(size), [int(size) / one for one in taken.seconds]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """`folder`: where clips are made and kept."""
+    """`folder`: where clips are made and kept. `real`: a folder of films that are measured too."""
 
     folder: Path
     rounds: int
     long: bool = False
+    real: Path | None = None
 
     def against_decode(self) -> Iterator[Figure]:
         """Models loaded before, as in a worker."""
         analyser = Analyser.load(MODEL_STORE, device="cpu")
-        for length, height, asked in (
-            (20, 360, {}),
-            (20, 720, {"floor": 6.0, "aim": 3.0}),
-            (20, 1080, {}),
-            (600, 720, {"floor": 4.0, "aim": 2.5}),
-        ):
-            clip = make_clip(self.folder, length, height)
-            sides = {
-                "pipeline": partial(analyser.analyse, clip, NO_SPEECH),
-                "decode": partial(decode, clip),
-            }
-            taken = alternate(sides, self.rounds if length == 20 else 1, warm_up=length == 20)
-            name = f"{height}p30, {length} s"
-            yield Figure.of(f"bare decode, {name}", "s", taken["decode"])
-            yield Figure.of(f"pipeline ÷ bare decode, {name}", "×", ratios(taken["pipeline"], taken["decode"]), **asked)
-            if length == 20:
-                used = {side: computing(action) for side, action in sides.items()}
-                yield Figure.of(f"the same in CPU seconds, {name}", "×", [used["pipeline"] / used["decode"]])
+        asked: dict[int, dict[str, Any]] = {720: {"floor": 6.0, "aim": 3.0}}
+        for height in (360, 720, 1080):
+            clip, name = make_clip(self.folder, PIECE, height), f"{height}p30, {PIECE} s"
+            yield from against_decode(analyser, clip, name, self.rounds, warm_up=True, **asked.get(height, {}))
+        clip = make_clip(self.folder, 600)
+        yield from against_decode(analyser, clip, "720p30, 600 s", LONG_ROUNDS, floor=4.0, aim=2.5)
+        for clip in self._real_clips():
+            yield from against_decode(analyser, clip, clip.name, self.rounds)
+
+    def _real_clips(self) -> list[Path]:
+        return sorted(path for path in self.real.iterdir() if path.suffix.lower() in VIDEO_CODECS) if self.real else []
 
     def against_baseline(self) -> Iterator[Figure]:
         """The plain way, its models loaded for each call as it does, against the pipeline in a worker."""
         analyser = Analyser.load(MODEL_STORE, device="cpu")
-        clip = make_clip(self.folder, 20)
-        sides = {
+        clip = make_clip(self.folder, PIECE)
+        sides: dict[str, Action] = {
             "plain": partial(baseline.read, clip),
             "pipeline": partial(analyser.analyse, clip, NO_SPEECH),
             "decode": partial(decode, clip),
         }
-        taken = alternate(sides, self.rounds)
-        yield Figure.of("frame by frame ÷ bare decode, 720p30, 20 s", "×", ratios(taken["plain"], taken["decode"]))
-        yield Figure.of("frame by frame ÷ pipeline, 720p30, 20 s", "×", ratios(taken["plain"], taken["pipeline"]))
+        taken = {side: each.seconds for side, each in alternate(sides, self.rounds).items()}
+        yield Figure("frame by frame ÷ bare decode, 720p30, 20 s", "×", ratios(taken["plain"], taken["decode"]))
+        yield Figure("frame by frame ÷ pipeline, 720p30, 20 s", "×", ratios(taken["plain"], taken["pipeline"]))
 
     def stages(self) -> Iterator[Figure]:
-        """Shares of each stage, speech recognised too."""
-        analyser = Analyser.load(MODEL_STORE, device="cpu")
-        clip = make_clip(self.folder, 20)
-        analyser.analyse(clip)
-        runs = [analyser.analyse(clip).timings for _ in range(self.rounds)]
-        for stage in runs[0]:
-            shares = [100 * run[stage] / sum(run.values()) for run in runs]
-            yield Figure.of(f"share of {stage}, 720p30, 20 s", "%", shares)
+        """Speech recognised too."""
+        analyse = partial(Analyser.load(MODEL_STORE, device="cpu").analyse, make_clip(self.folder, PIECE))
+        analyse()
+        yield from shares(analyse, f"720p30, {PIECE} s, speech recognised", self.rounds)
 
     def faces(self) -> Iterator[Figure]:
         """The face net alone."""
         face = Analyser.load(MODEL_STORE, device="cpu").models.face
         assert face is not None
-        crops = np.random.default_rng(0).integers(0, 256, (max(BATCHES), face.crop_size, face.crop_size), np.uint8)
-        sides = {str(size): partial(face.predict, list(crops[:size])) for size in BATCHES}
-        for size, taken in alternate(sides, self.rounds * 3).items():
-            yield Figure.of(f"faces a second, batch of {size}", "1/s", [int(size) / one for one in taken])
+        for size, rates in faces_a_second(face, self.rounds * 3):
+            yield Figure(f"faces a second, batch of {size}", "1/s", rates)
 
     def memory(self) -> Iterator[Figure]:
-        """The largest resident set of a process that reads one clip, 360p; its decoder's is apart."""
+        """Most that a process holds which reads one clip, 360p; its decoder's is apart."""
         lengths = LONG if self.long else SHORT
-        peaks = {minutes: _peaks(make_clip(self.folder, minutes * 60, 360)) for minutes in lengths}
-        for minutes, (own, child) in peaks.items():
-            asked = {"floor": 900.0, "aim": 600.0} if minutes == lengths[-1] else {}
-            yield Figure.of(f"peak memory, {minutes} min", "MB", [own], **asked)
-            yield Figure.of(f"peak memory of the decoder, {minutes} min", "MB", [child])
-        growth = 100 * (peaks[lengths[-1]][0] / peaks[lengths[0]][0] - 1)
-        yield Figure.of(f"growth of memory from {lengths[0]} to {lengths[-1]} min", "%", [growth], floor=10.0, aim=2.0)
+        peaks = {minutes: alone.peaks(make_clip(self.folder, minutes * 60, 360)) for minutes in lengths}
+        for minutes, peak in peaks.items():
+            asked: dict[str, Any] = {"floor": 900.0, "aim": 600.0} if minutes == lengths[-1] else {}
+            yield Figure(f"peak memory, {minutes} min", "MB", [peak.own], **asked)
+            yield Figure(f"peak memory of the decoder, {minutes} min", "MB", [peak.decoder])
+        growth = 100 * (peaks[lengths[-1]].own / peaks[lengths[0]].own - 1)
+        yield Figure(f"growth of memory from {lengths[0]} to {lengths[-1]} min", "%", [growth], floor=10.0, aim=2.0)
+
+    def beside(self) -> Iterator[Figure]:
+        """Sound beside the pictures, as from `SPARE_CORES` on, against one after the other; speech recognised."""
+        models = Analyser.load(MODEL_STORE, device="cpu").models
+        clip = make_clip(self.folder, 60)
+        sides: dict[str, Action] = {
+            name: partial(Analyser(replace(models, threads=threads)).analyse, clip) for name, threads in SIDES.items()
+        }
+        taken = {side: each.seconds for side, each in alternate(sides, self.rounds).items()}
+        name = "720p30, 60 s, speech recognised"
+        yield Figure(f"sound beside the pictures ÷ in turn, {name}", "×", ratios(taken["beside"], taken["in turn"]))
+        peaks = [
+            {side: alone.peaks(clip, "--speech", f"--threads={threads}").own for side, threads in SIDES.items()}
+            for _ in range(max(1, self.rounds // 2))
+        ]
+        for side in SIDES:
+            yield Figure(f"peak memory, sound and pictures {side}, {name}", "MB", [each[side] for each in peaks])
 
     def start(self) -> Iterator[Figure]:
         """From nothing to a warm bundle, a process each time."""
@@ -112,23 +166,4 @@ class Bench:
             "Analyser.load(MODEL_STORE, device='cpu').warm_up()"
         )
         load = partial(subprocess.run, [sys.executable, "-c", code], check=True)
-        yield Figure.of("models loaded after start", "s", [seconds(load) for _ in range(self.rounds)])
-
-
-def _peaks(clip: Path) -> tuple[float, float]:
-    """Megabytes of the reading process and of its largest child."""
-    out = subprocess.run([sys.executable, "-m", "tests.bench.pipeline", clip], check=True, capture_output=True)
-    own, child = out.stdout.split()
-    return float(own), float(child)
-
-
-def _report_peaks(clip: Path) -> None:
-    """Of this process, after reading a clip with speech off."""
-    process.prepare()
-    Analyser.load(MODEL_STORE, device="cpu").analyse(clip, NO_SPEECH)
-    used = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(*used)
-
-
-if __name__ == "__main__":
-    _report_peaks(Path(sys.argv[1]))
+        yield Figure("models loaded after start", "s", [seconds(load) for _ in range(self.rounds)])

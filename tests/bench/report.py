@@ -3,12 +3,16 @@
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import torch
 
+from ml.cores import cores
 from tests.bench.timing import Figure
 
 matplotlib.use("Agg")
@@ -19,12 +23,21 @@ def machine() -> dict[str, Any]:
     told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     flags = next((line.split() for line in told.splitlines() if line.startswith("flags")), [])
     return {
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
+        "cores_there": os.cpu_count(),
         "processor": platform.machine(),
         "avx512_bf16": "avx512_bf16" in flags,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "load_before": os.getloadavg()[0],
         "python": platform.python_version(),
+        "torch": torch.__version__,
     }
+
+
+def commit() -> str:
+    """With `-dirty` where files differ from it; empty outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -37,15 +50,23 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def write(folder: Path, figures: Sequence[Figure], machine: dict[str, Any]) -> None:
-    """`bench.json`, and a plot of each unit's figures beside each other."""
+def write(folder: Path, name: str, figures: Sequence[Figure], machine: dict[str, Any]) -> None:
+    """Puts the figures of one name into `bench.json`, in the place of its earlier ones, and plots all that it holds."""
     folder.mkdir(parents=True, exist_ok=True)
-    document = {"machine": machine, "figures": [figure.json() for figure in figures]}
-    (folder / "bench.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    _plot(folder / "bench.png", figures)
+    path = folder / "bench.json"
+    entries = json.loads(path.read_text()).get("entries", {}) if path.exists() else {}
+    entries[name] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine,
+        "figures": [figure.json() for figure in figures],
+    }
+    path.write_text(json.dumps({"entries": entries}, indent=2, ensure_ascii=False) + "\n")
+    _plot(folder / "bench.png", [Figure.read(each) for entry in entries.values() for each in entry["figures"]])
 
 
 def _plot(path: Path, figures: Sequence[Figure]) -> None:
+    """Each unit's figures beside each other."""
     from matplotlib import pyplot
 
     units = list(dict.fromkeys(figure.unit for figure in figures))

@@ -1,5 +1,6 @@
 """The files of a result through the real ledger and blobs, made by the real pipeline and studio."""
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from ml.errors import MediaInvalid
+from ml.errors import MediaInvalid, ProcessingTimeout
 from ml.inference.pipeline import Analyser
 from ml.media import MediaLimits
 from ml.render.studio import Studio
@@ -19,10 +20,11 @@ from tests.redis_server import redis_server
 from tests.speech_files import melody
 from tests.toy_models import make_analyser
 from workers.analysis import AnalysisEngine
-from workers.artifacts import INDEX, Making, OpenStudio
+from workers.artifacts import INDEX, Making, OpenStudio, write_artifacts
 from workers.engine import Terms
 from workers.wire.blobs import Blobs
 from workers.wire.contract import (
+    Claim,
     JobRequest,
     artifact_key,
     artifacts_prefix,
@@ -34,6 +36,7 @@ from workers.wire.contract import (
 )
 from workers.wire.ledger import Ledger
 from workers.wire.settings import WireSettings
+from workers.wire.storage import unavailable
 
 ALL = Options(annotate=True, thumbnails=True, heatmaps=True)
 
@@ -69,22 +72,25 @@ class Service:
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), JobRequest(options=options).model_dump_json().encode())
         self.ledger.create([job_id], "ann")
-        terms = Terms(lease_seconds=0.3)
-        AnalysisEngine(self.ledger, self.blobs, self._analyser, terms, studio=studio or self.studio).work()
+        self.go_on(studio or self.studio)
         return job_id
+
+    def go_on(self, studio: OpenStudio) -> None:
+        terms = Terms(lease_seconds=0.3, rest_seconds=0)
+        AnalysisEngine(self.ledger, self.blobs, self._analyser, terms, studio=studio).work()
 
     def studio(
         self, path: Path, result: Result, options: Options, scratch: Path, check: Callable[[], None], name: str
     ) -> Making:
         return Studio(path, result, options, self._analyser.models, scratch, MediaLimits(), check, name)
 
-    def result(self, job_id: str) -> Result:
-        content = self.blobs.get(result_key(job_id, 1))
+    def result(self, job_id: str, token: int = 1) -> Result:
+        content = self.blobs.get(result_key(job_id, token))
         assert content is not None
         return Result.model_validate_json(content)
 
-    def index(self, job_id: str) -> list[dict[str, Any]]:
-        return list(json.loads(self.blobs.get(artifact_key(job_id, 1, INDEX)) or b"[]"))
+    def index(self, job_id: str, token: int = 1) -> list[dict[str, Any]]:
+        return list(json.loads(self.blobs.get(artifact_key(job_id, token, INDEX)) or b"[]"))
 
     def status(self, job_id: str) -> str:
         record = self.ledger.get(job_id)
@@ -146,13 +152,52 @@ def crash() -> None:
     raise RuntimeError("/secret/path")
 
 
-@pytest.mark.parametrize(("act", "told"), [(refuse, "It cannot be decoded again."), (crash, "Something went wrong")])
+def time_out() -> None:
+    raise ProcessingTimeout("Reading the media took longer than allowed.")
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [(refuse, "It cannot be decoded again."), (crash, "Something went wrong"), (time_out, "longer than allowed")],
+)
 def test_what_cannot_be_made_is_a_warning(service: Service, film: bytes, act: Callable[[], None], told: str) -> None:
     job_id = service.work(film, Options(thumbnails=True, modalities=("audio",)), acting(service, act))
     assert service.status(job_id) == "succeeded"
     (warning,) = [each for each in service.result(job_id).warnings if each.code == "artifact_unavailable"]
     assert told in warning.message and "thumbnails" in warning.message and "secret" not in warning.message
     assert [entry["name"] for entry in service.index(job_id)] == ["summary.png"]
+
+
+def lose_the_store() -> None:
+    raise unavailable()
+
+
+def fill_the_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("act", [lose_the_store, fill_the_disk])
+def test_a_job_whose_files_find_no_storage_goes_back_and_has_them_later(
+    service: Service, film: bytes, act: Callable[[], None]
+) -> None:
+    job_id = service.work(film, Options(modalities=("audio",)), acting(service, act))
+    assert service.status(job_id) == "queued"
+    service.go_on(service.studio)
+    assert service.status(job_id) == "succeeded"
+    assert "artifact_unavailable" not in [warning.code for warning in service.result(job_id, 2).warnings]
+    assert [entry["name"] for entry in service.index(job_id, 2)] == ["summary.png"]
+
+
+def test_a_job_whose_own_time_is_up_among_its_files_does_not_go_on(service: Service) -> None:
+    class Endless:
+        wishes: tuple[Any, ...] = ("summary", "annotate")
+
+        def make(self, wish: Any) -> Iterator[Any]:
+            time_out()
+            yield
+
+    with pytest.raises(ProcessingTimeout):
+        write_artifacts(Endless(), service.blobs, Claim(job_id=new_job_id(), token=1, attempt=1), time_out)
 
 
 def test_a_job_cancelled_among_its_files_leaves_none(service: Service, film: bytes) -> None:

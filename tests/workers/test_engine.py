@@ -2,6 +2,7 @@
 
 import errno
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ml.errors import MediaInvalid
 from ml.inference.observer import Observer
 from ml.inference.pipeline import Analyser
 from ml.inference.work import ALONE, Work
-from ml.results import Media, ModelVersions, Options, Reading, Result, Transcript
+from ml.results import Media, ModelVersions, Notice, Options, Reading, Result, Transcript
 from ml.vocabulary import EMOTIONS
 from tests import media_files
 from tests.redis_server import redis_server
@@ -104,6 +105,18 @@ def test_a_job_ends_with_its_result_and_without_its_media(service: Service, tmp_
     assert content is not None
     assert [window.start for window in Result.model_validate_json(content).windows] == [0, 1, 2]
     assert not service.blobs.exists(media_key(job_id))
+
+
+def test_a_result_is_written_without_a_text_of_it_in_memory(service: Service) -> None:
+    """One sign would make each letter of such a text take four bytes."""
+    result = RESULT.model_copy(update={"warnings": (Notice(code="a" * 2**23, message="😀"),)})
+    job_id = service.post(b"media")
+    tracemalloc.start()
+    service.work(Scripted(lambda _: result))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert service.blobs.get(result_key(job_id, 1)) == result.model_dump_json().encode()
+    assert peak < 2 * 2**23
 
 
 def test_an_error_with_a_code_keeps_it(service: Service) -> None:

@@ -1,6 +1,8 @@
 """A bundle is taken up while a worker works, or refused; the models are real, if small."""
 
-from collections.abc import Callable
+import gc
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from ml.artifacts import Bundle, ModelStore
 from ml.errors import ArtifactError
 from ml.inference.evidence import Survey
 from ml.inference.observer import Silent
+from ml.inference.pipeline import Analyser
 from ml.inference.soundtrack import Soundtrack
 from ml.inference.work import ALONE, Work
 from ml.results import Options
@@ -135,6 +138,111 @@ def test_a_part_is_read_by_the_models_that_its_job_began_with(
     (store.root / "face" / "1" / "manifest.json").unlink()
     with pytest.raises(ArtifactError, match="face@1"):
         opened().observe(film, options, surveys[0], 0, tmp_path / "none", soundtrack, ALONE)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """One time, that of now."""
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def kept_from_collecting() -> Iterator[None]:
+    """What goes is gone because it was freed."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def publish(store: ModelStore, serving: Serving, bundle: Bundle) -> None:
+    store.write_bundle(bundle)
+    serving.look()
+
+
+def network_of(serving: Serving) -> Callable[[], object]:
+    """Gives the net of faces that is served, as long as there is one."""
+    face = serving.models().face
+    assert face is not None
+    return weakref.ref(face.network)
+
+
+def test_models_that_were_replaced_are_there_for_the_jobs_that_began_with_them(
+    opened: OpenServing, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are loaded neither for these nor for a rollback."""
+    film, surveys = make_video(tmp_path / "film.mp4", 1.0), []
+    options, soundtrack = Options(modalities=("face",)), Soundtrack.under(tmp_path)
+    serving = opened()
+    serving.analyse(film, options, Work(surveyed=lambda survey, _: surveys.append(survey.json())))
+    publish(store, serving, TWO)
+    monkeypatch.setattr(Analyser, "load", lambda *_, **__: pytest.fail("models were loaded"))
+    serving.observe(film, options, surveys[0], 0, tmp_path / "part", soundtrack, ALONE)
+    joined = serving.join(film, options, surveys[0], [tmp_path / "part"], soundtrack, ALONE)
+    assert joined.models.face == "face@1" and serves(serving, film) == "face@2"
+    publish(store, serving, ONE)
+    assert serves(serving, film) == "face@1"
+
+
+@pytest.mark.usefixtures("kept_from_collecting")
+def test_models_that_were_replaced_are_freed_when_none_has_used_them_for_a_while(
+    opened: OpenServing, store: ModelStore, tmp_path: Path, clock: list[float]
+) -> None:
+    film, surveys = make_video(tmp_path / "film.mp4", 1.0), []
+    options = Options(modalities=("face",))
+    serving = opened()
+    serving.analyse(film, options, Work(surveyed=lambda survey, _: surveys.append(survey.json())))
+    former = network_of(serving)
+    publish(store, serving, TWO)
+    clock[0] += module.FORMER_SECONDS - 1
+    serving.observe(film, options, surveys[0], 0, tmp_path / "part", Soundtrack.under(tmp_path), ALONE)
+    clock[0] += module.FORMER_SECONDS - 1
+    serving.look()
+    assert former() is not None
+    clock[0] += 1
+    serving.look()
+    assert former() is None and serves(serving, film) == "face@2"
+
+
+@pytest.mark.usefixtures("kept_from_collecting")
+def test_there_are_never_models_of_three_bundles(
+    opened: OpenServing, store: ModelStore, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = opened()
+    first = network_of(serving)
+    publish(store, serving, TWO)
+    load, third = Analyser.load, publish_face(store, seed=3)
+
+    def loads(*args: object, **options: object) -> Analyser:
+        assert first() is None
+        return load(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Analyser, "load", loads)
+    publish(store, serving, ONE.with_model("face", third))
+    assert serves(serving, picture) == third
+
+
+def test_the_files_of_a_result_are_made_by_the_models_that_made_it(
+    opened: OpenServing, store: ModelStore, picture: Path, tmp_path: Path, clock: list[float]
+) -> None:
+    """However long it took, and whatever was published meanwhile."""
+    serving = opened()
+
+    class SwapsInside(Silent):
+        def stage(self, stage: Stage) -> None:
+            if stage == "decode":
+                publish(store, serving, TWO)
+                clock[0] += module.FORMER_SECONDS
+                serving.look()
+
+    options = Options(heatmaps=True)
+    old = serving.analyse(picture, options, Work(observer=SwapsInside()))
+    new = serving.analyse(picture, options)
+    for result, face in ((old, "face@1"), (new, "face@2")):
+        studio = serving.studio(picture, result, options, tmp_path, lambda: None, "a.png")
+        assert studio.models.versions == result.models and result.models.face == face
+        list(studio.make("heatmaps"))
 
 
 def damage(store: ModelStore) -> None:

@@ -1,5 +1,6 @@
 """What is done for a GPU, as far as a CPU can show it; the graphs themselves where there is a GPU."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ml.artifacts import ModelStore
-from ml.inference import audio, face, text
+from ml.inference import audio, device, face, text
 from ml.inference.bundle import LoadedBundle, published
 from ml.inference.device import SIZES, FixedShapes, Forward, Outputs, half, recorded, sent
 from ml.places import MODEL_STORE
@@ -70,6 +71,34 @@ def test_threads_do_not_mix_their_answers(shapes: FixedShapes) -> None:
         assert all(pool.map(same, range(400)))
 
 
+def test_nothing_is_recorded_while_a_recorded_net_is_called_nor_the_other_way_round() -> None:
+    """Whichever nets they are: all of them share the GPU."""
+    held: list[bool] = []
+
+    def told(rows: Tensor) -> Outputs:
+        held.append(device._device.locked())
+        return doubled(rows)
+
+    for made in (FixedShapes(told), FixedShapes(told)):
+        made.record(torch.zeros(5), in_place([]))
+        made(torch.rand(2, 5))
+        made(torch.rand(300, 5))
+    assert len(held) == 2 * (len(SIZES) + 2) and all(held)
+    assert not device._device.locked()
+
+
+def test_where_nothing_is_recorded_threads_do_not_wait_for_each_other() -> None:
+    met = threading.Barrier(2, timeout=30)
+
+    def forward(rows: Tensor) -> Outputs:
+        met.wait()
+        return doubled(rows)
+
+    made = FixedShapes(forward)
+    with ThreadPoolExecutor(2) as pool:
+        assert len(list(pool.map(made, [torch.rand(2, 5), torch.rand(3, 5)]))) == 2
+
+
 def test_what_cannot_be_recorded_runs_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
     def refuse(forward: Forward, example: Tensor) -> Forward:
         if len(example) > 4:
@@ -123,3 +152,15 @@ def test_a_recorded_forward_answers_as_the_plain_one() -> None:
         rows = torch.rand(count, 5, device="cuda")
         with torch.inference_mode():
             torch.testing.assert_close(made(rows)[0], network(rows), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_other_threads_may_take_memory_of_the_gpu_while_a_net_is_recorded(caplog: pytest.LogCaptureFixture) -> None:
+    with ThreadPoolExecutor(1) as beside:
+
+        def forward(rows: Tensor) -> Outputs:
+            beside.submit(torch.empty, 2**28, device="cuda").result()
+            return (2 * rows,)
+
+        FixedShapes(forward).record(torch.zeros(5, device="cuda"))
+    assert not caplog.text

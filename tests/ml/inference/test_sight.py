@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from ml.inference.face import DetectedFace, FaceDetector, FaceOutputs
 from ml.inference.sight import READ_AHEAD, Sight, Watcher
+from ml.inference.timeline import read_image
+from ml.results import Options
 from tests.cluster import until
 
 
@@ -78,3 +80,19 @@ def test_what_the_network_raises_is_raised() -> None:
 
     with ThreadPoolExecutor(1) as pool, pytest.raises(MemoryError):
         watch(watcher(Broken(), pool), [3, 3])
+
+
+def test_the_mesh_of_a_face_is_in_the_result_to_the_last_digit_and_of_a_face_without_one_there_is_none() -> None:
+    mesh = np.random.default_rng(0).normal(200, 90, (468, 3)).astype(np.float32)
+    sight = Sight(
+        times_F=np.zeros(1),
+        starts_G=np.array([0, 2]),
+        boxes_N4=np.ones((2, 4)),
+        scores_N=np.ones(2, np.float32),
+        ranks_N=np.arange(2, dtype=np.uint8),
+        embeddings_NE=np.zeros((2, 1), np.float32),
+        log_probabilities_NC=np.zeros((2, 7), np.float32),
+        landmarks_NP3=np.stack([mesh, np.full_like(mesh, np.nan)]),
+    )
+    seen, unseen = (track.frames[0].landmarks for track in read_image(sight, Options(landmarks=True)).faces)
+    assert seen is not None and [list(point) for point in seen.points()] == mesh.tolist() and unseen is None

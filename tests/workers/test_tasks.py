@@ -1,0 +1,36 @@
+"""What the processes of a worker share."""
+
+import multiprocessing.synchronize
+import os
+
+import pytest
+
+from workers.settings import WorkerSettings
+from workers.tasks import SharedFlag, Worker
+from workers.wire.broker import make_celery
+
+
+def test_a_flag_is_seen_in_a_process_that_was_forked_before_it_was_set() -> None:
+    flag = SharedFlag()
+
+    def wait() -> None:
+        while not flag.is_set():
+            os.sched_yield()
+
+    child = multiprocessing.get_context("fork").Process(target=wait)
+    child.start()
+    assert not flag.is_set()
+    flag.set()
+    child.join(60)
+    assert child.exitcode == 0
+
+
+def test_a_worker_that_stops_tells_its_children_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is killed while it holds a lock of several processes holds it for ever."""
+    monkeypatch.setattr(multiprocessing.synchronize.SemLock, "__init__", lambda *_, **__: pytest.fail("a lock"))
+    settings = WorkerSettings()
+    worker = Worker(make_celery(settings), settings)
+    stopping = worker.terms.stopping
+    assert not stopping.is_set()
+    worker.shut_down()
+    assert stopping.is_set()
