@@ -5,8 +5,9 @@ import json
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from ml.errors import ArtifactError
 from ml.results import Frozen
 
 
@@ -65,8 +66,12 @@ class Bundle(Frozen):
         return {role: reference for role, reference in named.items() if reference is not None}
 
     def beside(self, name: str, role: str, reference: str) -> Self:
-        """Another bundle, with one model replaced; what was tuned for the former ones is left out."""
-        return self.model_copy(update={"name": name, "fusion": None, role: reference})
+        """Another bundle, with one model replaced; what was tuned for the former ones is left out. Raises ArtifactError
+        when bundles are not named so."""
+        try:
+            return self.model_validate(self.model_dump() | {"name": name, "fusion": None, role: reference})
+        except ValidationError as error:
+            raise ArtifactError(f"no bundle is named {name!r}: small letters, digits and - make up its name") from error
 
     def with_model(self, role: str, reference: str | None) -> Self:
         return self.model_copy(update={role: reference})

@@ -35,7 +35,7 @@ def grad_cam(
 ) -> FaceMaps:
     """The maps of grey crops (uint8 [crop_size, crop_size] each), in one batch.
 
-    The reading is the mean over a crop and its mirror image, and so is the map: the mirror image's is turned back.
+    Where the reading is the mean over a crop and its mirror image, so is the map: the mirror image's is turned back.
     `targets`: classes to explain; by default those that are read. A map without positive evidence is all zeros.
     """
     batch = _batch(predictor, crops)
@@ -46,8 +46,8 @@ def grad_cam(
     (features,) = kept
     (gradients,) = torch.autograd.grad(logits_NC.gather(1, chosen[:, None]).sum(), features)
     cams = relu((gradients.mean((2, 3), keepdim=True) * features).sum(1)).detach()
-    both = cams[: len(batch)] + cams[len(batch) :].flip(-1)
-    maps = interpolate(both[:, None], size=batch.shape[-2:], mode="bilinear")[:, 0]
+    views = [view.flip(-1) if mirrored else view for mirrored, view in enumerate(cams.split(len(batch)))]
+    maps = interpolate(torch.stack(views).sum(0)[:, None], size=batch.shape[-2:], mode="bilinear")[:, 0]
     maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(1e-12)
     return FaceMaps(maps.cpu().numpy(), chosen.cpu().numpy())
 

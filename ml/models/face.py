@@ -114,7 +114,12 @@ class FaceNet(CropClassifier):
 
 
 def flip_averaged(network: nn.Module, crops_NCHW: Tensor, points_NP3: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Mean embeddings and logits of the crops and their mirror images; `points_NP3` for nets that take them too."""
+    """Mean embeddings and logits of the crops and their mirror images; `points_NP3` for nets that take them too.
+
+    An ensemble that chooses what each of its nets is given is called with the crops alone.
+    """
+    if getattr(network, "chooses_views", False):
+        return network(crops_NCHW)
     both = torch.cat([crops_NCHW, crops_NCHW.flip(-1)])
     embeddings, logits = network(both) if points_NP3 is None else network(both, points_NP3.repeat(2, 1, 1))
     count = len(crops_NCHW)

@@ -1,7 +1,8 @@
 """Several face nets as one: the mean of their logits, their embeddings side by side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -9,19 +10,24 @@ from torch.nn.functional import interpolate
 
 from ml.models.registry import build, register
 
+View = Literal["plain", "mirrored", "both"]
+"""What a net is given of a face: the crop, its mirror image, or one after the other."""
+VIEWS: tuple[View, ...] = get_args(View)
+
 
 @dataclass(frozen=True)
 class FaceEnsembleConfig:
-    """`members`: `{"architecture", "config"}` of each net. `size`: side
-    of the square crop in pixels, which each net is given at its own size."""
+    """`members`: `{"architecture", "config"}` of each net. `size`: side of the square crop in pixels, which each net is
+    given at its own size. `views`: what each net is given; where it is not told, the ensemble is called with both."""
 
     members: tuple[dict[str, Any], ...]
     size: int
     embedding: int
+    views: tuple[View, ...] = ()
 
 
 class FaceEnsemble(nn.Module):
-    """Grey crops [N, 1, size, size] in 0..1 → (embeddings [N, E], logits [N, 7])."""
+    """Grey crops [N, 1, size, size] in 0..1 → (embeddings [N, E], logits [N, 7]). Each view has one voice."""
 
     def __init__(self, config: FaceEnsembleConfig) -> None:
         super().__init__()
@@ -30,13 +36,25 @@ class FaceEnsemble(nn.Module):
 
     @property
     def backbone(self) -> nn.Module:
-        """That of the member with the finest last map: explanations look into it."""
-        finest: Any = max(self.members, key=lambda member: cast(Any, member).map_side)
-        return cast(nn.Module, finest.backbone)
+        """That of the member with the finest last map, among those that see the crop as it is: explanations show it."""
+        seen = [member for member, view in self._given() if view != "mirrored"]
+        return cast(nn.Module, max(seen, key=lambda member: member.map_side).backbone)
+
+    @property
+    def chooses_views(self) -> bool:
+        return bool(self.config.views)
+
+    def _given(self) -> list[tuple[Any, View]]:
+        return list(zip(self.members, self.config.views or ["plain"] * len(self.members), strict=True))
 
     def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        found = [member(_sized(crops_NCHW, cast(Any, member).config.size)) for member in self.members]
-        embeddings, logits = zip(*found, strict=True)
+        embeddings, logits = [], []
+        for member, view in self._given():
+            crops = _sized(crops_NCHW, member.config.size)
+            given = {"plain": (crops,), "mirrored": (crops.flip(-1),), "both": (crops, crops.flip(-1))}[view]
+            embedding, answer = member(torch.cat(given))
+            embeddings.append(torch.stack(embedding.split(len(crops))).mean(0))
+            logits += answer.split(len(crops))
         return torch.cat(embeddings, dim=1), torch.stack(logits).mean(0)
 
 
@@ -44,13 +62,14 @@ Member = tuple[str, dict[str, Any], nn.Module]
 """Architecture, configuration and trained net."""
 
 
-def ensemble_of(members: list[Member]) -> FaceEnsemble:
+def ensemble_of(members: list[Member], views: Sequence[View] = ()) -> FaceEnsemble:
     configs = [config for _, config, _ in members]
     ensemble = FaceEnsemble(
         FaceEnsembleConfig(
             members=tuple({"architecture": architecture, "config": config} for architecture, config, _ in members),
             size=max(config["size"] for config in configs),
             embedding=sum(config["embedding"] for config in configs),
+            views=tuple(views),
         )
     )
     ensemble.members = nn.ModuleList(network for _, _, network in members)

@@ -75,3 +75,11 @@ def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
     assert store.bundle("default").digest != first.digest
     with pytest.raises(ArtifactError):
         store.bundle("other")
+
+
+@pytest.mark.parametrize("name", ["My_Bundle", "../x", ""])
+def test_a_bundle_that_could_not_be_read_is_not_made(name: str) -> None:
+    first = Bundle(name="default", face="face@1", audio=None, text=None, fusion="fusion@1")
+    assert first.beside("mine", "face", "face@2").fusion is None
+    with pytest.raises(ArtifactError, match="no bundle is named"):
+        first.beside(name, "face", "face@2")
