@@ -55,6 +55,15 @@ class Bundle(Frozen):
     fusion: str | None
     whisper: str | None = "tiny.en"
 
+    @classmethod
+    def of(cls, **content: str | None) -> Self:
+        """Raises ArtifactError when bundles are not named so."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            told = content.get("name")
+            raise ArtifactError(f"no bundle is named {told!r}: small letters, digits and - make up its name") from error
+
     @property
     def digest(self) -> str:
         """Names this content: two bundles with one digest serve the same models."""
@@ -68,10 +77,7 @@ class Bundle(Frozen):
     def beside(self, name: str, role: str, reference: str) -> Self:
         """Another bundle, with one model replaced; what was tuned for the former ones is left out. Raises ArtifactError
         when bundles are not named so."""
-        try:
-            return self.model_validate(self.model_dump() | {"name": name, "fusion": None, role: reference})
-        except ValidationError as error:
-            raise ArtifactError(f"no bundle is named {name!r}: small letters, digits and - make up its name") from error
+        return self.of(**self.model_dump() | {"name": name, "fusion": None, role: reference})
 
     def with_model(self, role: str, reference: str | None) -> Self:
         return self.model_copy(update={role: reference})

@@ -1,5 +1,7 @@
 """The temperature that makes confidences true (Guo et al. 2017), and the figure that says how true they are."""
 
+import argparse
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,11 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ml.errors import InvalidManifest
+from ml.training.loop import HISTORY
 from ml.training.metrics import fit_temperature, measure, softmax
 from ml.training.recipes.recipe import HeldOut
 from ml.vocabulary import EMOTIONS
 
 FILE = "calibration.json"
+NAMED = ("beside", "soup", "models", "whisper", "store", "served", "crops")
+"""Arguments of the recipes that change what a run answers, or on what it is asked."""
 _HALVES = 2
 
 
@@ -26,13 +31,26 @@ class Calibration:
     ece_before: float
     ece_after: float
 
-    def write(self, run: Path) -> None:
-        (run / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+    def write(self, run: Path, fitted_on: str) -> None:
+        """`fitted_on`: a `fingerprint`."""
+        (run / FILE).write_text(json.dumps({"fitted_on": fitted_on, **asdict(self)}, indent=2) + "\n")
 
     @classmethod
-    def read(cls, run: Path) -> "Calibration | None":
+    def read(cls, run: Path, fitted_on: str) -> "Calibration | None":
+        """Null where there is none that was fitted on the same."""
         path = run / FILE
-        return cls(**json.loads(path.read_text())) if path.exists() else None
+        told = json.loads(path.read_text()) if path.exists() else {}
+        return cls(**told) if told.pop("fitted_on", None) == fitted_on else None
+
+
+def fingerprint(args: argparse.Namespace) -> str:
+    """Of all that a temperature depends on: the run as it stands, the nets beside it, and the data."""
+    named = {name: str(getattr(args, name, None)) for name in NAMED}
+    digest = hashlib.sha256(json.dumps({"data": str(args.data.resolve()), **named}).encode())
+    lists = [args.data] if args.data.is_file() else []
+    for path in [*sorted(args.out.rglob(HISTORY)), *lists]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def calibrate(held_out: HeldOut) -> Calibration:

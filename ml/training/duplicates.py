@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -19,21 +18,23 @@ def twins_of_pictures(training_NHW: Tensor, held_out_MHW: Tensor) -> NDArray[np.
     """Which training crops (uint8 [N, H, W]) show a picture that is held out, also mirrored: bool [N]."""
     if not len(training_NHW) or not len(held_out_MHW):
         return np.zeros(len(training_NHW), bool)
-    held = _small(held_out_MHW)
-    mirrored = _small(held_out_MHW.flip(-1))
+    held_even, held_odd = _small(held_out_MHW)
     found = []
     for part in training_NHW.split(_AT_ONCE):
-        small = _small(part)
-        likeness = torch.maximum((small @ held.T).amax(1), (small @ mirrored.T).amax(1))
-        found.append((likeness > SAME_PICTURE).numpy())
+        even, odd = _small(part)
+        likeness = (odd @ held_odd.T).abs_().addmm_(even, held_even.T)
+        found.append((likeness.amax(1) > SAME_PICTURE).numpy())
     return np.concatenate(found)
 
 
-def _small(crops_NHW: Tensor) -> Tensor:
-    """Rows of length 1, without their mean: [N, side²]."""
-    small = interpolate(crops_NHW.unsqueeze(1).float(), size=(_SIDE, _SIDE), mode="area").flatten(1)
-    small = small - small.mean(1, keepdim=True)
-    return small / small.norm(dim=1, keepdim=True).clamp_min(1e-6)
+def _small(crops_NHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of length 1, without their mean, as what mirroring leaves and what it turns round: [N, side²/2] each. The
+    products of two pictures' parts add up to their correlation; their difference is that with the other mirrored."""
+    small = interpolate(crops_NHW.unsqueeze(1).float(), size=(_SIDE, _SIDE), mode="area").squeeze(1)
+    small = small - small.mean((1, 2), keepdim=True)
+    small = small / small.norm(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    left, right = small[..., : _SIDE // 2], small.flip(-1)[..., : _SIDE // 2]
+    return ((left + right) / 2**0.5).flatten(1), ((left - right) / 2**0.5).flatten(1)
 
 
 def twins_of_sounds(training: Sequence[NDArray[np.int16]], held_out: Sequence[NDArray[np.int16]]) -> NDArray[np.bool_]:

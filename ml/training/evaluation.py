@@ -1,11 +1,14 @@
 """The published models, as they are served, measured on anybody's labelled data."""
 
 import csv
+import math
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,64 +17,114 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ml import results
 from ml.artifacts import ModelStore
 from ml.errors import AffectError, ArtifactError, InvalidManifest, MediaInvalid
 from ml.features.face import resized
 from ml.inference.audio import TonePredictor
 from ml.inference.bundle import pick_device
-from ml.inference.face import FacePredictor
+from ml.inference.face import FaceDetector, FacePredictor
 from ml.inference.pipeline import Analyser
-from ml.inference.sound import pieces_of, waveform
+from ml.inference.sight import Watcher
+from ml.inference.sound import Voice, tones_of
 from ml.inference.text import TextPredictor
-from ml.inference.windows import Span
-from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
+from ml.inference.timeline import WindowParts, timeline
+from ml.inference.windows import windows_over
+from ml.media import Decoder, MediaLimits, probe
 from ml.results import Options
-from ml.training.metrics import Metrics, measure
-from ml.training.recipes.recipe import Subject
+from ml.training.datasets.example import Split
+from ml.training.metrics import FIGURES, Ablation, Metrics, measure
+from ml.training.recipes import fusion
+from ml.training.recipes.recipe import SUBJECTS, Subject
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
 Reading = NDArray[np.float64]
 """Probabilities [7]."""
 BATCH = 64
+GROUP_FIGURES = ("accuracy", "macro_f1", "uar", "ece")
+"""What is told of a group."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled file or sentence; the other is empty. `index`: the label's place in `EMOTIONS`; `corpus` and
-    `gender` where the manifest tells them."""
+    """One labelled file, piece of a file, or sentence; `path` or `text` is empty. `index`: the label's place in
+    `EMOTIONS`; `corpus`, `gender` and `split` where the manifest tells them; `start` and `end`: seconds of a piece."""
 
     index: int
     path: Path = Path()
     text: str = ""
     corpus: str = ""
     gender: str = ""
+    split: str = ""
+    start: float = 0.0
+    end: float | None = None
+
+    @property
+    def is_piece(self) -> bool:
+        return self.start > 0 or self.end is not None
 
 
-def read_rows(manifest: Path, column: Literal["path", "text"]) -> list[Row]:
-    """The rows of a CSV with the columns `column` and `label`; paths are relative to it.
+def read_rows(manifest: Path, column: Literal["path", "text"], splits: Collection[Split] = ()) -> list[Row | None]:
+    """The rows of a CSV with the columns `column` and `label`, of some splits alone where these are told; null for a
+    sentence that has not one label. Paths are relative to the manifest.
 
-    Raises InvalidManifest when it cannot be read, a column is missing, or a label is not of the vocabulary.
+    Raises InvalidManifest when it cannot be read, a column is missing, a label is not of the vocabulary, or no row is
+    of the splits.
     """
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
             found = csv.DictReader(file)
             if not {column, "label"} <= set(found.fieldnames or ()):
                 raise InvalidManifest(f"{manifest.name} needs the columns {column} and label")
-            return [_row(manifest, found.line_num, row, column) for row in found]
+            rows = [
+                _row(manifest, found.line_num, row, column) for row in found if not splits or row.get("split") in splits
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidManifest(f"{manifest} cannot be read: {error}") from error
+    if splits and not rows:
+        raise InvalidManifest(f"no row of {manifest.name} has the split {' or '.join(splits)}")
+    return rows
 
 
-def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path", "text"]) -> Row:
+def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path", "text"]) -> Row | None:
     label, content = row["label"], row[column]
+    try:
+        if column == "text" and not _one_label(row):
+            return None
+        start, end = _piece(row) if column == "path" else (0.0, None)
+    except ValueError as error:
+        raise InvalidManifest(f"{manifest.name}, line {line}: {error}") from error
     if label not in EMOTIONS:
         raise InvalidManifest(f"{manifest.name}, line {line}: the label {label!r} is none of {', '.join(EMOTIONS)}")
     if not content:
         raise InvalidManifest(f"{manifest.name}, line {line}: no {column}")
-    named = Row(
-        EMOTIONS.index(label), corpus=row.get("dataset") or row.get("source") or "", gender=row.get("gender") or ""
+    return Row(
+        EMOTIONS.index(label),
+        path=manifest.parent / content if column == "path" else Path(),
+        text=content if column == "text" else "",
+        corpus=row.get("dataset") or row.get("source") or "",
+        gender=row.get("gender") or "",
+        split=row.get("split") or "",
+        start=start,
+        end=end,
     )
-    return replace(named, text=content) if column == "text" else replace(named, path=manifest.parent / content)
+
+
+def _one_label(row: Mapping[str, str]) -> bool:
+    """Whether a sentence is neither labelled in several ways nor by a sentiment alone. Raises ValueError."""
+    shares = (row.get("target") or "").split()
+    if shares:
+        return max(map(float, shares)) == 1
+    return bool(row["label"] or not row.get("sentiment"))
+
+
+def _piece(row: Mapping[str, str]) -> tuple[float, float | None]:
+    """Start and end in seconds; null where the end is that of the file. Raises ValueError."""
+    start = float(row.get("start") or 0)
+    end = float(row["end"]) if row.get("end") else None
+    if not 0 <= start < (math.inf if end is None else end):
+        raise ValueError(f"there is nothing from {start:g} to {end} seconds")
+    return start, end
 
 
 @dataclass(frozen=True)
@@ -82,12 +135,27 @@ class Subjects:
     bundle: str
     device: str = "auto"
 
-    def reference(self, modality: Modality) -> str:
+    def reference(self, subject: Subject) -> str:
         """Raises ArtifactError when the bundle has no such model."""
-        reference = ModelStore(self.store).bundle(self.bundle).models().get(modality)
+        reference = ModelStore(self.store).bundle(self.bundle).models().get(subject)
         if reference is None:
-            raise ArtifactError(f"the bundle {self.bundle} names no {modality} model")
+            raise ArtifactError(f"the bundle {self.bundle} names no {subject} model")
         return reference
+
+    def reader(self, subject: Subject, *, crops: bool = False) -> "Reader":
+        """Reads with one model of the bundle, or, as `fusion`, with the whole pipeline, whose answer for each file
+        counts.
+
+        `face`: pictures and recordings read as the service reads them, from the finding of the face on, or with `crops`
+        crops already; `audio`: utterances; `text`: sentences. Raises ArtifactError for a model that is not there.
+        """
+        readers: dict[Subject, Callable[[], Reader]] = {
+            "face": self.crops if crops else self.faces,
+            "audio": self.voices,
+            "text": self.sentences,
+            "fusion": lambda: self.whole_files(Options()),
+        }
+        return readers[subject]()
 
     def crops(self) -> "Reader":
         predictor = FacePredictor.load(ModelStore(self.store), self.reference("face"), pick_device(self.device))
@@ -101,36 +169,43 @@ class Subjects:
 
         return read
 
+    def faces(self) -> "Reader":
+        options = Options(modalities=("face",))
+        whole = self._whole_file(options)
+        return one_by_one(lambda row: _seen(self._analyser, row, options) if row.is_piece else whole(row))
+
     def voices(self) -> "Reader":
         predictor = TonePredictor.load(ModelStore(self.store), self.reference("audio"), pick_device(self.device))
-        return one_by_one(lambda path: _spoken(predictor, path))
+        return one_by_one(lambda row: _spoken(predictor, row))
 
     def sentences(self) -> "Reader":
         predictor = TextPredictor.load(ModelStore(self.store), self.reference("text"), pick_device(self.device))
         return lambda rows: list(np.exp(predictor.predict([row.text for row in rows]).log_probabilities_NC))
 
     def whole_files(self, options: Options) -> "Reader":
-        analyser = Analyser.load(self.store, self.bundle, device=self.device)
+        return one_by_one(self._whole_file(options))
 
-        def read(path: Path) -> Reading | None:
-            overall = analyser.analyse(path, options).overall
-            return np.array([overall.probabilities[name] for name in EMOTIONS]) if overall.emotion else None
+    def _whole_file(self, options: Options) -> "Callable[[Row], Reading | None]":
+        analyser = self._analyser
+        return lambda row: _told(analyser.analyse(row.path, options).overall)
 
-        return one_by_one(read)
+    @cached_property
+    def _analyser(self) -> Analyser:
+        return Analyser.load(self.store, self.bundle, device=self.device)
 
 
 Reader = Callable[[Sequence[Row]], list[Reading | None]]
 """Rows → the reading of each, null where there is nothing to read."""
 
 
-def one_by_one(read: Callable[[Path], Reading | None]) -> Reader:
+def one_by_one(read: Callable[[Row], Reading | None]) -> Reader:
     """A reader of files. One that cannot be read is named on standard error."""
 
     def tried(row: Row) -> Reading | None:
         try:
             if not row.path.is_file():
                 raise MediaInvalid("There is no such file.")
-            return read(row.path)
+            return read(row)
         except AffectError as error:
             tqdm.write(f"skipped {row.path.name}: {error.message}", file=sys.stderr)
             return None
@@ -138,23 +213,54 @@ def one_by_one(read: Callable[[Path], Reading | None]) -> Reader:
     return lambda rows: [tried(row) for row in rows]
 
 
-def _spoken(predictor: TonePredictor, path: Path) -> Reading | None:
-    """One utterance, all of it taken for speech; of a longer one than the model hears at once, the parts' mean."""
+def _told(overall: results.Reading) -> Reading | None:
+    return np.array([overall.probabilities[name] for name in EMOTIONS]) if overall.emotion else None
+
+
+@contextmanager
+def _decoder(row: Row, frame_rate: float | None = None) -> Iterator[Decoder]:
+    """Of a file or its piece: of the picture where a frame rate is told, else of the sound."""
     limits = MediaLimits()
-    info = probe(path, limits)
-    if not info.has_audio:
-        return None
+    info = probe(row.path, limits)
     with (
         tempfile.TemporaryDirectory(prefix="affect-") as scratch,
-        Decoder(path, info, frame_rate=None, want_audio=True, limits=limits, scratch=Path(scratch)) as decoder,
+        Decoder(
+            row.path,
+            info,
+            frame_rate=frame_rate,
+            want_audio=frame_rate is None,
+            limits=limits,
+            scratch=Path(scratch),
+            start=row.start,
+            end=row.end,
+        ) as decoder,
     ):
-        pcm = decoder.pcm()
-        whole = Span(0.0, len(pcm) / SAMPLE_RATE)
-        pieces = [waveform(pcm, piece) for piece in pieces_of([whole], whole)]
-    if not pieces:
+        yield decoder
+
+
+def _seen(analyser: Analyser, row: Row, options: Options) -> Reading | None:
+    """The faces of a piece of a recording, read as the service would read them if it were the whole."""
+    models = analyser.models
+    if models.face is None:
         return None
-    mean = np.exp(predictor.predict(pieces).log_probabilities_NC.mean(axis=0, dtype=np.float64))
-    return np.asarray(mean / mean.sum())
+    with _decoder(row, options.frame_rate) as decoder, FaceDetector(models.face.crop_size) as detector:
+        watcher = Watcher(detector, models.face, options.max_faces, options.landmarks)
+        for frame in decoder.frames():
+            watcher.watch(frame.time - row.start, frame.image, decoder.scale)
+        sight, seconds = watcher.finish(), decoder.position - row.start
+    windows = windows_over(seconds, options.window_seconds, options.hop_seconds)
+    parts = [WindowParts(window, Voice(0.0, None), "") for window in windows]
+    return _told(timeline(sight, parts, models.fusion, options).overall)
+
+
+def _spoken(predictor: TonePredictor, row: Row) -> Reading | None:
+    """One utterance, all of it taken for speech."""
+    with _decoder(row) as decoder:
+        (tone,) = tones_of(predictor, [decoder.pcm()])
+    if tone is None:
+        return None
+    probabilities = np.exp(tone.log_probabilities.astype(np.float64))
+    return np.asarray(probabilities / probabilities.sum())
 
 
 @dataclass(frozen=True)
@@ -164,6 +270,14 @@ class Readings:
     rows: list[Row]
     probabilities_NC: NDArray[np.float64]
     skipped: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], readings: Sequence[Reading | None], skipped: int = 0) -> "Readings":
+        """Of rows of which at least one was read. `skipped`: others before them."""
+        told = [(row, reading) for row, reading in zip(rows, readings, strict=True) if reading is not None]
+        return cls(
+            [row for row, _ in told], np.stack([reading for _, reading in told]), skipped + len(rows) - len(told)
+        )
 
     def measured(self) -> Metrics:
         return measure(self.probabilities_NC, self._targets, EMOTIONS, skipped=self.skipped)
@@ -183,84 +297,136 @@ class Readings:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of all, of each corpus and gender that the manifest names, and with modalities taken away."""
+    """Figures of all, of each corpus and gender that the manifest names, and with modalities taken away. `splits`: how
+    many rows of each that it names were measured."""
 
     whole: Metrics
+    ablation: Ablation | None = None
     corpora: dict[str, Metrics] = field(default_factory=dict)
     genders: dict[str, Metrics] = field(default_factory=dict)
-    without: dict[str, Metrics] = field(default_factory=dict)
+    splits: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, readings: Readings, without: dict[str, Metrics] | None = None) -> "Report":
+    def of(cls, readings: Readings, ablation: Ablation | None = None) -> "Report":
         corpora, genders = readings.by(lambda row: row.corpus), readings.by(lambda row: row.gender)
-        return cls(readings.measured(), corpora if len(corpora) > 1 else {}, genders, without or {})
+        splits = Counter(row.split for row in readings.rows if row.split)
+        return cls(readings.measured(), ablation, corpora if len(corpora) > 1 else {}, genders, dict(splits))
 
     @property
     def parts(self) -> dict[str, dict[str, Metrics]]:
         """The groups that there are."""
-        named = {"corpora": self.corpora, "genders": self.genders, "without": self.without}
+        named = {"corpora": self.corpora, "genders": self.genders}
+        if self.ablation:
+            together = {"all": self.ablation.whole}
+            named |= {"together": together, "without": self.ablation.without, "alone": self.ablation.alone}
         return {name: found for name, found in named.items() if found}
 
     def json(self) -> dict[str, Any]:
         parts = {name: {key: part.json() for key, part in found.items()} for name, found in self.parts.items()}
-        return {**self.whole.json(), **parts}
-
-
-def read_all(
-    subject: Subject, manifest: Path, subjects: Subjects, *, crops: bool = False, options: Options | None = None
-) -> Readings:
-    """Reads with one model of a bundle, or, as `fusion`, with the whole pipeline, whose answer for each file counts.
-
-    `face`: pictures read as the service reads them, from the finding of the face on, or with `crops` crops already;
-    `audio`: files of one utterance; `text`: sentences. `options`: of the pipeline. Raises InvalidManifest when nothing
-    can be read, and ArtifactError for a model that is not there.
-    """
-    rows = read_rows(manifest, "text" if subject == "text" else "path")
-    read = {
-        "face": subjects.crops if crops else lambda: subjects.whole_files(Options(modalities=("face",))),
-        "audio": subjects.voices,
-        "text": subjects.sentences,
-        "fusion": lambda: subjects.whole_files(options or Options()),
-    }[subject]()
-    readings: list[Reading | None] = []
-    with tqdm(total=len(rows), desc=subject) as bar:
-        for first in range(0, len(rows), BATCH):
-            readings += read(rows[first : first + BATCH])
-            bar.update(len(readings) - bar.n)
-    kept = [(row, reading) for row, reading in zip(rows, readings, strict=True) if reading is not None]
-    if not kept:
-        raise InvalidManifest(f"nothing of {manifest.name} could be read")
-    told, probabilities = zip(*kept, strict=True)
-    return Readings(list(told), np.stack(probabilities), len(rows) - len(kept))
+        return {**self.whole.json(), **({"splits": self.splits} if self.splits else {}), **parts}
 
 
 def evaluate(
-    subject: Subject, manifest: Path, subjects: Subjects, *, crops: bool = False, ablate: bool = False
+    subject: Subject,
+    manifest: Path,
+    subjects: Subjects,
+    *,
+    crops: bool = False,
+    ablate: bool = False,
+    splits: Collection[Split] = (),
 ) -> Report:
-    """Figures as `read_all` reads. With `ablate`, `fusion` is measured with each modality taken away, too."""
-    readings = read_all(subject, manifest, subjects, crops=crops)
-    without: dict[str, Metrics] = {}
-    for modality in MODALITIES if ablate and subject == "fusion" else ():
-        left = Options(modalities=tuple(name for name in MODALITIES if name != modality))
-        with suppress(InvalidManifest):  # nothing is left to be read
-            without[modality] = read_all(subject, manifest, subjects, options=left).measured()
-    return Report.of(readings, without)
+    """Figures of what `Subjects.reader` reads of a manifest, or of some of its splits. With `ablate`, `fusion` is
+    measured with each modality taken away and with each alone, too.
+
+    Raises InvalidManifest when nothing can be read, or when the whole pipeline would have to read pieces of files.
+    """
+    listed = read_rows(manifest, "text" if subject == "text" else "path", splits)
+    rows = [row for row in listed if row is not None]
+    if subject == "fusion" and any(row.is_piece for row in rows):
+        raise InvalidManifest(
+            f"{manifest.name} lists pieces of files (start, end); the whole pipeline reads whole files"
+        )
+    readings = _read(subjects.reader(subject, crops=crops), rows, subject)
+    if not _any(readings):
+        raise InvalidManifest(f"nothing of {manifest.name} could be read")
+    ablation = _ablated(rows, readings, subjects) if ablate and subject == "fusion" else None
+    return Report.of(Readings.of(rows, readings, skipped=len(listed) - len(rows)), ablation)
+
+
+def evaluate_composed(data: Path, subjects: Subjects, cache: Path) -> Report:
+    """Figures of the bundle's fusion, with each modality taken away and each alone, on the clips that `publish fusion`
+    measures on. `data`: a folder of collected data; `cache`: keeps what its pieces were read as.
+
+    Raises ArtifactError when the bundle lacks a model, and InvalidManifest when clips cannot be composed.
+    """
+    for subject in SUBJECTS:
+        subjects.reference(subject)
+    store = ModelStore(subjects.store)
+    return Report(*fusion.measure_published(data, store, store.bundle(subjects.bundle), cache))
+
+
+def _read(read: Reader, rows: Sequence[Row], told: str) -> list[Reading | None]:
+    readings: list[Reading | None] = []
+    with tqdm(total=len(rows), desc=told) as bar:
+        for first in range(0, len(rows), BATCH):
+            readings += read(rows[first : first + BATCH])
+            bar.update(len(readings) - bar.n)
+    return readings
+
+
+def _any(readings: Sequence[Reading | None]) -> bool:
+    return any(reading is not None for reading in readings)
+
+
+def _ablated(rows: Sequence[Row], whole: list[Reading | None], subjects: Subjects) -> Ablation | None:
+    """Measured on the rows that could be read in every way in which any could; null where there are none."""
+    without = {taken: tuple(name for name in MODALITIES if name != taken) for taken in MODALITIES}
+    alone = {name: (name,) for name in MODALITIES}
+    told = {MODALITIES: whole}
+    for left in (*without.values(), *alone.values()):
+        readings = _read(subjects.whole_files(Options(modalities=left)), rows, " and ".join(left))
+        if _any(readings):
+            told[left] = readings
+    common = [all(reading is not None for reading in row) for row in zip(*told.values(), strict=True)]
+    if not any(common):
+        tqdm.write("no row could be read in every way: modalities are not compared", file=sys.stderr)
+        return None
+
+    def measured(left: tuple[Modality, ...]) -> Metrics:
+        shared = [reading if both else None for reading, both in zip(told[left], common, strict=True)]
+        return Readings.of(rows, shared).measured()
+
+    return Ablation(
+        measured(MODALITIES),
+        {taken: measured(left) for taken, left in without.items() if left in told},
+        {name: measured(left) for name, left in alone.items() if left in told},
+    )
 
 
 def readable(report: Report) -> str:
     """Figures with their intervals, those of the groups, and the confusion matrix, for people."""
     metrics = report.whole
-    lines = [f"n {metrics.n:,}, skipped {metrics.skipped:,}"]
-    for name, (low, high) in metrics.intervals.items():
-        lines.append(f"{name:9} {getattr(metrics, name):.4f}   95 % {low:.4f} – {high:.4f}")
+    splits = "".join(f", {name} {count:,}" for name, count in report.splits.items())
+    lines = [f"n {metrics.n:,}, skipped {metrics.skipped:,}" + splits]
+    for name in FIGURES:
+        low, high = metrics.intervals[name]
+        lines.append(f"{name:11} {getattr(metrics, name):.4f}   95 % {low:.4f} – {high:.4f}")
     for part, found in report.parts.items():
-        lines += ["", part]
+        lines += ["", _line(part, "n", GROUP_FIGURES)]
         lines += [
-            f"  {name:16} n {own.n:>6,}   accuracy {own.accuracy:.4f}   macro-F1 {own.macro_f1:.4f}   UAR {own.uar:.4f}"
-            for name, own in found.items()
+            _line(f"  {name}", f"{own.n:,}", [_cell(own, key) for key in GROUP_FIGURES]) for name, own in found.items()
         ]
     width = max(map(len, metrics.labels)) + 2
     lines += ["", "truth ↓ taken for →".ljust(width * 2) + "".join(label.rjust(width) for label in metrics.labels)]
     for label, row in zip(metrics.labels, metrics.confusion, strict=True):
         lines.append(label.ljust(width * 2) + "".join(str(count).rjust(width) for count in row))
     return "\n".join(lines)
+
+
+def _line(name: str, count: str, cells: Sequence[str]) -> str:
+    return f"{name:18} {count:>7}" + "".join(f"   {cell:19}" for cell in cells).rstrip()
+
+
+def _cell(metrics: Metrics, figure: str) -> str:
+    low, high = metrics.intervals[figure]
+    return f"{getattr(metrics, figure):.3f} [{low:.3f}–{high:.3f}]"

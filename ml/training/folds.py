@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from ml.artifacts import Manifest
 from ml.errors import InvalidManifest
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
-from ml.training.datasets.voices import folded
+from ml.training.datasets.voices import FOLDS, folded
 from ml.training.evaluation import Readings, Report, Row
 from ml.training.loop import fit
 from ml.training.metrics import fit_temperature, softmax
@@ -27,7 +28,9 @@ from ml.training.recipes import recipe
 from ml.training.recipes.recipe import HeldOut, Subject
 
 FILE = "folds.json"
-KNOWING = ("--start", "--taught-by")
+LEFT_OUT = ("--start", "--taught-by", "--fold")
+"""Nets that a published one began with or learnt from: they may have heard a fold's speakers. And who it left out."""
+STOPPED = " (stopped after "
 
 
 @dataclass(frozen=True)
@@ -60,30 +63,61 @@ def evaluate_folds(
     return folds
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InvalidManifest(f"the recipe of the folds cannot be read: {message}; --set changes it")
+
+
 def fold_arguments(
     subject: Subject, published: Manifest, data: Path, fold: int, count: int, out: Path, extra: Sequence[str]
 ) -> argparse.Namespace:
-    """The arguments that trained the published model, with other data."""
-    parser = argparse.ArgumentParser()
+    """The arguments that trained the published model, with other data. Raises InvalidManifest when they are not known,
+    or the data cannot be split so."""
+    if "--fold" in extra:
+        raise InvalidManifest("--folds leaves out each fold in turn: --set changes no fold")
+    parser = _Parser(allow_abbrev=False)
     recipe.find(subject).add_arguments(parser)
-    told = shlex.split(published.command.split(";")[-1])
-    words = _from_nothing(told[told.index(subject) + 1 :] if subject in told else [])
+    words = _recipe_words(subject, published, extra)
     if data.is_file():
         out.mkdir(parents=True, exist_ok=True)
         write_examples(out / "list.csv", folded(list(read_examples(data)), fold, count))
         own = ["--data", str(out / "list.csv")]
     elif subject == "audio":
+        if count != FOLDS:
+            raise InvalidManifest(f"collected voices are split in {FOLDS} folds: --folds {FOLDS}")
         own = ["--data", str(data), "--fold", str(fold)]
     else:
         raise InvalidManifest("folds need a list with a speaker in every row")
-    return parser.parse_args([*words, *extra, *own, "--out", str(out)])
+    args = parser.parse_args([*words, *extra, *own, "--out", str(out)])
+    if data.is_file() and (getattr(args, "start", None) or getattr(args, "taught_by", None)):
+        raise InvalidManifest("on a list, folds begin from nothing: what a start or a teacher has heard is not known")
+    return args
 
 
-def _from_nothing(words: Sequence[str]) -> list[str]:
-    """Without the nets that a published one began with or learnt from: they may have heard a fold's speakers."""
+def _recipe_words(subject: Subject, published: Manifest, extra: Sequence[str]) -> list[str]:
+    """Of the last run that made the published model, from nothing. Raises InvalidManifest where its command tells no
+    recipe of one net that was trained to its end, and `extra` does not tell it."""
+    told, stopped, _ = published.command.split("; then ")[-1].partition(STOPPED)
+    words = shlex.split(told)
+    alone = subject in words and "; and " not in published.command
+    needed = [] if alone and not stopped else ["--epochs"] if alone else ["--epochs", "--learning-rate"]
+    if lacking := [name for name in needed if name not in extra]:
+        asked = " ".join(f"{name.removeprefix('--')}=…" for name in lacking)
+        raise InvalidManifest(
+            f"the command of {published.reference} is not the whole recipe of one net: tell it by --set {asked}, and "
+            "what else is not as by default"
+        )
+    return _without(words[words.index(subject) + 1 :], LEFT_OUT) if alone else []
+
+
+def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """The words without these options and all of their values."""
     kept: list[str] = []
-    for place, word in enumerate(words):
-        if word not in KNOWING and (not place or words[place - 1] not in KNOWING):
+    leaving = False
+    for word in words:
+        if word.startswith("--"):
+            leaving = word in options
+        if not leaving:
             kept.append(word)
     return kept
 

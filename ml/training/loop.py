@@ -1,7 +1,8 @@
 """The one training loop: seeded, OneCycle over AdamW or SGD, averaged weights, bf16, resumable at every epoch.
 
-Everything random in an epoch is drawn after the generators are seeded from (seed, epoch). A run that is killed and
-started again therefore repeats the epoch it was in and ends with the same weights as one that was never stopped.
+It trains on the GPU where there is one; what it writes is read on a CPU. Everything random in an epoch is drawn after
+the generators are seeded from (seed, epoch). A run that is killed and started again therefore repeats the epoch it was
+in and ends with the same weights as one that was never stopped.
 """
 
 import copy
@@ -21,6 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
+
+from ml.errors import InvalidManifest
+from ml.inference.bundle import pick_device
+from ml.training.devices import bf16_pays, moved, on_cpu
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +65,8 @@ class Task(Generic[Batch]):
     """What a recipe gives to the loop.
 
     `batches(epoch)` yields exactly `steps` batches; it may draw from the global generators of torch, numpy and random,
-    which are seeded before it is called. `validate` is given the averaged network in eval mode. `groups` are
+    which are seeded before it is called; they are moved to where the model is trained. `validate` is given the averaged
+    network in eval mode, on the CPU. `groups` are
     AdamW parameter groups, in which `scale` multiplies the learning rate; by default all parameters, with no decay of
     biases and norms. `best_by` names the figure by which the best epoch's averaged weights are the run's result; by
     default the last epoch's are.
@@ -112,67 +118,61 @@ class Average:
                 averaged.copy_(current[name])
 
 
-def bf16_pays() -> bool:
-    """Whether a convolution, forward and backward, is at least a fifth faster in bf16 autocast on this machine."""
-
-    def seconds(enabled: bool) -> float:
-        torch.manual_seed(0)
-        layer = nn.Conv2d(64, 64, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        images = torch.randn(16, 64, 24, 24).to(memory_format=torch.channels_last)
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-                layer(images).float().square().mean().backward()
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    return torch.cuda.is_available() or seconds(True) < 0.8 * seconds(False)
-
-
 def fit(config: LoopConfig, task: Task[Batch], folder: Path, extra: dict[str, Any] | None = None) -> nn.Module:
     """Trains, or goes on from the checkpoint in `folder`, and returns the averaged network of its result in eval mode.
 
     Writes a checkpoint and `history.json` after every epoch, and TensorBoard scalars. `extra` (JSON values) is kept
-    with the checkpoint: what else the run depends on. Raises ValueError when the checkpoint belongs to a run with
-    another configuration.
+    with the checkpoint: what else the run depends on. Raises InvalidManifest when the checkpoint belongs to a run with
+    another configuration, and when the loss is not finite.
     """
-    config = _decided(config, folder)
-    run = _Run(config, task, folder, {"loop": asdict(config), **(extra or {})})
+    device = pick_device()
+    config = _decided(config, folder, device)
+    run = _Run(config, task, folder, {"loop": asdict(config), **(extra or {})}, device)
     run.resume()
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=run.epoch) as writer:
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=run.epoch + 1) as writer:
         while run.epoch < config.epochs:
             figures = run.train_epoch()
             for name, value in figures.items():
                 writer.add_scalar(name, value, run.epoch)
+            writer.flush()
             logger.info("epoch %d: %s", run.epoch, {name: round(value, 4) for name, value in figures.items()})
-    result = run.average.model
+    result = run.average.model.cpu()
     result.load_state_dict(averaged_weights(folder))
     return result
 
 
-def _decided(config: LoopConfig, folder: Path) -> LoopConfig:
+def _decided(config: LoopConfig, folder: Path, device: torch.device) -> LoopConfig:
     """With `bf16` as the run began, so that it ends as it would have; of a new run, by measurement."""
     if config.bf16 is not None:
         return config
     began = (folder / HISTORY).exists()
-    return replace(config, bf16=run_settings(folder)["loop"]["bf16"] if began else bf16_pays())
+    return replace(config, bf16=run_settings(folder)["loop"]["bf16"] if began else bf16_pays(device))
 
 
 def averaged_weights(folder: Path) -> dict[str, Tensor]:
-    """The averaged weights of a run so far: of its best epoch, or its last. Raises FileNotFoundError without any."""
-    saved = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+    """The averaged weights of a run so far: of its best epoch, or its last. Raises InvalidManifest without any."""
+    try:
+        saved = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InvalidManifest(f"{folder} holds no run with a finished epoch: train first") from error
     return saved.get("best") or saved["average"]
 
 
 def run_settings(folder: Path) -> dict[str, Any]:
-    """The configuration that the run was started with: `{"loop": …, **extra}`."""
-    return json.loads((folder / HISTORY).read_text())["settings"]
+    """The configuration that the run was started with: `{"loop": …, **extra}`. Raises InvalidManifest without a run."""
+    return _told(folder)["settings"]
 
 
 def history(folder: Path) -> list[dict[str, float]]:
-    """The figures after each finished epoch."""
-    return json.loads((folder / HISTORY).read_text())["epochs"]
+    """The figures after each finished epoch. Raises InvalidManifest without a run."""
+    return _told(folder)["epochs"]
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / HISTORY).read_text())
+    except FileNotFoundError as error:
+        raise InvalidManifest(f"{folder} holds no run: train first") from error
 
 
 def _optimizer(config: LoopConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -183,11 +183,14 @@ def _optimizer(config: LoopConfig, groups: list[dict[str, Any]]) -> torch.optim.
 
 
 class _Run(Generic[Batch]):
-    def __init__(self, config: LoopConfig, task: Task[Batch], folder: Path, settings: dict[str, Any]) -> None:
-        self.config, self.task, self.folder, self.settings = config, task, folder, settings
+    def __init__(
+        self, config: LoopConfig, task: Task[Batch], folder: Path, settings: dict[str, Any], device: torch.device
+    ) -> None:
+        self.config, self.task, self.folder, self.settings, self.device = config, task, folder, settings, device
         folder.mkdir(parents=True, exist_ok=True)
         self.epoch = 0
         self.epochs: list[dict[str, float]] = []
+        task.model.to(device)
         groups = task.groups or parameter_groups(task.model, config.weight_decay)
         self.optimizer = _optimizer(config, groups)
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -200,12 +203,16 @@ class _Run(Generic[Batch]):
         self.best: dict[str, Tensor] | None = None
 
     def resume(self) -> None:
+        """Goes on from the checkpoint. The history is then as the run is: it may have been killed before that was
+        written, and a run that is killed in its first epoch is told by its settings."""
         path = self.folder / CHECKPOINT
-        if not path.exists():
-            return
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        if path.exists():
+            self._load(torch.load(path, map_location="cpu", weights_only=True))
+        self._write_history()
+
+    def _load(self, saved: dict[str, Any]) -> None:
         if saved["settings"] != json.dumps(self.settings, sort_keys=True):
-            raise ValueError(f"{self.folder} holds a run with another configuration: choose another folder")
+            raise InvalidManifest(f"{self.folder} holds a run with another configuration: choose another folder")
         self.task.model.load_state_dict(saved["model"])
         self.average.model.load_state_dict(saved["average"])
         self.average.step = saved["average_step"]
@@ -216,13 +223,24 @@ class _Run(Generic[Batch]):
     def train_epoch(self) -> dict[str, float]:
         start = time.monotonic()
         seed_everything(self.config.seed, self.epoch)
-        device = next(self.task.model.parameters()).device
+        loss = self._descend()
+        if not math.isfinite(loss):
+            raise InvalidManifest(f"the loss of epoch {self.epoch + 1} is not finite: lower the learning rate")
+        figures = {"loss": loss, **self.task.validate(on_cpu(self.average.model))}
+        self.epoch += 1
+        self.epochs.append({"epoch": self.epoch, **figures, "seconds": time.monotonic() - start})
+        self._keep_best()
+        self._save()
+        return figures
+
+    def _descend(self) -> float:
+        """One pass over the batches; their mean loss."""
         self.task.model.train()
-        total = torch.zeros((), device=device)
+        total = torch.zeros((), device=self.device)
         batches = tqdm(self.task.batches(self.epoch), f"epoch {self.epoch + 1}", self.task.steps, mininterval=10)
         for batch in batches:
-            with torch.autocast(device.type, torch.bfloat16, enabled=bool(self.config.bf16)):
-                loss = self.task.loss(self.task.model, batch)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.config.bf16)):
+                loss = self.task.loss(self.task.model, moved(batch, self.device))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self.task.model.parameters(), self.config.clip_norm)
@@ -230,14 +248,7 @@ class _Run(Generic[Batch]):
             self.scheduler.step()
             self.average.update(self.task.model)
             total += loss.detach()
-        figures = {"loss": float(total) / self.task.steps, **self.task.validate(self.average.model)}
-        if not math.isfinite(figures["loss"]):
-            raise FloatingPointError(f"the loss of epoch {self.epoch + 1} is not finite")
-        self.epoch += 1
-        self.epochs.append({"epoch": self.epoch, **figures, "seconds": time.monotonic() - start})
-        self._keep_best()
-        self._save()
-        return figures
+        return float(total) / self.task.steps
 
     def _keep_best(self) -> None:
         name = self.task.best_by
@@ -259,6 +270,9 @@ class _Run(Generic[Batch]):
         staging = self.folder / "checkpoint.tmp"
         torch.save(saved, staging)
         os.replace(staging, self.folder / CHECKPOINT)
+        self._write_history()
+
+    def _write_history(self) -> None:
         staging = self.folder / "history.tmp"
         staging.write_text(json.dumps({"settings": self.settings, "epochs": self.epochs}, indent=2) + "\n")
         os.replace(staging, self.folder / HISTORY)

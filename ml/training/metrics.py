@@ -1,4 +1,4 @@
-"""How good probabilities are: accuracy, macro-F1, UAR, calibration error, with bootstrap intervals; temperature."""
+"""How good probabilities are: accuracy, F1, UAR, calibration error, with bootstrap intervals; temperature."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 ECE_BINS = 15
 RESAMPLES = 1000
+FIGURES = ("accuracy", "macro_f1", "weighted_f1", "uar", "ece")
 _RESAMPLES_AT_ONCE = 50
 
 
@@ -19,15 +20,16 @@ _RESAMPLES_AT_ONCE = 50
 class Metrics:
     """The figures of one data set, as `python -m ml evaluate` prints them.
 
-    `macro_f1` is over the classes that occur in truth or prediction, `uar` (unweighted average recall) over those in
-    truth, both as scikit-learn has them. `ece` is the expected calibration error over 15 equal bins of the confidence
-    (Guo et al. 2017). `intervals` are 95 % percentile bootstrap intervals; `confusion[i][j]` counts truth i, taken for
-    j.
+    `macro_f1` is over the classes that occur in truth or prediction, `weighted_f1` weights each by its share of the
+    truth, `uar` (unweighted average recall) is over those in truth, all as scikit-learn has them. `ece` is the expected
+    calibration error over 15 equal bins of the confidence (Guo et al. 2017). `intervals` are 95 % percentile bootstrap
+    intervals; `confusion[i][j]` counts truth i, taken for j.
     """
 
     n: int
     accuracy: float
     macro_f1: float
+    weighted_f1: float
     uar: float
     ece: float
     intervals: dict[str, tuple[float, float]]
@@ -41,6 +43,15 @@ class Metrics:
         told = asdict(self)
         del told["reliability"]
         return told
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Figures of the whole, with each modality taken away, and of each alone, all over the same rows."""
+
+    whole: Metrics
+    without: dict[str, Metrics]
+    alone: dict[str, Metrics]
 
 
 def measure(
@@ -59,11 +70,10 @@ def measure(
     whole = tallies.figures(np.ones((1, tallies.n)))
     drawn = tallies.bootstrap(resamples, seed)
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    names = ("accuracy", "macro_f1", "uar", "ece")
     return Metrics(
         n=tallies.n,
-        **{name: float(value) for name, value in zip(names, whole[0], strict=True)},
-        intervals={name: (float(low[i]), float(high[i])) for i, name in enumerate(names)},
+        **{name: float(value) for name, value in zip(FIGURES, whole[0], strict=True)},
+        intervals={name: (float(low[i]), float(high[i])) for i, name in enumerate(FIGURES)},
         labels=tuple(labels),
         confusion=tallies.confusion.astype(int).tolist(),
         skipped=skipped,
@@ -75,14 +85,6 @@ def confusion_matrix(predictions_N: NDArray[Any], targets_N: NDArray[Any], class
     """[truth, prediction] counts."""
     cells = np.bincount(targets_N * classes + predictions_N, minlength=classes * classes)
     return cells.reshape(classes, classes)
-
-
-def weighted_f1(confusion: Sequence[Sequence[int]]) -> float:
-    """The mean of the classes' F1, each weighted by its share of the truth, from [truth, prediction] counts."""
-    counts_CC = np.asarray(confusion, dtype=np.float64)
-    true_C, predicted_C = counts_CC.sum(1), counts_CC.sum(0)
-    f1_C = 2 * np.diagonal(counts_CC) / np.maximum(true_C + predicted_C, 1)
-    return float((f1_C * true_C).sum() / true_C.sum())
 
 
 class _Tallies:
@@ -104,7 +106,7 @@ class _Tallies:
         return tuple((int(n), float(s), float(s - g)) for n, s, g in zip(counts, sure, gap, strict=True))
 
     def bootstrap(self, resamples: int, seed: int) -> NDArray[np.float64]:
-        """[resamples, 4] figures of rows drawn with replacement."""
+        """[resamples, F] figures of rows drawn with replacement."""
         generator = np.random.default_rng(seed)
         drawn = []
         for start in range(0, resamples, _RESAMPLES_AT_ONCE):
@@ -114,7 +116,7 @@ class _Tallies:
         return np.concatenate(drawn)
 
     def figures(self, weights_RN: NDArray[Any]) -> NDArray[np.float64]:
-        """accuracy, macro-F1, UAR, ECE of each row of weights: [R, 4]."""
+        """FIGURES of each row of weights: [R, F]."""
         confusion_RCC = self._sums(self.cell_N, weights_RN, self.classes**2).reshape(-1, self.classes, self.classes)
         hits_RC = np.diagonal(confusion_RCC, axis1=1, axis2=2)
         true_RC, predicted_RC = confusion_RCC.sum(2), confusion_RCC.sum(1)
@@ -125,6 +127,7 @@ class _Tallies:
             [
                 hits_RC.sum(1) / self.n,
                 f1_RC.sum(1) / (true_RC + predicted_RC > 0).sum(1),
+                (f1_RC * true_RC).sum(1) / self.n,
                 recall_RC.sum(1) / (true_RC > 0).sum(1),
                 np.abs(gaps_RB).sum(1) / self.n,
             ],

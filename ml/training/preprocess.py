@@ -6,15 +6,16 @@ and a list that grew makes only the new ones. A worker holds one example at a ti
 """
 
 import argparse
-import hashlib
+import fcntl
 import json
 import os
 import resource
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from multiprocessing import get_context
@@ -32,15 +33,18 @@ from ml.inference.face import DetectedFace, FaceDetector
 from ml.inference.speech import speech_spans
 from ml.inference.transcribe import Transcriber
 from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
+from ml.models.face import FaceConfig
 from ml.places import MODEL_STORE
+from ml.training.datasets.cache import digest, file_state, replacing
 from ml.training.datasets.example import Example
 from ml.training.datasets.generic import PICTURES
 from ml.training.datasets.manifest import read_examples
 from ml.training.datasets.media import read_picture
 
-VERSION = 1
+VERSION = 2
 """Raised when the same configuration would give other contents."""
 SHARD = 32
+_STAGING = ".shard-"
 _ARRAYS, _WORDS = ("crops", "times", "landmarks", "samples"), "transcript"
 Image = NDArray[np.uint8]
 
@@ -53,7 +57,7 @@ class Preprocessing:
     `landmarks`: keep the mesh of each face; `whisper`: the model that writes down speech, null for none.
     """
 
-    crop_size: int = 96
+    crop_size: int = FaceConfig.size
     frame_rate: float = 4.0
     crops: bool = False
     landmarks: bool = False
@@ -61,7 +65,7 @@ class Preprocessing:
 
     @property
     def digest(self) -> str:
-        return _digest([VERSION, asdict(self)])
+        return digest(VERSION, asdict(self))
 
 
 @dataclass(frozen=True)
@@ -110,11 +114,12 @@ def preprocess(
     rows = [tuple(examples[first : first + SHARD]) for first in range(0, len(examples), SHARD)]
     folder = out / config.digest[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+    _replace(folder / "config.json", json.dumps(asdict(config), indent=2) + "\n")
     cache = Cache(folder, tuple(_shard_name(config, part) for part in rows), tuple(rows))
     missing = [(name, part) for name, part in zip(cache.shards, rows, strict=True) if not _done(folder, name)]
     make = partial(_make_shard, folder, config, store)
     with ExitStack() as stack:
+        stack.enter_context(_at_work(folder))
         done = stack.enter_context(
             tqdm(total=len(rows), desc="shards", initial=len(rows) - len(missing), disable=not bar)
         )
@@ -128,20 +133,21 @@ def preprocess(
     return cache
 
 
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+@contextmanager
+def _at_work(folder: Path) -> Iterator[None]:
+    """Where nobody else is at work in `folder`, what killed runs left half made is removed first."""
+    with (folder / ".lock").open("w") as lock:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in folder.glob(f"{_STAGING}*"):
+                shutil.rmtree(left, ignore_errors=True)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
 
 
 def _shard_name(config: Preprocessing, examples: Sequence[Example]) -> str:
     """Of the configuration, the rows, and the size and time of each file: a file that was replaced is read again."""
-    return _digest([config.digest, [(str(e.path), e.start, e.end, _state(e.path)) for e in examples]])[:24]
-
-
-def _state(path: Path | None) -> tuple[int, int] | None:
-    if path is None or not path.is_file():
-        return None
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    return digest(config.digest, [(file_state(e.path), e.start, e.end, e.text, e.language) for e in examples])
 
 
 def _done(folder: Path, name: str) -> bool:
@@ -152,7 +158,7 @@ def _done(folder: Path, name: str) -> bool:
 def _make_shard(folder: Path, config: Preprocessing, store: Path, task: tuple[str, Sequence[Example]]) -> None:
     name, examples = task
     skipped: dict[int, str] = {}
-    with Preparer(config, store) as preparer, tempfile.TemporaryDirectory(dir=folder, prefix=".shard-") as staging:
+    with Preparer(config, store) as preparer, tempfile.TemporaryDirectory(dir=folder, prefix=_STAGING) as staging:
         with ZipFile(Path(staging) / name, "w") as shard:
             for row, example in enumerate(examples):
                 try:
@@ -160,7 +166,7 @@ def _make_shard(folder: Path, config: Preprocessing, store: Path, task: tuple[st
                 except AffectError as error:
                     skipped[row] = error.message
         os.replace(Path(staging) / name, folder / f"{name}.npz")
-    _replace(folder / f"{name}.json", json.dumps({"skipped": skipped}).encode())
+    _replace(folder / f"{name}.json", json.dumps({"skipped": skipped}))
 
 
 def _write(shard: ZipFile, row: int, prepared: Prepared) -> None:
@@ -181,10 +187,9 @@ def _read_shard(path: Path, examples: Sequence[Example]) -> Iterator[Prepared]:
                 yield Prepared(example=example, transcript=str(words[0]) if len(words) else None, **arrays)
 
 
-def _replace(path: Path, content: bytes) -> None:
-    staging = path.with_suffix(".tmp")
-    staging.write_bytes(content)
-    os.replace(staging, path)
+def _replace(path: Path, content: str) -> None:
+    with replacing(path) as staging:
+        staging.write_text(content)
 
 
 class Preparer:
@@ -321,9 +326,11 @@ def run(args: argparse.Namespace) -> None:
     print(f"{ready:,} examples, {frames:,} faces, {seconds / 60:,.1f} minutes of sound in {cache.folder}")
     for reason, count in cache.skipped.most_common():
         print(f"skipped, {reason} {count:,}")
-    print(f"most memory held by a process: {peak_megabytes():,.0f} MB")
+    one, together = peak_megabytes(args.workers)
+    print(f"most memory held by a process: {one:,.0f} MB; by all together: at most {together:,.0f} MB")
 
 
-def peak_megabytes() -> float:
-    """Of this process and of any child that has ended."""
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+def peak_megabytes(workers: int) -> tuple[float, float]:
+    """Of the largest process, and of this one with `workers` children, each as large as the largest that has ended."""
+    own, child = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return max(own, child), own + workers * child

@@ -26,6 +26,6 @@ def test_an_hour_is_preprocessed_in_bounded_memory(tmp_path: Path) -> None:
     command += ["--out", str(tmp_path / "cache"), "--landmarks", "--whisper", "tiny.en", "--workers", "1"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     print(f"\n{MINUTES} minutes, in {len(pieces)} pieces and as a whole:\n{done.stdout}")
-    told = re.search(r"most memory held by a process: ([\d,]+) MB", done.stdout)
+    told = re.search(r"by all together: at most ([\d,]+) MB", done.stdout)
     assert told and int(told[1].replace(",", "")) < MOST_MEGABYTES
     assert done.stdout.startswith(f"{len(pieces) + 1:,} examples") and "skipped" not in done.stdout

@@ -10,7 +10,7 @@ from ml.training.datasets.example import Example, Found, Skipped
 from ml.training.datasets.splits import files_below, needed, split_by
 from ml.vocabulary import Emotion
 
-_EMOTION: dict[int, Emotion] = {
+_EMOTION: dict[float, Emotion] = {
     1: "angry",
     3: "disgust",
     4: "fear",
@@ -34,13 +34,21 @@ def read_ck_plus(root: Path) -> Iterator[Found]:
         if not told:
             yield Skipped(name, "no label")
             continue
-        label = _EMOTION.get(round(float(told[0].read_text())))
+        label = _label(told[0])
         if label is None:
             yield Skipped(name, "unknown label")
             continue
-        frames = sorted(sequence.glob("*.png"))
+        frames = files_below(sequence, ".png")
         yield _example(frames[0], "neutral", person)
         yield from (_example(frame, label, person) for frame in frames[1:][-PEAKS:])
+
+
+def _label(told: Path) -> Emotion | None:
+    """Of `   3.0000000e+00`; null when it is none of the seven, or no number."""
+    try:
+        return _EMOTION.get(float(told.read_text()))
+    except ValueError:
+        return None
 
 
 def _example(path: Path, label: Emotion, person: str) -> Example:

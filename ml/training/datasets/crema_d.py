@@ -1,12 +1,12 @@
 """CREMA-D (Cao et al. 2014): 91 actors speak twelve sentences; ODbL. `AudioWAV/*.wav`, `VideoFlash/*.flv`, and
 `VideoDemographics.csv`."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from ml.training.datasets.example import Example, Found, Skipped
-from ml.training.datasets.splits import files_below, needed, split_by
+from ml.training.datasets.splits import files_below, split_by
+from ml.training.datasets.tables import table
 from ml.vocabulary import Emotion
 
 _EMOTION: dict[str, Emotion] = {
@@ -21,8 +21,8 @@ _EMOTION: dict[str, Emotion] = {
 
 def read_crema_d(root: Path) -> Iterator[Found]:
     """Files named ACTOR_SENTENCE_EMOTION_LEVEL; split by actor. Where a take is there as sound and as video, both."""
-    with needed(root / "VideoDemographics.csv").open(newline="", encoding="utf-8-sig") as file:
-        genders = {row["ActorID"]: row["Sex"].lower() for row in csv.DictReader(file)}
+    people = table(root / "VideoDemographics.csv", "ActorID", "Sex")
+    genders = {person["ActorID"]: person["Sex"].lower() or None for person in people}
     for path in files_below(root, ".wav", ".flv", ".mp4"):
         fields = path.stem.split("_")
         if len(fields) != 4:

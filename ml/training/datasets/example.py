@@ -1,14 +1,17 @@
 """The manifest type that every data set reader yields."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ml.vocabulary import EMOTIONS, Emotion, Sentiment
 
 Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,14 @@ def sorted_out(found: Iterable[Found]) -> tuple[list[Example], Counter[str]]:
         else:
             reasons[one.reason] += 1
     return examples, reasons
+
+
+def examples_of(found: Iterable[Found]) -> list[Example]:
+    """The examples alone, for training; how many were skipped is logged."""
+    examples, reasons = sorted_out(found)
+    for reason, count in reasons.most_common():
+        logger.info("skipped, %s: %d", reason, count)
+    return examples
 
 
 def counts(examples: Iterable[Example]) -> dict[tuple[str, Split, Emotion | None], int]:

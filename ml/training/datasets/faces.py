@@ -1,60 +1,57 @@
 """Pictures of faces that are crops already, listed by a `manifest.csv` of path, label, dataset, split."""
 
-import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ml.training.datasets.example import Example
-from ml.vocabulary import EMOTIONS
+from ml.training.datasets.example import SPLITS, Example, Found, Skipped, Split
+from ml.training.datasets.tables import read_each, table
+from ml.vocabulary import EMOTION_OF, EMOTIONS
 
 HELD_OUT = frozenset({"sfew", "ckplus48", "jaffe"})
 """Never trained on: measured on as a whole."""
 
 _PLUS = {"angry": "v_angry", "disgust": "v_disgust", "fear": "v_fear", "happy": "v_happy", "sad": "v_sad"}
 _PLUS |= {"surprise": "v_surprise", "neutral": "v_neutral"}
+_VOTES = ("image", "train_exact_dup_of_eval", "train_near_dup_of_eval_cc", *_PLUS.values())
 _NEAR_DUPLICATE = 0.98
 
 
-def read_faces(root: Path, votes_share: float = 0.15) -> Iterator[Example]:
+def read_faces(root: Path, votes_share: float = 0.15) -> Iterator[Found]:
     """The examples of `root/manifest.csv`, with the split that training keeps to.
 
     AffectNet has no split of its own: a tenth, by the sha256 of the file's name, is for validation. Training pictures
     of FER2013 that have a (near) twin among those measured on are left out, and FER+ annotators' votes become
-    `votes_share` of the target.
+    `votes_share` of the target. Raises InvalidManifest when the list cannot be read.
     """
     votes = _fer_votes(root / "fer2013" / "labels.csv")
-    with (root / "manifest.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            path, dataset = Path(row["path"]), row["dataset"]
-            plus = votes.get(path.name, {}) if dataset == "fer2013" else {}
-            split = _split(dataset, path, row["split"])
-            if split == "train" and plus and _is_twin(plus):
-                continue
-            yield Example(
-                label=row["label"],  # type: ignore[arg-type]
-                dataset=dataset,
-                split=split,  # type: ignore[arg-type]
-                path=root / path,
-                target=_target(row["label"], plus, votes_share),
-            )
+    rows = table(root / "manifest.csv", "path", "label", "dataset", "split")
+    return read_each(rows, partial(_face, root, votes, votes_share))
 
 
-def _split(dataset: str, path: Path, split: str) -> str:
+def _face(root: Path, votes: Mapping[str, dict[str, str]], share: float, row: dict[str, str]) -> Found:
+    path, dataset, label = Path(row["path"]), row["dataset"], EMOTION_OF[row["label"]]
+    split = _split(dataset, path, row["split"])
+    plus = votes.get(path.name, {}) if dataset == "fer2013" else {}
+    if split == "train" and plus and _is_twin(plus):
+        return Skipped(row["path"], "twin of a picture measured on")
+    return Example(label=label, dataset=dataset, split=split, path=root / path, target=_target(label, plus, share))
+
+
+def _split(dataset: str, path: Path, told: str) -> Split:
+    """Raises ValueError when none is told that there is."""
     if dataset in HELD_OUT:
         return "test"
     if dataset.startswith("affectnet"):
         return "valid" if int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 10 == 0 else "train"
-    return split
+    return SPLITS[SPLITS.index(told)]
 
 
 def _fer_votes(path: Path) -> dict[str, dict[str, str]]:
-    if not path.exists():
-        return {}
-    with path.open(newline="") as file:
-        return {row["image"]: row for row in csv.DictReader(file)}
+    return {row["image"]: row for row in table(path, *_VOTES)} if path.exists() else {}
 
 
 def _is_twin(row: dict[str, str]) -> bool:

@@ -3,8 +3,9 @@
 Both are read as folders of pictures; the published tables of pixels are first made into such folders.
 """
 
-import csv
 from collections.abc import Iterator
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import cv2
@@ -15,10 +16,19 @@ from ml.errors import InvalidManifest
 from ml.training.datasets.example import Example, Found, Skipped, Split
 from ml.training.datasets.labels import emotion_named
 from ml.training.datasets.splits import files_below, needed
+from ml.training.datasets.tables import read_each, table
 from ml.vocabulary import EMOTIONS, Emotion
 
 TABLE, VOTES = "fer2013.csv", "fer2013new.csv"
-_EMOTION: tuple[Emotion, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+_EMOTION: dict[str, Emotion] = {
+    "0": "angry",
+    "1": "disgust",
+    "2": "fear",
+    "3": "happy",
+    "4": "sad",
+    "5": "surprise",
+    "6": "neutral",
+}
 _PART: dict[str, Split] = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
 _FOLDER: dict[str, str] = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
 _VOTED: dict[Emotion, str] = {
@@ -31,17 +41,21 @@ _VOTED: dict[Emotion, str] = {
     "neutral": "neutral",
 }
 _OTHER_VOTES = ("contempt", "unknown", "NF")
+_VOTES = ("Usage", "Image name", *_VOTED.values(), *_OTHER_VOTES)
 _SIDE = 48
 
 
 def unpack_fer2013(root: Path, folder: Path) -> Path:
-    """`fer2013.csv` → `train/angry/Training_0.png`, `test/sad/PublicTest_28709.png`, …; returns where to read from."""
+    """`fer2013.csv` → `train/angry/Training_0.png`, `test/sad/PublicTest_28709.png`, …; returns where to read from.
+    What is none of the seven lies in a folder of no emotion."""
     if not (root / TABLE).exists():
         return root
-    for number, row in enumerate(_table(root / TABLE)):
-        label = _EMOTION[int(row["emotion"])]
-        part = "train" if row["Usage"] == "Training" else "test"
-        _write(folder / part / label / f"{row['Usage']}_{number}.png", row["pixels"])
+    for number, row in enumerate(_pictures(root)):
+        usage = row["Usage"]
+        if usage not in _PART:
+            raise InvalidManifest(f"{TABLE} has a part {usage!r}: there are {', '.join(_PART)}")
+        part, label = "train" if usage == "Training" else "test", _EMOTION.get(row["emotion"].strip(), "unknown")
+        _write(folder / part / label / f"{usage}_{number}.png", row["pixels"])
     return folder
 
 
@@ -61,10 +75,10 @@ def unpack_fer_plus(root: Path, folder: Path) -> Path:
     """`fer2013.csv` beside `fer2013new.csv` → the authors' folders of pictures, and the votes."""
     if not (root / TABLE).exists():
         return root
-    with needed(root / VOTES).open(newline="") as file:
-        voted = list(csv.DictReader(file))
-    for row, votes in zip(_table(root / TABLE), voted, strict=True):
-        if votes["Image name"]:
+    for row, votes in zip_longest(_pictures(root), table(root / VOTES, *_VOTES)):
+        if row is None or votes is None:
+            raise InvalidManifest(f"{TABLE} and {VOTES} differ in length: they are not of the same pictures")
+        if votes["Image name"] and votes["Usage"] in _FOLDER:
             _write(folder / _FOLDER[votes["Usage"]] / votes["Image name"], row["pixels"])
     (folder / VOTES).write_bytes((root / VOTES).read_bytes())
     return folder
@@ -75,37 +89,34 @@ def read_fer_plus(root: Path) -> Iterator[Found]:
 
     Left out: pictures most often seen as contempt, as nothing known, or as no face.
     """
-    with needed(root / VOTES).open(newline="") as file:
-        for row in csv.DictReader(file):
-            name = row["Image name"]
-            path = root / _FOLDER[row["Usage"]] / name
-            votes = np.array([int(row[_VOTED[emotion]]) for emotion in EMOTIONS], float)
-            if not name or max(int(row[other]) for other in _OTHER_VOTES) >= votes.max():
-                yield Skipped(name, "none of the seven")
-            elif not path.is_file():
-                yield Skipped(name, "no such picture")
-            else:
-                yield Example(
-                    label=EMOTIONS[int(votes.argmax())],
-                    dataset="fer-plus",
-                    split=_PART[row["Usage"]],
-                    path=path,
-                    target=tuple(votes / votes.sum()),
-                )
+    return read_each(table(root / VOTES, *_VOTES), partial(_voted, root))
 
 
-def _table(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(newline="") as file:
-        table = csv.DictReader(file)
-        if not {"emotion", "pixels", "Usage"} <= set(table.fieldnames or ()):
-            raise InvalidManifest(f"{path.name} needs the columns emotion, pixels and Usage")
-        yield from table
+def _voted(root: Path, row: dict[str, str]) -> Found:
+    name = row["Image name"]
+    votes = np.array([int(row[_VOTED[emotion]]) for emotion in EMOTIONS], float)
+    if not name or max(int(row[other]) for other in _OTHER_VOTES) >= votes.max():
+        return Skipped(name, "none of the seven")
+    path = root / _FOLDER[row["Usage"]] / name
+    if not path.is_file():
+        return Skipped(name, "no such picture")
+    return Example(
+        label=EMOTIONS[int(votes.argmax())],
+        dataset="fer-plus",
+        split=_PART[row["Usage"]],
+        path=path,
+        target=tuple(votes / votes.sum()),
+    )
+
+
+def _pictures(root: Path) -> Iterator[dict[str, str]]:
+    return table(root / TABLE, "emotion", "pixels", "Usage")
 
 
 def _write(path: Path, pixels: str) -> None:
-    values = pixels.split()
-    if len(values) != _SIDE * _SIDE:
-        raise InvalidManifest(f"a row of the table has {len(values)} pixels, not {_SIDE * _SIDE}")
-    image: NDArray[np.uint8] = np.array(values, np.uint8).reshape(_SIDE, _SIDE)
+    try:
+        image: NDArray[np.uint8] = np.array(pixels.split(), np.uint8).reshape(_SIDE, _SIDE)
+    except (ValueError, OverflowError) as error:
+        raise InvalidManifest(f"a row of the table has not {_SIDE * _SIDE} pixels from 0 to 255") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), image)

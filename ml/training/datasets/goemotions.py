@@ -1,11 +1,13 @@
 """GoEmotions (Demszky et al. 2020): comments of Reddit, Apache-2.0."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from ml.errors import InvalidManifest
-from ml.training.datasets.example import Example
+from ml.training.datasets.example import Found, Split
 from ml.training.datasets.sentences import emotions, lines, read_file, sentence, train_and_valid
+from ml.training.datasets.tables import read_each
 from ml.vocabulary import Emotion, Sentiment
 
 _GROUPS = {
@@ -29,7 +31,7 @@ _SENTIMENT: dict[Emotion, Sentiment] = {
 }
 
 
-def read_goemotions(root: Path) -> Iterator[Example]:
+def read_goemotions(root: Path) -> Iterator[Found]:
     """Lines of text TAB label ids TAB id; `emotions.txt` (the 28) or `labels.txt` (Ekman's) numbers the labels.
 
     The sentiment is that of the authors' groups: joy is the positive one, surprise the ambiguous one, of which no
@@ -38,13 +40,20 @@ def read_goemotions(root: Path) -> Iterator[Example]:
     named = next((file for file in (root / "emotions.txt", root / "labels.txt") if file.exists()), None)
     if named is None:
         raise InvalidManifest(f"{root.name} has neither emotions.txt nor labels.txt")
-    names = [EKMAN[name] for name in read_file(named).split()]
+    names = read_file(named).split()
+    unknown = [name for name in names if name not in EKMAN]
+    if unknown:
+        raise InvalidManifest(f"{named.name} names what is no emotion of GoEmotions: {', '.join(unknown)}")
+    groups = dict(enumerate(EKMAN[name] for name in names))
     for file, split in train_and_valid(root, "train.tsv", "dev.tsv", "test.tsv"):
-        for line in lines(file):
-            text, ids, _ = line.split("\t")
-            found = emotions(names[int(number)] for number in ids.split(","))
-            groups = {_SENTIMENT.get(emotion) for emotion in found}
-            yield sentence(_unquoted(text), found, "goemotions", split, groups.pop() if len(groups) == 1 else None)
+        yield from read_each(lines(file), partial(_comment, groups, split))
+
+
+def _comment(groups: Mapping[int, str], split: Split, line: str) -> Found:
+    text, ids, _ = line.split("\t")
+    found = emotions([groups[int(number)] for number in ids.split(",")])
+    sentiments = {_SENTIMENT.get(emotion) for emotion in found}
+    return sentence(_unquoted(text), found, "goemotions", split, sentiments.pop() if len(sentiments) == 1 else None)
 
 
 def _unquoted(text: str) -> str:

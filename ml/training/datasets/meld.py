@@ -5,72 +5,70 @@
 utterances are cut out by their time stamps.
 """
 
-import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from ml.errors import InvalidManifest
 from ml.training.datasets.example import Example, Found, Skipped, Split
-from ml.training.datasets.sentences import emotions, read_file, sentence, train_and_valid
-from ml.vocabulary import Sentiment
+from ml.training.datasets.sentences import read_file, sentence, train_and_valid
+from ml.training.datasets.tables import read_each, rows_of
+from ml.vocabulary import EMOTION_OF, SENTIMENTS, Sentiment
 
 _FOLDERS: dict[Split, str] = {
     "train": "train_splits",
     "valid": "dev_splits_complete",
     "test": "output_repeated_splits_test",
 }
+_WORDS = ("Utterance", "Speaker", "Emotion", "Sentiment")
+_CLIPS = (*_WORDS, "Dialogue_ID", "Utterance_ID", "Season", "Episode", "StartTime", "EndTime")
+_SENTIMENT: dict[str, Sentiment] = {name: name for name in SENTIMENTS}
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d+)")
 
 
-def read_meld(root: Path) -> Iterator[Example]:
+def read_meld(root: Path) -> Iterator[Found]:
     """The words alone, with emotion, sentiment and speaker; of the test part where its list is there."""
-    for split, row in _rows(root):
-        sentiment: Sentiment = row["Sentiment"]  # type: ignore[assignment]
-        yield sentence(row["Utterance"], emotions([row["Emotion"]]), "meld", split, sentiment, row["Speaker"])
+    for rows, split in _tables(root, _WORDS):
+        yield from read_each(rows, partial(_words, split))
 
 
 def read_meld_clips(root: Path) -> Iterator[Found]:
     """The utterances as they are seen and heard, with their words."""
-    for split, row in _rows(root):
-        name = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}.mp4"
-        found = emotions([row["Emotion"]])
-        clip = root / _FOLDERS[split] / name
-        episode = root / "episodes" / f"s{int(row['Season']):02}e{int(row['Episode']):02}.mp4"
-        start, end = _seconds(row["StartTime"]), _seconds(row["EndTime"])
-        if not found:
-            yield Skipped(name, "unknown label")
-        elif clip.is_file():
-            yield _clip(row, split, clip, None, None)
-        elif not episode.is_file():
-            yield Skipped(name, "no such clip")
-        elif start is None or end is None or end <= start:
-            yield Skipped(name, "time stamps that cannot be")
-        else:
-            yield _clip(row, split, episode, start, end)
+    for rows, split in _tables(root, _CLIPS):
+        yield from read_each(rows, partial(_seen, root, split))
 
 
-def _rows(root: Path) -> Iterator[tuple[Split, dict[str, str]]]:
-    for file, split in train_and_valid(root, "train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv"):
-        table = csv.DictReader(read_file(file).splitlines())
-        if not {"Utterance", "Speaker", "Emotion", "Sentiment"} <= set(table.fieldnames or ()):
-            raise InvalidManifest(f"{file.name} is not a list of MELD")
-        for row in table:
-            yield split, row
+def _tables(root: Path, columns: Sequence[str]) -> Iterator[tuple[Iterator[dict[str, str]], Split]]:
+    for path, split in train_and_valid(root, "train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv"):
+        yield rows_of(read_file(path).splitlines(), path.name, *columns), split
 
 
-def _clip(row: dict[str, str], split: Split, path: Path, start: float | None, end: float | None) -> Example:
-    return Example(
-        label=emotions([row["Emotion"]])[0],
+def _words(split: Split, row: dict[str, str]) -> Example:
+    found = [EMOTION_OF[row["Emotion"]]]
+    return sentence(row["Utterance"], found, "meld", split, _SENTIMENT[row["Sentiment"]], row["Speaker"])
+
+
+def _seen(root: Path, split: Split, row: dict[str, str]) -> Found:
+    said = Example(
+        label=EMOTION_OF[row["Emotion"]],
         dataset="meld-clips",
         split=split,
-        path=path,
         text=row["Utterance"],
         speaker=f"meld/{row['Speaker']}",
         language="en",
-        start=start,
-        end=end,
     )
+    name = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}.mp4"
+    clip = root / _FOLDERS[split] / name
+    if clip.is_file():
+        return replace(said, path=clip)
+    episode = root / "episodes" / f"s{int(row['Season']):02}e{int(row['Episode']):02}.mp4"
+    if not episode.is_file():
+        return Skipped(name, "no such clip")
+    start, end = _seconds(row["StartTime"]), _seconds(row["EndTime"])
+    if start is None or end is None or end <= start:
+        return Skipped(name, "time stamps that cannot be")
+    return replace(said, path=episode, start=start, end=end)
 
 
 def _seconds(told: str) -> float | None:

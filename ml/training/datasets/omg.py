@@ -4,12 +4,13 @@
 start, end and utterance; the videos lie below `videos/` as VIDEO.mp4, or as VIDEO/UTTERANCE.mp4, cut already.
 """
 
-import csv
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ml.training.datasets.example import Example, Found, Skipped, Split
 from ml.training.datasets.splits import needed
+from ml.training.datasets.tables import read_each, table
 from ml.vocabulary import Emotion
 
 _EMOTION: dict[str, Emotion] = {
@@ -26,6 +27,7 @@ _LISTS: tuple[tuple[str, Split], ...] = (
     ("omg_ValidationVideos.csv", "valid"),
 )
 _TEST = "omg_TestVideos_WithLabels.csv"
+_COLUMNS = ("video", "utterance", "start", "end", "EmotionMaxVote")
 
 
 def read_omg(root: Path) -> Iterator[Found]:
@@ -36,24 +38,26 @@ def read_omg(root: Path) -> Iterator[Found]:
         yield from _read_list(root / _TEST, "test")
 
 
-def _read_list(table: Path, split: Split) -> Iterator[Found]:
-    videos = table.parent / "videos"
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            utterance = f"{row['video']}/{row['utterance']}"
-            cut, whole = videos / utterance, videos / f"{row['video']}.mp4"
-            if row["EmotionMaxVote"] not in _EMOTION:
-                yield Skipped(utterance, "unknown label")
-            elif not (cut.is_file() or whole.is_file()):
-                yield Skipped(utterance, "no such video")
-            else:
-                yield Example(
-                    label=_EMOTION[row["EmotionMaxVote"]],
-                    dataset="omg",
-                    split=split,
-                    path=cut if cut.is_file() else whole,
-                    speaker=f"omg/{row['video']}",
-                    language="en",
-                    start=None if cut.is_file() else float(row["start"]),
-                    end=None if cut.is_file() else float(row["end"]),
-                )
+def _read_list(path: Path, split: Split) -> Iterator[Found]:
+    return read_each(table(path, *_COLUMNS), partial(_utterance, path.parent / "videos", split))
+
+
+def _utterance(videos: Path, split: Split, row: dict[str, str]) -> Found:
+    name = f"{row['video']}/{row['utterance']}"
+    label = _EMOTION[row["EmotionMaxVote"]]
+    cut, whole = (videos / name).is_file(), videos / f"{row['video']}.mp4"
+    if not cut and not whole.is_file():
+        return Skipped(name, "no such video")
+    start, end = (None, None) if cut else (float(row["start"]), float(row["end"]))
+    if start is not None and end is not None and not 0 <= start < end:
+        return Skipped(name, "time stamps that cannot be")
+    return Example(
+        label=label,
+        dataset="omg",
+        split=split,
+        path=videos / name if cut else whole,
+        speaker=f"omg/{row['video']}",
+        language="en",
+        start=start,
+        end=end,
+    )

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ml.training.datasets.example import Example, Found, Skipped, Split
-from ml.training.datasets.splits import needed, split_by
+from ml.training.datasets.sentences import lines
+from ml.training.datasets.splits import split_by
 from ml.vocabulary import Emotion
 
 _EMOTION: dict[str, Emotion] = {
@@ -24,7 +25,7 @@ _EMOTION: dict[str, Emotion] = {
 def read_raf_db(root: Path) -> Iterator[Found]:
     """The test part is the authors'; a tenth of their training part is for validation."""
     basic = root / "basic" if (root / "basic").is_dir() else root
-    for line in needed(basic / "EmoLabel" / "list_patition_label.txt").read_text().splitlines():
+    for line in lines(basic / "EmoLabel" / "list_patition_label.txt"):
         name, _, number = line.partition(" ")
         path = basic / "Image" / "aligned" / f"{Path(name).stem}_aligned.jpg"
         if number.strip() not in _EMOTION:

@@ -76,13 +76,7 @@ def read(name: str, root: Path, folder: Path) -> Iterator[Found]:
     found = find(name)
     if not root.is_dir():
         raise InvalidManifest(f"{root} is no folder")
-    try:
-        yield from found.read(found.unpack(root, folder) if found.unpack else root)
-    except FileNotFoundError as error:
-        missing = Path(error.filename or "").name
-        raise InvalidManifest(f"{root.name} has no {missing}: not the published layout of {name}") from error
-    except KeyError as error:
-        raise InvalidManifest(f"a table of {root.name} has no column {error}") from error
+    yield from found.read(found.unpack(root, folder) if found.unpack else root)
 
 
 def scratch() -> TemporaryDirectory[str]:

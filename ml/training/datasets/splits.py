@@ -19,7 +19,7 @@ def needed(path: Path) -> Path:
     """The file or folder that a layout promises. Raises InvalidManifest when it is not there."""
     if not path.exists():
         there = next(parent for parent in path.parents if parent.exists())
-        raise InvalidManifest(f"{there.name} has no {path.relative_to(there)}: not the published layout")
+        raise InvalidManifest(f"{there.resolve().name} has no {path.relative_to(there)}: not the published layout")
     return path
 
 

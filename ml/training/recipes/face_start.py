@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ml.errors import InvalidManifest
 from ml.models.face_efficientnet import Bottleneck, Ends, FaceEfficientNet
 from ml.models.face_mobilenet import STAGES, FaceMobileNet
 from ml.models.separable import LEAST_DEVIATION, Convolution
@@ -23,16 +24,16 @@ GREY_DEVIATION = 60.0
 
 
 def read_arrays(path: Path) -> dict[str, Tensor]:
-    """Every array of a graph model by name. Raises ValueError when it is of another layout."""
+    """Every array of a graph model by name. Raises InvalidManifest when it is of another layout."""
     described = json.loads(path.read_text())
     if described.get("format") != "graph-model":
-        raise ValueError(f"{path} is not a TensorFlow.js graph model")
+        raise InvalidManifest(f"{path} is not a TensorFlow.js graph model")
     arrays = {}
     for group in described["weightsManifest"]:
         content, place = b"".join((path.parent / name).read_bytes() for name in group["paths"]), 0
         for entry in group["weights"]:
             if "quantization" in entry:
-                raise ValueError(f"{path} holds quantised arrays")
+                raise InvalidManifest(f"{path} holds quantised arrays")
             kind, count = _TYPES[entry["dtype"]], int(np.prod(entry["shape"], dtype=int))
             array = np.frombuffer(content, kind, count, place).reshape(entry["shape"])
             arrays[entry["name"]] = torch.from_numpy(array.copy())

@@ -23,20 +23,30 @@ from torch.nn.functional import cross_entropy
 from ml.artifacts import Bundle, Draft, ModelStore
 from ml.errors import InvalidManifest
 from ml.inference.fusion import Evidence, FusionPredictor, WindowEvidence, collate
-from ml.inference.sound import pieces_of, waveform
-from ml.inference.windows import Span
-from ml.media import SAMPLE_RATE
+from ml.inference.sound import tones_of
 from ml.models import config_of
 from ml.models.fusion import Fusion, FusionConfig, FusionInput
 from ml.training.cards import card
 from ml.training.datasets.example import Example, Split
 from ml.training.datasets.manifest import read_examples
 from ml.training.loop import LoopConfig, Task, averaged_weights, history, run_settings
-from ml.training.metrics import fit_temperature, measure
+from ml.training.metrics import Ablation, Metrics, fit_temperature, measure
 from ml.training.preprocess import Prepared, Preprocessing, preprocess
 from ml.training.recipes.face_views import moved
 from ml.training.recipes.fusion_pieces import Pool, Pools, Random, Readers, evidence_from, read_pools
-from ml.training.recipes.recipe import CHOSEN_BY, HELD_OUT_SPLITS, HeldOut, Plan, add_common, licence_of, sets_of
+from ml.training.recipes.recipe import (
+    AS_ITS_DATA,
+    CHOSEN_BY,
+    HELD_OUT_SPLITS,
+    PRECISION,
+    HeldOut,
+    Plan,
+    add_common,
+    licence_of,
+    loop_options,
+    restrictions,
+    sets_of,
+)
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
 MOST_FRAMES = 16
@@ -47,6 +57,12 @@ DROPPED = 0.2
 VIEWS, VIEW_STRENGTH = 2, 0.6
 """How many other views of a recording are trained on, and how far they differ."""
 CLIPS_AN_EPOCH, CLIPS_MEASURED = 12_800, 6_000
+LIMITS_OF_CLIPS = (
+    "Trained and measured on clips composed of faces, voices and sentences that were never recorded together: these "
+    "figures compare ways to fuse, and say little about real people who speak.",
+    "The clips that are measured on are of other people and sentences than those trained on, and than those that "
+    "choose and calibrate.",
+)
 
 
 @dataclass(frozen=True)
@@ -131,21 +147,38 @@ def loss(model: nn.Module, batch: tuple[FusionInput, Tensor]) -> Tensor:
     return cross_entropy(model(windows).float(), labels, label_smoothing=0.05)
 
 
-def evaluate(predictor: FusionPredictor, clips: Sequence[Clip]) -> dict[str, dict[str, Any]]:
-    """Figures of the fusion on all clips, on those with all modalities, and there with each taken away and each alone
+def evaluate(predictor: FusionPredictor, clips: Sequence[Clip]) -> tuple[Metrics, Ablation | None]:
+    """Figures of the fusion on all clips, and on those with all modalities: there with each taken away and each alone
     (the single modality's own probabilities)."""
     full = [clip for clip in clips if all(clip.evidence.present.values())]
-    figures = {"clips": _figures(predictor, clips)}
+    figures = _figures(predictor, clips)
     if not full:
-        return figures
-    figures["with all three"] = _figures(predictor, full)
+        return figures, None
+    without: dict[str, Metrics] = {}
+    alone: dict[str, Metrics] = {}
     for modality in MODALITIES:
         left = [replace(clip, evidence=clip.evidence.without(modality)) for clip in full]
-        figures[f"without {modality}"] = _figures(predictor, left)
-    for modality in MODALITIES:
+        without[modality] = _figures(predictor, left)
         logs = np.stack([single(clip.evidence, modality) for clip in full])
-        figures[f"{modality} alone"] = measure(np.exp(logs), _labels(full), EMOTIONS).json()
-    return figures
+        alone[modality] = measure(np.exp(logs), _labels(full), EMOTIONS)
+    return figures, Ablation(_figures(predictor, full), without, alone)
+
+
+def figures_by_name(clips: Metrics, ablation: Ablation | None) -> dict[str, Any]:
+    """As a manifest holds them."""
+    named = {"clips": clips}
+    if ablation:
+        named["with all three"] = ablation.whole
+        named |= {f"without {name}": metrics for name, metrics in ablation.without.items()}
+        named |= {f"{name} alone": metrics for name, metrics in ablation.alone.items()}
+    return {name: metrics.json() for name, metrics in named.items()}
+
+
+def measure_published(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> tuple[Metrics, Ablation | None]:
+    """Of the fusion of a bundle that names all models, on the clips composed of `data` that `publish` measures on."""
+    assert bundle.fusion
+    predictor = FusionPredictor.load(store, bundle.fusion, torch.device("cpu"))
+    return evaluate(predictor, composed(data, store, bundle, cache).measured)
 
 
 def single(evidence: WindowEvidence, modality: Modality) -> NDArray[np.float32]:
@@ -158,9 +191,9 @@ def single(evidence: WindowEvidence, modality: Modality) -> NDArray[np.float32]:
     return found.log_probabilities
 
 
-def _figures(predictor: FusionPredictor, clips: Sequence[Clip]) -> dict[str, Any]:
+def _figures(predictor: FusionPredictor, clips: Sequence[Clip]) -> Metrics:
     logs = predictor.predict([clip.evidence for clip in clips])
-    return measure(np.exp(logs), _labels(clips), EMOTIONS).json()
+    return measure(np.exp(logs), _labels(clips), EMOTIONS)
 
 
 def _labels(clips: Sequence[Clip]) -> NDArray[np.int64]:
@@ -168,12 +201,26 @@ def _labels(clips: Sequence[Clip]) -> NDArray[np.int64]:
 
 
 def material_of(args: argparse.Namespace) -> Material:
-    """Readings of the models that the fusion is for. Raises InvalidManifest when a list has too little."""
+    """Readings of the models that the fusion is for. Raises InvalidManifest when the data is too little."""
     face, audio, text = args.models
-    bundle = Bundle(name=args.bundle, face=face, audio=audio, text=text, fusion=None)
+    bundle = Bundle.of(name=args.bundle, face=face, audio=audio, text=text, fusion=None)
     if args.data.is_file():
         return recorded(args, bundle)
-    pools = read_pools(args, bundle)
+    return composed(args.data, ModelStore(args.store), bundle, args.cache)
+
+
+def composed(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> Material:
+    """Clips of pieces that the bundle's nets were not trained on. Raises InvalidManifest when that is not known of
+    voices, or the folder is not there."""
+    assert bundle.audio
+    if store.manifest(bundle.audio).preprocessing.get("held_out_fold") is None:
+        raise InvalidManifest(
+            f"{bundle.audio} does not tell which fold of the collected speakers it left out: clips are composed of "
+            "voices that a net did not hear"
+        )
+    if not data.is_dir():
+        raise InvalidManifest(f"{data} is no folder of collected data")
+    pools = read_pools(argparse.Namespace(data=data, store=store.root, cache=cache), bundle)
     random = np.random.default_rng(1)
     return Material(
         draw=lambda random: compose(random, pools["training"]),
@@ -185,7 +232,7 @@ def material_of(args: argparse.Namespace) -> Material:
 def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
     """Recordings of a list, one clip each: chosen and calibrated on its validation part, measured on its test part, or
     on the validation part where it has no other."""
-    torch.manual_seed(0)
+    torch.manual_seed(args.seed)
     models = Readers.of(bundle, ModelStore(args.store))
     config = Preprocessing(models.face.crop_size, landmarks=models.face.takes_landmarks, whisper=args.whisper)
     cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
@@ -225,15 +272,9 @@ def _read_faces(models: Readers, prepared: Prepared) -> tuple[Evidence, ...]:
 
 
 def evidence_of(models: Readers, prepared: Prepared) -> WindowEvidence:
-    """A recording as one window: the tone of voice is that of its pieces' mean."""
-    audio = text = None
-    if len(prepared.samples):
-        whole = Span(0.0, len(prepared.samples) / SAMPLE_RATE)
-        heard = models.audio.predict([waveform(prepared.samples, piece) for piece in pieces_of([whole], whole)])
-        logs = heard.log_probabilities_NC.mean(axis=0)
-        audio = Evidence(heard.embeddings_NE.mean(axis=0), logs - np.logaddexp.reduce(logs))
-    if prepared.transcript:
-        text = evidence_from(models.text.predict([prepared.transcript]))[0]
+    """A recording as one window."""
+    (audio,) = tones_of(models.audio, [prepared.samples])
+    text = evidence_from(models.text.predict([prepared.transcript]))[0] if prepared.transcript else None
     return WindowEvidence(face=_read_faces(models, prepared), audio=audio, text=text)
 
 
@@ -247,7 +288,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
 
 
 def _plan(args: argparse.Namespace, config: FusionConfig, material: Material) -> Plan:
-    torch.manual_seed(0)
+    torch.manual_seed(args.seed)
     targets = _labels(material.fitting)
 
     def validate(model: nn.Module) -> dict[str, float]:
@@ -259,12 +300,18 @@ def _plan(args: argparse.Namespace, config: FusionConfig, material: Material) ->
     task = Task(
         model=Fusion(config),
         steps=material.clips_an_epoch // args.batch,
-        batches=lambda epoch: batches(np.random.default_rng([0, epoch]), material, config, args.batch),
+        batches=lambda epoch: batches(np.random.default_rng([args.seed, epoch]), material, config, args.batch),
         loss=loss,
         validate=validate,
     )
     settings = LoopConfig(
-        epochs=args.epochs, learning_rate=args.learning_rate, optimizer=args.optimizer, warm_up=0.2, weight_decay=0.02
+        epochs=args.epochs,
+        learning_rate=args.learning_rate,
+        optimizer=args.optimizer,
+        warm_up=0.2,
+        weight_decay=0.02,
+        bf16=PRECISION[args.precision],
+        seed=args.seed,
     )
     extra = {"config": config_of(config), "bundle": args.models, "batch": args.batch}
     return Plan(settings, task, extra, _folder(residual=config.residual))
@@ -319,14 +366,17 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
     own_temperature = fit_temperature(
         torch.from_numpy(_logs(other, 1.0, material.fitting)), torch.from_numpy(_labels(material.fitting))
     )
-    figures = evaluate(FusionPredictor(network, temperature, torch.device("cpu")), material.measured)
-    compared = evaluate(FusionPredictor(other, own_temperature, torch.device("cpu")), material.measured)
+    figures, compared = (
+        figures_by_name(*evaluate(FusionPredictor(model, divisor, torch.device("cpu")), material.measured))
+        for model, divisor in ((network, temperature), (other, own_temperature))
+    )
     told = "without" if best else "with"
     figures |= {f"{told} the LSTM: {name}": value for name, value in compared.items()}
     draft = _draft(args, network.config, temperature, figures)
-    reference = store.publish(draft, network.state_dict(), card=_card(draft, lstm=best))
+    limits = _limits_of_recordings(material) if args.data.is_file() else LIMITS_OF_CLIPS
+    reference = store.publish(draft, network.state_dict(), card=_card(draft, limits, lstm=best))
     face, audio, text = args.models
-    store.write_bundle(Bundle(name=args.bundle, face=face, audio=audio, text=text, fusion=reference))
+    store.write_bundle(Bundle.of(name=args.bundle, face=face, audio=audio, text=text, fusion=reference))
     return reference
 
 
@@ -346,30 +396,51 @@ def _draft(args: argparse.Namespace, config: FusionConfig, temperature: float, m
             "RAVDESS and nEMO speakers held out, TESS, Urdu talk shows",
             "GoEmotions dev, MELD dev",
         ),
-        command=f"python -m ml train fusion --models {' '.join(args.models)} --epochs {args.epochs}"
-        f" --learning-rate {args.learning_rate} --bundle {args.bundle}",
-        licence=licence_of(args, "Trained on readings of data sets for research."),
+        command=_command(args.out, args.bundle),
+        licence=licence_of(
+            args,
+            AS_ITS_DATA if args.data.is_file() else "Trained on readings of data sets for research.",
+            restrictions(ModelStore(args.store), args.models) if args.commercial else [],
+        ),
     )
 
 
-def _card(draft: Draft, *, lstm: bool) -> str:
+def _command(run: Path, bundle: str) -> str:
+    """What made both fusions of a run: the sizes are those of the LSTM's."""
+    settings = run_settings(run / _folder(residual=True))
+    loop, config = settings["loop"], settings["config"]
+    told = f"python -m ml train fusion --models {' '.join(settings['bundle'])} --bundle {bundle}"
+    told += f" --lstm {config['lstm']} --dense {config['dense']} --projection {config['projection']}"
+    told += f" --epochs {loop['epochs']} --batch {settings['batch']} --learning-rate {loop['learning_rate']}"
+    return told + (" --precision bf16" if loop["bf16"] else "") + loop_options(loop)
+
+
+def _limits_of_recordings(material: Material) -> tuple[str, ...]:
+    own_test = material.measured is not material.fitting
+    return (
+        "Trained and measured on the recordings of one list, each read as one window: other people, places and ways to "
+        "record were not seen.",
+        "Where its models were trained on the same recordings, it trusts them too much.",
+        "The recordings that are measured on are neither those trained on nor those that choose and calibrate."
+        if own_test
+        else "The recordings that are measured on also chose and calibrated it: the figures are too good.",
+    )
+
+
+def _card(draft: Draft, limits: Sequence[str], *, lstm: bool) -> str:
     shape = "log-odds added, and corrected by an LSTM over the face's frames" if lstm else "log-odds added by weight"
     return card(
         draft,
         title="Affect fusion",
         summary=f"Joins face, voice and words of one window: {shape}. What is absent is masked.",
         use="Together with the models that it was trained on: " + ", ".join(draft.preprocessing["models"]) + ".",
-        limits=[
-            "Trained and measured on clips composed of faces, voices and sentences that were never recorded together: "
-            "these figures compare ways to fuse, and say little about real people who speak.",
-            "The clips that are measured on are of other people and sentences than those trained on, and than those "
-            "that choose and calibrate.",
-        ],
+        limits=limits,
     )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser, "fusion")
+    parser.set_defaults(precision="fp32")
     parser.add_argument("--models", nargs=3, metavar=("FACE", "AUDIO", "TEXT"), required=True)
     parser.add_argument("--bundle", default="default", help="publish: the bundle that is written")
     parser.add_argument(

@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from ml.artifacts import Bundle, ModelStore
+from ml.errors import InvalidManifest
 from ml.inference.audio import TonePredictor
 from ml.inference.face import FacePredictor
 from ml.inference.fusion import Evidence
 from ml.inference.text import TextPredictor
-from ml.training.datasets.example import Example
+from ml.training.datasets.cache import digest, file_state, replacing
+from ml.training.datasets.example import Example, examples_of
 from ml.training.datasets.faces import read_faces
 from ml.training.datasets.text import read_sentences
 from ml.training.datasets.voices import read_voices
-from ml.training.recipes.audio import load_sounds
+from ml.training.recipes.audio import collected_sounds
 from ml.training.recipes.face_data import load_crop
 from ml.training.recipes.face_views import moved
 from ml.vocabulary import EMOTIONS
@@ -43,14 +44,14 @@ class Pool:
 
     @classmethod
     def of(cls, labels: Sequence[int], readings: Sequence[tuple[Evidence, ...]]) -> Self:
-        """Raises ValueError when an emotion has no piece."""
+        """Raises InvalidManifest when an emotion has no piece."""
         grouped = tuple(
             tuple(found for label, found in zip(labels, readings, strict=True) if label == own)
             for own in range(len(EMOTIONS))
         )
         empty = [name for name, found in zip(EMOTIONS, grouped, strict=True) if not found]
         if empty:
-            raise ValueError(f"no piece to compose clips of is labelled {', '.join(empty)}")
+            raise InvalidManifest(f"no piece to compose clips of is labelled {', '.join(empty)}")
         return cls(grouped)
 
     def draw(self, random: Random, label: int) -> tuple[Evidence, ...]:
@@ -92,15 +93,13 @@ class Shelf:
 
     def kept(self, role: str, examples: Sequence[Example], read: Callable[[], Sequence[Outputs]]) -> Sequence[Outputs]:
         manifest = self.store.manifest(self.bundle.models()[role])
-        named = [manifest.sha256, str(manifest.temperature), *(f"{e.path} {e.text} {e.label}" for e in examples)]
-        path = self.folder / f"{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:24]}.npz"
+        read_of = [(file_state(example.path), example.text) for example in examples]
+        path = self.folder / f"{digest(manifest.sha256, manifest.temperature, read_of)}.npz"
         if not path.exists():
             found = read()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            staging = path.with_suffix(".tmp.npz")
             embeddings, logs = zip(*((one.embeddings_NE, one.log_probabilities_NC) for one in found), strict=True)
-            np.savez(staging, embeddings=np.stack(embeddings), logs=np.stack(logs))
-            staging.replace(path)
+            with replacing(path) as staging:
+                np.savez(staging, embeddings=np.stack(embeddings), logs=np.stack(logs))
         with np.load(path) as kept:
             return [Kept(*pair) for pair in zip(kept["embeddings"], kept["logs"], strict=True)]
 
@@ -156,7 +155,7 @@ def _pool(pieces: Pieces, side: Side) -> Pool:
 
 
 def _face_pieces(predictor: FacePredictor, data: Path, shelf: Shelf) -> Pieces:
-    examples = [example for example in read_faces(data) if example.split != "train"]
+    examples = [example for example in examples_of(read_faces(data)) if example.split != "train"]
     found = shelf.kept("face", examples, lambda: _looks(predictor, examples))
     return Pieces(examples, list(zip(*map(evidence_from, found), strict=True)), _depicted)
 
@@ -180,11 +179,12 @@ def _depicted(example: Example) -> str:
 
 
 def _voice_pieces(predictor: TonePredictor, data: Path, fold: int, cache: Path, shelf: Shelf) -> Pieces:
-    examples = [example for example in read_voices(data, fold) if example.split != "train"]
+    examples = [example for example in examples_of(read_voices(data, fold)) if example.split != "train"]
 
     def read() -> list[Outputs]:
-        sounds = load_sounds(examples, cache / "voices.npz")
-        return [predictor.predict([sounds.waveform(row) for row in range(len(examples))])]
+        sounds = collected_sounds(data, cache, fold)
+        rows = [row for row, example in enumerate(sounds.examples) if example.split != "train"]
+        return [predictor.predict([sounds.waveform(row) for row in rows])]
 
     (found,) = shelf.kept("audio", examples, read)
     return Pieces(examples, [(reading,) for reading in evidence_from(found)], lambda example: example.speaker or "")

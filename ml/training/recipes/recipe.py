@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import Any, Literal, Protocol, cast
 import torch
 from torch import Tensor
 
-from ml.artifacts import Licence
+from ml.artifacts import Licence, ModelStore
 from ml.errors import InvalidManifest
 from ml.places import MODEL_STORE
 from ml.training.datasets.example import Example, Split
-from ml.training.loop import ADAMW, OPTIMIZERS, LoopConfig, Task
+from ml.training.loop import ADAMW, OPTIMIZERS, LoopConfig, Task, run_settings
 
 Subject = Literal["face", "audio", "text", "fusion"]
 _MODULES: dict[Subject, str] = {
@@ -30,6 +30,7 @@ CHOSEN_BY = "chosen by"
 """The figure of the validation part that a study maximises; a recipe's `validate` gives it with the others."""
 PRECISION = {"auto": None, "fp32": False, "bf16": True}
 RESEARCH = "research and non-commercial use"
+AS_ITS_DATA = "As its data permit."
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,35 @@ def out_of_fold_figures(args: argparse.Namespace) -> dict[str, Any]:
     return found.figures if found else {}
 
 
-def licence_of(args: argparse.Namespace, note: str) -> Licence:
-    """As told on the command line."""
+def restrictions(store: ModelStore, references: Iterable[str]) -> list[str]:
+    """Which published nets that go into another, or went into a run that does, forbid commercial use."""
+    found: list[str] = []
+    for reference in references:
+        if Path(reference).is_dir():
+            found += run_settings(Path(reference)).get("restricted", [])
+        elif not (licence := store.manifest(reference).licence).commercial:
+            found.append(f"{reference} ({licence.name})")
+    return list(dict.fromkeys(found))
+
+
+def licence_of(args: argparse.Namespace, note: str, restricted: Sequence[str] = ()) -> Licence:
+    """As told on the command line. Raises InvalidManifest where nets that it was made with forbid that."""
+    if args.commercial and restricted:
+        raise InvalidManifest(f"--commercial: it was made with {', '.join(restricted)}, which forbid commercial use")
     if args.commercial:
         return Licence(name=args.licence, commercial=True, note="Whoever published it says that its data permit this.")
-    return Licence(name=args.licence, commercial=False, note=note)
+    made_with = f" Made with {', '.join(restricted)}." if restricted else ""
+    return Licence(name=args.licence, commercial=False, note=note + made_with)
+
+
+def parts_of(examples: Sequence[Example]) -> dict[str, list[int]]:
+    """Rows by data set, and by split where one has several of them held out: what was chosen on is no test."""
+    splits = {dataset: {e.split for e in examples if e.dataset == dataset} for dataset in {e.dataset for e in examples}}
+    parts: dict[str, list[int]] = {}
+    for row, example in enumerate(examples):
+        several = len(splits[example.dataset]) > 1
+        parts.setdefault(f"{example.dataset}, {example.split}" if several else example.dataset, []).append(row)
+    return dict(sorted(parts.items()))
 
 
 def sets_of(examples: list[Example]) -> tuple[str, ...]:

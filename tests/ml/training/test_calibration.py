@@ -1,13 +1,18 @@
+import argparse
 from pathlib import Path
 
 import pytest
 import torch
 
+from ml.__main__ import main
+from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
-from ml.training.calibration import Calibration, calibrate
+from ml.training.calibration import Calibration, calibrate, fingerprint
 from ml.training.datasets.example import Example
+from ml.training.recipes import recipe
 from ml.training.recipes.recipe import HeldOut
 from ml.vocabulary import EMOTIONS
+from tests.toy_models import make_store
 
 
 def held_out(sharpness: float, split: str = "valid") -> HeldOut:
@@ -22,10 +27,100 @@ def test_the_temperature_undoes_what_made_the_net_too_sure(tmp_path: Path) -> No
     found = calibrate(held_out(3.0))
     assert found.temperature == pytest.approx(3.0, rel=0.05)
     assert found.ece_before > 0.1 and found.ece_after < 0.03 and found.n == 4_000
-    found.write(tmp_path)
-    assert Calibration.read(tmp_path) == found
+    found.write(tmp_path, "a run")
+    assert Calibration.read(tmp_path, "a run") == found
+    assert Calibration.read(tmp_path, "another run") is None
+    assert Calibration.read(tmp_path / "none", "a run") is None
 
 
 def test_nothing_is_calibrated_on_a_test_part() -> None:
     with pytest.raises(InvalidManifest, match="no validation part"):
         calibrate(held_out(1.0, "test"))
+
+
+def make_args(folder: Path, **changed: object) -> argparse.Namespace:
+    """Of a run in `folder`, on a list."""
+    (folder / "run").mkdir(exist_ok=True)
+    (folder / "run" / "history.json").write_text("{}")
+    (folder / "list.csv").write_text("path,label")
+    told = {
+        "out": folder / "run",
+        "data": folder / "list.csv",
+        "beside": [],
+        "served": False,
+        "store": folder / "store",
+    }
+    return argparse.Namespace(**told | changed)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"beside": ["face@2"]}, {"soup": ["text@1"]}, {"served": True}, {"data": Path("other")}]
+)
+def test_a_temperature_of_other_nets_or_data_is_not_used_again(changed: dict[str, object], tmp_path: Path) -> None:
+    args = make_args(tmp_path)
+    before = fingerprint(args)
+    assert fingerprint(make_args(tmp_path, name="mine", threads=2)) == before
+    assert fingerprint(make_args(tmp_path, **changed)) != before
+
+
+@pytest.mark.parametrize("file", ["run/history.json", "list.csv"])
+def test_a_temperature_of_an_earlier_run_or_list_is_not_used_again(file: str, tmp_path: Path) -> None:
+    args = make_args(tmp_path)
+    before = fingerprint(args)
+    (tmp_path / file).write_text("more")
+    assert fingerprint(args) != before
+
+
+class Toy:
+    """A recipe whose nets are the surer, the more stand beside the run."""
+
+    def __init__(self, store: Path) -> None:
+        self.store, self.asked, self.temperatures = ModelStore(store), 0, list[float]()
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--data", type=Path, default=Path("list.csv"))
+        parser.add_argument("--out", type=Path, default=Path("run"))
+        parser.add_argument("--store", type=Path, default=self.store.root)
+        parser.add_argument("--name", default="toy")
+        parser.add_argument("--beside", nargs="*", default=[])
+
+    def held_out(self, args: argparse.Namespace, splits: object) -> HeldOut:
+        self.asked += 1
+        return held_out(2.0 + len(args.beside))
+
+    def publish(self, args: argparse.Namespace, temperature: float) -> str:
+        self.temperatures.append(temperature)
+        return "face@1"
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """With a finished run."""
+    monkeypatch.chdir(tmp_path)
+    make_args(tmp_path)
+    (tmp_path / "run" / "checkpoint.pt").touch()
+    toy = Toy(make_store(tmp_path / "store"))
+    monkeypatch.setattr(recipe, "find", lambda _: toy)
+    return toy
+
+
+def test_publish_fits_anew_what_was_fitted_on_something_else(toy: Toy) -> None:
+    for words in ([], [], ["--beside", "face@1"]):
+        assert main(["publish", "face", *words]) == 0
+    assert toy.temperatures == pytest.approx([2.0, 2.0, 3.0], rel=0.05) and toy.asked == 2
+    Path("run/history.json").write_text("a resumed run")
+    assert main(["publish", "face"]) == 0 and toy.asked == 3
+
+
+def test_a_wrong_bundle_leaves_nothing_published(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["publish", "face", "--bundle", "mine", "--base", "nowhere"]) == 1
+    assert "nowhere" in capsys.readouterr().err and not toy.temperatures
+    assert main(["publish", "face", "--bundle", "mine"]) == 0
+    assert toy.store.bundle("mine").face == "face@1"
+
+
+def test_only_a_run_with_a_finished_epoch_is_published(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run/checkpoint.pt").unlink()
+    for verb in ("calibrate", "publish"):
+        assert main([verb, "face"]) == 1
+        assert "train first" in capsys.readouterr().err and not toy.asked

@@ -3,24 +3,34 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ml.__main__ import main
 from ml.artifacts import Bundle, Manifest, ModelStore
 from ml.errors import InvalidManifest
+from ml.inference.audio import TonePredictor
 from ml.inference.face import FacePredictor
+from ml.inference.pipeline import Analyser
+from ml.inference.sound import batches_of, listen, pieces_wanted, voices_of
+from ml.inference.windows import Span
+from ml.places import MODEL_STORE
+from ml.results import Options, Reading
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
-from ml.training.evaluation import Subjects, evaluate, read_rows, readable
+from ml.training.evaluation import Row, Subjects, evaluate, read_rows, readable
 from ml.training.folds import fold_arguments
-from ml.vocabulary import EMOTIONS
-from tests.face_files import nobody, portrait
+from ml.vocabulary import EMOTIONS, MODALITIES, Modality
+from tests.face_files import make_scenes, nobody, portrait
 from tests.ml.training.made_sets import make_voices
-from tests.toy_models import make_store
+from tests.speech_files import ignore, make_sound, noise
+from tests.toy_models import Tones, leaning, make_store
 
 
 def write(path: Path, header: Sequence[str], *rows: Sequence[str]) -> Path:
@@ -72,11 +82,14 @@ def test_the_command_prints_the_agreed_json(
     arguments = ["evaluate", "face", "--crops", "--manifest", str(crops), "--store", str(subjects.store)]
     assert main([*arguments, "--json", "-"]) == 0
     document = json.loads(capsys.readouterr().out)
-    keys = {"n", "accuracy", "macro_f1", "uar", "ece", "intervals", "labels", "confusion", "skipped"}
-    assert document.keys() == keys
+    figures = {"accuracy", "macro_f1", "weighted_f1", "uar", "ece"}
+    assert document.keys() == figures | {"n", "intervals", "labels", "confusion", "skipped"}
+    assert document["intervals"].keys() == figures
     assert document["labels"] == list(EMOTIONS) and np.sum(document["confusion"]) == document["n"] == 5
     assert main(arguments) == 0
-    assert f"accuracy  {document['accuracy']:.4f}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"accuracy    {document['accuracy']:.4f}" in printed
+    assert f"weighted_f1 {document['weighted_f1']:.4f}   95 % {document['intervals']['weighted_f1'][0]:.4f}" in printed
 
 
 @pytest.mark.parametrize(
@@ -87,6 +100,8 @@ def test_the_command_prints_the_agreed_json(
         ("file,label\na.png,happy\n", "needs the columns path and label"),
         ("", "needs the columns"),
         ("path,label\na\x00.png", "cannot be read|label None|label ''"),
+        ("path,label,start,end\na.mp4,happy,2,1\n", "line 2: there is nothing from 2 to 1.0 seconds"),
+        ("path,label,start,end\na.mp4,happy,soon,1\n", "line 2: could not convert"),
     ],
 )
 def test_a_manifest_that_is_wrong_is_told(content: str, told: str, tmp_path: Path) -> None:
@@ -131,14 +146,143 @@ def test_corpora_and_genders_are_told_apart(subjects: Subjects, tmp_path: Path) 
     assert {name: part.n for name, part in report.corpora.items()} == {"a": 2, "b": 1}
     assert {name: part.n for name, part in report.genders.items()} == {"female": 1, "male": 1}
     assert set(report.json()) >= {"n", "corpora", "genders"}
-    assert "female" in readable(report)
+    (line,) = [line for line in readable(report).splitlines() if "female" in line]
+    female = report.genders["female"]
+    for name in ("uar", "ece"):
+        low, high = female.intervals[name]
+        assert f"{getattr(female, name):.3f} [{low:.3f}–{high:.3f}]" in line
+
+
+def test_only_the_splits_that_are_asked_for_are_measured(
+    subjects: Subjects, crops: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"{number}.png", EMOTIONS[number], split) for number, split in enumerate(("train", "valid", "test"))]
+    manifest = write(crops.parent / "split.csv", ("path", "label", "split"), *rows, ("3.png", "sad", "valid"))
+    whole = evaluate("face", manifest, subjects, crops=True)
+    assert whole.whole.n == 4 and whole.splits == {"train": 1, "valid": 2, "test": 1}
+    some = evaluate("face", manifest, subjects, crops=True, splits=["valid", "test"])
+    assert some.whole.n == 3 and some.json()["splits"] == {"valid": 2, "test": 1}
+    assert readable(some).splitlines()[0] == "n 3, skipped 0, valid 2, test 1"
+    with pytest.raises(InvalidManifest, match="has the split test"):
+        evaluate("face", crops, subjects, crops=True, splits=["test"])
+    words = ["evaluate", "face", "--crops", "--manifest", str(manifest), "--store", str(subjects.store)]
+    assert main([*words, "--split", "valid", "test"]) == 0
+    assert capsys.readouterr().out.startswith("n 3, skipped 0, valid 2, test 1\n")
+
+
+def test_sentences_without_one_label_are_counted_and_not_measured(tmp_path: Path) -> None:
+    target = "0 0 0 0.5 0.5 0 0"
+    manifest = write(
+        tmp_path / "words.csv",
+        ("text", "label", "target", "sentiment"),
+        ("I am so glad", "happy", "0 0 0 1 0 0 0", ""),
+        ("How terrible", "sad", "", "negative"),
+        ("Glad and sad", "happy", target, ""),
+        ("Good acting", "", "", "positive"),
+    )
+    metrics = evaluate("text", manifest, Subjects(MODEL_STORE, "default", "cpu")).whole
+    assert (metrics.n, metrics.skipped) == (2, 2)
+    with pytest.raises(InvalidManifest, match="line 2: the label ''"):
+        read_rows(write(tmp_path / "none.csv", ("text", "label"), ("Good acting", "")), "text")
+
+
+class Sure:
+    """Tone of voice: a loud sound is surely angry, a soft one perhaps sad."""
+
+    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> Tones:
+        loud, soft = np.full((2, len(EMOTIONS)), [[0.001], [0.1]], np.float32)
+        loud[[EMOTIONS.index("angry"), EMOTIONS.index("sad")]] = 0.98, 0.015
+        soft[[EMOTIONS.index("angry"), EMOTIONS.index("sad")]] = 0.001, 0.499
+        logs = [np.log(loud if np.abs(waveform).max() > 0.25 else soft) for waveform in waveforms]
+        return Tones(np.zeros((len(logs), 1), np.float32), np.reshape(logs, (-1, len(EMOTIONS))))
+
+
+@pytest.fixture
+def hearing(subjects: Subjects, monkeypatch: pytest.MonkeyPatch) -> Subjects:
+    """With a model of the tone of voice."""
+    store = ModelStore(subjects.store)
+    store.write_bundle(store.bundle("default").with_model("audio", "audio@1"))
+    monkeypatch.setattr(TonePredictor, "load", lambda store, reference, device: Sure())
+    return subjects
+
+
+def test_a_piece_of_a_sound_is_heard_alone(hearing: Subjects, tmp_path: Path) -> None:
+    make_sound(tmp_path / "two.wav", np.concatenate([noise(1.0, 0.3), noise(1.0, 0.01), noise(1.0, 0.3)]))
+    rows = [("two.wav", "angry", "", "1"), ("two.wav", "sad", "1.1", "1.9"), ("two.wav", "angry", "2", "")]
+    manifest = write(tmp_path / "list.csv", ("path", "label", "start", "end"), *rows, ("two.wav", "sad", "8", "9"))
+    metrics = evaluate("audio", manifest, hearing).whole
+    assert (metrics.accuracy, metrics.n, metrics.skipped) == (1.0, 3, 1)
+
+
+def test_a_long_voice_is_read_as_served(hearing: Subjects, tmp_path: Path) -> None:
+    """Of two pieces the mean of the probabilities counts: that of their logarithms would be sad."""
+    sound = np.concatenate([noise(4.0, 0.3), noise(4.0, 0.01)])
+    manifest = write(tmp_path / "list.csv", ("path", "label"), (make_sound(tmp_path / "a.wav", sound).name, "angry"))
+    window = Span(0.0, 8.0)
+    wanted = pieces_wanted([window], [window])
+    tones = listen(Sure(), sound, batches_of(wanted[window]), ignore, ignore).by_piece()
+    (served,) = voices_of(tones, wanted, [window], [window])
+    assert served.evidence
+    (read,) = hearing.reader("audio")([Row(0, manifest.parent / "a.wav")])
+    assert read == pytest.approx(np.exp(served.evidence.log_probabilities), abs=1e-6)
+    assert evaluate("audio", manifest, hearing).whole.accuracy == 1.0
+
+
+def test_a_piece_of_a_video_is_seen_alone(subjects: Subjects, tmp_path: Path) -> None:
+    make_scenes(tmp_path / "film.mp4", [(nobody(), 1.0), (portrait(), 1.0)])
+    make_scenes(tmp_path / "face.mp4", [(portrait(), 1.0)])
+    pieces = [Row(0, tmp_path / "film.mp4", end=1.0), Row(0, tmp_path / "film.mp4", start=1.0)]
+    unseen, seen, alone = subjects.reader("face")([*pieces, Row(0, tmp_path / "face.mp4")])
+    assert unseen is None
+    assert seen == pytest.approx(alone, abs=0.02)
+
+
+def test_the_whole_pipeline_refuses_pieces(subjects: Subjects, tmp_path: Path) -> None:
+    manifest = write(tmp_path / "list.csv", ("path", "label", "start", "end"), ("film.mp4", "happy", "1", "2"))
+    with pytest.raises(InvalidManifest, match="reads whole files"):
+        evaluate("fusion", manifest, subjects)
 
 
 def test_a_modality_is_taken_away_from_the_whole(subjects: Subjects, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "hopper.png"), portrait()[..., ::-1])
     manifest = write(tmp_path / "faces.csv", ("path", "label"), ("hopper.png", "happy"))
+    ablation = evaluate("fusion", manifest, subjects, ablate=True).ablation
+    assert ablation
+    assert set(ablation.without) == {"audio", "text"}, "without the face nothing of a picture is left"
+    assert set(ablation.alone) == {"face"} and ablation.alone["face"] == ablation.whole
+
+
+class Heard:
+    """Reads what the name of a file says is in it; all of it is angry."""
+
+    def analyse(self, path: Path, options: Options) -> SimpleNamespace:
+        found = [name for name in path.stem.split("-") if options.wants(cast(Modality, name))]
+        reading = Reading.of(dict(zip(EMOTIONS, np.exp(leaning("angry")).tolist(), strict=True)))
+        return SimpleNamespace(overall=reading if found else Reading.empty("full"))
+
+
+def test_modalities_are_compared_on_the_same_files(
+    subjects: Subjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Analyser, "load", lambda *_, **__: Heard())
+    names = ("face-audio-text.mp4", "face-audio.mp4", "audio.wav")
+    for name in names:
+        (tmp_path / name).touch()
+    manifest = write(tmp_path / "list.csv", ("path", "label"), *((name, "angry") for name in names))
     report = evaluate("fusion", manifest, subjects, ablate=True)
-    assert set(report.without) == {"audio", "text"}, "without the face nothing of a picture is left"
+    assert report.whole.n == 3 and report.ablation
+    figures = {"all": report.ablation.whole, **report.ablation.without, **report.ablation.alone}
+    assert [(found.n, found.skipped) for found in figures.values()] == [(1, 2)] * 4
+    document = report.json()
+    assert [set(document[part]) for part in ("together", "without", "alone")] == [{"all"}, {*MODALITIES}, {*MODALITIES}]
+
+    manifest = write(tmp_path / "apart.csv", ("path", "label"), *((name, "angry") for name in names[1:]))
+    ablation = evaluate("fusion", manifest, subjects, ablate=True).ablation
+    assert ablation and set(ablation.alone) == {"face", "audio"}
+    (tmp_path / "text.wav").touch()
+    manifest = write(tmp_path / "none.csv", ("path", "label"), *((name, "angry") for name in ("audio.wav", "text.wav")))
+    assert evaluate("fusion", manifest, subjects, ablate=True).ablation is None
+    assert "no row could be read in every way" in capsys.readouterr().err
 
 
 def test_pictures_of_the_figures_are_drawn(

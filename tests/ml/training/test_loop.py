@@ -1,21 +1,23 @@
 """The shared training loop: resuming, averaging, groups."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ml.errors import InvalidManifest
 from ml.training.loop import (
     Average,
     LoopConfig,
     Task,
     averaged_weights,
-    bf16_pays,
     fit,
     history,
     parameter_groups,
@@ -72,7 +74,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
 
 def test_the_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
     fit(CONFIG, make_task(), tmp_path, extra={"data": "a"})
-    with pytest.raises(ValueError, match="another configuration"):
+    with pytest.raises(InvalidManifest, match="another configuration"):
         fit(CONFIG, make_task(), tmp_path, extra={"data": "b"})
     assert run_settings(tmp_path)["data"] == "a"
     assert json.loads((tmp_path / "history.json").read_text())["settings"]["loop"]["epochs"] == 3
@@ -109,13 +111,89 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     broken = Task(
         task.model, 5, task.batches, lambda network, batch: network(batch[0]).sum() * torch.nan, task.validate
     )
-    with pytest.raises(FloatingPointError):
+    with pytest.raises(InvalidManifest, match="the loss of epoch 1 is not finite"):
         fit(CONFIG, broken, tmp_path)
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
-def test_bf16_is_decided_by_a_measurement() -> None:
-    assert bf16_pays() in (True, False)
+def test_nothing_is_validated_after_a_loss_that_is_not_finite(tmp_path: Path) -> None:
+    def validate(_: nn.Module) -> dict[str, float]:
+        raise AssertionError("figures of no numbers")
+
+    task = make_task()
+    broken = replace(task, loss=lambda network, batch: network(batch[0]).sum() * torch.inf, validate=validate)
+    with pytest.raises(InvalidManifest, match="not finite"):
+        fit(CONFIG, broken, tmp_path)
+
+
+def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
+    for read in (run_settings, history, averaged_weights):
+        with pytest.raises(InvalidManifest, match="train first"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_a_run_killed_in_its_first_epoch_keeps_its_precision(
+    pays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = replace(CONFIG, bf16=None)
+    monkeypatch.setattr("ml.training.loop.bf16_pays", lambda _: pays)
+    with pytest.raises(Killed):
+        fit(auto, make_task(kill_in_epoch=0), tmp_path)
+    assert history(tmp_path) == []
+    monkeypatch.setattr("ml.training.loop.bf16_pays", lambda _: not pays)
+    fit(auto, make_task(), tmp_path)
+    assert run_settings(tmp_path)["loop"]["bf16"] is pays
+
+
+def test_a_history_that_was_not_written_before_a_kill_is_made_of_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(source: Path, target: Path) -> None:
+        if target.name == "history.json" and (tmp_path / "checkpoint.pt").exists():
+            raise Killed
+        rename(source, target)
+
+    rename = os.replace
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(Killed):
+            fit(CONFIG, make_task(), tmp_path)
+    assert history(tmp_path) == []
+    with pytest.raises(Killed):
+        fit(CONFIG, make_task(kill_in_epoch=1), tmp_path)
+    assert [epoch["epoch"] for epoch in history(tmp_path)] == [1]
+
+
+def test_no_epoch_is_lost_from_the_curves_by_a_resume(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        fit(CONFIG, make_task(kill_in_epoch=2), tmp_path)
+    fit(CONFIG, make_task(), tmp_path)
+    curves = EventAccumulator(str(tmp_path / "tensorboard"), purge_orphaned_data=True).Reload()
+    assert [scalar.step for scalar in curves.Scalars("loss")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_run_is_no_other_than_the_plain_steps(bf16: bool, tmp_path: Path) -> None:
+    """Bit by bit: nothing is copied, moved or drawn beside."""
+    config = replace(CONFIG, bf16=bf16)
+    found = fit(config, make_task(), tmp_path).state_dict()
+    task = make_task()
+    optimizer = torch.optim.AdamW(parameter_groups(task.model, config.weight_decay), weight_decay=config.weight_decay)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, [0.01, 0.01], config.epochs * task.steps)
+    average = Average(task.model, config.ema_decay)
+    for epoch in range(config.epochs):
+        seed_everything(config.seed, epoch)
+        for batch in task.batches(epoch):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                loss = task.loss(task.model, batch)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(task.model.parameters(), config.clip_norm)
+            optimizer.step()
+            scheduler.step()
+            average.update(task.model)
+    assert all(torch.equal(value, found[name]) for name, value in average.model.state_dict().items())
 
 
 def test_the_best_epoch_is_kept_over_a_resume(tmp_path: Path) -> None:

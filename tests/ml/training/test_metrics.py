@@ -28,6 +28,9 @@ def test_like_scikit_learn_also_when_a_class_is_absent() -> None:
     figures = measure(probabilities, targets, "abcdefg", resamples=10)
     predictions = probabilities.argmax(1)
     assert figures.macro_f1 == pytest.approx(f1_score(targets, predictions, average="macro"))
+    assert figures.weighted_f1 == pytest.approx(f1_score(targets, predictions, average="weighted"))
+    low, high = figures.intervals["weighted_f1"]
+    assert low < figures.weighted_f1 < high
     recalls = [float((predictions[targets == label] == label).mean()) for label in np.unique(targets)]
     assert figures.uar == pytest.approx(np.mean(recalls))
     assert figures.confusion == confusion_matrix(targets, predictions, labels=range(7)).tolist()

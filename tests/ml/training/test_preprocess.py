@@ -1,3 +1,5 @@
+import argparse
+import fcntl
 import os
 import subprocess
 import sys
@@ -9,7 +11,9 @@ import pytest
 
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import write_examples
-from ml.training.preprocess import Preprocessing, preprocess
+from ml.training.preprocess import Preprocessing, parser, peak_megabytes, preprocess
+from ml.training.recipes import recipe
+from ml.training.recipes.face_data import prepared_faces
 from tests.face_files import make_scenes, portrait
 from tests.media_files import make_audio
 from tests.speech_files import make_sound, say
@@ -60,6 +64,46 @@ def test_shards_are_made_once_and_again_when_what_they_depend_on_changes(materia
     assert len(made(Preprocessing(crops=True, crop_size=32))) == 2
     os.utime(material / "tone.wav")
     assert len(made(Preprocessing(crops=True))) == 3
+
+
+def test_words_that_were_corrected_in_the_list_are_taken_up(material: Path, tmp_path: Path) -> None:
+    for words in ("I am sat.", "I am sad."):
+        write_examples(tmp_path / "list.csv", [Example("sad", "m", "train", path=material / "tone.wav", text=words)])
+        (told,) = preprocess(tmp_path / "list.csv", tmp_path / "cache", Preprocessing(), STORE, bar=False)
+        assert told.transcript == words
+
+
+def test_the_command_makes_what_training_reads(
+    material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_examples(tmp_path / "list.csv", [Example("happy", "mine", "train", path=material / "face.png")])
+    args = parser().parse_args(["--manifest", "list.csv", "--workers", "1", "--store", str(STORE.resolve())])
+    args.run(args)
+    assert "by all together: at most" in capsys.readouterr().out
+    made = set(tmp_path.rglob("*.npz"))
+    training = argparse.ArgumentParser()
+    recipe.find("face").add_arguments(training)
+    training_args = training.parse_args(["--data", str(tmp_path / "list.csv")])
+    assert len(prepared_faces(training_args, training_args.size, landmarks=False).crops) == 1
+    assert made and set(tmp_path.rglob("*.npz")) == made
+
+
+def test_what_a_killed_run_left_is_removed_unless_another_is_at_work(material: Path, tmp_path: Path) -> None:
+    folder = tmp_path / Preprocessing().digest[:16]
+    left = folder / ".shard-left"
+    left.mkdir(parents=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        preprocess(material / "list.csv", tmp_path, Preprocessing(), STORE, bar=False)
+        assert left.exists()
+    preprocess(material / "list.csv", tmp_path, Preprocessing(), STORE, bar=False)
+    assert not left.exists()
+
+
+def test_memory_is_told_of_one_process_and_of_all() -> None:
+    (one, alone), (_, four) = peak_megabytes(0), peak_megabytes(4)
+    assert one >= alone > 0 and four >= alone
 
 
 def test_workers_make_the_same_shards(material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from ml.training.datasets.example import examples_of, sorted_out
 from ml.training.datasets.faces import read_faces
 from ml.vocabulary import EMOTIONS
 
@@ -30,23 +31,37 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_training_pictures_with_a_twin_among_the_measured_are_left_out(root: Path) -> None:
-    names = {e.path.stem for e in read_faces(root) if e.path and e.dataset == "fer2013"}
+    names = {e.path.stem for e in examples_of(read_faces(root)) if e.path and e.dataset == "fer2013"}
     assert names == {"a", "few", "eval"}
+    assert sorted_out(read_faces(root))[1] == {"twin of a picture measured on": 2}
+
+
+def test_rows_of_no_known_label_or_split_are_counted(root: Path) -> None:
+    with (root / "manifest.csv").open("a") as file:
+        file.write("b.png,bored,mine,train\nc.png,sad,mine,training\nd.png,sad,mine\ne.png,sad,mine,valid\n")
+    examples, skipped = sorted_out(read_faces(root))
+    assert sum(example.dataset == "mine" for example in examples) == 1
+    assert (skipped["unknown label"], skipped["row of another form"]) == (1, 2)
+
+
+def test_votes_that_are_no_numbers_are_counted(root: Path) -> None:
+    (root / "fer2013" / "labels.csv").write_text(VOTES.replace("a.png,4", "a.png,four"))
+    assert sorted_out(read_faces(root))[1]["row of another form"] == 1
 
 
 def test_votes_become_their_share_of_the_target(root: Path) -> None:
-    by_name = {e.path.stem: e for e in read_faces(root, votes_share=0.5) if e.path}
+    by_name = {e.path.stem: e for e in examples_of(read_faces(root, votes_share=0.5)) if e.path}
     target = dict(zip(EMOTIONS, by_name["a"].target or (), strict=True))
     assert target["happy"] == pytest.approx(0.8) and target["neutral"] == pytest.approx(0.2)
     assert by_name["few"].target == tuple(float(name == "happy") for name in EMOTIONS), "two votes are too few"
-    hard = {e.path.stem: e for e in read_faces(root, votes_share=0.0) if e.path}
+    hard = {e.path.stem: e for e in examples_of(read_faces(root, votes_share=0.0)) if e.path}
     assert max(hard["a"].target or ()) == 1.0
 
 
 def test_what_is_held_out(root: Path) -> None:
-    splits = {(e.dataset, e.split) for e in read_faces(root) if e.dataset in ("sfew", "ckplus48")}
+    splits = {(e.dataset, e.split) for e in examples_of(read_faces(root)) if e.dataset in ("sfew", "ckplus48")}
     assert splits == {("sfew", "test"), ("ckplus48", "test")}
-    for example in read_faces(root):
+    for example in examples_of(read_faces(root)):
         if example.dataset == "affectnet7_masked" and example.path:
             tenth = int(hashlib.sha256(example.path.name.encode()).hexdigest(), 16) % 10 == 0
             assert example.split == ("valid" if tenth else "train")
@@ -54,4 +69,4 @@ def test_what_is_held_out(root: Path) -> None:
 
 def test_without_votes_labels_are_hard(root: Path) -> None:
     (root / "fer2013" / "labels.csv").unlink()
-    assert all(max(e.target or ()) == 1.0 for e in read_faces(root))
+    assert all(max(e.target or ()) == 1.0 for e in examples_of(read_faces(root)))

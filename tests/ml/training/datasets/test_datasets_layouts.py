@@ -244,3 +244,65 @@ def test_a_table_without_its_columns_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InvalidManifest, match="needs the columns"):
         list(read("fer2013", tmp_path, tmp_path / "made"))
+
+
+def counted(tmp_path: Path, name: str, root: Path) -> dict[str, int]:
+    return dict(sorted_out(read(name, root, tmp_path / "made"))[1])
+
+
+def test_emotions_of_fer2013_that_are_none_of_the_seven_are_counted(tmp_path: Path) -> None:
+    pixels = " ".join(["7"] * 48 * 48)
+    rows = [f"{emotion},{pixels},{part}" for emotion in ("0", "7", "-1", "sad?") for part in ("Training", "PublicTest")]
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n" + "\n".join(rows) + "\n")
+    examples, skipped = sorted_out(read("fer2013", tmp_path, tmp_path / "made"))
+    assert [example.label for example in examples] == ["angry", "angry"] and skipped == {"unknown label": 6}
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [("0,1 2 3,Training", "pixels"), (f"0,{'300 ' * 2304},Training", "pixels"), ("0,1,Elsewhere", "Elsewhere")],
+)
+def test_a_table_of_pixels_that_cannot_be_is_a_clear_error(tmp_path: Path, row: str, told: str) -> None:
+    (tmp_path / "fer2013.csv").write_text(f"emotion,pixels,Usage\n{row}\n")
+    with pytest.raises(InvalidManifest, match=told):
+        list(read("fer2013", tmp_path, tmp_path / "made"))
+
+
+@pytest.mark.parametrize("lacking", ["fer2013.csv", "fer2013new.csv"])
+def test_tables_of_fer_plus_of_unequal_length_are_a_clear_error(tmp_path: Path, lacking: str) -> None:
+    fer_plus(tmp_path)
+    lines = (tmp_path / lacking).read_text().splitlines()
+    (tmp_path / lacking).write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(InvalidManifest, match="differ in length"):
+        list(read("fer-plus", tmp_path, tmp_path / "made"))
+
+
+def test_votes_and_stamps_and_labels_that_are_no_numbers_are_counted(tmp_path: Path) -> None:
+    for make in (fer_plus, ck_plus, omg):
+        make(tmp_path)
+    votes, stamps = tmp_path / "fer2013new.csv", tmp_path / "omg_TrainVideos.csv"
+    votes.write_text(votes.read_text().replace("fer0000000.png,4", "fer0000000.png,four"))
+    assert counted(tmp_path, "fer-plus", tmp_path)["row of another form"] == 1
+    stamps.write_text(stamps.read_text() + "u,soon,4,abc,a.mp4,0,0,3\nu,4,1,abc,b.mp4,0,0,3\n")
+    told = counted(tmp_path, "omg", tmp_path)
+    assert (told["row of another form"], told["time stamps that cannot be"]) == (1, 1)
+    (tmp_path / "Emotion/S005/001/S005_001_00000006_emotion.txt").write_text("three")
+    assert counted(tmp_path, "ck-plus", tmp_path) == {"no label": 1, "unknown label": 2}
+
+
+def test_an_episode_without_a_number_is_counted(tmp_path: Path) -> None:
+    meld_clips(tmp_path)
+    rows = "1,Go.,C,neutral,neutral,2,1,pilot,1,a,b\n2,Go.,C,bored,neutral,2,2,1,1,a,b\n"
+    (tmp_path / "dev_sent_emo.csv").write_text(MELD + rows)
+    told = counted(tmp_path, "meld-clips", tmp_path)
+    assert (told["row of another form"], told["unknown label"]) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["collected-faces", "collected-voices"])
+def test_a_list_without_its_columns_or_of_no_text_is_a_clear_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "manifest.csv").write_text("path\na.png\n")
+    with pytest.raises(InvalidManifest, match="needs the columns path, label"):
+        list(read(name, tmp_path, tmp_path / "made"))
+    (tmp_path / "manifest.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidManifest, match="cannot be read"):
+        list(read(name, tmp_path, tmp_path / "made"))

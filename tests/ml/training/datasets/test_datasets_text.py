@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ml.errors import InvalidManifest
-from ml.training.datasets.example import Example
+from ml.training.datasets.example import Example, sorted_out
 from ml.training.datasets.text import READERS, read_sentences
 from ml.vocabulary import EMOTIONS
 
@@ -68,6 +68,57 @@ def test_the_published_layout_is_read(root: Path, name: str, expected: list[tupl
 def test_several_labels_share_the_target(root: Path) -> None:
     shared = list(read_sentences(root, ["goemotions"]))[1]
     assert shared.target == tuple(0.5 if name in ("fear", "happy") else 0.0 for name in EMOTIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content", "expected"),
+    [
+        (
+            "goemotions",
+            "dev.tsv",
+            "Hm.\t9\ta\nHm.\t-1\ta\nHm.\tx\ta\nHm.\n",
+            {"unknown label": 2, "row of another form": 2},
+        ),
+        ("xed", "neu_en.txt", "no tab\n", {"unknown label": 1, "none of the seven": 1}),
+        (
+            "xed",
+            "en-annotated.tsv",
+            "Hm.\t-1\nHm.\t12\nHm.\nHm.\t3\n",
+            {"unknown label": 2, "row of another form": 1, "no text": 1},
+        ),
+        (
+            "meld",
+            "dev_sent_emo.csv",
+            "Utterance,Speaker,Emotion,Sentiment\nHm,A,bored,neutral\nHm,A,joy,good\n",
+            {"unknown label": 2},
+        ),
+        (
+            "semeval2018_ec",
+            "E-c-En-dev.txt",
+            "ID\tTweet\tanger\ttrust\n1\tHm\tNONE\tNONE\n2\tHm\t1\n3\n",
+            {"row of another form": 3, "none of the seven": 1},
+        ),
+        (
+            "isear",
+            "isear.tsv",
+            "guilt\tI lied.\njoy\t[ No response.]\nfear\n",
+            {"none of the seven": 1, "no answer": 1, "row of another form": 1},
+        ),
+        ("sst", "stsa.fine.dev", "5 good\n-1 bad\nfair\nx y\n", {"unknown label": 2, "row of another form": 2}),
+    ],
+)
+def test_rows_that_are_left_out_are_counted(
+    root: Path, name: str, file: str, content: str, expected: dict[str, int]
+) -> None:
+    (root / name / file).write_text(content)
+    reader = next(reader for folder, reader in READERS.values() if folder == name)
+    assert sorted_out(reader(root / name))[1] == expected
+
+
+def test_an_emotion_that_goemotions_has_not_is_a_clear_error(root: Path) -> None:
+    (root / "goemotions" / "labels.txt").write_text("anger\nbored\n")
+    with pytest.raises(InvalidManifest, match=r"labels\.txt .*bored"):
+        list(read_sentences(root, ["goemotions"]))
 
 
 def test_a_data_set_that_is_not_there_is_told(tmp_path: Path) -> None:

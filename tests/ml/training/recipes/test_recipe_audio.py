@@ -1,7 +1,10 @@
 import csv
+import shutil
 import wave
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,7 +20,9 @@ from ml.training.recipes.audio import (
     collected_sounds,
     disturbed,
     fresh_network,
+    load_sounds,
     mask_maps,
+    start_of,
     start_weights,
     targets,
 )
@@ -74,6 +79,35 @@ def test_the_cnn_learns_from_a_teacher_who_heard_the_same_speakers(data: Path, m
         targets(sounds, data.parent / "run", 1)
 
 
+def test_sounds_are_kept_for_the_very_files(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cache = tmp_path / "kept"
+    examples = [Example("sad", "ravdess", "train", path=data / f"{number}.wav") for number in range(3)]
+    part, every = load_sounds(examples[1:], cache), load_sounds(examples, cache)
+    assert [len(part.waveforms), len(every.waveforms)] == [2, 3]
+    assert np.array_equal(part.waveforms[0], every.waveforms[1])
+    relative = [replace(example, path=example.path.relative_to(tmp_path)) for example in examples if example.path]
+    load_sounds(relative, cache)
+    assert len(list(cache.iterdir())) == 2, "the same files by other names"
+    shutil.copyfile(data / "9.wav", data / "0.wav")
+    assert not np.array_equal(load_sounds(examples, cache).waveforms[0], every.waveforms[0])
+
+
+def test_what_cannot_be_heard_is_told_in_a_sentence(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = ("train", "--architecture", "audio_cnn", "--epochs", "1", "--batch", "8")
+    cv2.imwrite(str(data / "picture.png"), np.zeros((8, 8), np.uint8))
+    for content in (b"nothing", (data / "picture.png").read_bytes()):
+        (data / "5.wav").write_bytes(content)
+        with pytest.raises(InvalidManifest, match=r"5\.wav (cannot be decoded|holds no sound)"):
+            _run(monkeypatch, data.parent, *small)
+    (data / "manifest.csv").write_text("path,label,dataset,speaker,gender,language\n")
+    with pytest.raises(InvalidManifest, match="lists no voice"):
+        _run(monkeypatch, data.parent, *small)
+    (data / "manifest.csv").unlink()
+    with pytest.raises(InvalidManifest, match=r"no manifest\.csv"):
+        _run(monkeypatch, data.parent, *small)
+
+
 def test_a_start_must_not_know_the_speakers_that_are_held_out(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = ("--architecture", "audio_cnn", "--epochs", "1", "--batch", "8", "--store", "store")
     _run(monkeypatch, data.parent, "train", *small)
@@ -90,9 +124,10 @@ def test_a_start_must_not_know_the_speakers_that_are_held_out(data: Path, monkey
     with pytest.raises(InvalidManifest, match="held out here"):
         start_weights("audio-cnn@1", store, 1)
     with pytest.raises(InvalidManifest, match="held out here"):
-        start_weights("run", store, 1)
-    (data.parent / "run").rename(data.parent / "first")
-    _run(monkeypatch, data.parent, "train", *small, "--start", "first")
+        start_of("run", 1)
+    (data.parent / "folds").mkdir()
+    (data.parent / "run").rename(data.parent / "folds" / "fold-0")
+    _run(monkeypatch, data.parent, "train", *small, "--start", "folds")
     _run(monkeypatch, data.parent, "publish", *small)
     first, then = store.manifest("audio-cnn@2").command.split("; then ")
     assert first == store.manifest("audio-cnn@1").command and "--start RUN" in then

@@ -1,6 +1,7 @@
 import argparse
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,8 +16,9 @@ from ml.inference.face import FaceDetector, FacePredictor
 from ml.training import command
 from ml.training.datasets.example import Example
 from ml.training.loop import averaged_weights, history
+from ml.training.recipes import recipe
 from ml.training.recipes.face import IMAGENET, taught
-from ml.training.recipes.face_data import ABSENT, faces_of, load_crop, served_crop
+from ml.training.recipes.face_data import ABSENT, faces_of, load_crop, load_faces, read_side, served_crop
 from ml.training.recipes.face_views import augment, moved
 from ml.vocabulary import EMOTIONS
 from tests.face_files import nobody, portrait
@@ -173,15 +175,56 @@ def test_labels_that_a_set_does_not_have_count_little_against_its_pictures() -> 
 
 def test_another_run_does_not_go_on_with_the_checkpoint(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(monkeypatch, data.parent, "train", "--epochs", "1", "--batch", "56", "--threads", "1")
-    with pytest.raises(ValueError, match="another configuration"):
+    with pytest.raises(InvalidManifest, match="another configuration"):
         _run(monkeypatch, data.parent, "train", "--epochs", "2", "--batch", "56", "--threads", "1")
 
 
-def test_a_changed_cache_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (data.parent / ".cache").mkdir()
-    np.save(data.parent / ".cache" / "faces-train-48.npy", np.zeros((3, 48, 48), np.uint8))
-    with pytest.raises(ValueError, match="other data"):
+def test_crops_are_kept_for_the_very_pictures(data: Path, tmp_path: Path) -> None:
+    cache, other = tmp_path / "kept", tmp_path / "other"
+    shutil.copytree(data, other)
+    examples = [Example("sad", "fer2013", "train", path=data / f"{number}.png") for number in range(3)]
+    crops = load_faces(examples, 48, cache).crops
+    assert torch.equal(load_faces(examples, 48, cache).crops, crops) and len(list(cache.iterdir())) == 1
+    assert torch.equal(load_faces(examples[::-1], 48, cache).crops, crops.flip(0))
+    shutil.copyfile(data / "9.png", other / "0.png")
+    others = [replace(example, path=other / str(example.path and example.path.name)) for example in examples]
+    assert not torch.equal(load_faces(others, 48, cache).crops[0], crops[0])
+    shutil.copyfile(data / "9.png", data / "0.png")
+    assert not torch.equal(load_faces(examples, 48, cache).crops[0], crops[0])
+
+
+def test_a_cache_is_written_whole_or_not_at_all(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: Path, crops: np.ndarray) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    examples = [Example("sad", "fer2013", "train", path=data / "0.png")]
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(np, "save", broken)
+        load_faces(examples, 48, tmp_path / "kept")
+    assert len(load_faces(examples, 48, tmp_path / "kept").crops) == 1
+
+
+def test_what_cannot_be_read_is_told_in_a_sentence(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (data / "5.png").write_bytes(b"nothing")
+    with pytest.raises(InvalidManifest, match=r"5\.png cannot be read"):
         _run(monkeypatch, data.parent, "train", "--epochs", "1")
+    (data / "manifest.csv").write_text("path,label,dataset,split\n")
+    with pytest.raises(InvalidManifest, match="lists no face"):
+        _run(monkeypatch, data.parent, "train", "--epochs", "1")
+    (data / "manifest.csv").unlink()
+    with pytest.raises(InvalidManifest, match=r"no manifest\.csv"):
+        _run(monkeypatch, data.parent, "train", "--epochs", "1")
+
+
+def test_pictures_of_a_folder_that_are_held_out_too_are_not_learnt(data: Path) -> None:
+    shutil.copyfile(data / f"{16 * 7}.png", data / "0.png")
+    parser = argparse.ArgumentParser()
+    recipe.find("face").add_arguments(parser)
+    args = parser.parse_args(["--data", str(data), "--cache", str(data.parent / "kept")])
+    learnt, held_out = (read_side(args, 48, training=side, landmarks=False) for side in (True, False))
+    assert {example.path for example in learnt.examples} == {data / f"{number}.png" for number in range(1, 16 * 7)}
+    assert len(held_out.crops) == 4 * 7
 
 
 def test_the_surround_of_masked_faces_is_painted() -> None:

@@ -1,17 +1,30 @@
+import argparse
+import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from ml.artifacts import Draft, ModelStore
+from ml.__main__ import main
+from ml.artifacts import Bundle, Draft, ModelStore
+from ml.errors import ArtifactError, InvalidManifest
+from ml.features.face import LANDMARKS
 from ml.inference.fusion import Evidence, FusionPredictor
 from ml.models.fusion import FusionConfig
 from ml.training.datasets.example import Example
-from ml.training.recipes.fusion import Clip, Material, batches, compose, evaluate, thinned
-from ml.training.recipes.fusion_pieces import SIDES, Kept, Pool, Pools, Shelf, side_of
+from ml.training.evaluation import Subjects, evaluate_composed
+from ml.training.loop import fit
+from ml.training.preprocess import Prepared
+from ml.training.recipes import fusion
+from ml.training.recipes.fusion import Clip, Material, batches, compose, composed, evaluate, thinned
+from ml.training.recipes.fusion_pieces import SIDES, Kept, Pool, Pools, Readers, Shelf, side_of
 from ml.vocabulary import EMOTIONS, MODALITIES
+from tests.speech_files import noise
 from tests.toy_models import make_store
 
 SIZE = 4
@@ -75,14 +88,119 @@ def test_batches_repeat_with_their_seed(pools: Pools) -> None:
 
 def test_addition_beats_each_modality_on_composed_clips(pools: Pools) -> None:
     predictor = FusionPredictor.addition(SIZE, SIZE, SIZE, torch.device("cpu"))
-    figures = evaluate(predictor, _clips(pools, 1_500))
-    together = figures["with all three"]["accuracy"]
-    assert together > max(figures[f"{name} alone"]["accuracy"] for name in MODALITIES) + 0.05
-    assert figures["without face"]["accuracy"] < together
+    clips, ablation = evaluate(predictor, _clips(pools, 1_500))
+    assert ablation
+    together = ablation.whole.accuracy
+    assert together > max(alone.accuracy for alone in ablation.alone.values()) + 0.05
+    assert ablation.without["face"].accuracy < together
+    parts = [ablation.whole, *ablation.without.values(), *ablation.alone.values()]
+    assert {part.n for part in parts} == {ablation.whole.n} and ablation.whole.n < clips.n == 1_500
+
+
+@pytest.fixture
+def words(tmp_path: Path, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Of a small run on clips composed of made pieces."""
+    made = Material(lambda random: compose(random, pools), _clips(pools, 60), _clips(pools, 90), clips_an_epoch=16)
+    monkeypatch.setattr(fusion, "composed", lambda *_: made)
+    folders = {"--data": tmp_path, "--store": tmp_path / "store", "--out": tmp_path / "run"}
+    told = [word for name, folder in folders.items() for word in (name, str(folder))]
+    return [*told, "--models", "face@1", "audio@1", "text@1", "--epochs", "1", "--batch", "8"]
+
+
+def _arguments(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    fusion.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_seed_and_precision_are_kept_to(words: list[str]) -> None:
+    first, again, other = (
+        fusion.plans(_arguments([*words, *more]))[-1] for more in ([], [], ["--seed", "1", "--precision", "bf16"])
+    )
+    assert (first.settings.seed, first.settings.bf16) == (0, False)
+    assert (other.settings.seed, other.settings.bf16) == (1, True)
+    labels = [next(iter(plan.task.batches(0)))[1].tolist() for plan in (first, again, other)]
+    assert labels[0] == labels[1] != labels[2]
+    weights = [torch.cat([p.flatten() for p in plan.task.model.parameters()]) for plan in (first, again, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_what_is_published_can_be_repeated_and_measured_again(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuned = ["--lstm", "16", "--dense", "32", "--projection", "16", "--optimizer", "sgd", "--learning-rate", "0.01"]
+    args = _arguments([*words, *tuned, "--seed", "3"])
+    for plan in fusion.plans(args):
+        fit(plan.settings, plan.task, args.out / plan.folder, plan.extra)
+    assert fusion.publish(args, 1.0) == "fusion@1"
+    manifest = ModelStore(args.store).manifest("fusion@1")
+    told = shlex.split(manifest.command.partition(" fusion ")[2])
+    places = [*words[: words.index("--models")]]
+    assert _arguments([*places, *told]) == args
+    assert "never recorded together" in (args.store / "fusion" / "1" / "card.md").read_text()
+
+    measured = ["--composed", str(tmp_path), "--store", str(args.store)]
+    assert main(["evaluate", "fusion", *measured, "--json", "-"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    parts = [document.pop(name) for name in ("together", "without", "alone")]
+    together, without, alone = parts
+    found = {"clips": document, "with all three": together["all"]}
+    found |= {f"without {name}": without[name] for name in MODALITIES}
+    found |= {f"{name} alone": alone[name] for name in MODALITIES}
+    assert found == {name: figures for name, figures in manifest.metrics.items() if "the LSTM: " not in name}
+    assert len(manifest.metrics) == 2 * len(found)
+    assert main(["evaluate", "fusion", *measured]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {name} " in printed for name in ("all", *MODALITIES))
+    assert main(["evaluate", "face", *measured]) == 1
+    assert "--composed measures the fusion alone" in capsys.readouterr().err
+
+
+class Sure:
+    """Tone of voice: a loud sound is surely angry, a soft one perhaps sad."""
+
+    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> Kept:
+        loud, soft = np.full((2, len(EMOTIONS)), [[0.001], [0.1]], np.float32)
+        loud[[EMOTIONS.index("angry"), EMOTIONS.index("sad")]] = 0.98, 0.015
+        soft[[EMOTIONS.index("angry"), EMOTIONS.index("sad")]] = 0.001, 0.499
+        logs = [np.log(loud if np.abs(waveform).max() > 0.25 else soft) for waveform in waveforms]
+        return Kept(np.zeros((len(logs), 1), np.float32), np.stack(logs))
+
+
+def test_a_long_recording_sounds_as_it_is_served(tmp_path: Path) -> None:
+    """The mean of the logarithms would be sad."""
+    prepared = Prepared(
+        example=Example("angry", "mine", "valid", path=tmp_path),
+        crops=np.zeros((0, 8, 8), np.uint8),
+        times=np.zeros(0, np.float32),
+        landmarks=np.zeros((0, LANDMARKS, 3), np.float16),
+        samples=np.concatenate([noise(4.0, 0.3), noise(4.0, 0.01)]),
+        transcript=None,
+    )
+    models = Readers(face=None, audio=Sure(), text=None)  # type: ignore[arg-type]
+    heard = fusion.evidence_of(models, prepared).audio
+    assert heard and heard.log_probabilities.argmax() == EMOTIONS.index("angry")
+
+
+def test_a_bundle_without_a_fusion_is_told(tmp_path: Path) -> None:
+    store = ModelStore(make_store(tmp_path / "store"))
+    store.write_bundle(Bundle(name="three", face="face@1", audio="audio@1", text="text@1", fusion=None))
+    with pytest.raises(ArtifactError, match="names no fusion model"):
+        evaluate_composed(tmp_path, Subjects(store.root, "three"), tmp_path)
+
+
+@pytest.mark.parametrize("preprocessing", [{}, {"held_out_fold": None}])
+def test_voices_that_a_net_may_have_heard_are_refused(preprocessing: dict[str, None], tmp_path: Path) -> None:
+    store = ModelStore(make_store(tmp_path / "store"))
+    draft = store.manifest("face@1").model_dump(include=set(Draft.model_fields))
+    store.publish(Draft(**draft | {"name": "audio", "preprocessing": preprocessing}), store.weights("face@1"), "")
+    bundle = Bundle(name="three", face="face@1", audio="audio@1", text="text@1", fusion=None)
+    with pytest.raises(InvalidManifest, match="audio@1 does not tell which fold"):
+        composed(tmp_path, store, bundle, tmp_path)
 
 
 def test_an_emotion_without_pieces_is_named() -> None:
-    with pytest.raises(ValueError, match="surprise, neutral"):
+    with pytest.raises(InvalidManifest, match="surprise, neutral"):
         Pool.of([0, 1, 2, 3, 4], [(_reading(label, 0.5),) for label in range(5)])
 
 

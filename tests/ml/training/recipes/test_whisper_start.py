@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from ml.errors import InvalidManifest
 from ml.models.audio import SpeechEncoder, SpeechEncoderConfig
 from ml.training.recipes.whisper_start import load_start, read_arrays
 
@@ -67,5 +68,5 @@ def test_a_missing_array_and_another_model_are_refused(tmp_path: Path) -> None:
     del arrays["encoder/layer_0/ffn/linear_1/bias"]
     with pytest.raises(KeyError, match="linear_1/bias"):
         load_start(SpeechEncoder(CONFIG), read_arrays(_written(tmp_path / "model.bin", arrays)))
-    with pytest.raises(ValueError, match="not a Whisper model"):
+    with pytest.raises(InvalidManifest, match="not a Whisper model"):
         read_arrays(_written(tmp_path / "other.bin", {}, spec="TransformerSpec"))

@@ -1,0 +1,42 @@
+"""What all recipes share: parts to measure, and licences."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from ml.artifacts import ModelStore
+from ml.errors import InvalidManifest
+from ml.training.datasets.example import Example
+from ml.training.recipes.recipe import licence_of, parts_of, restrictions
+from tests.toy_models import publish_face
+
+
+def test_what_was_chosen_on_is_measured_apart_from_the_test() -> None:
+    examples = [
+        Example("happy", "one", "valid"),
+        Example("sad", "one", "test"),
+        Example("sad", "two", "test"),
+        Example("happy", "one", "valid"),
+    ]
+    assert parts_of(examples) == {"one, test": [1], "one, valid": [0, 3], "two": [2]}
+
+
+def test_what_forbids_commercial_use_forbids_it_to_what_is_made_with_it(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "store")
+    research, free = publish_face(store), publish_face(store, commercial=True)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "history.json").write_text(json.dumps({"settings": {"restricted": ["teacher@1 (research)"]}, "epochs": []}))
+    assert restrictions(store, [free]) == []
+    found = restrictions(store, [research, str(run), research, free])
+    assert [name.split()[0] for name in found] == [research, "teacher@1"]
+
+    args = argparse.Namespace(commercial=True, licence="CC0-1.0")
+    assert licence_of(args, "note").commercial
+    with pytest.raises(InvalidManifest, match=research):
+        licence_of(args, "note", found)
+    args.commercial = False
+    told = licence_of(args, "Research.", found)
+    assert not told.commercial and told.note.startswith("Research. Made with") and "teacher@1" in told.note

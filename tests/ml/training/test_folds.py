@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from ml.__main__ import main
+from ml.artifacts import Manifest
+from ml.errors import InvalidManifest
+from ml.training.datasets.example import Example
+from ml.training.datasets.manifest import read_examples, write_examples
+from ml.training.folds import fold_arguments
+from tests.toy_models import make_store
+
+AUDIO = "python -m ml train audio --architecture audio_cnn"
+FACE = "python -m ml train face --epochs 9 --learning-rate 0.003 --size 64"
+LEGACY = "python -m ml.training.recipes.face train --epochs 10"
+
+
+def published(command: str) -> Manifest:
+    return Manifest.model_construct(name="net", version=3, command=command)
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    """A list of four speakers."""
+    examples = [Example("happy", "made", "train", path=tmp_path / f"{n}.wav", speaker=f"s{n}") for n in range(4)]
+    write_examples(tmp_path / "list.csv", examples)
+    return tmp_path / "list.csv"
+
+
+def test_the_split_of_a_list_is_its_own(listed: Path) -> None:
+    for fold in range(2):
+        out = listed.parent / f"fold-{fold}"
+        args = fold_arguments("audio", published(f"{AUDIO} --fold 0 --epochs 3"), listed, fold, 2, out, [])
+        assert args.fold is None and args.epochs == 3, "the recipe splits no list anew that is split"
+        assert [e.split == "valid" for e in read_examples(args.data)] == [n % 2 == fold for n in range(4)]
+
+
+def test_nothing_that_may_know_the_speakers_is_begun_with_or_learnt_from(listed: Path) -> None:
+    command = f"{FACE} --taught-by face@1 face@2 runs/a --warm-up 0.1 --start face@1 --votes 0.3"
+    args = fold_arguments("face", published(f"{LEGACY}; then {command}"), listed, 0, 2, listed.parent, [])
+    assert (args.start, args.taught_by) == (None, [])
+    assert (args.epochs, args.size, args.warm_up, args.votes) == (9, 64, 0.1, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (f"{FACE} (stopped after 3)", ["--epochs", "3"]),
+        (LEGACY, ["--epochs", "3", "--learning-rate", "0.01"]),
+        (f"{FACE}; and {FACE} --size 96", ["--epochs", "3", "--learning-rate", "0.01"]),
+        (f"{LEGACY}; then {LEGACY}; and {FACE}", ["--epochs", "3", "--learning-rate", "0.01"]),
+    ],
+)
+def test_a_command_that_is_no_whole_recipe_of_one_net_asks_for_it(command: str, told: list[str], listed: Path) -> None:
+    for lacking in range(0, len(told), 2):
+        with pytest.raises(InvalidManifest, match=f"net@3 .*--set .*{told[lacking].removeprefix('--')}=…"):
+            extra = told[:lacking] + told[lacking + 2 :]
+            fold_arguments("face", published(command), listed, 0, 2, listed.parent, extra)
+    assert fold_arguments("face", published(command), listed, 0, 2, listed.parent, told).epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "extra", "told"),
+    [
+        (f"{FACE} --gone 3", [], "--gone 3; --set changes it"),
+        (f"{FACE} --size large", [], "--size"),
+        (FACE, ["--epoch", "3"], "--epoch 3"),
+        (FACE, ["--fold", "1"], "each fold in turn"),
+    ],
+)
+def test_words_that_no_recipe_knows_are_told(command: str, extra: list[str], told: str, listed: Path) -> None:
+    with pytest.raises(InvalidManifest, match=told):
+        fold_arguments("face", published(command), listed, 0, 2, listed.parent, extra)
+
+
+def test_collected_voices_have_five_folds(tmp_path: Path) -> None:
+    with pytest.raises(InvalidManifest, match="--folds 5"):
+        fold_arguments("audio", published(AUDIO), tmp_path, 0, 4, tmp_path, [])
+    assert fold_arguments("audio", published(f"{AUDIO} --fold 0"), tmp_path, 2, 5, tmp_path, []).fold == 2
+
+
+def test_the_command_line_changes_options_of_none_one_and_several_values(
+    listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, given = make_store(listed.parent / "store"), []
+
+    def stop(*words: object) -> None:
+        given.extend(words[-1])  # type: ignore[arg-type]
+        raise InvalidManifest("seen")
+
+    monkeypatch.setattr("ml.training.command.evaluate_folds", stop)
+    words = ["evaluate", "face", "--folds", "2", "--manifest", str(listed), "--store", str(store), "--crops"]
+    assert main([*words, "--set", "epochs=2", "served=", "widths=16 16 16 24"]) == 1
+    assert given[:3] == ["--store", str(store), "--crops"]
+    assert given[3:] == ["--epochs", "2", "--served", "--widths", "16", "16", "16", "24"]

@@ -1,0 +1,119 @@
+"""Studies of a toy recipe, whose parameters depend on each other and whose figures are known."""
+
+import argparse
+import csv
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+from torch import nn
+
+from ml.__main__ import main
+from ml.training.loop import LoopConfig, Task
+from ml.training.recipes import recipe
+from ml.training.recipes.recipe import CHOSEN_BY, Plan, optimizer_space
+from ml.training.tuning import open_study
+
+GOOD, BAD, FALLING = (0.5, 0.6, 0.7), (0.1, 0.2, 0.3), (0.9, 0.5, 0.4)
+
+
+class Toy:
+    """`curves`: the validation figures of each trial in turn, the last for all that follow."""
+
+    def __init__(self, curves: list[tuple[float, ...]], best_by: str | None = None) -> None:
+        self.curves, self.best_by, self.began = curves, best_by, 0
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--data", type=Path, required=True)
+        parser.add_argument("--out", type=Path, default=Path("run"))
+        parser.add_argument("--models", nargs="*", default=[])
+        parser.add_argument("--fold", type=int)
+        parser.add_argument("--epochs", type=int, default=2)
+        parser.add_argument("--served", action="store_true")
+        parser.add_argument("--optimizer", default="adamw")
+        parser.add_argument("--learning-rate", type=float, default=0.1)
+        parser.add_argument("--widths", type=int, nargs=2, default=(1, 2))
+
+    def space(self, trial: Any, args: argparse.Namespace) -> dict[str, Any]:
+        width = trial.suggest_categorical("width", [3, 4])
+        return {"widths": (width, 2 * width), **optimizer_space(trial, 1e-4, 1e-2)}
+
+    def plans(self, args: argparse.Namespace) -> list[Plan]:
+        curve = iter(self.curves[min(self.began, len(self.curves) - 1)])
+        self.began += 1
+        task = Task(
+            model=nn.Linear(1, 1),
+            steps=1,
+            batches=lambda epoch: [torch.ones(1, 1)],
+            loss=lambda model, batch: model(batch).square().mean(),
+            validate=lambda _: {CHOSEN_BY: next(curve)},
+            best_by=self.best_by,
+        )
+        return [Plan(LoopConfig(args.epochs, args.learning_rate, optimizer=args.optimizer), task, {})]
+
+
+def study(toy: Toy, monkeypatch: pytest.MonkeyPatch, trials: int, *words: str) -> list[dict[str, str]]:
+    """The rows of its table."""
+    monkeypatch.setattr(recipe, "find", lambda _: toy)
+    arguments = ["tune", "face", "--data", "my list.csv", "--epochs", "3", "--trials", str(trials), "--study", "study"]
+    assert main([*arguments, *words]) == 0
+    with Path("study/trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_parameters_that_only_some_trials_have_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = study(Toy([GOOD]), monkeypatch, 3)
+    assert {row["optimizer"] for row in rows} == {"adamw", "sgd"}
+    assert all(bool(row["sgd_rate"]) == (row["optimizer"] == "sgd") for row in rows)
+    assert cv2.imread("study/parameters.png").std() > 1
+
+
+def test_a_study_that_is_gone_on_with_draws_anew_and_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Toy([GOOD, GOOD, GOOD, GOOD, BAD, GOOD])
+    for trials in (2, 4, 4):
+        rows = study(toy, monkeypatch, trials)
+        assert len(rows) == trials, "finished trials count"
+    assert len({(row["adamw_rate"], row["sgd_rate"]) for row in rows}) == 4
+    rows = study(toy, monkeypatch, 6)
+    assert [row["state"] for row in rows] == ["complete"] * 4 + ["pruned", "complete"]
+    assert toy.began == 6 and float(rows[4][CHOSEN_BY]) < 0.3, "not trained to its end"
+
+
+@pytest.mark.parametrize(("best_by", "figure"), [(None, 0.4), (CHOSEN_BY, 0.9)])
+def test_a_trial_is_scored_by_the_epoch_that_would_ship(
+    best_by: str | None, figure: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (row,) = study(Toy([FALLING], best_by), monkeypatch, 1)
+    assert float(row[CHOSEN_BY]) == figure
+
+
+def test_the_best_command_repeats_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Toy([BAD, GOOD, BAD])
+    rows = study(toy, monkeypatch, 3, "--models", "face@1", "a net", "--fold", "0", "--served")
+    command = json.loads(Path("study/best.json").read_text())["command"]
+    words = shlex.split(command)
+    assert words[:5] == ["python", "-m", "ml", "train", "face"]
+    parser = argparse.ArgumentParser()
+    toy.add_arguments(parser)
+    args = parser.parse_args(words[5:])
+    assert (args.data, args.models, args.fold, args.epochs) == (Path("my list.csv"), ["face@1", "a net"], 0, 3)
+    assert args.served and args.out == Path("run")
+    assert args.optimizer == rows[1]["optimizer"]
+    assert args.learning_rate == float(rows[1][f"{args.optimizer}_rate"]), "not rounded"
+    assert args.widths == [int(rows[1]["width"]), 2 * int(rows[1]["width"])]
+
+
+def test_a_trial_that_still_runs_when_another_process_begins_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("study/trial-0").mkdir(parents=True)
+    open_study(Path("study")).ask()
+    rows = study(Toy([GOOD]), monkeypatch, 1)
+    assert [row["state"] for row in rows] == ["fail", "complete"] and not Path("study/trial-0").exists()
