@@ -28,6 +28,7 @@ from ml.inference.work import CHANNELS, MIX, OBSERVED, Work
 from ml.media import SAMPLE_RATE, Decoder, MediaInfo, MediaLimits, Pcm, Reach, flac
 from ml.media.child import Check, unchecked
 from ml.media.command import MOST_CHANNELS
+from ml.process import give_back
 from ml.results import Options
 
 
@@ -150,6 +151,7 @@ class Recording:
             sentences = aside.begin("transcribe", lambda clock: self._by(clock)._recognise_all(pairs, part))
             with self.clock.stage("faces"):
                 sight, reach = self._see(part, survey.expected, aside.check)
+            give_back()
             return Observation(sight, reach, tuple(map(Heard, tones(), sentences())))
 
     def _by(self, clock: Clock) -> "Recording":
@@ -164,6 +166,7 @@ class Recording:
     def _recognise_all(
         self, pairs: Sequence[tuple[SurveyedSound, Pcm]], part: Span
     ) -> list[tuple[Sentence, ...] | None]:
+        give_back()
         return [
             self._recognise(surveyed, pcm, part, progress)
             for (surveyed, pcm), progress in zip(pairs, self._shares(len(pairs)), strict=True)
@@ -187,6 +190,7 @@ class Recording:
         for frame in decoder.frames():
             if chunk_of(frame.time) != chunk:
                 watcher.read()
+                give_back()
                 chunk = chunk_of(frame.time)
             check()
             watcher.watch(frame.time, frame.image, decoder.scale)

@@ -14,6 +14,7 @@ from ml.inference.fusion import Evidence
 from ml.inference.together import FaceReader
 from ml.results import Box
 
+_BOX_FIELDS = set(Box.model_fields)
 READ_AHEAD = 4
 """Most batches of crops that wait for the network beside which faces are searched."""
 
@@ -71,7 +72,7 @@ class Sight:
 
     def box(self, row: int) -> Box:
         x, y, width, height = self.boxes_N4[row].tolist()
-        return Box(x=x, y=y, width=width, height=height)
+        return Box.model_construct(_BOX_FIELDS, x=x, y=y, width=width, height=height)
 
     def boxes(self) -> list[list[Box]]:
         """Of each frame."""
