@@ -3,6 +3,7 @@
 import ctypes
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from ml.cores import allowed, cores
 
@@ -25,6 +26,12 @@ def prepare(threads: int = 0) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads or cores()))
     with suppress(AttributeError):  # another C library
         _LIBC.mallopt(_M_ARENA_MAX, ARENAS)
+
+
+def peak_bytes() -> int:
+    """The most that this process has held. (`ru_maxrss` is no less than what its parent held when it began.)"""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def give_back() -> None:

@@ -31,6 +31,7 @@ from ml.inference.windows import Span, windows_over
 from ml.inference.words import SpokenText
 from ml.inference.work import ALONE, OBSERVED, Work
 from ml.media import MediaInfo, MediaLimits, load_image, probe
+from ml.process import give_back
 from ml.reports.captions import parse_transcript
 from ml.results import Channel, Media, Notice, Options, Result, Transcript
 from ml.vocabulary import Stage
@@ -165,6 +166,7 @@ class Analyser:
         clock: Clock,
         soundtrack: Soundtrack | None = None,
     ) -> Iterator[Recording]:
+        give_back()
         with tempfile.TemporaryDirectory(prefix="affect-", dir=work.scratch) as folder:
             sound = soundtrack or Soundtrack.under(Path(folder))
             models, limits, detectors = self.models, self._limits, self._detectors

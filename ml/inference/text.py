@@ -55,6 +55,8 @@ class TextPredictor:
         manifest = store.manifest(reference)
         network = cast(TextNet, build(manifest.architecture, manifest.config))
         network.load_state_dict(store.weights(reference))
+        if isinstance(network, TextNet):
+            network.encoder.embeddings.word_embeddings.half()  # as the store keeps it: half of the net's memory
         tokenizer = SentenceTokenizer.read(store.file(reference, TOKENIZER), network.config.positions)
         return cls(network, tokenizer, manifest.temperature, device, manifest.preprocessing["languages"])
 

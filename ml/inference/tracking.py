@@ -4,9 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
+from ml.inference.assignment import cheapest_pairs
 from ml.results import Box
 
 LONGEST_GAP = 2.0
@@ -97,10 +95,8 @@ def _match(tracks: Sequence[_Track], boxes: Sequence[Box], time: float) -> dict[
     order = sorted(
         range(len(boxes)), key=lambda index: _order(boxes[index])
     )  # ties fall alike, however they are listed
-    costs = np.array([[_cost(track, boxes[index], time) for index in order] for track in tracks])
-    rows, columns = linear_sum_assignment(np.where(np.isfinite(costs), costs, impossible))
-    pairs = zip(rows, columns, strict=True)
-    return {order[column]: tracks[row] for row, column in pairs if np.isfinite(costs[row, column])}
+    costs = [[min(_cost(track, boxes[index], time), impossible) for index in order] for track in tracks]
+    return {order[column]: tracks[row] for row, column in cheapest_pairs(costs) if costs[row][column] < impossible}
 
 
 def _cost(track: _Track, box: Box, time: float) -> float:

@@ -22,7 +22,8 @@ class _Embeddings(nn.Module):
 
     def forward(self, ids_NT: Tensor) -> Tensor:
         places_TH = self.position_embeddings.weight[: ids_NT.shape[1]]
-        summed_NTH = self.word_embeddings(ids_NT) + self.token_type_embeddings.weight[0] + places_TH
+        words_NTH = self.word_embeddings(ids_NT).to(places_TH.dtype)
+        summed_NTH = words_NTH + self.token_type_embeddings.weight[0] + places_TH
         return self.dropout(self.LayerNorm(summed_NTH))
 
 

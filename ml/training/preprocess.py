@@ -9,14 +9,13 @@ import argparse
 import fcntl
 import json
 import os
-import resource
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,6 +34,7 @@ from ml.inference.transcribe import Transcriber
 from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
 from ml.models.face import FaceConfig
 from ml.places import MODEL_STORE
+from ml.process import peak_bytes
 from ml.training.datasets.cache import digest, file_state, replacing
 from ml.training.datasets.example import Example
 from ml.training.datasets.generic import PICTURES
@@ -86,11 +86,13 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Cache:
-    """The shards of one list, in order."""
+    """The shards of one list, in order. `peaks`: the most bytes that each process held, by its number, while it made
+    some of them."""
 
     folder: Path
     shards: tuple[str, ...]
     rows: tuple[tuple[Example, ...], ...]
+    peaks: dict[int, int] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Prepared]:
         for name, examples in zip(self.shards, self.rows, strict=True):
@@ -125,10 +127,11 @@ def preprocess(
         )
         if workers > 1 and len(missing) > 1:
             pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
-            made: Iterator[None] = pool.map(make, missing)
+            made: Iterator[tuple[int, int]] = pool.map(make, missing)
         else:
             made = map(make, missing)
-        for _ in made:
+        for process, peak in made:
+            cache.peaks[process] = peak
             done.update()
     return cache
 
@@ -155,7 +158,10 @@ def _done(folder: Path, name: str) -> bool:
     return (folder / f"{name}.json").exists()
 
 
-def _make_shard(folder: Path, config: Preprocessing, store: Path, task: tuple[str, Sequence[Example]]) -> None:
+def _make_shard(
+    folder: Path, config: Preprocessing, store: Path, task: tuple[str, Sequence[Example]]
+) -> tuple[int, int]:
+    """Gives the number of this process, and the most bytes that it has held."""
     name, examples = task
     skipped: dict[int, str] = {}
     with Preparer(config, store) as preparer, tempfile.TemporaryDirectory(dir=folder, prefix=_STAGING) as staging:
@@ -167,6 +173,7 @@ def _make_shard(folder: Path, config: Preprocessing, store: Path, task: tuple[st
                     skipped[row] = error.message
         os.replace(Path(staging) / name, folder / f"{name}.npz")
     _replace(folder / f"{name}.json", json.dumps({"skipped": skipped}))
+    return os.getpid(), peak_bytes()
 
 
 def _write(shard: ZipFile, row: int, prepared: Prepared) -> None:
@@ -326,11 +333,6 @@ def run(args: argparse.Namespace) -> None:
     print(f"{ready:,} examples, {frames:,} faces, {seconds / 60:,.1f} minutes of sound in {cache.folder}")
     for reason, count in cache.skipped.most_common():
         print(f"skipped, {reason} {count:,}")
-    one, together = peak_megabytes(args.workers)
-    print(f"most memory held by a process: {one:,.0f} MB; by all together: at most {together:,.0f} MB")
-
-
-def peak_megabytes(workers: int) -> tuple[float, float]:
-    """Of the largest process, and of this one with `workers` children, each as large as the largest that has ended."""
-    own, child = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return max(own, child), own + workers * child
+    megabytes = [peak / 1e6 for peak in {**cache.peaks, os.getpid(): peak_bytes()}.values()]
+    told = f"most memory held by a process: {max(megabytes):,.0f} MB"
+    print(f"{told}; by all together: at most {sum(megabytes):,.0f} MB")
