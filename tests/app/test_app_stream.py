@@ -195,7 +195,7 @@ def test_a_worker_that_lets_go_ends_the_stream_with_its_reason(
 
 
 def test_a_worker_that_falls_silent_is_lost(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.streams.SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr("app.streams.SILENCE_SECONDS", 1.5)
     desk = live_worker(gateway)
     with stream(gateway) as socket:
         socket.send("{}")
@@ -205,7 +205,7 @@ def test_a_worker_that_falls_silent_is_lost(gateway: Gateway, monkeypatch: pytes
 
 
 def test_a_client_that_falls_silent_is_let_go(open_gateway: OpenGateway) -> None:
-    gateway = open_gateway(live_idle_seconds=0.3)
+    gateway = open_gateway(live_idle_seconds=1.5)
     desk = live_worker(gateway)
     with stream(gateway) as socket:
         socket.send("{}")

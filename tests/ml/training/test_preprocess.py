@@ -11,7 +11,7 @@ import pytest
 
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import write_examples
-from ml.training.preprocess import Preprocessing, parser, peak_megabytes, preprocess
+from ml.training.preprocess import Preprocessing, parser, preprocess
 from ml.training.recipes import recipe
 from ml.training.recipes.face_data import prepared_faces
 from tests.face_files import make_scenes, portrait
@@ -101,17 +101,14 @@ def test_what_a_killed_run_left_is_removed_unless_another_is_at_work(material: P
     assert not left.exists()
 
 
-def test_memory_is_told_of_one_process_and_of_all() -> None:
-    (one, alone), (_, four) = peak_megabytes(0), peak_megabytes(4)
-    assert one >= alone > 0 and four >= alone
-
-
 def test_workers_make_the_same_shards(material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml.training.preprocess.SHARD", 2)
     config = Preprocessing(crops=True)
     alone = preprocess(material / "list.csv", tmp_path / "alone", config, STORE, bar=False)
     together = preprocess(material / "list.csv", tmp_path / "together", config, STORE, workers=2, bar=False)
     assert alone.shards == together.shards
+    assert set(alone.peaks) == {os.getpid()} and os.getpid() not in together.peaks
+    assert all(peak > 10_000_000 for peak in (*alone.peaks.values(), *together.peaks.values())), "bytes that it held"
     for one, other in zip(alone, together, strict=True):
         assert np.array_equal(one.crops, other.crops) and np.array_equal(one.samples, other.samples)
 
