@@ -3,9 +3,10 @@
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ml.artifacts import ModelStore
 from ml.cores import cores
@@ -20,6 +22,7 @@ from ml.features.face import LANDMARKS, align_crop, box_crop, normalised_landmar
 from ml.inference.batches import forward_of
 from ml.inference.device import FixedShapes, half, sent
 from ml.inference.folding import fold
+from ml.inference.graph import Graph
 from ml.models import build
 from ml.models.face import FaceNet, flip_averaged
 from ml.models.face_landmarks import FaceLandmarkNet
@@ -34,8 +37,8 @@ LEAST_MESH_SIDE = 192
 SAME_FACE = 0.4
 """Two boxes that overlap by more (intersection over union) are one face."""
 BATCH = 256
-CPU_BATCH = 8
-"""A CPU's caches hold no more: 256 crops at once took 1.7 times as long, and 300 MB more."""
+CPU_BATCH = 4
+"""More at once take as long for each, and more memory."""
 
 Rectangle = tuple[float, float, float, float]
 
@@ -166,55 +169,74 @@ def overlap(a: Rectangle, b: Rectangle) -> float:
     return common / (a[2] * a[3] + b[2] * b[3] - common) if common else 0.0
 
 
+class _Reading(nn.Module):
+    """Crops uint8 [N, size, size], for a net with a branch for them points [N, 468, 3] too → embeddings and logits,
+    float32, flip-averaged."""
+
+    def __init__(self, network: FaceNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops_NHW: Tensor, points_NP3: Tensor | None = None) -> tuple[Tensor, ...]:
+        with half(crops_NHW.device):
+            found = flip_averaged(self.network, crops_NHW.unsqueeze(1).float() / 255, points_NP3)
+        return tuple(part.float() for part in found)
+
+
 class FacePredictor:
     """Crops → expression. Deterministic; flip-averaged; calibrated by the manifest's temperature."""
 
-    def __init__(self, network: FaceNet, temperature: float, device: torch.device) -> None:
-        self._network = network.to(device).eval()
-        self._temperature = temperature
-        self._device = device
-        self._read = FixedShapes(self._forward)
+    def __init__(self, make: Callable[[], FaceNet], temperature: float, device: torch.device) -> None:
+        """`make`: the net, anew each time it is called."""
+        self._make, self._temperature, self.device = make, temperature, device
+        network = self._made()
+        self._config = network.config
+        self.takes_landmarks = isinstance(network, FaceLandmarkNet)
+        self.is_ours = not isinstance(network, HubFace)
+        """Whether the net is of a shape that explanations know."""
+        self._read = self._way_of(network)
 
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
         """Raises ArtifactError when the store has no such model, or it is damaged."""
         manifest = store.manifest(reference)
-        network = cast(FaceNet, build(manifest.architecture, manifest.config))
-        network.load_state_dict(store.weights(reference))
-        if not isinstance(network, HubFace):
-            fold(network)
-        return cls(network, manifest.temperature, device)
 
-    @property
+        def make() -> FaceNet:
+            network = cast(FaceNet, build(manifest.architecture, manifest.config))
+            network.load_state_dict(store.weights(reference))
+            if not isinstance(network, HubFace):
+                fold(network)
+            return network
+
+        return cls(make, manifest.temperature, device)
+
+    def _way_of(self, network: FaceNet) -> Callable[..., tuple[Tensor, ...]]:
+        """How the net is run."""
+        reading = _Reading(network).eval()
+        if self.device.type == "cpu" and self.is_ours:
+            return Graph(reading, *self._example())
+        return reading if self.takes_landmarks else FixedShapes(reading)
+
+    @cached_property
     def network(self) -> FaceNet:
-        """For those who look into it."""
-        return self._network
+        """A net of their own for those who look into it."""
+        return self._made()
 
-    @property
-    def device(self) -> torch.device:
-        return self._device
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether the net is of a shape that explanations know."""
-        return not isinstance(self._network, HubFace)
+    def _made(self) -> FaceNet:
+        return self._make().to(self.device).eval()
 
     @property
     def embedding_size(self) -> int:
-        return self._network.config.embedding
+        return self._config.embedding
 
     @property
     def crop_size(self) -> int:
-        return self._network.config.size
+        return self._config.size
 
     @property
     def batch(self) -> int:
         """Crops of one forward at most."""
-        return CPU_BATCH if self._device.type == "cpu" else BATCH
-
-    @property
-    def takes_landmarks(self) -> bool:
-        return isinstance(self._network, FaceLandmarkNet)
+        return CPU_BATCH if self.device.type == "cpu" else BATCH
 
     @torch.inference_mode()
     def predict(
@@ -226,10 +248,10 @@ class FacePredictor:
         stacked = np.stack(crops) if len(crops) else np.zeros((0, size, size), np.uint8)
         embeddings, logs = [np.zeros((0, self.embedding_size), np.float32)], [np.zeros((0, 7), np.float32)]
         for first in range(0, len(stacked), self.batch):
-            batch = sent(torch.from_numpy(stacked[first : first + self.batch]), self._device)
+            batch = sent(torch.from_numpy(stacked[first : first + self.batch]), self.device)
             forward_of("face", len(batch))
-            points = self._points(landmarks[first : first + self.batch])
-            embedding, logits = self._read(batch) if points is None else self._forward(batch, points)
+            meshes = landmarks[first : first + self.batch] or [None] * len(batch)
+            embedding, logits = self._read(batch, *self._points(meshes))
             embeddings.append(embedding.cpu().numpy())
             logs.append((logits / self._temperature).log_softmax(-1).cpu().numpy())
         return FaceOutputs(np.concatenate(embeddings), np.concatenate(logs))
@@ -237,18 +259,16 @@ class FacePredictor:
     def warm_up(self) -> FaceOutputs:
         """Runs the net once; on a GPU it is recorded."""
         side = self.crop_size
-        if self._device.type == "cuda":
-            self._read.record(torch.zeros(side, side, dtype=torch.uint8, device=self._device))
+        if self.device.type == "cuda" and isinstance(self._read, FixedShapes):
+            self._read.record(torch.zeros(side, side, dtype=torch.uint8, device=self.device))
         return self.predict([np.zeros((side, side), np.uint8)])
 
-    def _forward(self, crops_NHW: torch.Tensor, points_NP3: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
-        """Crops uint8 on the device → embeddings and logits, float32."""
-        with half(self._device):
-            found = flip_averaged(self._network, crops_NHW.unsqueeze(1).float() / 255, points_NP3)
-        return tuple(part.float() for part in found)
+    def _points(self, landmarks: Sequence[NDArray[np.float32] | None]) -> tuple[Tensor, ...]:
+        """[N, 468, 3], normalised, for a net with a branch for them."""
+        if not self.takes_landmarks:
+            return ()
+        return (torch.from_numpy(np.stack([normalised_landmarks(mesh) for mesh in landmarks])).to(self.device),)
 
-    def _points(self, landmarks: Sequence[NDArray[np.float32] | None]) -> torch.Tensor | None:
-        """[N, 468, 3] normalised; null for a net without a branch, or where no mesh is told."""
-        if not (self.takes_landmarks and landmarks):
-            return None
-        return torch.from_numpy(np.stack([normalised_landmarks(mesh) for mesh in landmarks])).to(self._device)
+    def _example(self) -> tuple[Tensor, ...]:
+        """Of two faces, what the net is given."""
+        return torch.zeros(2, self.crop_size, self.crop_size, dtype=torch.uint8), *self._points([None, None])

@@ -122,8 +122,7 @@ def flip_averaged(network: nn.Module, crops_NCHW: Tensor, points_NP3: Tensor | N
         return network(crops_NCHW)
     both = torch.cat([crops_NCHW, crops_NCHW.flip(-1)])
     embeddings, logits = network(both) if points_NP3 is None else network(both, points_NP3.repeat(2, 1, 1))
-    count = len(crops_NCHW)
-    return (embeddings[:count] + embeddings[count:]) / 2, (logits[:count] + logits[count:]) / 2
+    return embeddings.unflatten(0, (2, -1)).mean(0), logits.unflatten(0, (2, -1)).mean(0)
 
 
 register("face_senet", FaceConfig, FaceNet)

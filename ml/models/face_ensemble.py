@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, cast, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from ml.models.registry import build, register
 
@@ -53,9 +55,9 @@ class FaceEnsemble(nn.Module):
             crops = _sized(crops_NCHW, member.config.size)
             given = {"plain": (crops,), "mirrored": (crops.flip(-1),), "both": (crops, crops.flip(-1))}[view]
             embedding, answer = member(torch.cat(given))
-            embeddings.append(torch.stack(embedding.split(len(crops))).mean(0))
-            logits += answer.split(len(crops))
-        return torch.cat(embeddings, dim=1), torch.stack(logits).mean(0)
+            embeddings.append(embedding.unflatten(0, (len(given), -1)).mean(0))
+            logits.append(answer.unflatten(0, (len(given), -1)))
+        return torch.cat(embeddings, dim=1), torch.cat(logits).mean(0)
 
 
 Member = tuple[str, dict[str, Any], nn.Module]
@@ -77,9 +79,24 @@ def ensemble_of(members: list[Member], views: Sequence[View] = ()) -> FaceEnsemb
 
 
 def _sized(crops_NCHW: Tensor, size: int) -> Tensor:
-    if crops_NCHW.shape[-1] == size:
+    """The crops at `size` pixels: along each side, a product with the weights of its resampling."""
+    side = int(crops_NCHW.shape[-1])
+    if side == size:
         return crops_NCHW
-    return interpolate(crops_NCHW, size=(size, size), mode="bilinear", antialias=True)
+    weights_SH = torch.from_numpy(_resampling(side, size)).to(crops_NCHW.device)
+    with torch.autocast(crops_NCHW.device.type, enabled=False):  # pixels keep their digits
+        return weights_SH @ crops_NCHW.float() @ weights_SH.T
+
+
+@cache
+def _resampling(side: int, size: int) -> NDArray[np.float32]:
+    """Weights [size, side] of linear interpolation that averages where it makes smaller: torch's `interpolate` with
+    `antialias`, which graphs of ONNX do not know."""
+    scale = side / size
+    reach = max(scale, 1.0)
+    centres = (np.arange(size)[:, None] + 0.5) * scale
+    weights = np.maximum(0, 1 - np.abs(np.arange(side) + 0.5 - centres) / reach)
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 
 register("face_ensemble", FaceEnsembleConfig, FaceEnsemble)

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributions import Beta
 from torch.nn.functional import cross_entropy
 
 from ml.artifacts import Draft, ModelStore
@@ -95,14 +96,33 @@ class Batch:
     points_NP3: Tensor | None = None
 
 
-def batches(faces: Faces, size: int, strength: float, painted: float) -> Iterator[Batch]:
-    order = torch.randperm(len(faces.crops))
+def batches(faces: Faces, args: argparse.Namespace) -> Iterator[Batch]:
+    """One epoch, drawn anew."""
+    order, size = torch.randperm(len(faces.crops)), args.batch
     for first in range(0, len(order) - size + 1, size):
         rows = order[first : first + size]
-        images = augment(faces.crops[rows], faces.masked[rows], strength, painted)
+        images = augment(faces.crops[rows], faces.masked[rows], args.strength, args.painted)
         images = images.contiguous(memory_format=torch.channels_last)
         points = None if faces.points is None else faces.points[rows] * (torch.rand(size, 1, 1) > HIDDEN)
-        yield Batch(images, faces.targets[rows], faces.offsets[rows], faces.weights[rows], points)
+        batch = Batch(images, faces.targets[rows], faces.offsets[rows], faces.weights[rows], points)
+        yield mixed(batch, args.mixup) if args.mixup else batch
+
+
+def mixed(batch: Batch, alpha: float) -> Batch:
+    """Another face shines through each, and counts as much in its target (mixup, Zhang et al. 2018): shares drawn from
+    Beta(alpha, alpha), the larger for the face itself, whose mesh is kept."""
+    count = len(batch.images_N1HW)
+    drawn_N = Beta(alpha, alpha).sample((count,))
+    own_N, other_N = torch.maximum(drawn_N, 1 - drawn_N), torch.randperm(count)
+
+    def blend(of_each: Tensor) -> Tensor:
+        own = own_N.view(-1, *[1] * (of_each.dim() - 1))
+        return own * of_each + (1 - own) * of_each[other_N]
+
+    images, targets, offsets, weights = map(
+        blend, (batch.images_N1HW, batch.targets_NC, batch.offsets_NC, batch.weights_N)
+    )
+    return Batch(images, targets, offsets, weights, batch.points_NP3)
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -210,7 +230,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     task = Task(
         model=network,
         steps=len(faces.crops) // args.batch,
-        batches=lambda epoch: batches(faces, args.batch, args.strength, args.painted),
+        batches=lambda epoch: batches(faces, args),
         loss=loss,
         validate=lambda model: validate(model, held_out),
         groups=_groups(network) if args.identity or args.imagenet else None,
@@ -235,7 +255,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         extra["restricted"] = restricted
     if args.sets:
         extra["sets"] = args.sets
-    drawn = {"strength": args.strength, "painted": args.painted, "votes": args.votes}
+    drawn = {"strength": args.strength, "painted": args.painted, "mixup": args.mixup, "votes": args.votes}
     return [Plan(settings, task, extra | drawn)]
 
 
@@ -247,6 +267,7 @@ def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
         "widths": (width, 2 * width, 4 * width, 6 * width),
         "landmarks": trial.suggest_categorical("landmarks", ["off", "on"]) if args.data.is_file() else "off",
         "strength": trial.suggest_float("strength", 0.3, 1.2),
+        "mixup": trial.suggest_categorical("mixup", [0.0, 0.2]),
         "votes": trial.suggest_float("votes", 0.0, 0.5),
         "batch": trial.suggest_categorical("batch", [64, 128, 256]),
         **optimizer_space(trial, 5e-4, 8e-3),
@@ -359,7 +380,7 @@ def _command(run: Path) -> str:
     settings = run_settings(run)
     loop, done = settings["loop"], len(history(run))
     options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"], "warm-up": loop["warm_up"]}
-    options |= {name: settings[name] for name in ("strength", "painted", "votes") if name in settings}
+    options |= {name: settings[name] for name in ("strength", "painted", "mixup", "votes") if name in settings}
     options |= {"sets": " ".join(settings["sets"])} if "sets" in settings else {}
     options["size"] = settings["config"]["size"]
     crop = settings["config"].get("crop", {"architecture": settings["architecture"], "config": settings["config"]})
@@ -400,6 +421,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strength", type=float, default=1.0, help="of the changes of scale, place, angle and light")
     told = "share of the masked pictures that another's background is painted into"
     parser.add_argument("--painted", type=float, default=PAINTED, help=told)
+    told = "faces shine through each other, by shares from Beta(MIXUP, MIXUP); 0: none does"
+    parser.add_argument("--mixup", type=float, default=0.0, help=told)
     parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")
     told = "publish, calibrate: nets, published or of runs, whose answers are averaged with the run's"
     parser.add_argument("--beside", nargs="*", metavar="MODEL", default=[], help=told)

@@ -64,7 +64,7 @@ def randomised(predictor: FacePredictor, seed: int) -> FacePredictor:
     for module in network.modules():
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
-    return FacePredictor(network, 1.0, CPU)
+    return FacePredictor(lambda: network, 1.0, CPU)
 
 
 def test_the_map_depends_on_the_weights(face: FacePredictor, crop: NDArray[np.uint8]) -> None:
@@ -99,7 +99,7 @@ def test_a_batch_says_what_each_says_alone_and_the_mirror_image_says_it_mirrored
 @pytest.mark.parametrize("architecture", ["face_senet", "face_mobilenet"])
 def test_no_hook_and_no_gradient_is_left_in_either_net(architecture: str) -> None:
     network = build(architecture, {})
-    predictor = FacePredictor(network, 1.0, CPU)  # type: ignore[arg-type]
+    predictor = FacePredictor(lambda: network, 1.0, CPU)  # type: ignore[arg-type]
     crop = np.random.default_rng(0).integers(0, 255, (predictor.crop_size,) * 2).astype(np.uint8)
     assert grad_cam(predictor, [crop]).maps_NHW.shape == (1, *crop.shape)
     sides = [maps.shape[-1] for maps in feature_maps(predictor, crop)]

@@ -45,7 +45,7 @@ def test_where_no_views_are_told_all_nets_are_given_both() -> None:
 def test_explanations_look_into_a_net_that_sees_the_crop_as_it_is(views: tuple[View, ...], explained: int) -> None:
     network = ensemble(*views)
     assert network.backbone is network.members[explained].backbone
-    predictor = FacePredictor(network, 1.0, torch.device("cpu"))  # type: ignore[arg-type]
+    predictor = FacePredictor(lambda: network, 1.0, torch.device("cpu"))  # type: ignore[arg-type]
     crops = [torch.randint(0, 256, (64, 64), dtype=torch.uint8).numpy()] * 2
     maps = grad_cam(predictor, crops).maps_NHW
     assert maps.shape == (2, 64, 64) and (maps[0] == maps[1]).all()

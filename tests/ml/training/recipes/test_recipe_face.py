@@ -17,7 +17,7 @@ from ml.training import command
 from ml.training.datasets.example import Example
 from ml.training.loop import averaged_weights, history
 from ml.training.recipes import recipe
-from ml.training.recipes.face import IMAGENET, taught
+from ml.training.recipes.face import IMAGENET, Batch, mixed, taught
 from ml.training.recipes.face_data import ABSENT, faces_of, load_crop, load_faces, read_side, served_crop
 from ml.training.recipes.face_views import augment, moved
 from ml.vocabulary import EMOTIONS
@@ -54,7 +54,7 @@ def test_from_pictures_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyP
     _run(monkeypatch, folder, "publish", "--store", "store")
     store = ModelStore(folder / "store")
     assert store.manifest("face@1").metrics["fer2013"]["n"] == 28
-    outputs = FacePredictor.load(store, "face@1", torch.device("cpu")).predict([np.zeros((60, 60), np.uint8)])
+    outputs = FacePredictor.load(store, "face@1", torch.device("cpu")).predict([np.zeros((48, 48), np.uint8)])
     assert np.exp(outputs.log_probabilities_NC).sum() == pytest.approx(1, abs=1e-5)
 
     _run(monkeypatch, folder, "publish", "--store", "store", "--beside", "face@1")
@@ -163,6 +163,18 @@ def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: p
     again = taught(larger, args)
     assert again.points is larger.points and again.crops is enlarged
     assert torch.allclose(again.targets, told.targets, atol=1e-5), "it is given what it knows: its size, no points"
+
+
+def test_a_face_shines_through_another_and_counts_as_much() -> None:
+    torch.manual_seed(0)
+    shades = torch.eye(4)
+    drawn = Batch(shades[:, None, :, None], shades, -3 * shades, shades.sum(1), torch.rand(4, 468, 3))
+    found = mixed(drawn, 0.2)
+    assert torch.equal(found.images_N1HW[:, 0, :, 0], found.targets_NC), "as much of the picture as of its target"
+    assert torch.allclose(found.offsets_NC, -3 * found.targets_NC) and torch.allclose(found.weights_N, torch.ones(4))
+    assert (found.targets_NC.diagonal() >= 0.5).all() and (found.targets_NC.diagonal() < 1).any()
+    assert torch.allclose(found.targets_NC.sum(1), torch.ones(4))
+    assert found.points_NP3 is drawn.points_NP3
 
 
 def test_labels_that_a_set_does_not_have_count_little_against_its_pictures() -> None:

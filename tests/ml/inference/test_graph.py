@@ -1,0 +1,94 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ml.inference.face import FacePredictor
+from ml.inference.graph import Graph
+from ml.models import build
+from ml.models.face import flip_averaged
+from ml.models.face_ensemble import FaceEnsemble, ensemble_of
+from ml.models.face_landmarks import with_landmarks
+
+CPU = torch.device("cpu")
+SENET = {"size": 48, "widths": [16, 16, 16, 16], "depths": [1, 1, 1, 1], "embedding": 8, "dropout": 0.2}
+SEPARABLE = {"size": 64, "embedding": 8, "dropout": 0.3}
+ARCHITECTURES = [("face_senet", SENET), ("face_mobilenet", SEPARABLE), ("face_efficientnet", SEPARABLE)]
+
+
+def _net(architecture: str, config: dict[str, object]) -> torch.nn.Module:
+    """With norms of its own, as if it had been trained."""
+    torch.manual_seed(0)
+    network = build(architecture, config)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            module.running_mean.uniform_(-0.3, 0.3)
+            module.running_var.uniform_(0.5, 2.0)
+    return network.eval()
+
+
+def _ensemble(*views: str) -> FaceEnsemble:
+    members = [(architecture, config, _net(architecture, config)) for architecture, config in ARCHITECTURES[:2]]
+    return ensemble_of(members, views)  # type: ignore[arg-type]
+
+
+NETS = {
+    **{architecture: lambda a=architecture, c=config: _net(a, c) for architecture, config in ARCHITECTURES},
+    "face_ensemble": _ensemble,
+    "face_ensemble, views": lambda: _ensemble("both", "mirrored"),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_as_a_graph_a_net_answers_what_it_answers(name: str) -> None:
+    network = NETS[name]()
+    predictor = FacePredictor(lambda: network, 1.0, CPU)
+    random = np.random.default_rng(0)
+    for count in (1, 2, 7):
+        crops = random.integers(0, 256, (count, predictor.crop_size, predictor.crop_size), dtype=np.uint8)
+        found = predictor.predict(list(crops))
+        with torch.inference_mode():
+            embeddings, logits = flip_averaged(network, torch.from_numpy(crops).unsqueeze(1).float() / 255)
+        assert found.embeddings_NE == pytest.approx(embeddings.numpy(), abs=1e-4)
+        assert found.log_probabilities_NC == pytest.approx(logits.log_softmax(-1).numpy(), abs=1e-4)
+    assert not network.training
+
+
+def test_points_of_the_mesh_are_given_to_a_graph_too() -> None:
+    torch.manual_seed(0)
+    network = build("face_landmarks", vars(with_landmarks("face_senet", SENET))).eval()
+    predictor = FacePredictor(lambda: network, 1.0, CPU)
+    random = np.random.default_rng(0)
+    crops = list(random.integers(0, 256, (3, 48, 48), dtype=np.uint8))
+    mesh = random.uniform(0, 100, (468, 3)).astype(np.float32)
+    alone, told = predictor.predict(crops), predictor.predict(crops, [None, mesh, None])
+    moved = np.abs(told.log_probabilities_NC - alone.log_probabilities_NC).max(1)
+    assert moved[1] > 1e-3 and moved[0] == moved[2] == 0, "a face without a mesh is read by its crop alone"
+
+
+def test_threads_share_a_graph_and_nothing_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    graph = Graph(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), _Pair()).eval(), torch.zeros(2, 4))
+    assert not list(tmp_path.iterdir())
+    rows = torch.rand(50, 4)
+    expected = graph(rows)[0]
+    wrong: list[int] = []
+
+    def read(first: int) -> None:
+        for _ in range(20):
+            if not torch.equal(graph(rows[first : first + 1])[0], expected[first : first + 1]):
+                wrong.append(first)
+
+    threads = [threading.Thread(target=read, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+class _Pair(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, x + 1
