@@ -35,7 +35,7 @@ from workers.wire.storage import StorageError, is_full
 
 logger = logging.getLogger(__name__)
 
-BESIDE_SECONDS = 1.0
+BESIDE_SECONDS = 3.0
 """For which small jobs follow one another without a pause; then it is the turn of others."""
 TOLD_EVERY = 0.5
 """Seconds between two reports of stage and progress, at most."""

@@ -49,7 +49,7 @@ if TYPE_CHECKING:  # it imports torch
 
 logger = logging.getLogger(__name__)
 
-TURN_SECONDS = 1.0
+TURN_SECONDS = 3.0
 """For which one wake-up lets a worker take up jobs of a queue."""
 
 
@@ -102,7 +102,11 @@ class Worker:
 
     def _has_room(self) -> bool:
         least = self._settings.min_free_bytes
-        return free_bytes(self._settings.scratch) >= least and Blobs.of(self._settings).has_room()
+        return free_bytes(self._settings.scratch) >= least and self._blobs.has_room()
+
+    @cached_property
+    def _blobs(self) -> Blobs:
+        return Blobs.of(self._settings)
 
     @cached_property
     def witness(self) -> Witness:
@@ -119,16 +123,16 @@ class Worker:
     @cached_property
     def analysis(self) -> AnalysisEngine:
         settings = self._settings
-        ledger, blobs = Ledger(self.redis, settings), Blobs.of(settings)
+        ledger = Ledger(self.redis, settings)
         lengths = Lengths(self._settings.long_seconds, self._settings.part_seconds)
-        return AnalysisEngine(ledger, blobs, self.serving, self.terms, self.wake, self.serving.studio, lengths)
+        return AnalysisEngine(ledger, self._blobs, self.serving, self.terms, self.wake, self.serving.studio, lengths)
 
     @cached_property
     def fetching(self) -> FetchEngine:
         settings = self._settings
         return FetchEngine(
             Ledger(self.redis, settings),
-            Blobs.of(settings),
+            self._blobs,
             Egress.of(settings),
             settings.fetch_limits,
             self.terms,
@@ -141,7 +145,7 @@ class Worker:
         settings = self._settings
         return Postman(
             Ledger(self.redis, settings),
-            Blobs.of(settings),
+            self._blobs,
             Egress.of(settings),
             settings.webhook_secrets,
             settings.webhook_terms,

@@ -96,7 +96,7 @@ def _publish(asked: Asked, found: Snapshot, folder: Path, store: ModelStore) -> 
 
 def groups_of(described: Mapping[str, Any], told: Mapping[str, str]) -> tuple[tuple[int, ...], ...]:
     """Of each emotion, the indices of their labels that mean it. Raises FetchFailed for a label that nobody maps."""
-    named = {str(label): int(index) for index, label in dict(described.get("id2label") or {}).items()}
+    named = {label: index for index, label in labels_of(described).items()}
     ours = {label: told.get(label, EMOTION_OF.get(label.strip().casefold())) for label in named}
     strange = sorted(label for label, emotion in ours.items() if emotion not in (*EMOTIONS, ""))
     unheard = sorted(set(told) - set(named))
@@ -108,6 +108,14 @@ def groups_of(described: Mapping[str, Any], told: Mapping[str, str]) -> tuple[tu
     return tuple(tuple(named[label] for label in named if ours[label] == emotion) for emotion in EMOTIONS)
 
 
+def labels_of(described: Mapping[str, Any]) -> dict[int, str]:
+    """Their labels, by index. Raises FetchFailed where their configuration does not number them."""
+    try:
+        return {int(index): str(label) for index, label in dict(described.get("id2label") or {}).items()}
+    except (ValueError, TypeError) as error:
+        raise FetchFailed(f"the labels in {CONFIG} of the repository are not numbered") from error
+
+
 def _shaped(
     asked: Asked, found: Snapshot, described: dict[str, Any], groups: tuple[tuple[int, ...], ...], folder: Path
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -117,7 +125,7 @@ def _shaped(
     common: dict[str, Any] = {
         "classifier": described,
         "groups": groups,
-        "embedding": len(described["id2label"]),
+        "embedding": len(labels_of(described)),
         "several": described.get("problem_type") == "multi_label_classification",
     }
     if asked.kind == "text":
@@ -183,7 +191,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _card(draft: Draft, described: Mapping[str, Any], groups: tuple[tuple[int, ...], ...]) -> str:
-    labels = {int(index): label for index, label in described["id2label"].items()}
+    labels = labels_of(described)
     rows = [
         f"| {emotion} | {', '.join(labels[index] for index in group) or 'never'} |"
         for emotion, group in zip(EMOTIONS, groups, strict=True)

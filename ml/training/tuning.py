@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from torch import nn
 
-from ml.errors import AffectError
+from ml.errors import AffectError, InvalidManifest
 from ml.training.loop import fit, history
 from ml.training.recipes import recipe
 from ml.training.recipes.recipe import CHOSEN_BY, SUBJECTS, Plan
@@ -54,8 +54,15 @@ def tune(args: argparse.Namespace) -> None:
     end_killed(study, args.study)
     left = args.trials - sum(trial.state in _DONE for trial in study.trials)
     if left > 0:
-        study.optimize(lambda trial: run_trial(trial, args), n_trials=left, catch=(AffectError,))
+        try:
+            study.optimize(lambda trial: run_trial(trial, args), n_trials=left, catch=(AffectError,))
+        except NothingToChooseBy:
+            raise InvalidManifest(f"tuning chooses by a validation part: {args.data} has none") from None
     report(study, args)
+
+
+class NothingToChooseBy(Exception):
+    """No trial would ever have a figure."""
 
 
 def open_study(folder: Path) -> optuna.Study:
@@ -106,6 +113,8 @@ def watched(plan: Plan, trial: optuna.Trial) -> Plan:
 
     def validate(model: nn.Module) -> dict[str, float]:
         told = plan.task.validate(model)
+        if CHOSEN_BY not in told:
+            raise NothingToChooseBy
         trial.report(told[CHOSEN_BY], step=next(steps))
         if trial.should_prune():
             raise optuna.TrialPruned

@@ -99,8 +99,10 @@ def _lacks_bucket(error: BaseException) -> bool:
 
 def free_bytes(path: Path) -> int:
     """Of the disk on which `path` lies, or will."""
-    there = next(each for each in (path, *path.parents) if each.exists())
-    return shutil.disk_usage(there).free
+    try:
+        return shutil.disk_usage(path).free
+    except FileNotFoundError:
+        return free_bytes(path.parent)
 
 
 def open_store(url: str) -> tuple[Any, str]:

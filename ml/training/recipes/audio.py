@@ -305,7 +305,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         logs = probabilities(TonePredictor(cast(Network, model), 1.0, torch.device("cpu")), valid)
         figures = evaluate(logs, valid.examples, resamples=1)
         told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "uar")}
-        return {**told, CHOSEN_BY: float(np.mean([found["uar"] for found in figures.values()])) if figures else 0.0}
+        return told | ({CHOSEN_BY: float(np.mean([found["uar"] for found in figures.values()]))} if figures else {})
 
     steps = args.steps or len(sounds.examples) // args.batch
     task = Task(

@@ -230,7 +230,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         figures = evaluate(predictor, valid, resamples=1)
         told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "macro_f1")}
         emotions = [found["macro_f1"] for found in figures.values() if found["labels"] == EMOTIONS]
-        return {**told, CHOSEN_BY: float(np.mean(emotions)) if emotions else 0.0}
+        return told | ({CHOSEN_BY: float(np.mean(emotions))} if emotions else {})
 
     decay = LoopConfig.weight_decay
     heads = nn.ModuleList([network.emotion, network.sentiment])
@@ -241,7 +241,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         loss=partial(loss, consistency=args.consistency),
         validate=validate,
         groups=[*parameter_groups(network.encoder, decay), *parameter_groups(heads, decay, HEAD_SCALE)],
-        best_by=CHOSEN_BY,
+        best_by=CHOSEN_BY if any(map(one_label, valid)) else None,
     )
     settings = LoopConfig(
         epochs=args.epochs,

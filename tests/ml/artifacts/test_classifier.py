@@ -189,8 +189,10 @@ def test_a_licence_that_forbids_commerce_is_refused_by_name(hub: FakeHub, store:
         (lambda files: files.update({"config.json": b"{"}), "config.json"),
         (lambda files: files.update({"model.safetensors": b"no tensors"}), "no face classifier"),
         (lambda files: files.update({"config.json": json.dumps({"id2label": SEVEN}).encode()}), "no face classifier"),
+        (lambda files: files.update({"config.json": b'{"id2label": {"LABEL_0": "happy"}}'}), "not numbered"),
+        (lambda files: files.update({"config.json": b'{"id2label": ["happy"]}'}), "not numbered"),
     ],
-    ids=["pickled", "no processor", "broken", "no weights", "no model"],
+    ids=["pickled", "no processor", "broken", "no weights", "no model", "no numbers", "a list"],
 )
 def test_what_cannot_be_served_is_refused(
     hub: FakeHub, store: ModelStore, capsys: pytest.CaptureFixture[str], damage: Any, told: str

@@ -50,7 +50,7 @@ class Toy:
             steps=1,
             batches=lambda epoch: [torch.ones(1, 1)],
             loss=lambda model, batch: model(batch).square().mean(),
-            validate=lambda _: {CHOSEN_BY: next(curve)},
+            validate=lambda _: {CHOSEN_BY: next(curve)} if self.curves[0] else {"test": 0.5},
             best_by=self.best_by,
         )
         return [Plan(LoopConfig(args.epochs, args.learning_rate, optimizer=args.optimizer), task, {})]
@@ -94,6 +94,16 @@ def test_a_trial_is_scored_by_the_epoch_that_would_ship(
 ) -> None:
     (row,) = study(Toy([FALLING], best_by), monkeypatch, 1)
     assert float(row[CHOSEN_BY]) == figure
+
+
+def test_data_without_a_validation_part_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy = Toy([()])
+    monkeypatch.setattr(recipe, "find", lambda _: toy)
+    assert main(["tune", "face", "--data", "my list.csv", "--trials", "9", "--study", "study"]) == 1
+    assert "my list.csv has none" in capsys.readouterr().err
+    assert toy.began == 1, "the next trial would have none either"
 
 
 def test_the_best_command_repeats_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
