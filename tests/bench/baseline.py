@@ -6,6 +6,7 @@ ffmpeg of its own, and the models are loaded for each call. Same detector, same 
 
 import subprocess
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -13,8 +14,10 @@ import torch
 
 from ml.artifacts import ModelStore
 from ml.inference.audio import TonePredictor
-from ml.inference.face import FaceDetector, FacePredictor
+from ml.inference.face import FaceDetector
 from ml.media import SAMPLE_RATE
+from ml.models import build
+from ml.models.face import FaceNet, flip_averaged
 from ml.places import MODEL_STORE
 
 WINDOW, HOP, FRAME_RATE = 4.0, 2.0, 4.0
@@ -30,12 +33,21 @@ def _store_and_bundle() -> tuple[ModelStore, dict[str, str]]:
     return store, store.bundle("default").models()
 
 
+def _face_net(store: ModelStore, reference: str) -> FaceNet:
+    """As torch runs it."""
+    manifest = store.manifest(reference)
+    network = cast(FaceNet, build(manifest.architecture, manifest.config))
+    network.load_state_dict(store.weights(reference))
+    return network.eval()
+
+
+@torch.inference_mode()
 def _faces(path: Path) -> int:
     store, models = _store_and_bundle()
-    predictor = FacePredictor.load(store, models["face"], torch.device("cpu"))
+    network = _face_net(store, models["face"])
     video, found, due = cv2.VideoCapture(str(path)), 0, 0.0
     rate = video.get(cv2.CAP_PROP_FPS)
-    with FaceDetector(predictor.crop_size) as detector:
+    with FaceDetector(network.config.size) as detector:
         number = 0
         while True:
             whole, image = video.read()
@@ -44,7 +56,7 @@ def _faces(path: Path) -> int:
             if number / rate >= due:
                 due += 1 / FRAME_RATE
                 for face in detector.detect(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), 8):
-                    predictor.predict([face.crop])
+                    flip_averaged(network, torch.from_numpy(face.crop)[None, None].float() / 255)
                     found += 1
             number += 1
 

@@ -10,11 +10,13 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import torch
 
 from ml.inference import face as faces_of
 from ml.inference.beside import SPARE_CORES
 from ml.inference.face import FacePredictor
 from ml.inference.pipeline import Analyser
+from ml.models.face import flip_averaged
 from ml.places import MODEL_STORE
 from ml.results import Result
 from tests.bench import alone, baseline
@@ -80,6 +82,20 @@ def faces_a_second(
             yield int(size), [int(size) / one for one in taken.seconds]
 
 
+@torch.inference_mode()
+def torch_against_graph(face: FacePredictor, rounds: int, size: int) -> Iterator[Figure]:
+    """One forward of so many faces, as torch runs the net and as it is served."""
+    crops = np.random.default_rng(0).integers(0, 256, (size, face.crop_size, face.crop_size), np.uint8)
+    stacked = torch.from_numpy(crops).unsqueeze(1).float() / 255
+    sides: dict[str, Action] = {
+        "torch": partial(flip_averaged, face.network, stacked),
+        "graph": partial(face.predict, list(crops)),
+    }
+    taken = alternate(sides, rounds)
+    by_torch, as_graph = taken["torch"], taken["graph"]
+    yield Figure(f"face net by torch ÷ as a graph, {size} at once", "×", ratios(by_torch.seconds, as_graph.seconds))
+
+
 @dataclass(frozen=True)
 class Bench:
     """`folder`: where clips are made and kept. `real`: a folder of films that are measured too."""
@@ -129,6 +145,8 @@ class Bench:
         assert face is not None
         for size, rates in faces_a_second(face, self.rounds * 3):
             yield Figure(f"faces a second, batch of {size}", "1/s", rates)
+        for size in (1, faces_of.CPU_BATCH):
+            yield from torch_against_graph(face, self.rounds * 3, size)
 
     def memory(self) -> Iterator[Figure]:
         """Most that a process holds which reads one clip, 360p; its decoder's is apart."""

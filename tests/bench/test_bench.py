@@ -112,6 +112,8 @@ def test_a_clip_is_timed_against_its_decoding_and_by_stages(clip: Path, analyser
     assert whole.least > 0 and 0 < sum(figure.median for figure in shares) <= 100
     assert analyser.models.face
     assert [size for size, _ in pipeline.faces_a_second(analyser.models.face, 1, (1, 2))] == [1, 2]
+    (ratio,) = pipeline.torch_against_graph(analyser.models.face, 1, 2)
+    assert ratio.least > 0
 
 
 def test_the_plain_way_reads_the_clip(clip: Path) -> None:
