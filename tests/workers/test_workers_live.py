@@ -83,7 +83,7 @@ class Caller:
 
 @asynccontextmanager
 async def line_to(url: str) -> AsyncIterator[LiveLine]:
-    line = LiveLine(AsyncRedis.from_url(url))
+    line = LiveLine(AsyncRedis.from_url(url, socket_timeout=None))  # as the gateway: it waits for answers
     try:
         yield line
     finally:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ml.__main__ import main
 from ml.artifacts import Bundle, Manifest, ModelStore
 from ml.errors import InvalidManifest
+from ml.features.face import resized
 from ml.inference.audio import TonePredictor
 from ml.inference.face import FacePredictor
 from ml.inference.pipeline import Analyser
@@ -59,7 +60,8 @@ def test_crops_are_measured_as_the_predictor_reads_them(subjects: Subjects, crop
     metrics = evaluate("face", crops, subjects, crops=True).whole
     predictor = FacePredictor.load(ModelStore(subjects.store), "face@1", torch.device("cpu"))
     images = [cv2.imread(str(crops.parent / f"{number}.png"), cv2.IMREAD_GRAYSCALE) for number in range(5)]
-    found = predictor.predict([np.asarray(image, np.uint8) for image in images]).log_probabilities_NC.argmax(1)
+    crops_seen = [resized(np.asarray(image, np.uint8), predictor.crop_size) for image in images]
+    found = predictor.predict(crops_seen).log_probabilities_NC.argmax(1)
     assert metrics.n == 5 and metrics.skipped == 1
     assert metrics.accuracy == pytest.approx(float((found == np.arange(5)).mean()))
 
