@@ -23,12 +23,18 @@ def read_jpeg(payload: bytes) -> Picture:
         with Image.open(io.BytesIO(payload), formats=["JPEG"]) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
-                raise FrameTooLarge(f"A live picture has more than {MOST_PIXELS} pixels.", stage="decode")
+                raise _too_large()
             image.draft("RGB", _drafted(width, height))
             pixels = np.asarray(image.convert("RGB"))
+    except Image.DecompressionBombError as error:  # Pillow's own bound, which it looks at before it tells the size
+        raise _too_large() from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise MediaInvalid("A live picture cannot be decoded.", stage="decode") from error
     return Picture(pixels, width / pixels.shape[1], damaged=False)
+
+
+def _too_large() -> FrameTooLarge:
+    return FrameTooLarge(f"A live picture has more than {MOST_PIXELS} pixels.", stage="decode")
 
 
 def _drafted(width: int, height: int) -> tuple[int, int]:

@@ -86,6 +86,9 @@ def test_a_large_live_picture_is_shrunk_and_a_larger_one_refused() -> None:
     assert read_jpeg(jpeg(320, 200)).image.shape == (200, 320, 3)
     with pytest.raises(FrameTooLarge):
         read_jpeg(jpeg(4000, 600))
+    sides = jpeg(64, 48).replace(bytes((0, 48, 0, 64)), b"\xff\x00\xff\x00", 1)
+    with pytest.raises(FrameTooLarge):  # beyond Pillow's own bound
+        read_jpeg(sides)
 
 
 @settings(max_examples=60, deadline=None)
