@@ -39,12 +39,12 @@ from ml.training.metrics import RESAMPLES, measure
 from ml.training.preprocess import Preprocessing, preprocess
 from ml.training.recipes.recipe import (
     AS_ITS_DATA,
-    CHOSEN_BY,
     HELD_OUT_SPLITS,
     PRECISION,
     HeldOut,
     Plan,
     add_common,
+    chosen_by,
     licence_of,
     loop_options,
     optimizer_space,
@@ -305,7 +305,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         logs = probabilities(TonePredictor(cast(Network, model), 1.0, torch.device("cpu")), valid)
         figures = evaluate(logs, valid.examples, resamples=1)
         told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "uar")}
-        return told | ({CHOSEN_BY: float(np.mean([found["uar"] for found in figures.values()]))} if figures else {})
+        return told | chosen_by([found["uar"] for found in figures.values()])
 
     steps = args.steps or len(sounds.examples) // args.batch
     task = Task(

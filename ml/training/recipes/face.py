@@ -35,12 +35,12 @@ from ml.training.recipes.face_start import load_imagenet, load_start, read_array
 from ml.training.recipes.face_views import PAINTED, augment
 from ml.training.recipes.recipe import (
     AS_ITS_DATA,
-    CHOSEN_BY,
     HELD_OUT_SPLITS,
     PRECISION,
     HeldOut,
     Plan,
     add_common,
+    chosen_by,
     licence_of,
     loop_options,
     optimizer_space,
@@ -147,7 +147,7 @@ def validate(model: nn.Module, faces: Faces) -> dict[str, float]:
     parts = parts_of(faces.examples)
     figures = {name: float(hits[rows].mean()) for name, rows in parts.items()}
     validation = [figures[name] for name, rows in parts.items() if faces.examples[rows[0]].split == "valid"]
-    return figures | {CHOSEN_BY: float(np.mean(validation))} if validation else figures
+    return figures | chosen_by(validation)
 
 
 def fresh_network(args: argparse.Namespace, faces: Faces) -> tuple[Network, str]:
@@ -214,6 +214,8 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     torch.manual_seed(args.seed)
     if min(args.widths) < LEAST_WIDTH:
         raise InvalidManifest(f"--widths below {LEAST_WIDTH} crash the convolutions of some CPUs (oneDNN, fp32)")
+    if args.mixup < 0:
+        raise InvalidManifest("--mixup is 0 or more")
     landmarks = args.landmarks == "on"
     if landmarks and not args.data.is_file():
         raise InvalidManifest("--landmarks on needs a list of pictures and videos: ready crops have no mesh")
@@ -255,7 +257,9 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         extra["restricted"] = restricted
     if args.sets:
         extra["sets"] = args.sets
-    drawn = {"strength": args.strength, "painted": args.painted, "mixup": args.mixup, "votes": args.votes}
+    if args.mixup:
+        extra["mixup"] = args.mixup
+    drawn = {"strength": args.strength, "painted": args.painted, "votes": args.votes}
     return [Plan(settings, task, extra | drawn)]
 
 

@@ -28,9 +28,15 @@ SUBJECTS: tuple[Subject, ...] = tuple(_MODULES)
 HELD_OUT_SPLITS: tuple[Split, ...] = ("valid", "test")
 CHOSEN_BY = "chosen by"
 """The figure of the validation part that a study maximises; a recipe's `validate` gives it with the others."""
+
 PRECISION = {"auto": None, "fp32": False, "bf16": True}
 RESEARCH = "research and non-commercial use"
 AS_ITS_DATA = "As its data permit."
+
+
+def chosen_by(figures: Sequence[float]) -> dict[str, float]:
+    """The mean of the parts for validation, under CHOSEN_BY; nothing where there are none."""
+    return {CHOSEN_BY: sum(figures) / len(figures)} if figures else {}
 
 
 @dataclass(frozen=True)

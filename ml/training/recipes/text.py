@@ -38,6 +38,7 @@ from ml.training.recipes.recipe import (
     HeldOut,
     Plan,
     add_common,
+    chosen_by,
     licence_of,
     loop_options,
     out_of_fold_figures,
@@ -229,8 +230,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         predictor = TextPredictor(cast(TextNet, model), tokenizer, 1.0, torch.device("cpu"))
         figures = evaluate(predictor, valid, resamples=1)
         told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "macro_f1")}
-        emotions = [found["macro_f1"] for found in figures.values() if found["labels"] == EMOTIONS]
-        return told | ({CHOSEN_BY: float(np.mean(emotions))} if emotions else {})
+        return told | chosen_by([found["macro_f1"] for found in figures.values() if found["labels"] == EMOTIONS])
 
     decay = LoopConfig.weight_decay
     heads = nn.ModuleList([network.emotion, network.sentiment])
