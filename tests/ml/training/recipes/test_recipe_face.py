@@ -218,6 +218,8 @@ def test_a_cache_is_written_whole_or_not_at_all(data: Path, tmp_path: Path, monk
 
 
 def test_what_cannot_be_read_is_told_in_a_sentence(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidManifest, match="--mixup is 0 or more"):
+        _run(monkeypatch, data.parent, "train", "--epochs", "1", "--mixup", "-1")
     (data / "5.png").write_bytes(b"nothing")
     with pytest.raises(InvalidManifest, match=r"5\.png cannot be read"):
         _run(monkeypatch, data.parent, "train", "--epochs", "1")
