@@ -11,9 +11,11 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load, save_file
+from torch import nn
 
 from ml.artifacts.manifest import Bundle, Draft, Manifest
 from ml.errors import ArtifactError
+from ml.models import build
 
 MAX_WEIGHT_BYTES = 48 * 2**20
 
@@ -67,6 +69,16 @@ class ModelStore:
         return {
             name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(content).items()
         }
+
+    def network(self, reference: str) -> nn.Module:
+        """The network, in eval mode. Raises ArtifactError when it is not there, damaged, or its weights do not fit."""
+        manifest = self.manifest(reference)
+        network = build(manifest.architecture, manifest.config)
+        try:
+            network.load_state_dict(self.weights(reference))
+        except RuntimeError as error:
+            raise ArtifactError(f"the weights of {reference} do not fit its architecture") from error
+        return network
 
     def publish(
         self,

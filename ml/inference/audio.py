@@ -13,7 +13,6 @@ from ml.artifacts import ModelStore
 from ml.features.audio import log_mel
 from ml.inference.batches import forward_of
 from ml.inference.device import half
-from ml.models import build
 from ml.models.audio import AudioCnn, SpeechEncoder
 from ml.models.hub import HubVoice
 from ml.vocabulary import EMOTIONS
@@ -42,10 +41,8 @@ class TonePredictor:
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
         """Raises ArtifactError when the store has no such model, or it is damaged."""
-        manifest = store.manifest(reference)
-        network = cast(SpeechEncoder | AudioCnn | HubVoice, build(manifest.architecture, manifest.config))
-        network.load_state_dict(store.weights(reference))
-        return cls(network, manifest.temperature, device)
+        network = cast(SpeechEncoder | AudioCnn | HubVoice, store.network(reference))
+        return cls(network, store.manifest(reference).temperature, device)
 
     @property
     def network(self) -> SpeechEncoder | AudioCnn:

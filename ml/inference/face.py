@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from ml.artifacts import ModelStore
 from ml.cores import cores
-from ml.features.face import LANDMARKS, align_crop, box_crop, normalised_landmarks
+from ml.features.face import align_crop, box_crop, normalised_landmarks
 from ml.inference.batches import forward_of
 from ml.inference.device import FixedShapes, half, sent
 from ml.inference.folding import fold
 from ml.inference.graph import Graph
-from ml.models import build
 from ml.models.face import FaceNet, flip_averaged
 from ml.models.face_landmarks import FaceLandmarkNet
 from ml.models.hub import HubFace
@@ -72,13 +71,12 @@ class FaceDetector:
 
     def __enter__(self) -> Self:
         os.environ.setdefault("GLOG_minloglevel", "2")
-        from mediapipe.python.solutions import face_detection, face_mesh
+        from ml.inference.face_graphs import FaceDetection, FaceMesh
 
         self._detectors = [
-            face_detection.FaceDetection(model_selection=selection, min_detection_confidence=LEAST_SCORE)
-            for selection in (1, 0)
+            FaceDetection(model_selection=selection, min_detection_confidence=LEAST_SCORE) for selection in (1, 0)
         ]
-        self._mesh = face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=0.3)
+        self._mesh = FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=0.3)
         return self
 
     def __exit__(
@@ -129,7 +127,7 @@ class FaceDetector:
         meshes: Any = self._mesh.process(close_up).multi_face_landmarks
         if not meshes:
             return None
-        points = np.array([[p.x, p.y, p.z] for p in meshes[0].landmark[:LANDMARKS]], np.float32) * target * scale
+        points = np.array([(p.x, p.y, p.z) for p in meshes[0].landmark], np.float32) * target * scale
         return points + np.array([left, top, 0], np.float32)
 
 
@@ -199,16 +197,14 @@ class FacePredictor:
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
         """Raises ArtifactError when the store has no such model, or it is damaged."""
-        manifest = store.manifest(reference)
 
         def make() -> FaceNet:
-            network = cast(FaceNet, build(manifest.architecture, manifest.config))
-            network.load_state_dict(store.weights(reference))
+            network = cast(FaceNet, store.network(reference))
             if not isinstance(network, HubFace):
                 fold(network)
             return network
 
-        return cls(make, manifest.temperature, device)
+        return cls(make, store.manifest(reference).temperature, device)
 
     def _way_of(self, network: FaceNet) -> Callable[..., tuple[Tensor, ...]]:
         """How the net is run."""

@@ -81,10 +81,7 @@ class FusionPredictor:
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
         """Raises ArtifactError when the store has no such model, or its weights do not fit."""
-        manifest = store.manifest(reference)
-        network = cast(Fusion, build(manifest.architecture, manifest.config))
-        network.load_state_dict(store.weights(reference))
-        return cls(network, manifest.temperature, device)
+        return cls(cast(Fusion, store.network(reference)), store.manifest(reference).temperature, device)
 
     @classmethod
     def addition(cls, face_size: int, audio_size: int, text_size: int, device: torch.device) -> Self:

@@ -16,7 +16,6 @@ from ml.artifacts import ModelStore
 from ml.inference.audio import TonePredictor
 from ml.inference.face import FaceDetector
 from ml.media import SAMPLE_RATE
-from ml.models import build
 from ml.models.face import FaceNet, flip_averaged
 from ml.places import MODEL_STORE
 
@@ -35,10 +34,7 @@ def _store_and_bundle() -> tuple[ModelStore, dict[str, str]]:
 
 def _face_net(store: ModelStore, reference: str) -> FaceNet:
     """As torch runs it."""
-    manifest = store.manifest(reference)
-    network = cast(FaceNet, build(manifest.architecture, manifest.config))
-    network.load_state_dict(store.weights(reference))
-    return network.eval()
+    return cast(FaceNet, store.network(reference))
 
 
 @torch.inference_mode()

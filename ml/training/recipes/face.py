@@ -288,13 +288,13 @@ def trained(args: argparse.Namespace) -> Network | FaceEnsemble:
 def members_of(store: ModelStore, reference: str) -> list[Member]:
     """The net of a run or a published one, or each of several that were averaged."""
     if Path(reference).is_dir():
-        settings, weights = run_settings(Path(reference)), averaged_weights(Path(reference))
+        settings = run_settings(Path(reference))
         architecture, config = settings["architecture"], settings["config"]
+        network = build(architecture, config)
+        network.load_state_dict(averaged_weights(Path(reference)))
     else:
-        manifest, weights = store.manifest(reference), store.weights(reference)
+        manifest, network = store.manifest(reference), store.network(reference)
         architecture, config = manifest.architecture, manifest.config
-    network = build(architecture, config)
-    network.load_state_dict(weights)
     if not isinstance(network, FaceEnsemble):
         return [(architecture, config, network)]
     told = zip(network.config.members, network.members, strict=True)

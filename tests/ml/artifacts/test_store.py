@@ -5,6 +5,7 @@ import torch
 
 from ml.artifacts import Bundle, Draft, Licence, ModelStore
 from ml.errors import ArtifactError
+from ml.models import build
 from ml.vocabulary import EMOTIONS
 
 
@@ -51,6 +52,16 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match="damaged"):
         store.weights("face@1")
+
+
+def test_a_network_comes_with_its_weights_or_not_at_all(tmp_path: Path) -> None:
+    store, made = ModelStore(tmp_path), build("face_senet", {})
+    store.publish(draft(), made.half().state_dict(), "")
+    found = store.network("face@1").state_dict()
+    assert all(torch.equal(found[name], tensor.to(found[name].dtype)) for name, tensor in made.state_dict().items())
+    store.publish(draft(), WEIGHTS, "")
+    with pytest.raises(ArtifactError, match="weights of face@2 do not fit"):
+        store.network("face@2")
 
 
 @pytest.mark.parametrize("reference", ["face", "face@", "@1", "face@x", "../face@1", "face@9"])
