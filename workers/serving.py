@@ -168,6 +168,7 @@ class Serving:
             licences=settings.licences,
             threads=settings.threads,
             limits=settings.media_limits,
+            face_search=settings.face_search,
         )
         analyser.warm_up()
         return analyser

@@ -29,6 +29,11 @@ class WorkerSettings(WireSettings):
     model_store: Path = Field(Path("model_store"), description="Where the models lie.")
     bundle: str = Field("default", description="The bundle that is served.")
     device: str = Field("auto", description="`auto`, `cpu` or `cuda`.")
+    face_search: Literal["graphs", "nets"] = Field(
+        "graphs",
+        description="What searches for faces, to the same answers: mediapipe's `graphs` on the CPU, or their `nets` on "
+        "`device`.",
+    )
     licences: Literal["any", "commercial"] = Field("any", description="`commercial` refuses research weights.")
     whisper_model: Annotated[str | None, BeforeValidator(lambda told: told or None)] = Field(
         None, description="A Whisper model other than the bundle's."

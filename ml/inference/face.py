@@ -1,6 +1,5 @@
 """Faces as served: where they are (mediapipe), and what their expression is (the face net)."""
 
-import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import cv2
 import numpy as np
@@ -21,25 +20,25 @@ from ml.cores import cores
 from ml.features.face import align_crop, box_crop, normalised_landmarks
 from ml.inference.batches import forward_of
 from ml.inference.device import FixedShapes, half, sent
+from ml.inference.face_search import FaceSearch, Mesh, Rectangle, by_graphs
 from ml.inference.folding import fold
 from ml.inference.graph import Graph
 from ml.models.face import FaceNet, flip_averaged
 from ml.models.face_landmarks import FaceLandmarkNet
 from ml.models.hub import HubFace
 
-LEAST_SCORE = 0.5
 SURE_SCORE = 0.8
 """A face that the mesh does not confirm is kept from this score on: small ones and profiles."""
 CLOSE_UP = 1.7
 """Side of the picture that the mesh is given, in sides of the detector's box."""
+LEAST_SIDE = 8
+"""Of a box, in pixels."""
 LEAST_MESH_SIDE = 192
 SAME_FACE = 0.4
 """Two boxes that overlap by more (intersection over union) are one face."""
 BATCH = 256
 CPU_BATCH = 4
 """More at once take as long for each, and more memory."""
-
-Rectangle = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -64,79 +63,105 @@ class FaceOutputs:
 
 class FaceDetector:
     """Finds faces, frame by frame, without memory: a frame's faces do not depend on those before. For one thread at a
-    time, as a context manager. `size`: side of the crops."""
+    time, as a context manager. `size`: side of the crops; `search`: what searches the images."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, search: Callable[[], FaceSearch] = by_graphs) -> None:
         self.size = size
+        self._make = search
 
     def __enter__(self) -> Self:
-        os.environ.setdefault("GLOG_minloglevel", "2")
-        from ml.inference.face_graphs import FaceDetection, FaceMesh
-
-        self._detectors = [
-            FaceDetection(model_selection=selection, min_detection_confidence=LEAST_SCORE) for selection in (1, 0)
-        ]
-        self._mesh = FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=0.3)
+        self._search = self._make()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for graph in (*self._detectors, self._mesh):
-            graph.close()
+        self._search.close()
+
+    @property
+    def at_once(self) -> int:
+        """Images that are searched together at best."""
+        return self._search.at_once
 
     def detect(self, image_HWC: NDArray[np.uint8], max_faces: int) -> list[DetectedFace]:
         """The faces of an RGB image, largest first, at most `max_faces`."""
-        found = sorted(self._boxes(image_HWC), key=lambda pair: (-pair[0][2] * pair[0][3], pair[0]))
-        faces = (self._confirm(image_HWC, box, score, rank) for rank, (box, score) in enumerate(found[:max_faces]))
-        return [face for face in faces if face is not None]
+        return self.detect_each([image_HWC], max_faces)[0]
 
-    def _boxes(self, image_HWC: NDArray[np.uint8]) -> list[tuple[Rectangle, float]]:
-        """Boxes of both detectors (far and near), each face once, the surer first."""
-        height, width = image_HWC.shape[:2]
-        every: list[tuple[Rectangle, float]] = []
-        for detector in self._detectors:
-            for detection in detector.process(image_HWC).detections or ():
-                box = detection.location_data.relative_bounding_box
-                pixels = (box.xmin * width, box.ymin * height, box.width * width, box.height * height)
-                every.append((pixels, min(float(detection.score[0]), 1.0)))
-        kept: list[tuple[Rectangle, float]] = []
-        for box, score in sorted(every, key=lambda pair: (-pair[1], pair[0])):
-            if min(box[2:]) >= 8 and all(overlap(box, other) < SAME_FACE for other, _ in kept):
-                kept.append((box, score))
-        return kept
+    def detect_each(self, images: Sequence[NDArray[np.uint8]], max_faces: int) -> list[list[DetectedFace]]:
+        """The faces of each RGB image, largest first, at most `max_faces` of one."""
+        chosen = [
+            largest(_once(boxes, image_HWC))[:max_faces]
+            for image_HWC, boxes in zip(images, self._search.boxes(images), strict=True)
+        ]
+        close_ups = [
+            [_CloseUp.of(image_HWC, box) for box, _ in boxes] for image_HWC, boxes in zip(images, chosen, strict=True)
+        ]
+        meshes = iter(self._search.meshes([close_up.image for each in close_ups for close_up in each]))
+        return [
+            [
+                face
+                for rank, ((box, score), close_up) in enumerate(zip(boxes, each, strict=True))
+                if (face := self._confirmed(image_HWC, box, score, close_up.placed(next(meshes)), rank))
+            ]
+            for image_HWC, boxes, each in zip(images, chosen, close_ups, strict=True)
+        ]
 
-    def _confirm(self, image_HWC: NDArray[np.uint8], box: Rectangle, score: float, rank: int) -> DetectedFace | None:
-        landmarks = self._landmarks(image_HWC, box)
+    def _confirmed(
+        self, image_HWC: NDArray[np.uint8], box: Rectangle, score: float, landmarks: Mesh | None, rank: int
+    ) -> DetectedFace | None:
         if landmarks is not None:
             return DetectedFace(box, score, landmarks, align_crop(image_HWC, landmarks, self.size), rank)
         if score >= SURE_SCORE:
             return DetectedFace(box, score, None, box_crop(image_HWC, box, self.size), rank)
         return None
 
-    def _landmarks(self, image_HWC: NDArray[np.uint8], box: Rectangle) -> NDArray[np.float32] | None:
-        """Mesh points in pixels of the image ([468, 3]), from a close-up of the box."""
+
+def _once(boxes: Sequence[tuple[Rectangle, float]], image_HWC: NDArray[np.uint8]) -> list[tuple[Rectangle, float]]:
+    """The boxes in pixels, each face once, the surer first."""
+    height, width = image_HWC.shape[:2]
+    every = [((x * width, y * height, w * width, h * height), score) for (x, y, w, h), score in boxes]
+    kept: list[tuple[Rectangle, float]] = []
+    for box, score in sorted(every, key=lambda pair: (-pair[1], pair[0])):
+        if min(box[2:]) >= LEAST_SIDE and all(overlap(box, other) < SAME_FACE for other, _ in kept):
+            kept.append((box, score))
+    return kept
+
+
+def largest(boxes: Sequence[tuple[Rectangle, float]]) -> list[tuple[Rectangle, float]]:
+    return sorted(boxes, key=lambda pair: (-pair[0][2] * pair[0][3], pair[0]))
+
+
+@dataclass(frozen=True)
+class _CloseUp:
+    """A square of an image, at `corner`, `side` pixels wide; the picture of it is not below LEAST_MESH_SIDE."""
+
+    image: NDArray[np.uint8]
+    corner: tuple[int, int]
+    side: int
+
+    @classmethod
+    def of(cls, image_HWC: NDArray[np.uint8], box: Rectangle) -> Self:
         x, y, width, height = box
-        side = max(width, height) * CLOSE_UP
-        left, top = (round(centre - side / 2) for centre in (x + width / 2, y + height / 2))
-        pixels = max(round(side), 1)
-        target = max(pixels, LEAST_MESH_SIDE)
-        scale = pixels / target
+        wide = max(width, height) * CLOSE_UP
+        left, top = (round(centre - wide / 2) for centre in (x + width / 2, y + height / 2))
+        side = max(round(wide), 1)
+        target = max(side, LEAST_MESH_SIDE)
+        scale = side / target
         matrix = np.array([[1 / scale, 0, -left / scale], [0, 1 / scale, -top / scale]])
         close_up = cv2.warpAffine(image_HWC, matrix, (target, target), borderMode=cv2.BORDER_REPLICATE)
-        meshes: Any = self._mesh.process(close_up).multi_face_landmarks
-        if not meshes:
-            return None
-        points = np.array([(p.x, p.y, p.z) for p in meshes[0].landmark], np.float32) * target * scale
-        return points + np.array([left, top, 0], np.float32)
+        return cls(np.asarray(close_up, np.uint8), (left, top), side)
+
+    def placed(self, mesh: Mesh | None) -> Mesh | None:
+        """The mesh in pixels of the whole image."""
+        return None if mesh is None else np.asarray(mesh * self.side + np.array([*self.corner, 0], np.float32))
 
 
 class Detectors:
     """Detectors that are kept for pictures and films, as many as cores: to build one takes longer than to search a
     picture."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, search: Callable[[], FaceSearch] = by_graphs) -> None:
+        self._size, self._search = size, search
         self._free: list[FaceDetector] = []
         self._turn = threading.BoundedSemaphore(cores())
         weakref.finalize(self, _close, self._free).atexit = False
@@ -145,7 +170,7 @@ class Detectors:
     def borrowed(self) -> Iterator[FaceDetector]:
         """One that nobody else has meanwhile."""
         with self._turn:
-            detector = self._free.pop() if self._free else FaceDetector(self._size).__enter__()
+            detector = self._free.pop() if self._free else FaceDetector(self._size, self._search).__enter__()
             try:
                 yield detector
             except BaseException:

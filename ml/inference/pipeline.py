@@ -19,6 +19,7 @@ from ml.inference import evidence
 from ml.inference.bundle import Licences, LoadedBundle, pick_device, published
 from ml.inference.evidence import Heard, Observation, Survey, SurveyedSound
 from ml.inference.face import Detectors
+from ml.inference.face_search import Way, by_graphs, by_nets
 from ml.inference.observer import Clock
 from ml.inference.recording import Recording
 from ml.inference.sight import Sight, Watcher
@@ -77,10 +78,14 @@ JOINING: tuple[Stage, ...] = ("text", "fuse", "write")
 class Analyser:
     """Holds a loaded bundle and reads one file after the other; no file leaves a trace in it."""
 
-    def __init__(self, models: LoadedBundle, limits: MediaLimits | None = None) -> None:
+    def __init__(self, models: LoadedBundle, limits: MediaLimits | None = None, face_search: Way = "graphs") -> None:
+        """`face_search`: by mediapipe's graphs on the CPU, or by its nets on the device of the models."""
         self.models = models
         self._limits = limits or MediaLimits()
-        self._detectors = Detectors(models.face.crop_size) if models.face else None
+        self._detectors = None
+        if models.face:
+            search = by_nets(models.face.device) if face_search == "nets" else by_graphs
+            self._detectors = Detectors(models.face.crop_size, search)
         self._faces = Together(models.face) if models.face else None
 
     @classmethod
@@ -94,6 +99,7 @@ class Analyser:
         whisper: str | None = None,
         threads: int = 0,
         limits: MediaLimits | None = None,
+        face_search: Way = "graphs",
     ) -> "Analyser":
         """A bundle, or the one that is published under a name; `whisper` overrides that of a named one. Raises
         ArtifactError when a model of it is missing, damaged or refused."""
@@ -101,7 +107,7 @@ class Analyser:
         if isinstance(bundle, str):
             bundle = published(store, bundle, whisper)
         models = LoadedBundle.load(store, bundle, device=pick_device(device), licences=licences, threads=threads)
-        return cls(models, limits)
+        return cls(models, limits, face_search)
 
     def warm_up(self) -> None:
         """Runs each model once, and lets a face detector be built, so that no job waits for what a first call builds.

@@ -106,30 +106,49 @@ class Found:
     faces: list[DetectedFace]
 
 
+@dataclass(frozen=True)
+class Frame:
+    """`scale`: original pixels for one pixel of the image."""
+
+    time: float
+    image_HWC: NDArray[np.uint8]
+    scale: float
+
+
 @dataclass
 class Watcher:
-    """Collects the faces of a stream of frames; crops go through the network as many together as suit it. `beside`: a
-    thread of its own that reads them while the next frames are searched."""
+    """Collects the faces of a stream of frames. Frames are searched as many together as suit the detector, crops go
+    through the network as many together as suit that. `beside`: a thread of its own that reads them while the next
+    frames are searched."""
 
     detector: FaceDetector
     predictor: FaceReader
     max_faces: int
     keep_landmarks: bool
     beside: Executor | None = None
+    _unsearched: list[Frame] = field(default_factory=list)
     _waiting: list[Found] = field(default_factory=list)
     _parts: list[Callable[[], Sight]] = field(default_factory=list)
     _held: int = 0
 
     def watch(self, time: float, image_HWC: NDArray[np.uint8], scale: float) -> None:
-        """Finds the faces of a frame. `scale`: original pixels for one pixel of the image."""
-        faces = self.detector.detect(image_HWC, self.max_faces)
-        self._waiting.append(Found(time, scale, faces))
-        self._held += len(faces)
+        """Takes a frame, whose image is kept until it is searched. `scale`: original pixels for one pixel of it."""
+        self._unsearched.append(Frame(time, image_HWC, scale))
+        if len(self._unsearched) >= self.detector.at_once:
+            self._search()
         if self._held >= self.predictor.batch:
             self.read()
 
+    def _search(self) -> None:
+        frames, self._unsearched = self._unsearched, []
+        every = self.detector.detect_each([frame.image_HWC for frame in frames], self.max_faces)
+        self._waiting += [Found(frame.time, frame.scale, faces) for frame, faces in zip(frames, every, strict=True)]
+        self._held += sum(map(len, every))
+
     def read(self) -> None:
-        """Reads the crops that wait. Where that is done decides which are read together, and so their last digits."""
+        """Reads the frames that wait. Where that is done decides which are read together, and so their last digits."""
+        if self._unsearched:
+            self._search()
         waiting, self._waiting, self._held = self._waiting, [], 0
         if not waiting:
             return

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ml.errors import AffectError
+from ml.inference.face_search import Way
 from ml.inference.pipeline import Analyser
 from ml.places import MODEL_STORE
 
@@ -27,9 +28,8 @@ class Difference:
     bound: float
 
 
-def documents(folder: Path, store: Path, bundle: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def documents(folder: Path, analyser: Analyser) -> Iterator[tuple[str, dict[str, Any]]]:
     """The result document of each file that is media, or its problem."""
-    analyser = Analyser.load(store, bundle, device="cpu")
     for path in sorted(each for each in folder.iterdir() if each.suffix not in (".md", ".json")):
         try:
             yield path.name, json.loads(analyser.analyse(path).model_dump_json(by_alias=True))
@@ -89,8 +89,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--against", type=Path, metavar="DIR", help="compare with the documents that lie there")
     parser.add_argument("--store", type=Path, default=MODEL_STORE)
     parser.add_argument("--bundle", default="default")
+    parser.add_argument("--face-search", choices=get_args(Way), default="graphs")
     args = parser.parse_args(arguments)
-    found = dict(documents(args.media, args.store, args.bundle))
+    analyser = Analyser.load(args.store, args.bundle, device="cpu", face_search=args.face_search)
+    found = dict(documents(args.media, analyser))
     if args.save:
         args.save.mkdir(parents=True, exist_ok=True)
         for name, document in found.items():

@@ -15,6 +15,7 @@ import torch
 from ml.cores import cores
 from ml.inference.bundle import LoadedBundle
 from ml.inference.face import FaceDetector, FacePredictor
+from ml.inference.face_search import by_nets
 from ml.inference.pipeline import Analyser
 from ml.inference.whisper import find_whisper
 from ml.media import Decoder, MediaLimits, probe
@@ -87,7 +88,11 @@ def seen(clip: Path, face: FacePredictor) -> dict[str, float]:
     limits, options, info = MediaLimits(), Options(), probe(clip, MediaLimits())
     assert info.duration
     spent: dict[str, float] = defaultdict(float)
-    with tempfile.TemporaryDirectory() as scratch, FaceDetector(face.crop_size) as detector:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        FaceDetector(face.crop_size) as detector,
+        FaceDetector(face.crop_size, by_nets(face.device)) as on_device,
+    ):
         for minute in range(math.ceil(info.duration / MINUTE)):
             decoder = Decoder(
                 clip,
@@ -104,6 +109,9 @@ def seen(clip: Path, face: FacePredictor) -> dict[str, float]:
                 images = [frame.image for frame in decoder.frames()]
             with timed(spent, "detection and mesh"):
                 faces = [found for image in images for found in detector.detect(image, options.max_faces)]
+            with timed(spent, "detection and mesh by the same nets on the device"):
+                for first in range(0, len(images), on_device.at_once):
+                    on_device.detect_each(images[first : first + on_device.at_once], options.max_faces)
             with timed(spent, "face net"):
                 face.predict([each.crop for each in faces], [each.landmarks for each in faces])
     return spent

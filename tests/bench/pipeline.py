@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,23 +13,28 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from mediapipe.python.solutions import face_detection, face_mesh
 
 from ml.inference import face as faces_of
+from ml.inference import face_graphs
 from ml.inference.beside import SPARE_CORES
-from ml.inference.face import FacePredictor
+from ml.inference.face import FaceDetector, FacePredictor
+from ml.inference.face_search import by_nets
 from ml.inference.pipeline import Analyser
 from ml.models.face import flip_averaged
 from ml.places import MODEL_STORE
 from ml.results import Result
 from tests.bench import alone, baseline
 from tests.bench.alone import NO_SPEECH
-from tests.bench.media import PIECE, make_clip
+from tests.bench.media import PIECE, make_clip, portrait
 from tests.bench.timing import Action, Figure, alternate, ratios, seconds
 from tests.media_files import VIDEO_CODECS
 
 BATCHES = (1, 4, 16, 32, 64, 128)
 SHORT, LONG = (1, 10), (1, 10, 60)
 """Minutes."""
+SEARCHES = 20
+"""Of the picture, in a round."""
 LONG_ROUNDS = 2
 """Of the ten minutes, each of which takes as long as thirty of 20 seconds."""
 SIDES = {"beside": SPARE_CORES, "in turn": 1}
@@ -96,6 +103,31 @@ def torch_against_graph(face: FacePredictor, rounds: int, size: int) -> Iterator
     yield Figure(f"face net by torch ÷ as a graph, {size} at once", "×", ratios(by_torch.seconds, as_graph.seconds))
 
 
+def detection(size: int, rounds: int) -> Iterator[Figure]:
+    """Detection and mesh of the portrait, two beside each other: as served, as mediapipe makes its graphs (with a pool
+    of threads each), and by their nets, as torch runs them."""
+    image = np.ascontiguousarray(portrait()[..., ::-1])
+    pools = {"FaceDetection": face_detection.FaceDetection, "FaceMesh": face_mesh.FaceMesh}
+    with ExitStack() as stack:
+        detectors = {
+            "served": [stack.enter_context(FaceDetector(size)) for _ in range(2)],
+            "nets": [stack.enter_context(FaceDetector(size, by_nets(torch.device("cpu")))) for _ in range(2)],
+        }
+        with patch.multiple(face_graphs, **pools):
+            detectors["pools"] = [stack.enter_context(FaceDetector(size)) for _ in range(2)]
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+
+        def search(pair: list[FaceDetector]) -> None:
+            list(pool.map(lambda detector: [detector.detect(image, 1) for _ in range(SEARCHES)], pair))
+
+        sides: dict[str, Action] = {name: partial(search, pair) for name, pair in detectors.items()}
+        taken = {name: each.seconds for name, each in alternate(sides, rounds, warm_up=True).items()}
+    each = [1000 * seconds / (2 * SEARCHES) for seconds in taken["served"]]
+    yield Figure("detection and mesh of a picture, two beside each other", "ms", each)
+    yield Figure("the same with pools of threads ÷ as served", "×", ratios(taken["pools"], taken["served"]))
+    yield Figure("the same by nets in torch ÷ as served", "×", ratios(taken["nets"], taken["served"]))
+
+
 @dataclass(frozen=True)
 class Bench:
     """`folder`: where clips are made and kept. `real`: a folder of films that are measured too."""
@@ -147,6 +179,7 @@ class Bench:
             yield Figure(f"faces a second, batch of {size}", "1/s", rates)
         for size in (1, faces_of.CPU_BATCH):
             yield from torch_against_graph(face, self.rounds * 3, size)
+        yield from detection(face.crop_size, self.rounds * 3)
 
     def memory(self) -> Iterator[Figure]:
         """Most that a process holds which reads one clip, 360p; its decoder's is apart."""

@@ -105,7 +105,9 @@ def test_figures_of_other_names_stay(tmp_path: Path) -> None:
     assert "| a | 7 s | 5 … 9 | 8 |" in report.table([figure])
 
 
-def test_a_clip_is_timed_against_its_decoding_and_by_stages(clip: Path, analyser: Analyser) -> None:
+def test_a_clip_is_timed_against_its_decoding_and_by_stages(
+    clip: Path, analyser: Analyser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     figures = list(pipeline.against_decode(analyser, clip, "1 s", 1, floor=6.0, aim=3.0))
     assert [figure.unit for figure in figures] == ["s", "×", "×"] and all(figure.least > 0 for figure in figures)
     whole, *shares = pipeline.shares(lambda: analyser.analyse(clip), "1 s", 1)
@@ -114,6 +116,8 @@ def test_a_clip_is_timed_against_its_decoding_and_by_stages(clip: Path, analyser
     assert [size for size, _ in pipeline.faces_a_second(analyser.models.face, 1, (1, 2))] == [1, 2]
     (ratio,) = pipeline.torch_against_graph(analyser.models.face, 1, 2)
     assert ratio.least > 0
+    monkeypatch.setattr(pipeline, "SEARCHES", 1)
+    assert [figure.least > 0 for figure in pipeline.detection(48, 1)] == [True] * 3
 
 
 def test_the_plain_way_reads_the_clip(clip: Path) -> None:

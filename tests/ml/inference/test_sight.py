@@ -17,7 +17,15 @@ from tests.cluster import until
 class Finder:
     """Finds as many faces as the first pixel of an image tells."""
 
-    def detect(self, image_HWC: NDArray[np.uint8], max_faces: int) -> list[DetectedFace]:
+    def __init__(self, at_once: int = 1) -> None:
+        self.at_once = at_once
+        self.searched: list[int] = []
+
+    def detect_each(self, images: Sequence[NDArray[np.uint8]], max_faces: int) -> list[list[DetectedFace]]:
+        self.searched.append(len(images))
+        return [self._detect(image_HWC) for image_HWC in images]
+
+    def _detect(self, image_HWC: NDArray[np.uint8]) -> list[DetectedFace]:
         count = int(image_HWC[0, 0, 0])
         crops = [np.full((4, 4), 10 * count + rank, np.uint8) for rank in range(count)]
         return [DetectedFace((1.0, 2.0, 3.0, 4.0), 0.9, None, crop, rank) for rank, crop in enumerate(crops)]
@@ -46,8 +54,16 @@ def watch(watcher: Watcher, counts: Sequence[int]) -> Sight:
     return watcher.finish()
 
 
-def watcher(reader: Reader, beside: ThreadPoolExecutor | None = None) -> Watcher:
-    return Watcher(cast(FaceDetector, Finder()), reader, 9, False, beside)
+def watcher(reader: Reader, beside: ThreadPoolExecutor | None = None, finder: Finder | None = None) -> Watcher:
+    return Watcher(cast(FaceDetector, finder or Finder()), reader, 9, False, beside)
+
+
+def test_frames_are_searched_as_many_together_as_suit_the_detector() -> None:
+    counts, finder, reader = [1, 0, 1, 2, 0, 5, 0, 1], Finder(at_once=3), Reader()
+    together = watch(watcher(reader, finder=finder), counts)
+    assert (finder.searched, reader.read) == ([3, 3, 2], [9, 1])
+    alone = watch(watcher(Reader()), counts)
+    assert all(np.array_equal(getattr(together, name), getattr(alone, name)) for name in ("starts_G", "embeddings_NE"))
 
 
 @pytest.mark.parametrize("threaded", [False, True])
