@@ -89,58 +89,54 @@ class FaceDetector:
 
     def detect_each(self, images: Sequence[NDArray[np.uint8]], max_faces: int) -> list[list[DetectedFace]]:
         """The faces of each RGB image, largest first, at most `max_faces` of one."""
-        chosen = [
-            largest(_once(boxes, image_HWC))[:max_faces]
+        candidates = [
+            [
+                _Candidate.of(image_HWC, rank, *found)
+                for rank, found in enumerate(_largest(boxes, image_HWC)[:max_faces])
+            ]
             for image_HWC, boxes in zip(images, self._search.boxes(images), strict=True)
         ]
-        close_ups = [
-            [_CloseUp.of(image_HWC, box) for box, _ in boxes] for image_HWC, boxes in zip(images, chosen, strict=True)
-        ]
-        meshes = iter(self._search.meshes([close_up.image for each in close_ups for close_up in each]))
-        return [
-            [
-                face
-                for rank, ((box, score), close_up) in enumerate(zip(boxes, each, strict=True))
-                if (face := self._confirmed(image_HWC, box, score, close_up.placed(next(meshes)), rank))
-            ]
-            for image_HWC, boxes, each in zip(images, chosen, close_ups, strict=True)
-        ]
+        meshes = iter(self._search.meshes([one.close_up for each in candidates for one in each]))
+        faces = (
+            [self._confirmed(image_HWC, one, next(meshes)) for one in each]
+            for image_HWC, each in zip(images, candidates, strict=True)
+        )
+        return [[face for face in each if face is not None] for each in faces]
 
-    def _confirmed(
-        self, image_HWC: NDArray[np.uint8], box: Rectangle, score: float, landmarks: Mesh | None, rank: int
-    ) -> DetectedFace | None:
-        if landmarks is not None:
-            return DetectedFace(box, score, landmarks, align_crop(image_HWC, landmarks, self.size), rank)
-        if score >= SURE_SCORE:
-            return DetectedFace(box, score, None, box_crop(image_HWC, box, self.size), rank)
+    def _confirmed(self, image_HWC: NDArray[np.uint8], one: "_Candidate", mesh: Mesh | None) -> DetectedFace | None:
+        if mesh is not None:
+            landmarks = one.placed(mesh)
+            return DetectedFace(one.box, one.score, landmarks, align_crop(image_HWC, landmarks, self.size), one.rank)
+        if one.score >= SURE_SCORE:
+            return DetectedFace(one.box, one.score, None, box_crop(image_HWC, one.box, self.size), one.rank)
         return None
 
 
-def _once(boxes: Sequence[tuple[Rectangle, float]], image_HWC: NDArray[np.uint8]) -> list[tuple[Rectangle, float]]:
-    """The boxes in pixels, each face once, the surer first."""
+def _largest(boxes: Sequence[tuple[Rectangle, float]], image_HWC: NDArray[np.uint8]) -> list[tuple[Rectangle, float]]:
+    """The boxes in pixels, each face once (by its surest), the largest first."""
     height, width = image_HWC.shape[:2]
     every = [((x * width, y * height, w * width, h * height), score) for (x, y, w, h), score in boxes]
     kept: list[tuple[Rectangle, float]] = []
     for box, score in sorted(every, key=lambda pair: (-pair[1], pair[0])):
         if min(box[2:]) >= LEAST_SIDE and all(overlap(box, other) < SAME_FACE for other, _ in kept):
             kept.append((box, score))
-    return kept
-
-
-def largest(boxes: Sequence[tuple[Rectangle, float]]) -> list[tuple[Rectangle, float]]:
-    return sorted(boxes, key=lambda pair: (-pair[0][2] * pair[0][3], pair[0]))
+    return sorted(kept, key=lambda pair: (-pair[0][2] * pair[0][3], pair[0]))
 
 
 @dataclass(frozen=True)
-class _CloseUp:
-    """A square of an image, at `corner`, `side` pixels wide; the picture of it is not below LEAST_MESH_SIDE."""
+class _Candidate:
+    """A box that may hold a face, and a picture, not below LEAST_MESH_SIDE, of the square around it: that lies at
+    `corner` and is `side` pixels wide."""
 
-    image: NDArray[np.uint8]
+    rank: int
+    box: Rectangle
+    score: float
+    close_up: NDArray[np.uint8]
     corner: tuple[int, int]
     side: int
 
     @classmethod
-    def of(cls, image_HWC: NDArray[np.uint8], box: Rectangle) -> Self:
+    def of(cls, image_HWC: NDArray[np.uint8], rank: int, box: Rectangle, score: float) -> Self:
         x, y, width, height = box
         wide = max(width, height) * CLOSE_UP
         left, top = (round(centre - wide / 2) for centre in (x + width / 2, y + height / 2))
@@ -149,11 +145,11 @@ class _CloseUp:
         scale = side / target
         matrix = np.array([[1 / scale, 0, -left / scale], [0, 1 / scale, -top / scale]])
         close_up = cv2.warpAffine(image_HWC, matrix, (target, target), borderMode=cv2.BORDER_REPLICATE)
-        return cls(np.asarray(close_up, np.uint8), (left, top), side)
+        return cls(rank, box, score, np.asarray(close_up, np.uint8), (left, top), side)
 
-    def placed(self, mesh: Mesh | None) -> Mesh | None:
-        """The mesh in pixels of the whole image."""
-        return None if mesh is None else np.asarray(mesh * self.side + np.array([*self.corner, 0], np.float32))
+    def placed(self, mesh: Mesh) -> Mesh:
+        """A mesh of the close-up in pixels of the whole image."""
+        return np.asarray(mesh * self.side + np.array([*self.corner, 0], np.float32))
 
 
 class Detectors:
