@@ -63,10 +63,10 @@ class BoxNet:
         size = self._net.size
         boxed = np.stack([_letterboxed(image_HWC, size) for image_HWC in images])
         answers_NA16, scores_NA1 = self._net(_given(boxed, self._device) * 2 - 1)
-        raw_NA = scores_NA1[..., 0].float().clamp(-CLIPPED, CLIPPED).sigmoid().cpu().numpy()
+        sure_NA = scores_NA1[..., 0].float().clamp(-CLIPPED, CLIPPED).sigmoid().cpu().numpy()
         every = answers_NA16.float().cpu().numpy()
         found = []
-        for image_HWC, answers_A16, scores_A in zip(images, every, raw_NA, strict=True):
+        for image_HWC, answers_A16, scores_A in zip(images, every, sure_NA, strict=True):
             kept = scores_A >= least_score
             pairs = answers_A16[kept].reshape(-1, 8, 2) / np.float32(size)
             pairs[:, 0] += self._anchors_A2[kept]
@@ -105,6 +105,7 @@ class FaceNets:
     at_once = FRAMES
 
     def __init__(self, device: torch.device) -> None:
+        torch.backends.cudnn.allow_tf32 = False  # the far net hangs on digits that it drops; all other nets run in half
         self._far = BoxNet("full_range_sparse", [4], device)
         self._near = BoxNet("short_range", [8, 8, 16, 16, 16, 16, 16, 16], device)
         self._mesh = MeshNet(device)
