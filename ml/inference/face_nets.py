@@ -42,7 +42,7 @@ _MODULES = Path(mediapipe.__file__).parent / "modules"
 
 @dataclass(frozen=True)
 class Sighted:
-    """In shares of the image's sides. `corners`: left, top, right, bottom; `points_6x2`: eyes, nose, mouth, ears."""
+    """In shares of the image's sides. `corners`: left, top, right, bottom; `points_62`: eyes, nose, mouth, ears."""
 
     corners: Floats
     points_62: Floats
@@ -64,17 +64,18 @@ class BoxNet:
         boxed = np.stack([_letterboxed(image_HWC, size) for image_HWC in images])
         answers_NA16, scores_NA1 = self._net(_given(boxed, self._device) * 2 - 1)
         sure_NA = scores_NA1[..., 0].float().clamp(-CLIPPED, CLIPPED).sigmoid().cpu().numpy()
-        every = answers_NA16.float().cpu().numpy()
-        found = []
-        for image_HWC, answers_A16, scores_A in zip(images, every, sure_NA, strict=True):
-            kept = scores_A >= least_score
-            pairs = answers_A16[kept].reshape(-1, 8, 2) / np.float32(size)
-            pairs[:, 0] += self._anchors_A2[kept]
-            pairs[:, 2:] += self._anchors_A2[kept, None]
-            centres, sides = pairs[:, :1], pairs[:, 1:2]
-            places = np.concatenate([centres - sides / 2, centres + sides / 2, pairs[:, 2:]], axis=1)
-            found.append(_suppressed(_unboxed(places, image_HWC), scores_A[kept]))
-        return found
+        rows = zip(images, answers_NA16.float().cpu().numpy(), sure_NA, strict=True)
+        return [self._faces(image_HWC, answers_A16, sure_A, least_score) for image_HWC, answers_A16, sure_A in rows]
+
+    def _faces(self, image_HWC: Image, answers_A16: Floats, sure_A: Floats, least_score: float) -> list[Sighted]:
+        """Of an image. An answer tells, in pixels of the net's input, where the face's middle lies, how wide and high
+        it is, and where six points lie; places from the anchor on."""
+        kept = sure_A >= least_score
+        anchors_K12 = self._anchors_A2[kept, None]
+        pairs_K82 = answers_A16[kept].reshape(-1, 8, 2) / np.float32(self._net.size)
+        middles, sides, points = pairs_K82[:, :1] + anchors_K12, pairs_K82[:, 1:2], pairs_K82[:, 2:] + anchors_K12
+        places_K82 = np.concatenate([middles - sides / 2, middles + sides / 2, points], axis=1)
+        return _suppressed(_unboxed(places_K82, image_HWC), sure_A[kept])
 
 
 class MeshNet:
