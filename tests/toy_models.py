@@ -78,6 +78,6 @@ class MuseumsAreHappy:
 
     languages = ("en",)
 
-    def read(self, sentences: Sequence[str]) -> list[Words]:
+    def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[Words]:
         logs = [leaning("happy" if "museum" in sentence else "fear") for sentence in sentences]
         return [Words(Evidence(np.zeros(1, np.float32), log), np.array([0.2, 0.3, 0.5], np.float32)) for log in logs]

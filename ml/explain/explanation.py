@@ -16,6 +16,7 @@ from ml.inference.face import DetectedFace, FaceDetector, FacePredictor, overlap
 from ml.inference.sound import pieces_of, waveform
 from ml.inference.speech import speech_spans
 from ml.inference.windows import Span
+from ml.inference.words import SpokenText
 from ml.media import Decoder, MediaInfo, MediaLimits
 from ml.media.child import Check, unchecked
 from ml.media.stills import still_scale, stills
@@ -49,7 +50,7 @@ class Explainer:
         """Pictures of the faces, then of the voices, then of the words. Raises what decoding and `check` raise."""
         yield from self.faces(chosen_sightings(result))
         yield from self.voices(chosen_windows(result, "audio", MOST_VOICES))
-        yield from self.words(chosen_windows(result, "text", MOST_TEXTS))
+        yield from self.words(chosen_windows(result, "text", MOST_TEXTS), SpokenText(result.transcript.segments))
 
     def faces(self, sightings: Sequence[Sighting]) -> Iterator[Artifact]:
         """Grad-CAM and feature maps of each, for the emotion that the net reads."""
@@ -128,15 +129,16 @@ class Explainer:
             for piece in pieces_of(speech_spans(pcm, self.check), whole):
                 yield Span(window.start + piece.start, window.start + piece.end), waveform(pcm, piece)
 
-    def words(self, windows: Sequence[Window]) -> Iterator[Artifact]:
-        """How much each word of a window speaks for its reading."""
+    def words(self, windows: Sequence[Window], spoken: SpokenText) -> Iterator[Artifact]:
+        """How much each word of a window speaks for its reading, after what was spoken before it."""
         predictor = self.models.text
         if predictor is None:
             return
         for window in windows:
             self.check()
             assert window.modalities.text is not None
-            found = weigh_words(predictor, plain(window.modalities.text.transcript))
+            before = spoken.before(Span(window.start, window.end))
+            found = weigh_words(predictor, plain(window.modalities.text.transcript), before=before)
             title = f"Words, {window.start:.1f} – {window.end:.1f} s: for (orange) or against (blue) “{found.emotion}”"
             about = {
                 "time": window.start,

@@ -32,11 +32,13 @@ class WeighedText:
     words: tuple[WeighedWord, ...]
 
 
-def weigh_words(predictor: TextPredictor, text: str, emotion: str | None = None) -> WeighedText:
-    """Every word's weight for the emotion, by default the one that is read. One batch of as many texts as words."""
+def weigh_words(predictor: TextPredictor, text: str, emotion: str | None = None, *, before: str = "") -> WeighedText:
+    """Every word's weight for the emotion, by default the one that is read. One batch of as many texts as words.
+    `before`: what was said before the text."""
     places = [match.span() for match in _WORD.finditer(text)]
     without = [text[:start] + text[end:] for start, end in places[:MOST_WORDS]]
-    logs_NC = np.stack([words.evidence.log_probabilities for words in predictor.read([text, *without])])
+    readings = predictor.read([text, *without], [before] * (1 + len(without)))
+    logs_NC = np.stack([words.evidence.log_probabilities for words in readings])
     target = int(logs_NC[0].argmax()) if emotion is None else EMOTIONS.index(emotion)
     weights = [*(logs_NC[0, target] - logs_NC[1:, target]).tolist(), *[None] * len(places)]
     words = zip((text[start:end] for start, end in places), weights, strict=False)

@@ -286,7 +286,8 @@ class Analyser:
         if text is None or not options.wants("text") or transcript.language not in (None, *text.languages):
             return parts
         told = [index for index, part in enumerate(parts) if part.transcript]
-        readings = dict(zip(told, text.read([parts[index].transcript for index in told]), strict=True))
+        before = [spoken.before(parts[index].span) for index in told]
+        readings = dict(zip(told, text.read([parts[index].transcript for index in told], before), strict=True))
         return [replace(part, words=readings.get(index)) for index, part in enumerate(parts)]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self, cast
 
 import numpy as np
@@ -9,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from ml.artifacts import ModelStore
-from ml.features.text import SentenceTokenizer, TokenBatch, padded
+from ml.features.text import SentenceTokenizer, TokenBatch, Tokens, padded
 from ml.inference.batches import forward_of
 from ml.inference.device import half, sent
 from ml.inference.fusion import Evidence
 from ml.inference.timeline import Words
-from ml.models import build
-from ml.models.text import TextNet
+from ml.models.text import TextConfig, TextNet
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
 TOKENIZER = "tokenizer.json"
@@ -53,28 +53,28 @@ class TextPredictor:
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
         """Raises ArtifactError when the store has no such model, or it is damaged."""
         manifest = store.manifest(reference)
-        network = cast(TextNet, build(manifest.architecture, manifest.config))
-        network.load_state_dict(store.weights(reference))
+        network = cast(TextNet, store.network(reference))
         if isinstance(network, TextNet):
             network.encoder.embeddings.word_embeddings.half()  # as the store keeps it: half of the net's memory
-        tokenizer = SentenceTokenizer.read(store.file(reference, TOKENIZER), network.config.positions)
+        tokenizer = tokenizer_for(network.config, store.file(reference, TOKENIZER))
         return cls(network, tokenizer, manifest.temperature, device, manifest.preprocessing["languages"])
 
     @property
     def embedding_size(self) -> int:
         return self._network.config.hidden
 
-    def read(self, sentences: Sequence[str]) -> list[Words]:
-        """One reading for each sentence, as the join takes them."""
-        found = self.predict(sentences)
+    def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[Words]:
+        """One reading for each sentence, as the join takes them. `before`: what was said before each."""
+        found = self.predict(sentences, before)
         rows = zip(found.embeddings_NE, found.log_probabilities_NC, found.sentiment_N3, strict=True)
         return [Words(Evidence(embedding, logs), sentiment) for embedding, logs, sentiment in rows]
 
     @torch.inference_mode()
-    def predict(self, sentences: Sequence[str]) -> TextOutputs:
-        """Any strings. One without words is no evidence: uniform, with an embedding of zeros."""
+    def predict(self, sentences: Sequence[str], before: Sequence[str] = ()) -> TextOutputs:
+        """Any strings. One without words is no evidence: uniform, with an embedding of zeros. `before`: what was said
+        before each, which only some nets look at."""
         outputs = _no_evidence(len(sentences), self.embedding_size)
-        for batch in self._batches(sentences):
+        for batch in self._batches(self._tokenizer.encode(sentences, before)):
             forward_of("text", len(batch.rows))
             ids_NT, mask_NT = (sent(torch.from_numpy(part), self._device) for part in (batch.ids_NT, batch.mask_NT))
             with half(self._device):
@@ -85,11 +85,15 @@ class TextPredictor:
             outputs.sentiment_N3[batch.rows] = sentiments_N3.softmax(-1).cpu().numpy()
         return outputs
 
-    def _batches(self, sentences: Sequence[str]) -> Iterator[TokenBatch]:
+    def _batches(self, tokens: Sequence[Tokens]) -> Iterator[TokenBatch]:
         """Sentences with words, those of about one length together."""
-        tokens = self._tokenizer.encode(sentences)
         rows = sorted((row for row, found in enumerate(tokens) if found), key=lambda row: (len(tokens[row]), row))
         return (padded(tokens, rows[first : first + BATCH]) for first in range(0, len(rows), BATCH))
+
+
+def tokenizer_for(config: TextConfig, path: Path) -> SentenceTokenizer:
+    """What cuts sentences for a net of this shape, from a `tokenizer.json`."""
+    return SentenceTokenizer.read(path, config.positions, config.before)
 
 
 def _no_evidence(count: int, size: int) -> TextOutputs:

@@ -9,6 +9,8 @@ from ml.inference.windows import Span
 from ml.results import Segment
 
 _WORD = re.compile(r"\S+")
+REMEMBERED = 64
+"""Words before a stretch of time that may matter for how it is understood: more than a text model looks at."""
 
 
 @dataclass(frozen=True, order=True)
@@ -31,7 +33,14 @@ class SpokenText:
 
     def within(self, span: Span) -> str:
         """The words whose middle lies in the half-open span, in reading order, as the transcript writes them."""
-        first, last = (bisect_left(self._middles, edge) for edge in (span.start, span.end))
+        return self._joined(*(bisect_left(self._middles, edge) for edge in (span.start, span.end)))
+
+    def before(self, span: Span) -> str:
+        """The last words before the span, at most `REMEMBERED`, as the transcript writes them."""
+        last = bisect_left(self._middles, span.start)
+        return self._joined(max(last - REMEMBERED, 0), last)
+
+    def _joined(self, first: int, last: int) -> str:
         parts: dict[int, list[_Placed]] = {}
         for word in self._words[first:last]:
             parts.setdefault(word.segment, []).append(word)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
+from ml.features.text import BEFORE
+
 EPSILON = 1e-12
 START_DEVIATION = 0.02
 
@@ -20,10 +22,10 @@ class _Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(hidden, EPSILON)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, ids_NT: Tensor) -> Tensor:
+    def forward(self, ids_NT: Tensor, kinds_NT: Tensor) -> Tensor:
         places_TH = self.position_embeddings.weight[: ids_NT.shape[1]]
         words_NTH = self.word_embeddings(ids_NT).to(places_TH.dtype)
-        summed_NTH = words_NTH + self.token_type_embeddings.weight[0] + places_TH
+        summed_NTH = words_NTH + self.token_type_embeddings(kinds_NT) + places_TH
         return self.dropout(self.LayerNorm(summed_NTH))
 
 
@@ -100,7 +102,10 @@ class _Layers(nn.Module):
 
 
 class BertEncoder(nn.Module):
-    """Token ids [N, T] and mask [N, T] (1: a token, 0: filled up) → hidden states [N, T, hidden]."""
+    """Token ids [N, T] and mask [N, T] → hidden states [N, T, hidden].
+
+    The mask is 1 for a token of the sentence, 2 for one of what was said before it, 0 for what is filled up.
+    """
 
     def __init__(
         self,
@@ -119,7 +124,7 @@ class BertEncoder(nn.Module):
         self.apply(_start)
 
     def forward(self, ids_NT: Tensor, mask_NT: Tensor) -> Tensor:
-        return self.encoder(self.embeddings(ids_NT), mask_NT.bool()[:, None, None, :])
+        return self.encoder(self.embeddings(ids_NT, (mask_NT == BEFORE).long()), mask_NT.bool()[:, None, None, :])
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ probabilities of an emotion's labels are summed, and those that mean none of the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +55,10 @@ class HubVoiceConfig(HubConfig):
 
 @dataclass(frozen=True)
 class HubWordsConfig(HubConfig):
-    """`positions`: the most tokens of a sentence."""
+    """`positions`: the most tokens of a sentence, which is read alone."""
 
     positions: int = MOST_TOKENS
+    before: ClassVar[int] = 0
 
     @property
     def hidden(self) -> int:

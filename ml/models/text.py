@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ml.features.text import SENTENCE
 from ml.models.bert import BertEncoder
 from ml.models.registry import register
 from ml.vocabulary import EMOTIONS, SENTIMENTS
@@ -16,7 +17,8 @@ from ml.vocabulary import EMOTIONS, SENTIMENTS
 
 @dataclass(frozen=True)
 class TextConfig:
-    """`positions`: the most tokens of a sentence, with the two that mark its ends."""
+    """`positions`: the most tokens of a sentence, with the two that mark its ends. `before`: the most tokens of what
+    was said before it, with the one that ends them; 0: each sentence is read alone."""
 
     vocabulary: int = 30522
     hidden: int = 384
@@ -24,11 +26,15 @@ class TextConfig:
     heads: int = 12
     intermediate: int = 1536
     positions: int = 64
+    before: int = 0
     dropout: float = 0.1
 
 
 class TextNet(nn.Module):
-    """Token ids and mask [N, T] → (embeddings [N, hidden], emotion logits [N, 7], sentiment logits [N, 3])."""
+    """Token ids and mask [N, T] → (embeddings [N, hidden], emotion logits [N, 7], sentiment logits [N, 3]).
+
+    The mask is 1 for the sentence, whose tokens are averaged, 2 for what was said before it, 0 for what is filled up.
+    """
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -39,7 +45,7 @@ class TextNet(nn.Module):
             layers=config.layers,
             heads=config.heads,
             intermediate=config.intermediate,
-            positions=config.positions,
+            positions=config.positions + config.before,
             dropout=config.dropout,
         )
         self.dropout = nn.Dropout(config.dropout)
@@ -48,7 +54,8 @@ class TextNet(nn.Module):
 
     def forward(self, ids_NT: Tensor, mask_NT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         hidden_NTH = self.encoder(ids_NT, mask_NT).float()
-        weights_NT1 = (mask_NT / mask_NT.sum(dim=1, keepdim=True)).unsqueeze(-1)
+        own_NT = mask_NT == SENTENCE
+        weights_NT1 = (own_NT / own_NT.sum(dim=1, keepdim=True)).unsqueeze(-1)
         embeddings_NH = (hidden_NTH * weights_NT1).sum(dim=1)
         kept_NH = self.dropout(embeddings_NH)
         return embeddings_NH, self.emotion(kept_NH), self.sentiment(kept_NH)

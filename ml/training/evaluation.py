@@ -48,11 +48,13 @@ GROUP_FIGURES = ("accuracy", "macro_f1", "uar", "ece")
 @dataclass(frozen=True)
 class Row:
     """One labelled file, piece of a file, or sentence; `path` or `text` is empty. `index`: the label's place in
-    `EMOTIONS`; `corpus`, `gender` and `split` where the manifest tells them; `start` and `end`: seconds of a piece."""
+    `EMOTIONS`; `before` (what was said before a sentence), `corpus`, `gender` and `split` where the manifest tells
+    them; `start` and `end`: seconds of a piece."""
 
     index: int
     path: Path = Path()
     text: str = ""
+    before: str = ""
     corpus: str = ""
     gender: str = ""
     split: str = ""
@@ -102,6 +104,7 @@ def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path",
         EMOTIONS.index(label),
         path=manifest.parent / content if column == "path" else Path(),
         text=content if column == "text" else "",
+        before=row.get("before") or "",
         corpus=row.get("dataset") or row.get("source") or "",
         gender=row.get("gender") or "",
         split=row.get("split") or "",
@@ -180,7 +183,12 @@ class Subjects:
 
     def sentences(self) -> "Reader":
         predictor = TextPredictor.load(ModelStore(self.store), self.reference("text"), pick_device(self.device))
-        return lambda rows: list(np.exp(predictor.predict([row.text for row in rows]).log_probabilities_NC))
+
+        def read(rows: Sequence[Row]) -> list[Reading | None]:
+            found = predictor.predict([row.text for row in rows], [row.before for row in rows])
+            return list(np.exp(found.log_probabilities_NC))
+
+        return read
 
     def whole_files(self, options: Options) -> "Reader":
         return one_by_one(self._whole_file(options))

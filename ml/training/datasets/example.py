@@ -21,7 +21,7 @@ class Example:
     Either `path` or `text` is set. `label` is null where only a sentiment is known. `target` is a soft target over
     `EMOTIONS` where annotators' votes, or several labels, are known.
     `speaker` is the person or source that must not be on two sides of a split. `start` and `end` are seconds of the
-    file, where only a piece of it is meant.
+    file, where only a piece of it is meant. `before`: what was said before the text, in the same dialogue.
     """
 
     label: Emotion | None
@@ -36,6 +36,7 @@ class Example:
     sentiment: Sentiment | None = None
     start: float | None = None
     end: float | None = None
+    before: str | None = None
 
     @property
     def index(self) -> int:

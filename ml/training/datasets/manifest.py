@@ -24,6 +24,7 @@ COLUMNS = (
     "end",
     "sentiment",
     "target",
+    "before",
 )
 _EXAMPLE = TypeAdapter(Example)
 

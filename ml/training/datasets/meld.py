@@ -6,7 +6,8 @@ utterances are cut out by their time stamps.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,12 +42,22 @@ def read_meld_clips(root: Path) -> Iterator[Found]:
 
 def _tables(root: Path, columns: Sequence[str]) -> Iterator[tuple[Iterator[dict[str, str]], Split]]:
     for path, split in train_and_valid(root, "train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv"):
-        yield rows_of(read_file(path).splitlines(), path.name, *columns), split
+        yield _in_turn(rows_of(read_file(path).splitlines(), path.name, *columns)), split
+
+
+def _in_turn(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
+    """The rows, each with what was said `Before` it in its dialogue, where the list tells dialogues apart."""
+    said: defaultdict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        earlier = said[row["Dialogue_ID"]] if "Dialogue_ID" in row else []
+        yield row | {"Before": " ".join(earlier)}
+        earlier.append(row["Utterance"])
 
 
 def _words(split: Split, row: dict[str, str]) -> Example:
     found = [EMOTION_OF[row["Emotion"]]]
-    return sentence(row["Utterance"], found, "meld", split, _SENTIMENT[row["Sentiment"]], row["Speaker"])
+    said = sentence(row["Utterance"], found, "meld", split, _SENTIMENT[row["Sentiment"]], row["Speaker"])
+    return replace(said, before=row["Before"] or None)
 
 
 def _seen(root: Path, split: Split, row: dict[str, str]) -> Found:
@@ -57,6 +68,7 @@ def _seen(root: Path, split: Split, row: dict[str, str]) -> Found:
         text=row["Utterance"],
         speaker=f"meld/{row['Speaker']}",
         language="en",
+        before=row["Before"] or None,
     )
     name = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}.mp4"
     clip = root / _FOLDERS[split] / name

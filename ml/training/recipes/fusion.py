@@ -274,7 +274,9 @@ def _read_faces(models: Readers, prepared: Prepared) -> tuple[Evidence, ...]:
 def evidence_of(models: Readers, prepared: Prepared) -> WindowEvidence:
     """A recording as one window."""
     (audio,) = tones_of(models.audio, [prepared.samples])
-    text = evidence_from(models.text.predict([prepared.transcript]))[0] if prepared.transcript else None
+    text = None
+    if prepared.transcript:
+        (text,) = evidence_from(models.text.predict([prepared.transcript], [prepared.example.before or ""]))
     return WindowEvidence(face=_read_faces(models, prepared), audio=audio, text=text)
 
 

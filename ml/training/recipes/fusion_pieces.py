@@ -25,6 +25,7 @@ from ml.training.datasets.voices import read_voices
 from ml.training.recipes.audio import collected_sounds
 from ml.training.recipes.face_data import load_crop
 from ml.training.recipes.face_views import moved
+from ml.training.recipes.text import predicted
 from ml.vocabulary import EMOTIONS
 
 Side = Literal["training", "fitting", "measuring"]
@@ -193,7 +194,7 @@ def _voice_pieces(predictor: TonePredictor, data: Path, fold: int, cache: Path, 
 def _sentence_pieces(predictor: TextPredictor, data: Path, shelf: Shelf) -> Pieces:
     every = [example for example in read_sentences(data, SENTENCES) if example.split != "train"]
     examples = [example for example in every if example.target is not None and max(example.target) == 1.0]
-    (found,) = shelf.kept("text", examples, lambda: [predictor.predict([e.text or "" for e in examples])])
+    (found,) = shelf.kept("text", examples, lambda: [predicted(predictor, examples)])
     return Pieces(examples, [(reading,) for reading in evidence_from(found)], lambda example: example.text or "")
 
 

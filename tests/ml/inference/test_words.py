@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.inference.windows import Span, windows_over
-from ml.inference.words import SpokenText
+from ml.inference.words import REMEMBERED, SpokenText
 from ml.results import Segment, Word
 
 
@@ -28,6 +28,14 @@ def test_a_span_is_half_open() -> None:
     spoken = SpokenText([segment("now", (1.0, 3.0))])
     assert spoken.within(Span(2.0, 4.0)) == "now"
     assert spoken.within(Span(0.0, 2.0)) == ""
+
+
+def test_what_was_said_before_a_span_ends_where_it_starts() -> None:
+    spoken = SpokenText([HELLO, segment("You came.", (5.0, 5.2), (5.3, 5.6))])
+    assert [spoken.before(Span(start, 9)) for start in (0, 3.9, 5.25)] == ["", "Hello", "Hello there, friend. You"]
+    many = " ".join(map(str, range(REMEMBERED + 9)))
+    told = SpokenText([Segment(start=0, end=10, text=many)]).before(Span(10, 12))
+    assert told.split() == many.split()[-REMEMBERED:]
 
 
 def test_several_segments_are_joined_in_reading_order() -> None:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ml.features import torchaudio_compat  # noqa: F401  (seated before transformers imports torchaudio)
+from ml.features.text import BEFORE
 from ml.models.bert import BertEncoder
 
 
@@ -30,8 +31,10 @@ def test_it_answers_as_the_library_does(encoders: tuple[BertEncoder, torch.nn.Mo
     ids = torch.randint(1, 50, (3, 9))
     mask = torch.ones_like(ids)
     mask[1, 5:] = mask[2, 1:] = 0
+    mask[0, 4:] = mask[1, 3:5] = BEFORE
     with torch.inference_mode():
-        found, expected = ours(ids, mask), theirs(input_ids=ids, attention_mask=mask).last_hidden_state
+        told = {"attention_mask": mask.bool().long(), "token_type_ids": (mask == BEFORE).long()}
+        found, expected = ours(ids, mask), theirs(input_ids=ids, **told).last_hidden_state
     torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], rtol=1e-4, atol=1e-5)
 
 

@@ -213,7 +213,7 @@ def test_omg_is_cut_by_its_time_stamps_unless_it_is_cut_already(tmp_path: Path) 
 
 def test_meld_is_cut_out_of_an_episode_by_its_time_stamps(tmp_path: Path) -> None:
     sad = next(e for e in found(tmp_path, "meld-clips", meld_clips) if e.label == "sad")
-    assert (sad.start, sad.end, sad.text) == (1020.5, 1022.25, "Fine.")
+    assert (sad.start, sad.end, sad.text, sad.before) == (1020.5, 1022.25, "Fine.", "Well, no. Hm.")
     assert sad.path and sad.path.name == "s08e21.mp4"
 
 

@@ -65,6 +65,14 @@ def test_the_published_layout_is_read(root: Path, name: str, expected: list[tupl
     assert [_told(example) for example in read_sentences(root, [name])] == expected
 
 
+def test_a_line_of_a_dialogue_comes_with_what_was_said_before_it(root: Path) -> None:
+    rows = ("Hi.,A,joy,positive,0", "Bored?,B,bored,neutral,0", "Go.,A,anger,negative,1", "No!,A,anger,negative,0")
+    table = "\n".join(["Utterance,Speaker,Emotion,Sentiment,Dialogue_ID", *rows])
+    (root / "meld" / "train_sent_emo.csv").write_text(table)
+    told = [(example.text, example.before) for example in read_sentences(root, ["meld"]) if example.split == "train"]
+    assert told == [("Hi.", None), ("Go.", None), ("No!", "Hi. Bored?")]
+
+
 def test_several_labels_share_the_target(root: Path) -> None:
     shared = list(read_sentences(root, ["goemotions"]))[1]
     assert shared.target == tuple(0.5 if name in ("fear", "happy") else 0.0 for name in EMOTIONS)

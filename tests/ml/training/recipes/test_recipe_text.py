@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ml.artifacts import ModelStore
+from ml.errors import InvalidManifest
 from ml.inference.text import TextPredictor
 from ml.models.text import TextConfig, TextNet
 from ml.training import command
@@ -14,6 +15,7 @@ from ml.training.loop import history
 from ml.training.recipes.recipe import CHOSEN_BY
 from ml.training.recipes.text import Batch, loss, read_data
 
+NAMES = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 WORDS = ("furious", "revolting", "terrified", "delighted", "weeping", "astonished", "at the office")
 
 
@@ -49,10 +51,30 @@ def test_from_sentences_to_a_served_model(data: Path, monkeypatch: pytest.Monkey
     assert np.exp(outputs.log_probabilities_NC).sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 
+def test_a_net_may_look_at_what_was_said_before(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        f"We are {word} now,A,{name},neutral,{n},{n}" for n in range(3) for name, word in zip(NAMES, WORDS, strict=True)
+    ]
+    (data / "text" / "meld").mkdir()
+    for name in ("train", "dev"):
+        table = "\n".join(["Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID", *rows])
+        (data / "text" / "meld" / f"{name}_sent_emo.csv").write_text(table.replace("now", name))
+    sets = ("--sets", "goemotions", "meld")
+    _run(monkeypatch, data, "train", *sets, "--before", "9", "--epochs", "1", "--batch", "14")
+    _run(monkeypatch, data, "publish", "--store", "store")
+    store = ModelStore(data / "store")
+    manifest = store.manifest("text@1")
+    assert manifest.config["before"] == 9 and " --before 9" in manifest.command
+    assert "the last 9 tokens" in (data / "store" / "text" / "1" / "card.md").read_text()
+    predictor = TextPredictor.load(store, "text@1", torch.device("cpu"))
+    alone, after, same = predictor.predict(["We go"] * 3, ["", "I am delighted", "I am delighted"]).log_probabilities_NC
+    assert np.abs(after - alone).max() > 1e-3 and after == pytest.approx(same, abs=1e-5)
+
+
 def test_a_soup_is_the_mean_of_the_weights(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "1", "--batch", "14")
     _run(monkeypatch, data, "publish", "--store", "store")
-    shutil.rmtree(data / "run")
+    shutil.move(data / "run", data / "other")
     _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "1", "--batch", "14", "--seed", "1")
     _run(monkeypatch, data, "publish", "--store", "store")
     _run(monkeypatch, data, "publish", "--store", "store", "--soup", "text@1")
@@ -61,6 +83,14 @@ def test_a_soup_is_the_mean_of_the_weights(data: Path, monkeypatch: pytest.Monke
     assert not torch.equal(first, second), "another seed is another net"
     assert torch.allclose(soup, (first + second) / 2, atol=1e-3)
     assert store.manifest("text@3").command.count("train text") == 2
+    _run(monkeypatch, data, "publish", "--store", "store", "--soup", "other")
+    of_runs = store.weights("text@4")["emotion.weight"].float()
+    assert torch.allclose(of_runs, soup, atol=1e-3), "of a run as of what was published of it"
+    assert store.manifest("text@4").command == store.manifest("text@3").command
+    shutil.rmtree(data / "run")
+    _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "1", "--batch", "14", "--before", "9")
+    with pytest.raises(InvalidManifest, match="other has another shape"):
+        _run(monkeypatch, data, "publish", "--store", "store", "--soup", "other")
 
 
 def test_two_readings_of_a_sentence_are_drawn_together() -> None:
