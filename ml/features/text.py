@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 MOST_CHARACTERS = 4_000
-"""What comes after is not read: far more than the tokens that a model sees."""
+"""Of a text; no more are read: far more than the tokens that a model sees."""
 
 SENTENCE, BEFORE = 1, 2
 """Of a mask: a token of the sentence, and of what was said before it."""
@@ -79,7 +79,9 @@ class SentenceTokenizer:
     def encode(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[Tokens]:
         """Tokens of each sentence, cleaned, none of one without words. `before`: what was said before each."""
         said = self._words(sentences)
-        earlier = self._words(before) if before and self._most_before else [None] * len(said)
+        if not before or not self._most_before:
+            return [self._cut(own, None) for own in said]
+        earlier = self._words([text[-MOST_CHARACTERS:] for text in before])
         return [self._cut(own, other) for own, other in zip(said, earlier, strict=True)]
 
     def _words(self, texts: Sequence[str]) -> list[Encoding]:
