@@ -26,6 +26,7 @@ from ml.inference.graph import Graph
 from ml.models.face import FaceNet, flip_averaged
 from ml.models.face_landmarks import FaceLandmarkNet
 from ml.models.hub import HubFace
+from ml.vocabulary import EMOTIONS
 
 SURE_SCORE = 0.8
 """A face that the mesh does not confirm is kept from this score on: small ones and profiles."""
@@ -260,18 +261,24 @@ class FacePredictor:
         self, crops: Sequence[NDArray[np.uint8]], landmarks: Sequence[NDArray[np.float32] | None] = ()
     ) -> FaceOutputs:
         """`crops`: grey, uint8 [crop_size, crop_size] each. `landmarks`: the mesh of each in pixels [468, 3], null
-        where there is none; used by nets with a branch for it."""
+        where there is none; used by nets with a branch for it.
+
+        Answers are copied together: those of each forward, kept where they were made, would lie scattered among what
+        forwards free, which then is not used again (gigabytes, for some thousand crops).
+        """
         size = self.crop_size
         stacked = np.stack(crops) if len(crops) else np.zeros((0, size, size), np.uint8)
-        embeddings, logs = [np.zeros((0, self.embedding_size), np.float32)], [np.zeros((0, 7), np.float32)]
+        embeddings_NE = np.zeros((len(stacked), self.embedding_size), np.float32)
+        logs_NC = np.zeros((len(stacked), len(EMOTIONS)), np.float32)
         for first in range(0, len(stacked), self.batch):
             batch = sent(torch.from_numpy(stacked[first : first + self.batch]), self.device)
             forward_of("face", len(batch))
             meshes = landmarks[first : first + self.batch] or [None] * len(batch)
             embedding, logits = self._read(batch, *self._points(meshes))
-            embeddings.append(embedding.cpu().numpy())
-            logs.append((logits / self._temperature).log_softmax(-1).cpu().numpy())
-        return FaceOutputs(np.concatenate(embeddings), np.concatenate(logs))
+            rows = slice(first, first + len(batch))
+            embeddings_NE[rows] = embedding.cpu().numpy()
+            logs_NC[rows] = (logits / self._temperature).log_softmax(-1).cpu().numpy()
+        return FaceOutputs(embeddings_NE, logs_NC)
 
     def warm_up(self) -> FaceOutputs:
         """Runs the net once; on a GPU it is recorded."""

