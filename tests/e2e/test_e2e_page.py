@@ -232,6 +232,7 @@ def test_why_is_shown_beside_the_face_and_the_film_may_be_the_annotated_one(visi
 
 def test_a_kept_film_is_read_again_in_another_way(visit: Visit, done: Job) -> None:
     page = visit.open(f"/#/job/{done.id}")
+    expect(page.get_by_role("heading", name="Why")).to_be_visible()  # comes last, and moves what is below it
     page.get_by_text("Read it again in another way").click()
     page.get_by_label("Emotions").select_option("simplified")
     page.get_by_label("Annotated video").uncheck()

@@ -264,13 +264,19 @@ def change_the_architecture(store: ModelStore) -> None:
     path.write_text(path.read_text().replace('"embedding": 8', '"embedding": 9'))
 
 
+def ask_for_what_is_not_known(store: ModelStore) -> None:
+    path = store.root / "face" / "2" / "manifest.json"
+    path.write_text(path.read_text().replace('"embedding": 8', '"wings": 2'))
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
         (damage, "damaged"),
         (cut, "damaged"),
         (lose, "face@2 cannot be read"),
-        (change_the_architecture, "the worker's log says why"),
+        (change_the_architecture, "the weights of face@2 do not fit"),
+        (ask_for_what_is_not_known, "the worker's log says why"),
     ],
 )
 def test_a_bad_bundle_is_refused_and_the_old_one_kept(
