@@ -1,5 +1,5 @@
-"""mediapipe's graphs of faces, run in the thread that asks: with a pool of threads each they take a fifth longer where
-several run beside each other."""
+"""mediapipe's graphs of faces, run in the thread that asks: with a pool of threads each they take longer, and more so
+where several run beside each other."""
 
 from collections.abc import Sequence
 from pathlib import Path
