@@ -12,7 +12,8 @@ from ml.explain.tone import tone_relevance
 from ml.explain.words import weigh_words
 from ml.inference.audio import TonePredictor
 from ml.inference.bundle import LoadedBundle
-from ml.inference.face import DetectedFace, FaceDetector, FacePredictor, overlap
+from ml.inference.face import DetectedFace, FaceDetector, FacePredictor
+from ml.inference.face_search import overlap
 from ml.inference.sound import pieces_of, waveform
 from ml.inference.speech import speech_spans
 from ml.inference.windows import Span

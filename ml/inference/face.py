@@ -20,7 +20,7 @@ from ml.cores import cores
 from ml.features.face import align_crop, box_crop, normalised_landmarks
 from ml.inference.batches import forward_of
 from ml.inference.device import FixedShapes, half, sent
-from ml.inference.face_search import FaceSearch, Mesh, Rectangle, by_graphs
+from ml.inference.face_search import FaceSearch, Mesh, Rectangle, by_graphs, overlap
 from ml.inference.folding import fold
 from ml.inference.graph import Graph
 from ml.models.face import FaceNet, flip_averaged
@@ -179,14 +179,6 @@ class Detectors:
 def _close(detectors: list[FaceDetector]) -> None:
     for detector in detectors:
         detector.__exit__(None, None, None)
-
-
-def overlap(a: Rectangle, b: Rectangle) -> float:
-    """Intersection over union of two boxes (x, y, width, height)."""
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    common = max(wide, 0.0) * max(high, 0.0)
-    return common / (a[2] * a[3] + b[2] * b[3] - common) if common else 0.0
 
 
 class _Reading(nn.Module):

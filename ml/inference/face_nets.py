@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ml.features.face import LANDMARKS
 from ml.inference.device import sent
-from ml.inference.face_search import LEAST_CLOSE_UP_SCORE, LEAST_SCORE, Image, Mesh, Rectangle
+from ml.inference.face_search import LEAST_CLOSE_UP_SCORE, LEAST_SCORE, Image, Mesh, Rectangle, overlap
 from ml.models.tflite import TfliteNet
 
 Floats = NDArray[np.float32]
@@ -42,9 +42,9 @@ _MODULES = Path(mediapipe.__file__).parent / "modules"
 
 @dataclass(frozen=True)
 class Sighted:
-    """In shares of the image's sides. `corners`: left, top, right, bottom; `points_62`: eyes, nose, mouth, ears."""
+    """In shares of the image's sides. `points_62`: eyes, nose, mouth, ears."""
 
-    corners: Floats
+    box: Rectangle
     points_62: Floats
     score: float
 
@@ -113,7 +113,7 @@ class FaceNets:
 
     def boxes(self, images: Sequence[Image]) -> list[list[tuple[Rectangle, float]]]:
         both = zip(self._far.find(images, FAR_LEAST_SCORE), self._near.find(images, LEAST_SCORE), strict=True)
-        return [[(_rectangle(face), face.score) for face in (*far, *near)] for far, near in both]
+        return [[(face.box, face.score) for face in (*far, *near)] for far, near in both]
 
     def meshes(self, close_ups: Sequence[Image]) -> list[Mesh | None]:
         laid: list[Mesh | None] = [None] * len(close_ups)
@@ -141,10 +141,10 @@ class _Square:
     def around(cls, image_HWC: Image, face: Sighted) -> "_Square":
         """With the eyes level."""
         sides = np.array(image_HWC.shape[1::-1], np.float32)
-        low, high = face.corners.reshape(2, 2) * sides
         across = (face.points_62[LEFT_EYE] - face.points_62[RIGHT_EYE]) * sides
-        x, y = ((low + high) / 2).tolist()
-        return cls((x, y), float((high - low).max()) * ROOM, float(np.arctan2(across[1], across[0])))
+        left, top, width, height = np.array(face.box) * np.tile(sides, 2)
+        centre = (float(left + width / 2), float(top + height / 2))
+        return cls(centre, float(max(width, height)) * ROOM, float(np.arctan2(across[1], across[0])))
 
     def cut(self, image_HWC: Image, size: int) -> Image:
         """[size, size, 3]; beyond the edge, the edge."""
@@ -210,26 +210,17 @@ def _unboxed(places_K82: Floats, image_HWC: Image) -> Floats:
 
 def _suppressed(places_K82: Floats, scores_K: Floats) -> list[Sighted]:
     """Answers that overlap become one: their mean, weighted by scores. The first two points are corners."""
-    waiting, found = np.argsort(-scores_K, kind="stable"), []
-    while len(waiting):
-        together = _overlaps(places_K82[waiting[0]], places_K82[waiting]) > SAME_FACE
-        together[0] = True
-        own = waiting[together]
+    boxes = [_rectangle(place_82[:2]) for place_82 in places_K82]
+    waiting, found = np.argsort(-scores_K, kind="stable").tolist(), []
+    while waiting:
+        surest = waiting[0]
+        own = [row for row in waiting if row == surest or overlap(boxes[surest], boxes[row]) > SAME_FACE]
         mean_82 = np.average(places_K82[own], axis=0, weights=scores_K[own]).astype(np.float32)
-        found.append(Sighted(mean_82[:2].ravel(), mean_82[2:], float(scores_K[waiting[0]])))
-        waiting = waiting[~together]
+        found.append(Sighted(_rectangle(mean_82[:2]), mean_82[2:], float(scores_K[surest])))
+        waiting = [row for row in waiting if row not in own]
     return found
 
 
-def _overlaps(one_82: Floats, others_K82: Floats) -> Floats:
-    """Intersection over union."""
-    low, high = np.maximum(one_82[0], others_K82[:, 0]), np.minimum(one_82[1], others_K82[:, 1])
-    common = np.prod(np.maximum(high - low, 0), axis=-1)
-    areas = np.prod(others_K82[:, 1] - others_K82[:, 0], axis=-1)
-    union = areas + np.prod(one_82[1] - one_82[0]) - common
-    return np.where(union > 0, common / np.maximum(union, 1e-9), 0).astype(np.float32)
-
-
-def _rectangle(face: Sighted) -> Rectangle:
-    left, top, right, bottom = face.corners.tolist()
+def _rectangle(corners_22: Floats) -> Rectangle:
+    (left, top), (right, bottom) = corners_22.tolist()
     return left, top, right - left, bottom - top

@@ -35,6 +35,14 @@ class FaceSearch(Protocol):
     def close(self) -> None: ...
 
 
+def overlap(a: Rectangle, b: Rectangle) -> float:
+    """Intersection over union of two boxes (x, y, width, height)."""
+    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    common = max(wide, 0.0) * max(high, 0.0)
+    return common / (a[2] * a[3] + b[2] * b[3] - common) if common else 0.0
+
+
 def by_graphs() -> FaceSearch:
     """By mediapipe's graphs, on the CPU; for one thread at a time."""
     os.environ.setdefault("GLOG_minloglevel", "2")

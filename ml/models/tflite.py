@@ -167,18 +167,6 @@ def _same(x_NCHW: Tensor, kernel: Sequence[int], stride: Sequence[int], value: f
     return pad(x_NCHW, margins, value=value) if any(margins) else x_NCHW
 
 
-class _Slope(nn.Module):
-    """Negative values by a factor for each channel."""
-
-    def __init__(self, slope_C: Tensor) -> None:
-        super().__init__()
-        self.slope = nn.PReLU(len(slope_C))
-        self.slope.weight = nn.Parameter(slope_C)
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        return self.slope(x_NCHW)
-
-
 class _Does(nn.Module):
     """A step without weights."""
 
@@ -211,6 +199,13 @@ def _depthwise(reader: _Reader, operator: Any) -> nn.Module:
     options = _options(operator, schema.DepthwiseConv2DOptions)
     weights_CIHW = reader.weights(operator, 1).permute(3, 0, 1, 2)
     return _Convolution(weights_CIHW, reader.weights(operator, 2), options, groups=len(weights_CIHW))
+
+
+def _prelu(reader: _Reader, operator: Any) -> nn.Module:
+    slope_C = reader.weights(operator, 1).flatten()
+    made = nn.PReLU(len(slope_C))
+    made.weight = nn.Parameter(slope_C)
+    return made
 
 
 def _pool(reader: _Reader, operator: Any) -> nn.Module:
@@ -269,7 +264,7 @@ _STEPS: dict[str, Callable[[_Reader, Any], nn.Module]] = {
     "PAD": _pad,
     "ADD": _add,
     "RELU": lambda reader, operator: _Does(relu),
-    "PRELU": lambda reader, operator: _Slope(reader.weights(operator, 1).flatten()),
+    "PRELU": _prelu,
     "RESIZE_BILINEAR": _resize,
     "DEPTH_TO_SPACE": _depth_to_space,
     "RESHAPE": _reshape,

@@ -325,12 +325,11 @@ def ingredients(args: argparse.Namespace) -> list[Ingredient]:
     return list(found.values())
 
 
-def trained(args: argparse.Namespace) -> tuple[TextNet, SentenceTokenizer]:
+def trained(of: Sequence[Ingredient], shares: Sequence[float]) -> tuple[TextNet, SentenceTokenizer]:
     """The net of a run, its weights averaged with those of `--soup`, as the store keeps it (in half precision), and
     what cuts sentences for it."""
-    of = ingredients(args)
     network = TextNet(of[0].config).eval()
-    network.load_state_dict(soup([each.weights for each in of], shares(args)))
+    network.load_state_dict(soup([each.weights for each in of], shares))
     network.half().float()
     return network, tokenizer_for(network.config, start_folder() / TOKENIZER)
 
@@ -359,7 +358,7 @@ def soup(ingredients: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> d
 
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     """The sentences with one label."""
-    network, tokenizer = trained(args)
+    network, tokenizer = trained(ingredients(args), shares(args))
     examples = [e for e in _read(args, run_settings(args.out)["sets"])[1] if one_label(e) and e.split in splits]
     predictor = TextPredictor(network, tokenizer, 1.0, torch.device("cpu"))
     found = predicted(predictor, examples)
@@ -368,12 +367,12 @@ def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS
 
 def publish(args: argparse.Namespace, temperature: float) -> str:
     """Measures the run in `--out`, and writes the next version into `--store`."""
-    settings = run_settings(args.out)
-    network, tokenizer = trained(args)
-    examples = _read(args, [*settings["sets"], *args.unseen])[1]
+    of = ingredients(args)
+    network, tokenizer = trained(of, shares(args))
+    examples = _read(args, [*run_settings(args.out)["sets"], *args.unseen])[1]
     calibrate_sentiment(network, tokenizer, [e for e in examples if e.sentiment and e.dataset not in args.unseen])
     metrics = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), examples)
-    draft = _draft(args, temperature, metrics)
+    draft = _draft(args, of, temperature, metrics)
     files = {TOKENIZER: (start_folder() / TOKENIZER).read_bytes()}
     return ModelStore(args.store).publish(draft, network.state_dict(), card=_card(draft), files=files)
 
@@ -390,8 +389,7 @@ def calibrate_sentiment(network: TextNet, tokenizer: SentenceTokenizer, examples
             parameter.div_(divisor)
 
 
-def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]) -> Draft:
-    of = ingredients(args)
+def _draft(args: argparse.Namespace, of: Sequence[Ingredient], temperature: float, metrics: dict[str, Any]) -> Draft:
     config = config_of(of[0].config)
     return Draft(
         name=args.name,
