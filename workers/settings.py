@@ -34,6 +34,11 @@ class WorkerSettings(WireSettings):
         description="What searches for faces, to the same answers: mediapipe's `graphs` on the CPU, or their `nets` on "
         "`device`.",
     )
+    video_decoder: Literal["software", "cuda"] = Field(
+        _MEDIA.video_decoder,
+        description="What decodes videos of half a minute and more: ffmpeg in `software`, or an NVIDIA GPU (`cuda`), "
+        "where it can.",
+    )
     licences: Literal["any", "commercial"] = Field("any", description="`commercial` refuses research weights.")
     whisper_model: Annotated[str | None, BeforeValidator(lambda told: told or None)] = Field(
         None, description="A Whisper model other than the bundle's."
@@ -111,4 +116,9 @@ class WorkerSettings(WireSettings):
 
     @property
     def media_limits(self) -> MediaLimits:
-        return MediaLimits(max_seconds=self.max_seconds, max_pixels=self.max_pixels, max_bytes=self.max_upload_bytes)
+        return MediaLimits(
+            max_seconds=self.max_seconds,
+            max_pixels=self.max_pixels,
+            max_bytes=self.max_upload_bytes,
+            video_decoder=self.video_decoder,
+        )

@@ -30,16 +30,23 @@ Check = Callable[[], None]
 TICK_SECONDS = 0.25
 PIPE_BYTES = 2**20
 ERROR_BYTES = 16 * 2**10
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+"""Of our environment: the paths for an ffmpeg outside the system's folders, the GPU that is ours."""
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """What the kernel grants one child."""
+    """What the kernel grants one child.
+
+    `memory`: bytes of its address space, or, `with_gpu`, of the data in it alone: a GPU's driver reserves far more
+    addresses than it fills.
+    """
 
     memory: int
     cpu_seconds: int
     file_bytes: int = 0
     open_files: int = 64
+    with_gpu: bool = False
 
 
 def unchecked() -> None:
@@ -205,8 +212,9 @@ class Child:
 
 def _bounded(allowance: Allowance) -> list[str]:
     """The words before a command that make it run under `allowance` and die with us."""
+    memory, limit_of_memory = ("data", resource.RLIMIT_DATA) if allowance.with_gpu else ("as", resource.RLIMIT_AS)
     wanted = {
-        "as": (resource.RLIMIT_AS, allowance.memory),
+        memory: (limit_of_memory, allowance.memory),
         "cpu": (resource.RLIMIT_CPU, allowance.cpu_seconds),
         "fsize": (resource.RLIMIT_FSIZE, allowance.file_bytes),
         "nofile": (resource.RLIMIT_NOFILE, allowance.open_files),
@@ -233,8 +241,8 @@ def _spawner(pid: int) -> ThreadPoolExecutor:
 
 
 def _spawn(command: list[str], cwd: Path, pass_fds: Sequence[int]) -> subprocess.Popen[bytes]:
-    # The paths are kept for an ffmpeg outside the system's folders. An arena reserves 64 MiB of the address space.
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    # An arena reserves 64 MiB of the address space.
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     environment = {"LC_ALL": "C", "MALLOC_ARENA_MAX": "2", **kept}
 
     def start() -> subprocess.Popen[bytes]:

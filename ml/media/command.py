@@ -26,6 +26,7 @@ MOST_CHANNELS = 8
 @dataclass(frozen=True)
 class Plan:
     """What to decode. `frame_rate` None: no frames. `channels` 0: no sound; `mixed`: all of them into one.
+    `accelerated`: pictures are decoded by an NVIDIA GPU.
 
     `start`, `end`: seconds from the start of the media.
     """
@@ -36,6 +37,7 @@ class Plan:
     mixed: bool
     start: float
     end: float
+    accelerated: bool = False
 
     @property
     def first_frame(self) -> int:
@@ -93,6 +95,9 @@ def _input_options(info: MediaInfo, plan: Plan, limits: MediaLimits) -> dict[str
         "threads": limits.decoder_threads,
         "noautorotate": None,
     }
+    if plan.accelerated:
+        # Frames come back into memory, where the filters are. More threads would only hold more of the GPU's surfaces.
+        options |= {"hwaccel": "cuda", "threads": 1}
     if plan.start > SEEK_LEAD:
         # Every frame since the key frame before it: the one on screen at `start` began earlier.
         options |= {"noaccurate_seek": None, "ss": plan.start - SEEK_LEAD}

@@ -5,7 +5,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import AffectError, MediaInvalid
+from ml.media.acceleration import LEAST_SECONDS, decodes
 from ml.media.child import Allowance, Check, Child, unchecked
 from ml.media.command import MOST_CHANNELS, SAMPLE_RATE, Plan, decode_command
 from ml.media.geometry import ANALYSIS_SIDE, Geometry
@@ -170,6 +171,7 @@ class Decoder:
         return np.memmap(self._sound, np.int16, mode="r", shape=shape)
 
     def _begin(self) -> Child:
+        self._plan = replace(self._plan, accelerated=self._accelerates())
         plan, limits = self._plan, self._limits
         return Child(
             decode_command(self._path, self._info, plan, self._sound.fileno(), limits),
@@ -178,11 +180,21 @@ class Decoder:
                 memory=limits.child_memory,
                 cpu_seconds=limits.child_cpu_seconds,
                 file_bytes=math.ceil(plan.end - plan.start + 1) * SAMPLE_RATE * _SAMPLE_BYTES * max(1, plan.channels),
+                with_gpu=plan.accelerated,
             ),
             check=self._check,
             patience=lambda: limits.decode_grace_seconds + max(0.0, self.position - plan.start) / limits.decode_pace,
             pass_fds=[self._sound.fileno()],
         )
+
+    def _accelerates(self) -> bool:
+        """Whether a GPU decodes the pictures."""
+        plan, seconds = self._plan, self._info.duration or 0.0
+        if self._limits.video_decoder == "software" or plan.frame_rate is None:
+            return False
+        if min(plan.end, seconds) - plan.start < LEAST_SECONDS:
+            return False
+        return decodes(self._path, self._info, self._limits, Path(self._folder.name), self._check)
 
     def _read_frames(self, child: Child, rate: Fraction) -> Iterator[Frame]:
         shape = self._plan.geometry.shape

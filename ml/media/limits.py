@@ -1,6 +1,7 @@
 """How much of a hostile file we are ready to read."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,10 @@ class MediaLimits:
     decode_pace: float = 0.05
     """Slowest decoding, in seconds of media per second that we wait. Time in which the decoder waits for us is free."""
     child_memory: int = 4 * 2**30
-    """Address space of a child process, bytes."""
+    """Address space of a child process, bytes; of one that decodes on a GPU, the data in it."""
     child_cpu_seconds: int = 12 * 3600
     """CPU time of a child process: the outermost bound."""
     decoder_threads: int = 2
     """Threads of the decoder: more of them make one file faster and need more memory."""
+    video_decoder: Literal["software", "cuda"] = "software"
+    """`cuda`: long videos are decoded by an NVIDIA GPU where it can (`ml.media.acceleration`)."""

@@ -94,19 +94,23 @@ def seen(clip: Path, face: FacePredictor) -> dict[str, float]:
         FaceDetector(face.crop_size, by_nets(face.device)) as on_device,
     ):
         for minute in range(math.ceil(info.duration / MINUTE)):
-            decoder = Decoder(
-                clip,
-                info,
-                frame_rate=options.frame_rate,
-                want_audio=False,
-                limits=limits,
-                scratch=Path(scratch),
-                start=float(minute * MINUTE),
-                end=float((minute + 1) * MINUTE),
-                judged=False,
-            )
-            with timed(spent, "pictures decoded"), decoder:
-                images = [frame.image for frame in decoder.frames()]
+            for name, bounds in {
+                "pictures decoded by the GPU": replace(limits, video_decoder="cuda"),
+                "pictures decoded": limits,
+            }.items():
+                decoder = Decoder(
+                    clip,
+                    info,
+                    frame_rate=options.frame_rate,
+                    want_audio=False,
+                    limits=bounds,
+                    scratch=Path(scratch),
+                    start=float(minute * MINUTE),
+                    end=float((minute + 1) * MINUTE),
+                    judged=False,
+                )
+                with timed(spent, name), decoder:
+                    images = [frame.image for frame in decoder.frames()]
             with timed(spent, "detection and mesh"):
                 faces = [found for image in images for found in detector.detect(image, options.max_faces)]
             with timed(spent, "detection and mesh by the same nets on the device"):

@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -76,6 +77,15 @@ def test_the_kernel_holds_the_limits(tmp_path: Path) -> None:
     ) as child:
         values = child.read_all(1000).split()
     assert values == [b"1048576", b"7", b"2048", b"32", b"0", b"1048576"]
+
+
+def test_beside_a_gpu_data_are_limited_and_addresses_are_not(tmp_path: Path) -> None:
+    allowance = Allowance(memory=2**30, cpu_seconds=7, with_gpu=True)
+    with shell("ulimit -d; ulimit -v", tmp_path, allowance=allowance) as child:
+        data, addresses = child.read_all(1000).split()
+    assert data == b"1048576"
+    own = resource.getrlimit(resource.RLIMIT_AS)[0]
+    assert addresses == (b"unlimited" if own == resource.RLIM_INFINITY else str(own // 1024).encode())
 
 
 def test_too_much_memory_ends_the_child_alone(tmp_path: Path) -> None:

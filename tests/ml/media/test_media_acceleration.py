@@ -1,0 +1,107 @@
+"""Decoding by a GPU, with an ffmpeg that stands in for one: what it does with `-hwaccel cuda` is told, the rest is
+ffmpeg's."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.errors import Cancelled
+from ml.media import Decoder, MediaLimits, probe
+from ml.media.acceleration import decodes
+from ml.media.child import unchecked
+from tests.media_files import make_video
+
+SOFTWARE = MediaLimits()
+CUDA = replace(SOFTWARE, video_decoder="cuda")
+KNOWS_IT = "true"
+HAS_NO_DRIVER = "echo '[AVHWDeviceContext] Cannot load libcuda.so.1' >&2; exit 1"
+FALLS_BACK = "echo '[h264] Failed setup for format cuda: hwaccel initialisation returned error.' >&2"
+IS_KILLED = "kill -KILL $$"
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_video(tmp_path_factory.mktemp("film") / "film.mp4", seconds=32, fps=5)
+
+
+class StandIn:
+    """An `ffmpeg` before the real one on the path, which runs `script` where it is asked for a GPU. Keeps its calls."""
+
+    def __init__(self, folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._log = folder / "calls"
+        self._log.touch()
+        folder.joinpath("ffmpeg").write_text(
+            "#!/bin/bash\n"
+            f'echo "$*" >> {self._log}\n'
+            "words=(); while (($#)); do\n"
+            f'if [ "$1" = -hwaccel ]; then shift 2; {script}; else words+=("$1"); shift; fi\n'
+            "done\n"
+            f'exec {shutil.which("ffmpeg")} "${{words[@]}}"\n'
+        )
+        folder.joinpath("ffmpeg").chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+    @property
+    def accelerated(self) -> list[bool]:
+        """Whether each call asked for a GPU."""
+        return ["-hwaccel cuda" in call and "-threads 1" in call for call in self._log.read_text().splitlines()]
+
+
+def decoded(
+    path: Path, scratch: Path, limits: MediaLimits, *, start: float = 0.0, frame_rate: float | None = 2.0
+) -> tuple[list[int], bytes, bytes, bool]:
+    """Indices and pixels of the frames, the sound, whether damaged."""
+    info = probe(path, limits)
+    with Decoder(
+        path, info, frame_rate=frame_rate, want_audio=True, limits=limits, scratch=scratch, start=start
+    ) as decoder:
+        frames = list(decoder.frames())
+        pixels = np.array([frame.image for frame in frames]).tobytes()
+        return [frame.index for frame in frames], pixels, decoder.pcm().tobytes(), decoder.damaged
+
+
+def test_what_a_gpu_knows_it_decodes_after_a_trial(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = decoded(film, tmp_path, SOFTWARE)
+    gpu = StandIn(tmp_path, KNOWS_IT, monkeypatch)
+    assert decoded(film, tmp_path, CUDA) == wanted
+    assert gpu.accelerated == [True, True]
+    assert wanted[0] == list(range(64)) and not wanted[-1]
+
+
+@pytest.mark.parametrize("script", [HAS_NO_DRIVER, FALLS_BACK, IS_KILLED])
+def test_what_it_does_not_know_is_decoded_in_software_and_is_not_damaged(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    wanted = decoded(film, tmp_path, SOFTWARE)
+    gpu = StandIn(tmp_path, script, monkeypatch)
+    assert decoded(film, tmp_path, CUDA) == wanted
+    assert gpu.accelerated == [True, False]
+
+
+def test_little_video_and_sound_alone_are_not_worth_a_trial(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = StandIn(tmp_path, KNOWS_IT, monkeypatch)
+    decoded(film, tmp_path, CUDA, start=4.0)
+    decoded(film, tmp_path, CUDA, frame_rate=None)
+    decoded(film, tmp_path, SOFTWARE)
+    assert gpu.accelerated == [False, False, False]
+
+
+def test_a_trial_ends_where_the_work_is_not_wanted(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    StandIn(tmp_path, "sleep 60", monkeypatch)
+
+    def check() -> None:
+        raise Cancelled("not wanted any more")
+
+    with pytest.raises(Cancelled):
+        decodes(film, probe(film, CUDA), CUDA, tmp_path, check)
+
+
+def test_a_trial_that_takes_too_long_fails(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    StandIn(tmp_path, "sleep 60", monkeypatch)
+    impatient = replace(CUDA, probe_seconds=0.1)
+    assert not decodes(film, probe(film, CUDA), impatient, tmp_path, unchecked)
