@@ -21,20 +21,24 @@ from ml.inference.whisper import find_whisper
 from ml.media import Decoder, MediaLimits, probe
 from ml.places import MODEL_STORE
 from ml.results import Options
+from tests.bench.in_flight import Readers, by_threads
 from tests.bench.media import make_clip
 from tests.bench.pipeline import BATCHES, faces_a_second, read_once
-from tests.bench.timing import Figure, seconds
+from tests.bench.timing import Figure, alternate, seconds
 
 WHISPER = "small"
 """Where it has been fetched (`python -m ml fetch whisper small`); else that of the bundle, which figures name."""
 MODELS = ("face net", "audio", "transcribe", "text")
 """Of the stages, those that the models take; decoding, detection and mesh use the CPU."""
 MINUTE = 60
+IN_FLIGHT = (2, 4)
+"""Clips at once."""
 
 
 @dataclass(frozen=True)
 class GpuBench:
-    """`device` may be a CPU. `seconds`, `height`: of the clip; `sizes`: of batches of faces."""
+    """`device` may be a CPU. `seconds`, `height`: of the clip; `sizes`: of batches of faces;
+    `in_flight`: how many clips at once."""
 
     folder: Path
     rounds: int
@@ -42,6 +46,7 @@ class GpuBench:
     seconds: int = 600
     height: int = 720
     sizes: Sequence[int] = BATCHES
+    in_flight: Sequence[int] = IN_FLIGHT
 
     def gpu(self) -> Iterator[Figure]:
         """Times faster than the clip lasts, as served and of the models alone; seconds of each stage, one after the
@@ -69,8 +74,22 @@ class GpuBench:
         )
         for stage, spent in stages.items():
             yield self._figure(f"{stage}, {name}", "s", spent)
+        for count in self.in_flight:
+            yield from self._at_once(served, clip, count, name)
         for size, rates in faces_a_second(models.face, self.rounds * 3, self.sizes):
             yield self._figure(f"faces a second, batch of {size}", "1/s", rates)
+
+    def _at_once(self, analyser: Analyser, clip: Path, count: int, name: str) -> Iterator[Figure]:
+        """Of `count` clips at once, by threads and by processes."""
+        whisper = analyser.models.whisper
+        assert whisper
+        with Readers(clip, self.device, count, ["--whisper", whisper.name]) as readers:
+            taken = alternate(
+                {"threads": lambda: by_threads(analyser, clip, count), "processes": readers.read}, self.rounds
+            )
+        for way, each in taken.items():
+            factors = [count * self.seconds / spent for spent in each.seconds]
+            yield self._figure(f"real-time factor, {count} at once by {way}, {name}", "×", factors)
 
     def _models(self) -> LoadedBundle:
         if self.device == "cuda" and not torch.cuda.is_available():

@@ -20,6 +20,7 @@ from tests.bench.processes import cpu_seconds, peak_memory, tree, watched
 from tests.bench.timing import Figure, alternate
 
 HEIGHT = 180
+AT_ONCE = [f"real-time factor, 1 at once by {way}" for way in ("threads", "processes")]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_the_plain_way_reads_the_clip(clip: Path) -> None:
 
 def test_the_bench_of_a_gpu_runs_on_a_cpu(clips: Path, analyser: Analyser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Analyser, "load", lambda *_, **__: analyser)
-    bench = GpuBench(clips, 1, "cpu", 1, HEIGHT, (1,))
+    bench = GpuBench(clips, 1, "cpu", 1, HEIGHT, (1,), (1,))
     names = [figure.name for figure in bench.gpu()]
-    for stage in ("pictures decoded", "detection and mesh", "real-time factor of the models alone", *MODELS):
+    for stage in ("pictures decoded", "detection and mesh", "real-time factor of the models alone", *AT_ONCE, *MODELS):
         assert any(name.startswith(f"cpu: {stage}, ") for name in names)
