@@ -6,7 +6,6 @@ down, cut, narrowed as by a telephone, and laid over noise; bands and times of t
 """
 
 import argparse
-import gc
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,28 +14,23 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from av.error import FFmpegError
-from faster_whisper import decode_audio
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, interpolate, one_hot
-from tqdm import tqdm
+from torch.nn.functional import cross_entropy, one_hot
 
 from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
-from ml.features.audio import LONGEST_SECONDS, RATE, log_mel, trimmed
+from ml.features.audio import RATE, log_mel
 from ml.inference.audio import TonePredictor
 from ml.inference.sound import tones_of
 from ml.models import build, config_of
 from ml.models.audio import AudioCnn, AudioCnnConfig, SpeechEncoder, SpeechEncoderConfig
 from ml.training.cards import card
-from ml.training.datasets.cache import digest, file_state, replacing
-from ml.training.datasets.example import Example, Split, examples_of
-from ml.training.datasets.voices import FOLDS, folded, read_voices
-from ml.training.duplicates import twins_of_sounds
+from ml.training.datasets.example import Example, Split
 from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, measure
-from ml.training.preprocess import Preprocessing, preprocess
+from ml.training.recipes.audio_data import Sounds, balance, read_sides
+from ml.training.recipes.audio_views import disturbed, mask_maps
 from ml.training.recipes.recipe import (
     AS_ITS_DATA,
     HELD_OUT_SPLITS,
@@ -58,10 +52,6 @@ from ml.vocabulary import EMOTIONS
 
 FROZEN_BLOCKS = 2
 TUNED_SCALE = 0.1
-LEAST_CUT = 1.5
-"""Seconds that a random cut leaves at least."""
-NARROWEST = 3_000
-"""Hertz that a telephone leaves at least."""
 TAUGHT = 0.6
 """Share of a teacher's answer in a target."""
 POOL = 8
@@ -79,105 +69,6 @@ LIMITS = (
 )
 
 Network = SpeechEncoder | AudioCnn
-
-
-@dataclass(frozen=True)
-class Sounds:
-    """Decoded utterances: int16 [samples] each, and the examples that they are of."""
-
-    waveforms: list[NDArray[np.int16]]
-    examples: list[Example]
-
-    def waveform(self, row: int) -> NDArray[np.float32]:
-        """16 kHz mono in −1..1."""
-        return np.asarray(self.waveforms[row] / 32768, np.float32)
-
-    @property
-    def labels(self) -> Tensor:
-        return torch.tensor([example.index for example in self.examples])
-
-    def only(self, rows: Sequence[int]) -> "Sounds":
-        return Sounds([self.waveforms[row] for row in rows], [self.examples[row] for row in rows])
-
-
-def load_sounds(examples: list[Example], cache: Path) -> Sounds:
-    """Decodes all files once; a file in the folder `cache` keeps them for the next run. Data sets are trusted, unlike
-    uploads: one call of a library a file, no child process. Raises InvalidManifest when one cannot be decoded."""
-    paths = [example.path for example in examples if example.path]
-    kept = cache / f"voices-{digest([file_state(path) for path in paths])}.npz"
-    if not kept.exists():
-        gc.freeze()  # the library collects garbage after each file: without this, all of torch's objects
-        decoded = [_decoded(path) for path in tqdm(paths, "decode")]
-        with replacing(kept) as staging:
-            np.savez(staging, samples=np.concatenate(decoded), counts=[len(sound) for sound in decoded])
-    with np.load(kept) as arrays:
-        return Sounds(np.split(arrays["samples"], np.cumsum(arrays["counts"])[:-1]), examples)
-
-
-def _decoded(path: Path) -> NDArray[np.int16]:
-    try:
-        sound = np.asarray(decode_audio(str(path), sampling_rate=RATE))
-    except (FFmpegError, LookupError) as error:
-        raise InvalidManifest(f"{path} cannot be decoded as sound") from error
-    if not len(sound):
-        raise InvalidManifest(f"{path} holds no sound")
-    return np.asarray(trimmed(torch.from_numpy(sound)).clamp(-1, 1) * 32767, dtype=np.int16)
-
-
-def balance(examples: Sequence[Example]) -> Tensor:
-    """Weights [N] of mean 1: how rare a label is within its data set."""
-    keys = [f"{example.dataset}/{example.label}" for example in examples]
-    _, index, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    weights = 1 / counts[index]
-    datasets, place = np.unique([example.dataset for example in examples], return_inverse=True)
-    for own in range(len(datasets)):
-        weights[place == own] *= (place == own).sum() ** 0.5 / weights[place == own].sum()
-    return torch.tensor(weights / weights.mean(), dtype=torch.float32)
-
-
-def disturbed(waveform: Tensor) -> Tensor:
-    """A sound [samples] sped up or down by a tenth, cut at random, narrowed, over noise at 5 to 40 dB."""
-    speed = float(torch.empty(()).uniform_(0.9, 1.1))
-    sound = interpolate(waveform.view(1, 1, -1), scale_factor=1 / speed, mode="linear", align_corners=False).flatten()
-    longest = min(len(sound), round(LONGEST_SECONDS * RATE))
-    if torch.rand(()) < 0.5:
-        longest = max(int(longest * torch.empty(()).uniform_(0.5, 1.0)), min(longest, round(LEAST_CUT * RATE)))
-    first = int(torch.randint(0, len(sound) - longest + 1, ()))
-    sound = sound[first : first + longest]
-    if torch.rand(()) < 0.3:
-        sound = _narrowed(sound)
-    if torch.rand(()) < 0.5:
-        sound = sound + _noise(sound)
-    return sound
-
-
-def _narrowed(sound: Tensor) -> Tensor:
-    """Nothing above a random frequency, as telephones and codecs leave it."""
-    spectrum = torch.fft.rfft(sound)
-    share = torch.empty(()).uniform_(NARROWEST / (RATE / 2), 1)
-    spectrum[int(share * len(spectrum)) :] = 0
-    return torch.fft.irfft(spectrum, n=len(sound))
-
-
-def _noise(sound: Tensor) -> Tensor:
-    """White to brown noise, 5 to 40 dB below the sound."""
-    spectrum = torch.fft.rfft(torch.randn(len(sound)))
-    slope = torch.empty(()).uniform_(0, 1)
-    noise = torch.fft.irfft(spectrum / torch.arange(1, len(spectrum) + 1) ** slope, n=len(sound))
-    decibels = torch.empty(()).uniform_(5, 40)
-    return noise * (sound.square().mean() / noise.square().mean()).sqrt() * 10 ** (-decibels / 20)
-
-
-def mask_maps(maps_NMT: Tensor) -> Tensor:
-    """SpecAugment (Park et al. 2019): two stretches of bands and two of frames of each map take its mean."""
-    count, bands, frames = maps_NMT.shape
-    hidden = torch.zeros(count, bands, frames, dtype=torch.bool)
-    for size, widest, shape in ((bands, 12, (-1, bands, 1)), (frames, frames // 8, (-1, 1, frames))):
-        for _ in range(2):
-            width, first = torch.randint(0, widest + 1, (count, 1)), torch.randint(0, size, (count, 1))
-            place = torch.arange(size)
-            hidden |= ((place >= first) & (place < first + width)).view(shape)
-    return torch.where(hidden, maps_NMT.mean(dim=(1, 2), keepdim=True), maps_NMT)
 
 
 @dataclass(frozen=True)
@@ -295,7 +186,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     start = start_of(args.start, fold) if args.start else None
     if start:
         network.load_state_dict(start_weights(start, ModelStore(args.store), fold))
-    sounds, held_out = _read(args, fold)
+    sounds, held_out = read_sides(args, fold)
     if len(sounds.examples) < args.batch:
         raise InvalidManifest(f"{len(sounds.examples)} sounds to train on are less than a batch of {args.batch}")
     targets_NC = targets(sounds, args.taught_by, fold)
@@ -354,45 +245,6 @@ def _fold(args: argparse.Namespace) -> int | None:
     return 0 if args.fold is None and not args.data.is_file() else args.fold
 
 
-def _read(args: argparse.Namespace, fold: int | None) -> tuple[Sounds, Sounds]:
-    """Training and held-out sounds. Sounds that are held out too are taken from the training side."""
-    every = listed_sounds(args, fold) if args.data.is_file() else collected_sounds(args.data, args.cache, fold)
-    parts = [
-        [row for row, e in enumerate(every.examples) if (e.split == "train") == wanted] for wanted in (True, False)
-    ]
-    training, held_out = (every.only(rows) for rows in parts)
-    twins = twins_of_sounds(training.waveforms, held_out.waveforms)
-    training = training.only([row for row, twin in enumerate(twins) if not twin])
-    return training, held_out
-
-
-def collected_sounds(data: Path, cache: Path, fold: int | None) -> Sounds:
-    """The sounds of a folder's `manifest.csv`. Raises InvalidManifest when it lists none, or what cannot be read."""
-    examples = examples_of(read_voices(data, fold))
-    if not examples:
-        raise InvalidManifest(f"{data.name} lists no voice")
-    return load_sounds(examples, cache)
-
-
-def listed_sounds(args: argparse.Namespace, fold: int | None) -> Sounds:
-    """The sounds of a list of recordings and videos; with `--fold`, its speakers are split anew, in five parts.
-
-    Raises InvalidManifest when there is no sound.
-    """
-    cache = preprocess(args.data, args.cache / "prepared", Preprocessing(), args.store, workers=args.workers)
-    prepared = [one for one in cache if len(one.samples) and one.example.label]
-    if not prepared:
-        raise InvalidManifest(f"there is no sound in what {args.data.name} lists")
-    waveforms = [_trimmed_samples(one.samples) for one in prepared]
-    examples = [one.example for one in prepared]
-    return Sounds(waveforms, examples if fold is None else folded(examples, fold, FOLDS))
-
-
-def _trimmed_samples(samples: NDArray[np.int16]) -> NDArray[np.int16]:
-    sound = trimmed(torch.from_numpy(samples.astype(np.float32) / 32768))
-    return np.asarray(sound * 32768, np.int16)
-
-
 def trained(run: Path) -> Network:
     """The net of a run, as the store keeps it: in half precision."""
     settings = run_settings(run)
@@ -402,7 +254,7 @@ def trained(run: Path) -> Network:
 
 
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
-    every = _read(args, run_settings(args.out)["fold"])[1]
+    every = read_sides(args, run_settings(args.out)["fold"])[1]
     sounds = every.only([row for row, example in enumerate(every.examples) if example.split in splits])
     logs = probabilities(TonePredictor(trained(args.out), 1.0, torch.device("cpu")), sounds)
     return HeldOut(torch.from_numpy(logs), sounds.examples)
@@ -433,7 +285,7 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
         },
         temperature=temperature,
         metrics=metrics | out_of_fold_figures(args),
-        data=sets_of(_read(args, fold)[0].examples),
+        data=sets_of(read_sides(args, fold)[0].examples),
         starts=(START,) if architecture == "speech_encoder" else (TEACHER,) if "taught_by" in settings else (),
         command=_command(args.out),
         licence=licence_of(args, AS_ITS_DATA if listed else RESTRICTED, settings.get("restricted", [])),

@@ -22,7 +22,7 @@ from ml.training.datasets.example import Example, examples_of
 from ml.training.datasets.faces import read_faces
 from ml.training.datasets.text import read_sentences
 from ml.training.datasets.voices import read_voices
-from ml.training.recipes.audio import collected_sounds
+from ml.training.recipes.audio_data import collected_sounds
 from ml.training.recipes.face_data import load_crop
 from ml.training.recipes.face_views import moved
 from ml.training.recipes.text import predicted

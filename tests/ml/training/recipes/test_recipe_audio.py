@@ -14,18 +14,9 @@ from ml.errors import InvalidManifest
 from ml.inference.audio import TonePredictor
 from ml.training import command
 from ml.training.datasets.example import Example
-from ml.training.recipes.audio import (
-    TAUGHT,
-    balance,
-    collected_sounds,
-    disturbed,
-    fresh_network,
-    load_sounds,
-    mask_maps,
-    start_of,
-    start_weights,
-    targets,
-)
+from ml.training.recipes.audio import TAUGHT, fresh_network, start_of, start_weights, targets
+from ml.training.recipes.audio_data import balance, collected_sounds, load_sounds
+from ml.training.recipes.audio_views import disturbed, mask_maps
 from ml.vocabulary import EMOTIONS
 
 

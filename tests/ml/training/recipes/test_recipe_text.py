@@ -13,7 +13,8 @@ from ml.models.text import TextConfig, TextNet
 from ml.training import command
 from ml.training.loop import history
 from ml.training.recipes.recipe import CHOSEN_BY
-from ml.training.recipes.text import Batch, loss, read_data
+from ml.training.recipes.text import Batch, loss
+from ml.training.recipes.text_data import read_data
 
 NAMES = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 WORDS = ("furious", "revolting", "terrified", "delighted", "weeping", "astonished", "at the office")
