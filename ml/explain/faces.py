@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, relu
+from torch.nn.functional import interpolate, pad, relu
 
 from ml.inference.face import FacePredictor
-from ml.models.face import flip_averaged
+from ml.models.face import MIRRORED, PLAIN, Look, flip_averaged
 
 MOST_CHANNELS = 8
 """Feature maps of one resolution that are shown: the most active ones."""
@@ -35,7 +35,7 @@ def grad_cam(
 ) -> FaceMaps:
     """The maps of grey crops (uint8 [crop_size, crop_size] each), in one batch.
 
-    Where the reading is the mean over a crop and its mirror image, so is the map: the mirror image's is turned back.
+    Where the reading is the mean over a crop and its mirror image, so is the map: each is put where its look was.
     `targets`: classes to explain; by default those that are read. A map without positive evidence is all zeros.
     """
     batch = _batch(predictor, crops)
@@ -46,10 +46,20 @@ def grad_cam(
     (features,) = kept
     (gradients,) = torch.autograd.grad(logits_NC.gather(1, chosen[:, None]).sum(), features)
     cams = relu((gradients.mean((2, 3), keepdim=True) * features).sum(1)).detach()
-    views = [view.flip(-1) if mirrored else view for mirrored, view in enumerate(cams.split(len(batch)))]
-    maps = interpolate(torch.stack(views).sum(0)[:, None], size=batch.shape[-2:], mode="bilinear")[:, 0]
+    looks = network.looks if getattr(network, "chooses_views", False) else (PLAIN, MIRRORED)
+    of_looks = zip(cams.split(len(batch)), looks, strict=True)
+    maps = torch.stack([_placed(cam, look, batch.shape[-1]) for cam, look in of_looks]).sum(0)
     maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(1e-12)
     return FaceMaps(maps.cpu().numpy(), chosen.cpu().numpy())
+
+
+def _placed(cam_Nhw: Tensor, look: Look, size: int) -> Tensor:
+    """The map of a look at a crop, on the whole crop [N, size, size]."""
+    side = round(look.share * size)
+    map_NHW = interpolate(cam_Nhw[:, None], size=(side, side), mode="bilinear")[:, 0]
+    before = (size - side) // 2
+    after = size - side - before
+    return pad(map_NHW.flip(-1) if look.mirrored else map_NHW, (before, after, before, after))
 
 
 @torch.inference_mode()

@@ -113,6 +113,17 @@ class FaceNet(CropClassifier):
         return self.config.size // 2 ** (len(self.config.widths) - 1)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What is seen of a crop: the middle `share` of each side, `mirrored` or not."""
+
+    share: float = 1.0
+    mirrored: bool = False
+
+
+PLAIN, MIRRORED = Look(), Look(mirrored=True)
+
+
 def flip_averaged(network: nn.Module, crops_NCHW: Tensor, points_NP3: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Mean embeddings and logits of the crops and their mirror images; `points_NP3` for nets that take them too.
 

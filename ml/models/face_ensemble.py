@@ -10,11 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ml.models.face import MIRRORED, PLAIN, Look
 from ml.models.registry import build, register
 
-View = Literal["plain", "mirrored", "both"]
-"""What a net is given of a face: the crop, its mirror image, or one after the other."""
+View = Literal["plain", "mirrored", "both", "closer"]
+"""What a net is given of a face: the crop, its mirror image, both, or the crop and the mirror image seen closer."""
 VIEWS: tuple[View, ...] = get_args(View)
+LOOKS: dict[View, tuple[Look, ...]] = {
+    "plain": (PLAIN,),
+    "mirrored": (MIRRORED,),
+    "both": (PLAIN, MIRRORED),
+    "closer": (PLAIN, Look(share=0.9, mirrored=True)),
+}
 
 
 @dataclass(frozen=True)
@@ -39,21 +46,30 @@ class FaceEnsemble(nn.Module):
     @property
     def backbone(self) -> nn.Module:
         """That of the member with the finest last map, among those that see the crop as it is: explanations show it."""
-        seen = [member for member, view in self._given() if view != "mirrored"]
-        return cast(nn.Module, max(seen, key=lambda member: member.map_side).backbone)
+        return cast(nn.Module, self._explained[0].backbone)
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """What the member that explanations show is given."""
+        return self._explained[1]
 
     @property
     def chooses_views(self) -> bool:
         return bool(self.config.views)
 
-    def _given(self) -> list[tuple[Any, View]]:
-        return list(zip(self.members, self.config.views or ["plain"] * len(self.members), strict=True))
+    @property
+    def _explained(self) -> tuple[Any, tuple[Look, ...]]:
+        seen = [(member, looks) for member, looks in self._given() if PLAIN in looks]
+        return max(seen, key=lambda pair: pair[0].map_side)
+
+    def _given(self) -> list[tuple[Any, tuple[Look, ...]]]:
+        views: Sequence[View] = self.config.views or ["plain"] * len(self.members)
+        return [(member, LOOKS[view]) for member, view in zip(self.members, views, strict=True)]
 
     def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         embeddings, logits = [], []
-        for member, view in self._given():
-            crops = _sized(crops_NCHW, member.config.size)
-            given = {"plain": (crops,), "mirrored": (crops.flip(-1),), "both": (crops, crops.flip(-1))}[view]
+        for member, looks in self._given():
+            given = [_seen(crops_NCHW, member.config.size, look) for look in looks]
             embedding, answer = member(torch.cat(given))
             embeddings.append(embedding.unflatten(0, (len(given), -1)).mean(0))
             logits.append(answer.unflatten(0, (len(given), -1)))
@@ -78,23 +94,28 @@ def ensemble_of(members: list[Member], views: Sequence[View] = ()) -> FaceEnsemb
     return ensemble.eval()
 
 
-def _sized(crops_NCHW: Tensor, size: int) -> Tensor:
-    """The crops at `size` pixels: along each side, a product with the weights of its resampling."""
+def _seen(crops_NCHW: Tensor, size: int, look: Look) -> Tensor:
+    sized_NCHW = _sized(crops_NCHW, size, look.share)
+    return sized_NCHW.flip(-1) if look.mirrored else sized_NCHW
+
+
+def _sized(crops_NCHW: Tensor, size: int, share: float) -> Tensor:
+    """The middle of the crops at `size` pixels: along each side, a product with the weights of its resampling."""
     side = int(crops_NCHW.shape[-1])
-    if side == size:
+    if side == size and share == 1:
         return crops_NCHW
-    weights_SH = torch.from_numpy(_resampling(side, size)).to(crops_NCHW.device)
+    weights_SH = torch.from_numpy(_resampling(side, size, share)).to(crops_NCHW.device)
     with torch.autocast(crops_NCHW.device.type, enabled=False):  # pixels keep their digits
         return weights_SH @ crops_NCHW.float() @ weights_SH.T
 
 
 @cache
-def _resampling(side: int, size: int) -> NDArray[np.float32]:
+def _resampling(side: int, size: int, share: float) -> NDArray[np.float32]:
     """Weights [size, side] of linear interpolation that averages where it makes smaller: torch's `interpolate` with
-    `antialias`, which graphs of ONNX do not know."""
-    scale = side / size
+    `antialias`, which graphs of ONNX do not know. `share`: how much of the side is shown."""
+    scale = share * side / size
     reach = max(scale, 1.0)
-    centres = (np.arange(size)[:, None] + 0.5) * scale
+    centres = (1 - share) / 2 * side + (np.arange(size)[:, None] + 0.5) * scale
     weights = np.maximum(0, 1 - np.abs(np.arange(side) + 0.5 - centres) / reach)
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 

@@ -38,6 +38,7 @@ NETS = {
     **{architecture: lambda a=architecture, c=config: _net(a, c) for architecture, config in ARCHITECTURES},
     "face_ensemble": _ensemble,
     "face_ensemble, views": lambda: _ensemble("both", "mirrored"),
+    "face_ensemble, a closer look": lambda: _ensemble("closer", "closer"),
 }
 
 

@@ -41,7 +41,23 @@ def test_where_no_views_are_told_all_nets_are_given_both() -> None:
         assert torch.allclose(one, other, atol=1e-6)
 
 
-@pytest.mark.parametrize(("views", "explained"), [((), 1), (("plain", "mirrored"), 0), (("plain", "both"), 1)])
+@torch.inference_mode()
+def test_a_closer_look_is_at_the_middle_of_the_mirror_image() -> None:
+    crops = torch.rand(3, 1, 80, 80)
+    network = ensemble("mirrored", "closer")
+    plain, middle = (
+        interpolate(part, (64, 64), mode="bilinear", antialias=True) for part in (crops, crops[..., 4:76, 4:76])
+    )
+    answers = [network.members[1](seen)[1] for seen in (plain, middle.flip(-1))]
+    small = interpolate(crops, (32, 32), mode="bilinear", antialias=True).flip(-1)
+    found = flip_averaged(network, crops)[1]
+    assert torch.allclose(found, torch.stack([network.members[0](small)[1], *answers]).mean(0), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("views", "explained"),
+    [((), 1), (("plain", "mirrored"), 0), (("plain", "both"), 1), (("mirrored", "closer"), 1)],
+)
 def test_explanations_look_into_a_net_that_sees_the_crop_as_it_is(views: tuple[View, ...], explained: int) -> None:
     network = ensemble(*views)
     assert network.backbone is network.members[explained].backbone

@@ -20,8 +20,9 @@ from ml.training.datasets.example import Example
 from ml.training.evaluation import Subjects, evaluate_composed
 from ml.training.loop import fit
 from ml.training.preprocess import Prepared
-from ml.training.recipes import fusion
-from ml.training.recipes.fusion import Clip, Material, batches, compose, composed, evaluate, thinned
+from ml.training.recipes import fusion, fusion_clips
+from ml.training.recipes.fusion import batches, evaluate
+from ml.training.recipes.fusion_clips import Clip, Material, compose, composed, evidence_of, thinned
 from ml.training.recipes.fusion_pieces import SIDES, Kept, Pool, Pools, Readers, Shelf, side_of
 from ml.vocabulary import EMOTIONS, MODALITIES
 from tests.speech_files import noise
@@ -101,7 +102,8 @@ def test_addition_beats_each_modality_on_composed_clips(pools: Pools) -> None:
 def words(tmp_path: Path, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Of a small run on clips composed of made pieces."""
     made = Material(lambda random: compose(random, pools), _clips(pools, 60), _clips(pools, 90), clips_an_epoch=16)
-    monkeypatch.setattr(fusion, "composed", lambda *_: made)
+    for module in (fusion, fusion_clips):
+        monkeypatch.setattr(module, "composed", lambda *_: made)
     folders = {"--data": tmp_path, "--store": tmp_path / "store", "--out": tmp_path / "run"}
     told = [word for name, folder in folders.items() for word in (name, str(folder))]
     return [*told, "--models", "face@1", "audio@1", "text@1", "--epochs", "1", "--batch", "8"]
@@ -178,7 +180,7 @@ def test_a_long_recording_sounds_as_it_is_served(tmp_path: Path) -> None:
         transcript=None,
     )
     models = Readers(face=None, audio=Sure(), text=None)  # type: ignore[arg-type]
-    heard = fusion.evidence_of(models, prepared).audio
+    heard = evidence_of(models, prepared).audio
     assert heard and heard.log_probabilities.argmax() == EMOTIONS.index("angry")
 
 
