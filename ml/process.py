@@ -2,7 +2,8 @@
 
 import ctypes
 import os
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ml.cores import allowed, cores
@@ -10,7 +11,9 @@ from ml.cores import allowed, cores
 ARENAS = 1
 """Pools that glibc's threads allocate from; each keeps what it has freed, and its own default is eight for each core. A
 second one takes 5 to 50 MB and gains no time."""
-_M_ARENA_MAX = -8
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+_TRIM_THRESHOLD, _MMAP_MAX = 128 * 2**10, 65_536
+"""glibc's own."""
 _LIBC = ctypes.CDLL(None)
 
 
@@ -24,8 +27,26 @@ def prepare(threads: int = 0) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if threads or cores() < allowed():
         os.environ.setdefault("OMP_NUM_THREADS", str(threads or cores()))
+    _set({_M_ARENA_MAX: ARENAS})
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """What is freed meanwhile is kept for what comes next, and given back in the end. Else each large array of a
+    training step is new to the process, and the system clears every page of it first: up to a fifth of the step."""
+    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1})
+    try:
+        yield
+    finally:
+        _set({_M_MMAP_MAX: _MMAP_MAX, _M_TRIM_THRESHOLD: _TRIM_THRESHOLD})
+        give_back()
+
+
+def _set(options: Mapping[int, int]) -> None:
+    """Options of glibc's malloc."""
     with suppress(AttributeError):  # another C library
-        _LIBC.mallopt(_M_ARENA_MAX, ARENAS)
+        for option, value in options.items():
+            _LIBC.mallopt(option, value)
 
 
 def peak_bytes() -> int:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from ml.errors import InvalidManifest
 from ml.inference.bundle import pick_device
+from ml.process import kept_memory
 from ml.training.devices import bf16_pays, moved, on_cpu
 
 logger = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ def fit(config: LoopConfig, task: Task[Batch], folder: Path, extra: dict[str, An
     config = _decided(config, folder, device)
     run = _Run(config, task, folder, {"loop": asdict(config), **(extra or {})}, device)
     run.resume()
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=run.epoch + 1) as writer:
+    with kept_memory(), SummaryWriter(str(folder / "tensorboard"), purge_step=run.epoch + 1) as writer:
         while run.epoch < config.epochs:
             figures = run.train_epoch()
             for name, value in figures.items():
