@@ -80,7 +80,7 @@ SHAPES = {
     "face_mobilenet": "A MobileNet",
     "face_efficientnet": "An EfficientNet-Lite0",
     "face_landmarks": "A CNN, with a branch on the points of the face's mesh,",
-    "face_ensemble": "Several CNNs, averaged,",
+    "face_ensemble": "A mean of several CNNs",
 }
 
 CropNetwork = FaceNet | FaceMobileNet | FaceEfficientNet
