@@ -7,7 +7,6 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ml.models.face import MIRRORED, PLAIN, Look
@@ -104,20 +103,22 @@ def _sized(crops_NCHW: Tensor, size: int, share: float) -> Tensor:
     side = int(crops_NCHW.shape[-1])
     if side == size and share == 1:
         return crops_NCHW
-    weights_SH = torch.from_numpy(_resampling(side, size, share)).to(crops_NCHW.device)
+    weights_SH = _resampling(side, size, share, crops_NCHW.device)
     with torch.autocast(crops_NCHW.device.type, enabled=False):  # pixels keep their digits
         return weights_SH @ crops_NCHW.float() @ weights_SH.T
 
 
 @cache
-def _resampling(side: int, size: int, share: float) -> NDArray[np.float32]:
+def _resampling(side: int, size: int, share: float, device: torch.device) -> Tensor:
     """Weights [size, side] of linear interpolation that averages where it makes smaller: torch's `interpolate` with
-    `antialias`, which graphs of ONNX do not know. `share`: how much of the side is shown."""
+    `antialias`, which graphs of ONNX do not know. `share`: how much of the side is shown. Kept on the device: a CUDA
+    graph cannot be recorded over a copy from the CPU."""
     scale = share * side / size
     reach = max(scale, 1.0)
     centres = (1 - share) / 2 * side + (np.arange(size)[:, None] + 0.5) * scale
     weights = np.maximum(0, 1 - np.abs(np.arange(side) + 0.5 - centres) / reach)
-    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
+    with torch.inference_mode(False):
+        return torch.tensor(weights / weights.sum(1, keepdims=True), dtype=torch.float32, device=device)
 
 
 register("face_ensemble", FaceEnsembleConfig, FaceEnsemble)
