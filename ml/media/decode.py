@@ -135,7 +135,15 @@ class Decoder:
             self._sound = tempfile.TemporaryFile(dir=self._folder.name)  # a killed worker leaves nothing behind
         else:
             self._sound = self._sound_file.open("w+b")
-        self._child = self._begin() if self._plan.frame_rate or self._plan.channels else None
+        self._child: Child | None = None
+        try:
+            if self._plan.frame_rate or self._plan.channels:
+                self._child = self._begin()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            if isinstance(error, AffectError):
+                error.stage = error.stage or "decode"
+            raise
         return self
 
     def __exit__(

@@ -97,8 +97,13 @@ def test_a_trial_ends_where_the_work_is_not_wanted(film: Path, tmp_path: Path, m
     def check() -> None:
         raise Cancelled("not wanted any more")
 
-    with pytest.raises(Cancelled):
-        decodes(film, probe(film, CUDA), CUDA, tmp_path, check)
+    decoder = Decoder(
+        film, probe(film, CUDA), frame_rate=2.0, want_audio=True, limits=CUDA, scratch=tmp_path, check=check
+    )
+    with pytest.raises(Cancelled) as caught, decoder:
+        pass
+    assert caught.value.stage == "decode"
+    assert not list(tmp_path.glob("decode-*"))
 
 
 def test_a_trial_that_takes_too_long_fails(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
