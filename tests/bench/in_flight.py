@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml import process
-from ml.inference.pipeline import Analyser
 from ml.places import MODEL_STORE
 from tests.bench.timing import seconds
 
+if TYPE_CHECKING:
+    from ml.inference.pipeline import Analyser
 
-def by_threads(analyser: Analyser, clip: Path, count: int) -> float:
+
+def by_threads(analyser: "Analyser", clip: Path, count: int) -> float:
     """Seconds until each of `count` threads has read the clip."""
     with ThreadPoolExecutor(count) as pool:
         return seconds(lambda: list(pool.map(analyser.analyse, [clip] * count)))
@@ -68,6 +71,8 @@ def main() -> None:
     parser.add_argument("--whisper")
     args = parser.parse_args()
     process.prepare()
+    from ml.inference.pipeline import Analyser
+
     analyser = Analyser.load(MODEL_STORE, device=args.device, whisper=args.whisper)
     analyser.warm_up()
     print("ready", flush=True)
