@@ -4,30 +4,28 @@ ffmpeg decodes what a GPU does not know (its codec, profile or size) in software
 damaged. A trial keeps the two apart; where it does not go smoothly, the file is decoded in software from the start.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from ml.errors import ProcessingTimeout
 from ml.media.child import Allowance, Check, Child
 from ml.media.command import Plan, decode_command
-from ml.media.geometry import Geometry
 from ml.media.limits import MediaLimits
 from ml.media.probe import MediaInfo
 
 LEAST_SECONDS = 30.0
 """Less video is decoded sooner than the driver is up."""
 _TRIED_SECONDS = 1.0
-_SIDE = 64
 _FILE_BYTES = 2**20
 """For a driver; the decoding proper may write as much for half a minute of sound."""
 
 
-def decodes(path: Path, info: MediaInfo, limits: MediaLimits, cwd: Path, check: Check) -> bool:
+def decodes(path: Path, info: MediaInfo, plan: Plan, limits: MediaLimits, cwd: Path, check: Check) -> bool:
     """Whether a GPU decodes the first frames of a video without a word. Raises whatever `check` raises."""
-    geometry = Geometry.fit(info.width or 1, info.height or 1, info.orientation, _SIDE)
-    plan = Plan(geometry, Fraction(1), channels=0, mixed=True, start=0.0, end=_TRIED_SECONDS, accelerated=True)
+    trial = replace(plan, frame_rate=Fraction(1), channels=0, start=0.0, end=_TRIED_SECONDS, accelerated=True)
     with Child(
-        decode_command(path, info, plan, sound=-1, limits=limits),
+        decode_command(path, info, trial, sound=-1, limits=limits),
         cwd=cwd,
         allowance=Allowance(limits.child_memory, limits.child_cpu_seconds, _FILE_BYTES, with_gpu=True),
         check=check,

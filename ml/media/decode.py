@@ -202,7 +202,7 @@ class Decoder:
             return False
         if min(plan.end, seconds) - plan.start < LEAST_SECONDS:
             return False
-        return decodes(self._path, self._info, self._limits, Path(self._folder.name), self._check)
+        return decodes(self._path, self._info, plan, self._limits, Path(self._folder.name), self._check)
 
     def _read_frames(self, child: Child, rate: Fraction) -> Iterator[Frame]:
         shape = self._plan.geometry.shape

@@ -10,8 +10,6 @@ import pytest
 
 from ml.errors import Cancelled
 from ml.media import Decoder, MediaLimits, probe
-from ml.media.acceleration import decodes
-from ml.media.child import unchecked
 from tests.media_files import make_video
 
 SOFTWARE = MediaLimits()
@@ -107,6 +105,8 @@ def test_a_trial_ends_where_the_work_is_not_wanted(film: Path, tmp_path: Path, m
 
 
 def test_a_trial_that_takes_too_long_fails(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    StandIn(tmp_path, "sleep 60", monkeypatch)
-    impatient = replace(CUDA, probe_seconds=0.1)
-    assert not decodes(film, probe(film, CUDA), impatient, tmp_path, unchecked)
+    info, impatient = probe(film, CUDA), replace(CUDA, probe_seconds=0.1)
+    gpu = StandIn(tmp_path, "sleep 60", monkeypatch)
+    with Decoder(film, info, frame_rate=2.0, want_audio=False, limits=impatient, scratch=tmp_path) as decoder:
+        assert len(list(decoder.frames())) == 64 and not decoder.damaged
+    assert gpu.accelerated == [True, False]
