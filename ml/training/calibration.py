@@ -3,10 +3,12 @@
 import argparse
 import hashlib
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -54,27 +56,34 @@ def fingerprint(args: argparse.Namespace) -> str:
 
 
 def calibrate(held_out: HeldOut) -> Calibration:
-    """Fitted on the validation part alone. Raises InvalidManifest when there is none."""
+    """Fitted on the validation part alone, of which each data set counts the same: the largest is not all there is.
+    Raises InvalidManifest when there is none."""
     rows = [row for row, example in enumerate(held_out.examples) if example.split == "valid"]
     if not rows:
         raise InvalidManifest("there is no validation part to calibrate on")
     part = held_out.only(rows)
-    logits, labels = part.logits_NC, part.labels_N
+    labels = part.labels_N
     return Calibration(
-        temperature=fit_temperature(logits, labels),
+        temperature=_temperature(part),
         n=len(rows),
-        ece_before=_ece(softmax(logits), labels),
-        ece_after=_ece(_cross_fitted(logits, labels), labels),
+        ece_before=_ece(softmax(part.logits_NC), labels),
+        ece_after=_ece(_cross_fitted(part), labels),
     )
 
 
-def _cross_fitted(logits_NC: Tensor, labels_N: Tensor) -> NDArray[np.float64]:
-    half = np.random.default_rng(0).permutation(len(labels_N)) % _HALVES
-    probabilities = np.zeros(logits_NC.shape)
+def _temperature(part: HeldOut) -> float:
+    sizes = Counter(example.dataset for example in part.examples)
+    weights_N = torch.tensor([1 / sizes[example.dataset] for example in part.examples])
+    return fit_temperature(part.logits_NC, part.labels_N, weights_N)
+
+
+def _cross_fitted(part: HeldOut) -> NDArray[np.float64]:
+    half = np.random.default_rng(0).permutation(len(part.examples)) % _HALVES
+    probabilities = np.zeros(part.logits_NC.shape)
     for own in range(_HALVES):
-        others, rows = half != own, half == own
-        if others.any() and rows.any():
-            probabilities[rows] = softmax(logits_NC[rows], fit_temperature(logits_NC[others], labels_N[others]))
+        others, rows = (np.flatnonzero(chosen).tolist() for chosen in (half != own, half == own))
+        if others and rows:
+            probabilities[rows] = softmax(part.logits_NC[rows], _temperature(part.only(others)))
     return probabilities
 
 

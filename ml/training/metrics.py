@@ -139,15 +139,19 @@ class _Tallies:
         return np.stack([np.bincount(key_N, weights=row, minlength=size) for row in weights_RN])
 
 
-def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> float:
+def fit_temperature(logits_NC: Tensor, targets_N: Tensor, weights_N: Tensor | None = None) -> float:
     """The temperature T that minimises the cross-entropy of softmax(logits / T) (Guo et al. 2017), in [0.05, 20].
 
-    The loss is convex in 1 / T; it is searched by golden section over log T.
+    The loss is convex in 1 / T; it is searched by golden section over log T. `weights_N`: how much each row counts; by
+    default all count the same.
     """
     logits_NC = logits_NC.double()
+    weights_N = torch.ones(len(targets_N)) if weights_N is None else weights_N
 
     def loss(log_temperature: float) -> float:
-        return float(cross_entropy(logits_NC / np.exp(log_temperature), targets_N))
+        return float(
+            cross_entropy(logits_NC / np.exp(log_temperature), targets_N, reduction="none") @ weights_N.double()
+        )
 
     low, high = np.log(0.05), np.log(20.0)
     ratio = (np.sqrt(5) - 1) / 2

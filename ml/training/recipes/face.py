@@ -20,9 +20,9 @@ from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
 from ml.features.face import resized
 from ml.models import build, config_of
-from ml.models.face import FaceConfig, FaceNet, flip_averaged
+from ml.models.face import PLAIN, FaceConfig, FaceNet, flip_averaged
 from ml.models.face_efficientnet import FaceEfficientNet
-from ml.models.face_ensemble import VIEWS, FaceEnsemble, Member, View, ensemble_of
+from ml.models.face_ensemble import LOOKS, VIEWS, FaceEnsemble, Member, View, ensemble_of
 from ml.models.face_landmarks import FaceLandmarkNet, with_landmarks
 from ml.models.face_mobilenet import FaceMobileNet
 from ml.models.separable import SeparableConfig
@@ -305,6 +305,8 @@ def together(members: list[Member], views: Sequence[View] = ()) -> Network | Fac
     """One net, or several as one, in half precision. Raises InvalidManifest when they cannot be averaged."""
     if views and len(views) != len(members):
         raise InvalidManifest(f"--views tells {len(views)} views of {len(members)} nets")
+    if views and not any(PLAIN in LOOKS[view] for view in views):
+        raise InvalidManifest("--views gives no net the face as it is, which explanations are of")
     if len(members) == 1:
         return cast(Network, members[0][2]).half().float()
     if any(architecture == "face_landmarks" for architecture, _, _ in members):

@@ -1,4 +1,5 @@
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def test_the_temperature_undoes_what_made_the_net_too_sure(tmp_path: Path) -> No
     assert Calibration.read(tmp_path, "a run") == found
     assert Calibration.read(tmp_path, "another run") is None
     assert Calibration.read(tmp_path / "none", "a run") is None
+
+
+def test_a_small_data_set_counts_as_much_as_a_large_one() -> None:
+    """One whose answers are three times too sure beside one that is ten times as large, and right."""
+    large, small = held_out(1.0), held_out(3.0)
+    rows = range(400)
+    few = [replace(small.examples[row], dataset="few") for row in rows]
+    both = HeldOut(torch.cat([large.logits_NC, small.logits_NC[: len(rows)]]), [*large.examples, *few])
+    alike = HeldOut(both.logits_NC, [replace(example, dataset="made") for example in both.examples])
+    assert calibrate(alike).temperature < 1.5 < calibrate(both).temperature
 
 
 def test_nothing_is_calibrated_on_a_test_part() -> None:

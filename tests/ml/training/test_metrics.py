@@ -70,3 +70,12 @@ def test_the_temperature_is_found_again_and_lowers_the_loss() -> None:
     before = measure(softmax(overconfident), targets.numpy(), "abcde", resamples=10).ece
     after = measure(softmax(overconfident, temperature), targets.numpy(), "abcde", resamples=10).ece
     assert after < before / 2
+
+
+def test_a_temperature_of_weighted_rows_is_that_of_rows_told_as_often() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(300, 5) * 4
+    targets = torch.randint(0, 5, (300,))
+    times = torch.arange(300) % 3
+    told = fit_temperature(logits.repeat_interleave(times, 0), targets.repeat_interleave(times))
+    assert fit_temperature(logits, targets, times) == pytest.approx(told)
