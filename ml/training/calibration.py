@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -56,8 +55,7 @@ def fingerprint(args: argparse.Namespace) -> str:
 
 
 def calibrate(held_out: HeldOut) -> Calibration:
-    """Fitted on the validation part alone, of which each data set counts the same: the largest is not all there is.
-    Raises InvalidManifest when there is none."""
+    """Fitted on the validation part alone. Raises InvalidManifest when there is none."""
     rows = [row for row, example in enumerate(held_out.examples) if example.split == "valid"]
     if not rows:
         raise InvalidManifest("there is no validation part to calibrate on")
@@ -72,8 +70,14 @@ def calibrate(held_out: HeldOut) -> Calibration:
 
 
 def _temperature(part: HeldOut) -> float:
-    sizes = Counter(example.dataset for example in part.examples)
-    weights_N = torch.tensor([1 / sizes[example.dataset] for example in part.examples])
+    """Each data set counts the same, the largest is not all there is; those that lack labels only where all do: nothing
+    is taken there for what is lacking."""
+    labels: dict[str, list[int]] = {}
+    for example in part.examples:
+        labels.setdefault(example.dataset, []).append(example.index)
+    known = {dataset: len(set(own)) for dataset, own in labels.items()}
+    weight = {dataset: (known[dataset] == max(known.values())) / len(own) for dataset, own in labels.items()}
+    weights_N = torch.tensor([weight[example.dataset] for example in part.examples])
     return fit_temperature(part.logits_NC, part.labels_N, weights_N)
 
 

@@ -96,9 +96,10 @@ def test_a_batch_says_what_each_says_alone_and_where_both_are_seen_alike_the_mir
     face = of_bundle(bundle)
     own = cv2.resize(crop, (face.crop_size, face.crop_size), interpolation=cv2.INTER_AREA)
     both = grad_cam(face, [own, np.ascontiguousarray(own[:, ::-1])])
-    assert both.targets_N[0] == both.targets_N[1] == face.predict([own]).log_probabilities_NC[0].argmax()
+    assert both.targets_N[0] == face.predict([own]).log_probabilities_NC[0].argmax()
     np.testing.assert_allclose(both.maps_NHW[0], grad_cam(face, [own]).maps_NHW[0], atol=1e-3)
     if not getattr(face.network, "chooses_views", False):
+        assert both.targets_N[1] == both.targets_N[0]
         np.testing.assert_allclose(both.maps_NHW[1], both.maps_NHW[0][:, ::-1], atol=1e-3)
     assert both.maps_NHW[0].max() == pytest.approx(1) and both.maps_NHW.min() >= 0
 

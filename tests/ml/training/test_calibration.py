@@ -34,14 +34,23 @@ def test_the_temperature_undoes_what_made_the_net_too_sure(tmp_path: Path) -> No
     assert Calibration.read(tmp_path / "none", "a run") is None
 
 
+def beside(one: HeldOut, other: HeldOut) -> HeldOut:
+    others = [replace(example, dataset="other") for example in other.examples]
+    return HeldOut(torch.cat([one.logits_NC, other.logits_NC]), [*one.examples, *others])
+
+
 def test_a_small_data_set_counts_as_much_as_a_large_one() -> None:
-    """One whose answers are three times too sure beside one that is ten times as large, and right."""
-    large, small = held_out(1.0), held_out(3.0)
-    rows = range(400)
-    few = [replace(small.examples[row], dataset="few") for row in rows]
-    both = HeldOut(torch.cat([large.logits_NC, small.logits_NC[: len(rows)]]), [*large.examples, *few])
+    both = beside(held_out(1.0), held_out(3.0).only(list(range(400))))
     alike = HeldOut(both.logits_NC, [replace(example, dataset="made") for example in both.examples])
     assert calibrate(alike).temperature < 1.5 < calibrate(both).temperature
+
+
+def test_a_data_set_that_lacks_a_label_counts_where_all_lack_one() -> None:
+    whole, sure = held_out(1.0), held_out(3.0)
+    lacking = [row for row, example in enumerate(sure.examples) if example.label != "fear"]
+    assert calibrate(beside(whole, sure.only(lacking))).temperature == pytest.approx(calibrate(whole).temperature)
+    known = [row for row, example in enumerate(whole.examples) if example.label != "sad"]
+    assert calibrate(beside(whole.only(known), sure.only(lacking))).temperature > 1.5
 
 
 def test_nothing_is_calibrated_on_a_test_part() -> None:
