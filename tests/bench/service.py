@@ -105,7 +105,7 @@ class ServiceBench:
         """From the start of gateway and worker, Redis running, until `/readyz` agrees; the first does not count."""
         taken = []
         with service(model_store=str(MODEL_STORE.absolute())) as running:
-            for _ in range(1 + self._few):
+            for _ in range(1 + self.rounds):
                 began = time.monotonic()
                 worker, gateway = running.start_worker(), running.start_gateway()
                 _wait_until_ready(gateway)
@@ -119,7 +119,7 @@ class ServiceBench:
         """Many small pictures with a face at once: from the first POST until the last job has ended; and what each
         costs which process, with all that it starts. The first round does not count."""
         with reading(max_queued="100000") as running:
-            found = [running.read_pictures(self._picture(), MANY_IMAGES) for _ in range(1 + self._few)][1:]
+            found = [running.read_pictures(self._picture(), MANY_IMAGES) for _ in range(1 + self.rounds)][1:]
             memory = peak_memory(running.reader)
         rates = [MANY_IMAGES / each.seconds for each in found]
         yield Figure("pictures a second through HTTP, one worker", "1/s", rates, floor=30.0, aim=80.0, rising=True)
