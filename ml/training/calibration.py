@@ -20,6 +20,8 @@ from ml.vocabulary import EMOTIONS
 FILE = "calibration.json"
 NAMED = ("beside", "soup", "soup_share", "models", "whisper", "store", "served", "crops")
 """Arguments of the recipes that change what a run answers, or on what it is asked."""
+FIT = 2
+"""Of the way of fitting: what an older one found is not used again."""
 _HALVES = 2
 
 
@@ -47,7 +49,7 @@ class Calibration:
 def fingerprint(args: argparse.Namespace) -> str:
     """Of all that a temperature depends on: the run as it stands, the nets beside it, and the data."""
     named = {name: str(getattr(args, name, None)) for name in NAMED}
-    digest = hashlib.sha256(json.dumps({"data": str(args.data.resolve()), **named}).encode())
+    digest = hashlib.sha256(json.dumps({"fit": FIT, "data": str(args.data.resolve()), **named}).encode())
     lists = [args.data] if args.data.is_file() else []
     for path in [*sorted(args.out.rglob(HISTORY)), *lists]:
         digest.update(path.read_bytes())
