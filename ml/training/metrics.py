@@ -146,12 +146,10 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor, weights_N: Tensor | No
     default all count the same.
     """
     logits_NC = logits_NC.double()
-    weights_N = torch.ones(len(targets_N)) if weights_N is None else weights_N
+    weights_N = (torch.ones(len(targets_N)) if weights_N is None else weights_N).double()
 
     def loss(log_temperature: float) -> float:
-        return float(
-            cross_entropy(logits_NC / np.exp(log_temperature), targets_N, reduction="none") @ weights_N.double()
-        )
+        return float(cross_entropy(logits_NC / np.exp(log_temperature), targets_N, reduction="none") @ weights_N)
 
     low, high = np.log(0.05), np.log(20.0)
     ratio = (np.sqrt(5) - 1) / 2
