@@ -43,11 +43,6 @@ class ServiceBench:
     rounds: int
     long: bool = False
 
-    @property
-    def _few(self) -> int:
-        """Rounds of what takes long."""
-        return max(1, self.rounds // 2)
-
     def load(self) -> Iterator[Figure]:
         """One gateway of two processes; no worker, so that what is measured is the gateway's own."""
         sound = media_files.make_audio(self.folder / "load.wav", UPLOAD_BYTES / 2 / 44_100).read_bytes()
@@ -129,12 +124,12 @@ class ServiceBench:
             yield Figure(f"CPU of the {name} for a picture", "ms", costs)
 
     def worker(self) -> Iterator[Figure]:
-        """Memory of a worker that reads pictures, then a film, then its words too; a worker each round."""
+        """Memory of a worker that reads pictures, then a film, then its words too; half the rounds, a worker each."""
         seconds = 120 if self.long else 60
         film = media.make_clip(self.folder, seconds)
         peaks: dict[str, list[float]] = defaultdict(list)
         trees = list[float]()
-        for _ in range(self._few):
+        for _ in range(max(1, self.rounds // 2)):
             with reading(max_queued="100000") as running, watched(running.worker.pid) as seen:
                 running.read_pictures(self._picture(), MANY_IMAGES)
                 peaks["pictures"].append(peak_memory(running.reader))
