@@ -46,13 +46,14 @@ class Axis(Generic[T]):
 def reading_over(windows: Axis[Window], start: float, end: float) -> Reading | None:
     """The mean reading of the windows over a stretch, each by the time it shares with it. None without evidence."""
     near = [window for window in windows.touching(start, end) if window.emotion is not None]
-    shares = [min(window.end, end) - max(window.start, start) for window in near]
-    if not sum(shares):
+    times = [min(window.end, end) - max(window.start, start) for window in near]
+    total = sum(times)
+    if not total:
         return Reading.of(near[0].probabilities) if near else None
-    total = sum(shares)
+    shares = [time / total for time in times]
     return Reading.of(
         {
-            label: min(sum(w.probabilities[label] * share for w, share in zip(near, shares, strict=True)) / total, 1.0)
+            label: min(sum(w.probabilities[label] * share for w, share in zip(near, shares, strict=True)), 1.0)
             for label in near[0].probabilities
         }
     )

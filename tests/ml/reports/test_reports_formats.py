@@ -65,6 +65,9 @@ def test_a_reading_over_a_window_is_its_own() -> None:
     instant = reading_over(windows, 2, 2)
     assert instant is not None
     assert instant.emotion == "happy"
+    shortest = reading_over(windows, 0, 5e-324)
+    assert shortest is not None
+    assert shortest.probabilities == pytest.approx(sure_of("happy"))
 
 
 @patient
