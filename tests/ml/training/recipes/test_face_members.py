@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from ml.artifacts import ModelStore
+from ml.errors import InvalidManifest
+from ml.models import build
+from ml.models.face_ensemble import Member, View
+from ml.training.recipes.face_members import members_of, named, together
+
+
+@pytest.mark.parametrize(
+    ("views", "why"),
+    [(["both"], "1 views of 2 nets"), (["mirrored", "mirrored"], "as it is, which explanations are of")],
+)
+def test_views_that_do_not_fit_the_nets_are_refused(views: list[View], why: str) -> None:
+    config = {"size": 16, "widths": (16, 16, 16, 16), "embedding": 8}
+    members: list[Member] = [("face_senet", config, build("face_senet", config))] * 2
+    with pytest.raises(InvalidManifest, match=why):
+        together(members, views)
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("face@4/face_senet", ("face@4", "face_senet")),
+        ("face@4", ("face@4", None)),
+        ("runs/first", ("runs/first", None)),
+    ],
+)
+def test_one_of_several_nets_can_be_named(reference: str, told: tuple[str, str | None]) -> None:
+    assert named(reference) == told
+
+
+def test_a_net_that_is_not_among_several_is_refused() -> None:
+    store = ModelStore(Path(__file__).parents[4] / "model_store")
+    face = store.bundle("default").face
+    assert [architecture for architecture, _, _ in members_of(store, f"{face}/face_senet")] == ["face_senet"]
+    with pytest.raises(InvalidManifest, match=f"{face} has no face_landmarks"):
+        members_of(store, f"{face}/face_landmarks")
