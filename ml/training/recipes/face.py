@@ -403,7 +403,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mixup", type=float, default=0.0, help=told)
     parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")
     told = (
-        "publish, calibrate: nets averaged with the run's: of runs, published, one of several (face@4/face_mobilenet)"
+        "publish, calibrate: nets averaged with the run's: of runs, published, one of several (face@5/face_mobilenet)"
     )
     parser.add_argument("--beside", nargs="*", metavar="MODEL", default=[], help=told)
     told = "publish, calibrate: what each of several nets is given of a face, in their order; by default both"

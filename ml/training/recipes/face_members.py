@@ -23,7 +23,7 @@ ONE_OF_SEVERAL = re.compile(r"(?P<published>[^/]+@[0-9]+)/(?P<architecture>\w+)"
 
 
 def named(reference: str) -> tuple[str, str | None]:
-    """`face@4/face_mobilenet`, one of several averaged nets → what is published, and the architecture of the one. What
+    """`face@5/face_mobilenet`, one of several averaged nets → what is published, and the architecture of the one. What
     names no one is all that it names, or a run's folder."""
     found = ONE_OF_SEVERAL.fullmatch(reference)
     return (found["published"], found["architecture"]) if found else (reference, None)
