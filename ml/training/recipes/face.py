@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from ml.artifacts import Draft, ModelStore
 from ml.errors import InvalidManifest
 from ml.features.face import resized
+from ml.inference.folding import fold
 from ml.models import config_of
 from ml.models.face import FaceConfig, FaceNet, flip_averaged
 from ml.models.face_efficientnet import FaceEfficientNet
@@ -180,8 +181,8 @@ def taught(faces: Faces, args: argparse.Namespace) -> Faces:
     """The faces with TAUGHT of each target as the nets `--taught-by` answer together, which are given them as they know
     them; a label that a data set does not have stays out of its targets."""
     store = ModelStore(args.store)
-    teacher = together([member for name in args.taught_by for member in members_of(store, name)]).eval()
-    teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    teacher = together([member for name in args.taught_by for member in members_of(store, name)])
+    fold(teacher)
     seen = replace(
         faces,
         crops=torch.from_numpy(np.stack([resized(crop, teacher.config.size) for crop in faces.crops.numpy()])),

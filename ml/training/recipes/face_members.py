@@ -43,19 +43,21 @@ def members_of(store: ModelStore, reference: str) -> list[Member]:
     if isinstance(network, FaceEnsemble):
         told = zip(network.config.members, network.members, strict=True)
         members = [(member["architecture"], member["config"], each) for member, each in told]
-    wanted = [member for member in members if one in (None, member[0])]
-    if not wanted:
-        raise InvalidManifest(f"{published} has no {one}")
-    return wanted
+    return members if one is None else _of_architecture(members, one, published)
 
 
 def start_weights(start: str, store: ModelStore, architecture: str) -> dict[str, Tensor]:
     """Of a run, of a published net, or of the one of several averaged ones that has the architecture. Raises
     InvalidManifest without such a one."""
-    for own, _, network in members_of(store, start):
-        if own == architecture:
-            return network.state_dict()
-    raise InvalidManifest(f"{start} has no {architecture} to begin with")
+    (_, _, network), *_ = _of_architecture(members_of(store, start), architecture, start)
+    return network.state_dict()
+
+
+def _of_architecture(members: list[Member], architecture: str, reference: str) -> list[Member]:
+    wanted = [member for member in members if member[0] == architecture]
+    if not wanted:
+        raise InvalidManifest(f"{reference} has no {architecture}")
+    return wanted
 
 
 def together(members: list[Member], views: Sequence[View] = ()) -> Network | FaceEnsemble:

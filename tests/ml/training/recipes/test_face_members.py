@@ -1,11 +1,10 @@
-from pathlib import Path
-
 import pytest
 
 from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
 from ml.models import build
 from ml.models.face_ensemble import Member, View
+from ml.places import MODEL_STORE
 from ml.training.recipes.face_members import members_of, named, together
 
 
@@ -33,7 +32,7 @@ def test_one_of_several_nets_can_be_named(reference: str, told: tuple[str, str |
 
 
 def test_a_net_that_is_not_among_several_is_refused() -> None:
-    store = ModelStore(Path(__file__).parents[4] / "model_store")
+    store = ModelStore(MODEL_STORE)
     face = store.bundle("default").face
     assert [architecture for architecture, _, _ in members_of(store, f"{face}/face_senet")] == ["face_senet"]
     with pytest.raises(InvalidManifest, match=f"{face} has no face_landmarks"):
