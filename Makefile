@@ -10,7 +10,7 @@ setup: $(VENV)/.installed
 	@bash docker/tools.sh ffmpeg redis-server
 
 run: setup
-	@exec $(PYTHON) -m workers.supervise
+	@exec $(PYTHON) -m workers.process.supervisor
 
 $(VENV)/.installed: $(LOCK) docker/install.sh
 	bash docker/install.sh "$(VENV)" "$(LOCK)"

@@ -8,9 +8,9 @@ import uvicorn
 from pydantic import ValidationError
 
 from app import keys
-from app.metrics import SHARED_FOLDER
+from app.http.metrics import SHARED_FOLDER
 from app.settings import Settings
-from workers.wire import logs
+from workers.protocol.observability import logs
 
 SHUTDOWN_SECONDS = 5
 """For which answers under way may go on after Ctrl-C: a long poll would hold the process for a minute."""

@@ -7,15 +7,15 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from app.fleet import Fleet
-from app.jobs import Jobs
-from app.limits import Limiter, admit
-from app.metrics import Metrics
-from app.outputs import Outputs
-from app.security import LOCAL_OWNER, identify
+from app.http.metrics import Metrics
+from app.http.rate_limit import Limiter, admit
+from app.http.security import LOCAL_OWNER, identify
+from app.services.jobs import Jobs
+from app.services.readiness import Fleet
+from app.services.results import Outputs
+from app.services.tickets import Tickets
+from app.services.webhooks import Webhooks
 from app.settings import Settings
-from app.tickets import Tickets
-from app.webhooks import Webhooks
 
 _bearer = HTTPBearer(auto_error=False, description="An API key; not needed on loopback where no keys are set.")
 

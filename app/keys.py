@@ -5,7 +5,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 
-from app.security import ApiKey
+from app.http.security import ApiKey
 
 KEY_PREFIX = "affect_"
 """By which scanners of leaked secrets, and people, know one."""

@@ -11,29 +11,29 @@ from redis import Redis
 from starlette.concurrency import run_in_threadpool
 
 from app import errors
-from app.fleet import Fleet
-from app.gauges import FleetCollector
-from app.jobs import Jobs
-from app.limits import AllowanceHeaders, Limiter
-from app.metrics import Metrics, MetricsMiddleware
+from app.http.metrics import Metrics, MetricsMiddleware
+from app.http.rate_limit import AllowanceHeaders, Limiter
+from app.http.request_context import Tracking
+from app.http.security import LoopbackOnly, SecurityHeaders
+from app.http.worker_metrics import FleetCollector
 from app.openapi import Document
-from app.outputs import Outputs
-from app.routes import health, jobs, models, outputs, pages, stream, tickets, webhooks
+from app.routes import health, jobs, models, pages, results, stream, tickets, webhooks
 from app.schemas import any_problem
-from app.security import LoopbackOnly, SecurityHeaders
+from app.services.jobs import Jobs
+from app.services.readiness import Fleet
+from app.services.results import Outputs
+from app.services.streams import Streams
+from app.services.tickets import Tickets
+from app.services.webhooks import Webhooks
 from app.settings import Settings
-from app.streams import Streams
-from app.tickets import Tickets
-from app.tracking import Tracking
-from app.webhooks import Webhooks
-from workers.wire.blobs import Blobs
-from workers.wire.broker import make_celery
-from workers.wire.events import Events
-from workers.wire.ledger import Ledger
-from workers.wire.roster import Roster
-from workers.wire.streams import LiveLine
-from workers.wire.traces import traces_of
-from workers.wire.upkeep import Upkeep
+from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.broker import make_celery
+from workers.protocol.live.streams import LiveLine
+from workers.protocol.observability.tracing import traces_of
+from workers.protocol.store.events import Events
+from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.maintenance import Upkeep
+from workers.protocol.store.worker_registry import Roster
 
 UPKEEP_SECONDS = 3.0
 """For which a turn of the upkeep under way may hold the end up; what it leaves, the next does."""
@@ -132,7 +132,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.metrics = metrics
     errors.install(app)
     app.webhooks.include_router(webhooks.told)
-    for module in (jobs, outputs, stream, tickets, models, webhooks, health, pages):
+    for module in (jobs, results, stream, tickets, models, webhooks, health, pages):
         app.include_router(module.router)
     if settings.metrics_port is None:
         app.include_router(health.scraped)

@@ -8,7 +8,7 @@ from pydantic import Field
 from app.errors import CODES, PROBLEM_TYPE, Problem
 from ml.results import Frozen, Options
 from ml.vocabulary import Stage
-from workers.wire.contract import JobMedia, JobStatus, ServedModel
+from workers.protocol.records import JobMedia, JobStatus, ServedModel
 
 
 class Links(Frozen):

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from app.security import ApiKey, is_loopback
-from app.uploads import UploadLimits
-from workers.wire.egress import MOST_URL_CHARACTERS
-from workers.wire.ledger import Quota
-from workers.wire.settings import WireSettings
+from app.http.multipart import UploadLimits
+from app.http.security import ApiKey, is_loopback
+from workers.protocol.net.ssrf import MOST_URL_CHARACTERS
+from workers.protocol.settings import WireSettings
+from workers.protocol.store.job_store import Quota
 
 
 class Settings(WireSettings):

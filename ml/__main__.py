@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from ml import process
+from ml import memory
 from ml.errors import AffectError
-from ml.places import MODEL_STORE
+from ml.paths import MODEL_STORE
 from ml.predict import add_arguments, add_explain_arguments
 
 
@@ -21,21 +21,21 @@ class Offline:
 
 
 OFFLINE = {
-    "datasets": Offline("ml.training.datasets.command", "list, look at and import data sets"),
+    "datasets": Offline("ml.training.datasets.cli", "list, look at and import data sets"),
     "preprocess": Offline("ml.training.preprocess", "crops, sound and words of a list of files, made once"),
-    "train": Offline("ml.training.command", "train a model, or go on where a run was stopped"),
+    "train": Offline("ml.training.cli", "train a model, or go on where a run was stopped"),
     "tune": Offline("ml.training.tuning", "search for what trains best, by Optuna"),
-    "calibrate": Offline("ml.training.command", "fit the temperature of a run"),
-    "publish": Offline("ml.training.command", "measure a run and write it into the model store"),
-    "evaluate": Offline("ml.training.command", "measure the served models on labelled data"),
-    "fetch": Offline("ml.artifacts.command", "download weights into the model store"),
-    "rollback": Offline("ml.training.command", "let a bundle name what it named before"),
+    "calibrate": Offline("ml.training.cli", "fit the temperature of a run"),
+    "publish": Offline("ml.training.cli", "measure a run and write it into the model store"),
+    "evaluate": Offline("ml.training.cli", "measure the served models on labelled data"),
+    "fetch": Offline("ml.registry.cli", "download weights into the model store"),
+    "rollback": Offline("ml.training.cli", "let a bundle name what it named before"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, or 1 with a line on standard error."""
-    process.prepare()
+    memory.prepare()
     words = list(sys.argv[1:] if arguments is None else arguments)
     offline = OFFLINE.get(words[0]) if words else None
     parser = import_module(offline.module).parser(words[0]) if offline else _parser()

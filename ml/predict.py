@@ -15,16 +15,16 @@ from pydantic import ValidationError
 
 from ml.errors import AffectError, MediaInvalid
 from ml.reports.formats import FORMATS, Rows
-from ml.reports.prose import Paint, prose
+from ml.reports.plain_text import Paint, prose
+from ml.reports.report import Report
 from ml.reports.tables import words_csv
 from ml.reports.terminal import ProgressBar, paint_for, refused_row, row
-from ml.reports.wording import Report
 from ml.results import Options
 
 if TYPE_CHECKING:  # they import torch
-    from ml.inference.pipeline import Analyser
-    from ml.render.artifact import Artifact
-    from ml.render.studio import Wish
+    from ml.inference.pipeline.analyzer import Analyser
+    from ml.rendering.builder import Wish
+    from ml.rendering.encoding import Artifact
 
 STANDARD_OUTPUT = "-"
 DRAWN: Mapping["Wish", str] = {
@@ -182,7 +182,7 @@ class _Reader:
 
     @classmethod
     def load(cls, args: argparse.Namespace) -> "_Reader":
-        from ml.inference.pipeline import Analyser
+        from ml.inference.pipeline.analyzer import Analyser
 
         try:
             options = Options.model_validate_json(args.options)
@@ -199,7 +199,7 @@ class _Reader:
 
     def read(self, path: Path) -> Report:
         """With a progress bar where standard error is a terminal."""
-        from ml.inference.work import Work
+        from ml.inference.pipeline.context import Work
 
         with ProgressBar(sys.stderr, path.name) as bar:
             work = Work(transcript=self.transcript, observer=bar)
@@ -208,7 +208,7 @@ class _Reader:
     def files(self, report: Report, path: Path, wish: "Wish") -> Iterator["Artifact"]:
         """The pictures or the film of one kind, to be taken one by one."""
         from ml.media import MediaLimits
-        from ml.render.studio import Studio
+        from ml.rendering.builder import Studio
 
         with ProgressBar(sys.stderr, path.name) as bar, tempfile.TemporaryDirectory(prefix="affect-") as scratch:
             bar.progress(1.0)

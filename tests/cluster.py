@@ -19,15 +19,15 @@ from redis import ConnectionError, Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from ml.artifacts import Bundle, ModelStore
+from ml.registry import Bundle, ModelStore
 from tests.redis_server import RedisServer
-from workers.wire.blobs import Blobs
-from workers.wire.broker import make_celery
-from workers.wire.contract import FINAL, Heartbeat, JobRecord
-from workers.wire.ledger import PREFIX, Ledger
-from workers.wire.roster import Roster
-from workers.wire.settings import WireSettings
-from workers.wire.upkeep import Upkeep
+from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.broker import make_celery
+from workers.protocol.records import FINAL, Heartbeat, JobRecord
+from workers.protocol.settings import WireSettings
+from workers.protocol.store.job_store import PREFIX, Ledger
+from workers.protocol.store.maintenance import Upkeep
+from workers.protocol.store.worker_registry import Roster
 
 ROOT = Path(__file__).parents[1]
 BARE = Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)

@@ -12,20 +12,20 @@ ROOT = Path(__file__).parent.parent
 
 # From low to high: a room may import those before it, and its own.
 ML_ORDER = [
-    ("vocabulary", "errors", "signatures", "places", "cores", "process"),
+    ("vocabulary", "errors", "signatures", "paths", "cpu", "memory"),
     ("results",),
     ("reports",),
     ("media",),
-    ("features", "models"),
-    ("artifacts",),
+    ("networks",),
+    ("registry",),
     ("inference",),
-    ("explain", "render"),
+    ("explanation", "rendering"),
     ("training",),
     ("predict",),
     ("__main__",),
 ]
 SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.errors", "ml.signatures")
-WORKERS = (*SHARED, "ml.process", "ml.media", "ml.inference", "ml.artifacts", "ml.explain", "ml.render", "workers")
+WORKERS = (*SHARED, "ml.memory", "ml.media", "ml.inference", "ml.registry", "ml.explanation", "ml.rendering", "workers")
 
 
 def imports_of(path: Path, absolute: bool = False) -> Iterator[str]:
@@ -58,7 +58,6 @@ def test_ml_imports_only_lower_rooms(path: Path) -> None:
         return
     rank = next(index for index, rooms in enumerate(ML_ORDER) if room in rooms)
     allowed = {name for rooms in ML_ORDER[:rank] for name in rooms} | {room}
-    # A model is built by a predictor above it; features and models stand side by side.
     assert ours(path, tuple(f"ml.{name}" for name in allowed | set(ML_ORDER[rank]))) == []
 
 
@@ -71,23 +70,26 @@ def test_the_client_knows_nothing_but_itself(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources("app"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_gateway_knows_only_the_wire_and_the_results(path: Path) -> None:
-    assert ours(path, (*SHARED, "app", "workers.wire")) == []
+    assert ours(path, (*SHARED, "app", "workers.protocol")) == []
 
 
 @pytest.mark.parametrize("path", sources("workers"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_workers_know_neither_gateway_nor_training(path: Path) -> None:
-    allowed = (*SHARED, "workers.wire") if "wire" in path.parts else WORKERS
+    allowed = (*SHARED, "workers.protocol") if "protocol" in path.parts else WORKERS
     assert ours(path, allowed) == []
 
 
 def test_inference_leaves_the_web_and_the_queue_out() -> None:
-    code = "import sys, ml.inference.pipeline; print([m for m in ('fastapi', 'celery', 'redis') if m in sys.modules])"
+    code = (
+        "import sys, ml.inference.pipeline.analyzer;"
+        "print([m for m in ('fastapi', 'celery', 'redis') if m in sys.modules])"
+    )
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 
 
 def test_results_and_reports_leave_torch_out() -> None:
-    rooms = "ml.results, ml.reports.captions, ml.reports.formats, ml.reports.terminal, ml.signatures"
+    rooms = "ml.results, ml.reports.caption_parser, ml.reports.formats, ml.reports.terminal, ml.signatures"
     code = f"import sys, {rooms}; print([m for m in ('torch', 'cv2', 'numpy') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.artifacts import ModelStore
 from ml.errors import ArtifactError
-from ml.inference.bundle import LoadedBundle, pick_device
-from ml.inference.pipeline import Analyser
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.bundle import LoadedBundle, pick_device
+from ml.registry import ModelStore
 from ml.results import Options
 from ml.vocabulary import EMOTIONS, MODALITIES
 from tests.face_files import make_scenes, nobody, portrait

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.artifacts import Bundle, Draft, Licence, ModelStore
-from ml.inference.fusion import Evidence
-from ml.inference.pipeline import Analyser
-from ml.inference.timeline import Words
-from ml.models import config_of
-from ml.models.face import FaceConfig, FaceNet
+from ml.inference.fusion.predictor import Evidence
+from ml.inference.fusion.timeline import Words
+from ml.inference.pipeline.analyzer import Analyser
+from ml.networks import config_of
+from ml.networks.face import FaceConfig, FaceNet
+from ml.registry import Bundle, Draft, Licence, ModelStore
 from ml.vocabulary import EMOTIONS
 
 SMALL = FaceConfig(widths=(8, 8), depths=(1, 1), embedding=8)

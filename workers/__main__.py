@@ -5,9 +5,9 @@ import sys
 
 from pydantic import ValidationError
 
+from workers.process.celery_app import create_worker
+from workers.protocol.observability import logs
 from workers.settings import WorkerSettings
-from workers.tasks import create_worker
-from workers.wire import logs
 
 SPARED = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 """What Celery's workers tell each other: the roster says it better, and the start need not wait for answers."""

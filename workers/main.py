@@ -1,6 +1,6 @@
 """The target of `celery -A workers.main worker`."""
 
+from workers.process.celery_app import create_worker
 from workers.settings import WorkerSettings
-from workers.tasks import create_worker
 
 celery = create_worker(WorkerSettings())

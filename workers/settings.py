@@ -8,13 +8,13 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
 from ml.media.limits import MediaLimits
-from workers.fetch import FetchLimits
-from workers.pages import Pages
-from workers.webhooks import WebhookTerms
-from workers.wire.broker import HARD_LIMIT
-from workers.wire.contract import WorkerKind
-from workers.wire.egress import Egress
-from workers.wire.settings import WireSettings
+from workers.outbound.downloader import FetchLimits
+from workers.outbound.page_downloader import Pages
+from workers.outbound.webhook_sender import WebhookTerms
+from workers.protocol.broker import HARD_LIMIT
+from workers.protocol.net.ssrf import Egress
+from workers.protocol.records import WorkerKind
+from workers.protocol.settings import WireSettings
 
 _MEDIA = MediaLimits()
 

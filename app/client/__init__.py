@@ -7,7 +7,6 @@ with Client() as affect:
     print(result.overall.emotion)
 """
 
-from .answers import Artifact, Change, DeliveryLog, Job, Model, Problem, Result, Window
 from .clients import AsyncClient, Client
 from .errors import (
     AffectError,
@@ -26,8 +25,9 @@ from .errors import (
     Unauthorized,
     Unavailable,
 )
-from .flows import Retries
-from .steps import Upload
+from .models import Artifact, Change, DeliveryLog, Job, Model, Problem, Result, Window
+from .operations import Retries
+from .sansio import Upload
 from .webhooks import NotVerified, WebhookEvent, verify
 
 __all__ = [

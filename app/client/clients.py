@@ -11,9 +11,9 @@ from typing import IO, Any, Generic, Self, TypeVar, Unpack
 
 import httpx
 
-from .answers import Artifact, Change, DeliveryLog, Job, JobStatus, Model, Result
-from .flows import Asked, Flows, Retries, path_of
-from .steps import Emit, Flow, Pause, Read, Send, Source, Step
+from .models import Artifact, Change, DeliveryLog, Job, JobStatus, Model, Result
+from .operations import Asked, Flows, Retries, path_of
+from .sansio import Emit, Flow, Pause, Read, Send, Source, Step
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0, read=90.0)

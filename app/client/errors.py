@@ -3,7 +3,7 @@
 import httpx
 from pydantic import ValidationError
 
-from .answers import Job, Problem
+from .models import Job, Problem
 
 
 class AffectError(Exception):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from .answers import Told
+from .models import Told
 
 TOLERANCE_SECONDS = 300.0
 

@@ -6,18 +6,18 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import JobsOf, Owner, SettingsOf
-from app.exports import Export, ResultFormat, documented
-from app.intake import MOST_TAG_CHARACTERS
-from app.jobs import LONGEST_WAIT
-from app.outputs import MEDIA_TYPES
+from app.http.multipart import MOST_REPEATS, boundary_of
+from app.http.negotiation import Export, ResultFormat, documented
 from app.schemas import CALLERS, Job, JobBatch, JobList, problems
-from app.uploads import MOST_REPEATS, boundary_of
+from app.services.job_form import MOST_TAG_CHARACTERS
+from app.services.jobs import LONGEST_WAIT
+from app.services.results import MEDIA_TYPES
 from ml.errors import FileTooLarge
 from ml.reports.formats import Rows
 from ml.results import Result
-from workers.wire.contract import JobStatus
-from workers.wire.egress import MOST_URL_CHARACTERS
-from workers.wire.outbox import DeliveryLog
+from workers.protocol.net.ssrf import MOST_URL_CHARACTERS
+from workers.protocol.records import JobStatus
+from workers.protocol.store.webhook_queue import DeliveryLog
 
 MOST_LISTED = 100
 

@@ -29,8 +29,8 @@ from redis.exceptions import RedisError
 
 from app.dependencies import viewer_of
 from app.errors import RateLimited, Unauthorized, problem_of
-from app.security import is_local
-from app.streams import REFUSED, TRY_LATER, StreamEnded, Streams, ended, refuse
+from app.http.security import is_local
+from app.services.streams import REFUSED, TRY_LATER, StreamEnded, Streams, ended, refuse
 
 router = APIRouter(tags=["live"])
 

@@ -8,9 +8,9 @@ from pydantic import Field
 from app.dependencies import Owner, WebhooksOf
 from app.schemas import CALLERS, problems
 from ml.results import Frozen
-from workers.wire.egress import MOST_URL_CHARACTERS
-from workers.wire.notices import JobNotice
-from workers.wire.outbox import DeliveryLog
+from workers.protocol.net.ssrf import MOST_URL_CHARACTERS
+from workers.protocol.store.webhook_queue import DeliveryLog
+from workers.protocol.webhooks.events import JobNotice
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=problems(*CALLERS))
 

@@ -6,8 +6,8 @@ import av
 import numpy as np
 
 from ml.errors import MediaInvalid
-from ml.media.child import Check, unchecked
-from ml.media.command import MOST_CHANNELS, SAMPLE_RATE
+from ml.media.ffmpeg import MOST_CHANNELS, SAMPLE_RATE
+from ml.media.sandbox import Check, unchecked
 
 _LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1", "7.1")
 """By how many channels there are: FLAC knows no others, and no meaning of ours."""

@@ -31,4 +31,4 @@ class MediaLimits:
     decoder_threads: int = 2
     """Threads of the decoder: more of them make one file faster and need more memory."""
     video_decoder: Literal["software", "cuda"] = "software"
-    """`cuda`: long videos are decoded by an NVIDIA GPU where it can (`ml.media.acceleration`)."""
+    """`cuda`: long videos are decoded by an NVIDIA GPU where it can (`ml.media.hwaccel`)."""

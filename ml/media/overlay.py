@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import MediaInvalid
-from ml.media.child import PIPE_BYTES, Allowance, Check, Child, unchecked
 from ml.media.limits import MediaLimits
 from ml.media.probe import MediaInfo, padded_pixels, reading_options
+from ml.media.sandbox import PIPE_BYTES, Allowance, Check, Child, unchecked
 
 SMALLEST_SIDE, LARGEST_SIDE = 640, 1280
 """Between these the longer side of a film with a layer lies, in pixels: text must be legible, work bounded."""

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import AffectError, FileTooLarge, FrameTooLarge, MediaInvalid, MediaTooLong, NoStreams, UnsupportedMedia
-from ml.media.child import Allowance, Check, Child, unchecked
 from ml.media.formats import FORMATS, Format, sniff
-from ml.media.headers import read_picture_header
+from ml.media.image_headers import read_picture_header
 from ml.media.limits import MediaLimits
 from ml.media.orientation import UPRIGHT, Orientation
+from ml.media.sandbox import Allowance, Check, Child, unchecked
 from ml.signatures import SNIFF_BYTES
 from ml.vocabulary import MediaKind
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ml.errors import FrameTooLarge, MediaInvalid
-from ml.media.images import Picture
+from ml.media.image import Picture
 
 MOST_PIXELS = 1920 * 1080
 LIVE_SIDE = 640

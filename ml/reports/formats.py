@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ml.reports.elan import eaf
-from ml.reports.praat import textgrid
-from ml.reports.prose import prose
+from ml.reports.eaf import eaf
+from ml.reports.plain_text import prose
+from ml.reports.report import Report
 from ml.reports.subtitles import srt, vtt, window_cues
 from ml.reports.tables import faces_csv, moments_csv, windows_csv, words_csv
-from ml.reports.wording import Report
+from ml.reports.textgrid import textgrid
 
 FormatName = Literal["csv", "vtt", "srt", "eaf", "textgrid", "txt"]
 FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)

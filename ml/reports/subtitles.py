@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ml.reports.axis import Axis, cells, reading_over
-from ml.reports.wording import DISCLAIMER, Report, milliseconds, moment_told, plain, told, voices_of
+from ml.reports.interval_index import Axis, cells, reading_over
+from ml.reports.report import DISCLAIMER, Report, milliseconds, moment_told, plain, told, voices_of
 from ml.results import Reading, Result, Segment, Window
 
 QUIET = 1.0

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 
-from ml.reports.axis import Axis
-from ml.reports.wording import Report, Voice, moment_told, plain, voices_of
+from ml.reports.interval_index import Axis
+from ml.reports.report import Report, Voice, moment_told, plain, voices_of
 from ml.results import Probabilities, Result, Window
 from ml.vocabulary import MODALITIES, SENTIMENTS
 

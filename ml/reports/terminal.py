@@ -5,8 +5,8 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from ml.reports.palette import TERMINAL
-from ml.reports.prose import Paint, bar, kind_told, unpainted
-from ml.reports.wording import Report, plain
+from ml.reports.plain_text import Paint, bar, kind_told, unpainted
+from ml.reports.report import Report, plain
 from ml.results import Reading
 from ml.vocabulary import Stage
 

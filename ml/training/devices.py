@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ml.inference.device import sent
+from ml.inference.runtime.device import sent
 
 
 def moved(batch: Any, device: torch.device) -> Any:

@@ -18,23 +18,23 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ml import results
-from ml.artifacts import ModelStore
 from ml.errors import AffectError, ArtifactError, InvalidManifest, MediaInvalid
-from ml.features.face import resized
-from ml.inference.audio import TonePredictor
-from ml.inference.bundle import pick_device
-from ml.inference.face import FaceDetector, FacePredictor
-from ml.inference.pipeline import Analyser
-from ml.inference.sight import Watcher
-from ml.inference.sound import Voice, tones_of
-from ml.inference.text import TextPredictor
-from ml.inference.timeline import WindowParts, timeline
-from ml.inference.windows import windows_over
+from ml.inference.face.observations import Watcher
+from ml.inference.face.predictor import FaceDetector, FacePredictor
+from ml.inference.fusion.timeline import WindowParts, timeline
+from ml.inference.fusion.windows import windows_over
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.bundle import pick_device
+from ml.inference.text.predictor import TextPredictor
+from ml.inference.voice.predictor import TonePredictor
+from ml.inference.voice.segments import Voice, tones_of
 from ml.media import Decoder, MediaLimits, probe
+from ml.networks.crops import resized
+from ml.registry import ModelStore
 from ml.results import Options
 from ml.training.datasets.example import Split
 from ml.training.metrics import FIGURES, Ablation, Metrics, measure
-from ml.training.recipes import fusion
+from ml.training.recipes.fusion import recipe
 from ml.training.recipes.recipe import SUBJECTS, Subject
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
@@ -370,7 +370,7 @@ def evaluate_composed(data: Path, subjects: Subjects, cache: Path) -> Report:
     for subject in SUBJECTS:
         subjects.reference(subject)
     store = ModelStore(subjects.store)
-    return Report(*fusion.measure_published(data, store, store.bundle(subjects.bundle), cache))
+    return Report(*recipe.measure_published(data, store, store.bundle(subjects.bundle), cache))
 
 
 def _read(read: Reader, rows: Sequence[Row], told: str) -> list[Reading | None]:

@@ -24,8 +24,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from ml.errors import InvalidManifest
-from ml.inference.bundle import pick_device
-from ml.process import kept_memory
+from ml.inference.pipeline.bundle import pick_device
+from ml.memory import kept_memory
 from ml.training.devices import bf16_pays, moved, on_cpu
 
 logger = logging.getLogger(__name__)

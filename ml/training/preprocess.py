@@ -25,16 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ml.cores import cores
+from ml.cpu import cores
 from ml.errors import AffectError, ArtifactError, MediaInvalid
-from ml.features.face import LANDMARKS, normalised_landmarks, resized
-from ml.inference.face import DetectedFace, FaceDetector
-from ml.inference.speech import speech_spans
-from ml.inference.transcribe import Transcriber
+from ml.inference.face.predictor import DetectedFace, FaceDetector
+from ml.inference.speech.transcriber import Transcriber
+from ml.inference.voice.vad import speech_spans
 from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
-from ml.models.face import FaceConfig
-from ml.places import MODEL_STORE
-from ml.process import peak_bytes
+from ml.memory import peak_bytes
+from ml.networks.crops import LANDMARKS, normalised_landmarks, resized
+from ml.networks.face import FaceConfig
+from ml.paths import MODEL_STORE
 from ml.training.datasets.cache import digest, file_state, replacing
 from ml.training.datasets.example import Example
 from ml.training.datasets.generic import PICTURES

@@ -17,10 +17,10 @@ from redis import Redis
 from app.main import create_app
 from app.settings import Settings
 from tests.redis_server import redis_server
-from workers.wire.blobs import Blobs
-from workers.wire.contract import Failure, result_key
-from workers.wire.ledger import Ledger
-from workers.wire.roster import Roster
+from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.records import Failure, result_key
+from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.worker_registry import Roster
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import schemathesis
 from hypothesis import strategies as st
 
-from app.outputs import MEDIA_TYPES
+from app.services.results import MEDIA_TYPES
 from ml.reports.formats import FORMATS, Rows
 
 _HEADS = {

@@ -16,8 +16,8 @@ import pytest
 from tests.app.conftest import PNG, Gateway, OpenGateway
 from tests.app.test_app_service import FACE, KEYS, bearer, worker
 from tests.ml.reports.made_results import video
-from workers.wire.contract import artifact_key, result_key
-from workers.wire.ledger import ClaimLost
+from workers.protocol.records import artifact_key, result_key
+from workers.protocol.store.job_store import ClaimLost
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = os.environ.get("AFFECT_CONTRACT_EXAMPLES", "10")
@@ -40,8 +40,8 @@ def work(gateway: Gateway, ended: threading.Event) -> None:
 def gateway(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
     monkeypatch.setenv("AFFECT_WEBHOOK_SECRETS", "ann:whsec_" + "YWZmZWN0" * 4)
-    monkeypatch.setattr("app.webhooks.TEST_SECONDS", 0.05)  # nobody sends them
-    monkeypatch.setattr("workers.wire.roster.LAPSE_SECONDS", 3600)
+    monkeypatch.setattr("app.services.webhooks.TEST_SECONDS", 0.05)  # nobody sends them
+    monkeypatch.setattr("workers.protocol.store.worker_registry.LAPSE_SECONDS", 3600)
     gateway = open_gateway(headers=bearer("new"))
     gateway.roster.beat(worker("a", FACE))
     ended = threading.Event()

@@ -11,7 +11,7 @@ import pytest
 import webvtt
 
 from app.errors import ValidationFailed
-from app.exports import Export
+from app.http.negotiation import Export
 from ml.reports.formats import FORMATS
 from tests.app.conftest import Gateway
 from tests.app.test_app_jobs import problem

@@ -8,13 +8,13 @@ import httpx
 import pytest
 from redis import ConnectionError, Redis
 
-from app.idempotency import fingerprint_of
-from app.uploads import Form, ReceivedFile
+from app.http.idempotency import fingerprint_of
+from app.http.multipart import Form, ReceivedFile
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.multipart import CONTENT_TYPE, encode
 from tests.app.test_app_jobs import problem
 from tests.app.test_app_service import KEYS, bearer
-from workers.wire.pledges import Pledge, Pledges
+from workers.protocol.store.idempotency import Pledge, Pledges
 
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 
@@ -110,7 +110,7 @@ def test_a_request_that_was_refused_leaves_its_key_free(gateway: Gateway) -> Non
 
 def test_what_a_dead_gateway_held_lapses(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that is killed says nothing more: whether it had written the job decides."""
-    monkeypatch.setattr("workers.wire.pledges.HOLD_SECONDS", 0.2)
+    monkeypatch.setattr("workers.protocol.store.idempotency.HOLD_SECONDS", 0.2)
     pledges = gateway.ledger.pledges
     assert isinstance(pledges.take("local", KEY), Pledge)
     problem(post(gateway), 409, "idempotency_in_progress")
@@ -128,7 +128,7 @@ def test_without_an_answer_from_redis_the_request_may_be_sent_again(
         raise ConnectionError
 
     with monkeypatch.context() as broken:
-        broken.setattr("workers.wire.ledger.Ledger.create", written_but_unheard)
+        broken.setattr("workers.protocol.store.job_store.Ledger.create", written_but_unheard)
         problem(post(gateway), 503, "queue_unavailable")
     assert (gateway.ledger.queued(), gateway.stored()) == (0, [])
     assert post(gateway).status_code == 202

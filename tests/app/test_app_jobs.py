@@ -14,8 +14,8 @@ from redis import Redis
 
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.multipart import CONTENT_TYPE, encode
-from workers.wire.contract import Failure, JobRequest, media_key, request_key
-from workers.wire.storage import full
+from workers.protocol.blobs.filesystem import full
+from workers.protocol.records import Failure, JobRequest, media_key, request_key
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict:
@@ -195,7 +195,7 @@ def test_without_room_the_answer_says_so(gateway: Gateway, monkeypatch: pytest.M
     def refuses(*_: object) -> None:
         raise full()
 
-    monkeypatch.setattr("workers.wire.blobs.Blobs.put", refuses)
+    monkeypatch.setattr("workers.protocol.blobs.blobs.Blobs.put", refuses)
     problem(gateway.post(), 507, "storage_full")
     assert gateway.stored() == []
 
@@ -391,9 +391,9 @@ def test_a_list_that_cannot_be_is_refused(gateway: Gateway, query: str) -> None:
 
 
 def test_a_slow_upload_is_spoken_for(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.jobs.UPLOAD_HOLD", 0.03)
+    monkeypatch.setattr("app.services.jobs.UPLOAD_HOLD", 0.03)
     held = threading.Event()
-    monkeypatch.setattr("workers.wire.ledger.Ledger.hold_upload", lambda ledger, job_id: held.set())
+    monkeypatch.setattr("workers.protocol.store.job_store.Ledger.hold_upload", lambda ledger, job_id: held.set())
 
     def body() -> Iterator[bytes]:
         whole = encode([("file", PNG + bytes(3 * 2**20), "a.png")])

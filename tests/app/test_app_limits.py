@@ -9,7 +9,7 @@ from io import StringIO
 import pytest
 
 from app import keys
-from app.security import ApiKey
+from app.http.security import ApiKey
 from tests.app.conftest import PNG, Gateway, OpenGateway
 from tests.app.test_app_jobs import problem
 from tests.app.test_app_service import KEYS, bearer

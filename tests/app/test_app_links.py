@@ -5,8 +5,8 @@ import pytest
 
 from tests.app.conftest import PNG, Gateway, OpenGateway
 from tests.app.multipart import CONTENT_TYPE, encode
-from workers.wire.broker import make_celery, waiting_messages
-from workers.wire.contract import KINDS, JobMedia, JobRequest, fetched_key, request_key
+from workers.protocol.broker import make_celery, waiting_messages
+from workers.protocol.records import KINDS, JobMedia, JobRequest, fetched_key, request_key
 
 LINK = "https://media.example/clips/talk.mp4?signature=secret"
 

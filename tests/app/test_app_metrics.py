@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from app.settings import Settings
 from tests.app.conftest import Gateway, OpenGateway, eventually
 from tests.e2e.conftest import free_port
-from workers.wire.contract import Heartbeat, ServedModel
+from workers.protocol.records import Heartbeat, ServedModel
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from httpx_sse import ServerSentEvent, aconnect_sse, connect_sse
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.test_app_jobs import problem
 from tests.app.test_app_service import KEYS, bearer
-from workers.wire.contract import Claim, artifact_key, media_key
+from workers.protocol.records import Claim, artifact_key, media_key
 
 MP4 = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 20
 
@@ -167,7 +167,7 @@ def test_events_end_with_their_job(gateway: Gateway, act: str, last: str) -> Non
 
 
 def test_silence_is_filled_and_a_reader_who_leaves_is_let_go(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.outputs.BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("app.services.results.BEAT_SECONDS", 0.05)
     job_id = gateway.made()
 
     def waiting() -> int:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ranges import OutOfRange, range_of
+from app.http.ranges import OutOfRange, range_of
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from app.settings import Settings
 from ml.results import Options, Result
 from ml.vocabulary import EMOTIONS
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
-from workers.wire.contract import Heartbeat, ModelLicence, Refusal, ServedModel
-from workers.wire.storage import full
+from workers.protocol.blobs.filesystem import full
+from workers.protocol.records import Heartbeat, ModelLicence, Refusal, ServedModel
 
 
 def key(name: str, secret: str) -> str:
@@ -144,7 +144,7 @@ def test_it_is_not_ready_without_redis_or_room(open_gateway: OpenGateway, monkey
     def refuses(*_: object) -> None:
         raise full()
 
-    monkeypatch.setattr("workers.wire.blobs.Blobs.put", refuses)
+    monkeypatch.setattr("workers.protocol.blobs.blobs.Blobs.put", refuses)
     answer = open_gateway(redis_url="unix:///nowhere/redis.sock").client.get("/readyz")
     assert answer.status_code == 503
     assert [fault["location"] for fault in answer.json()["errors"]] == ["redis", "storage", "workers"]
@@ -226,7 +226,7 @@ def test_what_nobody_foresaw_gives_nothing_away(gateway: Gateway, monkeypatch: p
     def broken(*_: object) -> None:
         raise RuntimeError("secret of the house")
 
-    monkeypatch.setattr("workers.wire.ledger.Ledger.get", broken)
+    monkeypatch.setattr("workers.protocol.store.job_store.Ledger.get", broken)
     answer = gateway.client.get("/v1/jobs/job_x")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret" not in answer.text

@@ -16,9 +16,9 @@ from websockets.sync.client import ClientConnection, connect
 from ml.results import Reading
 from ml.vocabulary import EMOTIONS
 from tests.app.conftest import Gateway, OpenGateway, eventually
-from workers.wire.contract import Failure, Heartbeat
-from workers.wire.live import Ended, LiveModalities, Ready, Update
-from workers.wire.streams import Arrival, LiveDesk
+from workers.protocol.live.messages import Ended, LiveModalities, Ready, Update
+from workers.protocol.live.streams import Arrival, LiveDesk
+from workers.protocol.records import Failure, Heartbeat
 
 READY = Ready(labels=EMOTIONS, bundle="default")
 
@@ -195,7 +195,7 @@ def test_a_worker_that_lets_go_ends_the_stream_with_its_reason(
 
 
 def test_a_worker_that_falls_silent_is_lost(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.streams.SILENCE_SECONDS", 1.5)
+    monkeypatch.setattr("app.services.streams.SILENCE_SECONDS", 1.5)
     desk = live_worker(gateway)
     with stream(gateway) as socket:
         socket.send("{}")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import FileRefused, ValidationFailed
-from app.uploads import Form, Receiver, UploadLimits, boundary_of
+from app.http.multipart import Form, Receiver, UploadLimits, boundary_of
 from ml.errors import AffectError, FileTooLarge
 from tests.app.multipart import BOUNDARY, CONTENT_TYPE, Part, chop, encode
 

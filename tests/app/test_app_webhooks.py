@@ -8,10 +8,10 @@ import pytest
 
 from tests.app.conftest import Gateway, OpenGateway
 from tests.loopback import loopback
-from tests.workers.wire.test_signing import new_secret
-from workers.webhooks import Postman, WebhookTerms
-from workers.wire.broker import make_celery, waiting_messages
-from workers.wire.egress import Egress
+from tests.workers.protocol.test_signing import new_secret
+from workers.outbound.webhook_sender import Postman, WebhookTerms
+from workers.protocol.broker import make_celery, waiting_messages
+from workers.protocol.net.ssrf import Egress
 
 HOOK = "https://hooks.example/affect?token=secret"
 
@@ -112,7 +112,7 @@ def test_a_webhook_can_be_tried(gateway: Gateway) -> None:
 
 
 def test_a_trial_that_no_worker_makes_is_pending(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.webhooks.TEST_SECONDS", 0.2)
+    monkeypatch.setattr("app.services.webhooks.TEST_SECONDS", 0.2)
     answer = gateway.client.post("/v1/webhooks/test", json={"url": HOOK})
     assert answer.json()["state"] == "pending" and answer.json()["attempts"] == []
     assert gateway.stored() == []

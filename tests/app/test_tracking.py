@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.app.conftest import Gateway
-from workers.wire.contract import JobRequest, request_key
+from workers.protocol.records import JobRequest, request_key
 
 
 @pytest.mark.parametrize("name", ["0123abcd-ef", "a" * 64, "svc.checkout_42"])

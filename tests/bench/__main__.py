@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from ml import process
+from ml import memory
 from tests.bench.timing import ASKED_CORES, Figure
 
 PIPELINE = ["against_decode", "against_baseline", "stages", "faces", "memory", "beside"]
@@ -14,14 +14,14 @@ SERVICE = ["start", "ready", "load", "upload", "jobs", "images", "worker"]
 
 def main() -> None:
     if sys.argv[1:2] == ["golden"]:
-        process.prepare()
+        memory.prepare()
         from tests.bench import golden
 
         sys.exit(golden.main(sys.argv[2:]))
     args = _arguments()
     if args.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
-    process.prepare()
+    memory.prepare()
     _run(args)
 
 

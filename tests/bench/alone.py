@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ml import process
-from ml.places import MODEL_STORE
+from ml import memory
+from ml.paths import MODEL_STORE
 from ml.results import Options
 from tests.bench.processes import peak_memory, watched
 
@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument("--speech", action="store_true", help="recognise it too")
     parser.add_argument("--threads", type=int, help="as if the models had so many: decides what is read beside what")
     args = parser.parse_args()
-    process.prepare()
-    from ml.inference.pipeline import Analyser
+    memory.prepare()
+    from ml.inference.pipeline.analyzer import Analyser
 
     models = Analyser.load(MODEL_STORE, device="cpu").models
     if args.threads:

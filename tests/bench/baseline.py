@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import torch
 
-from ml.artifacts import ModelStore
-from ml.inference.audio import TonePredictor
-from ml.inference.face import FaceDetector
+from ml.inference.face.predictor import FaceDetector
+from ml.inference.voice.predictor import TonePredictor
 from ml.media import SAMPLE_RATE
-from ml.models.face import FaceNet, flip_averaged
-from ml.places import MODEL_STORE
+from ml.networks.face import FaceNet, flip_averaged
+from ml.paths import MODEL_STORE
+from ml.registry import ModelStore
 
 WINDOW, HOP, FRAME_RATE = 4.0, 2.0, 4.0
 

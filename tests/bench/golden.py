@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ml.errors import AffectError
-from ml.inference.face_search import Way
-from ml.inference.pipeline import Analyser
-from ml.places import MODEL_STORE
+from ml.inference.face.backends.base import Way
+from ml.inference.pipeline.analyzer import Analyser
+from ml.paths import MODEL_STORE
 
 KEPT_APART = ("timings", "schema_version")
 """What differs from run to run, or says nothing of the media."""

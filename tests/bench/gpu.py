@@ -12,14 +12,14 @@ from pathlib import Path
 
 import torch
 
-from ml.cores import cores
-from ml.inference.bundle import LoadedBundle
-from ml.inference.face import FaceDetector, FacePredictor
-from ml.inference.face_search import by_nets
-from ml.inference.pipeline import Analyser
-from ml.inference.whisper import find_whisper
+from ml.cpu import cores
+from ml.inference.face.backends.base import by_nets
+from ml.inference.face.predictor import FaceDetector, FacePredictor
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.bundle import LoadedBundle
+from ml.inference.speech.whisper import find_whisper
 from ml.media import Decoder, MediaLimits, probe
-from ml.places import MODEL_STORE
+from ml.paths import MODEL_STORE
 from ml.results import Options
 from tests.bench.in_flight import Readers, by_threads
 from tests.bench.media import make_clip

@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml import process
-from ml.places import MODEL_STORE
+from ml import memory
+from ml.paths import MODEL_STORE
 from tests.bench.timing import seconds
 
 if TYPE_CHECKING:
-    from ml.inference.pipeline import Analyser
+    from ml.inference.pipeline.analyzer import Analyser
 
 
 def by_threads(analyser: "Analyser", clip: Path, count: int) -> float:
@@ -70,8 +70,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--whisper")
     args = parser.parse_args()
-    process.prepare()
-    from ml.inference.pipeline import Analyser
+    memory.prepare()
+    from ml.inference.pipeline.analyzer import Analyser
 
     analyser = Analyser.load(MODEL_STORE, device=args.device, whisper=args.whisper)
     analyser.warm_up()

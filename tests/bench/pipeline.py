@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from mediapipe.python.solutions import face_detection, face_mesh
 
-from ml.inference import face as faces_of
-from ml.inference import face_graphs
-from ml.inference.beside import SPARE_CORES
-from ml.inference.face import FaceDetector, FacePredictor
-from ml.inference.face_search import by_nets
-from ml.inference.pipeline import Analyser
-from ml.models.face import flip_averaged
-from ml.places import MODEL_STORE
+from ml.inference.face import predictor as faces_of
+from ml.inference.face.backends import mediapipe_cpu
+from ml.inference.face.backends.base import by_nets
+from ml.inference.face.predictor import FaceDetector, FacePredictor
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.runtime.background import SPARE_CORES
+from ml.networks.face import flip_averaged
+from ml.paths import MODEL_STORE
 from ml.results import Result
 from tests.bench import alone, baseline
 from tests.bench.alone import NO_SPEECH
@@ -113,7 +113,7 @@ def detection(size: int, rounds: int) -> Iterator[Figure]:
             "served": [stack.enter_context(FaceDetector(size)) for _ in range(2)],
             "nets": [stack.enter_context(FaceDetector(size, by_nets(torch.device("cpu")))) for _ in range(2)],
         }
-        with patch.multiple(face_graphs, **pools):
+        with patch.multiple(mediapipe_cpu, **pools):
             detectors["pools"] = [stack.enter_context(FaceDetector(size)) for _ in range(2)]
         pool = stack.enter_context(ThreadPoolExecutor(2))
 
@@ -213,7 +213,7 @@ class Bench:
         """From nothing to a warm bundle, a process each time."""
         code = (
             "from ml import process; process.prepare(); "
-            "from ml.inference.pipeline import Analyser; from ml.places import MODEL_STORE; "
+            "from ml.inference.pipeline.analyzer import Analyser; from ml.paths import MODEL_STORE; "
             "Analyser.load(MODEL_STORE, device='cpu').warm_up()"
         )
         load = partial(subprocess.run, [sys.executable, "-c", code], check=True)

@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib
 import torch
 
-from ml.cores import cores
+from ml.cpu import cores
 from tests.bench.timing import Figure
 
 matplotlib.use("Agg")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ml.places import MODEL_STORE
+from ml.paths import MODEL_STORE
 from tests import cluster, media_files
 from tests.bench import load, media
 from tests.bench.alone import NO_SPEECH
@@ -18,7 +18,7 @@ from tests.bench.load import Load, Tally
 from tests.bench.processes import cpu_seconds, peak_memory, watched
 from tests.bench.timing import Figure, alternate, ratios
 from tests.cluster import Cluster, Gateway, Process
-from workers.wire.contract import FINAL
+from workers.protocol.records import FINAL
 
 POLLERS, UPLOADS, POLLED_JOBS = 500, 50, 200
 UPLOAD_BYTES = 4 * 2**20

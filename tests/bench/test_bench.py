@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ml.inference.pipeline import Analyser
-from ml.places import MODEL_STORE
+from ml.inference.pipeline.analyzer import Analyser
+from ml.paths import MODEL_STORE
 from tests.bench import baseline, pipeline, report
 from tests.bench.gpu import MODELS, GpuBench
 from tests.bench.load import Connection, Tally, get

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from ml.cores import cores
+from ml.cpu import cores
 
 Action = Callable[[], object]
 

@@ -71,9 +71,15 @@ def test_a_lock_holds_what_its_image_imports_and_is_derived_from_the_one_of_all(
         sys.path.pop(0)
     written = (ROOT / "docker" / "lock" / f"{image}.txt").read_text()
     assert written == derive.derived(image), "run: python docker/lock/derive.py"
-    modules = ["workers.__main__", "workers.tasks", "workers.fetch", "workers.webhooks", "workers.wire.otel"]
+    modules = [
+        "workers.__main__",
+        "workers.process.celery_app",
+        "workers.outbound.downloader",
+        "workers.outbound.webhook_sender",
+        "workers.protocol.observability.otel",
+    ]
     modules += ["kombu.transport.redis", "s3fs"]
-    modules += ["app.main", "app.__main__"] if image == "gateway" else ["workers.serving"]
+    modules += ["app.main", "app.__main__"] if image == "gateway" else ["workers.models.model_server"]
     given = ["torch"] if image == "worker" else []
     command = [sys.executable, "-c", _IMPORTS, json.dumps([names(f"{image}.txt") + given, modules])]
     subprocess.run(command, cwd=ROOT, check=True, env={"PYTHONPATH": str(ROOT)})

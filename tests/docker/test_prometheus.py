@@ -12,13 +12,13 @@ import yaml
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
-from app.gauges import FleetCollector
-from app.metrics import Metrics
+from app.http.metrics import Metrics
+from app.http.worker_metrics import FleetCollector
 from app.settings import Settings
 from tests.redis_server import redis_server
-from workers.metrics import WorkerMetrics
-from workers.wire.ledger import Ledger
-from workers.wire.roster import Roster
+from workers.process.metrics import WorkerMetrics
+from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.worker_registry import Roster
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "docker" / "prometheus"

@@ -19,8 +19,8 @@ import pytest
 from redis import Redis
 
 from app.client import Client, Job
-from app.client.flows import Asked
-from ml.artifacts import Bundle, ModelStore
+from app.client.operations import Asked
+from ml.registry import Bundle, ModelStore
 from tests.redis_server import redis_server
 
 ROOT = Path(__file__).parents[2]

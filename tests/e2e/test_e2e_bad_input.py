@@ -8,7 +8,7 @@ from typing import Unpack
 import pytest
 
 from app.client import AffectError, JobFailed
-from app.client.flows import Asked
+from app.client.operations import Asked
 from tests import media_files
 from tests.e2e.conftest import Service
 

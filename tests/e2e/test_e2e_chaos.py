@@ -14,9 +14,9 @@ from ml.results import Result
 from ml.vocabulary import Stage
 from tests import cluster, media_files
 from tests.cluster import Cluster, Gateway, check_once, until
-from workers.wire.ledger import PREFIX
-from workers.wire.pledges import HOLD_SECONDS
-from workers.wire.scripts import DELETED_EVENTS_SECONDS
+from workers.protocol.store.idempotency import HOLD_SECONDS
+from workers.protocol.store.job_store import PREFIX
+from workers.protocol.store.scripts import DELETED_EVENTS_SECONDS
 
 LEASE = 2.0
 

@@ -10,7 +10,7 @@ from tests import cluster, media_files
 from tests.cluster import Cluster, check_once, until
 from tests.e2e.conftest import WEBHOOK_SECRET
 from tests.loopback import Handler, loopback
-from workers.wire.ledger import PREFIX
+from workers.protocol.store.job_store import PREFIX
 
 
 @pytest.fixture(scope="module")

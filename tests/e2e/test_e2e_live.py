@@ -11,8 +11,8 @@ from tests.e2e.conftest import Service, process
 from tests.face_files import portrait
 from tests.live_client import LiveClient, jpeg
 from tests.speech_files import silence
-from workers.wire.contract import Heartbeat
-from workers.wire.roster import Roster
+from workers.protocol.records import Heartbeat
+from workers.protocol.store.worker_registry import Roster
 
 LIVE_WORKER = ("workers", "--kinds", "live", "--loglevel", "warning")
 

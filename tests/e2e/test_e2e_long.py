@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from ml.inference.pipeline import Analyser
-from ml.inference.work import Work, under
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.context import Work, under
 from ml.results import Options
 from tests.cluster import Cluster, check_once, running, until
 from tests.documents import apart
 from tests.long_files import make_long
 from tests.toy_models import make_store
-from workers.wire.blobs import Blobs
-from workers.wire.contract import parts_prefix
+from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.records import parts_prefix
 
 pytestmark = pytest.mark.timeout(600)
 

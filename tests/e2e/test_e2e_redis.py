@@ -16,8 +16,8 @@ from redis import Redis, RedisError
 from tests import media_files
 from tests.cluster import BARE, Cluster, free_port
 from tests.redis_server import RedisServer
-from workers.wire.broker import make_celery, waiting_messages, wake
-from workers.wire.settings import WireSettings
+from workers.protocol.broker import make_celery, waiting_messages, wake
+from workers.protocol.settings import WireSettings
 
 PASSWORD = "a secret / with:signs@"
 ENCODED = "a%20secret%20%2F%20with%3Asigns%40"

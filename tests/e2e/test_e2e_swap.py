@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.__main__ import main as ml
-from ml.artifacts import Bundle
+from ml.registry import Bundle
 from tests import cluster, media_files
 from tests.cluster import Gateway, until
 from tests.toy_models import publish_face

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ml import cores as module
-from ml.cores import cores
+from ml import cpu as module
+from ml.cpu import cores
 
 
 @pytest.fixture(autouse=True)

@@ -170,7 +170,7 @@ def test_a_wish_without_sense_fails_before_the_work(
 def test_native_libraries_are_not_heard(
     store: Path, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ml.inference.pipeline import Analyser
+    from ml.inference.pipeline.analyzer import Analyser
 
     def loud(*args: object, **kwargs: object) -> None:
         os.write(2, b"noise")

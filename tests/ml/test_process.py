@@ -3,8 +3,8 @@ import sys
 
 _MEASURED = """
 import resource
-from ml import process
-process.prepare()
+from ml import memory
+memory.prepare()
 size = 50_000_000
 
 def faults():
@@ -18,7 +18,7 @@ def held():
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
 anew = faults()
-with process.kept_memory():
+with memory.kept_memory():
     b"x" * size
     kept, inside = faults(), held()
 print(anew, kept, inside - held(), faults())

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.places import MODEL_STORE
+from ml.paths import MODEL_STORE
 from tests.e2e.conftest import Service, process, serving
 from tests.e2e.test_e2e_live import LIVE_WORKER, live_worker, nothing_is_left
 from tests.face_files import make_scenes, nobody, portrait

@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from ml.inference.pipeline import Analyser
+from ml.inference.pipeline.analyzer import Analyser
 from ml.results import Options
 from tests.cluster import Cluster, running
 from tests.documents import apart

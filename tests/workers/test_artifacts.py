@@ -11,19 +11,20 @@ import pytest
 from redis import Redis
 
 from ml.errors import MediaInvalid, ProcessingTimeout
-from ml.inference.pipeline import Analyser
+from ml.inference.pipeline.analyzer import Analyser
 from ml.media import MediaLimits
-from ml.render.studio import Studio
+from ml.rendering.builder import Studio
 from ml.results import Options, Result
 from tests.face_files import make_scenes, portrait
 from tests.redis_server import redis_server
 from tests.speech_files import melody
 from tests.toy_models import make_analyser
-from workers.analysis import AnalysisEngine
-from workers.artifacts import INDEX, Making, OpenStudio, write_artifacts
-from workers.engine import Terms
-from workers.wire.blobs import Blobs
-from workers.wire.contract import (
+from workers.jobs.analysis import AnalysisEngine
+from workers.jobs.artifacts import INDEX, Making, OpenStudio, write_artifacts
+from workers.jobs.runner import Terms
+from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.blobs.filesystem import unavailable
+from workers.protocol.records import (
     Claim,
     JobRequest,
     artifact_key,
@@ -34,9 +35,8 @@ from workers.wire.contract import (
     request_key,
     result_key,
 )
-from workers.wire.ledger import Ledger
-from workers.wire.settings import WireSettings
-from workers.wire.storage import unavailable
+from workers.protocol.settings import WireSettings
+from workers.protocol.store.job_store import Ledger
 
 ALL = Options(annotate=True, thumbnails=True, heatmaps=True)
 

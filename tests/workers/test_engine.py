@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from ml.artifacts import Bundle, ModelStore
 from ml.errors import MediaInvalid
-from ml.inference.observer import Observer
-from ml.inference.pipeline import Analyser
-from ml.inference.work import ALONE, Work
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.context import ALONE, Work
+from ml.inference.runtime.progress import Observer
+from ml.registry import Bundle, ModelStore
 from ml.results import Media, ModelVersions, Notice, Options, Reading, Result, Transcript
 from ml.vocabulary import EMOTIONS
 from tests import media_files
 from tests.redis_server import redis_server
-from workers.analysis import Analysing, AnalysisEngine
-from workers.engine import Terms
-from workers.wire.blobs import Blobs
-from workers.wire.contract import JobRequest, SourceJob, job_prefix, media_key, new_job_id, request_key, result_key
-from workers.wire.ledger import Ledger
-from workers.wire.settings import WireSettings
-from workers.wire.storage import unavailable
+from workers.jobs.analysis import Analysing, AnalysisEngine
+from workers.jobs.runner import Terms
+from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.blobs.filesystem import unavailable
+from workers.protocol.records import JobRequest, SourceJob, job_prefix, media_key, new_job_id, request_key, result_key
+from workers.protocol.settings import WireSettings
+from workers.protocol.store.job_store import Ledger
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,12 @@ from redis import Redis
 from tests import media_files
 from tests.loopback import Answer, Handler, loopback
 from tests.redis_server import redis_server
-from workers.engine import Terms
-from workers.fetch import FetchEngine, FetchLimits, name_of
-from workers.pages import Pages
-from workers.wire.blobs import Blobs
-from workers.wire.contract import (
+from workers.jobs.runner import Terms
+from workers.outbound.downloader import FetchEngine, FetchLimits, name_of
+from workers.outbound.page_downloader import Pages
+from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.net.ssrf import Egress, Resolve, system_resolver
+from workers.protocol.records import (
     JobMedia,
     JobRecord,
     JobRequest,
@@ -35,9 +36,8 @@ from workers.wire.contract import (
     new_job_id,
     request_key,
 )
-from workers.wire.egress import Egress, Resolve, system_resolver
-from workers.wire.ledger import Ledger
-from workers.wire.settings import WireSettings
+from workers.protocol.settings import WireSettings
+from workers.protocol.store.job_store import Ledger
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from ml.artifacts import Bundle, ModelStore
+from ml.registry import Bundle, ModelStore
 from ml.results import Result
 from tests import media_files
 from tests.loopback import Handler, loopback
 from tests.redis_server import redis_server
-from workers.wire.blobs import Blobs
-from workers.wire.contract import FINAL, JobRecord, JobRequest, media_key, new_job_id, request_key, result_key
-from workers.wire.ledger import Ledger
-from workers.wire.roster import Roster
-from workers.wire.settings import WireSettings
+from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.records import FINAL, JobRecord, JobRequest, media_key, new_job_id, request_key, result_key
+from workers.protocol.settings import WireSettings
+from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.worker_registry import Roster
 
 ROOT = Path(__file__).parents[2]
 

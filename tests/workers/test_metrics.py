@@ -10,8 +10,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from workers.gpu import Gpu, read_gpus
-from workers.metrics import WorkerMetrics
+from workers.process.gpu import Gpu, read_gpus
+from workers.process.metrics import WorkerMetrics
 
 
 def in_child(work: Callable[[], None]) -> int:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from ml.errors import Cancelled
-from ml.media.child import unchecked
 from ml.media.limits import MediaLimits
 from ml.media.probe import probe
+from ml.media.sandbox import unchecked
 from tests import media_files
 from tests.loopback import Handler, Loopback, loopback
-from workers.pages import NoMedia, Pages
-from workers.proxy import CheckingProxy
-from workers.wire.egress import Egress, ForbiddenUrl
+from workers.outbound.egress_proxy import CheckingProxy
+from workers.outbound.page_downloader import NoMedia, Pages
+from workers.protocol.net.ssrf import Egress, ForbiddenUrl
 
 ONE = (ipaddress.ip_network("127.0.0.1/32"),)
 

@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 
 from redis import ConnectionError
 
-from ml.artifacts import Bundle, Licence, Manifest
-from workers.pulse import Pulse, served
-from workers.wire.contract import Heartbeat
+from ml.registry import Bundle, Licence, Manifest
+from workers.process.heartbeat import Pulse, served
+from workers.protocol.records import Heartbeat
 
 FACE = Manifest(
     name="face",

@@ -3,13 +3,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from workers.scratch import Scratch
+from workers.process.work_dir import Scratch
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys, tempfile
 from pathlib import Path
-from workers.scratch import Scratch
+from workers.process.work_dir import Scratch
 scratch = Scratch(Path(sys.argv[1]))
 Path(tempfile.mkdtemp(), "pcm").write_bytes(b"x")
 print(scratch.path, flush=True)

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from ml.__main__ import main as ml
-from ml.artifacts import Bundle, ModelStore
 from ml.errors import ArtifactError
-from ml.inference.evidence import Survey
-from ml.inference.observer import Silent
-from ml.inference.pipeline import Analyser
-from ml.inference.soundtrack import Soundtrack
-from ml.inference.work import ALONE, Work
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.context import ALONE, Work
+from ml.inference.pipeline.decoded_audio import Soundtrack
+from ml.inference.pipeline.features_file import Survey
+from ml.inference.runtime.progress import Silent
+from ml.registry import Bundle, ModelStore
 from ml.results import Options
 from ml.vocabulary import Stage
 from tests.media_files import make_image, make_video
 from tests.toy_models import publish_face
-from workers import serving as module
-from workers.serving import NotServing, Serving
+from workers.models import model_server as module
+from workers.models.model_server import NotServing, Serving
+from workers.protocol.records import ServedModel
 from workers.settings import WorkerSettings
-from workers.wire.contract import ServedModel
 
 ONE = Bundle(name="default", face="face@1", audio=None, text=None, fusion=None, whisper=None)
 TWO = ONE.with_model("face", "face@2")

@@ -13,15 +13,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ml.artifacts import Bundle, ModelStore
+from ml.registry import Bundle, ModelStore
 from tests.media_files import make_image
-from workers.supervise import CannotStart, check_port, only_one, socket_path
+from workers.process.supervisor import CannotStart, check_port, only_one, socket_path
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = """
 import signal, sys
 from pathlib import Path
-from workers.supervise import WATCHED, Program, Supervisor
+from workers.process.supervisor import WATCHED, Program, Supervisor
 
 def say(line):
     print(line, flush=True)
@@ -173,7 +173,10 @@ def test_the_service_ends_with_ctrl_c_and_finds_its_jobs_again(tmp_path: Path, f
     }
     address = f"http://127.0.0.1:{free_port}"
     picture = make_image(tmp_path / "picture.png")
-    with running("-m", "workers.supervise", cwd=ROOT, **settings) as process, httpx.Client(base_url=address) as client:
+    with (
+        running("-m", "workers.process.supervisor", cwd=ROOT, **settings) as process,
+        httpx.Client(base_url=address) as client,
+    ):
         assert address in read_until(process, "curl")
         with picture.open("rb") as file:
             job = client.post("/v1/jobs", files={"file": file}).raise_for_status().json()
@@ -183,7 +186,10 @@ def test_the_service_ends_with_ctrl_c_and_finds_its_jobs_again(tmp_path: Path, f
         assert process.wait(40) == 0
         with pytest.raises(httpx.TransportError):
             client.get("/livez")
-    with running("-m", "workers.supervise", cwd=ROOT, **settings) as process, httpx.Client(base_url=address) as client:
+    with (
+        running("-m", "workers.process.supervisor", cwd=ROOT, **settings) as process,
+        httpx.Client(base_url=address) as client,
+    ):
         read_until(process, "curl")
         assert client.get(link).json()["status"] == "succeeded"
         process.terminate()

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
+from workers.process.celery_app import SharedFlag, Worker
+from workers.protocol.broker import make_celery
 from workers.settings import WorkerSettings
-from workers.tasks import SharedFlag, Worker
-from workers.wire.broker import make_celery
 
 
 def test_a_flag_is_seen_in_a_process_that_was_forked_before_it_was_set() -> None:

@@ -12,15 +12,15 @@ from standardwebhooks import Webhook
 
 from tests.loopback import Answer, Handler, Received, loopback
 from tests.redis_server import redis_server
-from tests.workers.wire.test_signing import new_secret
-from workers.webhooks import Postman, WebhookTerms
-from workers.wire.blobs import Blobs
-from workers.wire.contract import Claim, Failure, JobRequest, job_prefix, new_job_id, request_key
-from workers.wire.egress import Egress
-from workers.wire.ledger import Ledger
-from workers.wire.outbox import DeliveryLog
-from workers.wire.settings import WireSettings
-from workers.wire.signing import WebhookSecret
+from tests.workers.protocol.test_signing import new_secret
+from workers.outbound.webhook_sender import Postman, WebhookTerms
+from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.net.ssrf import Egress
+from workers.protocol.records import Claim, Failure, JobRequest, job_prefix, new_job_id, request_key
+from workers.protocol.settings import WireSettings
+from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.webhook_queue import DeliveryLog
+from workers.protocol.webhooks.signing import WebhookSecret
 
 SECRET = new_secret()
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)

@@ -14,17 +14,17 @@ from PIL import Image
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from ml.inference.bundle import LoadedBundle
+from ml.inference.pipeline.bundle import LoadedBundle
 from ml.results import Options
 from tests.face_files import nobody, portrait
 from tests.redis_server import redis_server
 from tests.speech_files import say
 from tests.toy_models import make_analyser
-from workers.live import LiveHost
-from workers.wire.ledger import Ledger
-from workers.wire.live import Ended, Packet, Ready, Update, from_worker
-from workers.wire.settings import WireSettings
-from workers.wire.streams import LiveDesk, LiveLine
+from workers.live.server import LiveHost
+from workers.protocol.live.messages import Ended, Packet, Ready, Update, from_worker
+from workers.protocol.live.streams import LiveDesk, LiveLine
+from workers.protocol.settings import WireSettings
+from workers.protocol.store.job_store import Ledger
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-// Questions to things in order of time, as ml/reports/axis.py answers them.
+// Questions to things in order of time, as ml/reports/interval_index.py answers them.
 
 import { readingOf } from "./emotions.js";
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml.errors import InvalidManifest
 from ml.training.datasets.example import Found, Split
-from ml.training.datasets.sentences import emotions, lines, read_file, sentence, train_and_valid
+from ml.training.datasets.sentence_files import emotions, lines, read_file, sentence, train_and_valid
 from ml.training.datasets.tables import read_each
 from ml.vocabulary import Emotion, Sentiment
 

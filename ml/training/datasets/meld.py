@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from ml.training.datasets.example import Example, Found, Skipped, Split
-from ml.training.datasets.sentences import read_file, sentence, train_and_valid
+from ml.training.datasets.sentence_files import read_file, sentence, train_and_valid
 from ml.training.datasets.tables import read_each, rows_of
 from ml.vocabulary import EMOTION_OF, SENTIMENTS, Sentiment
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ml.training.datasets.example import Example, Found, Skipped, Split
-from ml.training.datasets.sentences import lines
+from ml.training.datasets.sentence_files import lines
 from ml.training.datasets.splits import split_by
 from ml.vocabulary import Emotion
 

@@ -7,10 +7,11 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from ml.errors import InvalidManifest
+from ml.training.datasets.audio_corpora import read_voices
 from ml.training.datasets.ck_plus import read_ck_plus
 from ml.training.datasets.crema_d import read_crema_d
 from ml.training.datasets.example import Found
-from ml.training.datasets.faces import read_faces
+from ml.training.datasets.face_corpora import read_faces
 from ml.training.datasets.fer2013 import read_fer2013, read_fer_plus, unpack_fer2013, unpack_fer_plus
 from ml.training.datasets.generic import read_generic
 from ml.training.datasets.goemotions import read_goemotions
@@ -20,8 +21,7 @@ from ml.training.datasets.raf_db import read_raf_db
 from ml.training.datasets.ravdess import read_ravdess
 from ml.training.datasets.savee import read_savee
 from ml.training.datasets.tess import read_tess
-from ml.training.datasets.text import read_isear, read_semeval, read_sst, read_xed
-from ml.training.datasets.voices import read_voices
+from ml.training.datasets.text_corpora import read_isear, read_semeval, read_sst, read_xed
 
 Content = Literal["faces", "voices", "videos", "sentences", "any"]
 

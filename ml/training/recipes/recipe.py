@@ -11,18 +11,18 @@ from typing import Any, Literal, Protocol, cast
 import torch
 from torch import Tensor
 
-from ml.artifacts import Licence, ModelStore
 from ml.errors import InvalidManifest
-from ml.places import MODEL_STORE
+from ml.paths import MODEL_STORE
+from ml.registry import Licence, ModelStore
 from ml.training.datasets.example import Example, Split
 from ml.training.loop import ADAMW, OPTIMIZERS, LoopConfig, Task, run_settings
 
 Subject = Literal["face", "audio", "text", "fusion"]
 _MODULES: dict[Subject, str] = {
-    "face": "ml.training.recipes.face",
-    "audio": "ml.training.recipes.audio",
-    "text": "ml.training.recipes.text",
-    "fusion": "ml.training.recipes.fusion",
+    "face": "ml.training.recipes.face.recipe",
+    "audio": "ml.training.recipes.audio.recipe",
+    "text": "ml.training.recipes.text.recipe",
+    "fusion": "ml.training.recipes.fusion.recipe",
 }
 SUBJECTS: tuple[Subject, ...] = tuple(_MODULES)
 HELD_OUT_SPLITS: tuple[Split, ...] = ("valid", "test")

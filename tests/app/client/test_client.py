@@ -43,7 +43,7 @@ from app.client import (
 from tests.app.conftest import PNG, Gateway, OpenGateway
 from tests.loopback import Answer, Handler, loopback
 from tests.workers.test_engine import RESULT
-from workers.wire.contract import Failure, JobRequest, media_key, request_key
+from workers.protocol.records import Failure, JobRequest, media_key, request_key
 
 ROOT = Path(__file__).parents[3]
 QUICK = Retries(most=3, pause=0.001)

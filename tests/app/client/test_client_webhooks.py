@@ -8,8 +8,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.client import NotVerified, verify
-from tests.workers.wire.test_signing import new_secret
-from workers.wire.signing import WebhookSecret, signature
+from tests.workers.protocol.test_signing import new_secret
+from workers.protocol.webhooks.signing import WebhookSecret, signature
 
 OLD, NEW, OTHER = new_secret(), new_secret(), new_secret()
 BODY = json.dumps({"type": "job.succeeded", "timestamp": "2026-01-01T00:00:00+00:00", "data": {"id": "job_1"}}).encode()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from ml.inference.assignment import cheapest_pairs
+from ml.inference.face.assignment import cheapest_pairs
 
 SIDES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 COSTS = SIDES.flatmap(

@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from ml.errors import Cancelled, MediaInvalid
-from ml.inference.beside import beside
-from ml.inference.observer import Clock, Silent
+from ml.inference.runtime.background import beside
+from ml.inference.runtime.progress import Clock, Silent
 from ml.vocabulary import Stage
 
 

@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ml.artifacts import ModelStore
-from ml.inference import audio, device, face, text
-from ml.inference.bundle import LoadedBundle, published
-from ml.inference.device import SIZES, FixedShapes, Forward, Outputs, half, recorded, sent
-from ml.places import MODEL_STORE
+from ml.inference.face import predictor as face
+from ml.inference.pipeline.bundle import LoadedBundle, published
+from ml.inference.runtime import device
+from ml.inference.runtime.device import SIZES, FixedShapes, Forward, Outputs, half, recorded, sent
+from ml.inference.text import predictor as text
+from ml.inference.voice import predictor as audio
+from ml.paths import MODEL_STORE
+from ml.registry import ModelStore
 
 CPU = torch.device("cpu")
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from ml.artifacts import Bundle
-from ml.inference.evidence import (
+from ml.inference.face.observations import Sight
+from ml.inference.fusion.windows import Span
+from ml.inference.pipeline.features_file import (
     EvidenceUnreadable,
     Heard,
     Observation,
@@ -17,12 +18,11 @@ from ml.inference.evidence import (
     read_survey,
     write,
 )
-from ml.inference.sight import Sight
-from ml.inference.sound import Tones
-from ml.inference.transcribe import Sentence
-from ml.inference.whisper import HeardWord
-from ml.inference.windows import Span
+from ml.inference.speech.transcriber import Sentence
+from ml.inference.speech.whisper import HeardWord
+from ml.inference.voice.segments import Tones
 from ml.media import MediaInfo, Reach
+from ml.registry import Bundle
 
 INFO = MediaInfo("video", 9.5, 640, 360, 25.0, True, True, 90, 2, "ab", "mp4", picture_start=0.04)
 BUNDLE = Bundle(name="default", face="face@1", audio="audio@1", text=None, fusion=None)

@@ -9,7 +9,7 @@ import numpy as np
 from mediapipe.python.solutions.face_detection import FaceDetection as PooledDetection
 from mediapipe.python.solutions.face_mesh import FaceMesh as PooledMesh
 
-from ml.inference.face_graphs import FaceDetection, FaceMesh
+from ml.inference.face.backends.mediapipe_cpu import FaceDetection, FaceMesh
 from tests.face_files import two_people
 
 MESH = {"static_image_mode": True, "max_num_faces": 2}

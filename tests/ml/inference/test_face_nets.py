@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ml.inference.face import DetectedFace, FaceDetector
-from ml.inference.face_search import by_nets
+from ml.inference.face.backends.base import by_nets
+from ml.inference.face.predictor import DetectedFace, FaceDetector
 from tests.face_files import nobody, portrait, two_people
 
 Image = NDArray[np.uint8]

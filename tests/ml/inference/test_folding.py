@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ml.inference.folding import fold
-from ml.models import build
-from ml.models.face import flip_averaged
+from ml.inference.runtime.fuse import fold
+from ml.networks import build
+from ml.networks.face import flip_averaged
 
 SENET = {"widths": [16, 32], "depths": [1, 2], "embedding": 16}
 ENSEMBLE = {

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from ml.inference.fusion import Evidence, FusionPredictor, WindowEvidence
-from ml.models.fusion import Fusion, FusionConfig
+from ml.inference.fusion.predictor import Evidence, FusionPredictor, WindowEvidence
+from ml.networks.fusion import Fusion, FusionConfig
 from ml.vocabulary import EMOTIONS
 
 CONFIG = FusionConfig(face_size=8, audio_size=6, text_size=5)

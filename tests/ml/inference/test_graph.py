@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from ml.inference.face import FacePredictor
-from ml.inference.graph import Graph
-from ml.models import build
-from ml.models.face import flip_averaged
-from ml.models.face_ensemble import FaceEnsemble, ensemble_of
-from ml.models.face_landmarks import with_landmarks
+from ml.inference.face.predictor import FacePredictor
+from ml.inference.runtime.onnx_session import Graph
+from ml.networks import build
+from ml.networks.face import flip_averaged
+from ml.networks.face_ensemble import FaceEnsemble, ensemble_of
+from ml.networks.face_landmarks import with_landmarks
 
 CPU = torch.device("cpu")
 SENET = {"size": 48, "widths": [16, 16, 16, 16], "depths": [1, 1, 1, 1], "embedding": 8, "dropout": 0.2}

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ml.artifacts import Draft, Licence, ModelStore
-from ml.inference.audio import CPU_BATCH, TonePredictor
-from ml.models import build, config_of
-from ml.models.audio import SpeechEncoderConfig
+from ml.inference.voice.predictor import CPU_BATCH, TonePredictor
+from ml.networks import build, config_of
+from ml.networks.audio import SpeechEncoderConfig
+from ml.registry import Draft, Licence, ModelStore
 from ml.vocabulary import EMOTIONS
 
 CONFIG = SpeechEncoderConfig(hidden=32, layers=2, heads=2, intermediate=64, embedding=16)

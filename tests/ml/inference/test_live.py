@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ml.errors import FrameTooLarge, MediaInvalid
-from ml.inference.bundle import LoadedBundle
-from ml.inference.face import FaceDetector
-from ml.inference.live import LiveReader
+from ml.inference.face.predictor import FaceDetector
+from ml.inference.pipeline.bundle import LoadedBundle
+from ml.inference.pipeline.live import LiveReader
 from ml.media import SAMPLE_RATE
 from ml.media.webcam import read_jpeg
 from ml.results import Options

@@ -3,9 +3,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.inference.parts import CHUNK_SECONDS, WHOLE, parts_over, splits_well, within
-from ml.inference.sound import batches_of, pieces_wanted
-from ml.inference.windows import Span, windows_over
+from ml.inference.fusion.windows import Span, windows_over
+from ml.inference.pipeline.partition import CHUNK_SECONDS, WHOLE, parts_over, splits_well, within
+from ml.inference.voice.segments import batches_of, pieces_wanted
 from ml.media import MediaInfo
 
 SECONDS = st.floats(0.01, 4 * 3600)

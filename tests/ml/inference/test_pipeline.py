@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ml.errors import ArtifactError, Cancelled, MediaInvalid, UnsupportedMedia
-from ml.inference.observer import Silent
-from ml.inference.pipeline import Analyser
-from ml.inference.work import Work
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.context import Work
+from ml.inference.runtime.progress import Silent
 from ml.results import Options, Result
 from ml.vocabulary import SIMPLIFIED
 from tests import media_files

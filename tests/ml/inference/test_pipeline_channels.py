@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.inference.observer import Silent
-from ml.inference.pipeline import Analyser
-from ml.inference.work import Work
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.context import Work
+from ml.inference.runtime.progress import Silent
 from ml.media import SAMPLE_RATE
 from ml.results import Channel, Options, Result
 from ml.vocabulary import SIMPLIFIED

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.inference.pipeline import Analyser
+from ml.inference.pipeline.analyzer import Analyser
 from ml.results import Options, Result, Window
 from tests.face_files import make_scenes, nobody, portrait, two_people
 from tests.speech_files import Sound, make_sound, say, silence

@@ -9,12 +9,12 @@ from typing import Any, Self
 
 import pytest
 
-from ml.inference import evidence, recording
-from ml.inference.pipeline import Analyser
-from ml.inference.sight import Watcher
-from ml.inference.soundtrack import Soundtrack
-from ml.inference.transcribe import Transcriber
-from ml.inference.work import CHANNELS, MIX, OBSERVED, Work, under
+from ml.inference.face.observations import Watcher
+from ml.inference.pipeline import features_file, recording
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.context import CHANNELS, MIX, OBSERVED, Work, under
+from ml.inference.pipeline.decoded_audio import Soundtrack
+from ml.inference.speech.transcriber import Transcriber
 from ml.results import Options, Result
 from tests import media_files
 from tests.documents import apart
@@ -36,10 +36,10 @@ def told(result: Result) -> dict[str, Any]:
 def in_parts(analyser: Analyser, path: Path, options: Options, folder: Path, keep: Path | None = None) -> Result:
     """As several workers would: the sound is decoded once, each part is written by itself, the last first."""
     soundtrack = Soundtrack(folder / "mix", folder / "apart")
-    surveys: list[evidence.Survey] = []
+    surveys: list[features_file.Survey] = []
 
-    def surveyed(survey: evidence.Survey, decoded: Soundtrack) -> None:
-        surveys.append(evidence.read_survey(survey.in_parts_of(60.0).json()))
+    def surveyed(survey: features_file.Survey, decoded: Soundtrack) -> None:
+        surveys.append(features_file.read_survey(survey.in_parts_of(60.0).json()))
         for source, target in ((decoded.mix, soundtrack.mix), (decoded.apart, soundtrack.apart)):
             if source.exists():
                 target.write_bytes(source.read_bytes())
@@ -243,10 +243,10 @@ def test_what_is_kept_never_shrinks(analyser: Analyser, film: Path, whole: tuple
 def test_evidence_of_other_models_is_not_used(
     analyser: Analyser, film: Path, whole: tuple[Result, Path], tmp_path: Path
 ) -> None:
-    survey, observation = evidence.read(whole[1] / OBSERVED)
+    survey, observation = features_file.read(whole[1] / OBSERVED)
     other = tmp_path / OBSERVED
     bundle = survey.bundle.model_copy(update={"whisper": "base"})
-    evidence.write(other, evidence.Survey(**{**vars(survey), "bundle": bundle}), observation)
+    features_file.write(other, features_file.Survey(**{**vars(survey), "bundle": bundle}), observation)
     assert analyser._kept(Work(kept=under(tmp_path))) == (None, None)
     other.write_bytes(b"")
     assert analyser._kept(Work(kept=under(tmp_path))) == (None, None)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml.inference.face import DetectedFace, FaceDetector, FaceOutputs
-from ml.inference.sight import READ_AHEAD, Sight, Watcher
-from ml.inference.timeline import read_image
+from ml.inference.face.observations import READ_AHEAD, Sight, Watcher
+from ml.inference.face.predictor import DetectedFace, FaceDetector, FaceOutputs
+from ml.inference.fusion.timeline import read_image
 from ml.results import Options
 from tests.cluster import until
 

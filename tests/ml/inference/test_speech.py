@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ml.errors import Cancelled
-from ml.inference.speech import BLOCK, STEP, as_float, spans_of, speech_probabilities, speech_spans, widen
-from ml.inference.windows import Span
+from ml.inference.fusion.windows import Span
+from ml.inference.voice.vad import BLOCK, STEP, as_float, spans_of, speech_probabilities, speech_spans, widen
 from ml.media import SAMPLE_RATE
 from tests.speech_files import Sound, ignore, melody, noise, say, silence
 

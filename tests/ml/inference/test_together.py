@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from ml.inference.face import FaceOutputs
-from ml.inference.together import Together
+from ml.inference.face.predictor import FaceOutputs
+from ml.inference.runtime.batching import Together
 from tests.cluster import until
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.inference.tracking import main_track, track_faces
+from ml.inference.face.tracker import main_track, track_faces
 from ml.results import Box
 
 

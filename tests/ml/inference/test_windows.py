@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.inference.windows import Span, second_weights, windows_over
+from ml.inference.fusion.windows import Span, second_weights, windows_over
 
 
 def test_a_video_of_5_9_seconds_is_covered_whole() -> None:

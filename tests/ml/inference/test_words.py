@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.inference.windows import Span, windows_over
-from ml.inference.words import REMEMBERED, SpokenText
+from ml.inference.fusion.windows import Span, windows_over
+from ml.inference.speech.transcript_index import REMEMBERED, SpokenText
 from ml.results import Segment, Word
 
 

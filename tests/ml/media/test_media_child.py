@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml.errors import Cancelled, ProcessingTimeout
-from ml.media.child import ERROR_BYTES, Allowance, Child, unchecked
+from ml.media.sandbox import ERROR_BYTES, Allowance, Child, unchecked
 
 ALLOWANCE = Allowance(memory=2**30, cpu_seconds=60)
 
@@ -170,7 +170,7 @@ def test_a_child_may_be_begun_after_a_fork(tmp_path: Path) -> None:
 
 def test_no_child_survives_a_killed_parent(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from ml.media.child import Allowance, Child\n"
+        "import sys; from pathlib import Path; from ml.media.sandbox import Allowance, Child\n"
         "child = Child(['sleep', '60'], cwd=Path(sys.argv[1]), allowance=Allowance(2**30, 60), check=lambda: None,"
         " patience=lambda: 60)\n"
         "print(child._process.pid, flush=True)\n"

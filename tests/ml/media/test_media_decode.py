@@ -397,7 +397,7 @@ def test_too_little_memory_is_an_error_of_ours(media: Path, tmp_path: Path) -> N
 
 
 def test_a_full_disk_is_no_fault_of_the_media(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml.media.decode.tempfile.TemporaryFile", lambda dir: io.FileIO("/dev/full", "r+"))
+    monkeypatch.setattr("ml.media.decoder.tempfile.TemporaryFile", lambda dir: io.FileIO("/dev/full", "r+"))
     info = probe(media / "audio.wav", LIMITS)
     with pytest.raises(OSError) as caught:
         Decoded(media / "audio.wav", tmp_path, info)

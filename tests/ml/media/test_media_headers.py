@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.errors import MediaInvalid
-from ml.media.headers import PictureHeader, first_webp_picture, read_picture_header
+from ml.media.image_headers import PictureHeader, first_webp_picture, read_picture_header
 from ml.media.orientation import UPRIGHT, Orientation
 from tests.media_files import make_animated_webp, make_image, make_png_header
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.cores import cores
+from ml.cpu import cores
 from ml.errors import MediaInvalid, ProcessingTimeout
-from ml.media import MediaLimits, load_image, picture_child, probe
-from ml.media.picture_child import PictureChild
+from ml.media import MediaLimits, image_worker_client, load_image, probe
+from ml.media.image_worker_client import PictureChild
 from tests.cluster import until
 
 
 def waiting() -> list[PictureChild]:
-    return picture_child._kept(os.getpid()).waiting
+    return image_worker_client._kept(os.getpid()).waiting
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_a_picture_beyond_the_memory_of_a_child_ends_it_alone(media: Path, limit
 def test_a_child_serves_a_bounded_number_of_pictures(
     media: Path, limits: MediaLimits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(picture_child, "PICTURES", 2)
+    monkeypatch.setattr(image_worker_client, "PICTURES", 2)
     read(media / "image.jpg", limits)
     assert len(waiting()) == 1
     read(media / "image.jpg", limits)

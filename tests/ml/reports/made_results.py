@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from ml.inference.windows import Span, windows_over
-from ml.reports.wording import Report
+from ml.inference.fusion.windows import Span, windows_over
+from ml.reports.report import Report
 from ml.results import (
     AudioReading,
     Box,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.errors import InvalidTranscript
-from ml.reports.captions import MOST_CHARACTERS, MOST_WORDS, parse_transcript
+from ml.reports.caption_parser import MOST_CHARACTERS, MOST_WORDS, parse_transcript
 from ml.results import Transcript
 
 SRT = "1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Hello</i> there.\r\n\r\n2\r\n00:00:03,000 --> 00:00:99,000\r\nlost\r\n"

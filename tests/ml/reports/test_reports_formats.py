@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.reports.axis import Axis, cells, reading_over
 from ml.reports.formats import FORMAT_NAMES, FORMATS
-from ml.reports.wording import Report, milliseconds, moment_told, plain, told
+from ml.reports.interval_index import Axis, cells, reading_over
+from ml.reports.report import Report, milliseconds, moment_told, plain, told
 from ml.results import Reading
 from tests.ml.reports.made_results import image, moment, patient, reports, sure_of, window
 

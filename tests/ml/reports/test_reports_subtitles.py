@@ -9,9 +9,9 @@ import pytest
 import webvtt
 from hypothesis import given
 
-from ml.reports.captions import parse_transcript
+from ml.reports.caption_parser import parse_transcript
+from ml.reports.report import Report, milliseconds, plain, voices_of
 from ml.reports.subtitles import Cue, speech_cues, srt, vtt, window_cues
-from ml.reports.wording import Report, milliseconds, plain, voices_of
 from ml.results import Segment, Transcript
 from tests.ml.reports.made_results import call, image, patient, reports, result, video, window
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml.reports.report import Report, plain, voices_of
 from ml.reports.tables import faces_csv, moments_csv, safe_cell, windows_csv, words_csv
-from ml.reports.wording import Report, plain, voices_of
 from ml.results import Transcript
 from ml.vocabulary import MODALITIES, SENTIMENTS
 from tests.ml.reports.made_results import FULL, call, image, patient, reports, result, video, window

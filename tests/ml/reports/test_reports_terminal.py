@@ -5,9 +5,9 @@ from io import StringIO
 import pytest
 from hypothesis import given
 
-from ml.reports.prose import prose
+from ml.reports.plain_text import prose
+from ml.reports.report import Report
 from ml.reports.terminal import LONGEST_NAME, ProgressBar, paint_for, refused_row, row, shortened
-from ml.reports.wording import Report
 from tests.ml.reports.made_results import call, image, patient, reports, result, video, window
 
 

@@ -11,10 +11,10 @@ import xmlschema
 from hypothesis import given
 from praatio import textgrid as praatio
 
-from ml.reports.elan import eaf
-from ml.reports.praat import textgrid
-from ml.reports.tiers import NONE, Span, Tier, duration_of, tiers_of
-from ml.reports.wording import Report, milliseconds, plain, voices_of
+from ml.reports.annotation_tiers import NONE, Span, Tier, duration_of, tiers_of
+from ml.reports.eaf import eaf
+from ml.reports.report import Report, milliseconds, plain, voices_of
+from ml.reports.textgrid import textgrid
 from ml.results import Segment, Transcript
 from ml.vocabulary import MODALITIES
 from tests.ml.reports.made_results import call, image, patient, reports, result, video, window

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ml.__main__ import main
-from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
+from ml.registry import ModelStore
 from ml.training.calibration import Calibration, calibrate, fingerprint
 from ml.training.datasets.example import Example
 from ml.training.recipes import recipe

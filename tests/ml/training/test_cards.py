@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ml.artifacts import Draft, Licence
-from ml.training.cards import card
+from ml.registry import Draft, Licence
 from ml.training.metrics import measure
+from ml.training.model_card import card
 
 
 def test_a_card_names_figures_data_licence_and_limits() -> None:

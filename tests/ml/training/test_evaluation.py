@@ -13,20 +13,20 @@ import torch
 from numpy.typing import NDArray
 
 from ml.__main__ import main
-from ml.artifacts import Bundle, Manifest, ModelStore
 from ml.errors import InvalidManifest
-from ml.features.face import resized
-from ml.inference.audio import TonePredictor
-from ml.inference.face import FacePredictor
-from ml.inference.pipeline import Analyser
-from ml.inference.sound import batches_of, listen, pieces_wanted, voices_of
-from ml.inference.windows import Span
-from ml.places import MODEL_STORE
+from ml.inference.face.predictor import FacePredictor
+from ml.inference.fusion.windows import Span
+from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.voice.predictor import TonePredictor
+from ml.inference.voice.segments import batches_of, listen, pieces_wanted, voices_of
+from ml.networks.crops import resized
+from ml.paths import MODEL_STORE
+from ml.registry import Bundle, Manifest, ModelStore
 from ml.results import Options, Reading
+from ml.training.cross_validation import fold_arguments
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
 from ml.training.evaluation import Row, Subjects, evaluate, read_rows, readable
-from ml.training.folds import fold_arguments
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 from tests.face_files import make_scenes, nobody, portrait
 from tests.ml.training.made_sets import make_voices

@@ -3,16 +3,16 @@ from pathlib import Path
 import pytest
 
 from ml.__main__ import main
-from ml.artifacts import Manifest
 from ml.errors import InvalidManifest
+from ml.registry import Manifest
+from ml.training.cross_validation import fold_arguments
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
-from ml.training.folds import fold_arguments
 from tests.toy_models import make_store
 
 AUDIO = "python -m ml train audio --architecture audio_cnn"
 FACE = "python -m ml train face --epochs 9 --learning-rate 0.003 --size 64"
-LEGACY = "python -m ml.training.recipes.face train --epochs 10"
+LEGACY = "python -m ml.training.recipes.face.recipe train --epochs 10"
 
 
 def published(command: str) -> Manifest:
@@ -88,7 +88,7 @@ def test_the_command_line_changes_options_of_none_one_and_several_values(
         given.extend(words[-1])  # type: ignore[arg-type]
         raise InvalidManifest("seen")
 
-    monkeypatch.setattr("ml.training.command.evaluate_folds", stop)
+    monkeypatch.setattr("ml.training.cli.evaluate_folds", stop)
     words = ["evaluate", "face", "--folds", "2", "--manifest", str(listed), "--store", str(store), "--crops"]
     assert main([*words, "--set", "epochs=2", "served=", "widths=16 16 16 24"]) == 1
     assert given[:3] == ["--store", str(store), "--crops"]

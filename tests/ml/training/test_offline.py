@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from ml.__main__ import main
-from ml.artifacts import Bundle, ModelStore
-from ml.inference.face import FaceDetector, FacePredictor
-from ml.inference.pipeline import Analyser
-from ml.places import MODEL_STORE
+from ml.inference.face.predictor import FaceDetector, FacePredictor
+from ml.inference.pipeline.analyzer import Analyser
+from ml.paths import MODEL_STORE
+from ml.registry import Bundle, ModelStore
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import write_examples
 from ml.training.loop import history
@@ -174,7 +174,7 @@ def test_a_study_is_gone_on_with(
     monkeypatch.chdir(tmp_path)
     run("datasets", "import", "generic", make_voices(tmp_path / "voices", (8, 2, 0)), "--out", "mine.csv")
     words = ["tune", "audio", "--data", "mine.csv", "--epochs", "1", "--study", "study", "--precision", "fp32"]
-    monkeypatch.setattr("ml.training.recipes.audio.space", small_space)
+    monkeypatch.setattr("ml.training.recipes.audio.recipe.space", small_space)
     run(*words, "--trials", "1")
     run(*words, "--trials", "3")
     assert "3 trials" in capsys.readouterr().out

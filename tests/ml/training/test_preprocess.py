@@ -13,7 +13,7 @@ from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import write_examples
 from ml.training.preprocess import Preprocessing, parser, preprocess
 from ml.training.recipes import recipe
-from ml.training.recipes.face_data import prepared_faces
+from ml.training.recipes.face.data import prepared_faces
 from tests.face_files import make_scenes, portrait
 from tests.media_files import make_audio
 from tests.speech_files import make_sound, say

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ml.training.datasets.example import examples_of, sorted_out
-from ml.training.datasets.faces import read_faces
+from ml.training.datasets.face_corpora import read_faces
 from ml.vocabulary import EMOTIONS
 
 VOTES = (

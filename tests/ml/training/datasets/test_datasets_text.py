@@ -4,7 +4,7 @@ import pytest
 
 from ml.errors import InvalidManifest
 from ml.training.datasets.example import Example, sorted_out
-from ml.training.datasets.text import READERS, read_sentences
+from ml.training.datasets.text_corpora import READERS, read_sentences
 from ml.vocabulary import EMOTIONS
 
 FILES = {

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from ml.training.datasets.audio_corpora import FOLDS, read_voices
 from ml.training.datasets.example import examples_of, sorted_out
-from ml.training.datasets.voices import FOLDS, read_voices
 
 
 @pytest.fixture

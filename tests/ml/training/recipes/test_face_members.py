@@ -1,11 +1,11 @@
 import pytest
 
-from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
-from ml.models import build
-from ml.models.face_ensemble import Member, View
-from ml.places import MODEL_STORE
-from ml.training.recipes.face_members import members_of, named, together
+from ml.networks import build
+from ml.networks.face_ensemble import Member, View
+from ml.paths import MODEL_STORE
+from ml.registry import ModelStore
+from ml.training.recipes.face.ensembling import members_of, named, together
 
 
 @pytest.mark.parametrize(

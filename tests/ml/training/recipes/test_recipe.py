@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
+from ml.registry import ModelStore
 from ml.training.datasets.example import Example
 from ml.training.recipes.recipe import licence_of, parts_of, restrictions
 from tests.toy_models import publish_face

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
-from ml.inference.audio import TonePredictor
-from ml.training import command
+from ml.inference.voice.predictor import TonePredictor
+from ml.registry import ModelStore
+from ml.training import cli
 from ml.training.datasets.example import Example
-from ml.training.recipes.audio import TAUGHT, fresh_network, start_of, start_weights, targets
-from ml.training.recipes.audio_data import balance, collected_sounds, load_sounds
-from ml.training.recipes.audio_views import disturbed, mask_maps
+from ml.training.recipes.audio.augment import disturbed, mask_maps
+from ml.training.recipes.audio.data import balance, collected_sounds, load_sounds
+from ml.training.recipes.audio.recipe import TAUGHT, fresh_network, start_of, start_weights, targets
 from ml.vocabulary import EMOTIONS
 
 
@@ -42,7 +42,7 @@ def data(tmp_path: Path) -> Path:
 def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
     monkeypatch.chdir(folder)
     verb, *others = arguments
-    args = command.parser(verb).parse_args(["audio", *others, "--data", str(folder / "audio"), "--out", "run"])
+    args = cli.parser(verb).parse_args(["audio", *others, "--data", str(folder / "audio"), "--out", "run"])
     args.run(args)
 
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
-from ml.explain.faces import grad_cam
-from ml.inference.face import FaceDetector, FacePredictor
-from ml.training import command
+from ml.explanation.face_attribution import grad_cam
+from ml.inference.face.predictor import FaceDetector, FacePredictor
+from ml.registry import ModelStore
+from ml.training import cli
 from ml.training.datasets.example import Example
 from ml.training.loop import averaged_weights, history
 from ml.training.recipes import recipe
-from ml.training.recipes.face import IMAGENET, Batch, mixed, taught
-from ml.training.recipes.face_data import ABSENT, faces_of, load_crop, load_faces, read_side, served_crop
-from ml.training.recipes.face_views import augment, moved
+from ml.training.recipes.face.augment import augment, moved
+from ml.training.recipes.face.data import ABSENT, faces_of, load_crop, load_faces, read_side, served_crop
+from ml.training.recipes.face.recipe import IMAGENET, Batch, mixed, taught
 from ml.vocabulary import EMOTIONS
 from tests.face_files import nobody, portrait
 
@@ -43,7 +43,7 @@ def data(tmp_path: Path) -> Path:
 def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
     monkeypatch.chdir(folder)
     verb, *others = arguments
-    args = command.parser(verb).parse_args(["face", *others, "--data", str(folder / "faces"), "--out", "run"])
+    args = cli.parser(verb).parse_args(["face", *others, "--data", str(folder / "faces"), "--out", "run"])
     args.run(args)
 
 

@@ -11,19 +11,19 @@ import torch
 from numpy.typing import NDArray
 
 from ml.__main__ import main
-from ml.artifacts import Bundle, Draft, ModelStore
 from ml.errors import ArtifactError, InvalidManifest
-from ml.features.face import LANDMARKS
-from ml.inference.fusion import Evidence, FusionPredictor
-from ml.models.fusion import FusionConfig
+from ml.inference.fusion.predictor import Evidence, FusionPredictor
+from ml.networks.crops import LANDMARKS
+from ml.networks.fusion import FusionConfig
+from ml.registry import Bundle, Draft, ModelStore
 from ml.training.datasets.example import Example
 from ml.training.evaluation import Subjects, evaluate_composed
 from ml.training.loop import fit
 from ml.training.preprocess import Prepared
-from ml.training.recipes import fusion, fusion_clips
-from ml.training.recipes.fusion import batches, evaluate
-from ml.training.recipes.fusion_clips import Clip, Material, compose, composed, evidence_of, thinned
-from ml.training.recipes.fusion_pieces import SIDES, Kept, Pool, Pools, Readers, Shelf, side_of
+from ml.training.recipes.fusion import recipe, synthetic_clips
+from ml.training.recipes.fusion.prediction_cache import SIDES, Kept, Pool, Pools, Readers, Shelf, side_of
+from ml.training.recipes.fusion.recipe import batches, evaluate
+from ml.training.recipes.fusion.synthetic_clips import Clip, Material, compose, composed, evidence_of, thinned
 from ml.vocabulary import EMOTIONS, MODALITIES
 from tests.speech_files import noise
 from tests.toy_models import make_store
@@ -102,7 +102,7 @@ def test_addition_beats_each_modality_on_composed_clips(pools: Pools) -> None:
 def words(tmp_path: Path, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Of a small run on clips composed of made pieces."""
     made = Material(lambda random: compose(random, pools), _clips(pools, 60), _clips(pools, 90), clips_an_epoch=16)
-    for module in (fusion, fusion_clips):
+    for module in (recipe, synthetic_clips):
         monkeypatch.setattr(module, "composed", lambda *_: made)
     folders = {"--data": tmp_path, "--store": tmp_path / "store", "--out": tmp_path / "run"}
     told = [word for name, folder in folders.items() for word in (name, str(folder))]
@@ -111,13 +111,13 @@ def words(tmp_path: Path, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> list
 
 def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    fusion.add_arguments(parser)
+    recipe.add_arguments(parser)
     return parser.parse_args(words)
 
 
 def test_seed_and_precision_are_kept_to(words: list[str]) -> None:
     first, again, other = (
-        fusion.plans(_arguments([*words, *more]))[-1] for more in ([], [], ["--seed", "1", "--precision", "bf16"])
+        recipe.plans(_arguments([*words, *more]))[-1] for more in ([], [], ["--seed", "1", "--precision", "bf16"])
     )
     assert (first.settings.seed, first.settings.bf16) == (0, False)
     assert (other.settings.seed, other.settings.bf16) == (1, True)
@@ -132,9 +132,9 @@ def test_what_is_published_can_be_repeated_and_measured_again(
 ) -> None:
     tuned = ["--lstm", "16", "--dense", "32", "--projection", "16", "--optimizer", "sgd", "--learning-rate", "0.01"]
     args = _arguments([*words, *tuned, "--seed", "3"])
-    for plan in fusion.plans(args):
+    for plan in recipe.plans(args):
         fit(plan.settings, plan.task, args.out / plan.folder, plan.extra)
-    assert fusion.publish(args, 1.0) == "fusion@1"
+    assert recipe.publish(args, 1.0) == "fusion@1"
     manifest = ModelStore(args.store).manifest("fusion@1")
     told = shlex.split(manifest.command.partition(" fusion ")[2])
     places = [*words[: words.index("--models")]]

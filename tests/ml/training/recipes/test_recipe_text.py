@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from ml.artifacts import ModelStore
 from ml.errors import InvalidManifest
-from ml.inference.text import TextPredictor
-from ml.models.text import TextConfig, TextNet
-from ml.training import command
+from ml.inference.text.predictor import TextPredictor
+from ml.networks.text import TextConfig, TextNet
+from ml.registry import ModelStore
+from ml.training import cli
 from ml.training.loop import history
 from ml.training.recipes.recipe import CHOSEN_BY
-from ml.training.recipes.text import Batch, loss
-from ml.training.recipes.text_data import read_data
+from ml.training.recipes.text.data import read_data
+from ml.training.recipes.text.recipe import Batch, loss
 
 NAMES = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 WORDS = ("furious", "revolting", "terrified", "delighted", "weeping", "astonished", "at the office")
@@ -35,7 +35,7 @@ def data(tmp_path: Path) -> Path:
 def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
     monkeypatch.chdir(folder)
     verb, *others = arguments
-    args = command.parser(verb).parse_args(["text", *others, "--data", str(folder / "text"), "--out", "run"])
+    args = cli.parser(verb).parse_args(["text", *others, "--data", str(folder / "text"), "--out", "run"])
     args.run(args)
 
 

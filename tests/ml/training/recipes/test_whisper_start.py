@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ml.errors import InvalidManifest
-from ml.models.audio import SpeechEncoder, SpeechEncoderConfig
-from ml.training.recipes.whisper_start import load_start, read_arrays
+from ml.networks.audio import SpeechEncoder, SpeechEncoderConfig
+from ml.training.recipes.audio.pretrained import load_start, read_arrays
 
 CONFIG = SpeechEncoderConfig(hidden=8, layers=1, heads=2, intermediate=16, embedding=4)
 H, F = CONFIG.hidden, CONFIG.intermediate

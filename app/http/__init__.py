@@ -1,0 +1,1 @@
+"""HTTP mechanics of the gateway: bodies, ranges, negotiation, limits, security, metrics."""

@@ -1,0 +1,1 @@
+"""Use cases of the gateway, free of HTTP."""

@@ -1,6 +1,0 @@
-"""Trained weights as self-describing, checksummed data: manifests, the store, bundles."""
-
-from ml.artifacts.manifest import Bundle, Draft, Licence, Manifest
-from ml.artifacts.store import ModelStore, parse_reference
-
-__all__ = ["Bundle", "Draft", "Licence", "Manifest", "ModelStore", "parse_reference"]

@@ -1,0 +1,1 @@
+"""Implementations of face detection and mesh."""

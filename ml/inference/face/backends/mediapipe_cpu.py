@@ -1,0 +1,66 @@
+"""mediapipe's graphs of faces, run in the thread that asks: with a pool of threads each they take longer, and more so
+where several run beside each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mediapipe
+import numpy as np
+from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig
+from mediapipe.python.solution_base import SolutionBase
+from mediapipe.python.solutions import face_detection, face_mesh
+
+from ml.inference.face.backends.base import LEAST_CLOSE_UP_SCORE, LEAST_SCORE, Image, Mesh, Rectangle
+
+FAR, NEAR = 1, 0
+_PACKAGES = Path(mediapipe.__file__).parent.parent
+
+
+class _InThisThread(SolutionBase):
+    def __init__(self, **told: Any) -> None:
+        config = CalculatorGraphConfig.FromString((_PACKAGES / told.pop("binary_graph_path")).read_bytes())
+        config.executor.add(type="ApplicationThreadExecutor")
+        super().__init__(graph_config=config, **told)
+
+
+class FaceDetection(face_detection.FaceDetection, _InThisThread):
+    """As mediapipe has it."""
+
+
+class FaceMesh(face_mesh.FaceMesh, _InThisThread):
+    """As mediapipe has it."""
+
+
+class FaceGraphs:
+    """For one thread at a time."""
+
+    at_once = 1
+
+    def __init__(self) -> None:
+        self._detectors = [
+            FaceDetection(model_selection=reach, min_detection_confidence=LEAST_SCORE) for reach in (FAR, NEAR)
+        ]
+        self._mesh = FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=LEAST_CLOSE_UP_SCORE)
+
+    def close(self) -> None:
+        for graph in (*self._detectors, self._mesh):
+            graph.close()
+
+    def boxes(self, images: Sequence[Image]) -> list[list[tuple[Rectangle, float]]]:
+        return [self._boxes(image_HWC) for image_HWC in images]
+
+    def _boxes(self, image_HWC: Image) -> list[tuple[Rectangle, float]]:
+        found = []
+        for detector in self._detectors:
+            for detection in detector.process(image_HWC).detections or ():
+                box = detection.location_data.relative_bounding_box
+                found.append(((box.xmin, box.ymin, box.width, box.height), min(float(detection.score[0]), 1.0)))
+        return found
+
+    def meshes(self, close_ups: Sequence[Image]) -> list[Mesh | None]:
+        return [self._laid(image_HWC) for image_HWC in close_ups]
+
+    def _laid(self, image_HWC: Image) -> Mesh | None:
+        meshes = self._mesh.process(image_HWC).multi_face_landmarks
+        return np.array([(point.x, point.y, point.z) for point in meshes[0].landmark], np.float32) if meshes else None

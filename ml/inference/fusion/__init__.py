@@ -1,0 +1,1 @@
+"""Windows, timeline and the fusion of modalities."""

@@ -1,0 +1,1 @@
+"""The analysis of one media file, from bytes to the result."""

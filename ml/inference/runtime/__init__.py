@@ -1,0 +1,1 @@
+"""Running networks: sessions, batching, devices, background stages, progress."""

@@ -1,0 +1,1 @@
+"""Voice: speech segments and their reading."""

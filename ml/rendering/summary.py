@@ -1,0 +1,208 @@
+"""The summary picture: a result at a glance, as stacked areas over time; of a photo, bars."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from ml.rendering.drawing import Colour, font, label, rgb, wrapped
+from ml.reports.interval_index import cells
+from ml.reports.plain_text import kind_told
+from ml.reports.report import DISCLAIMER, moment_told, plain, told, voices_of
+from ml.reports.subtitles import Cue, speech_cues
+from ml.results import Moment, Probabilities, Reading, Result, Window
+from ml.vocabulary import MODALITIES, Modality
+
+WIDTH = 1200
+ROW, GAP = 84, 12
+_MARGIN, _NAMES, _LINE = 24, 110, 24
+_PAPER: Colour = (255, 255, 255)
+_INK: Colour = (32, 32, 32)
+_PALE: Colour = (225, 225, 225)
+_MOST_MOMENTS, _MOST_SENTENCES = 8, 10
+_MOST_CHANNELS = 4
+_TICKS = 8
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+
+_TEXT, _SMALL, _TITLE = 16, 13, 22
+
+
+@dataclass(frozen=True)
+class Band:
+    """One row of areas: for each stretch of time (seconds) a distribution, or null where there is none."""
+
+    name: str
+    stretches: tuple[tuple[float, float, Probabilities | None], ...]
+
+
+def summary(result: Result, name: str = "") -> Image.Image:
+    """RGB, 1200 pixels wide. `name`: of the file, where it may be shown."""
+    return _photo(result, name) if result.media.kind == "image" else _timeline(result, name)
+
+
+def bands_of(result: Result) -> Iterator[Band]:
+    """The fused reading, each modality that was read, and the channels that were read separately."""
+    whole, *channels = voices_of(result)
+    yield _band("all", whole.windows, None)
+    for modality in MODALITIES:
+        if any(getattr(window.modalities, modality) for window in whole.windows):
+            yield _band(modality, whole.windows, modality)
+    for voice in channels[:_MOST_CHANNELS]:
+        yield _band(voice.name.lower(), voice.windows, None)
+
+
+def _band(name: str, windows: Sequence[Window], modality: Modality | None) -> Band:
+    def shares(window: Window) -> Probabilities | None:
+        if modality is None:
+            return window.probabilities if window.emotion else None
+        reading = getattr(window.modalities, modality)
+        return reading.probabilities if reading else None
+
+    return Band(name, tuple((start, end, shares(window)) for start, end, window in cells(windows)))
+
+
+def areas(band: Band, labels: Sequence[str], duration: float, width: int, height: int) -> NDArray[np.uint8]:
+    """RGB [height, width, 3]: the first label at the bottom, evenly changing between the middles of stretches; pale
+    where there is nothing."""
+    times = (np.arange(width) + 0.5) * duration / width
+    edges = np.array([start for start, _, _ in band.stretches])
+    place = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, None)
+    there = np.array([shares is not None for _, _, shares in band.stretches])[place]
+    told = [(start + end, shares) for start, end, shares in band.stretches if shares is not None]
+    image = np.full((height, width, 3), _PALE, np.uint8)
+    if not told:
+        return image
+    middles = np.array([total / 2 for total, _ in told])
+    values = [np.interp(times, middles, [shares[label] for _, shares in told]) for label in labels]
+    tops = np.cumsum(values, axis=0)  # [labels, width]
+    level = (height - 0.5 - np.arange(height))[:, None] / height  # share at the middle of each row
+    which = np.minimum((level[None] > tops[:, None, :]).sum(0), len(labels) - 1)
+    colours = np.array([rgb(label) for label in labels], np.uint8)
+    image[:, there] = colours[which][:, there]
+    return image
+
+
+class _Sheet:
+    """A page that is written from top to bottom."""
+
+    def __init__(self, height: int) -> None:
+        self.image = Image.new("RGB", (WIDTH, height), _PAPER)
+        self.draw = ImageDraw.Draw(self.image)
+        self.y = _MARGIN
+
+    def line(self, text: str, size: int = _TEXT, colour: Colour = _INK, left: float = _MARGIN) -> None:
+        self.draw.text((left, self.y), text, font=font(size), fill=colour)
+        self.y += round(size * 1.6)
+
+    def legend(self, labels: Sequence[str]) -> None:
+        x: float = _MARGIN
+        for name in labels:
+            self.draw.rectangle((x, self.y + 3, x + 14, self.y + 17), fill=rgb(name))
+            self.draw.text((x + 20, self.y), name, font=font(_TEXT), fill=_INK)
+            x += 44 + font(_TEXT).getlength(name)
+        self.y += _LINE + GAP
+
+    def finish(self) -> Image.Image:
+        self.line(DISCLAIMER, _SMALL, (110, 110, 110))
+        return self.image.crop((0, 0, WIDTH, self.y + _MARGIN // 2))
+
+
+def _heading(sheet: _Sheet, result: Result, name: str) -> None:
+    what = kind_told(result.media)
+    sheet.line(plain(f"{name}: {what}" if name else what), _SMALL, (110, 110, 110))
+    sheet.line(f"Overall: {told(result.overall)}", _TITLE)
+
+
+def _photo(result: Result, name: str) -> Image.Image:
+    sheet = _Sheet(2 * _MARGIN + (len(result.labels) + 6) * (_LINE + 4))
+    _heading(sheet, result, name)
+    for emotion, share in result.overall.probabilities.items():
+        length = (WIDTH - 2 * _MARGIN - 200) * (share if result.overall.emotion else 0)
+        sheet.draw.rectangle((_MARGIN + 150, sheet.y + 3, _MARGIN + 150 + length, sheet.y + 19), fill=rgb(emotion))
+        sheet.draw.text((_MARGIN + 156 + length, sheet.y), f"{share:.0%}", font=font(_TEXT), fill=_INK)
+        sheet.line(emotion)
+    sheet.y += GAP
+    return sheet.finish()
+
+
+def _timeline(result: Result, name: str) -> Image.Image:
+    bands = list(bands_of(result))
+    sentences = [cue for cue in speech_cues(result) if cue.said]
+    moments = sorted(sorted(result.moments, key=lambda each: -each.score)[:_MOST_MOMENTS], key=lambda each: each.time)
+    lines = len(moments) + 2 * min(len(sentences), _MOST_SENTENCES) + 10
+    sheet = _Sheet(2 * _MARGIN + (len(bands) + 1) * (ROW + GAP) + lines * (_LINE + 4))
+    _heading(sheet, result, name)
+    sheet.legend(result.labels)
+    duration = max(result.media.duration or 0.0, 1e-3)
+    _marks(sheet, moments, duration)
+    for band in bands:
+        _draw_band(sheet, band, result.labels, duration)
+    if sentences:
+        _draw_speech(sheet, sentences, duration)
+    _axis(sheet, duration)
+    for number, moment in enumerate(moments, 1):
+        sheet.line(f"{number}   {moment.time:.1f} s   {moment_told(moment)}")
+    for cue in sentences[:_MOST_SENTENCES]:
+        _sentence(sheet, cue)
+    if len(sentences) > _MOST_SENTENCES:
+        sheet.line(f"… and {len(sentences) - _MOST_SENTENCES} more sentences")
+    sheet.y += GAP
+    return sheet.finish()
+
+
+def _place(time: float, duration: float) -> float:
+    """Pixels from the left."""
+    left = _MARGIN + _NAMES
+    return left + (WIDTH - _MARGIN - left) * min(max(time / duration, 0.0), 1.0)
+
+
+def _marks(sheet: _Sheet, moments: Sequence[Moment], duration: float) -> None:
+    for number, moment in enumerate(moments, 1):
+        x = _place(moment.time, duration)
+        sheet.draw.text((x, sheet.y), str(number), font=font(_SMALL), fill=_INK, anchor="ma")
+        sheet.draw.polygon([(x - 5, sheet.y + 18), (x + 5, sheet.y + 18), (x, sheet.y + 25)], fill=rgb(moment.to))
+    sheet.y += 28 if moments else 0
+
+
+def _draw_band(sheet: _Sheet, band: Band, labels: Sequence[str], duration: float) -> None:
+    left = _MARGIN + _NAMES
+    picture = areas(band, labels, duration, WIDTH - _MARGIN - left, ROW)
+    sheet.image.paste(Image.fromarray(picture), (left, sheet.y))
+    sheet.draw.text((_MARGIN, sheet.y + ROW / 2), band.name, font=font(_TEXT), fill=_INK, anchor="lm")
+    sheet.y += ROW + GAP
+
+
+def _draw_speech(sheet: _Sheet, sentences: Sequence[Cue], duration: float) -> None:
+    sheet.draw.text((_MARGIN, sheet.y + 8), "speech", font=font(_TEXT), fill=_INK, anchor="lm")
+    for cue in sentences:
+        span = (_place(cue.start, duration), sheet.y, max(_place(cue.end, duration), _place(cue.start, duration) + 2))
+        sheet.draw.rectangle((*span, sheet.y + 16), fill=rgb(cue.reading.emotion if cue.reading else None))
+    sheet.y += 16 + GAP
+
+
+def _axis(sheet: _Sheet, duration: float) -> None:
+    step = next((step for step in _STEPS if duration / step <= _TICKS), _STEPS[-1] * round(duration / 28800 + 1))
+    for time in np.arange(0, duration + 1e-9, step):
+        x = _place(float(time), duration)
+        sheet.draw.line((x, sheet.y - GAP, x, sheet.y - GAP + 5), fill=_INK)
+        sheet.draw.text((x, sheet.y - GAP + 6), _clock(float(time)), font=font(_SMALL), fill=_INK, anchor="ma")
+    sheet.y += GAP * 2
+
+
+def _clock(time: float) -> str:
+    minutes, seconds = divmod(round(time), 60)
+    return f"{minutes}:{seconds:02}"
+
+
+def _sentence(sheet: _Sheet, cue: Cue) -> None:
+    reading: Reading | None = cue.reading
+    said = f"{cue.speaker}: {cue.said}" if cue.speaker else cue.said
+    when = f"{_clock(cue.start)}"
+    sheet.draw.text((_MARGIN, sheet.y), when, font=font(_TEXT), fill=(110, 110, 110))
+    if reading:
+        label(sheet.draw, _MARGIN + 60, sheet.y, told(reading), font(_SMALL), rgb(reading.emotion))
+    left = _MARGIN + 200
+    for text in wrapped(said, font(_TEXT), WIDTH - _MARGIN - left, 2):
+        sheet.line(text, left=left)

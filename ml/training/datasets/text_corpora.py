@@ -1,0 +1,123 @@
+"""Collected sentences with an emotion, a sentiment, or both: GoEmotions, MELD, XED, SemEval 2018, ISEAR, SST.
+
+Each reader takes the folder of its data set, in the layout in which it is published. Several labels of one sentence
+become a soft target in equal shares.
+"""
+
+import html
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from ml.training.datasets.example import Example, Found, Skipped, Split, examples_of
+from ml.training.datasets.goemotions import read_goemotions
+from ml.training.datasets.meld import read_meld
+from ml.training.datasets.sentence_files import emotions, lines, sentence, train_and_valid
+from ml.training.datasets.tables import read_each
+from ml.vocabulary import EMOTION_OF, Sentiment
+
+_PLUTCHIK = dict(
+    enumerate(("neutral", "anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust"))
+)
+_SST: dict[int, Sentiment] = {0: "negative", 1: "negative", 2: "neutral", 3: "positive", 4: "positive"}
+_NO_ANSWER = re.compile(r"^\[.*\]$|^(?:blank|no response)\.?$", re.IGNORECASE)
+NONE = "none of the seven"
+_BRACKETS = {"-lrb-": "(", "-rrb-": ")", "-lsb-": "[", "-rsb-": "]"}
+
+
+def read_xed(root: Path) -> Iterator[Found]:
+    """`en-annotated.tsv` (text TAB Plutchik's eight, by number) and `neu_en.txt` (9 TAB text). All for training.
+
+    Sentences with only anticipation or trust have no place in the vocabulary and are left out.
+    """
+    yield from read_each(lines(root / "en-annotated.tsv"), _annotated)
+    yield from read_each(lines(root / "neu_en.txt"), _unmoved)
+
+
+def _annotated(line: str) -> Found:
+    text, ids = line.split("\t")
+    found = emotions([_PLUTCHIK[int(number)] for number in ids.split(",")])
+    return sentence(_name(text), found, "xed", "train") if found else Skipped(text, NONE)
+
+
+def _unmoved(line: str) -> Found:
+    text = line.split("\t")[1].strip()
+    return sentence(_name(text), ["neutral"], "xed", "train", "neutral") if text else Skipped(line, "no text")
+
+
+def read_semeval(root: Path) -> Iterator[Found]:
+    """Task 1, E-c: tweets with eleven yes or no. Love counts as joy; none of the eleven is neutral.
+
+    Tweets with only anticipation, optimism, pessimism or trust are left out.
+    """
+    for file, split in train_and_valid(root, "E-c-En-train.txt", "E-c-En-dev.txt"):
+        rows = (line.split("\t") for line in lines(file))
+        names = next(rows, [])[2:]
+        yield from read_each(rows, partial(_tweet, names, split))
+
+
+def _tweet(names: Sequence[str], split: Split, row: Sequence[str]) -> Found:
+    _, tweet, *flags = row
+    if not {"0", "1"} >= set(flags):
+        raise ValueError("neither yes nor no")
+    felt = [name for name, flag in zip(names, flags, strict=True) if flag == "1"]
+    found = emotions(felt or ["neutral"])
+    text = html.unescape(tweet).replace("\\n", " ")
+    return sentence(text, found, "semeval2018", split) if found else Skipped(text, NONE)
+
+
+def read_isear(root: Path) -> Iterator[Found]:
+    """`isear.tsv`: label TAB situation, as told by students. Shame and guilt, and answers that tell nothing, are left
+    out. The line breaks of the questionnaire survive as mojibake in the published file. All for testing."""
+    return read_each(lines(root / "isear.tsv"), _situation)
+
+
+def _situation(line: str) -> Found:
+    label, text = line.split("\t")
+    told = re.sub(r"\s*(?:Ã¡|á)\s+", " ", text).strip()
+    if _NO_ANSWER.match(told):
+        return Skipped(label, "no answer")
+    return sentence(told, emotions([label]), "isear", "test") if label in EMOTION_OF else Skipped(told, NONE)
+
+
+def read_sst(root: Path) -> Iterator[Found]:
+    """`stsa.fine.train` and `.dev`: 0 … 4, a space, and the tokens of a sentence. Sentiment alone."""
+    for file, split in train_and_valid(root, "stsa.fine.train", "stsa.fine.dev"):
+        yield from read_each(lines(file), partial(_review, split))
+
+
+def _review(split: Split, line: str) -> Example:
+    stars, tokens = line.split(" ", 1)
+    return sentence(_joined(tokens), [], "sst", split, _SST[int(stars)])
+
+
+READERS: dict[str, tuple[str, Callable[[Path], Iterator[Found]]]] = {
+    "goemotions": ("goemotions", read_goemotions),
+    "meld": ("meld", read_meld),
+    "xed": ("xed", read_xed),
+    "semeval2018": ("semeval2018_ec", read_semeval),
+    "isear": ("isear", read_isear),
+    "sst": ("sst", read_sst),
+}
+"""By name of the data set: its folder and its reader."""
+
+
+def read_sentences(root: Path, names: Sequence[str]) -> Iterator[Example]:
+    """The examples of the named data sets below `root`. Raises InvalidManifest when one is missing."""
+    for name in names:
+        folder, reader = READERS[name]
+        yield from examples_of(reader(root / folder))
+
+
+def _name(text: str) -> str:
+    """XED's place-holder of a person, as GoEmotions writes it."""
+    return text.replace("[PERSON]", "[NAME]")
+
+
+def _joined(tokens: str) -> str:
+    """Penn Treebank tokens → a sentence as people write it."""
+    for token, bracket in _BRACKETS.items():
+        tokens = tokens.replace(token, bracket)
+    tokens = tokens.replace("`` ", '"').replace(" ''", '"')
+    return re.sub(r" (n't|'[a-z]+|[.,;:!?)])(?= |$)", r"\1", tokens)

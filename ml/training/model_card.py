@@ -1,0 +1,49 @@
+"""The model card, written from what is published."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml.registry import Draft
+
+
+def card(draft: Draft, *, title: str, summary: str, use: str, limits: Sequence[str]) -> str:
+    """Markdown: what the model is, its figures, data, licence and limits.
+
+    `draft.metrics` maps a data set to the JSON of its Metrics; entries that are no such figures are left out.
+    """
+    measured = {name: figures for name, figures in draft.metrics.items() if _is_figures(figures)}
+    parts = [
+        f"# {title}",
+        summary,
+        "## Use",
+        use,
+        "## Figures",
+        "Measured through the serving code on data not trained on; in brackets the 95 % bootstrap interval.",
+        _table(measured),
+        "## Trained on",
+        "\n".join(f"- {name}" for name in draft.data),
+        *(["## Started from", "\n".join(f"- {name}" for name in draft.starts)] if draft.starts else []),
+        f"Command: `{draft.command}`",
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in limits),
+        "## Licence",
+        f"{draft.licence.name}. {draft.licence.note}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _is_figures(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"n", "accuracy", "uar", "intervals"} <= value.keys()
+
+
+def _table(measured: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = ["| Data | n | Accuracy | Macro-F1 | UAR | ECE |", "|---|---|---|---|---|---|"]
+    for name, figures in measured.items():
+        cells = [f"{figures['n']:,}", *(_cell(figures, key) for key in ("accuracy", "macro_f1", "uar", "ece"))]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _cell(figures: Mapping[str, Any], key: str) -> str:
+    low, high = figures["intervals"][key]
+    return f"{figures[key]:.3f} [{low:.3f}–{high:.3f}]"

@@ -1,0 +1,52 @@
+"""Sentences, and what was said before them, as tokens. The made tokenizer numbers words: `w7` is 7."""
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+
+from ml.networks.tokens import BEFORE, MOST_CHARACTERS, SENTENCE, SentenceTokenizer, Tokens, padded
+
+FIRST, END = 100, 101
+
+
+def tokenizer(most_tokens: int, most_before: int = 0) -> SentenceTokenizer:
+    marks = {"[CLS]": FIRST, "[SEP]": END}
+    made = Tokenizer(WordLevel(marks | {f"w{number}": number for number in range(50)} | {"?": 99}, unk_token="?"))
+    made.pre_tokenizer = Whitespace()
+    made.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=list(marks.items())
+    )
+    made.enable_truncation(2)
+    made.enable_padding(length=20)
+    return SentenceTokenizer(made, most_tokens, most_before)
+
+
+def test_a_sentence_is_cut_at_its_end_and_what_was_said_before_it_at_its_beginning() -> None:
+    long = " ".join(f"w{number}" for number in range(1, 10))
+    assert tokenizer(5, 4).encode(["w1 w2", long], [long, "w5"]) == [
+        Tokens((FIRST, 1, 2, END), (7, 8, 9, END)),
+        Tokens((FIRST, 1, 2, 3, END), (5, END)),
+    ]
+    (found,) = tokenizer(5, 4).encode(["w1"], ["w2 " * MOST_CHARACTERS + "w7 w8 w9"])
+    assert found.before == (7, 8, 9, END)
+
+
+@pytest.mark.parametrize("said", ["", "  ", "https://example.com"])
+def test_what_has_no_words_has_no_tokens(said: str) -> None:
+    found = tokenizer(5, 4).encode([said, "w1"], ["w2", said])
+    assert found == [Tokens(), Tokens((FIRST, 1, END))] and not found[0]
+
+
+def test_a_net_that_reads_sentences_alone_gets_them_alone() -> None:
+    assert tokenizer(5).encode(["w1"], ["w2"]) == tokenizer(5, 4).encode(["w1"]) == [Tokens((FIRST, 1, END))]
+
+
+def test_the_mask_tells_a_sentence_from_what_was_said_before() -> None:
+    tokens = [Tokens((FIRST, 1, END), (2, END)), Tokens((9,)), Tokens((FIRST, 3, 4, END))]
+    batch = padded(tokens, [2, 0])
+    assert batch.rows == [2, 0]
+    assert np.array_equal(batch.ids_NT, [[FIRST, 3, 4, END, 0], [FIRST, 1, END, 2, END]])
+    assert np.array_equal(batch.mask_NT, [[SENTENCE] * 4 + [0], [SENTENCE] * 3 + [BEFORE] * 2])

@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from ml.networks import build, config_of
+from ml.networks.audio import AudioCnnConfig, SpeechEncoderConfig, sinusoids
+from ml.networks.mel import log_mel
+
+SMALL = SpeechEncoderConfig(hidden=32, layers=2, heads=2, intermediate=64, embedding=16)
+
+
+@pytest.mark.parametrize(("name", "config"), [("speech_encoder", SMALL), ("audio_cnn", AudioCnnConfig())])
+def test_an_answer_does_not_depend_on_the_neighbours(name: str, config: SpeechEncoderConfig | AudioCnnConfig) -> None:
+    torch.manual_seed(1)
+    network = build(name, config_of(config))
+    short, long = torch.randn(12_345) * 0.1, torch.randn(60_000) * 0.1
+    alone = log_mel([short], config.frames or None)
+    together = log_mel([short, long], config.frames or None)
+    with torch.inference_mode():
+        embedding, logits = network(alone.maps_NMT, alone.mask_NT)
+        embeddings, both = network(together.maps_NMT, together.mask_NT)
+    assert embedding.shape == (1, config.embedding) and logits.shape == (1, 7)
+    assert torch.allclose(logits[0], both[0], atol=1e-4)
+    assert torch.allclose(embedding[0], embeddings[0], atol=1e-4)
+    assert not torch.allclose(both[0], both[1], atol=1e-4)
+
+
+def test_positions_are_sines_then_cosines() -> None:
+    positions = sinusoids(10, 8)
+    assert torch.equal(positions[0], torch.tensor([0.0] * 4 + [1.0] * 4))
+    assert torch.allclose(positions[3, 0], torch.sin(torch.tensor(3.0)))
+    assert torch.allclose(positions[3, 7], torch.cos(torch.tensor(3e-4)))

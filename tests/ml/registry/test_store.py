@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from ml.errors import ArtifactError
+from ml.networks import build
+from ml.registry import Bundle, Draft, Licence, ModelStore
+from ml.vocabulary import EMOTIONS
+
+
+def draft(name: str = "face") -> Draft:
+    return Draft(
+        name=name,
+        architecture="face_senet",
+        config={},
+        labels=EMOTIONS,
+        preprocessing={},
+        metrics={},
+        data=("made",),
+        command="none",
+        licence=Licence(name="none", commercial=True, note="made in a test"),
+    )
+
+
+WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor([3])}
+
+
+def test_what_is_published_is_read_back(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    assert store.publish(draft(), WEIGHTS, "# card", {"tokenizer.json": b"{}"}) == "face@1"
+    loaded = store.weights("face@1")
+    assert loaded["a"].dtype == torch.float32 and torch.equal(loaded["a"], WEIGHTS["a"])
+    assert torch.equal(loaded["steps"], WEIGHTS["steps"])
+    assert store.file("face@1", "tokenizer.json").read_bytes() == b"{}"
+    assert store.manifest("face@1").licence.commercial
+
+
+def test_versions_go_on_and_leave_nothing_half_done(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    assert [store.publish(draft(), WEIGHTS, "") for _ in range(3)] == ["face@1", "face@2", "face@3"]
+    assert store.versions("face") == [1, 2, 3] and store.names() == ["face"]
+    assert sorted(path.name for path in (tmp_path / "face").iterdir()) == ["1", "2", "3"]
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    store.publish(draft(), WEIGHTS, "")
+    path = tmp_path / "face" / "1" / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="damaged"):
+        store.weights("face@1")
+
+
+def test_a_network_comes_with_its_weights_or_not_at_all(tmp_path: Path) -> None:
+    store, made = ModelStore(tmp_path), build("face_senet", {})
+    store.publish(draft(), made.half().state_dict(), "")
+    found = store.network("face@1").state_dict()
+    assert all(torch.equal(found[name], tensor.to(found[name].dtype)) for name, tensor in made.state_dict().items())
+    store.publish(draft(), WEIGHTS, "")
+    with pytest.raises(ArtifactError, match="weights of face@2 do not fit"):
+        store.network("face@2")
+
+
+@pytest.mark.parametrize("reference", ["face", "face@", "@1", "face@x", "../face@1", "face@9"])
+def test_a_wrong_reference_is_an_error(tmp_path: Path, reference: str) -> None:
+    with pytest.raises(ArtifactError):
+        ModelStore(tmp_path).manifest(reference)
+
+
+def test_weights_that_are_too_large_leave_no_version(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    with pytest.raises(ArtifactError, match="larger"):
+        store.publish(draft(), {"a": torch.zeros(26 * 2**20)}, "")
+    assert store.versions("face") == []
+
+
+def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    first = Bundle(name="default", face="face@1", audio=None, text=None, fusion=None)
+    store.write_bundle(first)
+    store.write_bundle(first.with_model("face", "face@2"))
+    assert store.bundle("default").models() == {"face": "face@2"}
+    assert store.bundle("default").digest != first.digest
+    with pytest.raises(ArtifactError):
+        store.bundle("other")
+
+
+@pytest.mark.parametrize("name", ["My_Bundle", "../x", ""])
+def test_a_bundle_that_could_not_be_read_is_not_made(name: str) -> None:
+    first = Bundle(name="default", face="face@1", audio=None, text=None, fusion="fusion@1")
+    assert first.beside("mine", "face", "face@2").fusion is None
+    with pytest.raises(ArtifactError, match="no bundle is named"):
+        first.beside(name, "face", "face@2")

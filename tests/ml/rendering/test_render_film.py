@@ -1,0 +1,165 @@
+"""Films with a layer over them, made by the real ffmpeg from made clips."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ml.errors import Cancelled, MediaInvalid
+from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
+from ml.media.overlay import Canvas
+from ml.rendering.drawing import rgb
+from ml.rendering.overlay_layer import Faces, Layer
+from ml.rendering.video import annotate_film, annotate_picture
+from ml.results import Box, FaceFrame, FaceTrack, Result
+from tests import media_files
+from tests.ml.reports.made_results import media, result, sure_of, window
+
+LIMITS = MediaLimits()
+
+
+def face(time: float, box: Box, emotion: str = "happy") -> FaceFrame:
+    return FaceFrame(time=time, box=box, score=0.9, emotion=emotion, probabilities=sure_of(emotion))
+
+
+def seen(*boxes: Box, step: float = 0.25, width: int = 640, height: int = 480, seconds: float = 4.0) -> Result:
+    """A result whose one face is at these boxes, a step apart."""
+    frames = tuple(face(index * step, box) for index, box in enumerate(boxes))
+    whole = media("video", seconds).model_copy(update={"width": width, "height": height})
+    return result([window(0, seconds, "angry")], media=whole, faces=(FaceTrack(track=7, frames=frames),))
+
+
+def vfr(path: Path) -> Path:
+    """Three of every seven frames are missing."""
+    source = ["-f", "lavfi", "-i", "testsrc=size=160x120:rate=30:duration=1", "-f", "lavfi", "-i", "sine=duration=1"]
+    dropped = ["-vf", "select='not(lt(mod(n,7),3))'", "-vsync", "vfr", "-pix_fmt", "yuv420p"]
+    media_files.ffmpeg(*source, *dropped, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", path)
+    return path
+
+
+CLIPS: dict[str, Callable[[Path], Path]] = {
+    "turned.mp4": lambda path: media_files.make_video(path, 1.0, rotation=90),
+    "vfr.mp4": vfr,
+    "late_picture.mp4": lambda path: media_files.make_flash_video(path, 0.8, 1.3, picture_late=0.4),
+    "late_sound.mkv": lambda path: media_files.make_flash_video(path, 0.8, 1.3, sound_late=0.5),
+    "mute.avi": lambda path: media_files.make_video(path, 1.0, (162, 122), fps=30000 / 1001, audio=False),
+}
+
+
+def frame_times(path: Path) -> NDArray[np.float64]:
+    """When each frame is shown, in seconds from where the file begins."""
+    shown = ["-select_streams", "v", "-show_entries", "format=start_time:frame=pts_time", "-of", "compact=p=0:nk=1"]
+    done = subprocess.run(["ffprobe", "-v", "error", *shown, str(path)], capture_output=True, text=True, check=True)
+    *times, start = [float(line.split("|")[0]) for line in done.stdout.split()]
+    return np.array(times) - start
+
+
+def beep(path: Path, scratch: Path) -> float | None:
+    """When the sound is first loud, in seconds; null without sound."""
+    with Decoder(
+        path, probe(path, LIMITS), frame_rate=None, want_audio=True, limits=LIMITS, scratch=scratch
+    ) as decoder:
+        loud = np.flatnonzero(np.abs(decoder.pcm().astype(int)) > 3000)
+    return float(loud[0]) / SAMPLE_RATE if len(loud) else None
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_every_frame_and_the_sound_stay_where_they_were(name: str, tmp_path: Path) -> None:
+    path = CLIPS[name](tmp_path / name)
+    target = tmp_path / "made" / "annotated.mp4"
+    target.parent.mkdir()
+    info = probe(path, LIMITS)
+    annotate_film(path, info, seen(), target)
+    made = probe(target, LIMITS)
+    before, after = frame_times(path), frame_times(target)
+    frame = float(np.diff(before).min())
+    assert len(after) == len(before)
+    assert np.abs(after - before).max() < frame / 2
+    assert made.duration == pytest.approx(info.duration, abs=frame)
+    assert (made.has_audio, made.format, made.rotation) == (info.has_audio, "mp4", 0)
+    assert made.width is not None and made.height is not None and info.width is not None and info.height is not None
+    assert made.width / made.height == pytest.approx(info.width / info.height, rel=0.01)
+    first, second = beep(path, tmp_path), beep(target, tmp_path)
+    assert (first is None) == (second is None)
+    assert first is None or second == pytest.approx(first, abs=frame)
+    codecs = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", str(target)]
+    told = subprocess.run(codecs, capture_output=True, text=True, check=True).stdout.split()
+    assert told == (["h264", "aac"] if info.has_audio else ["h264"])
+
+
+def test_a_box_is_drawn_where_the_face_is_in_time_and_place(tmp_path: Path) -> None:
+    """On a picture that is stored lying down."""
+    lying = tmp_path / "lying.mp4"
+    media_files.ffmpeg("-f", "lavfi", "-i", "color=gray:s=160x120:r=8:d=1.25", "-pix_fmt", "yuv420p", lying)
+    path = media_files.turn_video(lying, tmp_path / "turned.mp4", 90)
+    info = probe(path, LIMITS)
+    assert (info.width, info.height) == (120, 160)
+    boxes = [Box(x=20 + 10 * step, y=60, width=40, height=50) for step in range(5)]
+    target = tmp_path / "made" / "annotated.mp4"
+    target.parent.mkdir()
+    annotate_film(path, info, seen(*boxes, width=120, height=160, seconds=1.2), target)
+    made = probe(target, LIMITS)
+    with Decoder(target, made, frame_rate=4.0, want_audio=False, limits=LIMITS, scratch=tmp_path) as decoder:
+        frames = list(decoder.frames())
+    scale = 640 / 160
+    for frame, box in zip(frames[1:4], boxes[1:4], strict=True):
+        middle = round((box.y + box.height * 0.5) * scale)
+        edge = frame.image[middle, round(box.x * scale) + 1 : round(box.x * scale) + 3].mean(0)
+        assert np.abs(edge - rgb("happy")).max() < 60, (frame.time, edge)
+
+
+def test_between_two_sightings_the_box_moves_evenly_and_after_the_last_it_goes() -> None:
+    frames = (
+        face(0.0, Box(x=0, y=0, width=10, height=10)),
+        face(0.5, Box(x=50, y=0, width=20, height=10), "sad"),
+        face(3.0, Box(x=0, y=0, width=10, height=10)),
+    )
+    faces = Faces([FaceTrack(track=3, frames=frames)])
+    (placed,) = faces.at(0.3)
+    assert (placed.box.x, placed.box.width) == pytest.approx((30, 16)) and placed.frame.emotion == "sad"
+    assert [each.frame.time for time in (0.7, 2.8, 3.2) for each in faces.at(time)] == [0.5, 3.0, 3.0]
+    assert list(faces.at(1.5)) == list(faces.at(4.0)) == []
+
+
+def test_the_bars_keep_off_the_side_where_the_faces_are() -> None:
+    canvas = Canvas.of(640, 480)
+    for x, free in ((20.0, np.s_[:, :320]), (500.0, np.s_[:, 320:])):
+        drawn = Layer(seen(Box(x=x, y=300, width=80, height=80)), canvas).at(3.9)  # the face has gone by then
+        assert drawn.shape == (480, 640, 4) and drawn[..., 3].any() and not drawn[free].any()
+
+
+def test_a_picture_has_its_boxes_drawn_in(tmp_path: Path) -> None:
+    path = media_files.make_image(tmp_path / "a.jpg", (320, 240), exif_orientation=6)
+    read = seen(Box(x=100, y=200, width=80, height=80), width=240, height=320)
+    read = read.model_copy(update={"media": read.media.model_copy(update={"kind": "image", "duration": None})})
+    drawn = np.asarray(annotate_picture(path, probe(path, LIMITS), read))
+    assert drawn.shape == (640, 480, 3)
+    assert tuple(drawn[480, 201]) == rgb("happy")
+
+
+def test_cancelling_stops_the_drawing(tmp_path: Path) -> None:
+    path = media_files.make_video(tmp_path / "a.mp4", 30.0, (320, 240), fps=10)
+    target = tmp_path / "made" / "annotated.mp4"
+    target.parent.mkdir()
+    looks = 0
+
+    def check() -> None:
+        nonlocal looks
+        looks += 1
+        if looks > 2:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        annotate_film(path, probe(path, LIMITS), seen(seconds=30.0), target, check=check)
+
+
+def test_a_film_that_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
+    path = media_files.make_video(tmp_path / "a.mkv", 2.0, audio=False)
+    info = probe(path, LIMITS)
+    path.write_bytes(path.read_bytes()[:600])
+    (tmp_path / "made").mkdir()
+    with pytest.raises(MediaInvalid):
+        annotate_film(path, info, seen(), tmp_path / "made" / "annotated.mp4")

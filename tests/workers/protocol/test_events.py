@@ -1,0 +1,99 @@
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from tests.redis_server import redis_server
+from workers.protocol.settings import WireSettings
+from workers.protocol.store.events import Event, Events
+from workers.protocol.store.job_store import Ledger
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    with Redis.from_url(url) as redis:
+        redis.flushall()
+        yield Ledger(redis, WireSettings())
+
+
+def read(url: str, job_id: str, last: str, seconds: float = 0.01) -> tuple[Event, ...]:
+    async def run() -> tuple[Event, ...]:
+        events = Events.connect(WireSettings(redis_url=url))
+        try:
+            return await events.after(job_id, last, seconds)
+        finally:
+            await events.close()
+
+    return asyncio.run(run())
+
+
+def test_what_came_is_read_in_order(ledger: Ledger, url: str) -> None:
+    ledger.create(["a"], "ann")
+    claim = ledger.claim()
+    assert claim is not None
+    ledger.renew(claim, "decode", 0.25)
+    seen = read(url, "a", "0")
+    assert [(event.status, event.stage, event.progress) for event in seen] == [
+        ("queued", None, 0),
+        ("running", None, 0),
+        ("running", "decode", 0.25),
+    ]
+    assert read(url, "a", seen[1].id) == seen[2:]
+    assert read(url, "a", seen[2].id) == () == read(url, "unknown", "0")
+
+
+async def waited(url: str, ledger: Ledger, seconds: float, *changes: str) -> float:
+    """Seconds that a waiter waited for a change of the queued job, while a thread makes these changes."""
+    record = ledger.get("a")
+    assert record is not None
+    events = Events.connect(WireSettings(redis_url=url))
+    began = time.monotonic()
+
+    async def change() -> None:
+        for name in changes:
+            await asyncio.sleep(0.05)
+            await asyncio.to_thread(getattr(ledger, name), *([] if name == "claim" else ["a"]))
+
+    await asyncio.gather(events.change_of_status("a", "queued", record.event, seconds), change())
+    await events.close()
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("change", ["claim", "cancel", "delete"])
+def test_a_waiter_wakes_at_a_change(ledger: Ledger, url: str, change: str) -> None:
+    ledger.create(["a"], "ann")
+    assert asyncio.run(waited(url, ledger, 20, change)) < 2
+
+
+def test_a_wait_ends_with_its_seconds(ledger: Ledger, url: str) -> None:
+    ledger.create(["a"], "ann")
+    assert 0.1 <= asyncio.run(waited(url, ledger, 0.1)) < 2
+
+
+def test_a_change_between_the_look_and_the_wait_is_not_lost(ledger: Ledger, url: str) -> None:
+    ledger.create(["a"], "ann")
+    record = ledger.get("a")
+    assert record is not None
+    ledger.claim()
+
+    async def wait() -> None:
+        events = Events.connect(WireSettings(redis_url=url))
+        async with asyncio.timeout(5):
+            await events.change_of_status("a", "queued", record.event, 60)
+        await events.close()
+
+    asyncio.run(wait())
+
+
+def test_a_wait_may_be_longer_than_a_client_of_redis_has_patience(url: str) -> None:
+    began = time.monotonic()
+    assert read(url, "quiet", "0", 5.5) == ()
+    assert time.monotonic() - began >= 5.5

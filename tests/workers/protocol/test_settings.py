@@ -1,0 +1,42 @@
+"""Settings from the environment and from files."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from redis import Redis
+
+from app.settings import Settings
+from workers.protocol.settings import WireSettings
+
+
+def test_a_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keys").write_text(f"ann:{'0' * 64},bob:{'1' * 64}\n")
+    monkeypatch.setenv("AFFECT_API_KEYS_FILE", str(tmp_path / "keys"))
+    assert [key.name for key in Settings().api_keys] == ["ann", "bob"]
+    monkeypatch.setenv("AFFECT_API_KEYS", f"eve:{'2' * 64}")
+    assert [key.name for key in Settings().api_keys] == ["eve"]
+    monkeypatch.delenv("AFFECT_API_KEYS")
+    monkeypatch.setenv("AFFECT_API_KEYS_FILE", str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError):
+        Settings()
+
+
+def test_a_password_of_redis_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "password").write_text("p@ss/w:rd%\n")
+    monkeypatch.setenv("AFFECT_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
+    settings = WireSettings(redis_url="redis://redis:6379/0")
+    kept = Redis.from_url(settings.redis_url).connection_pool.connection_kwargs
+    assert (kept["password"], kept["host"], kept["port"]) == ("p@ss/w:rd%", "redis", 6379)
+    assert WireSettings(redis_url="rediss://user@redis").redis_url.startswith("rediss://user:p%40ss")
+    with pytest.raises(ValidationError, match="holds no password"):
+        WireSettings(redis_url="redis://:other@redis")
+    with pytest.raises(ValidationError, match="redis://"):
+        WireSettings(redis_url="unix:///redis.sock")
+
+
+def test_what_is_refused_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFECT_API_KEYS", "ann:my-secret-key")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert "my-secret-key" not in str(refused.value)

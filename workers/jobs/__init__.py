@@ -1,0 +1,1 @@
+"""Running one job: attempts, analysis, parts, artifacts, failures."""

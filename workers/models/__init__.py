@@ -1,0 +1,1 @@
+"""Loading and serving model bundles inside a worker."""

@@ -1,0 +1,1 @@
+"""Connections that a worker opens: downloads and webhooks."""

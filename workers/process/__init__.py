@@ -1,0 +1,1 @@
+"""The worker process: Celery app, heartbeat, supervisor, working directory, metrics."""

@@ -1,0 +1,1 @@
+"""Messages and Redis streams of live analysis."""

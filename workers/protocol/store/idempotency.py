@@ -1,0 +1,116 @@
+"""Idempotency keys (draft-ietf-httpapi-idempotency-key-header-07): a request that is sent again makes no second job.
+
+A pledge is taken before the body is read, held while it arrives, and kept together with the jobs, in one step, when
+they are written (`Ledger.create`): whenever a gateway dies, the key stands for these jobs or, soon, for nothing. Redis
+holds digests alone; of a deleted job, not even its id.
+"""
+
+import hashlib
+import math
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+PREFIX = "pledge:"
+HOLD_SECONDS = 30.0
+"""A request that nobody has spoken for since is taken to have died with its gateway."""
+
+_TAKE = """
+local holder, fingerprint, jobs = unpack(redis.call('HMGET', KEYS[1], 'holder', 'fingerprint', 'jobs'))
+if fingerprint then return {fingerprint, jobs} end
+if holder and holder ~= ARGV[1] then return redis.call('PTTL', KEYS[1]) end
+redis.call('HSET', KEYS[1], 'holder', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return -1
+"""
+
+# milliseconds to hold on; or 'give up', 'undo'
+_HOLD = """
+local holder, fingerprint = unpack(redis.call('HMGET', KEYS[1], 'holder', 'fingerprint'))
+if holder ~= ARGV[1] then return 0 end
+if ARGV[2] == 'undo' then return redis.call('DEL', KEYS[1]) end
+if fingerprint then return 0 end
+if ARGV[2] == 'give up' then return redis.call('DEL', KEYS[1]) end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+# For `workers.protocol.store.scripts`: in the step that writes the jobs, and in the one that deletes one.
+LUA = f"""
+-- False where another request holds the key.
+local function keep_pledge(digest, holder, fingerprint, seconds, ids)
+  if digest == '' then return true end
+  local key = P .. '{PREFIX}' .. digest
+  if redis.call('HGET', key, 'holder') ~= holder then return false end
+  redis.call('HSET', key, 'fingerprint', fingerprint, 'jobs', table.concat(ids, ' '))
+  redis.call('PEXPIRE', key, math.ceil(tonumber(seconds) * 1000))
+  return true
+end
+
+local function leave_pledge(digest, id)
+  local key, left = P .. '{PREFIX}' .. (digest or ''), {{}}
+  local jobs = redis.call('HGET', key, 'jobs')
+  if not jobs then return end
+  for each in string.gmatch(jobs, '%S+') do left[#left + 1] = each == id and 'deleted' or each end
+  redis.call('HSET', key, 'jobs', table.concat(left, ' '))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Pledge:
+    """A key that this request alone holds. Kept with the jobs for `seconds`, under the `fingerprint` of the request."""
+
+    digest: str
+    holder: str
+    fingerprint: str = ""
+    seconds: float = 86400.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was made of the key: the fingerprint of that request, and its jobs; null for one that was deleted."""
+
+    fingerprint: str
+    job_ids: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Another request holds the key; for so many seconds at most, if its gateway has died."""
+
+    seconds: float
+
+
+class Pledges:
+    """Safe to share between threads."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        self._prefix = prefix + PREFIX
+        self._take, self._hold = redis.register_script(_TAKE), redis.register_script(_HOLD)
+
+    def take(self, owner: str, key: str) -> Pledge | Kept | Busy:
+        """The key for this request alone, unless it is taken."""
+        digest, holder = hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest(), secrets.token_hex(16)
+        found: Any = self._take([self._prefix + digest], [holder, _milliseconds(HOLD_SECONDS)])
+        if isinstance(found, list):
+            ids = (None if each == b"deleted" else each.decode() for each in found[1].split())
+            return Kept(found[0].decode(), tuple(ids))
+        return Pledge(digest, holder) if found == -1 else Busy(max(0.0, found / 1000))
+
+    def hold(self, pledge: Pledge) -> None:
+        """The request is still being read; to be said again within `HOLD_SECONDS`."""
+        self._hold([self._prefix + pledge.digest], [pledge.holder, _milliseconds(HOLD_SECONDS)])
+
+    def give_up(self, pledge: Pledge) -> None:
+        """The request made nothing: the key is free. Where jobs were made meanwhile, it stays theirs."""
+        self._hold([self._prefix + pledge.digest], [pledge.holder, "give up"])
+
+    def undo(self, pledge: Pledge) -> None:
+        """The jobs were taken back: the key is free."""
+        self._hold([self._prefix + pledge.digest], [pledge.holder, "undo"])
+
+
+def _milliseconds(seconds: float) -> int:
+    return math.ceil(seconds * 1000)

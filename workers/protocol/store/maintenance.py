@@ -1,0 +1,128 @@
+"""What keeps the service whole when a process dies. Every gateway and every worker does it; one at a time, whoever is
+first (`Ledger.turn`)."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.blobs.filesystem import StorageError
+from workers.protocol.broker import waiting_messages, wake
+from workers.protocol.records import (
+    FINAL,
+    KINDS,
+    JobRequest,
+    JobStatus,
+    job_prefix,
+    media_prefix,
+    parts_prefix,
+    request_key,
+)
+from workers.protocol.settings import WireSettings
+from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.migration import take_over
+
+logger = logging.getLogger(__name__)
+
+MOST_MESSAGES = 100
+"""Sent in one turn at most: the next comes soon."""
+COMPACT_SECONDS = 60.0
+"""How often Redis's file is cleared of deleted jobs."""
+SWEEP_SECONDS = 600.0
+"""How often the blobs are searched for what no job owns."""
+ORPHAN_SECONDS = 3600.0
+"""How old such blobs must be: a job's are written before its record."""
+
+
+class Upkeep:
+    """Takes jobs from dead workers, wakes workers whose message was lost, forgets what is over, removes orphans, takes
+    over what an earlier version left."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        celery: Celery,
+        settings: WireSettings,
+        *,
+        sweeps: bool = True,
+        on_reaped: Callable[[JobStatus], None] = lambda _: None,
+    ) -> None:
+        """`sweeps`: it may take its time, so it looks for orphans and for jobs of earlier versions too. `on_reaped` is
+        told the state of each job that was taken from a dead worker."""
+        self._ledger, self._blobs, self._celery, self._sweeps = ledger, blobs, celery, sweeps
+        self._on_reaped = on_reaped
+        self.seconds = settings.lease_seconds / 3
+
+    def turn(self) -> None:
+        """Does what is due, unless somebody else has just done it. Never raises: what failed is tried again."""
+        try:
+            if self._sweeps:
+                take_over(self._ledger, self._blobs)
+            if self._ledger.turn("upkeep", self.seconds * 0.9):
+                self._reap()
+                self._wake()
+                self._expire()
+            if self._ledger.turn("compact", COMPACT_SECONDS):
+                self._ledger.compact()
+            if self._sweeps and self._ledger.turn("sweep", SWEEP_SECONDS):
+                self.sweep()
+        except (RedisError, OperationalError):
+            logger.warning("upkeep: the ledger does not answer")
+        except StorageError as error:
+            logger.warning("upkeep: %s", error.message)
+
+    def repeat(self, ended: threading.Event) -> None:
+        """Takes a turn every `seconds` until `ended` is set. For a thread of its own."""
+        self.turn()
+        while not ended.wait(self.seconds):
+            self.turn()
+
+    def _reap(self) -> None:
+        for job_id, status in self._ledger.reap().items():
+            logger.warning("the worker of %s has died; the job is %s now", job_id, status)
+            self._on_reaped(status)
+            if status in FINAL:
+                self._blobs.delete(media_prefix(job_id))
+                self._blobs.delete(parts_prefix(job_id))
+
+    def _wake(self) -> None:
+        """There may be fewer messages than jobs: a gateway died between the two, or a worker that had one."""
+        for queue in KINDS:
+            wanted = self._ledger.queued(queue) + (self._ledger.outbox.due() if queue == "io" else 0)
+            for _ in range(min(wanted - waiting_messages(self._celery, queue), MOST_MESSAGES)):
+                wake(self._celery, queue)
+
+    def _expire(self) -> None:
+        for job_id in self._ledger.expire():
+            self._blobs.delete(job_prefix(job_id))
+
+    def sweep(self, older_than: float = ORPHAN_SECONDS) -> None:
+        """Removes what a process left that died, untouched for so many seconds: blobs of no job and of no upload under
+        way, media of ended jobs."""
+        for job_id, names in self._blobs.untouched_jobs(older_than).items():
+            if not self._ledger.knows(job_id):
+                logger.warning("removing the blobs of %s, which is no job", job_id)
+                self._blobs.delete(job_prefix(job_id))
+            elif any(name.startswith("parts/") for name in names) and self._has_ended(job_id):
+                logger.warning("removing the parts of %s, which has ended", job_id)
+                self._blobs.delete(parts_prefix(job_id))
+            elif any(name.startswith("media/") for name in names) and self._is_spent(job_id):
+                logger.warning("removing the media of %s, which has ended", job_id)
+                self._blobs.delete(media_prefix(job_id))
+
+    def _has_ended(self, job_id: str) -> bool:
+        record = self._ledger.get(job_id)
+        return record is not None and record.status in FINAL
+
+    def _is_spent(self, job_id: str) -> bool:
+        """Whether a job has ended whose media are not to be kept."""
+        record, request = self._ledger.get(job_id), self._blobs.get(request_key(job_id))
+        if record is None or request is None or record.status not in FINAL:
+            return False
+        kept = record.status == "succeeded" and JobRequest.model_validate_json(request).options.keep_media
+        return not kept
