@@ -17,7 +17,7 @@ from tests.app.conftest import PNG, Gateway, OpenGateway
 from tests.app.test_app_service import FACE, KEYS, bearer, worker
 from tests.ml.reports.made_results import video
 from workers.protocol.records import artifact_key, result_key
-from workers.protocol.store.job_store import ClaimLost
+from workers.protocol.store.job_store import LeaseLost
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = os.environ.get("AFFECT_CONTRACT_EXAMPLES", "10")
@@ -30,7 +30,7 @@ def work(gateway: Gateway, ended: threading.Event) -> None:
     while not ended.wait(0.01):
         for claim in (gateway.ledger.claim(), gateway.ledger.claim("io")):
             if claim is not None:
-                with suppress(ClaimLost, FileNotFoundError):  # it was deleted, maybe while this was written
+                with suppress(LeaseLost, FileNotFoundError):  # it was deleted, maybe while this was written
                     gateway.blobs.put(result_key(claim.job_id, claim.token), result)
                     gateway.blobs.put(artifact_key(claim.job_id, claim.token, "summary.png"), PNG)
                     gateway.ledger.finish(claim, "succeeded")

@@ -14,7 +14,7 @@ from workers.jobs.failures import failure_of
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.blobs.filesystem import StorageError, is_full
 from workers.protocol.records import Claim, artifact_key
-from workers.protocol.store.job_store import ClaimLost
+from workers.protocol.store.job_store import LeaseLost
 
 if TYPE_CHECKING:  # it imports torch
     from ml.rendering.builder import Wish
@@ -73,7 +73,7 @@ def write_artifacts(studio: Making, blobs: Blobs, claim: Claim, check: Callable[
                 entries.append(artifact.entry)
             if len(entries) == before:
                 reason = "The media has nothing to make them of."
-        except (Cancelled, ClaimLost, StorageError):
+        except (Cancelled, LeaseLost, StorageError):
             raise
         except Exception as error:
             if isinstance(error, OSError) and is_full(error):

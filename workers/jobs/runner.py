@@ -31,7 +31,7 @@ from workers.protocol.records import (
     parts_prefix,
     request_key,
 )
-from workers.protocol.store.job_store import ClaimLost, Ledger
+from workers.protocol.store.job_store import LeaseLost, Ledger
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Lease:
     """Holds the claim of a job from a thread of its own, and observes its analysis.
 
     The thread renews several times a lease, also while the analysis is deep in a forward, and tells stage and progress.
-    `check` raises `Cancelled` when the caller wants the job to stop, `ClaimLost` when it belongs to somebody else,
+    `check` raises `Cancelled` when the caller wants the job to stop, `LeaseLost` when it belongs to somebody else,
     `ShuttingDown` when the worker stops, `ProcessingTimeout` when the job's time is up.
     """
 
@@ -100,7 +100,7 @@ class Lease:
 
     def check(self) -> None:
         if self._lost:
-            raise ClaimLost("The job belongs to another worker now.")
+            raise LeaseLost("The job belongs to another worker now.")
         if self._cancelled:
             raise Cancelled("The job was cancelled.", stage=self.at)
         if self._terms.stopping.is_set():
@@ -122,7 +122,7 @@ class Lease:
         while not self._ended.wait(min(self._terms.lease_seconds / 3, TOLD_EVERY)):
             try:
                 self._cancelled = self._ledger.renew(self._claim, self.at, self._progress)
-            except ClaimLost:
+            except LeaseLost:
                 self._lost = True
                 return
             except RedisError:
@@ -210,7 +210,7 @@ class Engine(ABC):
         with Attempt(claim, self.queue, self._terms.witness) as attempt:
             try:
                 return self._run(claim, attempt)
-            except ClaimLost:
+            except LeaseLost:
                 attempt.outcome = "lost"
                 self._erase(claim)
             except ShuttingDown:
@@ -274,7 +274,7 @@ class Engine(ABC):
                 attempt.outcome = "observed"
                 return self._ledger.part_done(claim)
             status, keep = "succeeded", came_to.keep_media
-        except (ClaimLost, ShuttingDown, RedisError, StorageError):
+        except (LeaseLost, ShuttingDown, RedisError, StorageError):
             raise
         except Cancelled:
             status = "cancelled"
@@ -282,7 +282,7 @@ class Engine(ABC):
             if isinstance(error, OSError) and is_full(error):
                 raise
             if isinstance(error, FileNotFoundError) and self._ledger.get(claim.job_id) is None:
-                raise ClaimLost("The job was deleted while it was worked on.") from error
+                raise LeaseLost("The job was deleted while it was worked on.") from error
             failure = failure_of(error)
         stage = failure.stage if failure and failure.stage else lease.at
         self._ledger.finish(claim, status, failure, stage)

@@ -9,7 +9,7 @@ from ml.errors import Cancelled
 from tests.redis_server import redis_server
 from workers.protocol.records import Failure, new_job_id
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import ClaimLost, Ledger, QueueFull
+from workers.protocol.store.job_store import LeaseLost, Ledger, QueueFull
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def ledger(redis: Redis) -> Ledger:
 
 def failed_late(*calls: Callable[[], object]) -> None:
     for call in calls:
-        with pytest.raises(ClaimLost):
+        with pytest.raises(LeaseLost):
             call()
 
 
@@ -69,10 +69,10 @@ def test_a_lapsed_lease_gives_the_job_to_another_and_fences_the_first_off(redis:
     second = ledger.claim()
     assert second is not None and second.attempt == 2 and second.token > first.token
     for late in (lambda: ledger.renew(first), lambda: ledger.finish(first, "succeeded")):
-        with pytest.raises(ClaimLost):
+        with pytest.raises(LeaseLost):
             late()
     ledger.finish(second, "succeeded")
-    with pytest.raises(ClaimLost):
+    with pytest.raises(LeaseLost):
         ledger.finish(second, "failed", Failure(code="internal_error", message="late"))
     record = ledger.get("a")
     assert record is not None and record.status == "succeeded" and record.failure is None

@@ -10,7 +10,7 @@ from ml.errors import Cancelled
 from tests.redis_server import redis_server
 from workers.protocol.records import Claim, Failure, JobRecord
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import ClaimLost, Ledger, QueueFull, Quota
+from workers.protocol.store.job_store import LeaseLost, Ledger, QueueFull, Quota
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_the_last_part_gives_the_job_back_to_be_joined(ledger: Ledger, redis: Re
     first = split(ledger, 3)
     ledger.split(first, 3)  # a client that got no answer
     assert record(ledger, "one").status == "running" and ledger.queued() == 3
-    with pytest.raises(ClaimLost):
+    with pytest.raises(LeaseLost):
         ledger.renew(first)
     parts = [claim(ledger) for _ in range(3)]
     assert [part.part for part in parts] == [0, 1, 2] and {part.split for part in parts} == {first.token}
@@ -119,7 +119,7 @@ def test_a_part_whose_worker_died_is_claimed_again_and_its_late_worker_refused(l
     again, other = claim(ledger), claim(ledger)
     assert (again.part, again.token, again.attempt, other.part) == (0, 2, 2, 1)
     for late in (lambda: ledger.renew(dead), lambda: ledger.part_done(dead), lambda: ledger.finish(dead, "failed")):
-        with pytest.raises(ClaimLost):
+        with pytest.raises(LeaseLost):
             late()
     ledger.hand_back(dead)
     assert record(ledger, "one").status == "running"
@@ -145,7 +145,7 @@ def test_a_failure_of_one_part_is_that_of_the_job(ledger: Ledger, redis: Redis) 
     ledger.finish(bad, "failed", failure, "decode")
     ledger.finish(bad, "failed", failure, "decode")  # again
     assert record(ledger, "one").failure == failure and leftovers(redis) == set()
-    with pytest.raises(ClaimLost):
+    with pytest.raises(LeaseLost):
         ledger.renew(other)
     assert ledger.claim() is None
 
@@ -167,7 +167,7 @@ def test_the_join_is_tried_again_with_the_parts_that_are_done(ledger: Ledger, re
     assert record(ledger, "one").progress > 0
     again = claim(ledger)
     assert (again.part, again.parts, again.split) == (None, joining.parts, joining.split)
-    with pytest.raises(ClaimLost):
+    with pytest.raises(LeaseLost):
         ledger.finish(joining, "succeeded")
     ledger.finish(again, "succeeded")
 
@@ -177,7 +177,7 @@ def test_cancel_ends_a_job_in_parts_at_once(ledger: Ledger, redis: Redis) -> Non
     part = claim(ledger)
     assert ledger.cancel("one") == "queued"
     assert record(ledger, "one").status == "cancelled" and leftovers(redis) == set()
-    with pytest.raises(ClaimLost):
+    with pytest.raises(LeaseLost):
         ledger.renew(part)
 
 
@@ -194,7 +194,7 @@ def test_a_deleted_or_expired_job_leaves_no_parts(ledger: Ledger, redis: Redis) 
     part = claim(ledger)
     ledger.delete("one")
     assert leftovers(redis) == set() and ledger.get("one") is None and ledger.queued() == 0
-    with pytest.raises(ClaimLost):
+    with pytest.raises(LeaseLost):
         ledger.part_done(part)
     assert not [key for key in redis.keys("*one*") if b"events" not in key]
 

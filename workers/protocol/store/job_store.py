@@ -54,7 +54,7 @@ class PledgeLost(AffectError):
     retryable = True
 
 
-class ClaimLost(AffectError):
+class LeaseLost(AffectError):
     """The job belongs to a newer claim, was deleted, or is final: stop, and write nothing."""
 
     code = "worker_lost"
@@ -155,47 +155,47 @@ class Ledger:
         return [_claim(found) for found in self._run("claim", *values)]
 
     def renew(self, claim: Claim, stage: Stage | None = None, progress: float = 0.0) -> bool:
-        """Holds the lease, and tells where the work is. True: the caller wants it to stop. Raises ClaimLost."""
+        """Holds the lease, and tells where the work is. True: the caller wants it to stop. Raises LeaseLost."""
         told = (stage or "", f"{progress:.3f}")
         answer = self._run("renew", claim.member, claim.token, self._settings.lease_seconds, *told)
         if answer < 0:
-            raise ClaimLost("The job belongs to another worker now.")
+            raise LeaseLost("The job belongs to another worker now.")
         return bool(answer)
 
     def finish(
         self, claim: Claim, status: JobStatus, failure: Failure | None = None, stage: Stage | None = None
     ) -> None:
-        """Writes the one final state, and the stage where it ended; a part that fails ends its job. Raises ClaimLost
+        """Writes the one final state, and the stage where it ended; a part that fails ends its job. Raises LeaseLost
         when there is none to write."""
         told = failure.model_dump_json() if failure else ""
         values = (claim.member, claim.token, status, stage or "", told, self._settings.result_ttl)
         if status not in FINAL or not self._run("finish", *values):
-            raise ClaimLost("The job belongs to another worker now.")
+            raise LeaseLost("The job belongs to another worker now.")
 
     def pass_on(self, claim: Claim, queue: WorkerKind = "inference") -> None:
         """The media were fetched under this claim: the job waits in the next queue, where its attempts count anew.
-        Raises ClaimLost, or Cancelled where the caller has asked for a stop meanwhile."""
+        Raises LeaseLost, or Cancelled where the caller has asked for a stop meanwhile."""
         answer = self._run("pass_on", claim.job_id, claim.token, queue)
         if answer == 2:
             raise Cancelled("The job was cancelled.")
         if not answer:
-            raise ClaimLost("The job belongs to another worker now.")
+            raise LeaseLost("The job belongs to another worker now.")
 
     def split(self, claim: Claim, count: int) -> None:
         """The job is worked on in so many parts from now on, which wait in its queue; their attempts count anew. Raises
-        ClaimLost, or Cancelled where the caller has asked for a stop meanwhile."""
+        LeaseLost, or Cancelled where the caller has asked for a stop meanwhile."""
         answer = self._run("split", claim.job_id, claim.token, count)
         if answer == 2:
             raise Cancelled("The job was cancelled.")
         if not answer:
-            raise ClaimLost("The job belongs to another worker now.")
+            raise LeaseLost("The job belongs to another worker now.")
 
     def part_done(self, claim: Claim) -> Claim | None:
         """What the part was to give is stored. After the last one: the claim of the job, whose parts are to be joined.
-        Raises ClaimLost."""
+        Raises LeaseLost."""
         answer = self._run("part_done", claim.member, claim.token, self._settings.lease_seconds)
         if answer == 0:
-            raise ClaimLost("The part belongs to another worker now.")
+            raise LeaseLost("The part belongs to another worker now.")
         return None if answer == 1 else _claim(answer)
 
     def hand_back(self, claim: Claim) -> None:
