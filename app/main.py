@@ -31,7 +31,7 @@ from workers.protocol.broker import make_celery
 from workers.protocol.live.streams import LiveLine
 from workers.protocol.observability.tracing import traces_of
 from workers.protocol.store.events import Events
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.maintenance import Upkeep
 from workers.protocol.store.worker_registry import Roster
 
@@ -60,16 +60,18 @@ class Services:
 async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     """The services of one gateway, and its upkeep in a thread. A Redis that is away shows at the first call."""
     redis = Redis.from_url(settings.redis_url)
-    ledger, blobs, celery = Ledger(redis, settings), Blobs.of(settings), make_celery(settings)
+    job_store, blobs, celery = JobStore(redis, settings), Blobs.of(settings), make_celery(settings)
     events, line = Events.connect(settings), LiveLine.connect(settings)
     ended = threading.Event()
     roster = Roster(redis)
-    upkeep = Upkeep(ledger, blobs, celery, settings, on_reaped=lambda status: metrics.jobs_reaped.labels(status).inc())
+    upkeep = Upkeep(
+        job_store, blobs, celery, settings, on_reaped=lambda status: metrics.jobs_reaped.labels(status).inc()
+    )
     thread = threading.Thread(target=upkeep.repeat, args=(ended,), name="upkeep", daemon=True)
     thread.start()
-    metrics.show_also(FleetCollector(ledger, roster, settings))
-    fleet = Fleet(ledger, roster, blobs)
-    jobs = Jobs(ledger, events, blobs, celery, settings, metrics)
+    metrics.show_also(FleetCollector(job_store, roster, settings))
+    fleet = Fleet(job_store, roster, blobs)
+    jobs = Jobs(job_store, events, blobs, celery, settings, metrics)
     try:
         yield Services(
             jobs=jobs,
@@ -77,7 +79,7 @@ async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[Servi
             fleet=fleet,
             tickets=Tickets(redis),
             limiter=Limiter(redis, settings.requests_per_minute),
-            webhooks=Webhooks(ledger, blobs, celery, settings),
+            webhooks=Webhooks(job_store, blobs, celery, settings),
             streams=Streams(line, fleet, celery, settings),
         )
     finally:

@@ -25,7 +25,7 @@ from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.broker import make_celery
 from workers.protocol.records import FINAL, Heartbeat, JobRecord
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import PREFIX, Ledger
+from workers.protocol.store.job_store import PREFIX, JobStore
 from workers.protocol.store.maintenance import Upkeep
 from workers.protocol.store.worker_registry import Roster
 
@@ -117,7 +117,7 @@ class Cluster:
         retry = Retry(ConstantBackoff(0.1), 300)  # a test that restarts Redis goes on when it is back
         self.redis = Redis.from_url(redis.url, retry=retry, retry_on_error=[ConnectionError])
         self.settings = WireSettings(redis_url=redis.url, data_dir=self.data)
-        self.ledger = Ledger(self.redis, self.settings)
+        self.job_store = JobStore(self.redis, self.settings)
         self.roster = Roster(self.redis)
         self._gateways: list[Gateway] = []
         self._workers: list[Process] = []
@@ -166,11 +166,11 @@ class Cluster:
     def sweep(self, blobs: Blobs | None = None) -> None:
         """What the upkeep does with old orphans, of all there are."""
         blobs = blobs or Blobs.of(self.settings)
-        Upkeep(self.ledger, blobs, make_celery(self.settings), self.settings).sweep(older_than=0.0)
+        Upkeep(self.job_store, blobs, make_celery(self.settings), self.settings).sweep(older_than=0.0)
 
     def traces(self, needles: Sequence[bytes]) -> list[str]:
         """Where the data directory, Redis or Redis's own file tell of any of these."""
-        self.ledger.compact()
+        self.job_store.compact()
         until(lambda: not self.redis.info("persistence")["aof_rewrite_in_progress"], what="the rewrite of Redis's file")
         found = []
         for root in (self.data, self.redis_server.folder):
@@ -188,13 +188,13 @@ class Cluster:
         return (self.folder / "log").read_text(errors="replace")
 
     def record(self, job_id: str) -> JobRecord | None:
-        return self.ledger.get(job_id)
+        return self.job_store.get(job_id)
 
     def ended(self, job_id: str, seconds: float = 120) -> JobRecord:
         """The record of a job once it is final."""
 
         def final() -> JobRecord | None:
-            record = self.ledger.get(job_id)
+            record = self.job_store.get(job_id)
             return record if record is not None and record.status in FINAL else None
 
         found = until(final, seconds, f"the end of {job_id}")

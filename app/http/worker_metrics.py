@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from app.services.readiness import models_of, ready
 from app.settings import Settings
 from workers.protocol.records import KINDS, Heartbeat
-from workers.protocol.store.job_store import Ledger, Load
+from workers.protocol.store.job_store import JobStore, Load
 from workers.protocol.store.worker_registry import Roster
 
 _DIGEST = 12
@@ -23,8 +23,8 @@ class FleetCollector(Collector):
     """Every gateway tells the same of these: take one, or the greatest, never the sum. Without Redis all but
     `affect_redis_up` are left out."""
 
-    def __init__(self, ledger: Ledger, roster: Roster, settings: Settings) -> None:
-        self._ledger, self._roster, self._settings = ledger, roster, settings
+    def __init__(self, job_store: JobStore, roster: Roster, settings: Settings) -> None:
+        self._job_store, self._roster, self._settings = job_store, roster, settings
 
     def describe(self) -> Iterator[Metric]:
         """Nothing is asked when it is registered."""
@@ -33,7 +33,7 @@ class FleetCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         up = False
         with suppress(RedisError):
-            load, workers = self._ledger.load(), self._roster.workers()
+            load, workers = self._job_store.load(), self._roster.workers()
             up = True
             yield from _of_load(load)
             yield from _of_workers(workers)

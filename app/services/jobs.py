@@ -1,6 +1,6 @@
 """The job service: what the routes offer, without HTTP.
 
-A job is accepted in this order: its media and request are stored, then its record is written to the ledger, then a
+A job is accepted in this order: its media and request are stored, then its record is written to the job store, then a
 worker is woken. Whatever dies in between, no accepted job is lost and no refused one is worked on.
 """
 
@@ -33,8 +33,8 @@ from app.http.metrics import Metrics
 from app.http.multipart import Form, OpenSink, Receiver
 from app.http.request_context import origin
 from app.schemas import Job, JobList, Links
-from app.services.job_form import MediaSink, NoSink, check_field, check_form, parse_options
-from app.services.request_cache import Requests
+from app.services.job_form import BlobSink, NullSink, parse_options, validate_field, validate_form
+from app.services.request_cache import RequestCache
 from app.services.webhooks import check_webhook
 from app.settings import Settings
 from ml.results import Options
@@ -59,7 +59,7 @@ from workers.protocol.records import (
 )
 from workers.protocol.store.events import Events
 from workers.protocol.store.idempotency import Pledge
-from workers.protocol.store.job_store import UPLOAD_HOLD, Ledger, QueueFull
+from workers.protocol.store.job_store import UPLOAD_HOLD, JobStore, QueueFull
 from workers.protocol.store.webhook_queue import DeliveryLog
 
 logger = logging.getLogger(__name__)
@@ -75,12 +75,12 @@ class Jobs:
     """All that can be done with jobs. An owner sees its own alone: another's id is as unknown as one that never was."""
 
     def __init__(
-        self, ledger: Ledger, events: Events, blobs: Blobs, celery: Celery, settings: Settings, metrics: Metrics
+        self, job_store: JobStore, events: Events, blobs: Blobs, celery: Celery, settings: Settings, metrics: Metrics
     ) -> None:
-        self._ledger, self._events, self._blobs, self._celery = ledger, events, blobs, celery
+        self._job_store, self._events, self._blobs, self._celery = job_store, events, blobs, celery
         self._settings, self._metrics = settings, metrics
         self._egress = Egress.of(settings)
-        self._requests = Requests(blobs)
+        self._requests = RequestCache(blobs)
 
     async def submit(
         self, owner: str, body: AsyncIterable[bytes], boundary: bytes, key: str | None = None
@@ -94,26 +94,26 @@ class Jobs:
         try:
             job_ids = await (self._take_once(owner, body, boundary, key) if key else self._take(owner, body, boundary))
         except QueueFull as error:
-            seconds = await run_in_threadpool(self._ledger.seconds_for, 1)
+            seconds = await run_in_threadpool(self._job_store.seconds_for, 1)
             raise TooManyJobs(error.message, retry_after=retry_after(seconds)) from error
         return tuple([await self.get(owner, job_id) for job_id in job_ids])
 
     async def _take_once(self, owner: str, body: AsyncIterable[bytes], boundary: bytes, key: str) -> Sequence[str]:
-        async with pledged(self._ledger.pledges, owner, key) as found:
+        async with pledged(self._job_store.pledges, owner, key) as found:
             if isinstance(found, Pledge):
                 pledge = replace(found, seconds=self._settings.idempotency_seconds)
                 return await self._take(owner, body, boundary, pledge)
-            async with self._receiver(NoSink) as receiver:
+            async with self._receiver(NullSink) as receiver:
                 return jobs_of(found, await self._form(receiver, owner, body, boundary))
 
     async def _take(
         self, owner: str, body: AsyncIterable[bytes], boundary: bytes, pledge: Pledge | None = None
     ) -> Sequence[str]:
         await run_in_threadpool(self._check_room, owner)  # else nothing is read at all
-        sinks: list[MediaSink] = []
+        sinks: list[BlobSink] = []
 
-        def open_sink() -> MediaSink:
-            sinks.append(MediaSink(self._blobs, new_job_id()))
+        def open_sink() -> BlobSink:
+            sinks.append(BlobSink(self._blobs, new_job_id()))
             return sinks[-1]
 
         async with self._held(sinks), self._receiver(open_sink) as receiver:
@@ -130,22 +130,22 @@ class Jobs:
         return job_ids
 
     def _receiver(self, open_sink: OpenSink) -> Receiver:
-        return Receiver(self._settings.upload_limits, open_sink, partial(check_field, self._egress))
+        return Receiver(self._settings.upload_limits, open_sink, partial(validate_field, self._egress))
 
     async def _form(self, receiver: Receiver, owner: str, body: AsyncIterable[bytes], boundary: bytes) -> Form:
         form = await receiver.receive(body, boundary)
-        check_form(form)
+        validate_form(form)
         if (webhook := form.one("webhook_url")) is not None:
             check_webhook(self._settings, owner, webhook)
         return form
 
     def _check_room(self, owner: str) -> None:
-        self._ledger.check_room(owner, self._settings.quota)
+        self._job_store.check_room(owner, self._settings.quota)
         if not self._blobs.has_room():
             raise full()
 
     @asynccontextmanager
-    async def _held(self, sinks: list[MediaSink]) -> AsyncIterator[None]:
+    async def _held(self, sinks: list[BlobSink]) -> AsyncIterator[None]:
         """Keeps what a long upload has stored so far from being taken for what a dead gateway left."""
 
         async def hold() -> None:
@@ -153,7 +153,7 @@ class Jobs:
                 await asyncio.sleep(UPLOAD_HOLD / 3)
                 with suppress(RedisError):
                     for sink in list(sinks):
-                        await run_in_threadpool(self._ledger.hold_upload, sink.job_id)
+                        await run_in_threadpool(self._job_store.hold_upload, sink.job_id)
 
         holding = asyncio.create_task(hold())
         try:
@@ -172,12 +172,12 @@ class Jobs:
             self._wake(_queue_of(form))
 
     def _take_back(self, job_ids: list[str], pledge: Pledge | None) -> None:
-        """It may not be known whether the ledger has them: no answer came."""
+        """It may not be known whether the job store has them: no answer came."""
         for job_id in job_ids:
-            self._ledger.delete(job_id)
+            self._job_store.delete(job_id)
             self._blobs.delete(job_prefix(job_id))
         if pledge:
-            self._ledger.pledges.undo(pledge)
+            self._job_store.pledges.undo(pledge)
 
     def _create(self, owner: str, form: Form, job_ids: list[str], pledge: Pledge | None) -> None:
         """Writes the requests, then the records."""
@@ -202,7 +202,7 @@ class Jobs:
                 origin=origin(),
             )
             self._blobs.put(request_key(job_id), request.model_dump_json().encode())
-        self._ledger.create(
+        self._job_store.create(
             job_ids,
             owner,
             tags,
@@ -226,9 +226,9 @@ class Jobs:
         return SourceJob(job_id=job_id, fetched=record.fetched, token=record.token)
 
     def _wake(self, queue: WorkerKind) -> None:
-        """A wake-up that is lost loses no job: the ledger holds it, and the upkeep sends another."""
+        """A wake-up that is lost loses no job: the job store holds it, and the upkeep sends another."""
         try:
-            if self._ledger.wake_ups(queue) < ENOUGH_WAKE_UPS:
+            if self._job_store.wake_ups(queue) < ENOUGH_WAKE_UPS:
                 wake(self._celery, queue)
         except (OperationalError, RedisError):
             logger.warning("a worker could not be woken")
@@ -257,7 +257,7 @@ class Jobs:
         """Some of the owner's jobs, newest first, from the cursor of the page before on."""
 
         def listed() -> JobList:
-            page = self._ledger.page(owner, status=status, tag=tag, limit=limit, before=cursor)
+            page = self._job_store.page(owner, status=status, tag=tag, limit=limit, before=cursor)
             following = None if page.next is None else str(page.next)
             return JobList(jobs=tuple(map(self._job, page.records)), next_cursor=following)
 
@@ -298,7 +298,7 @@ class Jobs:
         return await self.get(owner, job_id)
 
     def _cancel(self, record: JobRecord) -> None:
-        if self._ledger.cancel(record.id) == "queued":  # no worker will ever see it
+        if self._job_store.cancel(record.id) == "queued":  # no worker will ever see it
             self._metrics.jobs_cancelled.inc()
             self._blobs.delete(media_prefix(record.id))
             self._blobs.delete(parts_prefix(record.id))
@@ -308,7 +308,7 @@ class Jobs:
     async def deliveries(self, owner: str, job_id: str) -> DeliveryLog:
         """What became of the job's webhook."""
         await self.record(owner, job_id)
-        return await run_in_threadpool(self._ledger.outbox.log, job_id)
+        return await run_in_threadpool(self._job_store.outbox.log, job_id)
 
     async def delete(self, owner: str, job_id: str) -> None:
         """Cancels, and erases media, request, result and record."""
@@ -316,19 +316,19 @@ class Jobs:
         await run_in_threadpool(self._delete, job_id)
 
     def _delete(self, job_id: str) -> None:
-        self._ledger.delete(job_id)
+        self._job_store.delete(job_id)
         self._requests.forget(job_id)
         self._blobs.delete(job_prefix(job_id))
 
     async def record(self, owner: str, job_id: str) -> JobRecord:
-        """What the ledger knows of the job. Raises JobNotFound, also for another owner's; JobExpired."""
+        """What the job store knows of the job. Raises JobNotFound, also for another owner's; JobExpired."""
         return await run_in_threadpool(self._find, owner, job_id)
 
     def _find(self, owner: str, job_id: str) -> JobRecord:
-        record = self._ledger.get(job_id)
+        record = self._job_store.get(job_id)
         if record is not None and record.owner == owner:
             return record
-        if record is None and self._ledger.owner_of_expired(job_id) == owner:
+        if record is None and self._job_store.owner_of_expired(job_id) == owner:
             raise JobExpired("The job's result is no longer kept.")
         raise JobNotFound("There is no such job.")
 

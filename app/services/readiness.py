@@ -11,15 +11,15 @@ from app.schemas import Model, ModelList, RefusedBundle, ServedBundle
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.blobs.filesystem import StorageError
 from workers.protocol.records import Heartbeat, job_prefix, new_job_id
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.worker_registry import Roster
 
 
 class Fleet:
     """Tells whether work can be done, and by which models."""
 
-    def __init__(self, ledger: Ledger, roster: Roster, blobs: Blobs) -> None:
-        self._ledger, self._roster, self._blobs = ledger, roster, blobs
+    def __init__(self, job_store: JobStore, roster: Roster, blobs: Blobs) -> None:
+        self._job_store, self._roster, self._blobs = job_store, roster, blobs
 
     async def missing(self) -> dict[str, str]:
         """What keeps the service from accepting and doing work: what, and why. Empty: it is ready."""
@@ -37,7 +37,7 @@ class Fleet:
 
     def _check_redis(self) -> str | None:
         try:
-            self._ledger.queued()
+            self._job_store.queued()
         except RedisError:
             return "Redis does not answer."
         return None

@@ -10,10 +10,10 @@ MOST_HELD = 2000
 HELD_SECONDS = 300.0
 
 
-class Requests:
+class RequestCache:
     """Reads the requests of jobs, which never change, and holds the newest for a while, without the transcripts.
 
-    Whose a job is, and whether there is one at all, the ledger says: it is asked before.
+    Whose a job is, and whether there is one at all, the job store says: it is asked before.
     """
 
     def __init__(self, blobs: Blobs) -> None:

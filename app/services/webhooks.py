@@ -11,7 +11,7 @@ from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.broker import wake
 from workers.protocol.net.ssrf import Egress
 from workers.protocol.records import JobRequest, job_prefix, new_job_id, request_key
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.webhook_queue import DeliveryLog
 
 TEST_SECONDS = 30.0
@@ -27,8 +27,8 @@ def check_webhook(settings: Settings, owner: str, url: str) -> None:
 
 
 class Webhooks:
-    def __init__(self, ledger: Ledger, blobs: Blobs, celery: Celery, settings: Settings) -> None:
-        self._ledger, self._blobs, self._celery, self._settings = ledger, blobs, celery, settings
+    def __init__(self, job_store: JobStore, blobs: Blobs, celery: Celery, settings: Settings) -> None:
+        self._job_store, self._blobs, self._celery, self._settings = job_store, blobs, celery, settings
 
     async def test(self, owner: str, url: str) -> DeliveryLog:
         """One attempt at a webhook of the type `webhook.test`: what came of it, or `pending` where no worker has
@@ -38,7 +38,7 @@ class Webhooks:
         request = JobRequest(webhook_url=url)
         try:
             await run_in_threadpool(self._blobs.put, request_key(test_id), request.model_dump_json().encode())
-            await run_in_threadpool(self._ledger.outbox.add_test, test_id, owner)
+            await run_in_threadpool(self._job_store.outbox.add_test, test_id, owner)
             await run_in_threadpool(wake, self._celery, "io")
             return await self._outcome(test_id)
         finally:
@@ -47,7 +47,7 @@ class Webhooks:
     async def _outcome(self, test_id: str) -> DeliveryLog:
         until = asyncio.get_running_loop().time() + TEST_SECONDS
         while True:
-            log = await run_in_threadpool(self._ledger.outbox.log, test_id)
+            log = await run_in_threadpool(self._job_store.outbox.log, test_id)
             if log.state != "pending" or asyncio.get_running_loop().time() > until:
                 return log
             await asyncio.sleep(_LOOK_SECONDS)

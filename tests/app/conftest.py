@@ -19,7 +19,7 @@ from app.settings import Settings
 from tests.redis_server import redis_server
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.records import Failure, result_key
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.worker_registry import Roster
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -56,7 +56,7 @@ def serving(settings: Settings) -> Iterator[str]:
 class Gateway:
     client: httpx.Client
     settings: Settings
-    ledger: Ledger
+    job_store: JobStore
     blobs: Blobs
     roster: Roster
 
@@ -75,16 +75,16 @@ class Gateway:
 
     def succeed(self, result: bytes = b"{}") -> str:
         """Does the next job, as a worker would."""
-        claim = self.ledger.claim()
+        claim = self.job_store.claim()
         assert claim is not None
         self.blobs.put(result_key(claim.job_id, claim.token), result)
-        self.ledger.finish(claim, "succeeded")
+        self.job_store.finish(claim, "succeeded")
         return claim.job_id
 
     def fail(self, failure: Failure) -> str:
-        claim = self.ledger.claim()
+        claim = self.job_store.claim()
         assert claim is not None
-        self.ledger.finish(claim, "failed", failure)
+        self.job_store.finish(claim, "failed", failure)
         return claim.job_id
 
 
@@ -110,7 +110,7 @@ def open_gateway(redis_url: str, tmp_path: Path) -> Iterator[OpenGateway]:
         url = server.__enter__()
         client = httpx.Client(base_url=url, headers=headers, timeout=20)
         closing.extend([client.close, lambda: server.__exit__(None, None, None)])
-        return Gateway(client, chosen, Ledger(redis, chosen), Blobs.of(chosen), Roster(redis))
+        return Gateway(client, chosen, JobStore(redis, chosen), Blobs.of(chosen), Roster(redis))
 
     yield opened
     for close in closing:

@@ -28,12 +28,12 @@ def work(gateway: Gateway, ended: threading.Event) -> None:
     """In place of a worker: each job succeeds at once, with a result and an artifact."""
     result = video().result.model_dump_json().encode()
     while not ended.wait(0.01):
-        for claim in (gateway.ledger.claim(), gateway.ledger.claim("io")):
+        for claim in (gateway.job_store.claim(), gateway.job_store.claim("io")):
             if claim is not None:
                 with suppress(LeaseLost, FileNotFoundError):  # it was deleted, maybe while this was written
                     gateway.blobs.put(result_key(claim.job_id, claim.token), result)
                     gateway.blobs.put(artifact_key(claim.job_id, claim.token, "summary.png"), PNG)
-                    gateway.ledger.finish(claim, "succeeded")
+                    gateway.job_store.finish(claim, "succeeded")
 
 
 @pytest.fixture

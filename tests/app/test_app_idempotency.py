@@ -30,7 +30,7 @@ def test_the_same_request_again_gets_the_same_job(gateway: Gateway) -> None:
     again = post(gateway, options='{"frame_rate": 2.0,  "words": false}', tag=["x", " y "])
     assert first.status_code == again.status_code == 202
     assert (again.json(), again.headers["location"]) == (first.json(), first.headers["location"])
-    assert gateway.ledger.queued() == 1
+    assert gateway.job_store.queued() == 1
     assert len(gateway.stored()) == 2  # media and request, once
     gateway.succeed()
     late = post(gateway, options='{"words": false, "frame_rate": 2}', tag=["x", "y"], key=f'"{KEY}"')
@@ -41,7 +41,7 @@ def test_the_same_request_again_gets_the_same_job(gateway: Gateway) -> None:
 def test_another_request_with_the_key_is_refused(gateway: Gateway, change: dict) -> None:
     post(gateway)
     problem(post(gateway, **change), 422, "idempotency_mismatch")
-    assert gateway.ledger.queued() == 1
+    assert gateway.job_store.queued() == 1
 
 
 def test_a_batch_is_one_request(gateway: Gateway) -> None:
@@ -50,7 +50,7 @@ def test_a_batch_is_one_request(gateway: Gateway) -> None:
     first = gateway.client.post("/v1/jobs", files=files, headers=headers).json()
     assert gateway.client.post("/v1/jobs", files=files, headers=headers).json() == first
     problem(gateway.client.post("/v1/jobs", files=files[::-1], headers=headers), 422, "idempotency_mismatch")
-    assert gateway.ledger.queued() == 3
+    assert gateway.job_store.queued() == 3
 
 
 def test_keys_are_each_callers_own(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_while_the_first_is_being_answered_the_second_is_told(gateway: Gateway) 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(gateway.client.post, "/v1/jobs", content=body(), headers=headers)
         assert half.wait(20)
-        assert eventually(lambda: bool(gateway.ledger._redis.keys("affect:pledge:*")))
+        assert eventually(lambda: bool(gateway.job_store._redis.keys("affect:pledge:*")))
         second = post(gateway)
         told.set()
     problem(second, 409, "idempotency_in_progress")
@@ -100,7 +100,7 @@ def test_a_storm_of_the_same_request_makes_one_job(open_gateway: OpenGateway) ->
     made = {answer.json()["id"] for answer in answers if answer.status_code == 202}
     assert len(made) == 1
     assert {answer.status_code for answer in answers} <= {202, 409}
-    assert gateways[0].ledger.queued() == 1
+    assert gateways[0].job_store.queued() == 1
 
 
 def test_a_request_that_was_refused_leaves_its_key_free(gateway: Gateway) -> None:
@@ -111,38 +111,38 @@ def test_a_request_that_was_refused_leaves_its_key_free(gateway: Gateway) -> Non
 def test_what_a_dead_gateway_held_lapses(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that is killed says nothing more: whether it had written the job decides."""
     monkeypatch.setattr("workers.protocol.store.idempotency.HOLD_SECONDS", 0.2)
-    pledges = gateway.ledger.pledges
+    pledges = gateway.job_store.pledges
     assert isinstance(pledges.take("local", KEY), Pledge)
     problem(post(gateway), 409, "idempotency_in_progress")
     assert eventually(lambda: post(gateway).status_code == 202)
-    assert gateway.ledger.queued() == 1
+    assert gateway.job_store.queued() == 1
 
 
 def test_without_an_answer_from_redis_the_request_may_be_sent_again(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create = gateway.ledger.create.__func__  # type: ignore[attr-defined]
+    create = gateway.job_store.create.__func__  # type: ignore[attr-defined]
 
     def written_but_unheard(*args: object, **kwargs: object) -> None:
         create(*args, **kwargs)
         raise ConnectionError
 
     with monkeypatch.context() as broken:
-        broken.setattr("workers.protocol.store.job_store.Ledger.create", written_but_unheard)
+        broken.setattr("workers.protocol.store.job_store.JobStore.create", written_but_unheard)
         problem(post(gateway), 503, "queue_unavailable")
-    assert (gateway.ledger.queued(), gateway.stored()) == (0, [])
+    assert (gateway.job_store.queued(), gateway.stored()) == (0, [])
     assert post(gateway).status_code == 202
 
 
 def test_of_a_deleted_job_the_key_keeps_nothing_but_that_it_was_used(gateway: Gateway) -> None:
     job_id = post(gateway).json()["id"]
-    redis = gateway.ledger._redis
+    redis = gateway.job_store._redis
     (name,) = redis.keys("affect:pledge:*")  # type: ignore[misc]
     assert 86_000 < redis.ttl(name) <= 86_400  # type: ignore[operator]
     gateway.client.delete(f"/v1/jobs/{job_id}")
     assert job_id.encode() not in b"".join(redis.hgetall(name).values())  # type: ignore[union-attr]
     problem(post(gateway), 404, "job_not_found")
-    assert gateway.ledger.queued() == 0
+    assert gateway.job_store.queued() == 0
 
 
 def test_answers_of_one_key_are_of_one_job_which_a_delete_takes_from_both(gateway: Gateway) -> None:

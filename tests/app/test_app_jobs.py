@@ -1,4 +1,4 @@
-"""The job routes over real HTTP, ledger and blobs."""
+"""The job routes over real HTTP, job store and blobs."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ def test_several_files_are_a_batch_in_their_order(gateway: Gateway) -> None:
     files = [("file", (f"{number}.png", PNG + bytes([number]))) for number in range(3)]
     jobs = gateway.client.post("/v1/jobs", files=files).json()["jobs"]
     assert [job["media"]["name"] for job in jobs] == ["0.png", "1.png", "2.png"]
-    assert gateway.ledger.queued() == 3
+    assert gateway.job_store.queued() == 3
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..\\..\\x", "a/../../b.png"])
@@ -85,7 +85,7 @@ def test_a_file_that_is_refused_is_told_by_code_and_leaves_nothing(
     assert told["errors"][0]["index"] == 0
     assert "passwd" not in json.dumps(told)
     assert gateway.stored() == []
-    assert gateway.ledger.queued() == 0
+    assert gateway.job_store.queued() == 0
     assert gateway.post().status_code == 202
 
 
@@ -178,7 +178,7 @@ def test_a_caller_who_goes_away_leaves_nothing(gateway: Gateway, tmp_path: Path)
         raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: 4 * 2**20])
         assert eventually(lambda: bool(gateway.stored()))
     assert eventually(lambda: gateway.stored() == [])
-    assert gateway.ledger.queued() == 0
+    assert gateway.job_store.queued() == 0
 
 
 def test_a_full_queue_refuses_a_batch_as_a_whole(open_gateway: OpenGateway) -> None:
@@ -244,10 +244,10 @@ def test_a_cancelled_job_has_no_result(gateway: Gateway) -> None:
 
 def test_a_running_job_is_asked_to_stop(gateway: Gateway) -> None:
     job_id = gateway.made()
-    claim = gateway.ledger.claim()
+    claim = gateway.job_store.claim()
     assert claim is not None
     assert gateway.client.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "running"
-    assert gateway.ledger.renew(claim) is True
+    assert gateway.job_store.renew(claim) is True
 
 
 def test_a_deleted_job_is_as_unknown_as_one_that_never_was(gateway: Gateway) -> None:
@@ -289,7 +289,7 @@ def test_a_long_poll_wakes_when_the_job_changes_state(gateway: Gateway) -> None:
     thread.join(0.3)
     assert answered == []  # it does wait
     changed = time.monotonic()
-    gateway.ledger.claim()
+    gateway.job_store.claim()
     thread.join(5)
     (moment, status) = answered[0]
     assert status == "running"
@@ -321,7 +321,7 @@ def test_a_long_poll_ends_when_its_job_does(gateway: Gateway, end: str) -> None:
     thread.start()
     thread.join(0.1)
     assert answers == []
-    getattr(gateway.ledger, end)(job_id)
+    getattr(gateway.job_store, end)(job_id)
     thread.join(5)
     assert answers[0].status_code == 404 if end == "delete" else answers[0].json()["status"] == "cancelled"
 
@@ -336,7 +336,7 @@ def test_many_long_polls_hold_no_thread(gateway: Gateway) -> None:
         assert eventually(lambda: redis.info("clients")["blocked_clients"] >= len(waiting), 18)
     assert gateway.client.get(f"/v1/jobs/{job_id}").status_code == 200
     assert all(thread.is_alive() for thread in waiting)
-    gateway.ledger.claim()
+    gateway.job_store.claim()
     for thread in waiting:
         thread.join(10)
     assert not any(thread.is_alive() for thread in waiting)
@@ -393,7 +393,7 @@ def test_a_list_that_cannot_be_is_refused(gateway: Gateway, query: str) -> None:
 def test_a_slow_upload_is_spoken_for(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.services.jobs.UPLOAD_HOLD", 0.03)
     held = threading.Event()
-    monkeypatch.setattr("workers.protocol.store.job_store.Ledger.hold_upload", lambda ledger, job_id: held.set())
+    monkeypatch.setattr("workers.protocol.store.job_store.JobStore.hold_upload", lambda job_store, job_id: held.set())
 
     def body() -> Iterator[bytes]:
         whole = encode([("file", PNG + bytes(3 * 2**20), "a.png")])

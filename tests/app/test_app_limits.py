@@ -51,7 +51,7 @@ def test_what_is_left_is_told_and_comes_back(open_gateway: OpenGateway) -> None:
     waiting = gateway.client.get("/v1/models")
     problem(waiting, 429, "rate_limited")
     assert 15 <= int(waiting.headers["retry-after"]) <= 20
-    redis = gateway.ledger._redis
+    redis = gateway.job_store._redis
     redis.set("affect:rate:local", float(redis.get("affect:rate:local")) - 20)  # type: ignore[arg-type]
     assert gateway.client.get("/v1/models").status_code == 200
     assert gateway.client.get("/v1/models").status_code == 429
@@ -61,12 +61,12 @@ def test_an_upload_beyond_the_rate_is_not_read(open_gateway: OpenGateway) -> Non
     gateway = open_gateway(requests_per_minute=1)
     gateway.made()
     problem(gateway.post(), 429, "rate_limited")
-    assert gateway.ledger.queued() == 1
+    assert gateway.job_store.queued() == 1
 
 
 def test_without_a_limit_nothing_is_counted(gateway: Gateway) -> None:
     assert "ratelimit" not in gateway.client.get("/v1/models").headers
-    assert gateway.ledger._redis.keys("affect:rate:*") == []
+    assert gateway.job_store._redis.keys("affect:rate:*") == []
 
 
 def test_one_caller_fills_its_own_queue_only(keyed: OpenGateway) -> None:
@@ -97,10 +97,10 @@ def test_one_caller_stores_so_many_bytes_and_frees_them(open_gateway: OpenGatewa
 def test_retry_after_tells_when_a_turn_comes(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(max_queued=3)
     ids = [gateway.made() for _ in range(3)]
-    claim = gateway.ledger.claim()
+    claim = gateway.job_store.claim()
     assert claim is not None
-    gateway.ledger._redis.hincrbyfloat(f"affect:job:{ids[0]}", "started_at", -7.5)
-    gateway.ledger.finish(claim, "succeeded")
+    gateway.job_store._redis.hincrbyfloat(f"affect:job:{ids[0]}", "started_at", -7.5)
+    gateway.job_store.finish(claim, "succeeded")
     ids.append(gateway.made())
 
     def told(path: str) -> int:
@@ -111,7 +111,7 @@ def test_retry_after_tells_when_a_turn_comes(open_gateway: OpenGateway) -> None:
     full = gateway.post()
     problem(full, 429, "too_many_jobs")
     assert 8 <= int(full.headers["retry-after"]) <= 11
-    gateway.ledger.claim()
+    gateway.job_store.claim()
     assert told(f"/v1/jobs/{ids[1]}") == 1
 
 

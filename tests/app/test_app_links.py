@@ -26,24 +26,24 @@ def test_a_link_waits_for_a_worker_that_fetches(gateway: Gateway) -> None:
     assert [waiting_messages(celery, kind) for kind in KINDS] == [0, 1, 0]
     stored = gateway.blobs.get(request_key(job["id"]))
     assert stored is not None and JobRequest.model_validate_json(stored).url == LINK
-    assert gateway.ledger.claim() is None and gateway.ledger.claim("io") is not None
+    assert gateway.job_store.claim() is None and gateway.job_store.claim("io") is not None
 
 
 def test_nothing_of_a_link_lies_in_redis_or_in_the_answer(gateway: Gateway) -> None:
     answer = post(gateway, LINK)
-    redis = gateway.ledger._redis
+    redis = gateway.job_store._redis
     kept = b"".join(b"".join(redis.hgetall(key).values()) for key in redis.keys("affect:job:*"))
     assert b"secret" not in kept and "secret" not in answer.text
 
 
 def test_the_fetched_file_is_told_once_it_is_there(gateway: Gateway) -> None:
     job = post(gateway, LINK).json()
-    claim = gateway.ledger.claim("io")
+    claim = gateway.job_store.claim("io")
     assert claim is not None
     media = JobMedia(name="talk.mp4", size=3, sha256="0")
     gateway.blobs.put(fetched_key(claim.job_id, claim.token), media.model_dump_json().encode())
     assert gateway.client.get(job["links"]["self"]).json()["media"] is None
-    gateway.ledger.pass_on(claim)
+    gateway.job_store.pass_on(claim)
     assert gateway.client.get(job["links"]["self"]).json()["media"] == media.model_dump()
 
 
@@ -56,7 +56,7 @@ def test_the_fetched_file_is_told_once_it_is_there(gateway: Gateway) -> None:
 def test_what_is_plainly_forbidden_is_refused_at_once(gateway: Gateway, link: str) -> None:
     answer = post(gateway, link)
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_url")
-    assert gateway.ledger.queued() == 0 and gateway.stored() == []
+    assert gateway.job_store.queued() == 0 and gateway.stored() == []
 
 
 def test_a_permitted_network_may_be_linked_to(open_gateway: OpenGateway) -> None:
@@ -69,4 +69,4 @@ def test_a_link_comes_alone(gateway: Gateway) -> None:
     both = gateway.post(PNG, url=LINK)
     for answer in (both, post(gateway, LINK, LINK), post(gateway)):
         assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
-    assert gateway.ledger.queued() == 0 and gateway.stored() == []
+    assert gateway.job_store.queued() == 0 and gateway.stored() == []

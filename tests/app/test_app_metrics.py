@@ -40,7 +40,7 @@ def test_queues_workers_and_models_are_measured_at_each_scrape(gateway: Gateway)
     gateway.made()
     gateway.made()
     queued = gateway.made()
-    gateway.ledger.claim()
+    gateway.job_store.claim()
     gateway.client.post(f"/v1/jobs/{queued}/cancel").raise_for_status()
 
     found = told(gateway.client.get("/metrics").text)

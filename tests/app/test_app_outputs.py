@@ -21,11 +21,11 @@ MP4 = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 20
 def done(gateway: Gateway, artifacts: dict[str, bytes]) -> str:
     """The id of a job that succeeded with these."""
     job_id = gateway.made()
-    claim = gateway.ledger.claim()
+    claim = gateway.job_store.claim()
     assert claim is not None
     for name, content in artifacts.items():
         gateway.blobs.put(artifact_key(job_id, claim.token, name), content)
-    gateway.ledger.finish(claim, "succeeded")
+    gateway.job_store.finish(claim, "succeeded")
     return job_id
 
 
@@ -126,22 +126,22 @@ def test_events_tell_each_change_and_end_with_the_last(gateway: Gateway) -> None
     job_id = gateway.made()
     reader = events(gateway, job_id)
     assert json.loads(next(reader).data) == {"status": "queued", "stage": None, "progress": 0}
-    claim = gateway.ledger.claim()
+    claim = gateway.job_store.claim()
     assert claim is not None
-    gateway.ledger.renew(claim, "faces", 0.25)
+    gateway.job_store.renew(claim, "faces", 0.25)
     assert states(iter([next(reader), next(reader)])) == [("running", None, 0), ("running", "faces", 0.25)]
-    gateway.ledger.finish(claim, "succeeded", stage="write")
+    gateway.job_store.finish(claim, "succeeded", stage="write")
     assert states(reader) == [("succeeded", "write", 1)]
 
 
 def test_events_go_on_after_the_last_that_was_seen(gateway: Gateway) -> None:
     job_id = gateway.made()
-    claim = gateway.ledger.claim()
+    claim = gateway.job_store.claim()
     assert claim is not None
     seen = next(events(gateway, job_id))
     for step in range(1, 4):
-        gateway.ledger.renew(claim, "decode", step / 10)
-    gateway.ledger.finish(claim, "failed")
+        gateway.job_store.renew(claim, "decode", step / 10)
+    gateway.job_store.finish(claim, "failed")
     rest = list(events(gateway, job_id, {"Last-Event-ID": seen.id}))
     assert [each[2] for each in states(iter(rest))] == [0.1, 0.2, 0.3, 0.3]
     again = gateway.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": rest[-1].id})
@@ -151,7 +151,7 @@ def test_events_go_on_after_the_last_that_was_seen(gateway: Gateway) -> None:
 
 def test_of_a_job_that_ended_long_ago_the_final_state_is_told_once(gateway: Gateway) -> None:
     job_id = done(gateway, {})
-    gateway.ledger._redis.delete(f"affect:events:{job_id}")  # as its time to live would
+    gateway.job_store._redis.delete(f"affect:events:{job_id}")  # as its time to live would
     (event,) = events(gateway, job_id, {"Last-Event-ID": "1-0"})
     assert json.loads(event.data)["status"] == "succeeded"
     assert gateway.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": event.id}).status_code == 204
@@ -162,7 +162,7 @@ def test_events_end_with_their_job(gateway: Gateway, act: str, last: str) -> Non
     job_id = gateway.made()
     reader = events(gateway, job_id)
     next(reader)
-    getattr(gateway.ledger, act)(job_id)
+    getattr(gateway.job_store, act)(job_id)
     assert [state for state, *_ in states(reader)] == [last]
 
 
@@ -171,7 +171,7 @@ def test_silence_is_filled_and_a_reader_who_leaves_is_let_go(gateway: Gateway, m
     job_id = gateway.made()
 
     def waiting() -> int:
-        return int(gateway.ledger._redis.info("clients")["blocked_clients"])  # type: ignore[index]
+        return int(gateway.job_store._redis.info("clients")["blocked_clients"])  # type: ignore[index]
 
     with gateway.client.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -199,7 +199,7 @@ def test_more_readers_than_threads_or_pooled_connections(gateway: Gateway) -> No
             tasks = [asyncio.create_task(read(client)) for _ in range(readers)]
             await reading.wait()
             assert gateway.client.get(f"/v1/jobs/{job_id}").status_code == 200
-            gateway.ledger.cancel(job_id)
+            gateway.job_store.cancel(job_id)
             return await asyncio.gather(*tasks)
 
     assert asyncio.run(run()) == [["queued", "cancelled"]] * readers
@@ -220,10 +220,10 @@ def test_a_ticket_stands_for_the_key_where_things_are_looked_at(
         headers=bearer("new"),
     )
     job_id = answer.json()["id"]
-    claim = gateway.ledger.claim()
+    claim = gateway.job_store.claim()
     assert isinstance(claim, Claim)
     gateway.blobs.put(artifact_key(job_id, claim.token, "a.png"), PNG)
-    gateway.ledger.finish(claim, "succeeded")
+    gateway.job_store.finish(claim, "succeeded")
     made = {name: gateway.client.post("/v1/tickets", headers=bearer(name)) for name in ("old", "bobs")}
     assert all(each.status_code == 201 for each in made.values())
     mine, others = (made[name].json()["ticket"] for name in ("old", "bobs"))
@@ -239,7 +239,7 @@ def test_a_ticket_stands_for_the_key_where_things_are_looked_at(
 
 def test_a_ticket_lives_a_minute_and_redis_does_not_hold_it(gateway: Gateway) -> None:
     told = gateway.client.post("/v1/tickets").json()
-    redis = gateway.ledger._redis
+    redis = gateway.job_store._redis
     (key,) = redis.keys("affect:ticket:*")  # type: ignore[misc]
     assert told["ticket"].encode() not in key
     assert 50 < redis.ttl(key) <= 60  # type: ignore[operator]

@@ -11,7 +11,7 @@ from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.redis_server import RedisServer
 from workers.protocol.records import artifact_key, kept_prefix, result_key
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 
 SECRETS = {
     "content": PNG + b"a private picture" * 4000,
@@ -53,17 +53,17 @@ def test_a_deleted_job_is_nowhere(open_gateway: OpenGateway, monkeypatch: pytest
     monkeypatch.setattr("workers.protocol.store.maintenance.COMPACT_SECONDS", 0.2)
     with RedisServer("--appendonly", "yes") as server, Redis.from_url(server.url) as redis:
         gateway = open_gateway(redis_url=server.url, lease_seconds=0.3)
-        ledger = Ledger(redis, WireSettings())
+        job_store = JobStore(redis, WireSettings())
         ids = [job(gateway, f"idempotent-4711-{number}") for number in range(4)]
         for end in ("succeeded", "failed", None):  # one is worked on, one waits
-            claim = ledger.claim()
+            claim = job_store.claim()
             assert claim is not None
             job_id, token = claim.job_id, claim.token
             kept = f"{kept_prefix(job_id, token)}/mix.flac"
             for stored in (result_key(job_id, token), artifact_key(job_id, token, "a.png"), kept):
                 gateway.blobs.put(stored, SECRETS["content"])  # type: ignore[arg-type]
             if end:
-                ledger.finish(claim, end)  # type: ignore[arg-type]
+                job_store.finish(claim, end)  # type: ignore[arg-type]
         folders = [gateway.settings.data_dir, Path(server.folder)]
         needles = [*NEEDLES[:1], *(each.encode() for each in ids)]
         assert found(redis, folders, needles) == set(needles)  # it would be found

@@ -226,7 +226,7 @@ def test_what_nobody_foresaw_gives_nothing_away(gateway: Gateway, monkeypatch: p
     def broken(*_: object) -> None:
         raise RuntimeError("secret of the house")
 
-    monkeypatch.setattr("workers.protocol.store.job_store.Ledger.get", broken)
+    monkeypatch.setattr("workers.protocol.store.job_store.JobStore.get", broken)
     answer = gateway.client.get("/v1/jobs/job_x")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret" not in answer.text

@@ -23,7 +23,7 @@ def gateway(open_gateway: OpenGateway) -> Gateway:
 
 def postman(gateway: Gateway) -> Postman:
     egress = Egress((ipaddress.ip_network("127.0.0.0/8"),))
-    return Postman(gateway.ledger, gateway.blobs, egress, gateway.settings.webhook_secrets, WebhookTerms())
+    return Postman(gateway.job_store, gateway.blobs, egress, gateway.settings.webhook_secrets, WebhookTerms())
 
 
 def deliveries(gateway: Gateway, job_id: str) -> dict:
@@ -39,7 +39,7 @@ def test_what_became_of_a_webhook_is_told(gateway: Gateway) -> None:
         postman(gateway).work()
         told = deliveries(gateway, job_id)
         assert told["state"] == "pending" and told["next_at"] > told["attempts"][0]["at"]
-        gateway.ledger._redis.zadd("affect:outbox", {job_id: 0})
+        gateway.job_store._redis.zadd("affect:outbox", {job_id: 0})
         postman(gateway).work()
     told = deliveries(gateway, job_id)
     assert (told["state"], told["next_at"]) == ("delivered", None)
@@ -56,14 +56,14 @@ def test_a_job_without_one_tells_nobody(gateway: Gateway) -> None:
 def test_a_queued_job_that_is_cancelled_is_told_too(gateway: Gateway) -> None:
     job_id = gateway.made(webhook_url=HOOK)
     gateway.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
-    assert deliveries(gateway, job_id)["state"] == "pending" and gateway.ledger.outbox.due() == 1
+    assert deliveries(gateway, job_id)["state"] == "pending" and gateway.job_store.outbox.due() == 1
     assert waiting_messages(make_celery(gateway.settings), "io") == 1
 
 
 def test_redis_holds_no_address(gateway: Gateway) -> None:
     gateway.made(webhook_url=HOOK)
     gateway.succeed()
-    redis = gateway.ledger._redis
+    redis = gateway.job_store._redis
     hashes = [key for key in redis.keys("*") if redis.type(key) == b"hash"]
     assert b"hooks.example" not in b"".join(b"".join(redis.hgetall(key).values()) for key in hashes)
 
@@ -81,7 +81,7 @@ def test_without_a_secret_there_is_no_webhook(open_gateway: OpenGateway) -> None
     gateway = open_gateway(webhook_secrets=f"somebody-else:{new_secret()}")
     for answer in (gateway.post(webhook_url=HOOK), gateway.client.post("/v1/webhooks/test", json={"url": HOOK})):
         assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
-    assert gateway.stored() == [] and gateway.ledger.queued() == 0
+    assert gateway.stored() == [] and gateway.job_store.queued() == 0
 
 
 def test_what_is_sent_stands_in_the_openapi_document(gateway: Gateway) -> None:
@@ -108,7 +108,7 @@ def test_a_webhook_can_be_tried(gateway: Gateway) -> None:
         good, bad = trial(receiver.url("/good")), trial(receiver.url("/bad"))
     assert good.json()["state"] == "delivered" and good.json()["attempts"][0]["status"] == 200
     assert bad.json()["state"] == "failed" and "redirects" in bad.json()["attempts"][0]["error"]
-    assert gateway.stored() == [] and gateway.ledger.page("local").records == ()
+    assert gateway.stored() == [] and gateway.job_store.page("local").records == ()
 
 
 def test_a_trial_that_no_worker_makes_is_pending(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,7 @@ class Reading:
         return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
     def _is_idle(self) -> bool:
-        now = self.cluster.ledger.load()
+        now = self.cluster.job_store.load()
         return now.running == 0 and now.queues["inference"].depth == 0
 
     def _statuses(self) -> Iterator[str]:

@@ -128,7 +128,9 @@ def test_a_worker_killed_in_any_stage_loses_no_job(workers: Cluster, gateway: Ga
             for pid in victims.values():
                 os.kill(pid, signal.SIGKILL)
         began = time.monotonic()
-        until(lambda ids=victims: all(workers.ledger.get(each).attempts == 2 for each in ids), what="second attempts")
+        until(
+            lambda ids=victims: all(workers.job_store.get(each).attempts == 2 for each in ids), what="second attempts"
+        )
         slowest = max(slowest, time.monotonic() - began)
         for job_id in victims:
             record = workers.ended(job_id)
@@ -161,7 +163,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_job_back(
         stopping = next(worker for worker in workers.live_workers if worker.pid == os.getpgid(pid))
         began = time.monotonic()
         stopping.terminate()
-        until(lambda: workers.ledger.get(job_id).token == 2, what="another worker")
+        until(lambda: workers.job_store.get(job_id).token == 2, what="another worker")
         handed = time.monotonic() - began
         assert stopping.wait() == 0
     record = workers.ended(job_id)

@@ -124,6 +124,6 @@ def test_a_cancelled_film_leaves_nothing_to_do(cluster: Cluster, film: Path) -> 
     assert answer.json()["status"] == "cancelled"
     blobs = Blobs.of(cluster.settings)
     until(lambda: not blobs.exists(parts_prefix(job_id)) and not blobs.exists(f"jobs/{job_id}/media"), what="no blob")
-    assert cluster.ledger.load().running == 0 and cluster.ledger.queued() == 0
+    assert cluster.job_store.load().running == 0 and cluster.job_store.queued() == 0
     gateway.client.delete(f"/v1/jobs/{job_id}").raise_for_status()
     assert not blobs.exists(f"jobs/{job_id}")

@@ -114,7 +114,7 @@ def test_a_full_disk_refuses_uploads_loses_no_job_and_recovers(tmp_path: Path) -
             service.start_worker(scratch_dir=str(tmp_path / "scratch"))
             service.wait_for_workers()
             until(lambda: "too little room" in service.log(), what="that the worker tells")
-            assert [service.ledger.get(job_id).status for job_id in waiting] == ["queued", "queued"]
+            assert [service.job_store.get(job_id).status for job_id in waiting] == ["queued", "queued"]
 
             (disk / "filler").unlink()
             assert [service.ended(job_id).status for job_id in waiting] == ["succeeded"] * 2

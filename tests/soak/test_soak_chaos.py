@@ -154,7 +154,7 @@ def test_recovery_with_default_settings(tmp_path: Path) -> None:
             os.killpg(os.getpgid(pid), signal.SIGKILL) if whole else os.kill(pid, signal.SIGKILL)
             hold.unlink()
             began = time.monotonic()
-            until(lambda job_id=job_id: service.ledger.get(job_id).attempts == 2, what="another attempt")
+            until(lambda job_id=job_id: service.job_store.get(job_id).attempts == 2, what="another attempt")
             seconds.append(time.monotonic() - began)
             assert service.ended(job_id).status == "succeeded"
     print(f"\nanother attempt began {', '.join(f'{each:.1f}' for each in seconds)} s after the kill")

@@ -1,4 +1,4 @@
-"""The files of a result through the real ledger and blobs, made by the real pipeline and studio."""
+"""The files of a result through the real job store and blobs, made by the real pipeline and studio."""
 
 import errno
 import json
@@ -21,7 +21,7 @@ from tests.speech_files import melody
 from tests.toy_models import make_analyser
 from workers.jobs.analysis import AnalysisEngine
 from workers.jobs.artifacts import INDEX, Making, OpenStudio, write_artifacts
-from workers.jobs.runner import Terms
+from workers.jobs.runner import RunnerConfig
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.blobs.filesystem import unavailable
 from workers.protocol.records import (
@@ -36,7 +36,7 @@ from workers.protocol.records import (
     result_key,
 )
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 
 ALL = Options(annotate=True, thumbnails=True, heatmaps=True)
 
@@ -59,11 +59,11 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 class Service:
-    """A ledger and blobs, and an engine with a studio."""
+    """A job store and blobs, and an engine with a studio."""
 
     def __init__(self, url: str, folder: Path, analyser: Analyser) -> None:
         settings = WireSettings(data_dir=folder, lease_seconds=0.3)
-        self.ledger, self.blobs = Ledger(Redis.from_url(url), settings), Blobs.of(settings)
+        self.job_store, self.blobs = JobStore(Redis.from_url(url), settings), Blobs.of(settings)
         self._analyser = analyser
 
     def work(self, media: bytes, options: Options, studio: OpenStudio | None = None) -> str:
@@ -71,13 +71,13 @@ class Service:
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), JobRequest(options=options).model_dump_json().encode())
-        self.ledger.create([job_id], "ann")
+        self.job_store.create([job_id], "ann")
         self.go_on(studio or self.studio)
         return job_id
 
     def go_on(self, studio: OpenStudio) -> None:
-        terms = Terms(lease_seconds=0.3, rest_seconds=0)
-        AnalysisEngine(self.ledger, self.blobs, self._analyser, terms, studio=studio).work()
+        terms = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
+        AnalysisEngine(self.job_store, self.blobs, self._analyser, terms, studio=studio).run_next()
 
     def studio(
         self, path: Path, result: Result, options: Options, scratch: Path, check: Callable[[], None], name: str
@@ -93,7 +93,7 @@ class Service:
         return list(json.loads(self.blobs.get(artifact_key(job_id, token, INDEX)) or b"[]"))
 
     def status(self, job_id: str) -> str:
-        record = self.ledger.get(job_id)
+        record = self.job_store.get(job_id)
         assert record is not None
         return record.status
 
@@ -202,8 +202,8 @@ def test_a_job_whose_own_time_is_up_among_its_files_does_not_go_on(service: Serv
 
 def test_a_job_cancelled_among_its_files_leaves_none(service: Service, film: bytes) -> None:
     def cancel() -> None:
-        (record,) = service.ledger.page("ann").records
-        service.ledger.cancel(record.id)
+        (record,) = service.job_store.page("ann").records
+        service.job_store.cancel(record.id)
         while True:
             check()
 
@@ -223,9 +223,9 @@ def test_a_job_cancelled_among_its_files_leaves_none(service: Service, film: byt
 
 def test_a_deleted_job_s_files_are_erased(service: Service, film: bytes) -> None:
     def delete() -> None:
-        (record,) = service.ledger.page("ann").records
-        service.ledger.delete(record.id)
+        (record,) = service.job_store.page("ann").records
+        service.job_store.delete(record.id)
         service.blobs.delete(job_prefix(record.id))
 
     job_id = service.work(film, Options(modalities=("audio",)), acting(service, delete))
-    assert service.ledger.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))
+    assert service.job_store.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))

@@ -1,4 +1,4 @@
-"""Jobs through the real ledger and blobs; the analysis is the real pipeline over a bundle without models."""
+"""Jobs through the real job store and blobs; the analysis is the real pipeline over a bundle without models."""
 
 import errno
 import threading
@@ -19,12 +19,12 @@ from ml.vocabulary import EMOTIONS
 from tests import media_files
 from tests.redis_server import redis_server
 from workers.jobs.analysis import Analysing, AnalysisEngine
-from workers.jobs.runner import Terms
+from workers.jobs.runner import RunnerConfig
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.blobs.filesystem import unavailable
 from workers.protocol.records import JobRequest, SourceJob, job_prefix, media_key, new_job_id, request_key, result_key
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 
 
 @pytest.fixture(scope="module")
@@ -34,26 +34,26 @@ def url() -> Iterator[str]:
 
 
 class Service:
-    """A ledger, blobs, and an engine over an analyser."""
+    """A job store, blobs, and an engine over an analyser."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.settings = WireSettings(data_dir=folder, lease_seconds=0.3)
-        self.ledger = Ledger(Redis.from_url(url), self.settings)
+        self.job_store = JobStore(Redis.from_url(url), self.settings)
         self.blobs = Blobs.of(self.settings)
 
     def post(self, media: bytes, request: JobRequest | None = None, *, small: bool = False) -> str:
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), (request or JobRequest()).model_dump_json().encode())
-        self.ledger.create([job_id], "ann", small=[small])
+        self.job_store.create([job_id], "ann", small=[small])
         return job_id
 
-    def work(self, analyser: Analysing, terms: Terms | None = None) -> str | None:
-        return AnalysisEngine(self.ledger, self.blobs, analyser, terms or Terms(lease_seconds=0.3)).work()
+    def work(self, analyser: Analysing, terms: RunnerConfig | None = None) -> str | None:
+        return AnalysisEngine(self.job_store, self.blobs, analyser, terms or RunnerConfig(lease_seconds=0.3)).run_next()
 
     def delete(self, job_id: str) -> None:
         """As the gateway does."""
-        self.ledger.delete(job_id)
+        self.job_store.delete(job_id)
         self.blobs.delete(job_prefix(job_id))
 
 
@@ -99,7 +99,7 @@ def test_a_job_ends_with_its_result_and_without_its_media(service: Service, tmp_
     path = media_files.make_video(tmp_path / "a.mp4", seconds=3.0)
     job_id = service.post(path.read_bytes(), JobRequest(options=Options(hop_seconds=1, window_seconds=1)))
     assert service.work(Analyser.load(tmp_path, "bare", device="cpu")) == job_id
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.stage, record.progress) == ("succeeded", "write", 1)
     content = service.blobs.get(result_key(job_id, 1))
     assert content is not None
@@ -125,7 +125,7 @@ def test_an_error_with_a_code_keeps_it(service: Service) -> None:
 
     job_id = service.post(b"media")
     service.work(Scripted(act))
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and record.status == "failed" and record.failure is not None
     assert (record.failure.code, record.failure.stage) == ("media_invalid", "decode")
     assert not service.blobs.exists(media_key(job_id))
@@ -136,7 +136,7 @@ def test_a_job_that_the_store_has_lost_says_so(service: Service, key: Callable[[
     job_id = service.post(b"media")
     service.blobs.delete(key(job_id))
     service.work(Scripted(lambda _: pytest.fail("there is nothing to read")))
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and record.status == "failed" and record.failure is not None
     assert (record.failure.code, record.failure.stage, record.failure.retryable) == ("fetch_failed", "fetch", True)
     assert "post" in record.failure.message and record.attempts == 1
@@ -148,7 +148,7 @@ def test_a_source_that_was_deleted_meanwhile_is_told(service: Service) -> None:
     again = service.post(b"", JobRequest(source=SourceJob(job_id=kept, fetched=0, token=1)))
     service.delete(kept)
     service.work(Scripted(lambda _: pytest.fail("there is nothing to read")))
-    record = service.ledger.get(again)
+    record = service.job_store.get(again)
     assert record is not None and record.status == "failed" and record.failure is not None
     assert (record.failure.code, record.failure.stage, record.failure.retryable) == ("job_expired", "fetch", False)
 
@@ -160,7 +160,7 @@ def test_an_unknown_error_shows_nothing_of_itself(service: Service) -> None:
 
     job_id = service.post(b"media")
     service.work(Scripted(act))
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and record.failure is not None
     assert record.failure.code == "internal_error" and "secret" not in record.failure.message
     assert record.failure.stage == "audio"
@@ -170,12 +170,12 @@ def test_a_cancelled_job_stops_within_a_lease(service: Service) -> None:
     job_id = service.post(b"media")
 
     def act(observer: Observer) -> Result:
-        service.ledger.cancel(job_id)
+        service.job_store.cancel(job_id)
         while True:
             observer.check()
 
     service.work(Scripted(act))
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and record.status == "cancelled"
 
 
@@ -188,7 +188,7 @@ def test_a_deleted_job_stops_and_leaves_nothing(service: Service) -> None:
             observer.check()
 
     service.work(Scripted(act))
-    assert service.ledger.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))
+    assert service.job_store.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))
 
 
 def test_a_result_written_after_a_delete_is_erased(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,29 +224,29 @@ def test_a_job_that_is_deleted_while_its_result_is_written_is_no_error(
 
 def test_a_late_worker_leaves_the_result_of_the_newer_claim(service: Service) -> None:
     job_id = service.post(b"media", JobRequest(options=Options(keep_media=True)))
-    late = Terms(lease_seconds=60)
+    late = RunnerConfig(lease_seconds=60)
 
     def act(_: Observer) -> Result:
-        lapse(service.ledger, job_id)
+        lapse(service.job_store, job_id)
         service.work(Scripted(lambda _: RESULT))
         return RESULT
 
     service.work(Scripted(act), late)
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.token) == ("succeeded", 2)
     assert service.blobs.exists(result_key(job_id, 2)) and not service.blobs.exists(result_key(job_id, 1))
     assert service.blobs.exists(media_key(job_id))
 
 
-def lapse(ledger: Ledger, job_id: str) -> None:
+def lapse(job_store: JobStore, job_id: str) -> None:
     """Ends the lease of a running job, as time would."""
-    ledger._redis.zadd("affect:leases", {job_id: 0})
-    assert ledger.reap() == {job_id: "queued"}
+    job_store._redis.zadd("affect:leases", {job_id: 0})
+    assert job_store.reap() == {job_id: "queued"}
 
 
 def test_a_worker_that_shuts_down_hands_its_job_back(service: Service) -> None:
     job_id = service.post(b"media")
-    terms = Terms(lease_seconds=0.3)
+    terms = RunnerConfig(lease_seconds=0.3)
 
     def act(observer: Observer) -> Result:
         assert isinstance(terms.stopping, threading.Event)
@@ -255,7 +255,7 @@ def test_a_worker_that_shuts_down_hands_its_job_back(service: Service) -> None:
         pytest.fail("the work went on")
 
     assert service.work(Scripted(act), terms) == job_id
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.attempts) == ("queued", 0)
     assert service.blobs.exists(media_key(job_id))
     assert service.work(Scripted(act), terms) is None  # it takes no new work either
@@ -268,8 +268,8 @@ def test_a_job_that_takes_too_long_fails_where_it_is(service: Service) -> None:
             observer.check()
 
     job_id = service.post(b"media")
-    service.work(Scripted(act), Terms(seconds=0.01))
-    record = service.ledger.get(job_id)
+    service.work(Scripted(act), RunnerConfig(attempt_seconds=0.01))
+    record = service.job_store.get(job_id)
     assert record is not None and record.failure is not None
     assert (record.failure.code, record.failure.stage, record.failure.retryable) == (
         "processing_timeout",
@@ -293,28 +293,28 @@ def test_without_room_on_the_disk_a_job_goes_back_and_none_is_begun(service: Ser
     """The disk fills up while it works: nobody's attempt is used up."""
     job_id = service.post(b"media")
     room = [True, False]
-    terms = Terms(lease_seconds=0.3, has_room=lambda: room[0], rest_seconds=0)
+    terms = RunnerConfig(lease_seconds=0.3, has_room=lambda: room[0], storage_backoff_seconds=0)
 
     def act(_: Observer) -> Result:
         room.pop(0)
         raise NO_ROOM
 
     assert service.work(Scripted(act), terms) == job_id
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.attempts) == ("queued", 0)
     assert service.work(Scripted(act), terms) is None
     room[0] = True
     assert service.work(Scripted(lambda _: RESULT), terms) == job_id
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.attempts) == ("succeeded", 1)
 
 
 def test_a_job_that_needs_more_room_than_there_is_fails_after_three_attempts(service: Service) -> None:
     job_id = service.post(b"media")
-    terms = Terms(lease_seconds=0.3, rest_seconds=0)
+    terms = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
     for attempt in (1, 2, 3):
         assert service.work(Scripted(without_room), terms) == job_id
-        record = service.ledger.get(job_id)
+        record = service.job_store.get(job_id)
         assert record is not None and record.attempts == attempt
     assert record.status == "failed" and record.failure is not None
     assert (record.failure.code, record.failure.retryable) == ("storage_full", True)
@@ -323,7 +323,7 @@ def test_a_job_that_needs_more_room_than_there_is_fails_after_three_attempts(ser
 
 def test_a_store_that_fails_costs_no_job_an_attempt(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = service.post(b"media")
-    terms = Terms(lease_seconds=0.3, rest_seconds=0)
+    terms = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
 
     def fails(*_: object) -> None:
         raise unavailable()
@@ -332,10 +332,10 @@ def test_a_store_that_fails_costs_no_job_an_attempt(service: Service, monkeypatc
         broken.setattr(service.blobs, "put", fails)
         for _ in range(5):
             assert service.work(Scripted(lambda _: RESULT), terms) == job_id
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.attempts) == ("queued", 0)
     service.work(Scripted(lambda _: RESULT), terms)
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and record.status == "succeeded"
 
 
@@ -347,7 +347,7 @@ def test_a_worker_that_rests_is_stopped_at_once(service: Service) -> None:
         stopping.set()
         raise NO_ROOM
 
-    service.work(Scripted(act), Terms(stopping=stopping, rest_seconds=1000))
+    service.work(Scripted(act), RunnerConfig(stopping=stopping, storage_backoff_seconds=1000))
 
 
 class Beside:
@@ -369,10 +369,10 @@ def test_small_jobs_are_worked_on_beside_each_other_and_one_fails_alone(service:
         return RESULT
 
     jobs = [service.post(media, small=True) for media in (b"one", b"bad", b"two")]
-    service.work(Beside(3, act), Terms(lease_seconds=0.3, together=4))
-    records = [service.ledger.get(job_id) for job_id in jobs]
+    service.work(Beside(3, act), RunnerConfig(lease_seconds=0.3, max_concurrent=4))
+    records = [service.job_store.get(job_id) for job_id in jobs]
     assert [record and record.status for record in records] == ["succeeded", "failed", "succeeded"]
-    assert service.ledger.claim() is None
+    assert service.job_store.claim() is None
 
 
 def test_a_small_job_is_begun_as_soon_as_one_has_ended(service: Service) -> None:
@@ -388,19 +388,19 @@ def test_a_small_job_is_begun_as_soon_as_one_has_ended(service: Service) -> None
                 ended.release()
             return RESULT
 
-    service.work(Slow(), Terms(lease_seconds=0.3, together=2))
-    records = [service.ledger.get(job_id) for job_id in jobs]
+    service.work(Slow(), RunnerConfig(lease_seconds=0.3, max_concurrent=2))
+    records = [service.job_store.get(job_id) for job_id in jobs]
     assert [record and record.status for record in records] == ["succeeded"] * 4
 
 
 def test_no_small_job_is_begun_before_a_long_one_that_was_there_first(service: Service) -> None:
     small = [service.post(str(number).encode(), small=True) for number in range(2)]
     long = service.post(b"long")
-    service.work(Beside(2, lambda *_: RESULT), Terms(lease_seconds=0.3, together=2))
+    service.work(Beside(2, lambda *_: RESULT), RunnerConfig(lease_seconds=0.3, max_concurrent=2))
     last = service.post(b"last", small=True)
-    records = [service.ledger.get(job_id) for job_id in (*small, long, last)]
+    records = [service.job_store.get(job_id) for job_id in (*small, long, last)]
     assert [record and record.status for record in records] == ["succeeded", "succeeded", "queued", "queued"]
-    assert service.work(Beside(1, lambda *_: RESULT), Terms(lease_seconds=0.3, together=2)) == long
+    assert service.work(Beside(1, lambda *_: RESULT), RunnerConfig(lease_seconds=0.3, max_concurrent=2)) == long
 
 
 def test_small_jobs_are_cancelled_and_deleted_one_by_one(service: Service) -> None:
@@ -408,7 +408,7 @@ def test_small_jobs_are_cancelled_and_deleted_one_by_one(service: Service) -> No
 
     def act(media: bytes, observer: Observer) -> Result:
         if media == b"0":
-            service.ledger.cancel(jobs[0])
+            service.job_store.cancel(jobs[0])
         elif media == b"1":
             service.delete(jobs[1])
         else:
@@ -416,8 +416,8 @@ def test_small_jobs_are_cancelled_and_deleted_one_by_one(service: Service) -> No
         while True:
             observer.check()
 
-    service.work(Beside(3, act), Terms(lease_seconds=0.3, together=3))
-    records = [service.ledger.get(job_id) for job_id in jobs]
+    service.work(Beside(3, act), RunnerConfig(lease_seconds=0.3, max_concurrent=3))
+    records = [service.job_store.get(job_id) for job_id in jobs]
     assert [record and record.status for record in records] == ["cancelled", None, "succeeded"]
     assert not service.blobs.exists(job_prefix(jobs[1]))
 
@@ -431,6 +431,6 @@ def test_a_worker_that_shuts_down_hands_every_small_job_back(service: Service) -
         while True:
             observer.check()
 
-    service.work(Beside(3, act), Terms(lease_seconds=0.3, stopping=stopping, together=3))
-    records = [service.ledger.get(job_id) for job_id in jobs]
+    service.work(Beside(3, act), RunnerConfig(lease_seconds=0.3, stopping=stopping, max_concurrent=3))
+    records = [service.job_store.get(job_id) for job_id in jobs]
     assert [record and (record.status, record.attempts) for record in records] == [("queued", 0)] * 3

@@ -1,4 +1,4 @@
-"""Links through the real ledger, blobs and HTTP; names are resolved by the test, and all servers stand on loopback."""
+"""Links through the real job store, blobs and HTTP; names are resolved by the test, and all servers stand on loopback."""
 
 import ipaddress
 import socket
@@ -19,7 +19,7 @@ from redis import Redis
 from tests import media_files
 from tests.loopback import Answer, Handler, loopback
 from tests.redis_server import redis_server
-from workers.jobs.runner import Terms
+from workers.jobs.runner import RunnerConfig
 from workers.outbound.downloader import FetchEngine, FetchLimits, name_of
 from workers.outbound.page_downloader import Pages
 from workers.protocol.blobs.blobs import Blobs
@@ -37,7 +37,7 @@ from workers.protocol.records import (
     request_key,
 )
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -54,18 +54,18 @@ def to_loopback(host: str, port: int) -> list[str]:
 
 
 class Service:
-    """A ledger, blobs, and an engine that fetches."""
+    """A job store, blobs, and an engine that fetches."""
 
     def __init__(self, url: str, folder: Path) -> None:
         settings = WireSettings(data_dir=folder, lease_seconds=0.3)
-        self.ledger = Ledger(Redis.from_url(url), settings)
+        self.job_store = JobStore(Redis.from_url(url), settings)
         self.blobs = Blobs.of(settings)
         self.woken: list[WorkerKind] = []
 
     def post(self, url: str) -> str:
         job_id = new_job_id()
         self.blobs.put(request_key(job_id), JobRequest(url=url).model_dump_json().encode())
-        self.ledger.create([job_id], "ann", queue="io")
+        self.job_store.create([job_id], "ann", queue="io")
         return job_id
 
     def work(
@@ -74,17 +74,17 @@ class Service:
         allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = LOOPBACK,
         resolve: Resolve = to_loopback,
         limits: FetchLimits | None = None,
-        terms: Terms | None = None,
+        terms: RunnerConfig | None = None,
         pages: Pages | None = None,
     ) -> None:
-        limits, terms = limits or FetchLimits(idle_seconds=20, pauses=()), terms or Terms(lease_seconds=0.3)
+        limits, terms = limits or FetchLimits(idle_seconds=20, pauses=()), terms or RunnerConfig(lease_seconds=0.3)
         egress = Egress(allowed, resolve)
-        FetchEngine(self.ledger, self.blobs, egress, limits, terms, self.woken.append, pages).work()
+        FetchEngine(self.job_store, self.blobs, egress, limits, terms, self.woken.append, pages).run_next()
 
     def fetched(self, url: str, **how: object) -> JobRecord:
         job_id = self.post(url)
         self.work(**how)  # type: ignore[arg-type]
-        record = self.ledger.get(job_id)
+        record = self.job_store.get(job_id)
         assert record is not None
         return record
 
@@ -124,7 +124,7 @@ def test_what_a_link_gives_becomes_the_job_s_media(service: Service) -> None:
         request.headers["host"] == f"media.example:{server.port}" and request.path == "/clips/my%20clip.png?key=secret"
     )
     assert "cookie" not in request.headers and request.headers["accept-encoding"] == "identity"
-    claim = service.ledger.claim()
+    claim = service.job_store.claim()
     assert claim is not None and claim.fetched == record.fetched
 
 
@@ -137,7 +137,7 @@ def test_progress_is_told_while_it_comes(service: Service) -> None:
         handler.end_headers()
         handler.wfile.write(PNG + bytes((2 << 20) - len(PNG)))
         until = time.monotonic() + 20
-        while not (record := service.ledger.get(job_id)) or (not record.progress and time.monotonic() < until):
+        while not (record := service.job_store.get(job_id)) or (not record.progress and time.monotonic() < until):
             time.sleep(0.02)
         seen.append((record.stage, record.progress))
         handler.wfile.write(bytes(2 << 20))
@@ -341,7 +341,7 @@ def test_of_several_addresses_one_that_answers_is_taken(service: Service) -> Non
     assert record.queue == "inference"
 
 
-def during(service: Service, act: Callable[[str], None], terms: Terms | None = None) -> tuple[str, float]:
+def during(service: Service, act: Callable[[str], None], terms: RunnerConfig | None = None) -> tuple[str, float]:
     """Fetches from a server that never ends, and acts once it has begun; the job's id, and seconds until it stopped."""
     began = threading.Event()
     acted = 0.0
@@ -367,30 +367,30 @@ def during(service: Service, act: Callable[[str], None], terms: Terms | None = N
 
 
 def test_a_cancelled_download_stops_at_once(service: Service) -> None:
-    job_id, seconds = during(service, service.ledger.cancel)
-    record = service.ledger.get(job_id)
+    job_id, seconds = during(service, service.job_store.cancel)
+    record = service.job_store.get(job_id)
     assert record is not None and record.status == "cancelled" and seconds < 10
     assert not service.blobs.exists(media_prefix(job_id))
 
 
 def test_a_deleted_download_leaves_nothing(service: Service) -> None:
     def delete(job_id: str) -> None:
-        service.ledger.delete(job_id)
+        service.job_store.delete(job_id)
         service.blobs.delete(job_prefix(job_id))
 
     job_id, _ = during(service, delete)
-    assert service.ledger.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))
+    assert service.job_store.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))
 
 
 def test_a_worker_that_shuts_down_hands_the_link_back(service: Service) -> None:
-    terms = Terms(lease_seconds=0.3)
+    terms = RunnerConfig(lease_seconds=0.3)
     job_id, _ = during(service, lambda _: terms.stopping.set(), terms)  # type: ignore[attr-defined]
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.queue, record.attempts) == ("queued", "io", 0)
     with loopback(giving()) as server:
         service.blobs.put(request_key(job_id), JobRequest(url=server.url()).model_dump_json().encode())
         service.work()
-    record = service.ledger.get(job_id)
+    record = service.job_store.get(job_id)
     assert record is not None and record.queue == "inference"
 
 
@@ -405,18 +405,18 @@ def test_a_late_download_does_not_touch_what_another_fetched(service: Service) -
 
     with loopback(answer) as server:
         job_id = service.post(server.url())
-        slow = threading.Thread(target=service.work, kwargs={"terms": Terms(lease_seconds=1000)})
+        slow = threading.Thread(target=service.work, kwargs={"terms": RunnerConfig(lease_seconds=1000)})
         slow.start()
         while not server.requests:
             time.sleep(0.01)
-        service.ledger._redis.zadd("affect:leases", {job_id: 0})
-        assert service.ledger.reap() == {job_id: "queued"}
+        service.job_store._redis.zadd("affect:leases", {job_id: 0})
+        assert service.job_store.reap() == {job_id: "queued"}
         service.work()
-        record = service.ledger.get(job_id)
+        record = service.job_store.get(job_id)
         assert record is not None and record.queue == "inference"
         late.set()
         slow.join()
-    after = service.ledger.get(job_id)
+    after = service.job_store.get(job_id)
     assert after is not None and after.fetched == record.fetched == 2
     assert service.blobs.get(media_key(job_id, 2)) == PNG + b"2"
     assert not service.blobs.exists(media_key(job_id, 1)) and service.woken == ["inference"]

@@ -20,7 +20,7 @@ from tests.redis_server import redis_server
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.records import FINAL, JobRecord, JobRequest, media_key, new_job_id, request_key, result_key
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.worker_registry import Roster
 
 ROOT = Path(__file__).parents[2]
@@ -36,12 +36,12 @@ def settings(tmp_path: Path) -> Iterator[WireSettings]:
 
 
 class Running:
-    """A ledger, blobs, a roster, and a worker process."""
+    """A job store, blobs, a roster, and a worker process."""
 
     def __init__(self, settings: WireSettings, *options: str) -> None:
         redis = Redis.from_url(settings.redis_url)
         self.settings = settings
-        self.ledger, self.blobs, self.roster = Ledger(redis, settings), Blobs.of(settings), Roster(redis)
+        self.job_store, self.blobs, self.roster = JobStore(redis, settings), Blobs.of(settings), Roster(redis)
         environment = os.environ | {
             "AFFECT_REDIS_URL": settings.redis_url,
             "AFFECT_DATA_DIR": str(settings.data_dir),
@@ -57,21 +57,21 @@ class Running:
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), JobRequest().model_dump_json().encode())
-        self.ledger.create([job_id], "ann")
+        self.job_store.create([job_id], "ann")
         return job_id
 
     def post_link(self, url: str) -> str:
         """Likewise."""
         job_id = new_job_id()
         self.blobs.put(request_key(job_id), JobRequest(url=url).model_dump_json().encode())
-        self.ledger.create([job_id], "ann", queue="io")
+        self.job_store.create([job_id], "ann", queue="io")
         return job_id
 
     def until(self, job_id: str, holds: Callable[[JobRecord], bool], seconds: float = 60) -> JobRecord:
         """The record once it is as it should be."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            record = self.ledger.get(job_id)
+            record = self.job_store.get(job_id)
             if record is not None and holds(record):
                 return record
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Webhooks through the real ledger and HTTP, to a receiver on loopback; the reference library verifies them."""
+"""Webhooks through the real job store and HTTP, to a receiver on loopback; the reference library verifies them."""
 
 import ipaddress
 import json
@@ -18,7 +18,7 @@ from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.net.ssrf import Egress
 from workers.protocol.records import Claim, Failure, JobRequest, job_prefix, new_job_id, request_key
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.webhook_queue import DeliveryLog
 from workers.protocol.webhooks.signing import WebhookSecret
 
@@ -34,28 +34,28 @@ def url() -> Iterator[str]:
 
 
 class Service:
-    """A ledger, blobs, and somebody who sends webhooks."""
+    """A job store, blobs, and somebody who sends webhooks."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.redis = Redis.from_url(url)
         settings = WireSettings(data_dir=folder)
-        self.ledger, self.blobs = Ledger(self.redis, settings), Blobs.of(settings)
+        self.job_store, self.blobs = JobStore(self.redis, settings), Blobs.of(settings)
         self.secrets = [WebhookSecret.parse(f"{owner}:{SECRET}") for owner in ("ann", "bob")]
 
     def post(self, webhook: str | None, owner: str = "ann") -> str:
         job_id = new_job_id()
         self.blobs.put(request_key(job_id), JobRequest(webhook_url=webhook).model_dump_json().encode())
-        self.ledger.create([job_id], owner, webhook=webhook is not None)
+        self.job_store.create([job_id], owner, webhook=webhook is not None)
         return job_id
 
     def claim(self) -> Claim:
-        claim = self.ledger.claim()
+        claim = self.job_store.claim()
         assert claim is not None
         return claim
 
     def ended(self, webhook: str | None) -> str:
         job_id = self.post(webhook)
-        self.ledger.finish(self.claim(), "succeeded")
+        self.job_store.finish(self.claim(), "succeeded")
         return job_id
 
     def postman(
@@ -64,7 +64,7 @@ class Service:
         allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = LOOPBACK,
     ) -> Postman:
         egress = Egress(allowed, lambda host, port: ["127.0.0.1"])
-        return Postman(self.ledger, self.blobs, egress, self.secrets, terms)
+        return Postman(self.job_store, self.blobs, egress, self.secrets, terms)
 
     def deliver(self, terms: WebhookTerms = TERMS) -> None:
         """Everything that is due, and what becomes due by that."""
@@ -72,7 +72,7 @@ class Service:
             pass
 
     def log(self, job_id: str) -> DeliveryLog:
-        return self.ledger.outbox.log(job_id)
+        return self.job_store.outbox.log(job_id)
 
     def statuses(self, job_id: str) -> list[int | None]:
         return [attempt.status for attempt in self.log(job_id).attempts]
@@ -121,20 +121,20 @@ def test_every_final_state_is_told_and_no_other(service: Service) -> None:
         hook = receiver.url("/hook")
         service.ended(hook)
         service.post(hook)
-        service.ledger.finish(service.claim(), "failed", Failure(code="media_invalid", message="Private words."))
+        service.job_store.finish(service.claim(), "failed", Failure(code="media_invalid", message="Private words."))
         waiting = service.post(hook)
-        service.ledger.cancel(waiting)
+        service.job_store.cancel(waiting)
         running = service.post(hook)
         claim = service.claim()
-        service.ledger.cancel(running)
+        service.job_store.cancel(running)
         service.deliver()
         assert len(receiver.requests) == 3  # not yet the last
-        service.ledger.finish(claim, "cancelled")
+        service.job_store.finish(claim, "cancelled")
         lost = service.post(hook)
         for _ in range(3):
             service.claim()
             service.redis.zadd("affect:leases", {lost: 0})
-            service.ledger.reap()
+            service.job_store.reap()
         service.deliver()
     told = [verified(received) for received in receiver.requests]
     assert [each["type"] for each in told] == [
@@ -239,13 +239,13 @@ def test_a_private_address_is_never_connected_to_unless_it_is_permitted(service:
 def test_a_deleted_job_sends_nothing_more_and_leaves_nothing(service: Service) -> None:
     def delete(handler: Handler) -> None:
         """While its webhook is under way."""
-        service.ledger.delete(job_id)
+        service.job_store.delete(job_id)
         service.blobs.delete(job_prefix(job_id))
         handler.reply(500)
 
     with loopback(delete) as receiver:
         never = service.ended(receiver.url())
-        service.ledger.delete(never)
+        service.job_store.delete(never)
         service.deliver()
         assert receiver.connections == 0
         job_id = service.ended(receiver.url())
@@ -262,13 +262,13 @@ def test_a_deleted_job_sends_nothing_more_and_leaves_nothing(service: Service) -
 def test_a_delivery_whose_worker_died_is_made_by_another_and_a_late_word_of_it_is_not_heard(service: Service) -> None:
     with loopback(answering(200)) as receiver:
         job_id = service.ended(receiver.url())
-        taken = service.ledger.outbox.take(60)
-        assert taken is not None and service.ledger.outbox.take(60) is None and service.ledger.outbox.due() == 0
+        taken = service.job_store.outbox.take(60)
+        assert taken is not None and service.job_store.outbox.take(60) is None and service.job_store.outbox.due() == 0
         service.redis.zadd("affect:outbox", {job_id: 0})  # as the seconds would pass
-        assert service.ledger.outbox.due() == 1
+        assert service.job_store.outbox.due() == 1
         service.deliver()
         (attempt,) = service.log(job_id).attempts
-        service.ledger.outbox.note(taken, attempt.model_copy(update={"status": 500, "error": "late"}), 1.0)
+        service.job_store.outbox.note(taken, attempt.model_copy(update={"status": 500, "error": "late"}), 1.0)
     assert service.log(job_id).state == "delivered" and service.statuses(job_id) == [200]
 
 
@@ -278,9 +278,9 @@ def test_each_caller_s_webhooks_are_signed_with_its_own_secrets(service: Service
     with loopback(answering(200)) as receiver:
         service.ended(receiver.url())
         service.post(receiver.url(), owner="bob")
-        service.ledger.finish(service.claim(), "succeeded")
+        service.job_store.finish(service.claim(), "succeeded")
         nobody = service.post(receiver.url(), owner="cy")
-        service.ledger.finish(service.claim(), "succeeded")
+        service.job_store.finish(service.claim(), "succeeded")
         service.deliver()
     ann, bob = receiver.requests
     assert verified(ann, old) == verified(ann, new) and verified(bob, SECRET)
@@ -291,11 +291,11 @@ def test_a_test_is_one_attempt_and_is_forgotten(service: Service) -> None:
     with loopback(answering(500)) as receiver:
         test_id = new_job_id()
         service.blobs.put(request_key(test_id), JobRequest(webhook_url=receiver.url()).model_dump_json().encode())
-        service.ledger.outbox.add_test(test_id, "ann")
+        service.job_store.outbox.add_test(test_id, "ann")
         service.deliver()
     assert verified(receiver.requests[0])["type"] == "webhook.test"
     assert service.log(test_id).state == "failed" and service.statuses(test_id) == [500]
-    assert service.ledger.get(test_id) is None
+    assert service.job_store.get(test_id) is None
     kept = [key for key in service.redis.keys("*") if test_id.encode() in key]
     assert len(kept) == 2 and all(0 < service.redis.ttl(key) <= 600 for key in kept)  # type: ignore[operator]
     assert json.loads(receiver.requests[0].body)["data"] == {}

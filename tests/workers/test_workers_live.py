@@ -24,7 +24,7 @@ from workers.live.server import LiveHost
 from workers.protocol.live.messages import Ended, Packet, Ready, Update, from_worker
 from workers.protocol.live.streams import LiveDesk, LiveLine
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +239,7 @@ def test_what_was_shown_and_said_is_not_left_on_disk() -> None:
         run(stream(url))
         assert told(url)
         redis = Redis.from_url(url)
-        Ledger(redis, WireSettings(redis_url=url)).compact()
+        JobStore(redis, WireSettings(redis_url=url)).compact()
         until = time.monotonic() + 20
         while told(url) and time.monotonic() < until:
             time.sleep(0.05)

@@ -14,7 +14,7 @@ from ml.inference.pipeline.context import ALONE, KEPT, Find, Work, nothing, unde
 from ml.results import Options, Result
 from workers.jobs.artifacts import OpenStudio, write_artifacts
 from workers.jobs.partition import Lengths, Observing, Parted, PartWork, store_file
-from workers.jobs.runner import Done, Engine, Lease, Observed, Split, Terms
+from workers.jobs.runner import Done, JobRunner, Lease, Observed, Split, RunnerConfig
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.records import (
     Claim,
@@ -26,7 +26,7 @@ from workers.protocol.records import (
     parts_prefix,
     result_key,
 )
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 
 _RESULTS = TypeAdapter(Result)
 
@@ -47,22 +47,22 @@ class MediaLost(FetchFailed):
     """The store has lost what was uploaded or fetched. Posted again, it is there again: hence `retryable`."""
 
 
-class AnalysisEngine(Engine):
+class AnalysisEngine(JobRunner):
     """Turns media into a result."""
 
     queue = "inference"
 
     def __init__(
         self,
-        ledger: Ledger,
+        job_store: JobStore,
         blobs: Blobs,
         analyser: Analysing,
-        terms: Terms,
+        terms: RunnerConfig,
         wake: Callable[[WorkerKind], None] = lambda _: None,
         studio: OpenStudio | None = None,
         lengths: Lengths | None = None,
     ) -> None:
-        super().__init__(ledger, blobs, terms, wake)
+        super().__init__(job_store, blobs, terms, wake)
         self._analyser, self._studio = analyser, studio
         self._parts = PartWork(blobs, analyser, lengths or Lengths())
 

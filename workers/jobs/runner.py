@@ -31,7 +31,7 @@ from workers.protocol.records import (
     parts_prefix,
     request_key,
 )
-from workers.protocol.store.job_store import LeaseLost, Ledger
+from workers.protocol.store.job_store import JobStore, LeaseLost
 
 logger = logging.getLogger(__name__)
 
@@ -56,18 +56,18 @@ class Signal(Protocol):
 
 
 @dataclass(frozen=True)
-class Terms:
+class RunnerConfig:
     """Under which a job is worked on. `seconds`: of one attempt at most. `stopping`: set when the worker shuts down.
     `witness`: whom it is told. `has_room`: whether there is any on the disks that the work needs. `rest_seconds`:
     before the next job, when the storage failed. `together`: most small jobs at once."""
 
     lease_seconds: float = 15.0
-    seconds: float = 5 * 3600.0
+    attempt_seconds: float = 5 * 3600.0
     stopping: Signal = field(default_factory=threading.Event)
-    witness: Witness = field(default_factory=Witness)
+    telemetry: Witness = field(default_factory=Witness)
     has_room: Callable[[], bool] = lambda: True
-    rest_seconds: float = 5.0
-    together: int = 1
+    storage_backoff_seconds: float = 5.0
+    max_concurrent: int = 1
 
 
 class Lease:
@@ -78,13 +78,13 @@ class Lease:
     `ShuttingDown` when the worker stops, `ProcessingTimeout` when the job's time is up.
     """
 
-    def __init__(self, ledger: Ledger, claim: Claim, terms: Terms, attempt: Attempt) -> None:
-        self._ledger, self._claim, self._terms = ledger, claim, terms
+    def __init__(self, job_store: JobStore, claim: Claim, terms: RunnerConfig, attempt: Attempt) -> None:
+        self._job_store, self._claim, self._terms = job_store, claim, terms
         self.attempt = attempt
         self.at: Stage | None = None
         self._progress = 0.0
         self._cancelled = self._lost = False
-        self._until = time.monotonic() + terms.seconds
+        self._until = time.monotonic() + terms.attempt_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._hold, name="lease", daemon=True)
 
@@ -106,7 +106,9 @@ class Lease:
         if self._terms.stopping.is_set():
             raise ShuttingDown("The worker shuts down.", stage=self.at)
         if time.monotonic() > self._until:
-            raise ProcessingTimeout(f"The analysis took more than {self._terms.seconds:g} seconds.", stage=self.at)
+            raise ProcessingTimeout(
+                f"The analysis took more than {self._terms.attempt_seconds:g} seconds.", stage=self.at
+            )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -121,12 +123,12 @@ class Lease:
     def _hold(self) -> None:
         while not self._ended.wait(min(self._terms.lease_seconds / 3, TOLD_EVERY)):
             try:
-                self._cancelled = self._ledger.renew(self._claim, self.at, self._progress)
+                self._cancelled = self._job_store.renew(self._claim, self.at, self._progress)
             except LeaseLost:
                 self._lost = True
                 return
             except RedisError:
-                logger.warning("the ledger does not answer; the lease is renewed when it does")
+                logger.warning("the job store does not answer; the lease is renewed when it does")
 
 
 @dataclass(frozen=True)
@@ -155,23 +157,23 @@ class PassedOn:
     queue: WorkerKind
 
 
-class Engine(ABC):
+class JobRunner(ABC):
     """Runs the claimed jobs of one queue, one after the other. `wake` tells a worker that a job waits for its kind."""
 
     queue: ClassVar[WorkerKind]
 
     def __init__(
-        self, ledger: Ledger, blobs: Blobs, terms: Terms, wake: Callable[[WorkerKind], None] = lambda _: None
+        self, job_store: JobStore, blobs: Blobs, terms: RunnerConfig, wake: Callable[[WorkerKind], None] = lambda _: None
     ) -> None:
-        self._ledger, self._blobs, self._terms, self._wake = ledger, blobs, terms, wake
+        self._job_store, self._blobs, self._terms, self._wake = job_store, blobs, terms, wake
         self._had_room = True
 
-    def work(self) -> str | None:
+    def run_next(self) -> str | None:
         """Claims the next job, or several small ones, and brings them to their final states, or to the next queue. The
         id of the first; null when none waits, or the worker stops or has no room."""
         if not self._may_begin():
             return None
-        claims = self._ledger.claims(self.queue, self._terms.together)
+        claims = self._job_store.claims(self.queue, self._terms.max_concurrent)
         if len(claims) == 1:
             self._go_on(claims[0])
         elif claims:
@@ -192,14 +194,14 @@ class Engine(ABC):
                 for attempt in ended:
                     attempt.result()
                 if time.monotonic() < until and self._may_begin():
-                    claims = self._ledger.claims(self.queue, self._terms.together - len(under_way), small=True)
+                    claims = self._job_store.claims(self.queue, self._terms.max_concurrent - len(under_way), small=True)
                     under_way |= {self._beside.submit(self._go_on, claim) for claim in claims}
         finally:
             wait(under_way)
 
     @cached_property
     def _beside(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._terms.together, "job")
+        return ThreadPoolExecutor(self._terms.max_concurrent, "job")
 
     def _go_on(self, claim: Claim | None) -> None:
         while claim is not None:
@@ -207,14 +209,14 @@ class Engine(ABC):
 
     def _attempt(self, claim: Claim) -> Claim | None:
         """One attempt; the claim with which the same worker goes on: to join the parts, when the last is done."""
-        with Attempt(claim, self.queue, self._terms.witness) as attempt:
+        with Attempt(claim, self.queue, self._terms.telemetry) as attempt:
             try:
                 return self._run(claim, attempt)
             except LeaseLost:
                 attempt.outcome = "lost"
                 self._erase(claim)
             except ShuttingDown:
-                self._ledger.hand_back(claim)
+                self._job_store.hand_back(claim)
                 attempt.outcome = "handed_back"
             except (StorageError, OSError) as error:
                 self._wait_for_storage(claim, error)
@@ -231,25 +233,25 @@ class Engine(ABC):
         """The job goes back. It has used up an attempt only where there is room without it: it needs more than that."""
         logger.error("the job goes back: %s", error)
         if isinstance(error, StorageError) or not self._terms.has_room():
-            self._ledger.hand_back(claim)
+            self._job_store.hand_back(claim)
         else:
-            if self._ledger.release(claim, failure_of(error)) in FINAL:
+            if self._job_store.release(claim, failure_of(error)) in FINAL:
                 with suppress(StorageError):  # the sweep removes them
                     self._blobs.delete(media_prefix(claim.job_id))
-        until = time.monotonic() + self._terms.rest_seconds
+        until = time.monotonic() + self._terms.storage_backoff_seconds
         while time.monotonic() < until and not self._terms.stopping.is_set():
             time.sleep(0.1)
 
     @abstractmethod
-    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> Done | PassedOn | Split | Observed:
+    def execute(self, claim: Claim, request: JobRequest, lease: Lease) -> Done | PassedOn | Split | Observed:
         """The work itself. What it stores, it stores under keys of this claim."""
 
     @abstractmethod
-    def _written(self, claim: Claim) -> tuple[str, ...]:
+    def written_keys(self, claim: Claim) -> tuple[str, ...]:
         """The keys of what `_do` may have stored: removed when the claim was lost."""
 
     def _run(self, claim: Claim, attempt: Attempt) -> Claim | None:
-        lease = Lease(self._ledger, claim, self._terms, attempt)
+        lease = Lease(self._job_store, claim, self._terms, attempt)
         status: JobStatus = "failed"
         failure = None
         keep = False
@@ -258,21 +260,21 @@ class Engine(ABC):
             with lease:
                 request = self._request(claim)
                 attempt.continues(request.origin)
-                came_to = self._do(claim, request, lease)
+                came_to = self.execute(claim, request, lease)
             if isinstance(came_to, PassedOn):
-                self._ledger.pass_on(claim, came_to.queue)
+                self._job_store.pass_on(claim, came_to.queue)
                 attempt.outcome = "passed_on"
                 self._wake(came_to.queue)
                 return None
             if isinstance(came_to, Split):
-                self._ledger.split(claim, came_to.parts)
+                self._job_store.split(claim, came_to.parts)
                 attempt.outcome = "split"
                 for _ in range(came_to.parts):
                     self._wake(self.queue)
                 return None
             if isinstance(came_to, Observed):
                 attempt.outcome = "observed"
-                return self._ledger.part_done(claim)
+                return self._job_store.part_done(claim)
             status, keep = "succeeded", came_to.keep_media
         except (LeaseLost, ShuttingDown, RedisError, StorageError):
             raise
@@ -281,11 +283,11 @@ class Engine(ABC):
         except Exception as error:
             if isinstance(error, OSError) and is_full(error):
                 raise
-            if isinstance(error, FileNotFoundError) and self._ledger.get(claim.job_id) is None:
+            if isinstance(error, FileNotFoundError) and self._job_store.get(claim.job_id) is None:
                 raise LeaseLost("The job was deleted while it was worked on.") from error
             failure = failure_of(error)
         stage = failure.stage if failure and failure.stage else lease.at
-        self._ledger.finish(claim, status, failure, stage)
+        self._job_store.finish(claim, status, failure, stage)
         attempt.outcome, attempt.code = status, failure.code if failure else ""
         if request.webhook_url:
             self._wake("io")
@@ -294,7 +296,7 @@ class Engine(ABC):
                 self._blobs.delete(media_prefix(claim.job_id))
         if status != "succeeded":
             with suppress(StorageError):  # they go with the job
-                for key in self._written(claim):
+                for key in self.written_keys(claim):
                     self._blobs.delete(key)
         if claim.split:
             with suppress(StorageError):
@@ -310,6 +312,6 @@ class Engine(ABC):
     def _erase(self, claim: Claim) -> None:
         """Removes what this claim wrote after it was lost; of a job that was deleted, everything."""
         logger.info("the claim was lost")
-        gone = self._ledger.get(claim.job_id) is None
-        for key in (job_prefix(claim.job_id),) if gone else self._written(claim):
+        gone = self._job_store.get(claim.job_id) is None
+        for key in (job_prefix(claim.job_id),) if gone else self.written_keys(claim):
             self._blobs.delete(key)

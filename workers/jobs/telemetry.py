@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 Outcome = JobStatus | Literal["passed_on", "split", "observed", "handed_back", "lost", "broken"]
 """How an attempt ended: the job's final state, or why it has none. `split`: it goes on in parts; `observed`: one of
-these is done; `broken`: the ledger did not answer."""
+these is done; `broken`: the job store did not answer."""
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ import httpx
 
 from ml.errors import FetchFailed, FileTooLarge, MediaInvalid, ProcessingTimeout, UnsupportedMedia
 from ml.signatures import SNIFF_BYTES, format_name
-from workers.jobs.runner import Engine, Lease, PassedOn, Terms
+from workers.jobs.runner import JobRunner, Lease, PassedOn, RunnerConfig
 from workers.outbound.http_client import MOST_REDIRECTS, open_client
 from workers.outbound.page_downloader import Pages
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.net.ssrf import Egress
 from workers.protocol.records import Claim, JobMedia, JobRequest, WorkerKind, fetched_key, media_key
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 
 BLOCK_BYTES = 1 << 20
 CHECK_SECONDS = 0.25
@@ -48,22 +48,22 @@ class FetchLimits:
     pauses: tuple[float, ...] = (1.0, 5.0)
 
 
-class FetchEngine(Engine):
+class FetchEngine(JobRunner):
     """Fetches what a job's `url` leads to."""
 
     queue = "io"
 
     def __init__(
         self,
-        ledger: Ledger,
+        job_store: JobStore,
         blobs: Blobs,
         egress: Egress,
         limits: FetchLimits,
-        terms: Terms,
+        terms: RunnerConfig,
         wake: Callable[[WorkerKind], None],
         pages: Pages | None = None,
     ) -> None:
-        super().__init__(ledger, blobs, terms, wake)
+        super().__init__(job_store, blobs, terms, wake)
         self._egress, self._limits, self._pages = egress, limits, pages
 
     def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> PassedOn:

@@ -20,7 +20,7 @@ from workers.process.metrics import Recorder
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.net.ssrf import Egress, ForbiddenUrl
 from workers.protocol.records import JobRequest, request_key
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.webhook_queue import Attempt, Delivery
 from workers.protocol.webhooks.events import JobNotice, TrialNotice
 from workers.protocol.webhooks.signing import WebhookSecret, signature
@@ -53,25 +53,31 @@ class Postman:
 
     def __init__(
         self,
-        ledger: Ledger,
+        job_store: JobStore,
         blobs: Blobs,
         egress: Egress,
         secrets: Sequence[WebhookSecret],
         terms: WebhookTerms,
         recorder: Recorder | None = None,
     ) -> None:
-        self._ledger, self._blobs, self._egress, self._secrets, self._terms = ledger, blobs, egress, secrets, terms
+        self._job_store, self._blobs, self._egress, self._secrets, self._terms = (
+            job_store,
+            blobs,
+            egress,
+            secrets,
+            terms,
+        )
         self._recorder = recorder or Recorder()
 
     def work(self) -> str | None:
         """Makes one attempt at the delivery that is due. Its job's id; null when none is."""
-        delivery = self._ledger.outbox.take(self._terms.seconds + 30)
+        delivery = self._job_store.outbox.take(self._terms.seconds + 30)
         if delivery is None:
             return None
         began, at = time.monotonic(), datetime.now(UTC)
         answer = self._attempt(delivery)
         attempt = Attempt(at=at, seconds=time.monotonic() - began, status=answer.status, error=answer.error)
-        state = self._ledger.outbox.note(delivery, attempt, self._pause(delivery, answer))
+        state = self._job_store.outbox.note(delivery, attempt, self._pause(delivery, answer))
         self._recorder.delivery("retried" if state == "pending" else state, attempt.seconds)
         logger.info(
             "webhook, attempt %d: %s",
@@ -110,7 +116,7 @@ class Postman:
     def _notice(self, delivery: Delivery) -> JobNotice | TrialNotice | None:
         if delivery.test:
             return TrialNotice()
-        record = self._ledger.get(delivery.id)
+        record = self._job_store.get(delivery.id)
         return JobNotice.of(record) if record else None
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> _Answer:

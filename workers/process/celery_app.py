@@ -23,7 +23,7 @@ from redis import Redis, RedisError
 from ml import memory
 from workers.jobs.analysis import AnalysisEngine
 from workers.jobs.partition import Lengths
-from workers.jobs.runner import Terms
+from workers.jobs.runner import RunnerConfig
 from workers.jobs.telemetry import Witness
 from workers.outbound.downloader import FetchEngine
 from workers.outbound.webhook_sender import Postman
@@ -38,7 +38,7 @@ from workers.protocol.net.ssrf import Egress
 from workers.protocol.observability import logs
 from workers.protocol.observability.tracing import traces_of
 from workers.protocol.records import WorkerKind
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.maintenance import Upkeep
 from workers.protocol.store.worker_registry import Roster
 from workers.settings import WorkerSettings
@@ -89,15 +89,15 @@ class Worker:
         return Pulse(Roster(self.redis), self._settings.bundle, self._settings.worker_kinds)
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> RunnerConfig:
         settings = self._settings
-        return Terms(
+        return RunnerConfig(
             settings.lease_seconds,
             settings.job_seconds,
             self._stopping,
             self.witness,
             self._has_room,
-            together=settings.pictures,
+            max_concurrent=settings.pictures,
         )
 
     def _has_room(self) -> bool:
@@ -123,15 +123,15 @@ class Worker:
     @cached_property
     def analysis(self) -> AnalysisEngine:
         settings = self._settings
-        ledger = Ledger(self.redis, settings)
+        job_store = JobStore(self.redis, settings)
         lengths = Lengths(self._settings.long_seconds, self._settings.part_seconds)
-        return AnalysisEngine(ledger, self._blobs, self.serving, self.terms, self.wake, self.serving.studio, lengths)
+        return AnalysisEngine(job_store, self._blobs, self.serving, self.terms, self.wake, self.serving.studio, lengths)
 
     @cached_property
     def fetching(self) -> FetchEngine:
         settings = self._settings
         return FetchEngine(
-            Ledger(self.redis, settings),
+            JobStore(self.redis, settings),
             self._blobs,
             Egress.of(settings),
             settings.fetch_limits,
@@ -144,7 +144,7 @@ class Worker:
     def postman(self) -> Postman:
         settings = self._settings
         return Postman(
-            Ledger(self.redis, settings),
+            JobStore(self.redis, settings),
             self._blobs,
             Egress.of(settings),
             settings.webhook_secrets,
@@ -163,14 +163,14 @@ class Worker:
             self._work_for_a_while()
         elif kind == "io":
             self.postman.work()
-            self.fetching.work()
+            self.fetching.run_next()
         elif kind == "live" and self.serving.is_ready:
             self.live.work()
 
     def _work_for_a_while(self) -> None:
         """One wake-up may stand for many jobs. Then it is the turn of other queues."""
         until = time.monotonic() + TURN_SECONDS
-        while self.analysis.work():
+        while self.analysis.run_next():
             if time.monotonic() > until:
                 return self.wake("inference")
 
@@ -212,7 +212,7 @@ class Worker:
         settings = self._settings
         redis = Redis.from_url(settings.redis_url)  # shared with no child
         return Upkeep(
-            Ledger(redis, settings),
+            JobStore(redis, settings),
             Blobs.of(settings),
             self._celery,
             settings,

@@ -1,4 +1,4 @@
-"""Celery over Redis: it delivers wake-ups, the ledger decides which job is worked on."""
+"""Celery over Redis: it delivers wake-ups, the job store decides which job is worked on."""
 
 from celery import Celery
 

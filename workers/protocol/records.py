@@ -70,7 +70,7 @@ class JobRequest(Frozen):
 
 
 class JobRecord(Frozen):
-    """What the ledger knows of a job.
+    """What the job store knows of a job.
 
     `queue`: where it waits, or from where it was claimed. `stage`: the last that was begun. `position`: of a queued
     job, how many of its queue are claimed before it. `waits`: seconds until it is claimed, as jobs end now; 0 where

@@ -130,7 +130,7 @@ def test_several_files_are_one_batch_and_a_link_is_a_job(gateway: Gateway, calli
     jobs = client.submit_all([PNG + b"1", Upload(PNG + b"2", "two.png")], tags=["batch"])
     assert [job.media.name for job in jobs] == ["upload", "two.png"]
     linked = client.submit(url="https://media.example/talk.mp4")
-    assert linked.media is None and gateway.ledger.get(linked.id).queue == "io"  # type: ignore[union-attr]
+    assert linked.media is None and gateway.job_store.get(linked.id).queue == "io"  # type: ignore[union-attr]
     with pytest.raises(ForbiddenUrl):
         client.submit(url="http://127.0.0.1/talk.mp4")
     for wrong in (
@@ -161,14 +161,14 @@ def test_from_submission_to_result(gateway: Gateway, calling: Calling) -> None:
 
 
 def work(gateway: Gateway, content: bytes) -> None:
-    while not gateway.ledger.queued():
+    while not gateway.job_store.queued():
         threading.Event().wait(0.01)
     gateway.succeed(content)
 
 
 def test_a_list_goes_over_all_pages(gateway: Gateway, calling: Calling) -> None:
     ids = [f"job_{number}" for number in range(250)]
-    gateway.ledger.create(ids, "local")
+    gateway.job_store.create(ids, "local")
     client = calling(address(gateway))
     assert [job.id for job in client.jobs()] == ids[::-1]
     assert client.jobs(status="failed") == [] and client.jobs(tag="none") == []
@@ -246,7 +246,7 @@ def test_what_may_pass_is_tried_again_under_one_key(calling: Calling, tmp_path: 
 def test_one_key_is_one_submission(gateway: Gateway, calling: Calling) -> None:
     client = calling(address(gateway))
     first, second = (client.submit(PNG, idempotency_key="mine") for _ in range(2))
-    assert first.id == second.id and gateway.ledger.queued() == 1
+    assert first.id == second.id and gateway.job_store.queued() == 1
     with pytest.raises(IdempotencyError):
         client.submit(PNG + b"other", idempotency_key="mine")
 

@@ -8,7 +8,7 @@ from redis import Redis
 from tests.redis_server import redis_server
 from workers.protocol.settings import WireSettings
 from workers.protocol.store.events import Event, Events
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +18,10 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
+def job_store(url: str) -> Iterator[JobStore]:
     with Redis.from_url(url) as redis:
         redis.flushall()
-        yield Ledger(redis, WireSettings())
+        yield JobStore(redis, WireSettings())
 
 
 def read(url: str, job_id: str, last: str, seconds: float = 0.01) -> tuple[Event, ...]:
@@ -35,11 +35,11 @@ def read(url: str, job_id: str, last: str, seconds: float = 0.01) -> tuple[Event
     return asyncio.run(run())
 
 
-def test_what_came_is_read_in_order(ledger: Ledger, url: str) -> None:
-    ledger.create(["a"], "ann")
-    claim = ledger.claim()
+def test_what_came_is_read_in_order(job_store: JobStore, url: str) -> None:
+    job_store.create(["a"], "ann")
+    claim = job_store.claim()
     assert claim is not None
-    ledger.renew(claim, "decode", 0.25)
+    job_store.renew(claim, "decode", 0.25)
     seen = read(url, "a", "0")
     assert [(event.status, event.stage, event.progress) for event in seen] == [
         ("queued", None, 0),
@@ -50,9 +50,9 @@ def test_what_came_is_read_in_order(ledger: Ledger, url: str) -> None:
     assert read(url, "a", seen[2].id) == () == read(url, "unknown", "0")
 
 
-async def waited(url: str, ledger: Ledger, seconds: float, *changes: str) -> float:
+async def waited(url: str, job_store: JobStore, seconds: float, *changes: str) -> float:
     """Seconds that a waiter waited for a change of the queued job, while a thread makes these changes."""
-    record = ledger.get("a")
+    record = job_store.get("a")
     assert record is not None
     events = Events.connect(WireSettings(redis_url=url))
     began = time.monotonic()
@@ -60,7 +60,7 @@ async def waited(url: str, ledger: Ledger, seconds: float, *changes: str) -> flo
     async def change() -> None:
         for name in changes:
             await asyncio.sleep(0.05)
-            await asyncio.to_thread(getattr(ledger, name), *([] if name == "claim" else ["a"]))
+            await asyncio.to_thread(getattr(job_store, name), *([] if name == "claim" else ["a"]))
 
     await asyncio.gather(events.change_of_status("a", "queued", record.event, seconds), change())
     await events.close()
@@ -68,21 +68,21 @@ async def waited(url: str, ledger: Ledger, seconds: float, *changes: str) -> flo
 
 
 @pytest.mark.parametrize("change", ["claim", "cancel", "delete"])
-def test_a_waiter_wakes_at_a_change(ledger: Ledger, url: str, change: str) -> None:
-    ledger.create(["a"], "ann")
-    assert asyncio.run(waited(url, ledger, 20, change)) < 2
+def test_a_waiter_wakes_at_a_change(job_store: JobStore, url: str, change: str) -> None:
+    job_store.create(["a"], "ann")
+    assert asyncio.run(waited(url, job_store, 20, change)) < 2
 
 
-def test_a_wait_ends_with_its_seconds(ledger: Ledger, url: str) -> None:
-    ledger.create(["a"], "ann")
-    assert 0.1 <= asyncio.run(waited(url, ledger, 0.1)) < 2
+def test_a_wait_ends_with_its_seconds(job_store: JobStore, url: str) -> None:
+    job_store.create(["a"], "ann")
+    assert 0.1 <= asyncio.run(waited(url, job_store, 0.1)) < 2
 
 
-def test_a_change_between_the_look_and_the_wait_is_not_lost(ledger: Ledger, url: str) -> None:
-    ledger.create(["a"], "ann")
-    record = ledger.get("a")
+def test_a_change_between_the_look_and_the_wait_is_not_lost(job_store: JobStore, url: str) -> None:
+    job_store.create(["a"], "ann")
+    record = job_store.get("a")
     assert record is not None
-    ledger.claim()
+    job_store.claim()
 
     async def wait() -> None:
         events = Events.connect(WireSettings(redis_url=url))

@@ -9,7 +9,7 @@ from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.broker import make_celery
 from workers.protocol.records import media_key, request_key, result_key
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import LAYOUT, Ledger
+from workers.protocol.store.job_store import LAYOUT, JobStore
 from workers.protocol.store.maintenance import Upkeep
 from workers.protocol.store.migration import take_over
 
@@ -58,51 +58,53 @@ def blobs(settings: WireSettings) -> Blobs:
 
 
 @pytest.fixture
-def ledger(redis: Redis, settings: WireSettings, blobs: Blobs) -> Ledger:
+def job_store(redis: Redis, settings: WireSettings, blobs: Blobs) -> JobStore:
     earlier = Earlier(redis, blobs)
     earlier.succeed("job_done", "ann")
     earlier.run("job_running", "ann")
     for job_id, owner in (("job_1", "ann"), ("job_2", "ann"), ("job_3", "bob")):
         earlier.post(job_id, owner)
-    return Ledger(redis, settings)
+    return JobStore(redis, settings)
 
 
 def test_jobs_of_an_earlier_version_go_on(
-    redis: Redis, ledger: Ledger, blobs: Blobs, settings: WireSettings, url: str
+    redis: Redis, job_store: JobStore, blobs: Blobs, settings: WireSettings, url: str
 ) -> None:
-    upkeep = Upkeep(ledger, blobs, make_celery(settings.model_copy(update={"redis_url": url})), settings)
+    upkeep = Upkeep(job_store, blobs, make_celery(settings.model_copy(update={"redis_url": url})), settings)
     upkeep.turn()
-    done = ledger.get("job_done")
+    done = job_store.get("job_done")
     assert done is not None and (done.status, blobs.get(result_key(done.id, done.token))) == ("succeeded", b"result")
-    assert [record.id for record in ledger.page("ann").records] == ["job_2", "job_1", "job_running", "job_done"]
-    claims = list(filter(None, [ledger.claim() for _ in range(5)]))
+    assert [record.id for record in job_store.page("ann").records] == ["job_2", "job_1", "job_running", "job_done"]
+    claims = list(filter(None, [job_store.claim() for _ in range(5)]))
     attempts = {claim.job_id: claim.attempt for claim in claims}
     assert [job_id for job_id in attempts if job_id != "job_3"] == ["job_running", "job_1", "job_2"]  # ann's, in turn
     assert attempts == {"job_running": 2, "job_1": 1, "job_2": 1, "job_3": 1}
     for claim in claims:
         assert blobs.get(media_key(claim.job_id)) == claim.job_id.encode()
-        ledger.finish(claim, "succeeded")
+        job_store.finish(claim, "succeeded")
     assert not redis.exists("affect:ring", "affect:waiting:ann", "affect:waiting:bob")
 
 
-def test_what_an_earlier_version_writes_meanwhile_is_taken_over_too(redis: Redis, ledger: Ledger, blobs: Blobs) -> None:
-    take_over(ledger, blobs)
+def test_what_an_earlier_version_writes_meanwhile_is_taken_over_too(
+    redis: Redis, job_store: JobStore, blobs: Blobs
+) -> None:
+    take_over(job_store, blobs)
     Earlier(redis, blobs).post("job_late", "eve")
-    assert not ledger.is_settled()
-    take_over(ledger, blobs)
-    assert ledger.is_settled() and ledger.get("job_late").position == 2  # type: ignore[union-attr]
+    assert not job_store.is_settled()
+    take_over(job_store, blobs)
+    assert job_store.is_settled() and job_store.get("job_late").position == 2  # type: ignore[union-attr]
 
 
-def test_a_move_that_was_interrupted_is_finished(redis: Redis, ledger: Ledger, blobs: Blobs) -> None:
+def test_a_move_that_was_interrupted_is_finished(redis: Redis, job_store: JobStore, blobs: Blobs) -> None:
     blobs.move("jobs/job_1/media", "jobs/job_1/media-before")
-    take_over(ledger, blobs)
-    take_over(ledger, blobs)
+    take_over(job_store, blobs)
+    take_over(job_store, blobs)
     assert blobs.get(media_key("job_1")) == b"job_1"
-    ledger.delete("job_1")
+    job_store.delete("job_1")
     assert redis.get("affect:layout") == LAYOUT
 
 
 def test_in_an_empty_redis_there_is_nothing_to_do(redis: Redis, settings: WireSettings, blobs: Blobs) -> None:
-    ledger = Ledger(redis, settings)
-    take_over(ledger, blobs)
-    assert ledger.is_settled() and redis.keys("*") == [b"affect:layout"]
+    job_store = JobStore(redis, settings)
+    take_over(job_store, blobs)
+    assert job_store.is_settled() and redis.keys("*") == [b"affect:layout"]

@@ -14,7 +14,7 @@ from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.broker import make_celery, waiting_messages
 from workers.protocol.records import KINDS, JobRequest, job_prefix, media_key, request_key, result_key
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.maintenance import Upkeep
 
 
@@ -29,15 +29,15 @@ class Service:
         self.redis = Redis.from_url(url)
         self.redis.flushall()
         chosen = WireSettings(redis_url=url, data_dir=folder, **settings)
-        self.ledger = Ledger(self.redis, chosen)
+        self.job_store = JobStore(self.redis, chosen)
         self.blobs = Blobs.of(chosen)
         self.celery = make_celery(chosen)
-        self.upkeep = Upkeep(self.ledger, self.blobs, self.celery, chosen)
+        self.upkeep = Upkeep(self.job_store, self.blobs, self.celery, chosen)
 
     def post(self, job_id: str) -> None:
         self.blobs.put(media_key(job_id), b"media")
         self.blobs.put(request_key(job_id), b"{}")
-        self.ledger.create([job_id], "ann")
+        self.job_store.create([job_id], "ann")
 
 
 def age(folder: Path, seconds: float) -> None:
@@ -58,7 +58,7 @@ def test_a_job_without_a_message_gets_one_and_only_one(url: str, tmp_path: Path)
 def test_a_message_goes_to_the_kind_of_worker_that_the_job_waits_for(url: str, tmp_path: Path) -> None:
     service = Service(url, tmp_path, lease_seconds=1e-6)
     service.post("job_file")
-    service.ledger.create(["job_link", "job_other"], "ann", queue="io")
+    service.job_store.create(["job_link", "job_other"], "ann", queue="io")
     service.upkeep.turn()
     assert [waiting_messages(service.celery, kind) for kind in KINDS] == [1, 2, 0]
 
@@ -66,16 +66,16 @@ def test_a_message_goes_to_the_kind_of_worker_that_the_job_waits_for(url: str, t
 def test_a_dead_worker_s_job_is_queued_and_woken(url: str, tmp_path: Path) -> None:
     service = Service(url, tmp_path, lease_seconds=1e-6)
     service.post("job_a")
-    assert service.ledger.claim()
+    assert service.job_store.claim()
     service.upkeep.turn()
-    record = service.ledger.get("job_a")
+    record = service.job_store.get("job_a")
     assert record is not None and record.status == "queued" and waiting_messages(service.celery, "inference") == 1
 
 
 def test_the_media_of_a_job_that_dead_workers_ended_go(url: str, tmp_path: Path) -> None:
     service = Service(url, tmp_path, lease_seconds=1e-6, max_attempts=1)
     service.post("job_a")
-    assert service.ledger.claim()
+    assert service.job_store.claim()
     service.upkeep.turn()
     assert not service.blobs.exists(media_key("job_a")) and service.blobs.exists(request_key("job_a"))
 
@@ -83,18 +83,18 @@ def test_the_media_of_a_job_that_dead_workers_ended_go(url: str, tmp_path: Path)
 def test_an_expired_job_goes_with_its_blobs(url: str, tmp_path: Path) -> None:
     service = Service(url, tmp_path, lease_seconds=60, result_ttl=1e-6)
     service.post("job_a")
-    claim = service.ledger.claim()
+    claim = service.job_store.claim()
     assert claim is not None
     service.blobs.put(result_key("job_a", claim.token), b"{}")
-    service.ledger.finish(claim, "succeeded")
+    service.job_store.finish(claim, "succeeded")
     service.upkeep.turn()
-    assert service.ledger.owner_of_expired("job_a") == "ann" and not service.blobs.exists(job_prefix("job_a"))
+    assert service.job_store.owner_of_expired("job_a") == "ann" and not service.blobs.exists(job_prefix("job_a"))
 
 
 def test_orphans_go_when_they_are_old_and_nobody_s(url: str, tmp_path: Path) -> None:
     service = Service(url, tmp_path)
     service.post("job_kept")
-    service.ledger.hold_upload("job_arriving")
+    service.job_store.hold_upload("job_arriving")
     for job_id in ("job_arriving", "job_killed"):
         service.blobs.put(f"{media_key(job_id)}.part", b"me")
     (tmp_path / "blobs" / "jobs" / "job_empty").mkdir()
@@ -112,9 +112,9 @@ def test_the_media_of_an_ended_job_go_though_its_worker_died_on_the_way(url: str
         request = JobRequest(options=Options(keep_media=name == "kept"))
         service.blobs.put(request_key(f"job_{name}"), request.model_dump_json().encode())
     for _ in range(2):
-        claim = service.ledger.claim()
+        claim = service.job_store.claim()
         assert claim is not None
-        service.ledger.finish(claim, "succeeded")
+        service.job_store.finish(claim, "succeeded")
     service.upkeep.sweep(older_than=3600)
     assert service.blobs.exists(media_key("job_spent"))
     age(tmp_path / "blobs", 7200)
@@ -137,5 +137,5 @@ def test_of_several_only_one_does_it(url: str, tmp_path: Path) -> None:
 
 def test_without_redis_it_goes_on(tmp_path: Path) -> None:
     settings = WireSettings(redis_url="unix:///nowhere/redis.sock", data_dir=tmp_path)
-    ledger = Ledger(Redis.from_url(settings.redis_url, retry=None), settings)
-    Upkeep(ledger, Blobs.of(settings), make_celery(settings), settings).turn()
+    job_store = JobStore(Redis.from_url(settings.redis_url, retry=None), settings)
+    Upkeep(job_store, Blobs.of(settings), make_celery(settings), settings).turn()

@@ -1,4 +1,4 @@
-"""The changes of a job, as they come: one capped stream in Redis for each, written by the ledger's scripts."""
+"""The changes of a job, as they come: one capped stream in Redis for each, written by the job store's scripts."""
 
 import asyncio
 import math

@@ -1,7 +1,7 @@
 """Idempotency keys (draft-ietf-httpapi-idempotency-key-header-07): a request that is sent again makes no second job.
 
 A pledge is taken before the body is read, held while it arrives, and kept together with the jobs, in one step, when
-they are written (`Ledger.create`): whenever a gateway dies, the key stands for these jobs or, soon, for nothing. Redis
+they are written (`JobStore.create`): whenever a gateway dies, the key stands for these jobs or, soon, for nothing. Redis
 holds digests alone; of a deleted job, not even its id.
 """
 

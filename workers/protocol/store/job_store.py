@@ -1,4 +1,4 @@
-"""The ledger: the truth about every job, in Redis.
+"""The job store: the truth about every job, in Redis.
 
 A record is a hash. Each change is one Lua script, so that two workers, a late writer or a crash between two commands
 cannot leave a job in two states. Each kind of worker has a queue. In a queue, jobs lie in a sorted set for each owner,
@@ -92,7 +92,7 @@ class Load:
     running: int
 
 
-class Ledger:
+class JobStore:
     """All reads and writes of job records. Safe to share between threads. `prefix` keeps one Redis for several uses."""
 
     def __init__(self, redis: Redis, settings: WireSettings, prefix: str = PREFIX) -> None:

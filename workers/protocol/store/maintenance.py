@@ -1,5 +1,5 @@
 """What keeps the service whole when a process dies. Every gateway and every worker does it; one at a time, whoever is
-first (`Ledger.turn`)."""
+first (`JobStore.turn`)."""
 
 import logging
 import threading
@@ -23,7 +23,7 @@ from workers.protocol.records import (
     request_key,
 )
 from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.migration import take_over
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Upkeep:
 
     def __init__(
         self,
-        ledger: Ledger,
+        job_store: JobStore,
         blobs: Blobs,
         celery: Celery,
         settings: WireSettings,
@@ -54,7 +54,7 @@ class Upkeep:
     ) -> None:
         """`sweeps`: it may take its time, so it looks for orphans and for jobs of earlier versions too. `on_reaped` is
         told the state of each job that was taken from a dead worker."""
-        self._ledger, self._blobs, self._celery, self._sweeps = ledger, blobs, celery, sweeps
+        self._job_store, self._blobs, self._celery, self._sweeps = job_store, blobs, celery, sweeps
         self._on_reaped = on_reaped
         self.seconds = settings.lease_seconds / 3
 
@@ -62,17 +62,17 @@ class Upkeep:
         """Does what is due, unless somebody else has just done it. Never raises: what failed is tried again."""
         try:
             if self._sweeps:
-                take_over(self._ledger, self._blobs)
-            if self._ledger.turn("upkeep", self.seconds * 0.9):
+                take_over(self._job_store, self._blobs)
+            if self._job_store.turn("upkeep", self.seconds * 0.9):
                 self._reap()
                 self._wake()
                 self._expire()
-            if self._ledger.turn("compact", COMPACT_SECONDS):
-                self._ledger.compact()
-            if self._sweeps and self._ledger.turn("sweep", SWEEP_SECONDS):
+            if self._job_store.turn("compact", COMPACT_SECONDS):
+                self._job_store.compact()
+            if self._sweeps and self._job_store.turn("sweep", SWEEP_SECONDS):
                 self.sweep()
         except (RedisError, OperationalError):
-            logger.warning("upkeep: the ledger does not answer")
+            logger.warning("upkeep: the job store does not answer")
         except StorageError as error:
             logger.warning("upkeep: %s", error.message)
 
@@ -83,7 +83,7 @@ class Upkeep:
             self.turn()
 
     def _reap(self) -> None:
-        for job_id, status in self._ledger.reap().items():
+        for job_id, status in self._job_store.reap().items():
             logger.warning("the worker of %s has died; the job is %s now", job_id, status)
             self._on_reaped(status)
             if status in FINAL:
@@ -93,19 +93,19 @@ class Upkeep:
     def _wake(self) -> None:
         """There may be fewer messages than jobs: a gateway died between the two, or a worker that had one."""
         for queue in KINDS:
-            wanted = self._ledger.queued(queue) + (self._ledger.outbox.due() if queue == "io" else 0)
+            wanted = self._job_store.queued(queue) + (self._job_store.outbox.due() if queue == "io" else 0)
             for _ in range(min(wanted - waiting_messages(self._celery, queue), MOST_MESSAGES)):
                 wake(self._celery, queue)
 
     def _expire(self) -> None:
-        for job_id in self._ledger.expire():
+        for job_id in self._job_store.expire():
             self._blobs.delete(job_prefix(job_id))
 
     def sweep(self, older_than: float = ORPHAN_SECONDS) -> None:
         """Removes what a process left that died, untouched for so many seconds: blobs of no job and of no upload under
         way, media of ended jobs."""
         for job_id, names in self._blobs.untouched_jobs(older_than).items():
-            if not self._ledger.knows(job_id):
+            if not self._job_store.knows(job_id):
                 logger.warning("removing the blobs of %s, which is no job", job_id)
                 self._blobs.delete(job_prefix(job_id))
             elif any(name.startswith("parts/") for name in names) and self._has_ended(job_id):
@@ -116,12 +116,12 @@ class Upkeep:
                 self._blobs.delete(media_prefix(job_id))
 
     def _has_ended(self, job_id: str) -> bool:
-        record = self._ledger.get(job_id)
+        record = self._job_store.get(job_id)
         return record is not None and record.status in FINAL
 
     def _is_spent(self, job_id: str) -> bool:
         """Whether a job has ended whose media are not to be kept."""
-        record, request = self._ledger.get(job_id), self._blobs.get(request_key(job_id))
+        record, request = self._job_store.get(job_id), self._blobs.get(request_key(job_id))
         if record is None or request is None or record.status not in FINAL:
             return False
         kept = record.status == "succeeded" and JobRequest.model_validate_json(request).options.keep_media

@@ -10,21 +10,21 @@ from contextlib import suppress
 
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.records import job_prefix, media_key, media_prefix
-from workers.protocol.store.job_store import Ledger
+from workers.protocol.store.job_store import JobStore
 
 logger = logging.getLogger(__name__)
 
 
-def take_over(ledger: Ledger, blobs: Blobs) -> None:
+def take_over(job_store: JobStore, blobs: Blobs) -> None:
     """Brings the jobs of an earlier version into the queues of this one. Raises RedisError, StorageError."""
-    if ledger.is_settled():
+    if job_store.is_settled():
         return
     count = 0
-    for job_id in ledger.earlier_jobs():
+    for job_id in job_store.earlier_jobs():
         _move_media(blobs, job_id)  # before a worker may claim it
-        ledger.adopt(job_id)
+        job_store.adopt(job_id)
         count += 1
-    ledger.settle()
+    job_store.settle()
     if count:
         logger.warning("%d jobs of an earlier version were taken over", count)
 

@@ -1,6 +1,6 @@
 """The outbox: which callers are still to be told that a job has ended, when, and what came of each attempt.
 
-The ledger's script that writes a job's final state puts it in here too (`scripts.finish`), so that exactly the final
+The job store's script that writes a job's final state puts it in here too (`scripts.finish`), so that exactly the final
 states that happened are told; what forgets a job forgets this with it. Redis holds ids, times and status codes: the
 address lies in the request's blob. Whoever takes a delivery has it for some seconds; if nothing is heard of it by then,
 it is due again. Keys, behind the prefix: `outbox` what is to be sent, by the time when it is due (sorted set);

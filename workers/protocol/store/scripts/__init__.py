@@ -1,4 +1,4 @@
-"""The ledger's changes as Lua scripts: each is one step for everybody who looks at Redis.
+"""The job store's changes as Lua scripts: each is one step for everybody who looks at Redis.
 
 Keys, behind the prefix: `job:<id>` the record (hash); `waiting:<queue>:<owner>` the owner's jobs in a queue by number
 (sorted set); `ring:<queue>` the owners with jobs there (list); `jobs:<owner>` all its jobs by number (sorted set);
