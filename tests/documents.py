@@ -1,8 +1,26 @@
-"""Result documents compared."""
+"""Result documents: a minimal one, and the comparison of two."""
 
 import math
 from collections.abc import Iterator
 from typing import Any
+
+from ml.results import Media, ModelVersions, Reading, Result, Transcript
+from ml.vocabulary import EMOTIONS
+
+RESULT = Result(
+    media=Media(
+        kind="image", duration=None, width=1, height=1, frame_rate=None, has_audio=False, has_video=True, sha256="0"
+    ),
+    labels=EMOTIONS,
+    overall=Reading.empty(),
+    windows=(),
+    faces=(),
+    transcript=Transcript(source="none", language=None, text=""),
+    models=ModelVersions(
+        bundle="bare", face=None, audio=None, text=None, fusion=None, whisper=None, licence="commercial"
+    ),
+)
+"""Result of an image in which no model found anything."""
 
 
 def apart(left: Any, right: Any, path: str = "") -> Iterator[str]:

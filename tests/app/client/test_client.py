@@ -41,8 +41,8 @@ from app.client import (
     Upload,
 )
 from tests.app.conftest import PNG, Gateway, OpenGateway
+from tests.documents import RESULT
 from tests.loopback import Answer, Handler, loopback
-from tests.workers.test_engine import RESULT
 from workers.protocol.records import Failure, JobRequest, media_key, request_key
 
 ROOT = Path(__file__).parents[3]

@@ -72,7 +72,7 @@ class Service:
             pass
 
     def log(self, job_id: str) -> DeliveryLog:
-        return self.job_store.outbox.log(job_id)
+        return self.job_store.webhook_queue.log(job_id)
 
     def statuses(self, job_id: str) -> list[int | None]:
         return [attempt.status for attempt in self.log(job_id).attempts]
@@ -262,13 +262,13 @@ def test_a_deleted_job_sends_nothing_more_and_leaves_nothing(service: Service) -
 def test_a_delivery_whose_worker_died_is_made_by_another_and_a_late_word_of_it_is_not_heard(service: Service) -> None:
     with loopback(answering(200)) as receiver:
         job_id = service.ended(receiver.url())
-        taken = service.job_store.outbox.take(60)
-        assert taken is not None and service.job_store.outbox.take(60) is None and service.job_store.outbox.due() == 0
+        taken = service.job_store.webhook_queue.take(60)
+        assert taken is not None and service.job_store.webhook_queue.take(60) is None and service.job_store.webhook_queue.due() == 0
         service.redis.zadd("affect:outbox", {job_id: 0})  # as the seconds would pass
-        assert service.job_store.outbox.due() == 1
+        assert service.job_store.webhook_queue.due() == 1
         service.deliver()
         (attempt,) = service.log(job_id).attempts
-        service.job_store.outbox.note(taken, attempt.model_copy(update={"status": 500, "error": "late"}), 1.0)
+        service.job_store.webhook_queue.note(taken, attempt.model_copy(update={"status": 500, "error": "late"}), 1.0)
     assert service.log(job_id).state == "delivered" and service.statuses(job_id) == [200]
 
 
@@ -291,7 +291,7 @@ def test_a_test_is_one_attempt_and_is_forgotten(service: Service) -> None:
     with loopback(answering(500)) as receiver:
         test_id = new_job_id()
         service.blobs.put(request_key(test_id), JobRequest(webhook_url=receiver.url()).model_dump_json().encode())
-        service.job_store.outbox.add_test(test_id, "ann")
+        service.job_store.webhook_queue.add_test(test_id, "ann")
         service.deliver()
     assert verified(receiver.requests[0])["type"] == "webhook.test"
     assert service.log(test_id).state == "failed" and service.statuses(test_id) == [500]

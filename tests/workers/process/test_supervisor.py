@@ -17,7 +17,7 @@ from ml.registry import Bundle, ModelStore
 from tests.media_files import make_image
 from workers.process.supervisor import CannotStart, check_port, only_one, socket_path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STAND_INS = """
 import signal, sys
 from pathlib import Path

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workers.process.work_dir import Scratch
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOLD = """
 import sys, tempfile
 from pathlib import Path

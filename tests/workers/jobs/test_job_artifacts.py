@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from ml.errors import MediaInvalid, ProcessingTimeout
-from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.media import MediaLimits
 from ml.rendering.builder import Studio
 from ml.results import Options, Result
@@ -20,7 +20,7 @@ from tests.redis_server import redis_server
 from tests.speech_files import melody
 from tests.toy_models import make_analyser
 from workers.jobs.analysis import AnalysisEngine
-from workers.jobs.artifacts import INDEX, Making, OpenStudio, write_artifacts
+from workers.jobs.artifacts import INDEX, BuilderFactory, Making, write_artifacts
 from workers.jobs.runner import RunnerConfig
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.blobs.filesystem import unavailable
@@ -48,7 +48,7 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def analyser(tmp_path_factory: pytest.TempPathFactory) -> Analyser:
+def analyser(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
     return make_analyser(tmp_path_factory.mktemp("store"))
 
 
@@ -61,12 +61,12 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 class Service:
     """A job store and blobs, and an engine with a studio."""
 
-    def __init__(self, url: str, folder: Path, analyser: Analyser) -> None:
+    def __init__(self, url: str, folder: Path, analyser: Analyzer) -> None:
         settings = WireSettings(data_dir=folder, lease_seconds=0.3)
         self.job_store, self.blobs = JobStore(Redis.from_url(url), settings), Blobs.of(settings)
         self._analyser = analyser
 
-    def work(self, media: bytes, options: Options, studio: OpenStudio | None = None) -> str:
+    def work(self, media: bytes, options: Options, studio: BuilderFactory | None = None) -> str:
         """The id of a job that was posted and worked on."""
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
@@ -75,7 +75,7 @@ class Service:
         self.go_on(studio or self.studio)
         return job_id
 
-    def go_on(self, studio: OpenStudio) -> None:
+    def go_on(self, studio: BuilderFactory) -> None:
         terms = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
         AnalysisEngine(self.job_store, self.blobs, self._analyser, terms, studio=studio).run_next()
 
@@ -99,7 +99,7 @@ class Service:
 
 
 @pytest.fixture
-def service(url: str, tmp_path: Path, analyser: Analyser) -> Service:
+def service(url: str, tmp_path: Path, analyser: Analyzer) -> Service:
     Redis.from_url(url).flushall()
     return Service(url, tmp_path, analyser)
 
@@ -137,7 +137,7 @@ class Acting:
         yield from self.real.make(wish)
 
 
-def acting(service: Service, act: Callable[[], None]) -> OpenStudio:
+def acting(service: Service, act: Callable[[], None]) -> BuilderFactory:
     def studio(*parts: Any) -> Making:
         return Acting(service.studio(*parts), act)
 

@@ -9,8 +9,8 @@ import pytest
 
 from ml.__main__ import main as ml
 from ml.errors import ArtifactError
-from ml.inference.pipeline.analyzer import Analyser
-from ml.inference.pipeline.context import ALONE, Work
+from ml.inference.pipeline.analyzer import Analyzer
+from ml.inference.pipeline.context import ALONE, AnalysisContext
 from ml.inference.pipeline.decoded_audio import Soundtrack
 from ml.inference.pipeline.features_file import Survey
 from ml.inference.runtime.progress import Silent
@@ -111,7 +111,7 @@ def test_an_analysis_ends_with_the_models_that_it_began_with(
                 store.write_bundle(TWO)
                 serving.look()
 
-    assert serving.analyse(picture, work=Work(observer=SwapsInside())).models.face == "face@1"
+    assert serving.analyse(picture, work=AnalysisContext(observer=SwapsInside())).models.face == "face@1"
     assert serves(serving, picture) == "face@2"
 
 
@@ -126,7 +126,7 @@ def test_a_part_is_read_by_the_models_that_its_job_began_with(
         surveys.append(survey.json())
 
     first = opened()
-    whole = first.analyse(film, options, Work(surveyed=surveyed))
+    whole = first.analyse(film, options, AnalysisContext(surveyed=surveyed))
     store.write_bundle(TWO)
     first.look()
     for name, serving in (("first", first), ("second", opened())):
@@ -175,9 +175,9 @@ def test_models_that_were_replaced_are_there_for_the_jobs_that_began_with_them(
     film, surveys = make_video(tmp_path / "film.mp4", 1.0), []
     options, soundtrack = Options(modalities=("face",)), Soundtrack.under(tmp_path)
     serving = opened()
-    serving.analyse(film, options, Work(surveyed=lambda survey, _: surveys.append(survey.json())))
+    serving.analyse(film, options, AnalysisContext(surveyed=lambda survey, _: surveys.append(survey.json())))
     publish(store, serving, TWO)
-    monkeypatch.setattr(Analyser, "load", lambda *_, **__: pytest.fail("models were loaded"))
+    monkeypatch.setattr(Analyzer, "load", lambda *_, **__: pytest.fail("models were loaded"))
     serving.observe(film, options, surveys[0], 0, tmp_path / "part", soundtrack, ALONE)
     joined = serving.join(film, options, surveys[0], [tmp_path / "part"], soundtrack, ALONE)
     assert joined.models.face == "face@1" and serves(serving, film) == "face@2"
@@ -192,7 +192,7 @@ def test_models_that_were_replaced_are_freed_when_none_has_used_them_for_a_while
     film, surveys = make_video(tmp_path / "film.mp4", 1.0), []
     options = Options(modalities=("face",))
     serving = opened()
-    serving.analyse(film, options, Work(surveyed=lambda survey, _: surveys.append(survey.json())))
+    serving.analyse(film, options, AnalysisContext(surveyed=lambda survey, _: surveys.append(survey.json())))
     former = network_of(serving)
     publish(store, serving, TWO)
     clock[0] += module.FORMER_SECONDS - 1
@@ -212,13 +212,13 @@ def test_there_are_never_models_of_three_bundles(
     serving = opened()
     first = network_of(serving)
     publish(store, serving, TWO)
-    load, third = Analyser.load, publish_face(store, seed=3)
+    load, third = Analyzer.load, publish_face(store, seed=3)
 
-    def loads(*args: object, **options: object) -> Analyser:
+    def loads(*args: object, **options: object) -> Analyzer:
         assert first() is None
         return load(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Analyser, "load", loads)
+    monkeypatch.setattr(Analyzer, "load", loads)
     publish(store, serving, ONE.with_model("face", third))
     assert serves(serving, picture) == third
 
@@ -237,7 +237,7 @@ def test_the_files_of_a_result_are_made_by_the_models_that_made_it(
                 serving.look()
 
     options = Options(heatmaps=True)
-    old = serving.analyse(picture, options, Work(observer=SwapsInside()))
+    old = serving.analyse(picture, options, AnalysisContext(observer=SwapsInside()))
     new = serving.analyse(picture, options)
     for result, face in ((old, "face@1"), (new, "face@2")):
         studio = serving.studio(picture, result, options, tmp_path, lambda: None, "a.png")

@@ -1,4 +1,4 @@
-"""Links through the real job store, blobs and HTTP; names are resolved by the test, and all servers stand on loopback."""
+"""Links through the real job store, blobs and HTTP; the test resolves names, and all servers are on loopback."""
 
 import ipaddress
 import socket

@@ -10,13 +10,13 @@ import pytest
 from redis import Redis
 
 from ml.errors import MediaInvalid
-from ml.inference.pipeline.analyzer import Analyser
-from ml.inference.pipeline.context import ALONE, Work
+from ml.inference.pipeline.analyzer import Analyzer
+from ml.inference.pipeline.context import ALONE, AnalysisContext
 from ml.inference.runtime.progress import Observer
 from ml.registry import Bundle, ModelStore
-from ml.results import Media, ModelVersions, Notice, Options, Reading, Result, Transcript
-from ml.vocabulary import EMOTIONS
+from ml.results import Notice, Options, Result
 from tests import media_files
+from tests.documents import RESULT
 from tests.redis_server import redis_server
 from workers.jobs.analysis import Analysing, AnalysisEngine
 from workers.jobs.runner import RunnerConfig
@@ -63,21 +63,6 @@ def service(url: str, tmp_path: Path) -> Service:
     return Service(url, tmp_path)
 
 
-RESULT = Result(
-    media=Media(
-        kind="image", duration=None, width=1, height=1, frame_rate=None, has_audio=False, has_video=True, sha256="0"
-    ),
-    labels=EMOTIONS,
-    overall=Reading.empty(),
-    windows=(),
-    faces=(),
-    transcript=Transcript(source="none", language=None, text=""),
-    models=ModelVersions(
-        bundle="bare", face=None, audio=None, text=None, fusion=None, whisper=None, licence="commercial"
-    ),
-)
-
-
 class Scripted:
     """An analyser that does what a test says."""
 
@@ -88,7 +73,7 @@ class Scripted:
         self,
         path: Path,
         options: Options | None = None,
-        work: Work = ALONE,
+        work: AnalysisContext = ALONE,
     ) -> Result:
         assert path.read_bytes() == b"media"
         return self._act(work.observer)
@@ -98,7 +83,7 @@ def test_a_job_ends_with_its_result_and_without_its_media(service: Service, tmp_
     ModelStore(tmp_path).write_bundle(Bundle(name="bare", face=None, audio=None, text=None, fusion=None, whisper=None))
     path = media_files.make_video(tmp_path / "a.mp4", seconds=3.0)
     job_id = service.post(path.read_bytes(), JobRequest(options=Options(hop_seconds=1, window_seconds=1)))
-    assert service.work(Analyser.load(tmp_path, "bare", device="cpu")) == job_id
+    assert service.work(Analyzer.load(tmp_path, "bare", device="cpu")) == job_id
     record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.stage, record.progress) == ("succeeded", "write", 1)
     content = service.blobs.get(result_key(job_id, 1))
@@ -357,7 +342,7 @@ class Beside:
         self._met = threading.Barrier(count, timeout=30)
         self._act = act
 
-    def analyse(self, path: Path, options: Options | None = None, work: Work = ALONE) -> Result:
+    def analyse(self, path: Path, options: Options | None = None, work: AnalysisContext = ALONE) -> Result:
         self._met.wait()
         return self._act(path.read_bytes(), work.observer)
 
@@ -381,7 +366,7 @@ def test_a_small_job_is_begun_as_soon_as_one_has_ended(service: Service) -> None
     ended = threading.Semaphore(0)
 
     class Slow:
-        def analyse(self, path: Path, options: Options | None = None, work: Work = ALONE) -> Result:
+        def analyse(self, path: Path, options: Options | None = None, work: AnalysisContext = ALONE) -> Result:
             if path.read_bytes() == b"0":
                 assert all(ended.acquire(timeout=30) for _ in jobs[1:])
             else:

@@ -10,7 +10,7 @@ import pytest
 from ml.errors import Cancelled
 from ml.media.limits import MediaLimits
 from ml.media.probe import probe
-from ml.media.sandbox import unchecked
+from ml.media.sandbox import never_cancelled
 from tests import media_files
 from tests.loopback import Handler, Loopback, loopback
 from workers.outbound.egress_proxy import CheckingProxy
@@ -52,7 +52,7 @@ def page(source: str) -> str:
 def fetch(server: Loopback, folder: Path, path: str = "/watch", **limits: float) -> tuple[Path, str]:
     folder.mkdir()
     pages = Pages(egress(*ONE), int(limits.get("most", 10**8)), limits.get("seconds", 120), limits.get("idle", 60))
-    return pages.fetch(server.url(path, host="media.example"), folder, unchecked)
+    return pages.fetch(server.url(path, host="media.example"), folder, never_cancelled)
 
 
 def test_a_stream_in_pieces_becomes_one_film(tmp_path: Path) -> None:
