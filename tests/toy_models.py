@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.inference.fusion.predictor import Evidence
-from ml.inference.fusion.timeline import Words
-from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.api import ModalityFeatures, TextReadingFeatures
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.networks import config_of
 from ml.networks.face import FaceConfig, FaceNet
-from ml.registry import Bundle, Draft, Licence, ModelStore
+from ml.registry import Bundle, Licence, ModelDescription, ModelStore
 from ml.vocabulary import EMOTIONS
 
 SMALL = FaceConfig(widths=(8, 8), depths=(1, 1), embedding=8)
@@ -22,7 +21,7 @@ SMALL = FaceConfig(widths=(8, 8), depths=(1, 1), embedding=8)
 def publish_face(store: ModelStore, seed: int = 0, *, commercial: bool = False, scale: float = 1.0) -> str:
     """The next version of a face net of random weights, all times `scale`; its reference."""
     torch.manual_seed(seed)
-    draft = Draft(
+    draft = ModelDescription(
         name="face",
         architecture="face_senet",
         config=config_of(SMALL),
@@ -45,10 +44,10 @@ def make_store(folder: Path) -> Path:
     return folder
 
 
-def make_analyser(folder: Path) -> Analyser:
+def make_analyzer(folder: Path) -> Analyzer:
     """With a store in `folder`, a voice and a text model, and Whisper where its weights are at hand."""
-    models = Analyser.load(make_store(folder), device="cpu").models
-    return Analyser(replace(models, audio=LoudIsAngry(), text=MuseumsAreHappy()))
+    models = Analyzer.load(make_store(folder), device="cpu").models
+    return Analyzer(replace(models, audio=LoudIsAngry(), text=MuseumsAreHappy()))
 
 
 def leaning(emotion: str) -> NDArray[np.float32]:
@@ -78,6 +77,6 @@ class MuseumsAreHappy:
 
     languages = ("en",)
 
-    def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[Words]:
+    def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[TextReadingFeatures]:
         logs = [leaning("happy" if "museum" in sentence else "fear") for sentence in sentences]
-        return [Words(Evidence(np.zeros(1, np.float32), log), np.array([0.2, 0.3, 0.5], np.float32)) for log in logs]
+        return [TextReadingFeatures(ModalityFeatures(np.zeros(1, np.float32), log), np.array([0.2, 0.3, 0.5], np.float32)) for log in logs]

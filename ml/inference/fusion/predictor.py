@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.inference.runtime.batch_metrics import forward_of
+from ml.inference.api import ModalityFeatures
+from ml.inference.runtime.batch_metrics import record_batch
 from ml.networks import build, config_of
 from ml.networks.fusion import Fusion, FusionConfig, FusionInput
 from ml.registry import ModelStore
@@ -19,34 +20,26 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """One modality's answer: an embedding [E] and calibrated log-probabilities [C]."""
-
-    embedding: Floats
-    log_probabilities: Floats
-
-
-@dataclass(frozen=True)
-class WindowEvidence:
+class WindowFeatures:
     """What a window holds. `face` has one entry for each sampled frame, null where the face is not seen."""
 
-    face: tuple[Evidence | None, ...] = ()
-    audio: Evidence | None = None
-    text: Evidence | None = None
+    face: tuple[ModalityFeatures | None, ...] = ()
+    audio: ModalityFeatures | None = None
+    text: ModalityFeatures | None = None
 
     @property
     def present(self) -> dict[Modality, bool]:
         seen = any(frame is not None for frame in self.face)
         return {"face": seen, "audio": self.audio is not None, "text": self.text is not None}
 
-    def without(self, modality: Modality) -> "WindowEvidence":
+    def without(self, modality: Modality) -> "WindowFeatures":
         """The same window with one modality taken away."""
         if modality == "face":
             return replace(self, face=())
         return replace(self, audio=None) if modality == "audio" else replace(self, text=None)
 
 
-def collate(windows: Sequence[WindowEvidence], config: FusionConfig) -> FusionInput:
+def collate(windows: Sequence[WindowFeatures], config: FusionConfig) -> FusionInput:
     """The tensors of a batch; what is absent is zero and masked."""
     steps = max(1, *(len(window.face) for window in windows))
     classes = len(EMOTIONS)
@@ -80,7 +73,7 @@ class FusionPredictor:
 
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
-        """Raises ArtifactError when the store has no such model, or its weights do not fit."""
+        """Raises ModelStoreError when the store has no such model, or its weights do not fit."""
         return cls(cast(Fusion, store.network(reference)), store.manifest(reference).temperature, device)
 
     @classmethod
@@ -94,12 +87,12 @@ class FusionPredictor:
         return self._network.config
 
     @torch.inference_mode()
-    def predict(self, windows: Sequence[WindowEvidence]) -> Floats:
+    def predict(self, windows: Sequence[WindowFeatures]) -> Floats:
         """Log-probabilities [N, C]; uniform where a window holds nothing."""
         parts = [np.zeros((0, len(EMOTIONS)), np.float32)]
         for first in range(0, len(windows), BATCH):
             batch = collate(windows[first : first + BATCH], self.config)
-            forward_of("fusion", len(batch.mask_NM))
+            record_batch("fusion", len(batch.mask_NM))
             logits = self._network(FusionInput(*(tensor.to(self._device) for tensor in batch)))
             empty = batch.mask_NM.sum(1, keepdim=True).to(self._device) == 0
             logits = torch.where(empty, 0.0, logits / self._temperature)

@@ -7,12 +7,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.inference.face.observations import Sight
+from ml.inference.api import ModalityFeatures, TextReadingFeatures, TimeSpan
+from ml.inference.face.observations import FaceObservations
 from ml.inference.face.tracker import main_track, track_faces
 from ml.inference.fusion.moments import moments_of
-from ml.inference.fusion.predictor import BATCH, Evidence, FusionPredictor, WindowEvidence
-from ml.inference.fusion.windows import Span, second_weights
-from ml.inference.voice.segments import Voice
+from ml.inference.fusion.predictor import BATCH, FusionPredictor, WindowFeatures
+from ml.inference.fusion.windows import second_weights
+from ml.inference.voice.segments import WindowVoice
 from ml.results import (
     AudioReading,
     FaceFrame,
@@ -27,17 +28,9 @@ from ml.results import (
     TextReading,
     Window,
 )
-from ml.vocabulary import EMOTIONS, SENTIMENTS, ClassSet, labels_of, simplify
+from ml.vocabulary import EMOTIONS, SENTIMENTS, ClassSet, labels_for, simplify
 
 _FRAME_FIELDS = set(FaceFrame.model_fields)
-
-
-@dataclass(frozen=True)
-class Words:
-    """What the text model makes of a window's words. `sentiment`: probabilities in the order of SENTIMENTS."""
-
-    evidence: Evidence
-    sentiment: NDArray[np.float32]
 
 
 class TextPredictor(Protocol):
@@ -46,17 +39,17 @@ class TextPredictor(Protocol):
     @property
     def languages(self) -> tuple[str, ...]: ...
 
-    def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[Words]: ...
+    def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[TextReadingFeatures]: ...
 
 
 @dataclass(frozen=True)
 class WindowParts:
     """A window with its voice, its transcript, and the reading of the words where there is one."""
 
-    span: Span
-    voice: Voice
+    span: TimeSpan
+    voice: WindowVoice
     transcript: str
-    words: Words | None = None
+    words: TextReadingFeatures | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ class Timeline:
 class Seen:
     """The sampled frames of a window: for each the reading of the window's main face, or null."""
 
-    frames: tuple[Evidence | None, ...]
+    frames: tuple[ModalityFeatures | None, ...]
 
     @property
     def coverage(self) -> float:
@@ -91,23 +84,25 @@ def probabilities_of(log_probabilities: NDArray[np.float32], classes: ClassSet) 
 class Tracked:
     """The faces with their tracks: for each frame the boxes, and the track of each."""
 
-    def __init__(self, sight: Sight) -> None:
-        self._sight, self._boxes = sight, sight.boxes()
+    def __init__(self, sight: FaceObservations) -> None:
+        self._sight, self._boxes = sight, sight.boxes_by_frame()
         self.tracks = track_faces(self._boxes, sight.times_F.tolist())
 
-    def within(self, span: Span) -> Seen:
+    def within(self, span: TimeSpan) -> Seen:
         """What is seen of the main face of a stretch of time."""
         first, last = (int(np.searchsorted(self._sight.times_F, edge)) for edge in (span.start, span.end))
         main = main_track(self._boxes[first:last], self.tracks[first:last])
         return Seen(tuple(self._reading(frame, main) for frame in range(first, last)))
 
-    def _reading(self, frame: int, track: int | None) -> Evidence | None:
+    def _reading(self, frame: int, track: int | None) -> ModalityFeatures | None:
         if track not in self.tracks[frame]:
             return None
         return self._sight.evidence(self._sight.rows(frame)[self.tracks[frame].index(track)])
 
 
-def timeline(sight: Sight, parts: Sequence[WindowParts], fusion: FusionPredictor, options: Options) -> Timeline:
+def timeline(
+    sight: FaceObservations, parts: Sequence[WindowParts], fusion: FusionPredictor, options: Options
+) -> Timeline:
     """Tracks the faces, gives each window its main one, and fuses."""
     tracked = Tracked(sight)
     windows = tuple(
@@ -116,7 +111,7 @@ def timeline(sight: Sight, parts: Sequence[WindowParts], fusion: FusionPredictor
         for window in _fused(tracked, parts[first : first + BATCH], fusion, options.classes)
     )
     return Timeline(
-        labels=labels_of(options.classes),
+        labels=labels_for(options.classes),
         overall=overall_of(windows, options.classes),
         windows=windows,
         faces=_tracks(sight, tracked.tracks, options.classes),
@@ -126,28 +121,28 @@ def timeline(sight: Sight, parts: Sequence[WindowParts], fusion: FusionPredictor
 
 def _fused(tracked: Tracked, parts: Sequence[WindowParts], fusion: FusionPredictor, classes: ClassSet) -> list[Window]:
     seen = [tracked.within(part.span) for part in parts]
-    evidence = [
-        WindowEvidence(faces.frames, part.voice.evidence, part.words.evidence if part.words else None)
+    features = [
+        WindowFeatures(faces.frames, part.voice.evidence, part.words.evidence if part.words else None)
         for faces, part in zip(seen, parts, strict=True)
     ]
-    fused = fusion.predict(evidence)
+    fused = fusion.predict(features)
     return [
         _window(part, faces, found, logs, classes)
-        for part, faces, found, logs in zip(parts, seen, evidence, fused, strict=True)
+        for part, faces, found, logs in zip(parts, seen, features, fused, strict=True)
     ]
 
 
-def read_image(sight: Sight, options: Options) -> Timeline:
+def read_image(sight: FaceObservations, options: Options) -> Timeline:
     """The faces of a single picture, largest first; the whole is their mean."""
     tracks = [list(range(1, len(sight.rows(frame)) + 1)) for frame in range(len(sight.times_F))]
     faces = _tracks(sight, tracks, options.classes)
     readings = [face.frames[0].probabilities for face in faces]
     overall = Reading.of(_mean(readings, np.ones(len(readings)))) if readings else Reading.empty(options.classes)
-    return Timeline(labels_of(options.classes), overall, (), faces, ())
+    return Timeline(labels_for(options.classes), overall, (), faces, ())
 
 
 def _window(
-    part: WindowParts, seen: Seen, evidence: WindowEvidence, fused: NDArray[np.float32], classes: ClassSet
+    part: WindowParts, seen: Seen, evidence: WindowFeatures, fused: NDArray[np.float32], classes: ClassSet
 ) -> Window:
     present = evidence.present
     reading = Reading.of(probabilities_of(fused, classes)) if any(present.values()) else Reading.empty(classes)
@@ -171,7 +166,7 @@ def _face_reading(seen: Seen, classes: ClassSet) -> FaceReading | None:
     return FaceReading(probabilities=_mean(readings, np.ones(len(readings))), coverage=seen.coverage)
 
 
-def _audio_reading(voice: Voice, classes: ClassSet) -> AudioReading | None:
+def _audio_reading(voice: WindowVoice, classes: ClassSet) -> AudioReading | None:
     if voice.evidence is None:
         return None
     return AudioReading(probabilities=probabilities_of(voice.evidence.log_probabilities, classes), speech=voice.speech)
@@ -192,7 +187,7 @@ def overall_of(windows: Sequence[Window], classes: ClassSet) -> Reading:
     told = [window for window in windows if window.emotion is not None]
     if not told:
         return Reading.empty(classes)
-    weights = second_weights([Span(window.start, window.end) for window in told])
+    weights = second_weights([TimeSpan(window.start, window.end) for window in told])
     return Reading.of(_mean([window.probabilities for window in told], weights))
 
 
@@ -203,7 +198,7 @@ def _mean(readings: Sequence[Mapping[str, float]], weights: NDArray[np.float64])
     return dict(zip(labels, (values / values.sum()).tolist(), strict=True))
 
 
-def _tracks(sight: Sight, tracks: Sequence[Sequence[int]], classes: ClassSet) -> tuple[FaceTrack, ...]:
+def _tracks(sight: FaceObservations, tracks: Sequence[Sequence[int]], classes: ClassSet) -> tuple[FaceTrack, ...]:
     frames: dict[int, list[FaceFrame]] = {}
     for frame, numbers in enumerate(tracks):
         for row, number in zip(sight.rows(frame), numbers, strict=True):
@@ -211,7 +206,7 @@ def _tracks(sight: Sight, tracks: Sequence[Sequence[int]], classes: ClassSet) ->
     return tuple(FaceTrack(track=number, frames=tuple(frames[number])) for number in sorted(frames))
 
 
-def _face_frame(sight: Sight, frame: int, row: int, classes: ClassSet) -> FaceFrame:
+def _face_frame(sight: FaceObservations, frame: int, row: int, classes: ClassSet) -> FaceFrame:
     """Made without a check and with one set of names for all: an hour of them takes a third less memory."""
     reading = Reading.of(probabilities_of(sight.log_probabilities_NC[row], classes))
     return FaceFrame.model_construct(
@@ -225,7 +220,7 @@ def _face_frame(sight: Sight, frame: int, row: int, classes: ClassSet) -> FaceFr
     )
 
 
-def _mesh(sight: Sight, row: int) -> Mesh | None:
+def _mesh(sight: FaceObservations, row: int) -> Mesh | None:
     if sight.landmarks_NP3 is None or np.isnan(sight.landmarks_NP3[row, 0, 0]):
         return None
     return Mesh(sight.landmarks_NP3[row].tobytes())

@@ -1,43 +1,29 @@
 """Where the windows lie, and how their readings add up to one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Span:
-    """A half-open stretch of media time, in seconds."""
-
-    start: float
-    end: float
-
-    @property
-    def length(self) -> float:
-        return self.end - self.start
-
-    def holds(self, time: float) -> bool:
-        return self.start <= time < self.end
+from ml.inference.api import TimeSpan
 
 
-def windows_over(duration: float, window: float, hop: float) -> tuple[Span, ...]:
+def windows_over(duration: float, window: float, hop: float) -> tuple[TimeSpan, ...]:
     """Windows that start at k·hop and together cover 0..duration.
 
     The first that reaches the end is cut there and is the last. Seconds throughout; no duration, no windows.
     """
-    spans: list[Span] = []
+    spans: list[TimeSpan] = []
     while duration > 0:
         start = len(spans) * hop
         end = max(start + window, (len(spans) + 1) * hop)  # by rounding alone the next would start a trace later
-        spans.append(Span(start, min(end, duration)))
+        spans.append(TimeSpan(start, min(end, duration)))
         if end >= duration:
             break
     return tuple(spans)
 
 
-def second_weights(spans: Sequence[Span]) -> NDArray[np.float64]:
+def second_weights(spans: Sequence[TimeSpan]) -> NDArray[np.float64]:
     """How many seconds each span stands for when every second that is covered counts once: [len(spans)].
 
     A second under several spans is shared among them equally.

@@ -14,24 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from ml.errors import AffectError
-from ml.inference.face.backends.base import Way, by_graphs, by_nets
-from ml.inference.face.observations import Sight, Watcher
-from ml.inference.face.predictor import Detectors
+from ml.inference.api import TimeSpan
+from ml.inference.face.backends.base import FaceSearch, mediapipe_graphs, mediapipe_nets
+from ml.inference.face.observations import FaceCollector, FaceObservations
+from ml.inference.face.predictor import DetectorPool
 from ml.inference.fusion.timeline import Timeline, WindowParts, read_image, timeline
-from ml.inference.fusion.windows import Span, windows_over
+from ml.inference.fusion.windows import windows_over
 from ml.inference.pipeline import features_file
 from ml.inference.pipeline.bundle import Licences, LoadedBundle, pick_device, published
-from ml.inference.pipeline.context import ALONE, OBSERVED, Work
-from ml.inference.pipeline.decoded_audio import Soundtrack
+from ml.inference.pipeline.context import DEFAULT_CONTEXT, FEATURES_FILE, AnalysisContext
+from ml.inference.pipeline.decoded_audio import DecodedAudio
 from ml.inference.pipeline.features_file import Heard, Observation, Survey, SurveyedSound
 from ml.inference.pipeline.recording import Recording
-from ml.inference.runtime.batching import Together
-from ml.inference.runtime.progress import Clock
-from ml.inference.speech.transcriber import Transcription, unavailable
-from ml.inference.speech.transcript_index import SpokenText
-from ml.inference.voice.segments import Tones, Voice, pieces_wanted, voices_of
+from ml.inference.runtime.batching import CrossJobBatcher
+from ml.inference.runtime.progress import StageTimer
+from ml.inference.speech.transcriber import Transcription, unavailable_notice
+from ml.inference.speech.transcript_index import TranscriptIndex
+from ml.inference.voice.segments import SegmentOutputs, WindowVoice, segments_by_window, voices_by_window
 from ml.media import MediaInfo, MediaLimits, load_image, probe
-from ml.memory import give_back
+from ml.memory import trim_heap
 from ml.registry import Bundle, ModelStore
 from ml.reports.caption_parser import parse_transcript
 from ml.results import Channel, Media, Notice, Options, Result, Transcript
@@ -49,7 +50,7 @@ INSEPARABLE = Notice(
     code="channels_unavailable",
     message="The media has not several channels that can be read separately, or no reading of sound was asked for.",
 )
-SILENCE, UNHEARD = SurveyedSound(0, ()), Heard(Tones.empty())
+SILENCE, UNHEARD = SurveyedSound(0, ()), Heard(SegmentOutputs.empty())
 WORDLESS_CHANNELS = Notice(
     code="channels_without_words", message="The caller's transcript does not say which channel speaks."
 )
@@ -75,18 +76,20 @@ OBSERVING: tuple[Stage, ...] = ("faces", "audio", "transcribe")
 JOINING: tuple[Stage, ...] = ("text", "fuse", "write")
 
 
-class Analyser:
+class Analyzer:
     """Holds a loaded bundle and reads one file after the other; no file leaves a trace in it."""
 
-    def __init__(self, models: LoadedBundle, limits: MediaLimits | None = None, face_search: Way = "graphs") -> None:
+    def __init__(
+        self, models: LoadedBundle, limits: MediaLimits | None = None, face_search: FaceSearch = "graphs"
+    ) -> None:
         """`face_search`: by mediapipe's graphs on the CPU, or by its nets on the device of the models."""
         self.models = models
         self._limits = limits or MediaLimits()
         self._detectors = None
         if models.face:
-            search = by_nets(models.face.device) if face_search == "nets" else by_graphs
-            self._detectors = Detectors(models.face.crop_size, search)
-        self._faces = Together(models.face) if models.face else None
+            search = mediapipe_nets(models.face.device) if face_search == "nets" else mediapipe_graphs
+            self._detectors = DetectorPool(models.face.crop_size, search)
+        self._faces = CrossJobBatcher(models.face) if models.face else None
 
     @classmethod
     def load(
@@ -99,10 +102,10 @@ class Analyser:
         whisper: str | None = None,
         threads: int = 0,
         limits: MediaLimits | None = None,
-        face_search: Way = "graphs",
-    ) -> "Analyser":
+        face_search: FaceSearch = "graphs",
+    ) -> "Analyzer":
         """A bundle, or the one that is published under a name; `whisper` overrides that of a named one. Raises
-        ArtifactError when a model of it is missing, damaged or refused."""
+        ModelStoreError when a model of it is missing, damaged or refused."""
         store = ModelStore(store_root)
         if isinstance(bundle, str):
             bundle = published(store, bundle, whisper)
@@ -111,16 +114,16 @@ class Analyser:
 
     def warm_up(self) -> None:
         """Runs each model once, and lets a face detector be built, so that no job waits for what a first call builds.
-        Raises ArtifactError where a model does not answer with probabilities."""
+        Raises ModelStoreError where a model does not answer with probabilities."""
         if self._detectors:
-            with self._detectors.borrowed() as detector:
+            with self._detectors.borrow() as detector:
                 detector.detect(np.zeros((64, 64, 3), np.uint8), 1)
         self.models.warm_up()
 
-    def analyse(self, path: Path, options: Options | None = None, work: Work = ALONE) -> Result:
+    def analyze(self, path: Path, options: Options | None = None, work: AnalysisContext = DEFAULT_CONTEXT) -> Result:
         """Reads the file at `path`. Raises AffectError with a code and the stage."""
         options = options or Options()
-        clock = Clock(work.observer)
+        clock = StageTimer(work.listener)
         survey, observation = self._kept(work)
         with clock.stage("probe"):
             info = survey.info if survey else probe(path, self._limits, clock.check)
@@ -135,25 +138,34 @@ class Analyser:
             return self._join(recording, survey, observation)
 
     def observe(
-        self, path: Path, options: Options, survey: Survey, part: int, into: Path, soundtrack: Soundtrack, work: Work
+        self,
+        path: Path,
+        options: Options,
+        survey: Survey,
+        part: int,
+        into: Path,
+        soundtrack: DecodedAudio,
+        work: AnalysisContext,
     ) -> None:
         """Writes what the models see and hear in one part of a surveyed recording as evidence. Raises as `analyse`."""
-        clock = Clock(work.observer, OBSERVING)
+        clock = StageTimer(work.listener, OBSERVING)
         with self._recording(path, survey.info, options, work, clock, soundtrack) as recording:
             features_file.write(into, survey, recording.observe(survey, survey.parts[part]))
 
-    def join(self, path: Path, options: Options, parts: Sequence[Path], soundtrack: Soundtrack, work: Work) -> Result:
+    def join(
+        self, path: Path, options: Options, parts: Sequence[Path], soundtrack: DecodedAudio, work: AnalysisContext
+    ) -> Result:
         """The result of a recording from the evidence of all its parts, in their order. Raises as `analyse`, and
         EvidenceUnreadable."""
-        clock = Clock(work.observer, JOINING)
+        clock = StageTimer(work.listener, JOINING)
         read = [features_file.read(part) for part in parts]
         survey, observation = read[0][0], Observation.joined([observed for _, observed in read])
         with self._recording(path, survey.info, options, work, clock, soundtrack) as recording:
             return self._join(recording, survey, observation)
 
-    def _kept(self, work: Work) -> tuple[Survey | None, Observation | None]:
+    def _kept(self, work: AnalysisContext) -> tuple[Survey | None, Observation | None]:
         """Kept evidence, where it is of the models that are served."""
-        path = work.kept(OBSERVED)
+        path = work.cached(FEATURES_FILE)
         if path is None:
             return None, None
         try:
@@ -168,28 +180,28 @@ class Analyser:
         path: Path,
         info: MediaInfo,
         options: Options,
-        work: Work,
-        clock: Clock,
-        soundtrack: Soundtrack | None = None,
+        work: AnalysisContext,
+        clock: StageTimer,
+        soundtrack: DecodedAudio | None = None,
     ) -> Iterator[Recording]:
-        give_back()
+        trim_heap()
         with tempfile.TemporaryDirectory(prefix="affect-", dir=work.scratch) as folder:
-            sound = soundtrack or Soundtrack.under(Path(folder))
+            sound = soundtrack or DecodedAudio.in_folder(Path(folder))
             models, limits, detectors = self.models, self._limits, self._detectors
             yield Recording(path, info, options, models, limits, Path(folder), sound, clock, work, detectors)
 
     def _image(
-        self, path: Path, info: MediaInfo, options: Options, notices: tuple[Notice, ...], clock: Clock
+        self, path: Path, info: MediaInfo, options: Options, notices: tuple[Notice, ...], clock: StageTimer
     ) -> Result:
         with clock.stage("decode"):
             picture = load_image(path, info, self._limits, check=clock.check)
         with clock.stage("faces"):
-            sight = Sight.empty()
+            sight = FaceObservations.empty()
             if self._detectors and self._faces and options.wants("face"):
-                with self._detectors.borrowed() as detector:
-                    watcher = Watcher(detector, self._faces, options.max_faces, options.landmarks)
-                    watcher.watch(0.0, picture.image, picture.scale)
-                sight = watcher.finish()
+                with self._detectors.borrow() as detector:
+                    watcher = FaceCollector(detector, self._faces, options.max_faces, options.landmarks)
+                    watcher.add(0.0, picture.image, picture.scale)
+                sight = watcher.result()
         with clock.stage("fuse"):
             read = read_image(sight, options)
         notices += _inseparable(options)
@@ -212,7 +224,7 @@ class Analyser:
         survey, observation = recording.as_asked(*known)
         reach = survey.reach | observation.reach
         try:
-            damaged = reach.judge(info, self._limits)
+            damaged = reach.validate(info, self._limits)
         except AffectError as error:
             error.stage = "decode"
             raise
@@ -221,11 +233,13 @@ class Analyser:
         mix, *channels = self._understand(survey, observation, windows, options, work.transcript, clock)
         with clock.stage("fuse"):
             read = timeline(observation.sight, mix.parts, self.models.fusion, options)
-            apart = [timeline(Sight.empty(), channel.parts, self.models.fusion, options) for channel in channels]
+            apart = [
+                timeline(FaceObservations.empty(), channel.parts, self.models.fusion, options) for channel in channels
+            ]
         notices = (*_unmet(options, info), *_notices(mix, channels), *_inseparable(options, channels))
         notices += (DAMAGED,) * damaged + (NO_EVIDENCE,) * (read.overall.emotion is None)
-        if work.keep:
-            recording.keep(work.keep, *known)
+        if work.save_to:
+            recording.keep(work.save_to, *known)
         return Result(
             media=_media(info, duration),
             labels=read.labels,
@@ -244,10 +258,10 @@ class Analyser:
         self,
         survey: Survey,
         observation: Observation,
-        windows: Sequence[Span],
+        windows: Sequence[TimeSpan],
         options: Options,
         caller: str | None,
-        clock: Clock,
+        clock: StageTimer,
     ) -> list[Understood]:
         """Voices and words of each sound, of which there is at least one: the mix, of silence where there is none. The
         caller's words are those of the mix."""
@@ -267,33 +281,33 @@ class Analyser:
         if not surveyed.speech or not options.wants("text"):
             return Said()
         if whisper is None:
-            return Said(notices=(unavailable(self.models.bundle.whisper or "none"),))
+            return Said(notices=(unavailable_notice(self.models.bundle.whisper or "none"),))
         if surveyed.language is None:
-            return Said(notices=(whisper.unsupported(str(options.language)),))
+            return Said(notices=(whisper.unsupported_notice(str(options.language)),))
         certain = options.language is not None
         found = whisper.judge(heard.sentences or (), surveyed.speech, surveyed.language, certain=certain)
         return Said(_transcript(found), found.notices)
 
     def _read(
-        self, windows: Sequence[Span], voices: Sequence[Voice], transcript: Transcript, options: Options
+        self, windows: Sequence[TimeSpan], voices: Sequence[WindowVoice], transcript: Transcript, options: Options
     ) -> list[WindowParts]:
         """The windows with their voices and words; these read where the text model knows their language."""
-        spoken = SpokenText(transcript.segments)
+        spoken = TranscriptIndex(transcript.segments)
         parts = [
-            WindowParts(window, voice, spoken.within(window)) for window, voice in zip(windows, voices, strict=True)
+            WindowParts(window, voice, spoken.text_in(window)) for window, voice in zip(windows, voices, strict=True)
         ]
         text = self.models.text
         if text is None or not options.wants("text") or transcript.language not in (None, *text.languages):
             return parts
         told = [index for index, part in enumerate(parts) if part.transcript]
-        before = [spoken.before(parts[index].span) for index in told]
+        before = [spoken.text_before(parts[index].span) for index in told]
         readings = dict(zip(told, text.read([parts[index].transcript for index in told], before), strict=True))
         return [replace(part, words=readings.get(index)) for index, part in enumerate(parts)]
 
 
-def _voices(surveyed: SurveyedSound, heard: Heard, windows: Sequence[Span]) -> list[Voice]:
-    wanted = pieces_wanted(surveyed.speech, windows)
-    return voices_of(heard.tones.by_piece(), wanted, surveyed.speech, windows)
+def _voices(surveyed: SurveyedSound, heard: Heard, windows: Sequence[TimeSpan]) -> list[WindowVoice]:
+    wanted = segments_by_window(surveyed.speech, windows)
+    return voices_by_window(heard.tones.by_segment(), wanted, surveyed.speech, windows)
 
 
 def _media(info: MediaInfo, duration: float | None) -> Media:

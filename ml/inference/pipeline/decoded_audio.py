@@ -1,4 +1,4 @@
-"""The decoded sound of a recording, in files."""
+"""Decoded sound of a recording, in files."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -6,25 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ml.media import Pcm
+from ml.media import PcmReader
 
 
 @dataclass(frozen=True)
-class Soundtrack:
-    """Files of s16le at 16 kHz: the mix, and all channels interleaved where they are read separately."""
+class DecodedAudio:
+    """Paths of PCM files (s16le, 16 kHz): the mix, and all channels interleaved if they are read separately."""
 
     mix: Path
-    apart: Path
+    channels: Path
 
     @classmethod
-    def under(cls, folder: Path) -> Self:
+    def in_folder(cls, folder: Path) -> Self:
         return cls(folder / "mix.pcm", folder / "channels.pcm")
 
     @contextmanager
-    def sounds(self, count: int) -> Iterator[tuple[Pcm, ...]]:
-        """The mix and all channels, which are `count` sounds; or the mix alone, or nothing."""
-        channels = count - 1
+    def open(self, count: int) -> Iterator[tuple[PcmReader, ...]]:
+        """Open the first `count` sounds: none, the mix alone, or the mix and all `count - 1` channels."""
+        channels = max(count - 1, 0)
         with ExitStack() as stack:
-            mix = [stack.enter_context(Pcm(self.mix))] if count else []
-            apart = [stack.enter_context(Pcm(self.apart, channels, number)) for number in range(channels)]
-            yield (*mix, *apart)
+            mix = [stack.enter_context(PcmReader(self.mix))] if count else []
+            yield (
+                *mix,
+                *(stack.enter_context(PcmReader(self.channels, channels, number)) for number in range(channels)),
+            )

@@ -16,12 +16,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ml.errors import AffectError
-from ml.inference.face.observations import Sight
-from ml.inference.fusion.windows import Span
+from ml.inference.api import TimeSpan
+from ml.inference.face.observations import FaceObservations
 from ml.inference.pipeline.partition import CHUNK_SECONDS, parts_over
 from ml.inference.speech.transcriber import Sentence
-from ml.inference.voice.segments import Tones
-from ml.media import MediaInfo, Reach
+from ml.inference.voice.segments import SegmentOutputs
+from ml.media import DecodedExtent, MediaInfo
 from ml.registry import Bundle
 
 FORMAT = "affect-evidence"
@@ -52,7 +52,7 @@ class SurveyedSound:
     spoken (null where its words are not recognised)."""
 
     samples: int
-    speech: tuple[Span, ...]
+    speech: tuple[TimeSpan, ...]
     language: str | None = None
 
 
@@ -65,7 +65,7 @@ class Survey:
     info: MediaInfo
     bundle: Bundle
     sampling: Sampling | None
-    reach: Reach
+    reach: DecodedExtent
     sounds: tuple[SurveyedSound, ...]
     asked: int = 0
     part_seconds: float = CHUNK_SECONDS
@@ -74,7 +74,7 @@ class Survey:
         return replace(self, part_seconds=seconds)
 
     @property
-    def parts(self) -> tuple[Span, ...]:
+    def parts(self) -> tuple[TimeSpan, ...]:
         return parts_over(self.expected, self.part_seconds)
 
     def json(self) -> bytes:
@@ -91,7 +91,7 @@ class Survey:
 class Heard:
     """What the models heard in one sound: tones of voice and, unless nobody asked, all sentences."""
 
-    tones: Tones
+    tones: SegmentOutputs
     sentences: tuple[Sentence, ...] | None = None
 
 
@@ -100,8 +100,8 @@ class Observation:
     """What the models saw and heard in a part, or in the whole. `reach`: of the picture; `heard`: one for each sound of
     the survey."""
 
-    sight: Sight
-    reach: Reach
+    sight: FaceObservations
+    reach: DecodedExtent
     heard: tuple[Heard, ...]
 
     @classmethod
@@ -111,7 +111,7 @@ class Observation:
         for part in parts[1:]:
             reach |= part.reach
         return cls(
-            sight=Sight.joined([part.sight for part in parts]),
+            sight=FaceObservations.concatenated([part.sight for part in parts]),
             reach=reach,
             heard=tuple(_joined(sounds) for sounds in zip(*(part.heard for part in parts), strict=True)),
         )
@@ -120,14 +120,14 @@ class Observation:
 def _joined(parts: Sequence[Heard]) -> Heard:
     told = [part.sentences for part in parts if part.sentences is not None]
     sentences = tuple(sentence for each in told for sentence in each) if told else None
-    return Heard(Tones.joined([part.tones for part in parts]), sentences)
+    return Heard(SegmentOutputs.concatenated([part.tones for part in parts]), sentences)
 
 
 @dataclass(frozen=True)
 class _Said:
     """The JSON of an observation; `arrays` lie beside it."""
 
-    reach: Reach
+    reach: DecodedExtent
     sentences: tuple[tuple[Sentence, ...] | None, ...]
 
 
@@ -167,9 +167,9 @@ def read(path: Path) -> tuple[Survey, Observation]:
         if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
             raise EvidenceUnreadable("The file holds no evidence of this version.")
         survey, said = read_survey(about["survey"].encode()), _SAID.validate_json(about["observation"])
-        sight = Sight(**_under("sight.", arrays))
+        sight = FaceObservations(**_under("sight.", arrays))
         heard = tuple(
-            Heard(Tones(**_under(f"tones.{number}.", arrays)), sentences)
+            Heard(SegmentOutputs(**_under(f"tones.{number}.", arrays)), sentences)
             for number, sentences in enumerate(said.sentences)
         )
     except (SafetensorError, ValidationError, LookupError, TypeError) as error:
@@ -177,7 +177,7 @@ def read(path: Path) -> tuple[Survey, Observation]:
     return survey, Observation(sight, said.reach, heard)
 
 
-def _arrays(holder: Sight | Tones) -> dict[str, NDArray[Any]]:
+def _arrays(holder: FaceObservations | SegmentOutputs) -> dict[str, NDArray[Any]]:
     named = {each.name: getattr(holder, each.name) for each in fields(holder)}
     return {name: array for name, array in named.items() if array is not None}
 

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.inference.face.observations import Sight, Watcher
+from ml.inference.api import ModalityFeatures, TimeSpan
+from ml.inference.face.observations import FaceCollector, FaceObservations
 from ml.inference.face.predictor import FaceDetector
 from ml.inference.face.tracker import Tracker
-from ml.inference.fusion.predictor import Evidence
 from ml.inference.fusion.timeline import WindowParts, read_image, timeline
-from ml.inference.fusion.windows import Span
 from ml.inference.pipeline.bundle import LoadedBundle
-from ml.inference.voice.segments import LEAST_SPEECH, Voice, pieces_of, speech_share, waveform
-from ml.inference.voice.vad import speech_spans
+from ml.inference.voice.segments import MIN_SPEECH_SHARE, WindowVoice, speech_share, split_segments, waveform
+from ml.inference.voice.vad import speech_segments
 from ml.media import SAMPLE_RATE
 from ml.results import FaceFrame, Options, Window
 
@@ -56,7 +55,7 @@ class _Seen:
     """One frame that was read."""
 
     time: float
-    sight: Sight
+    sight: FaceObservations
 
 
 class LiveReader:
@@ -71,10 +70,10 @@ class LiveReader:
         listening: Executor | None = None,
     ) -> None:
         self._models, self._options, self._detector, self._listening = models, options, detector, listening
-        self._heard: Future[Voice] | None = None
+        self._heard: Future[WindowVoice] | None = None
         self._seen: deque[_Seen] = deque()
         self._sound = _RollingSound(options.window_seconds)
-        self._voice = Voice(0.0, None)
+        self._voice = WindowVoice(0.0, None)
         self._tracker = Tracker()
         self._newest: tuple[LiveFace, ...] = ()
         self._time = 0.0
@@ -85,11 +84,11 @@ class LiveReader:
         self._time = max(self._time, time)
         if self._detector is None or self._models.face is None or (self._seen and time <= self._seen[-1].time):
             return
-        watcher = Watcher(self._detector, self._models.face, self._options.max_faces, keep_landmarks=False)
-        watcher.watch(time, image_HWC, scale)
-        seen = _Seen(time, watcher.finish())
+        watcher = FaceCollector(self._detector, self._models.face, self._options.max_faces, keep_landmarks=False)
+        watcher.add(time, image_HWC, scale)
+        seen = _Seen(time, watcher.result())
         faces = [track.frames[0] for track in read_image(seen.sight, self._options).faces]
-        numbers = self._tracker.see([face.box for face in faces], time)
+        numbers = self._tracker.update([face.box for face in faces], time)
         self._newest = tuple(LiveFace(number, face) for number, face in zip(numbers, faces, strict=True))
         self._keep(seen)
 
@@ -108,9 +107,9 @@ class LiveReader:
         """How things stand now."""
         if self._heard is not None and self._heard.done():
             self._voice, self._heard = self._heard.result(), None
-        span = Span(max(self._time - self._options.window_seconds, 0.0), self._time + 1e-3)
+        span = TimeSpan(max(self._time - self._options.window_seconds, 0.0), self._time + 1e-3)
         self._forget(span.start)
-        sight = Sight.joined([seen.sight for seen in self._seen] or [Sight.empty()])
+        sight = FaceObservations.concatenated([seen.sight for seen in self._seen] or [FaceObservations.empty()])
         read = timeline(sight, [WindowParts(span, self._voice, "")], self._models.fusion, self._options)
         return LiveReading(self._time, read.windows[0], self._newest)
 
@@ -125,20 +124,20 @@ class LiveReader:
         while self._seen and self._seen[0].time < before:
             self._seen.popleft()
         if self._sound.end < before:
-            self._voice = Voice(0.0, None)
+            self._voice = WindowVoice(0.0, None)
         if not self._seen or self._seen[-1].time < self._time - FACES_HOLD:
             self._newest = ()
 
-    def _listen(self, pcm: Pcm) -> Voice:
+    def _listen(self, pcm: Pcm) -> WindowVoice:
         assert self._models.audio is not None
-        whole = Span(0.0, len(pcm) / SAMPLE_RATE)
-        spans = speech_spans(pcm, lambda: None)
+        whole = TimeSpan(0.0, len(pcm) / SAMPLE_RATE)
+        spans = speech_segments(pcm, lambda: None)
         share = speech_share(spans, whole)
-        if share < LEAST_SPEECH:
-            return Voice(share, None)
-        outputs = self._models.audio.predict([waveform(pcm, piece) for piece in pieces_of(spans, whole)])
+        if share < MIN_SPEECH_SHARE:
+            return WindowVoice(share, None)
+        outputs = self._models.audio.predict([waveform(pcm, piece) for piece in split_segments(spans, whole)])
         mean = np.log(np.exp(outputs.log_probabilities_NC).mean(0))
-        return Voice(share, Evidence(outputs.embeddings_NE.mean(0), mean))
+        return WindowVoice(share, ModalityFeatures(outputs.embeddings_NE.mean(0), mean))
 
 
 class _RollingSound:

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from ml.inference.fusion.windows import Span
+from ml.inference.api import TimeSpan
 from ml.media import MediaInfo
 
 CHUNK_SECONDS = 60.0
@@ -18,16 +18,16 @@ SEEKABLE = frozenset({"mp4", "mov", "m4a", "matroska", "webm"})
 Item = TypeVar("Item")
 
 
-def parts_over(seconds: float, part_seconds: float) -> tuple[Span, ...]:
+def parts_over(seconds: float, part_seconds: float) -> tuple[TimeSpan, ...]:
     """Parts of about `part_seconds` (whole chunks, at least one) that cover 0..`seconds`; the last has no end, as where
     the media ends is known only when it is decoded."""
     chunks = max(1, math.ceil(seconds / CHUNK_SECONDS - 1e-9))
     each = max(1, round(part_seconds / CHUNK_SECONDS))
     edges = [first * CHUNK_SECONDS for first in range(0, chunks, each)]
-    return tuple(Span(start, end) for start, end in zip(edges, [*edges[1:], math.inf], strict=True))
+    return tuple(TimeSpan(start, end) for start, end in zip(edges, [*edges[1:], math.inf], strict=True))
 
 
-WHOLE = Span(0.0, math.inf)
+WHOLE = TimeSpan(0.0, math.inf)
 
 
 def splits_well(info: MediaInfo) -> bool:
@@ -40,7 +40,7 @@ def chunk_of(time: float) -> int:
     return int(time // CHUNK_SECONDS)
 
 
-def within(part: Span, items: Sequence[Item], start: Callable[[Item], float]) -> Sequence[Item]:
+def within(part: TimeSpan, items: Sequence[Item], start: Callable[[Item], float]) -> Sequence[Item]:
     """Those of some items in order of time that begin in the part."""
     starts = [start(item) for item in items]
     return items[bisect_left(starts, part.start) : bisect_left(starts, part.end)]

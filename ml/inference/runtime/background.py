@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ml.errors import Cancelled
-from ml.inference.runtime.progress import Clock, Silent
+from ml.inference.runtime.progress import NullListener, StageTimer
 from ml.vocabulary import Stage
 
-SPARE_CORES = 3
+MIN_CORES_FOR_OVERLAP = 3
 """From so many on, sound is heard while pictures are seen. Pictures alone fill two: there it gains nothing, but takes
 the memory of both at once."""
-TICK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 """How often who waits for the thread looks up."""
 
 T = TypeVar("T")
 
 
-class _Aside(Silent):
+class _BackgroundListener(NullListener):
     """Watches the thread: it may not speak for the analysis, but can be told to stop."""
 
     def __init__(self) -> None:
@@ -34,20 +34,20 @@ class _Aside(Silent):
             raise Cancelled("The work beside this is no longer wanted.")
 
 
-class Beside:
+class BackgroundStages:
     """Stages that are worked on beside others; without a `pool`, when their results are asked for."""
 
-    def __init__(self, clock: Clock, pool: ThreadPoolExecutor | None) -> None:
+    def __init__(self, clock: StageTimer, pool: ThreadPoolExecutor | None) -> None:
         self._clock, self._pool = clock, pool
-        self._begun: list[tuple[_Aside, Future[Any]]] = []
+        self._begun: list[tuple[_BackgroundListener, Future[Any]]] = []
 
-    def begin(self, stage: Stage, work: Callable[[Clock], T]) -> Callable[[], T]:
+    def start(self, stage: Stage, work: Callable[[StageTimer], T]) -> Callable[[], T]:
         """What comes back gives the result of `work`, which is given a clock of its own, and waits for it. The observer
         is told of the stage then, and so never of two at once; the time of the stage is that of its work."""
         if self._pool is None:
             return lambda: _staged(self._clock, stage, work)
-        aside = _Aside()
-        own = Clock(aside, [stage])
+        aside = _BackgroundListener()
+        own = StageTimer(aside, [stage])
         future = self._pool.submit(_staged, own, stage, work)
         self._begun.append((aside, future))
         return lambda: _awaited(self._clock, stage, aside, own, future)
@@ -65,28 +65,28 @@ class Beside:
 
 
 @contextmanager
-def beside(clock: Clock, *, threads: bool) -> Iterator[Beside]:
+def background_stages(clock: StageTimer, *, threads: bool) -> Iterator[BackgroundStages]:
     """Left by an error, the work is stopped, and waited for."""
     if not threads:
-        yield Beside(clock, None)
+        yield BackgroundStages(clock, None)
         return
     with ThreadPoolExecutor(1, "beside") as pool:
-        work = Beside(clock, pool)
+        work = BackgroundStages(clock, pool)
         try:
             yield work
         finally:
             work.stop()
 
 
-def _staged(clock: Clock, stage: Stage, work: Callable[[Clock], T]) -> T:
+def _staged(clock: StageTimer, stage: Stage, work: Callable[[StageTimer], T]) -> T:
     with clock.stage(stage):
         return work(clock)
 
 
-def _awaited(clock: Clock, stage: Stage, aside: _Aside, own: Clock, future: "Future[T]") -> T:
+def _awaited(clock: StageTimer, stage: Stage, aside: _BackgroundListener, own: StageTimer, future: "Future[T]") -> T:
     with clock.stage(stage, spent=lambda: own.timings.get(stage, 0.0)):
         while not future.done():
-            wait([future], TICK_SECONDS)
+            wait([future], POLL_SECONDS)
             clock.check()
-            clock.within(aside.done)
+            clock.set_fraction(aside.done)
         return future.result()

@@ -7,11 +7,11 @@ Listener = Callable[[str, int], None]
 _listeners: list[Listener] = []
 
 
-def listen(listener: Listener) -> None:
+def on_batch(listener: Listener) -> None:
     """`listener` is called with role and size before each forward of this process, from whichever thread runs it."""
     _listeners.append(listener)
 
 
-def forward_of(role: str, size: int) -> None:
+def record_batch(role: str, size: int) -> None:
     for listener in _listeners:
         listener(role, size)

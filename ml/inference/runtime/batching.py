@@ -28,7 +28,7 @@ class FaceReader(Protocol):
 
 
 @dataclass
-class _Asked:
+class _Pending:
     """The columns of one call, of equal length, and its answer."""
 
     columns: tuple[Sequence[Any], ...]
@@ -36,12 +36,12 @@ class _Asked:
     tried: bool = False
 
 
-class Together:
+class CrossJobBatcher:
     """A predictor that threads share."""
 
     def __init__(self, reader: FaceReader) -> None:
         self._reader = reader
-        self._asked: list[_Asked] = []
+        self._asked: list[_Pending] = []
         self._gate, self._turn = threading.Lock(), threading.Lock()
 
     @property
@@ -54,7 +54,7 @@ class Together:
 
     def predict(self, *columns: Sequence[Any]) -> FaceOutputs:
         """As the predictor's own, which is never called by two at once."""
-        mine = _Asked(columns)
+        mine = _Pending(columns)
         with self._gate:
             self._asked.append(mine)
         with self._turn:
@@ -63,12 +63,12 @@ class Together:
             # Alone, or read together with one that cannot be read: that is not to be its own failure.
             return mine.answer or self._reader.predict(*columns)
 
-    def _take(self) -> list[_Asked]:
+    def _take(self) -> list[_Pending]:
         with self._gate:
             asked, self._asked = self._asked, []
         return asked
 
-    def _answer(self, asked: list[_Asked]) -> None:
+    def _answer(self, asked: list[_Pending]) -> None:
         """Of several, what they are answered together."""
         for each in asked:
             each.tried = True

@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-SIZES = (1, 4, 16, 64, 256)
+CAPTURED_BATCH_SIZES = (1, 4, 16, 64, 256)
 """Rows of the batches that are recorded, in rising order; others are filled up to the next."""
-WARM_UPS = 3
+WARM_UP_CALLS = 3
 """Calls before one is recorded: libraries choose their kernels and set up in them."""
 
 _device = threading.Lock()
@@ -25,7 +25,7 @@ Forward = Callable[[Tensor], Outputs]
 logger = logging.getLogger(__name__)
 
 
-def half(device: torch.device) -> AbstractContextManager[object]:
+def autocast(device: torch.device) -> AbstractContextManager[object]:
     """On a GPU forwards run in bf16 where it has that, else in fp16. No cache of cast weights: graphs outlive it."""
     if device.type != "cuda":
         return nullcontext()
@@ -33,18 +33,18 @@ def half(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast("cuda", kind, cache_enabled=False)
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on the device; nobody waits for a GPU to fetch it."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def recorded(forward: Forward, rows: Tensor) -> Forward:
+def capture(forward: Forward, rows: Tensor) -> Forward:
     """`forward` for batches of the shape of `rows`, as a CUDA graph: launched at once instead of kernel by kernel. Its
     answers hold until it is called again. Raises RuntimeError where it cannot be recorded."""
     given, stream = rows.clone(), torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for _ in range(WARM_UPS):
+        for _ in range(WARM_UP_CALLS):
             forward(given)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
@@ -59,7 +59,7 @@ def recorded(forward: Forward, rows: Tensor) -> Forward:
     return replay
 
 
-class FixedShapes:
+class CudaGraphRunner:
     """A forward of any number of rows that runs as a few recorded ones, once they are there. Threads take turns then:
     each of these has one place for its input and one for its answer. Without them, as on a CPU, nobody waits."""
 
@@ -69,10 +69,10 @@ class FixedShapes:
         self._turn: AbstractContextManager[object] = nullcontext()
 
     @torch.inference_mode()
-    def record(self, row: Tensor, record: Callable[[Forward, Tensor], Forward] = recorded) -> None:
+    def record(self, row: Tensor, record: Callable[[Forward, Tensor], Forward] = capture) -> None:
         """`row`: an example without its first dimension, on the device. Before the first call."""
         self._turn = _device
-        for size in SIZES:
+        for size in CAPTURED_BATCH_SIZES:
             try:
                 with self._turn:
                     self._recorded[size] = record(self._forward, row.expand(size, *row.shape).contiguous())

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 
-def fold(network: nn.Module) -> None:
+def fuse_batch_norm(network: nn.Module) -> None:
     """Takes each batch norm that follows a convolution or a linear layer into its weights, and lays the weights out by
     pixels instead of by channels, which is how CPUs and tensor cores read them. For a net that is trained no more.
 

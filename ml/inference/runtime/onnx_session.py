@@ -12,13 +12,13 @@ import torch
 from onnxruntime import InferenceSession, SessionOptions
 from torch import Tensor, nn
 
-from ml.memory import give_back
+from ml.memory import trim_heap
 
 OPSET = 17
 """Version of ONNX's operators."""
 
 
-class Graph:
+class OnnxSession:
     """A net of tensors whose first dimension, of one length in all of them, is free. Threads may share it."""
 
     def __init__(self, network: nn.Module, *examples: Tensor) -> None:
@@ -29,10 +29,10 @@ class Graph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         with TemporaryDirectory(prefix="affect-graph-") as folder:
             path = Path(folder) / "net.onnx"
-            export(network, examples, path)
+            export_onnx(network, examples, path)
             self._session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._names = [given.name for given in self._session.get_inputs()]
-        give_back()
+        trim_heap()
 
     def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
         given = {name: each.numpy() for name, each in zip(self._names, rows, strict=True)}
@@ -40,7 +40,7 @@ class Graph:
 
 
 @torch.inference_mode()
-def export(network: nn.Module, examples: tuple[Tensor, ...], path: Path) -> None:
+def export_onnx(network: nn.Module, examples: tuple[Tensor, ...], path: Path) -> None:
     """Writes a net as ONNX. Its operators are recorded as they run on the examples: the exporter that reads Python's
     code instead needs torch's compiler, seconds and 150 MB."""
     found = network(*examples)

@@ -9,7 +9,7 @@ from ml.errors import AffectError
 from ml.vocabulary import STAGES, Stage
 
 
-class Observer(Protocol):
+class ProgressListener(Protocol):
     """What the caller of an analysis may watch. `check` raises `Cancelled` when the work is no longer wanted."""
 
     def stage(self, stage: Stage) -> None:
@@ -24,7 +24,7 @@ class Observer(Protocol):
     def check(self) -> None: ...
 
 
-class Silent:
+class NullListener:
     """An observer that watches nothing."""
 
     def stage(self, stage: Stage) -> None:
@@ -55,11 +55,11 @@ _SHARES: dict[Stage, float] = {
 }
 
 
-class Clock:
+class StageTimer:
     """Runs stages: reports them, times them, and names the stage in errors that pass through. `stages`: those that make
     up the whole of the work."""
 
-    def __init__(self, observer: Observer, stages: Sequence[Stage] = STAGES) -> None:
+    def __init__(self, observer: ProgressListener, stages: Sequence[Stage] = STAGES) -> None:
         self.timings: dict[str, float] = {}
         self._observer = observer
         self._stages = stages
@@ -84,9 +84,9 @@ class Clock:
             seconds = spent() if spent else time.perf_counter() - started
             self.timings[stage] = round(self.timings.get(stage, 0.0) + seconds, 4)
             self._observer.spent(stage, seconds)
-        self.within(1.0)
+        self.set_fraction(1.0)
 
-    def within(self, fraction: float) -> None:
+    def set_fraction(self, fraction: float) -> None:
         """How much of the present stage is done, 0..1. A stage that is entered again takes nothing back."""
         self._done = max(self._done, self._base + self._share * min(max(fraction, 0.0), 1.0))
         self._observer.progress(self._done)

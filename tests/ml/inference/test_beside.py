@@ -5,12 +5,12 @@ import threading
 import pytest
 
 from ml.errors import Cancelled, MediaInvalid
-from ml.inference.runtime.background import beside
-from ml.inference.runtime.progress import Clock, Silent
+from ml.inference.runtime.background import background_stages
+from ml.inference.runtime.progress import StageTimer, NullListener
 from ml.vocabulary import Stage
 
 
-class Watching(Silent):
+class Watching(NullListener):
     """Notes what it is told, and by which thread."""
 
     def __init__(self) -> None:
@@ -40,19 +40,19 @@ class Watching(Silent):
 @pytest.mark.parametrize("threads", [False, True])
 def test_work_is_done_in_order_and_told_by_the_analysis_alone(threads: bool) -> None:
     watching, done = Watching(), []
-    clock = Clock(watching)
+    clock = StageTimer(watching)
 
-    def work(name: str, own: Clock) -> str:
-        own.within(0.5)
+    def work(name: str, own: StageTimer) -> str:
+        own.set_fraction(0.5)
         own.check()
         done.append(name)
         return name.upper()
 
-    with beside(clock, threads=threads) as aside:
-        tones = aside.begin("audio", lambda own: work("tones", own))
-        words = aside.begin("transcribe", lambda own: work("words", own))
+    with background_stages(clock, threads=threads) as aside:
+        tones = aside.start("audio", lambda own: work("tones", own))
+        words = aside.start("transcribe", lambda own: work("words", own))
         with clock.stage("faces"):
-            clock.within(0.5)
+            clock.set_fraction(0.5)
         assert (tones(), words()) == ("TONES", "WORDS")
     assert done == ["tones", "words"]
     assert watching.stages == ["faces", "audio", "transcribe"]
@@ -62,10 +62,10 @@ def test_work_is_done_in_order_and_told_by_the_analysis_alone(threads: bool) -> 
 
 
 def test_the_time_of_a_stage_is_that_of_its_work() -> None:
-    clock = Clock(watching := Watching())
+    clock = StageTimer(watching := Watching())
     slow = threading.Event()
-    with beside(clock, threads=True) as aside:
-        heard = aside.begin("audio", lambda own: slow.wait(0.2))
+    with background_stages(clock, threads=True) as aside:
+        heard = aside.start("audio", lambda own: slow.wait(0.2))
         with clock.stage("faces"):
             slow.wait(0.3)
         heard()
@@ -73,9 +73,9 @@ def test_the_time_of_a_stage_is_that_of_its_work() -> None:
 
 
 def test_it_runs_while_the_analysis_does_something_else() -> None:
-    began, clock = threading.Event(), Clock(Silent())
-    with beside(clock, threads=True) as aside:
-        heard = aside.begin("audio", lambda own: began.set())
+    began, clock = threading.Event(), StageTimer(NullListener())
+    with background_stages(clock, threads=True) as aside:
+        heard = aside.start("audio", lambda own: began.set())
         with clock.stage("faces"):
             assert began.wait(10)
         heard()
@@ -83,22 +83,22 @@ def test_it_runs_while_the_analysis_does_something_else() -> None:
 
 @pytest.mark.parametrize("threads", [False, True])
 def test_an_error_names_the_stage_of_the_work(threads: bool) -> None:
-    def fails(own: Clock) -> None:
+    def fails(own: StageTimer) -> None:
         raise MediaInvalid("no")
 
-    with pytest.raises(MediaInvalid) as caught, beside(Clock(Silent()), threads=threads) as aside:
-        aside.begin("transcribe", fails)()
+    with pytest.raises(MediaInvalid) as caught, background_stages(StageTimer(NullListener()), threads=threads) as aside:
+        aside.start("transcribe", fails)()
     assert caught.value.stage == "transcribe"
 
 
 def test_who_is_busy_can_ask_whether_it_has_failed() -> None:
-    def fails(own: Clock) -> None:
+    def fails(own: StageTimer) -> None:
         raise MediaInvalid("no")
 
-    with beside(Clock(Silent()), threads=True) as aside:
+    with background_stages(StageTimer(NullListener()), threads=True) as aside:
         aside.check()
-        aside.begin("audio", lambda own: None)
-        heard = aside.begin("transcribe", fails)
+        aside.start("audio", lambda own: None)
+        heard = aside.start("transcribe", fails)
         with pytest.raises(MediaInvalid) as caught:
             while True:
                 aside.check()
@@ -111,7 +111,7 @@ def test_left_by_an_error_it_stops_the_work_and_begins_no_more() -> None:
     begun: list[str] = []
     began, ended = threading.Event(), threading.Event()
 
-    def endless(own: Clock) -> None:
+    def endless(own: StageTimer) -> None:
         began.set()
         try:
             while True:
@@ -119,9 +119,9 @@ def test_left_by_an_error_it_stops_the_work_and_begins_no_more() -> None:
         finally:
             ended.set()
 
-    with pytest.raises(MediaInvalid), beside(Clock(Silent()), threads=True) as aside:
-        aside.begin("audio", endless)
-        aside.begin("transcribe", lambda own: begun.append("words"))
+    with pytest.raises(MediaInvalid), background_stages(StageTimer(NullListener()), threads=True) as aside:
+        aside.start("audio", endless)
+        aside.start("transcribe", lambda own: begun.append("words"))
         assert began.wait(10)
         raise MediaInvalid("the picture")
     assert ended.is_set() and not begun
@@ -130,13 +130,13 @@ def test_left_by_an_error_it_stops_the_work_and_begins_no_more() -> None:
 def test_who_waits_can_be_cancelled() -> None:
     watching, began = Watching(), threading.Event()
 
-    def endless(own: Clock) -> None:
+    def endless(own: StageTimer) -> None:
         began.set()
         while True:
             own.check()
 
-    with pytest.raises(Cancelled, match="stop"), beside(Clock(watching), threads=True) as aside:
-        heard = aside.begin("audio", endless)
+    with pytest.raises(Cancelled, match="stop"), background_stages(StageTimer(watching), threads=True) as aside:
+        heard = aside.start("audio", endless)
         assert began.wait(10)
         watching.cancelled = True
         heard()

@@ -12,7 +12,7 @@ from torch import Tensor
 from ml.inference.face import predictor as face
 from ml.inference.pipeline.bundle import LoadedBundle, published
 from ml.inference.runtime import device
-from ml.inference.runtime.device import SIZES, FixedShapes, Forward, Outputs, half, recorded, sent
+from ml.inference.runtime.device import CAPTURED_BATCH_SIZES, CudaGraphRunner, Forward, Outputs, autocast, capture, to_device
 from ml.inference.text import predictor as text
 from ml.inference.voice import predictor as audio
 from ml.paths import MODEL_STORE
@@ -44,28 +44,28 @@ def in_place(sizes: list[int]) -> Callable[[Forward, Tensor], Forward]:
 
 
 @pytest.fixture
-def shapes() -> FixedShapes:
-    made = FixedShapes(doubled)
+def shapes() -> CudaGraphRunner:
+    made = CudaGraphRunner(doubled)
     sizes: list[int] = []
     made.record(torch.zeros(5), in_place(sizes))
-    assert tuple(sizes) == SIZES
+    assert tuple(sizes) == CAPTURED_BATCH_SIZES
     return made
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 64, 65, 256, 300])
-def test_any_number_of_rows_is_answered_as_without_graphs(shapes: FixedShapes, count: int) -> None:
+def test_any_number_of_rows_is_answered_as_without_graphs(shapes: CudaGraphRunner, count: int) -> None:
     rows = torch.rand(count, 5)
     for found, expected in zip(shapes(rows), doubled(rows), strict=True):
         assert torch.equal(found, expected)
 
 
-def test_an_answer_outlives_the_next_call(shapes: FixedShapes) -> None:
+def test_an_answer_outlives_the_next_call(shapes: CudaGraphRunner) -> None:
     first = shapes(torch.ones(3, 5))
     shapes(torch.zeros(3, 5))
     assert torch.equal(first[0], torch.full((3, 5), 2.0))
 
 
-def test_threads_do_not_mix_their_answers(shapes: FixedShapes) -> None:
+def test_threads_do_not_mix_their_answers(shapes: CudaGraphRunner) -> None:
     def same(number: int) -> bool:
         rows = torch.full((4, 5), float(number))
         return torch.equal(shapes(rows)[0], 2 * rows)
@@ -82,11 +82,11 @@ def test_nothing_is_recorded_while_a_recorded_net_is_called_nor_the_other_way_ro
         held.append(device._device.locked())
         return doubled(rows)
 
-    for made in (FixedShapes(told), FixedShapes(told)):
+    for made in (CudaGraphRunner(told), CudaGraphRunner(told)):
         made.record(torch.zeros(5), in_place([]))
         made(torch.rand(2, 5))
         made(torch.rand(300, 5))
-    assert len(held) == 2 * (len(SIZES) + 2) and all(held)
+    assert len(held) == 2 * (len(CAPTURED_BATCH_SIZES) + 2) and all(held)
     assert not device._device.locked()
 
 
@@ -97,7 +97,7 @@ def test_where_nothing_is_recorded_threads_do_not_wait_for_each_other() -> None:
         met.wait()
         return doubled(rows)
 
-    made = FixedShapes(forward)
+    made = CudaGraphRunner(forward)
     with ThreadPoolExecutor(2) as pool:
         assert len(list(pool.map(made, [torch.rand(2, 5), torch.rand(3, 5)]))) == 2
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_recorded_runs_as_it_is(caplog: pytest.LogCaptureFixture)
             raise RuntimeError("out of memory")
         return in_place([])(forward, example)
 
-    made = FixedShapes(doubled)
+    made = CudaGraphRunner(doubled)
     made.record(torch.zeros(5), refuse)
     rows = torch.rand(9, 5)
     assert torch.equal(made(rows)[0], 2 * rows) and torch.equal(made(rows[:2])[0], 2 * rows[:2])
@@ -117,8 +117,8 @@ def test_what_cannot_be_recorded_runs_as_it_is(caplog: pytest.LogCaptureFixture)
 
 def test_a_cpu_is_given_nothing_of_it() -> None:
     rows = torch.rand(2, 2)
-    assert sent(rows, CPU) is rows
-    with half(CPU):
+    assert to_device(rows, CPU) is rows
+    with autocast(CPU):
         assert (rows @ rows).dtype == torch.float32
 
 
@@ -149,8 +149,8 @@ def test_half_precision_moves_no_probability_of_the_published_models_by_a_fiftie
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_recorded_forward_answers_as_the_plain_one() -> None:
     network = torch.nn.Linear(5, 3).cuda()
-    made = FixedShapes(lambda rows: (network(rows),))
-    made.record(torch.zeros(5, device="cuda"), recorded)
+    made = CudaGraphRunner(lambda rows: (network(rows),))
+    made.record(torch.zeros(5, device="cuda"), capture)
     for count in (1, 3, 200):
         rows = torch.rand(count, 5, device="cuda")
         with torch.inference_mode():
@@ -165,5 +165,5 @@ def test_other_threads_may_take_memory_of_the_gpu_while_a_net_is_recorded(caplog
             beside.submit(torch.empty, 2**28, device="cuda").result()
             return (2 * rows,)
 
-        FixedShapes(forward).record(torch.zeros(5, device="cuda"))
+        CudaGraphRunner(forward).record(torch.zeros(5, device="cuda"))
     assert not caplog.text

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from ml.inference.face.observations import Sight
-from ml.inference.fusion.windows import Span
+from ml.inference.api import TimeSpan
+from ml.inference.face.observations import FaceObservations
 from ml.inference.pipeline.features_file import (
     EvidenceUnreadable,
     Heard,
@@ -19,9 +19,9 @@ from ml.inference.pipeline.features_file import (
     write,
 )
 from ml.inference.speech.transcriber import Sentence
-from ml.inference.speech.whisper import HeardWord
-from ml.inference.voice.segments import Tones
-from ml.media import MediaInfo, Reach
+from ml.inference.speech.whisper import RecognizedWord
+from ml.inference.voice.segments import SegmentOutputs
+from ml.media import DecodedExtent, MediaInfo
 from ml.registry import Bundle
 
 INFO = MediaInfo("video", 9.5, 640, 360, 25.0, True, True, 90, 2, "ab", "mp4", picture_start=0.04)
@@ -30,16 +30,16 @@ SURVEY = Survey(
     INFO,
     BUNDLE,
     Sampling(4.0, 8, True),
-    Reach(sound=9.4, heard=True),
-    (SurveyedSound(150_400, (Span(0.25, 1.5), Span(3.0, 3.1)), "en"), SurveyedSound(150_400, ())),
+    DecodedExtent(sound=9.4, heard=True),
+    (SurveyedSound(150_400, (TimeSpan(0.25, 1.5), TimeSpan(3.0, 3.1)), "en"), SurveyedSound(150_400, ())),
     asked=2,
 )
 
 
-def sight(times: list[float], counts: list[int]) -> Sight:
+def sight(times: list[float], counts: list[int]) -> FaceObservations:
     total = sum(counts)
     values = np.random.default_rng(total).random
-    return Sight(
+    return FaceObservations(
         times_F=np.array(times),
         starts_G=np.concatenate([[0], np.cumsum(counts)]),
         boxes_N4=values((total, 4)),
@@ -58,12 +58,12 @@ def same(left: object, right: object) -> bool:
 
 
 def observation() -> Observation:
-    tones = Tones(np.array([[4000, 24_000]]), np.ones((1, 3), np.float32), np.zeros((1, 7), np.float32))
-    said = Sentence((HeardWord(0.25, 0.5, " Hello.", 0.75),), -0.125)
+    tones = SegmentOutputs(np.array([[4000, 24_000]]), np.ones((1, 3), np.float32), np.zeros((1, 7), np.float32))
+    said = Sentence((RecognizedWord(0.25, 0.5, " Hello.", 0.75),), -0.125)
     return Observation(
         sight([0.0, 0.25, 0.5], [2, 0, 1]),
-        Reach(picture=0.75, step=0.25),
-        (Heard(tones, (said,)), Heard(Tones.empty())),
+        DecodedExtent(picture=0.75, step=0.25),
+        (Heard(tones, (said,)), Heard(SegmentOutputs.empty())),
     )
 
 
@@ -96,10 +96,10 @@ def test_what_is_no_evidence_is_refused(tmp_path: Path, harm: str) -> None:
 
 def test_parts_join_to_the_whole() -> None:
     whole = sight([0.0, 0.25, 0.5, 0.75], [2, 0, 1, 3])
-    first = whole.as_asked(4.0, 1, 8, landmarks=True)
+    first = whole.subsample(4.0, 1, 8, landmarks=True)
     assert same(first, whole)
     left, right = sight([0.0, 0.25], [2, 0]), sight([0.5, 0.75], [1, 3])
-    joined = Sight.joined([Sight.empty(5, landmarks=True), left, right])
+    joined = FaceObservations.concatenated([FaceObservations.empty(5, landmarks=True), left, right])
     assert joined.times_F.tolist() == [0, 0.25, 0.5, 0.75]
     assert [list(joined.rows(frame)) for frame in range(4)] == [[0, 1], [], [2], [3, 4, 5]]
     assert np.array_equal(joined.boxes_N4, np.concatenate([left.boxes_N4, right.boxes_N4]))
@@ -107,7 +107,7 @@ def test_parts_join_to_the_whole() -> None:
 
 def test_less_is_taken_from_what_was_seen() -> None:
     seen = sight([0.25, 0.5, 0.75, 1.0], [2, 3, 1, 2])
-    fewer = seen.as_asked(4.0, 2, 1, landmarks=False)
+    fewer = seen.subsample(4.0, 2, 1, landmarks=False)
     assert fewer.times_F.tolist() == [0.5, 1.0] and fewer.ranks_N.tolist() == [0, 0] and fewer.landmarks_NP3 is None
     assert np.array_equal(fewer.boxes_N4, seen.boxes_N4[[2, 6]])
 

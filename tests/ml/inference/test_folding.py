@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ml.inference.runtime.fuse import fold
+from ml.inference.runtime.fuse import fuse_batch_norm
 from ml.networks import build
-from ml.networks.face import flip_averaged
+from ml.networks.face import predict_with_flip_tta
 
 SENET = {"widths": [16, 32], "depths": [1, 2], "embedding": 16}
 ENSEMBLE = {
@@ -43,9 +43,9 @@ def trained(network: nn.Module) -> nn.Module:
 def test_a_folded_net_answers_as_before_without_a_norm(architecture: str, config: dict[str, object]) -> None:
     network = trained(build(architecture, config))
     folded = copy.deepcopy(network)
-    fold(folded)
+    fuse_batch_norm(folded)
     assert not any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in folded.modules())
     crops = torch.rand(3, 1, 64, 64)
     with torch.inference_mode():
-        for before, after in zip(flip_averaged(network, crops), flip_averaged(folded, crops), strict=True):
+        for before, after in zip(predict_with_flip_tta(network, crops), predict_with_flip_tta(folded, crops), strict=True):
             torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)

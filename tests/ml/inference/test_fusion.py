@@ -1,7 +1,8 @@
 import numpy as np
 import torch
 
-from ml.inference.fusion.predictor import Evidence, FusionPredictor, WindowEvidence
+from ml.inference.api import ModalityFeatures
+from ml.inference.fusion.predictor import FusionPredictor, WindowFeatures
 from ml.networks.fusion import Fusion, FusionConfig
 from ml.vocabulary import EMOTIONS
 
@@ -9,10 +10,10 @@ CONFIG = FusionConfig(face_size=8, audio_size=6, text_size=5)
 CPU = torch.device("cpu")
 
 
-def evidence(size: int, emotion: str, seed: int = 0) -> Evidence:
+def evidence(size: int, emotion: str, seed: int = 0) -> ModalityFeatures:
     logits = np.full(len(EMOTIONS), -3.0, np.float32)
     logits[EMOTIONS.index(emotion)] = -0.2
-    return Evidence(np.random.default_rng(seed).normal(size=size).astype(np.float32), logits)
+    return ModalityFeatures(np.random.default_rng(seed).normal(size=size).astype(np.float32), logits)
 
 
 def predictor() -> FusionPredictor:
@@ -23,11 +24,11 @@ def predictor() -> FusionPredictor:
     return FusionPredictor(network, 1.3, CPU)
 
 
-WHOLE = WindowEvidence(
+WHOLE = WindowFeatures(
     (evidence(8, "happy"), None, evidence(8, "happy", 1)), evidence(6, "happy"), evidence(5, "neutral")
 )
-VOICE_ALONE = WindowEvidence((None, None), evidence(6, "angry"), None)
-NOTHING = WindowEvidence()
+VOICE_ALONE = WindowFeatures((None, None), evidence(6, "angry"), None)
+NOTHING = WindowFeatures()
 
 
 def test_a_window_alone_and_among_others_reads_the_same() -> None:

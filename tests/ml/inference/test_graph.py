@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ml.inference.face.predictor import FacePredictor
-from ml.inference.runtime.onnx_session import Graph
+from ml.inference.runtime.onnx_session import OnnxSession
 from ml.networks import build
-from ml.networks.face import flip_averaged
+from ml.networks.face import predict_with_flip_tta
 from ml.networks.face_ensemble import FaceEnsemble, ensemble_of
 from ml.networks.face_landmarks import with_landmarks
 
@@ -51,7 +51,7 @@ def test_as_a_graph_a_net_answers_what_it_answers(name: str) -> None:
         crops = random.integers(0, 256, (count, predictor.crop_size, predictor.crop_size), dtype=np.uint8)
         found = predictor.predict(list(crops))
         with torch.inference_mode():
-            embeddings, logits = flip_averaged(network, torch.from_numpy(crops).unsqueeze(1).float() / 255)
+            embeddings, logits = predict_with_flip_tta(network, torch.from_numpy(crops).unsqueeze(1).float() / 255)
         assert found.embeddings_NE == pytest.approx(embeddings.numpy(), abs=1e-4)
         assert found.log_probabilities_NC == pytest.approx(logits.log_softmax(-1).numpy(), abs=1e-4)
     assert not network.training
@@ -71,7 +71,7 @@ def test_points_of_the_mesh_are_given_to_a_graph_too() -> None:
 
 def test_threads_share_a_graph_and_nothing_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    graph = Graph(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), _Pair()).eval(), torch.zeros(2, 4))
+    graph = OnnxSession(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), _Pair()).eval(), torch.zeros(2, 4))
     assert not list(tmp_path.iterdir())
     rows = torch.rand(50, 4)
     expected = graph(rows)[0]

@@ -3,9 +3,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.inference.fusion.windows import Span, windows_over
+from ml.inference.api import TimeSpan
+from ml.inference.fusion.windows import windows_over
 from ml.inference.pipeline.partition import CHUNK_SECONDS, WHOLE, parts_over, splits_well, within
-from ml.inference.voice.segments import batches_of, pieces_wanted
+from ml.inference.voice.segments import batch_segments, segments_by_window
 from ml.media import MediaInfo
 
 SECONDS = st.floats(0.01, 4 * 3600)
@@ -41,13 +42,13 @@ def test_each_window_and_frame_is_of_one_part(
 def test_each_piece_of_voice_is_heard_by_one_part(
     stretches: list[tuple[float, float]], part_seconds: float, window: float, share: float
 ) -> None:
-    speech: list[Span] = []
+    speech: list[TimeSpan] = []
     for pause, length in stretches:
         start = (speech[-1].end if speech else 0.0) + pause
-        speech.append(Span(start, start + length))
+        speech.append(TimeSpan(start, start + length))
     seconds = speech[-1].end + 1 if speech else 10.0
-    pieces = pieces_wanted(speech, windows_over(seconds, window, max(window * share, 0.25)))
-    batches = batches_of(piece for each in pieces.values() for piece in each)
+    pieces = segments_by_window(speech, windows_over(seconds, window, max(window * share, 0.25)))
+    batches = batch_segments(piece for each in pieces.values() for piece in each)
     heard = [
         batch
         for part in parts_over(seconds, part_seconds)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from ml.errors import ArtifactError, Cancelled, MediaInvalid, UnsupportedMedia
-from ml.inference.pipeline.analyzer import Analyser
-from ml.inference.pipeline.context import Work
-from ml.inference.runtime.progress import Silent
+from ml.errors import ModelStoreError, Cancelled, MediaInvalid, UnsupportedMedia
+from ml.inference.pipeline.analyzer import Analyzer
+from ml.inference.pipeline.context import AnalysisContext
+from ml.inference.runtime.progress import NullListener
 from ml.results import Options, Result
-from ml.vocabulary import SIMPLIFIED
+from ml.vocabulary import SIMPLIFIED_EMOTIONS
 from tests import media_files
 from tests.toy_models import make_store
 
@@ -20,8 +20,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def analyser(store: Path) -> Analyser:
-    return Analyser.load(store, device="cpu")
+def analyzer(store: Path) -> Analyzer:
+    return Analyzer.load(store, device="cpu")
 
 
 def check_whole(result: Result, duration: float) -> None:
@@ -33,9 +33,9 @@ def check_whole(result: Result, duration: float) -> None:
         assert tuple(reading.probabilities) == result.labels
 
 
-def test_a_video_of_5_9_seconds_is_read_over_5_9_seconds(analyser: Analyser, tmp_path: Path) -> None:
+def test_a_video_of_5_9_seconds_is_read_over_5_9_seconds(analyzer: Analyzer, tmp_path: Path) -> None:
     path = media_files.make_video(tmp_path / "short.mp4", seconds=5.9)
-    result = analyser.analyse(path)
+    result = analyzer.analyze(path)
     check_whole(result, 5.9)
     assert [window.start for window in result.windows] == [0, 2]
     assert result.overall.emotion is None and result.windows[0].missing == ("face", "audio", "text")
@@ -44,77 +44,77 @@ def test_a_video_of_5_9_seconds_is_read_over_5_9_seconds(analyser: Analyser, tmp
 
 
 @pytest.mark.parametrize("name", ["video.mp4", "audio.mp4", "audio.wav"])
-def test_the_same_input_gives_the_same_result(analyser: Analyser, tmp_path: Path, name: str) -> None:
+def test_the_same_input_gives_the_same_result(analyzer: Analyzer, tmp_path: Path, name: str) -> None:
     make = media_files.make_video if name.startswith("video") else media_files.make_audio
     path = make(tmp_path / name, seconds=3.0)
-    first, second = (analyser.analyse(path) for _ in range(2))
+    first, second = (analyzer.analyze(path) for _ in range(2))
     check_whole(first, 3.0)
     assert first.model_dump(exclude={"timings"}) == second.model_dump(exclude={"timings"})
 
 
-def test_a_silent_video_succeeds(analyser: Analyser, tmp_path: Path) -> None:
-    result = analyser.analyse(media_files.make_video(tmp_path / "a.mp4", seconds=2.0, audio=False))
+def test_a_silent_video_succeeds(analyzer: Analyzer, tmp_path: Path) -> None:
+    result = analyzer.analyze(media_files.make_video(tmp_path / "a.mp4", seconds=2.0, audio=False))
     check_whole(result, 2.0)
     assert not result.media.has_audio
 
 
-def test_the_callers_words_are_kept(analyser: Analyser, tmp_path: Path) -> None:
+def test_the_callers_words_are_kept(analyzer: Analyzer, tmp_path: Path) -> None:
     path = media_files.make_audio(tmp_path / "a.wav", seconds=3.0)
-    result = analyser.analyse(path, work=Work(transcript="00:01.000 --> 00:02.000\nso happy\n"))
+    result = analyzer.analyze(path, work=AnalysisContext(transcript="00:01.000 --> 00:02.000\nso happy\n"))
     assert (result.transcript.source, result.transcript.text) == ("caller", "so happy")
 
 
-def test_a_picture_has_no_windows(analyser: Analyser, tmp_path: Path) -> None:
-    result = analyser.analyse(media_files.make_image(tmp_path / "a.jpg"), Options(classes="simplified"))
-    assert (result.media.duration, result.windows, result.labels) == (None, (), SIMPLIFIED)
+def test_a_picture_has_no_windows(analyzer: Analyzer, tmp_path: Path) -> None:
+    result = analyzer.analyze(media_files.make_image(tmp_path / "a.jpg"), Options(classes="simplified"))
+    assert (result.media.duration, result.windows, result.labels) == (None, (), SIMPLIFIED_EMOTIONS)
     assert sum(result.overall.probabilities.values()) == pytest.approx(1, abs=1e-6)
     assert [warning.code for warning in result.warnings] == ["no_evidence"]
 
 
-def test_wishes_that_cannot_be_met_are_warnings(analyser: Analyser, tmp_path: Path) -> None:
+def test_wishes_that_cannot_be_met_are_warnings(analyzer: Analyzer, tmp_path: Path) -> None:
     path = media_files.make_audio(tmp_path / "a.wav", seconds=1.0)
-    result = analyser.analyse(path, Options(modalities=("face",), annotate=True))
+    result = analyzer.analyze(path, Options(modalities=("face",), annotate=True))
     codes = [warning.code for warning in result.warnings]
     assert codes == ["modality_unavailable", "artifact_unavailable", "no_evidence"]
 
 
-def test_bad_input_names_its_stage(analyser: Analyser, tmp_path: Path) -> None:
+def test_bad_input_names_its_stage(analyzer: Analyzer, tmp_path: Path) -> None:
     path = tmp_path / "text.mp4"
     path.write_text("just words " * 100)
     with pytest.raises(UnsupportedMedia) as caught:
-        analyser.analyse(path)
+        analyzer.analyze(path)
     assert caught.value.stage == "probe"
     path = media_files.make_video(tmp_path / "cut.mp4", seconds=2.0)
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises((MediaInvalid, UnsupportedMedia)):
-        analyser.analyse(path)
+        analyzer.analyze(path)
 
 
-class _Stopping(Silent):
+class _Stopping(NullListener):
     def check(self) -> None:
         raise Cancelled("stop")
 
 
-def test_a_cancelled_analysis_stops_and_leaves_nothing(analyser: Analyser, tmp_path: Path) -> None:
+def test_a_cancelled_analysis_stops_and_leaves_nothing(analyzer: Analyzer, tmp_path: Path) -> None:
     path = media_files.make_video(tmp_path / "a.mp4", seconds=2.0)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     with pytest.raises(Cancelled):
-        analyser.analyse(path, work=Work(observer=_Stopping(), scratch=scratch))
+        analyzer.analyze(path, work=AnalysisContext(listener=_Stopping(), scratch=scratch))
     assert list(scratch.iterdir()) == []
 
 
-def test_progress_never_falls(analyser: Analyser, tmp_path: Path) -> None:
+def test_progress_never_falls(analyzer: Analyzer, tmp_path: Path) -> None:
     seen: list[float] = []
 
-    class Watching(Silent):
+    class Watching(NullListener):
         def progress(self, fraction: float) -> None:
             seen.append(fraction)
 
-    analyser.analyse(media_files.make_video(tmp_path / "a.mp4", seconds=3.0), work=Work(observer=Watching()))
+    analyzer.analyze(media_files.make_video(tmp_path / "a.mp4", seconds=3.0), work=AnalysisContext(listener=Watching()))
     assert seen == sorted(seen) and seen[-1] <= 1
 
 
 def test_commercial_use_is_refused_by_name(store: Path) -> None:
-    with pytest.raises(ArtifactError, match="face@1"):
-        Analyser.load(store, device="cpu", licences="commercial")
+    with pytest.raises(ModelStoreError, match="face@1"):
+        Analyzer.load(store, device="cpu", licences="commercial")

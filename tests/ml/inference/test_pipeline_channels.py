@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.inference.pipeline.analyzer import Analyser
-from ml.inference.pipeline.context import Work
-from ml.inference.runtime.progress import Silent
+from ml.inference.pipeline.analyzer import Analyzer
+from ml.inference.pipeline.context import AnalysisContext
+from ml.inference.runtime.progress import NullListener
 from ml.media import SAMPLE_RATE
 from ml.results import Channel, Options, Result
-from ml.vocabulary import SIMPLIFIED
+from ml.vocabulary import SIMPLIFIED_EMOTIONS
 from tests import media_files
 from tests.speech_files import Sound, say, silence
-from tests.toy_models import make_analyser
+from tests.toy_models import make_analyzer
 
 TRAIN = "The train to the coast was late again this morning."
 MUSEUM = "Nobody told us that the museum is closed on Mondays."
@@ -21,8 +21,8 @@ SEPARATE = Options(channels="separate")
 
 
 @pytest.fixture(scope="module")
-def analyser(tmp_path_factory: pytest.TempPathFactory) -> Analyser:
-    return make_analyser(tmp_path_factory.mktemp("store"))
+def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
+    return make_analyzer(tmp_path_factory.mktemp("store"))
 
 
 def write(path: Path, *channels: Sound) -> Path:
@@ -63,8 +63,8 @@ def separated(result: Result) -> tuple[Channel, ...]:
     return result.channels
 
 
-def test_each_channel_has_its_own_voice_and_words(analyser: Analyser, tmp_path: Path) -> None:
-    result = analyser.analyse(write(tmp_path / "call.wav", *in_turn()), SEPARATE)
+def test_each_channel_has_its_own_voice_and_words(analyzer: Analyzer, tmp_path: Path) -> None:
+    result = analyzer.analyze(write(tmp_path / "call.wav", *in_turn()), SEPARATE)
     first, second = separated(result)
     assert "train" in said(first) and "museum" not in said(first)
     assert "museum" in said(second) and "train" not in said(second)
@@ -77,53 +77,53 @@ def test_each_channel_has_its_own_voice_and_words(analyser: Analyser, tmp_path: 
     assert result.warnings == ()
 
 
-def test_who_speak_at_once_are_told_apart(analyser: Analyser, tmp_path: Path) -> None:
-    result = analyser.analyse(write(tmp_path / "call.flac", say(TRAIN), say(MUSEUM)), SEPARATE)
+def test_who_speak_at_once_are_told_apart(analyzer: Analyzer, tmp_path: Path) -> None:
+    result = analyzer.analyze(write(tmp_path / "call.flac", say(TRAIN), say(MUSEUM)), SEPARATE)
     first, second = separated(result)
     assert {"train", "coast", "late"} <= set(said(first).split()) and "museum" not in said(first)
     assert {"museum", "closed"} <= set(said(second).split()) and "train" not in said(second)
 
 
-def test_the_mix_is_read_as_without_the_wish(analyser: Analyser, tmp_path: Path) -> None:
+def test_the_mix_is_read_as_without_the_wish(analyzer: Analyzer, tmp_path: Path) -> None:
     path = write(tmp_path / "call.wav", *in_turn())
-    mixed, apart = (analyser.analyse(path, Options(channels=wish)) for wish in ("mix", "separate"))
+    mixed, apart = (analyzer.analyze(path, Options(channels=wish)) for wish in ("mix", "separate"))
     assert mixed.channels is None
     assert mixed.model_dump(exclude={"channels", "timings"}) == apart.model_dump(exclude={"channels", "timings"})
 
 
-def test_the_same_sound_on_both_channels_is_read_alike(analyser: Analyser, tmp_path: Path) -> None:
-    result = analyser.analyse(
+def test_the_same_sound_on_both_channels_is_read_alike(analyzer: Analyzer, tmp_path: Path) -> None:
+    result = analyzer.analyze(
         write(tmp_path / "dual.wav", say(TRAIN), say(TRAIN)), Options(channels="separate", classes="simplified")
     )
     first, second = separated(result)
     assert first.windows == second.windows and first.overall == second.overall
-    assert result.labels == SIMPLIFIED and first.overall.emotion is not None
+    assert result.labels == SIMPLIFIED_EMOTIONS and first.overall.emotion is not None
 
 
-def test_the_callers_words_belong_to_no_channel(analyser: Analyser, tmp_path: Path) -> None:
+def test_the_callers_words_belong_to_no_channel(analyzer: Analyzer, tmp_path: Path) -> None:
     path = write(tmp_path / "call.wav", *in_turn())
-    result = analyser.analyse(path, SEPARATE, Work(transcript="00:00.500 --> 00:02.000\nthe museum\n"))
+    result = analyzer.analyze(path, SEPARATE, AnalysisContext(transcript="00:00.500 --> 00:02.000\nthe museum\n"))
     assert result.windows[0].modalities.text is not None
     assert [said(channel) for channel in separated(result)] == ["", ""]
     assert [warning.code for warning in result.warnings] == ["channels_without_words"]
 
 
-def test_a_channel_in_another_language_is_said_so(analyser: Analyser, tmp_path: Path) -> None:
+def test_a_channel_in_another_language_is_said_so(analyzer: Analyzer, tmp_path: Path) -> None:
     polish = "Pociąg na wybrzeże znowu się dziś rano spóźnił. Czekałem na peronie i piłem kawę."
     english = np.concatenate([silence(8), say(TRAIN), silence(1), say(MUSEUM), silence(1), say(TRAIN)])
-    result = analyser.analyse(write(tmp_path / "call.wav", say(polish, "pl"), english), SEPARATE)
+    result = analyzer.analyze(write(tmp_path / "call.wav", say(polish, "pl"), english), SEPARATE)
     told = [warning.message for warning in result.warnings if warning.message.startswith("Channel")]
     assert len(told) == 1 and told[0].startswith("Channel 0: Most of the speech")
 
 
-def test_progress_never_falls(analyser: Analyser, tmp_path: Path) -> None:
+def test_progress_never_falls(analyzer: Analyzer, tmp_path: Path) -> None:
     seen: list[float] = []
 
-    class Watching(Silent):
+    class Watching(NullListener):
         def progress(self, fraction: float) -> None:
             seen.append(fraction)
 
-    analyser.analyse(write(tmp_path / "call.wav", *in_turn()), SEPARATE, Work(observer=Watching()))
+    analyzer.analyze(write(tmp_path / "call.wav", *in_turn()), SEPARATE, AnalysisContext(listener=Watching()))
     assert seen == sorted(seen) and len(set(seen)) > 10
 
 
@@ -138,7 +138,7 @@ def test_progress_never_falls(analyser: Analyser, tmp_path: Path) -> None:
     ],
 )
 def test_what_has_no_channels_to_separate_carries_a_warning(
-    analyser: Analyser, tmp_path: Path, name: str, channels: int, modalities: tuple[str, ...] | None
+    analyzer: Analyzer, tmp_path: Path, name: str, channels: int, modalities: tuple[str, ...] | None
 ) -> None:
     path = tmp_path / name
     if channels:
@@ -147,6 +147,6 @@ def test_what_has_no_channels_to_separate_carries_a_warning(
         media_files.make_video(path, seconds=1.0, audio=False)
     else:
         media_files.make_image(path)
-    result = analyser.analyse(path, Options(channels="separate", modalities=modalities))
+    result = analyzer.analyze(path, Options(channels="separate", modalities=modalities))
     assert result.channels is None
     assert "channels_unavailable" in [warning.code for warning in result.warnings]

@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.results import Options, Result, Window
 from tests.face_files import make_scenes, nobody, portrait, two_people
 from tests.speech_files import Sound, make_sound, say, silence
-from tests.toy_models import make_analyser
+from tests.toy_models import make_analyzer
 
 TRAIN = "The train to the coast was late again this morning."
 MUSEUM = "Nobody told us that the museum is closed on Mondays."
 
 
 @pytest.fixture(scope="module")
-def analyser(tmp_path_factory: pytest.TempPathFactory) -> Analyser:
-    return make_analyser(tmp_path_factory.mktemp("store"))
+def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
+    return make_analyzer(tmp_path_factory.mktemp("store"))
 
 
 def talk(seconds: float) -> Sound:
@@ -35,10 +35,10 @@ def told(result: Result) -> dict[str, object]:
     return result.model_dump(exclude={"timings"})
 
 
-def test_the_last_second_of_5_9_is_read(analyser: Analyser, tmp_path: Path) -> None:
+def test_the_last_second_of_5_9_is_read(analyzer: Analyzer, tmp_path: Path) -> None:
     sound = np.concatenate([silence(4.9), say("Mondays.")[:16_000]])
     path = make_scenes(tmp_path / "a.mp4", [(nobody(), 4.9), (portrait(), 1.0)], sound)
-    result = analyser.analyse(path)
+    result = analyzer.analyze(path)
     assert result.media.duration == pytest.approx(5.9, abs=0.1)
     assert [window.start for window in result.windows] == [0, 2]
     assert result.windows[-1].end == result.media.duration
@@ -48,9 +48,9 @@ def test_the_last_second_of_5_9_is_read(analyser: Analyser, tmp_path: Path) -> N
     assert {"face", "audio"}.isdisjoint(result.windows[-1].missing)
 
 
-def test_a_window_without_a_face_keeps_its_voice_and_words(analyser: Analyser, tmp_path: Path) -> None:
+def test_a_window_without_a_face_keeps_its_voice_and_words(analyzer: Analyzer, tmp_path: Path) -> None:
     path = make_scenes(tmp_path / "a.mp4", [(portrait(), 4.0), (nobody(), 6.0)], talk(10))
-    result = analyser.analyse(path)
+    result = analyzer.analyze(path)
     assert missing(result.windows) == [(), (), ("face",), ("face",)]
     for window in result.windows:
         assert window.modalities.audio is not None and window.modalities.audio.speech > 0.5
@@ -59,27 +59,27 @@ def test_a_window_without_a_face_keeps_its_voice_and_words(analyser: Analyser, t
     assert [window.modalities.face.coverage for window in result.windows[:2] if window.modalities.face] == [1, 0.5]
 
 
-def test_a_window_without_a_voice_keeps_its_face(analyser: Analyser, tmp_path: Path) -> None:
+def test_a_window_without_a_voice_keeps_its_face(analyzer: Analyzer, tmp_path: Path) -> None:
     path = make_scenes(tmp_path / "a.mkv", [(portrait(), 6.0)], np.concatenate([silence(4.2), say(MUSEUM)]))
-    first, *_, last = analyser.analyse(path).windows
+    first, *_, last = analyzer.analyze(path).windows
     assert first.missing == ("audio", "text") and first.modalities.face is not None and first.emotion is not None
     assert last.missing == ()
 
 
-def test_two_faces_give_two_tracks(analyser: Analyser, tmp_path: Path) -> None:
+def test_two_faces_give_two_tracks(analyzer: Analyzer, tmp_path: Path) -> None:
     path = make_scenes(tmp_path / "a.mp4", [(two_people(), 3.0)])
-    result = analyser.analyse(path)
+    result = analyzer.analyze(path)
     assert [face.track for face in result.faces] == [1, 2]
     assert all(len(face.frames) == 12 for face in result.faces)
     left, right = sorted((face.frames[0].box for face in result.faces), key=lambda box: box.x)
     assert left.x == pytest.approx(85, abs=20) and right.x == pytest.approx(512 - 85 - right.width, abs=20)
-    (alone,) = analyser.analyse(path, Options(max_faces=1)).faces
+    (alone,) = analyzer.analyze(path, Options(max_faces=1)).faces
     assert len(alone.frames) == 12
 
 
-def test_a_face_that_goes_and_another_that_comes_are_two_tracks(analyser: Analyser, tmp_path: Path) -> None:
+def test_a_face_that_goes_and_another_that_comes_are_two_tracks(analyzer: Analyzer, tmp_path: Path) -> None:
     scenes = [(portrait(), 1.0), (nobody(), 3.0), (portrait()[:, ::-1], 1.0)]
-    result = analyser.analyse(make_scenes(tmp_path / "a.mp4", scenes))
+    result = analyzer.analyze(make_scenes(tmp_path / "a.mp4", scenes))
     assert [[frame.time for frame in face.frames] for face in result.faces] == [
         [0.0, 0.25, 0.5, 0.75],
         [4.0, 4.25, 4.5, 4.75],
@@ -107,7 +107,7 @@ def sound_only(path: Path) -> Path:
     ],
 )
 def test_what_lacks_a_part_is_read_by_the_rest(
-    analyser: Analyser,
+    analyzer: Analyzer,
     tmp_path: Path,
     make: Callable[[Path], Path],
     kind: str,
@@ -115,7 +115,7 @@ def test_what_lacks_a_part_is_read_by_the_rest(
     has_video: bool,
     absent: tuple[str, ...],
 ) -> None:
-    result = analyser.analyse(make(tmp_path / "a.mp4"))
+    result = analyzer.analyze(make(tmp_path / "a.mp4"))
     assert (result.media.kind, result.media.has_audio, result.media.has_video) == (kind, has_audio, has_video)
     assert result.windows and set(missing(result.windows)) == {absent}
     assert result.overall.emotion is not None
@@ -134,10 +134,10 @@ def test_what_lacks_a_part_is_read_by_the_rest(
     ],
 )
 def test_whisper_hears_16_khz_whatever_the_media_has(
-    analyser: Analyser, tmp_path: Path, name: str, rate: int, channels: int, codec: str
+    analyzer: Analyzer, tmp_path: Path, name: str, rate: int, channels: int, codec: str
 ) -> None:
     sound = np.concatenate([silence(3), say(MUSEUM), silence(1)])
-    result = analyser.analyse(make_sound(tmp_path / name, sound, rate, channels, codec))
+    result = analyzer.analyze(make_sound(tmp_path / name, sound, rate, channels, codec))
     words = {word.word.strip(".,").lower(): word for segment in result.transcript.segments for word in segment.words}
     assert {"museum", "closed"} <= set(words)
     assert result.media.duration == pytest.approx(len(sound) / 16_000, abs=0.15)
@@ -145,16 +145,16 @@ def test_whisper_hears_16_khz_whatever_the_media_has(
 
 
 def test_the_same_input_gives_the_same_output_alone_or_after_other_jobs(
-    analyser: Analyser, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    analyzer: Analyzer, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = make_scenes(tmp_path / "a.mp4", [(two_people(), 2.0), (two_people()[:, ::-1], 3.0)], talk(5))
     others = [
         make_scenes(tmp_path / "b.mkv", [(nobody(), 1.0), (portrait(), 2.0)], talk(3)[::-1]),
         make_sound(tmp_path / "c.wav", say("Der Zug kam heute wieder zu spät.", "de")),
     ]
-    alone = make_analyser(tmp_path_factory.mktemp("fresh")).analyse(path)
+    alone = make_analyzer(tmp_path_factory.mktemp("fresh")).analyze(path)
     for other in others:
-        analyser.analyse(other, Options(max_faces=1, landmarks=True, frame_rate=10))
+        analyzer.analyze(other, Options(max_faces=1, landmarks=True, frame_rate=10))
     assert alone.faces and alone.transcript.text and missing(alone.windows)[0] == ()
-    assert told(analyser.analyse(path)) == told(alone)
-    assert told(analyser.analyse(path)) == told(alone)
+    assert told(analyzer.analyze(path)) == told(alone)
+    assert told(analyzer.analyze(path)) == told(alone)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ml.inference.face.predictor import FaceOutputs
-from ml.inference.runtime.batching import Together
+from ml.inference.runtime.batching import CrossJobBatcher
 from tests.cluster import until
 
 
@@ -30,7 +30,7 @@ class Counting:
 
 def ask(reader: Counting, calls: Sequence[Sequence[float]]) -> list[object]:
     """Answers, or errors; the first call is under way while the others come."""
-    together = Together(reader)
+    together = CrossJobBatcher(reader)
 
     def one(crops: Sequence[float]) -> object:
         try:
@@ -63,6 +63,6 @@ def test_a_crop_that_cannot_be_read_fails_alone() -> None:
 def test_alone_it_is_the_predictor_itself() -> None:
     reader = Counting()
     reader.go_on.set()
-    assert Together(reader).predict([5.0]).embeddings_NE.tolist() == [[5.0]]
+    assert CrossJobBatcher(reader).predict([5.0]).embeddings_NE.tolist() == [[5.0]]
     with pytest.raises(ValueError, match="bad crop"):
-        Together(reader).predict([-1.0])
+        CrossJobBatcher(reader).predict([-1.0])

@@ -5,16 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.inference.fusion.windows import Span, second_weights, windows_over
+from ml.inference.api import TimeSpan
+from ml.inference.fusion.windows import second_weights, windows_over
 
 
 def test_a_video_of_5_9_seconds_is_covered_whole() -> None:
-    assert windows_over(5.9, 4.0, 2.0) == (Span(0.0, 4.0), Span(2.0, 5.9))
+    assert windows_over(5.9, 4.0, 2.0) == (TimeSpan(0.0, 4.0), TimeSpan(2.0, 5.9))
 
 
 def test_what_fits_one_window_is_one_window() -> None:
-    assert windows_over(4.0, 4.0, 2.0) == (Span(0.0, 4.0),)
-    assert windows_over(0.3, 4.0, 2.0) == (Span(0.0, 0.3),)
+    assert windows_over(4.0, 4.0, 2.0) == (TimeSpan(0.0, 4.0),)
+    assert windows_over(0.3, 4.0, 2.0) == (TimeSpan(0.0, 0.3),)
 
 
 def test_nothing_has_no_windows() -> None:
@@ -33,4 +34,4 @@ def test_windows_cover_everything_and_count_each_second_once(duration: float, wi
 
 
 def test_shared_seconds_are_shared() -> None:
-    np.testing.assert_allclose(second_weights([Span(0, 4), Span(2, 6), Span(8, 9)]), [3, 3, 1])
+    np.testing.assert_allclose(second_weights([TimeSpan(0, 4), TimeSpan(2, 6), TimeSpan(8, 9)]), [3, 3, 1])
