@@ -18,7 +18,7 @@ SHUTDOWN_SECONDS = 5
 
 def main() -> None:
     if sys.argv[1:2] == ["keys"]:
-        keys.run(sys.argv[2:])
+        keys.main(sys.argv[2:])
         return
     try:
         settings = Settings()

@@ -8,11 +8,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from app.http.metrics import Metrics
-from app.http.rate_limit import Limiter, admit
-from app.http.security import LOCAL_OWNER, identify
+from app.http.rate_limit import RateLimiter, enforce
+from app.http.security import LOCAL_OWNER, authenticate
 from app.services.jobs import Jobs
-from app.services.readiness import Fleet
-from app.services.results import Outputs
+from app.services.readiness import Readiness
+from app.services.results import Results
 from app.services.tickets import Tickets
 from app.services.webhooks import Webhooks
 from app.settings import Settings
@@ -31,10 +31,10 @@ def _state(name: str) -> Any:
 
 SettingsOf = Annotated[Settings, _state("settings")]
 JobsOf = Annotated[Jobs, _state("jobs")]
-FleetOf = Annotated[Fleet, _state("fleet")]
+FleetOf = Annotated[Readiness, _state("fleet")]
 WebhooksOf = Annotated[Webhooks, _state("webhooks")]
 MetricsOf = Annotated[Metrics, _state("metrics")]
-OutputsOf = Annotated[Outputs, _state("outputs")]
+OutputsOf = Annotated[Results, _state("outputs")]
 TicketsOf = Annotated[Tickets, _state("tickets")]
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 TicketQuery = Annotated[str | None, Query(max_length=64, description="In place of the key: see `POST /v1/tickets`.")]
@@ -61,16 +61,16 @@ async def viewer_of(connection: HTTPConnection, ticket: str | None) -> str:
 
 
 async def _let_in(connection: HTTPConnection, owner: str) -> str:
-    limiter: Limiter = connection.app.state.limiter
+    limiter: RateLimiter = connection.app.state.limiter
     if limiter.per_minute:
-        admit(connection, await run_in_threadpool(limiter.spend, owner))
+        enforce(connection, await run_in_threadpool(limiter.consume, owner))
     return owner
 
 
 def _owner_of(connection: HTTPConnection, settings: Settings) -> str:
     if not settings.api_keys:
         return LOCAL_OWNER
-    return identify(connection.headers.get("authorization"), settings.api_keys)
+    return authenticate(connection.headers.get("authorization"), settings.api_keys)
 
 
 Owner = Annotated[str, Depends(get_owner)]

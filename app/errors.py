@@ -30,40 +30,40 @@ RETRY_SECONDS = 5
 
 
 @dataclass(frozen=True)
-class Kind:
+class ErrorSpec:
     """What a code means to a caller: the HTTP status it is answered with, and its unchanging title."""
 
     status: int
     title: str
 
 
-CODES: Mapping[str, Kind] = {
-    "invalid_options": Kind(400, "The options cannot be read"),
-    "validation_failed": Kind(400, "The request does not fit the API"),
-    "unauthorized": Kind(401, "No valid API key was sent"),
-    "forbidden_url": Kind(403, "The address may not be reached"),
-    "job_not_found": Kind(404, "There is no such job"),
-    "artifact_not_found": Kind(404, "The job has no such artifact"),
-    "job_unfinished": Kind(409, "The job has not ended yet"),
-    "job_cancelled": Kind(409, "The job was cancelled"),
-    "idempotency_in_progress": Kind(409, "A request with this key is being answered"),
-    "job_expired": Kind(410, "The job's result is no longer kept"),
-    "file_too_large": Kind(413, "The file is too large"),
-    "unsupported_media": Kind(415, "The file is of no accepted format"),
-    "idempotency_mismatch": Kind(422, "The key was used with another request"),
-    "media_invalid": Kind(422, "The media cannot be decoded"),
-    "media_too_long": Kind(422, "The media is too long"),
-    "media_too_large_frame": Kind(422, "A picture has too many pixels"),
-    "no_streams": Kind(422, "The file holds neither sound nor picture"),
-    "fetch_failed": Kind(422, "The media could not be fetched"),
-    "processing_timeout": Kind(422, "The analysis took too long"),
-    "worker_lost": Kind(422, "The analysis was lost several times"),
-    "too_many_jobs": Kind(429, "Too many jobs are waiting"),
-    "rate_limited": Kind(429, "Too many requests"),
-    "internal_error": Kind(500, "Something went wrong on our side"),
-    "queue_unavailable": Kind(503, "The job queue cannot be reached"),
-    "storage_unavailable": Kind(503, "The storage cannot be reached"),
-    "storage_full": Kind(507, "There is no room to store the file"),
+ERRORS: Mapping[str, ErrorSpec] = {
+    "invalid_options": ErrorSpec(400, "The options cannot be read"),
+    "validation_failed": ErrorSpec(400, "The request does not fit the API"),
+    "unauthorized": ErrorSpec(401, "No valid API key was sent"),
+    "forbidden_url": ErrorSpec(403, "The address may not be reached"),
+    "job_not_found": ErrorSpec(404, "There is no such job"),
+    "artifact_not_found": ErrorSpec(404, "The job has no such artifact"),
+    "job_unfinished": ErrorSpec(409, "The job has not ended yet"),
+    "job_cancelled": ErrorSpec(409, "The job was cancelled"),
+    "idempotency_in_progress": ErrorSpec(409, "A request with this key is being answered"),
+    "job_expired": ErrorSpec(410, "The job's result is no longer kept"),
+    "file_too_large": ErrorSpec(413, "The file is too large"),
+    "unsupported_media": ErrorSpec(415, "The file is of no accepted format"),
+    "idempotency_mismatch": ErrorSpec(422, "The key was used with another request"),
+    "media_invalid": ErrorSpec(422, "The media cannot be decoded"),
+    "media_too_long": ErrorSpec(422, "The media is too long"),
+    "media_too_large_frame": ErrorSpec(422, "A picture has too many pixels"),
+    "no_streams": ErrorSpec(422, "The file holds neither sound nor picture"),
+    "fetch_failed": ErrorSpec(422, "The media could not be fetched"),
+    "processing_timeout": ErrorSpec(422, "The analysis took too long"),
+    "worker_lost": ErrorSpec(422, "The analysis was lost several times"),
+    "too_many_jobs": ErrorSpec(429, "Too many jobs are waiting"),
+    "rate_limited": ErrorSpec(429, "Too many requests"),
+    "internal_error": ErrorSpec(500, "Something went wrong on our side"),
+    "queue_unavailable": ErrorSpec(503, "The job queue cannot be reached"),
+    "storage_unavailable": ErrorSpec(503, "The storage cannot be reached"),
+    "storage_full": ErrorSpec(507, "There is no room to store the file"),
 }
 FAILED_STATUS = 422
 """Of every failed job, whatever its code: the analysis could not be done."""
@@ -87,7 +87,7 @@ class Problem(BaseModel):
     type: str = Field(description="The code as a URI.", examples=["urn:problem-type:affect:unsupported_media"])
     title: str
     status: int = Field(description="The HTTP status.")
-    code: str = Field(description="Stable and machine-readable.", json_schema_extra={"enum": [*sorted(CODES)]})
+    code: str = Field(description="Stable and machine-readable.", json_schema_extra={"enum": [*sorted(ERRORS)]})
     detail: str | None = Field(None, description="What happened this time; safe to show.")
     instance: str | None = Field(None, description="The path that was asked for, or the job that failed.")
     request_id: str | None = Field(None, description="To find this request in the service's log.")
@@ -96,9 +96,9 @@ class Problem(BaseModel):
     errors: tuple[Fault, ...] | None = Field(None, description="Each thing that is wrong with the request.")
 
     @classmethod
-    def of(cls, code: str, detail: str | None = None, *, status: int | None = None, **extra: Any) -> "Problem":
+    def from_code(cls, code: str, detail: str | None = None, *, status: int | None = None, **extra: Any) -> "Problem":
         """The problem of a code; one that the table lacks (of a newer worker) keeps its name."""
-        kind = CODES.get(code, CODES["internal_error"])
+        kind = ERRORS.get(code, ERRORS["internal_error"])
         uri = f"urn:problem-type:affect:{code}"
         return cls(type=uri, title=kind.title, status=status or kind.status, code=code, detail=detail, **extra)
 
@@ -176,7 +176,7 @@ class JobFailed(GatewayError):
         self.problem = problem
 
 
-def faults_of(errors: Sequence[ErrorDetails], root: str | None = None) -> tuple[Fault, ...]:
+def faults_from(errors: Sequence[ErrorDetails], root: str | None = None) -> tuple[Fault, ...]:
     """What pydantic found, without the input that it found it in."""
     return tuple(
         Fault(location=".".join(map(str, (*([root] if root else []), *error["loc"]))), message=error["msg"])
@@ -184,15 +184,15 @@ def faults_of(errors: Sequence[ErrorDetails], root: str | None = None) -> tuple[
     )
 
 
-def problem_of(error: AffectError) -> Problem:
+def problem_from(error: AffectError) -> Problem:
     if isinstance(error, JobFailed):
         return error.problem
     code = error.reason.code if isinstance(error, FileRefused) else error.code
     faults = error.errors if isinstance(error, GatewayError) else ()
-    return Problem.of(code, error.message, stage=error.stage, errors=faults or None)
+    return Problem.from_code(code, error.message, stage=error.stage, errors=faults or None)
 
 
-def respond(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+def problem_response(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """The problem as the answer to a request."""
     told = problem.model_copy(
         update={"instance": problem.instance or request.url.path, "request_id": request_id(request.scope)}
@@ -222,18 +222,18 @@ def install(app: FastAPI) -> None:
 
 async def _on_affect_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AffectError)
-    problem = problem_of(error)
+    problem = problem_from(error)
     if problem.code == "internal_error" and problem.status >= 500:
         logger.error("%s on %s", type(error).__name__, request.url.path, exc_info=error)
     retry_after = error.retry_after if isinstance(error, GatewayError) else None
-    return respond(request, problem, {"Retry-After": str(retry_after)} if retry_after is not None else None)
+    return problem_response(request, problem, {"Retry-After": str(retry_after)} if retry_after is not None else None)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = faults_of(error.errors())
+    faults = faults_from(error.errors())
     detail = "; ".join(f"{fault.location}: {fault.message}" for fault in faults)
-    return respond(request, Problem.of("validation_failed", detail, errors=faults))
+    return problem_response(request, Problem.from_code("validation_failed", detail, errors=faults))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -241,18 +241,20 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     code = "validation_failed" if error.status_code < 500 else "internal_error"
-    problem = Problem.of(code, f"{phrase}: {request.method} {request.url.path}", status=error.status_code)
+    problem = Problem.from_code(code, f"{phrase}: {request.method} {request.url.path}", status=error.status_code)
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (
-        known := request.app.openapi.methods_of(request.url.path)
+        known := request.app.openapi.allowed_methods(request.url.path)
     ):
         headers["Allow"] = ", ".join(known)  # the framework tells those of one route
-    return respond(request, problem, headers)
+    return problem_response(request, problem, headers)
 
 
 async def _on_redis_error(request: Request, error: Exception) -> Response:
     logger.error("Redis: %s on %s", type(error).__name__, request.url.path)
-    return respond(request, Problem.of("queue_unavailable", "The job queue cannot be reached. Try again soon."))
+    return problem_response(
+        request, Problem.from_code("queue_unavailable", "The job queue cannot be reached. Try again soon.")
+    )
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
@@ -282,5 +284,5 @@ class ErrorBoundary:
             logger.exception("nobody caught this")
             if started:
                 raise  # too late for another answer: the connection must be seen to break
-            response = respond(Request(scope), Problem.of("internal_error"))
+            response = problem_response(Request(scope), Problem.from_code("internal_error"))
             await response(scope, receive, send)

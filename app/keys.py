@@ -11,19 +11,19 @@ KEY_PREFIX = "affect_"
 """By which scanners of leaked secrets, and people, know one."""
 
 
-def new_key() -> str:
+def generate_key() -> str:
     """256 random bits."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
-def run(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     """The command. Exits with a message where the name is none."""
     parser = argparse.ArgumentParser(prog="python -m app keys", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, text in (("new", "makes a key"), ("hash", "reads a key from standard input")):
         verbs.add_parser(verb, help=text).add_argument("name", help="the caller; one may have several keys")
     chosen = parser.parse_args(arguments)
-    key = new_key() if chosen.verb == "new" else sys.stdin.readline().strip()
+    key = generate_key() if chosen.verb == "new" else sys.stdin.readline().strip()
     if not key:
         parser.error("no key came from standard input")
     try:

@@ -12,16 +12,16 @@ from starlette.concurrency import run_in_threadpool
 
 from app import errors
 from app.http.metrics import Metrics, MetricsMiddleware
-from app.http.rate_limit import AllowanceHeaders, Limiter
-from app.http.request_context import Tracking
+from app.http.rate_limit import RateLimiter, RateLimitHeaders
+from app.http.request_context import RequestContextMiddleware
 from app.http.security import LoopbackOnly, SecurityHeaders
-from app.http.worker_metrics import FleetCollector
-from app.openapi import Document
+from app.http.worker_metrics import WorkerCollector
+from app.openapi import OpenApiDocument
 from app.routes import health, jobs, models, pages, results, stream, tickets, webhooks
-from app.schemas import any_problem
+from app.schemas import default_problem_response
 from app.services.jobs import Jobs
-from app.services.readiness import Fleet
-from app.services.results import Outputs
+from app.services.readiness import Readiness
+from app.services.results import Results
 from app.services.streams import Streams
 from app.services.tickets import Tickets
 from app.services.webhooks import Webhooks
@@ -30,12 +30,12 @@ from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.broker import make_celery
 from workers.protocol.live.streams import LiveLine
 from workers.protocol.observability.tracing import traces_of
-from workers.protocol.store.events import Events
+from workers.protocol.store.events import EventReader
 from workers.protocol.store.job_store import JobStore
-from workers.protocol.store.maintenance import Upkeep
-from workers.protocol.store.worker_registry import Roster
+from workers.protocol.store.maintenance import Maintenance
+from workers.protocol.store.worker_registry import WorkerRegistry
 
-UPKEEP_SECONDS = 3.0
+MAINTENANCE_STOP_SECONDS = 3.0
 """For which a turn of the upkeep under way may hold the end up; what it leaves, the next does."""
 
 _ABOUT = """How the people in a photo, a recording or a video come across, moment by moment.
@@ -48,50 +48,50 @@ class Services:
     """What the routes call."""
 
     jobs: Jobs
-    outputs: Outputs
-    fleet: Fleet
+    outputs: Results
+    fleet: Readiness
     tickets: Tickets
-    limiter: Limiter
+    limiter: RateLimiter
     webhooks: Webhooks
     streams: Streams
 
 
 @asynccontextmanager
-async def connected(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     """The services of one gateway, and its upkeep in a thread. A Redis that is away shows at the first call."""
     redis = Redis.from_url(settings.redis_url)
     job_store, blobs, celery = JobStore(redis, settings), Blobs.of(settings), make_celery(settings)
-    events, line = Events.connect(settings), LiveLine.connect(settings)
+    events, line = EventReader.connect(settings), LiveLine.connect(settings)
     ended = threading.Event()
-    roster = Roster(redis)
-    upkeep = Upkeep(
+    roster = WorkerRegistry(redis)
+    upkeep = Maintenance(
         job_store, blobs, celery, settings, on_reaped=lambda status: metrics.jobs_reaped.labels(status).inc()
     )
-    thread = threading.Thread(target=upkeep.repeat, args=(ended,), name="upkeep", daemon=True)
+    thread = threading.Thread(target=upkeep.run_until, args=(ended,), name="upkeep", daemon=True)
     thread.start()
-    metrics.show_also(FleetCollector(job_store, roster, settings))
-    fleet = Fleet(job_store, roster, blobs)
+    metrics.register(WorkerCollector(job_store, roster, settings))
+    fleet = Readiness(job_store, roster, blobs)
     jobs = Jobs(job_store, events, blobs, celery, settings, metrics)
     try:
         yield Services(
             jobs=jobs,
-            outputs=Outputs(jobs, events, blobs),
+            outputs=Results(jobs, events, blobs),
             fleet=fleet,
             tickets=Tickets(redis),
-            limiter=Limiter(redis, settings.requests_per_minute),
+            limiter=RateLimiter(redis, settings.requests_per_minute),
             webhooks=Webhooks(job_store, blobs, celery, settings),
             streams=Streams(line, fleet, celery, settings),
         )
     finally:
         ended.set()
-        await run_in_threadpool(thread.join, UPKEEP_SECONDS)
+        await run_in_threadpool(thread.join, MAINTENANCE_STOP_SECONDS)
         await events.close()
         await line.close()
         redis.close()
 
 
 @contextmanager
-def shown_apart(settings: Settings, metrics: Metrics) -> Iterator[None]:
+def metrics_server(settings: Settings, metrics: Metrics) -> Iterator[None]:
     """Shows the metrics at the port of their own, where there is one. Raises OSError when it is taken."""
     if settings.metrics_port is None:
         yield
@@ -113,10 +113,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with connected(settings, metrics) as services:
+        async with open_services(settings, metrics) as services:
             for field in fields(services):
                 setattr(app.state, field.name, getattr(services, field.name))
-            with shown_apart(settings, metrics):
+            with metrics_server(settings, metrics):
                 yield
         await run_in_threadpool(traces.close)
 
@@ -128,7 +128,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # ours, in routes.pages: theirs loads from elsewhere
         redoc_url=None,
         separate_input_output_schemas=False,
-        responses=any_problem(),
+        responses=default_problem_response(),
     )
     app.state.settings = settings
     app.state.metrics = metrics
@@ -138,14 +138,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     if settings.metrics_port is None:
         app.include_router(health.scraped)
-    app.openapi = Document(app)  # type: ignore[method-assign]
+    app.openapi = OpenApiDocument(app)  # type: ignore[method-assign]
     # The last one added is the outermost.
     if settings.requests_per_minute:
-        app.add_middleware(AllowanceHeaders, per_minute=settings.requests_per_minute)
+        app.add_middleware(RateLimitHeaders, per_minute=settings.requests_per_minute)
     if not settings.api_keys:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(errors.ErrorBoundary)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(Tracking, traces=traces)
+    app.add_middleware(RequestContextMiddleware, traces=traces)
     return app

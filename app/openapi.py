@@ -9,7 +9,7 @@ from starlette.routing import compile_path
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
-class Document:
+class OpenApiDocument:
     """Made once, at the first call."""
 
     def __init__(self, app: FastAPI) -> None:
@@ -24,7 +24,7 @@ class Document:
             self._made = made
         return self._made
 
-    def methods_of(self, path: str) -> tuple[str, ...]:
+    def allowed_methods(self, path: str) -> tuple[str, ...]:
         """Those that a path of the API knows, for `Allow`; none where it knows none."""
         for template, item in self()["paths"].items():
             if compile_path(template)[0].match(path):

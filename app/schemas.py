@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from app.errors import CODES, PROBLEM_TYPE, Problem
+from app.errors import ERRORS, PROBLEM_TYPE, Problem
 from ml.results import Frozen, Options
 from ml.vocabulary import Stage
 from workers.protocol.records import JobMedia, JobStatus, ServedModel
@@ -119,20 +119,20 @@ CALLERS = ("unauthorized", "rate_limited", "queue_unavailable")
 """The codes of every route that asks who calls."""
 
 
-def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI responses of a route that may answer with these codes, each with an example."""
     documented: dict[int | str, dict[str, Any]] = {}
     for code in codes:
-        kind = CODES[code]
+        kind = ERRORS[code]
         response = documented.setdefault(kind.status, {"description": kind.title, "content": _problem_content()})
         if kind.title not in response["description"]:
             response["description"] += f", or {kind.title[0].lower()}{kind.title[1:]}"
-        example = Problem.of(code, kind.title + ".").model_dump(exclude_none=True)
+        example = Problem.from_code(code, kind.title + ".").model_dump(exclude_none=True)
         response["content"][PROBLEM_TYPE]["examples"][code] = {"summary": kind.title, "value": example}
     return documented
 
 
-def any_problem() -> dict[int | str, dict[str, Any]]:
+def default_problem_response() -> dict[int | str, dict[str, Any]]:
     """The OpenAPI response for whatever else goes wrong."""
     return {"default": {"description": "Any other error", "content": _problem_content()}}
 

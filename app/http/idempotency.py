@@ -11,12 +11,18 @@ from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import IdempotencyInProgress, IdempotencyMismatch, JobNotFound
-from app.http.multipart import Form
+from app.http.multipart import UploadForm
 from app.services.job_form import parse_options
-from workers.protocol.store.idempotency import HOLD_SECONDS, Busy, Kept, Pledge, Pledges
+from workers.protocol.store.idempotency import (
+    RESERVATION_TTL_SECONDS,
+    CompletedRequest,
+    IdempotencyStore,
+    RequestInProgress,
+    Reservation,
+)
 
 
-def fingerprint_of(form: Form) -> str:
+def request_fingerprint(form: UploadForm) -> str:
     """sha256 of what a request asks for: the files by their own sha256, the fields in their canonical form. Neither the
     order of fields nor the names of files matter."""
     fields = {name: [_canonical(name, value) for value in values] for name, values in form.fields.items()}
@@ -28,10 +34,10 @@ def _canonical(name: str, value: str) -> object:
     return parse_options(value).model_dump(mode="json") if name == "options" else value.strip()
 
 
-def jobs_of(kept: Kept, form: Form) -> tuple[str, ...]:
+def replayed_jobs(kept: CompletedRequest, form: UploadForm) -> tuple[str, ...]:
     """The jobs that were made of the same request. Raises IdempotencyMismatch for another, JobNotFound where one of
     them was deleted."""
-    if fingerprint_of(form) != kept.fingerprint:
+    if request_fingerprint(form) != kept.fingerprint:
         raise IdempotencyMismatch("The key was used with other files or fields.")
     ids = tuple(job_id for job_id in kept.job_ids if job_id is not None)
     if len(ids) < len(kept.job_ids):
@@ -40,14 +46,14 @@ def jobs_of(kept: Kept, form: Form) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def pledged(pledges: Pledges, owner: str, key: str) -> AsyncIterator[Pledge | Kept]:
+async def idempotent(pledges: IdempotencyStore, owner: str, key: str) -> AsyncIterator[Reservation | CompletedRequest]:
     """Holds a key while its request is read, and gives it up where that fails; or tells what was made with it. Raises
     IdempotencyInProgress, RedisError."""
-    taken = await run_in_threadpool(pledges.take, owner, key)
-    if isinstance(taken, Busy):
-        wait = min(math.ceil(taken.seconds), HOLD_SECONDS / 3) or 1
+    taken = await run_in_threadpool(pledges.reserve, owner, key)
+    if isinstance(taken, RequestInProgress):
+        wait = min(math.ceil(taken.expires_in_seconds), RESERVATION_TTL_SECONDS / 3) or 1
         raise IdempotencyInProgress("A request with this key is being answered.", retry_after=int(wait))
-    if isinstance(taken, Kept):
+    if isinstance(taken, CompletedRequest):
         yield taken
         return
     holding = asyncio.create_task(_hold(pledges, taken))
@@ -55,14 +61,14 @@ async def pledged(pledges: Pledges, owner: str, key: str) -> AsyncIterator[Pledg
         yield taken
     except BaseException:
         with suppress(RedisError):  # it lapses by itself
-            await asyncio.shield(run_in_threadpool(pledges.give_up, taken))
+            await asyncio.shield(run_in_threadpool(pledges.release, taken))
         raise
     finally:
         holding.cancel()
 
 
-async def _hold(pledges: Pledges, pledge: Pledge) -> None:
+async def _hold(pledges: IdempotencyStore, pledge: Reservation) -> None:
     while True:
-        await asyncio.sleep(HOLD_SECONDS / 3)
+        await asyncio.sleep(RESERVATION_TTL_SECONDS / 3)
         with suppress(RedisError):
-            await run_in_threadpool(pledges.hold, pledge)
+            await run_in_threadpool(pledges.renew, pledge)

@@ -66,17 +66,17 @@ class Metrics:
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)
 
-    def show_also(self, collector: Collector) -> None:
+    def register(self, collector: Collector) -> None:
         """What is measured at each scrape."""
         self.registry.register(collector)
 
     def exposition(self) -> bytes:
         if self._folder:
-            _bury_dead(Path(self._folder))
+            _drop_dead_processes(Path(self._folder))
         return generate_latest(self.registry)
 
 
-def _bury_dead(folder: Path) -> None:
+def _drop_dead_processes(folder: Path) -> None:
     """Takes what processes that live no more had under way out of the sums."""
     for process in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
         with suppress(PermissionError):

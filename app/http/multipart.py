@@ -16,14 +16,14 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import FileRefused, ValidationFailed
 from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia
-from ml.signatures import PICTURES, SNIFF_BYTES, format_name
+from ml.signatures import IMAGE_FORMATS, SNIFF_BYTES, format_from_signature
 
 BLOCK_BYTES = 1 << 20
 """Written at once: each write is a journey to another thread."""
 FILE_FIELD = "file"
-MOST_REPEATS = 16
+MAX_REPEATS = 16
 """Of one field."""
-MOST_NAME_CHARACTERS = 255
+MAX_NAME_CHARACTERS = 255
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class UploadLimits:
     file_bytes: int
     files: int
     fields: Mapping[str, int]
-    repeats: int = MOST_REPEATS
+    repeats: int = MAX_REPEATS
     idle_seconds: float = 60.0
 
     @property
@@ -66,7 +66,7 @@ class ReceivedFile:
 
 
 @dataclass
-class Form:
+class UploadForm:
     fields: dict[str, list[str]] = field(default_factory=dict)
     files: list[ReceivedFile] = field(default_factory=list)
 
@@ -96,7 +96,7 @@ class PartEnd:
 PartEvent = PartStart | bytes | PartEnd
 
 
-def boundary_of(content_type: str | None) -> bytes:
+def parse_boundary(content_type: str | None) -> bytes:
     """The boundary that a `Content-Type` header names. Raises ValidationFailed where there is none."""
     kind, parameters = parse_options_header(content_type)
     boundary = parameters.get(b"boundary", b"")
@@ -105,7 +105,7 @@ def boundary_of(content_type: str | None) -> bytes:
     return boundary
 
 
-class _PartParser:
+class PartParser:
     """python-multipart's push parser, its callbacks gathered into events."""
 
     def __init__(self, boundary: bytes) -> None:
@@ -167,10 +167,10 @@ class _PartParser:
 
 
 def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", errors="replace")[:MOST_NAME_CHARACTERS]
+    return raw.decode("utf-8", errors="replace")[:MAX_NAME_CHARACTERS]
 
 
-async def parts_of(
+async def read_parts(
     chunks: AsyncIterable[bytes], boundary: bytes, most_bytes: int, idle_seconds: float
 ) -> AsyncGenerator[PartEvent, None]:
     """The parts of a multipart body, as they arrive.
@@ -178,7 +178,7 @@ async def parts_of(
     Raises ValidationFailed for one that is malformed, cut, or stands still for `idle_seconds`; FileTooLarge past
     `most_bytes`, whatever its headers promised.
     """
-    parser = _PartParser(boundary)
+    parser = PartParser(boundary)
     received = 0
     iterator = aiter(chunks)
     while True:
@@ -198,7 +198,7 @@ async def parts_of(
         raise ValidationFailed("The multipart body ends before its last boundary.")
 
 
-class Receiver:
+class UploadReader:
     """Receives one form. A context manager: unless `keep` was called, leaving it removes every file it stored."""
 
     def __init__(self, limits: UploadLimits, open_sink: OpenSink, check_field: CheckField) -> None:
@@ -209,22 +209,22 @@ class Receiver:
         self._bytes = 0
         self._kept = False
 
-    async def __aenter__(self) -> "Receiver":
+    async def __aenter__(self) -> "UploadReader":
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if not self._kept:
             await asyncio.shield(self._discard())
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """The files belong to somebody else from now on."""
         self._kept = True
 
-    async def receive(self, chunks: AsyncIterable[bytes], boundary: bytes) -> Form:
+    async def read(self, chunks: AsyncIterable[bytes], boundary: bytes) -> UploadForm:
         """Reads the whole body. `check_field` sees each field as soon as it is there: a bad one ends it early."""
-        form = Form()
+        form = UploadForm()
         limits = self._limits
-        async with aclosing(parts_of(chunks, boundary, limits.body_bytes, limits.idle_seconds)) as events:
+        async with aclosing(read_parts(chunks, boundary, limits.body_bytes, limits.idle_seconds)) as events:
             async for event in events:
                 assert isinstance(event, PartStart)  # each reader below leaves the events at the end of its part
                 if event.name == FILE_FIELD:
@@ -235,7 +235,7 @@ class Receiver:
                     form.fields.setdefault(event.name, []).append(value)
         return form
 
-    async def _field(self, events: AsyncIterator[PartEvent], part: PartStart, form: Form) -> str:
+    async def _field(self, events: AsyncIterator[PartEvent], part: PartStart, form: UploadForm) -> str:
         most = self._limits.fields.get(part.name)
         if most is None:
             raise ValidationFailed(f"There is no field {part.name!r}.")
@@ -267,7 +267,7 @@ class Receiver:
         sink: Sink | None = None
         async for block in _blocks(self._counted(events)):
             if sink is None:
-                if (found := format_name(block[:SNIFF_BYTES])) is None:
+                if (found := format_from_signature(block[:SNIFF_BYTES])) is None:
                     raise UnsupportedMedia("The file is of no image, audio or video format that is accepted.")
                 sink = self._open_sink()
                 self._sinks.append(sink)
@@ -277,7 +277,7 @@ class Receiver:
         if sink is None:
             raise MediaInvalid("The file is empty.")
         await sink.close()
-        return ReceivedFile(name, size, digest.hexdigest(), found in PICTURES)
+        return ReceivedFile(name, size, digest.hexdigest(), found in IMAGE_FORMATS)
 
     async def _counted(self, events: AsyncIterator[PartEvent]) -> AsyncIterator[bytes]:
         async for data in _data(events):

@@ -13,7 +13,7 @@ from ml.results import Result
 
 ResultFormat = Literal["json", FormatName]
 
-LONGEST_NAME = 100
+MAX_NAME_CHARACTERS = 100
 
 _MEDIA_TYPES: Mapping[ResultFormat, str] = {
     "json": "application/json",
@@ -30,7 +30,7 @@ class Export:
     rows: Rows | None = None
 
     @classmethod
-    def asked(cls, format: ResultFormat | None, rows: Rows | None, accept: str | None) -> "Export":
+    def negotiate(cls, format: ResultFormat | None, rows: Rows | None, accept: str | None) -> "Export":
         """Raises ValidationFailed for rows that the format does not have, and for an `Accept` that takes none of the
         formats."""
         chosen = format or _negotiated(accept)
@@ -75,7 +75,7 @@ def disposition(kind: Literal["inline", "attachment"], name: str, suffix: str) -
     return f'{kind}; filename="{ascii_only}"{extended}'
 
 
-def documented() -> dict[int | str, dict[str, Any]]:
+def export_responses() -> dict[int | str, dict[str, Any]]:
     """The OpenAPI content of an answer in each format but JSON."""
     content = {known.media_type: {"schema": {"type": "string"}} for known in FORMATS.values()}
     return {200: {"description": "The result", "content": content}}
@@ -85,7 +85,7 @@ def _negotiated(accept: str | None) -> ResultFormat:
     """The format that the header (RFC 9110) likes best: of those it likes alike, the one that it names most exactly,
     then the first of ours."""
     ranges = dict(_ranges(accept or "*/*"))
-    liked = {name: _liking(media_type, ranges) for name, media_type in _MEDIA_TYPES.items()}
+    liked = {name: _preference(media_type, ranges) for name, media_type in _MEDIA_TYPES.items()}
     best = max(liked, key=liked.__getitem__)
     if liked[best][0] <= 0:
         raise _refused("Accept", f"None of the accepted types is there; there are {', '.join(_MEDIA_TYPES.values())}.")
@@ -101,7 +101,7 @@ def _ranges(accept: str) -> Iterator[tuple[str, float]]:
             yield media_range, float(weight)
 
 
-def _liking(media_type: str, ranges: Mapping[str, float]) -> tuple[float, int]:
+def _preference(media_type: str, ranges: Mapping[str, float]) -> tuple[float, int]:
     """The weight that the most exact range gives, and how exact that is."""
     family = media_type.split("/")[0]
     for exactness, name in ((2, media_type), (1, f"{family}/*"), (0, "*/*")):
@@ -118,4 +118,4 @@ def _stem(name: str) -> str:
     """The media's name without folders, its ending, and what cannot be in a file name."""
     last = re.split(r"[/\\]", name)[-1].rpartition(".")
     stem = "".join(c for c in (last[0] or last[2]) if c.isprintable() and c not in '<>:"|?*')
-    return stem.strip(" .")[:LONGEST_NAME] or "result"
+    return stem.strip(" .")[:MAX_NAME_CHARACTERS] or "result"

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import RateLimited
-from workers.protocol.store.job_store import PREFIX
+from workers.protocol.store.job_store import KEY_PREFIX
 
 WINDOW_SECONDS = 60
 
@@ -33,7 +33,7 @@ return {'0', math.floor((window - (full - now)) / step + 0.0001), tostring(full 
 
 
 @dataclass(frozen=True)
-class Allowance:
+class RateLimitStatus:
     """What a caller has left. `wait`: seconds until the next request is let in; 0: this one is. `reset`: seconds until
     the whole minute's requests are there again."""
 
@@ -42,28 +42,28 @@ class Allowance:
     reset: float
 
 
-class Limiter:
+class RateLimiter:
     """Safe to share between threads. `per_minute` is 0 where nothing is limited."""
 
-    def __init__(self, redis: Redis, per_minute: int, prefix: str = PREFIX) -> None:
+    def __init__(self, redis: Redis, per_minute: int, prefix: str = KEY_PREFIX) -> None:
         self.per_minute = per_minute
         self._prefix = f"{prefix}rate:"
         self._spend = redis.register_script(_SPEND)
 
-    def spend(self, owner: str) -> Allowance:
+    def consume(self, owner: str) -> RateLimitStatus:
         """Counts one request. Raises RedisError."""
         found = cast(tuple[bytes, int, bytes], self._spend([self._prefix + owner], [WINDOW_SECONDS, self.per_minute]))
-        return Allowance(float(found[0]), found[1], float(found[2]))
+        return RateLimitStatus(float(found[0]), found[1], float(found[2]))
 
 
-def admit(connection: HTTPConnection, allowance: Allowance) -> None:
+def enforce(connection: HTTPConnection, allowance: RateLimitStatus) -> None:
     """Notes it for the answer. Raises RateLimited."""
     connection.state.allowance = allowance
     if allowance.wait > 0:
         raise RateLimited("You have sent too many requests.", retry_after=math.ceil(allowance.wait))
 
 
-class AllowanceHeaders:
+class RateLimitHeaders:
     """Tells a caller what it has left. ASGI middleware."""
 
     def __init__(self, app: ASGIApp, per_minute: int) -> None:
@@ -75,7 +75,7 @@ class AllowanceHeaders:
             return await self.app(scope, receive, send)
 
         async def send_with_headers(message: Message) -> None:
-            allowance: Allowance | None = scope.get("state", {}).get("allowance")
+            allowance: RateLimitStatus | None = scope.get("state", {}).get("allowance")
             if message["type"] == "http.response.start" and allowance is not None:
                 headers = MutableHeaders(scope=message)
                 headers["RateLimit-Policy"] = self._policy

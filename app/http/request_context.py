@@ -25,12 +25,12 @@ _WATCHERS = frozenset({"/livez", "/readyz", "/metrics"})
 _origin: ContextVar[Origin] = ContextVar("affect_origin", default=Origin())  # noqa: B039 (it is frozen)
 
 
-def origin() -> Origin:
+def current_origin() -> Origin:
     """The request that is being answered."""
     return _origin.get()
 
 
-class Tracking:
+class RequestContextMiddleware:
     """Outermost. A request keeps the `X-Request-ID` that it came with where that is a plain one, and is given one
     otherwise; the answer carries it. A `traceparent` is continued. ASGI middleware."""
 

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import Unauthorized, problem_of, respond
+from app.errors import Unauthorized, problem_from, problem_response
 
 LOCAL_OWNER = "local"
 """Whose the jobs are where there are no keys."""
@@ -67,7 +67,7 @@ class ApiKey:
         return f"{self.name}:{self.digest.hex()}"
 
 
-def identify(authorization: str | None, keys: Sequence[ApiKey]) -> str:
+def authenticate(authorization: str | None, keys: Sequence[ApiKey]) -> str:
     """The name of the caller who sent this `Authorization` header. Raises Unauthorized.
 
     Every key is compared, in constant time, so that the time taken tells nothing.
@@ -90,7 +90,7 @@ class LoopbackOnly:
         if scope["type"] != "http" or is_local(scope):
             return await self.app(scope, receive, send)
         error = Unauthorized("Without API keys this service answers only to programs and pages of its own machine.")
-        await respond(Request(scope), problem_of(error))(scope, receive, send)
+        await problem_response(Request(scope), problem_from(error))(scope, receive, send)
 
 
 def is_local(scope: Scope) -> bool:

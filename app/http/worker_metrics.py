@@ -10,20 +10,20 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
-from app.services.readiness import models_of, ready
+from app.services.readiness import list_models, ready_workers
 from app.settings import Settings
 from workers.protocol.records import KINDS, Heartbeat
-from workers.protocol.store.job_store import JobStore, Load
-from workers.protocol.store.worker_registry import Roster
+from workers.protocol.store.job_store import JobStore, ServiceLoad
+from workers.protocol.store.worker_registry import WorkerRegistry
 
 _DIGEST = 12
 
 
-class FleetCollector(Collector):
+class WorkerCollector(Collector):
     """Every gateway tells the same of these: take one, or the greatest, never the sum. Without Redis all but
     `affect_redis_up` are left out."""
 
-    def __init__(self, job_store: JobStore, roster: Roster, settings: Settings) -> None:
+    def __init__(self, job_store: JobStore, roster: WorkerRegistry, settings: Settings) -> None:
         self._job_store, self._roster, self._settings = job_store, roster, settings
 
     def describe(self) -> Iterator[Metric]:
@@ -44,7 +44,7 @@ class FleetCollector(Collector):
                 yield GaugeMetricFamily("affect_storage_free_bytes", "Room where media and results lie.", free)
 
 
-def _of_load(load: Load) -> Iterator[Metric]:
+def _of_load(load: ServiceLoad) -> Iterator[Metric]:
     depth = GaugeMetricFamily("affect_queue_depth", "Jobs that wait, by kind of worker.", labels=["queue"])
     oldest = GaugeMetricFamily("affect_queue_oldest_seconds", "For which the oldest of them has.", labels=["queue"])
     for queue, found in load.queues.items():
@@ -70,7 +70,7 @@ def _of_workers(workers: tuple[Heartbeat, ...]) -> Iterator[Metric]:
         "Worker processes that refuse the published bundle.",
         sum(worker.refused is not None for worker in workers),
     )
-    told = models_of(ready(workers))
+    told = list_models(ready_workers(workers))
     models = GaugeMetricFamily(
         "affect_model_workers", "Worker processes that hold a model.", labels=["role", "model", "version"]
     )

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import JobsOf, Owner, SettingsOf
-from app.http.multipart import MOST_REPEATS, boundary_of
-from app.http.negotiation import Export, ResultFormat, documented
-from app.schemas import CALLERS, Job, JobBatch, JobList, problems
-from app.services.job_form import MOST_TAG_CHARACTERS
+from app.http.multipart import MAX_REPEATS, parse_boundary
+from app.http.negotiation import Export, ResultFormat, export_responses
+from app.schemas import CALLERS, Job, JobBatch, JobList, problem_responses
+from app.services.job_form import MAX_TAG_CHARACTERS
 from app.services.jobs import LONGEST_WAIT
 from app.services.results import MEDIA_TYPES
 from ml.errors import FileTooLarge
@@ -24,7 +24,7 @@ MOST_LISTED = 100
 router = APIRouter(
     prefix="/v1/jobs",
     tags=["jobs"],
-    responses=problems(*CALLERS, "storage_unavailable"),
+    responses=problem_responses(*CALLERS, "storage_unavailable"),
 )
 
 JobId = Annotated[str, Path(description="As `POST /v1/jobs` gave it.", examples=["job_3J5k0zR8bT1mYwQe"])]
@@ -76,8 +76,8 @@ _FORM: dict[str, Any] = {
                         },
                         "tag": {
                             "type": "array",
-                            "maxItems": MOST_REPEATS,
-                            "items": {"type": "string", "pattern": r"\S", "maxLength": MOST_TAG_CHARACTERS},
+                            "maxItems": MAX_REPEATS,
+                            "items": {"type": "string", "pattern": r"\S", "maxLength": MAX_TAG_CHARACTERS},
                         },
                     },
                 },
@@ -96,7 +96,7 @@ _FORM: dict[str, Any] = {
     status_code=202,
     response_model=Job | JobBatch,
     openapi_extra=_FORM,
-    responses=problems(
+    responses=problem_responses(
         "invalid_options",
         "validation_failed",
         "forbidden_url",
@@ -136,7 +136,7 @@ async def create_jobs(
     One file gives one job, several give a batch. An empty file is `media_invalid`; what the first bytes do not show
     as an image, a recording or a video is `unsupported_media`. What only decoding shows fails the job.
     """
-    boundary = boundary_of(content_type)
+    boundary = parse_boundary(content_type)
     most = settings.upload_limits.body_bytes
     if content_length is not None and content_length > most:
         raise FileTooLarge(f"The request has more than {most} bytes.")
@@ -148,13 +148,13 @@ async def create_jobs(
     return made[0]
 
 
-@router.get("", responses=problems("validation_failed"))
+@router.get("", responses=problem_responses("validation_failed"))
 async def list_jobs(
     jobs: JobsOf,
     owner: Owner,
     status: Annotated[JobStatus | None, Query(description="Only jobs of this status.")] = None,
     tag: Annotated[
-        str | None, Query(min_length=1, max_length=MOST_TAG_CHARACTERS, description="Only jobs with this tag.")
+        str | None, Query(min_length=1, max_length=MAX_TAG_CHARACTERS, description="Only jobs with this tag.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED, description="Most jobs of one answer.")] = 20,
     cursor: Annotated[
@@ -166,7 +166,7 @@ async def list_jobs(
     return await jobs.page(owner, status, tag.strip() if tag else None, limit, int(cursor) if cursor else None)
 
 
-@router.get("/{job_id}", responses=problems("job_not_found", "job_expired", "validation_failed"))
+@router.get("/{job_id}", responses=problem_responses("job_not_found", "job_expired", "validation_failed"))
 async def get_job(
     job_id: JobId,
     response: Response,
@@ -187,8 +187,10 @@ async def get_job(
 @router.get(
     "/{job_id}/result",
     response_model=Result,
-    responses=documented()
-    | problems("job_not_found", "job_unfinished", "job_cancelled", "job_expired", "media_invalid", "validation_failed"),
+    responses=export_responses()
+    | problem_responses(
+        "job_not_found", "job_unfinished", "job_cancelled", "job_expired", "media_invalid", "validation_failed"
+    ),
 )
 async def get_result(
     job_id: JobId,
@@ -208,7 +210,7 @@ async def get_result(
 ) -> Response:
     """The result document, or what it says as a table, subtitles or annotations. Of a failed job: 422 with the problem
     that `error` of the job shows."""
-    export = Export.asked(format, rows, accept)
+    export = Export.negotiate(format, rows, accept)
     document = await jobs.result(owner, job_id)
     name = await jobs.media_name(owner, job_id)
     content = await run_in_threadpool(export.write, document, name)
@@ -216,19 +218,19 @@ async def get_result(
     return Response(content, headers=headers, media_type=export.content_type)
 
 
-@router.get("/{job_id}/deliveries", responses=problems("job_not_found", "job_expired"))
+@router.get("/{job_id}/deliveries", responses=problem_responses("job_not_found", "job_expired"))
 async def get_deliveries(job_id: JobId, jobs: JobsOf, owner: Owner) -> DeliveryLog:
     """What became of the job's webhook, attempt by attempt."""
     return await jobs.deliveries(owner, job_id)
 
 
-@router.post("/{job_id}/cancel", responses=problems("job_not_found", "job_expired"))
+@router.post("/{job_id}/cancel", responses=problem_responses("job_not_found", "job_expired"))
 async def cancel_job(job_id: JobId, jobs: JobsOf, owner: Owner) -> Job:
     """Stops queued work at once, and running work as soon as it looks up. An ended job stays as it is."""
     return await jobs.cancel(owner, job_id)
 
 
-@router.delete("/{job_id}", status_code=204, responses=problems("job_not_found", "job_expired"))
+@router.delete("/{job_id}", status_code=204, responses=problem_responses("job_not_found", "job_expired"))
 async def delete_job(job_id: JobId, jobs: JobsOf, owner: Owner) -> None:
     """Cancels the job, and erases its media, result and record."""
     await jobs.delete(owner, job_id)

@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 
 from app.dependencies import FleetOf, Owner
-from app.schemas import CALLERS, ModelList, problems
+from app.schemas import CALLERS, ModelList, problem_responses
 
-router = APIRouter(prefix="/v1/models", tags=["models"], responses=problems(*CALLERS))
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=problem_responses(*CALLERS))
 
 
 @router.get("")

@@ -10,10 +10,10 @@ from redis.exceptions import RedisError
 
 from app.dependencies import OutputsOf, Viewer
 from app.errors import JobExpired, JobNotFound
-from app.http.ranges import answer
+from app.http.ranges import range_response
 from app.routes.jobs import JobId
-from app.schemas import ArtifactList, Change, problems
-from workers.protocol.store.events import Event
+from app.schemas import ArtifactList, Change, problem_responses
+from workers.protocol.store.events import ProgressEvent
 
 EVENT_ID = r"^[0-9]{1,18}-[0-9]{1,18}$"
 RECONNECT_MILLISECONDS = 2000
@@ -22,19 +22,19 @@ RECONNECT_MILLISECONDS = 2000
 router = APIRouter(
     prefix="/v1/jobs/{job_id}",
     tags=["jobs"],
-    responses=problems(
+    responses=problem_responses(
         "unauthorized", "rate_limited", "job_not_found", "job_expired", "queue_unavailable", "validation_failed"
     ),
 )
 
 ArtifactName = Annotated[str, Path(description="As the list of the job's artifacts names it.")]
 
-_NO_RESULT = problems("job_unfinished", "job_cancelled", "media_invalid")
+_NO_RESULT = problem_responses("job_unfinished", "job_cancelled", "media_invalid")
 _CONTENT = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes", "content": _CONTENT},
     206: {"description": "The range that `Range` asked for", "content": _CONTENT},
-    416: problems("validation_failed")[400] | {"description": "There is no such range"},
+    416: problem_responses("validation_failed")[400] | {"description": "There is no such range"},
 }
 _EVENT = {
     "type": "object",
@@ -76,13 +76,13 @@ async def get_events(
     """Server-sent events. The data of each is JSON: `status`, `stage`, `progress`. The first tells how the job stands,
     the last its final state (or that it was `deleted`); then the answer ends. Whoever asks on after the last one is
     answered 204, at which a browser's `EventSource` stops."""
-    changes = await outputs.changes(viewer, job_id, last_event_id)
+    changes = await outputs.events(viewer, job_id, last_event_id)
     if changes is None:
         return Response(status_code=204)
     return EventSourceResponse(_written(changes), headers={"X-Accel-Buffering": "no"})
 
 
-async def _written(changes: AsyncIterator[Event | None]) -> AsyncIterator[bytes]:
+async def _written(changes: AsyncIterator[ProgressEvent | None]) -> AsyncIterator[bytes]:
     """What breaks off is no harm: the reader asks on from its last event."""
     yield format_sse_event(retry=RECONNECT_MILLISECONDS)
     with suppress(JobNotFound, JobExpired, RedisError):
@@ -94,12 +94,12 @@ async def _written(changes: AsyncIterator[Event | None]) -> AsyncIterator[bytes]
                 yield format_sse_event(data_str=change.model_dump_json(), id=event.id)
 
 
-@router.get("/media", response_class=Response, responses=_BYTES | problems("artifact_not_found"))
+@router.get("/media", response_class=Response, responses=_BYTES | problem_responses("artifact_not_found"))
 async def get_media(
     request: Request, job_id: JobId, outputs: OutputsOf, viewer: Viewer, range: _Range = None, if_range: _IfRange = None
 ) -> Response:
     """The media: until the job has ended, and after that where `keep_media` was asked for and the job succeeded."""
-    return answer(request, await outputs.media(viewer, job_id))
+    return range_response(request, await outputs.media(viewer, job_id))
 
 
 @router.get("/artifacts", responses=_NO_RESULT)
@@ -109,7 +109,9 @@ async def list_artifacts(job_id: JobId, outputs: OutputsOf, viewer: Viewer) -> A
 
 
 @router.get(
-    "/artifacts/{name}", response_class=Response, responses=_BYTES | _NO_RESULT | problems("artifact_not_found")
+    "/artifacts/{name}",
+    response_class=Response,
+    responses=_BYTES | _NO_RESULT | problem_responses("artifact_not_found"),
 )
 async def get_artifact(
     request: Request,
@@ -121,4 +123,4 @@ async def get_artifact(
     if_range: _IfRange = None,
 ) -> Response:
     """One of them."""
-    return answer(request, await outputs.artifact(viewer, job_id, name))
+    return range_response(request, await outputs.artifact(viewer, job_id, name))

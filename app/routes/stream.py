@@ -28,7 +28,7 @@ from fastapi import APIRouter, WebSocket
 from redis.exceptions import RedisError
 
 from app.dependencies import viewer_of
-from app.errors import RateLimited, Unauthorized, problem_of
+from app.errors import RateLimited, Unauthorized, problem_from
 from app.http.security import is_local
 from app.services.streams import REFUSED, TRY_LATER, StreamEnded, Streams, ended, refuse
 
@@ -42,10 +42,10 @@ async def stream(socket: WebSocket) -> None:
     try:
         owner = await _owner(socket)
     except Unauthorized as error:
-        await refuse(socket, StreamEnded(REFUSED, problem_of(error)))
+        await refuse(socket, StreamEnded(REFUSED, problem_from(error)))
         return
     except RateLimited as error:
-        await refuse(socket, StreamEnded(TRY_LATER, problem_of(error)))
+        await refuse(socket, StreamEnded(TRY_LATER, problem_from(error)))
         return
     except RedisError:
         await refuse(socket, ended(TRY_LATER, "queue_unavailable", "The job queue cannot be reached."))

@@ -4,9 +4,9 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from app.dependencies import Owner, TicketsOf
-from app.schemas import CALLERS, Ticket, problems
+from app.schemas import CALLERS, Ticket, problem_responses
 
-router = APIRouter(prefix="/v1/tickets", tags=["tickets"], responses=problems(*CALLERS))
+router = APIRouter(prefix="/v1/tickets", tags=["tickets"], responses=problem_responses(*CALLERS))
 
 
 @router.post("", status_code=201)

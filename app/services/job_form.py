@@ -6,8 +6,8 @@ from typing import BinaryIO
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from app.errors import InvalidOptions, ValidationFailed, faults_of
-from app.http.multipart import Form
+from app.errors import InvalidOptions, ValidationFailed, faults_from
+from app.http.multipart import UploadForm
 from ml.reports.caption_parser import parse_transcript
 from ml.results import Options
 from workers.protocol.blobs.blobs import Blobs
@@ -15,8 +15,8 @@ from workers.protocol.blobs.filesystem import StorageError
 from workers.protocol.net.ssrf import Egress
 from workers.protocol.records import job_prefix, media_key
 
-MOST_TAG_CHARACTERS = 64
-_MOST_FAULTS = 20
+MAX_TAG_CHARACTERS = 64
+MAX_REPORTED_FAULTS = 20
 
 
 def parse_options(text: str) -> Options:
@@ -25,13 +25,13 @@ def parse_options(text: str) -> Options:
         return Options.model_validate_json(text, strict=True)
     except ValidationError as error:
         found = error.errors(include_input=False, include_context=False, include_url=False)
-        faults = faults_of(found[:_MOST_FAULTS], "options")
+        faults = faults_from(found[:MAX_REPORTED_FAULTS], "options")
         raise InvalidOptions(
             "; ".join(f"{fault.location}: {fault.message}" for fault in faults), errors=faults
         ) from error
 
 
-async def check_field(egress: Egress, name: str, value: str) -> None:
+async def validate_field(egress: Egress, name: str, value: str) -> None:
     """What can be told from one field alone. Raises ForbiddenUrl, InvalidOptions, InvalidTranscript,
     ValidationFailed."""
     if name in ("url", "webhook_url"):
@@ -43,11 +43,11 @@ async def check_field(egress: Egress, name: str, value: str) -> None:
     elif name == "source_job":
         if not value.isascii() or not value.isprintable() or not value:
             raise ValidationFailed("The field source_job holds the id of a job.")
-    elif not 0 < len(value.strip()) <= MOST_TAG_CHARACTERS:
-        raise ValidationFailed(f"A tag has 1 to {MOST_TAG_CHARACTERS} characters.")
+    elif not 0 < len(value.strip()) <= MAX_TAG_CHARACTERS:
+        raise ValidationFailed(f"A tag has 1 to {MAX_TAG_CHARACTERS} characters.")
 
 
-def check_form(form: Form) -> None:
+def validate_form(form: UploadForm) -> None:
     """What can be told from a whole form only. Raises ValidationFailed."""
     if [form.one("url") is not None, form.one("source_job") is not None, bool(form.files)].count(True) != 1:
         raise ValidationFailed(
@@ -58,7 +58,7 @@ def check_form(form: Form) -> None:
         raise ValidationFailed("A transcript belongs to one file: send only one with it.")
 
 
-class NoSink:
+class NullSink:
     """Where the bytes of a file go that is here already."""
 
     async def write(self, data: bytes) -> None:
@@ -75,7 +75,7 @@ class UploadAborted(Exception):
     """Tells a half-written blob why it ends."""
 
 
-class MediaSink:
+class BlobSink:
     """The media blob of one new job, written from threads."""
 
     def __init__(self, blobs: Blobs, job_id: str) -> None:

@@ -28,10 +28,10 @@ from app.errors import (
     Problem,
     TooManyJobs,
 )
-from app.http.idempotency import fingerprint_of, jobs_of, pledged
+from app.http.idempotency import idempotent, replayed_jobs, request_fingerprint
 from app.http.metrics import Metrics
-from app.http.multipart import Form, OpenSink, Receiver
-from app.http.request_context import origin
+from app.http.multipart import OpenSink, UploadForm, UploadReader
+from app.http.request_context import current_origin
 from app.schemas import Job, JobList, Links
 from app.services.job_form import BlobSink, NullSink, parse_options, validate_field, validate_form
 from app.services.request_cache import RequestCache
@@ -57,9 +57,9 @@ from workers.protocol.records import (
     request_key,
     result_key,
 )
-from workers.protocol.store.events import Events
-from workers.protocol.store.idempotency import Pledge
-from workers.protocol.store.job_store import UPLOAD_HOLD, JobStore, QueueFull
+from workers.protocol.store.events import EventReader
+from workers.protocol.store.idempotency import Reservation
+from workers.protocol.store.job_store import UPLOAD_TTL_SECONDS, JobStore, QueueFull
 from workers.protocol.store.webhook_queue import DeliveryLog
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Jobs:
     """All that can be done with jobs. An owner sees its own alone: another's id is as unknown as one that never was."""
 
     def __init__(
-        self, job_store: JobStore, events: Events, blobs: Blobs, celery: Celery, settings: Settings, metrics: Metrics
+        self, job_store: JobStore, events: EventReader, blobs: Blobs, celery: Celery, settings: Settings, metrics: Metrics
     ) -> None:
         self._job_store, self._events, self._blobs, self._celery = job_store, events, blobs, celery
         self._settings, self._metrics = settings, metrics
@@ -94,20 +94,20 @@ class Jobs:
         try:
             job_ids = await (self._take_once(owner, body, boundary, key) if key else self._take(owner, body, boundary))
         except QueueFull as error:
-            seconds = await run_in_threadpool(self._job_store.seconds_for, 1)
+            seconds = await run_in_threadpool(self._job_store.estimate_seconds, 1)
             raise TooManyJobs(error.message, retry_after=retry_after(seconds)) from error
         return tuple([await self.get(owner, job_id) for job_id in job_ids])
 
     async def _take_once(self, owner: str, body: AsyncIterable[bytes], boundary: bytes, key: str) -> Sequence[str]:
-        async with pledged(self._job_store.pledges, owner, key) as found:
-            if isinstance(found, Pledge):
-                pledge = replace(found, seconds=self._settings.idempotency_seconds)
+        async with idempotent(self._job_store.idempotency, owner, key) as found:
+            if isinstance(found, Reservation):
+                pledge = replace(found, ttl_seconds=self._settings.idempotency_seconds)
                 return await self._take(owner, body, boundary, pledge)
             async with self._receiver(NullSink) as receiver:
-                return jobs_of(found, await self._form(receiver, owner, body, boundary))
+                return replayed_jobs(found, await self._form(receiver, owner, body, boundary))
 
     async def _take(
-        self, owner: str, body: AsyncIterable[bytes], boundary: bytes, pledge: Pledge | None = None
+        self, owner: str, body: AsyncIterable[bytes], boundary: bytes, pledge: Reservation | None = None
     ) -> Sequence[str]:
         await run_in_threadpool(self._check_room, owner)  # else nothing is read at all
         sinks: list[BlobSink] = []
@@ -118,10 +118,10 @@ class Jobs:
 
         async with self._held(sinks), self._receiver(open_sink) as receiver:
             form = await self._form(receiver, owner, body, boundary)
-            receiver.keep()  # the files go with the jobs from here on
+            receiver.commit()  # the files go with the jobs from here on
             job_ids = [sink.job_id for sink in sinks] or [new_job_id()]  # without a file: of a link
             if pledge:
-                pledge = replace(pledge, fingerprint=fingerprint_of(form))
+                pledge = replace(pledge, fingerprint=request_fingerprint(form))
             await asyncio.shield(run_in_threadpool(self._accept, owner, form, job_ids, pledge))
         self._metrics.upload_bytes.inc(sum(file.size for file in form.files))
         self._metrics.jobs_created.inc(len(job_ids))
@@ -129,18 +129,20 @@ class Jobs:
             logger.info("a job is accepted", extra={"fields": {"job_id": job_id}})
         return job_ids
 
-    def _receiver(self, open_sink: OpenSink) -> Receiver:
-        return Receiver(self._settings.upload_limits, open_sink, partial(validate_field, self._egress))
+    def _receiver(self, open_sink: OpenSink) -> UploadReader:
+        return UploadReader(self._settings.upload_limits, open_sink, partial(validate_field, self._egress))
 
-    async def _form(self, receiver: Receiver, owner: str, body: AsyncIterable[bytes], boundary: bytes) -> Form:
-        form = await receiver.receive(body, boundary)
+    async def _form(
+        self, receiver: UploadReader, owner: str, body: AsyncIterable[bytes], boundary: bytes
+    ) -> UploadForm:
+        form = await receiver.read(body, boundary)
         validate_form(form)
         if (webhook := form.one("webhook_url")) is not None:
             check_webhook(self._settings, owner, webhook)
         return form
 
     def _check_room(self, owner: str) -> None:
-        self._job_store.check_room(owner, self._settings.quota)
+        self._job_store.check_capacity(owner, self._settings.quota)
         if not self._blobs.has_room():
             raise full()
 
@@ -150,10 +152,10 @@ class Jobs:
 
         async def hold() -> None:
             while True:
-                await asyncio.sleep(UPLOAD_HOLD / 3)
+                await asyncio.sleep(UPLOAD_TTL_SECONDS / 3)
                 with suppress(RedisError):
                     for sink in list(sinks):
-                        await run_in_threadpool(self._job_store.hold_upload, sink.job_id)
+                        await run_in_threadpool(self._job_store.renew_upload, sink.job_id)
 
         holding = asyncio.create_task(hold())
         try:
@@ -161,7 +163,7 @@ class Jobs:
         finally:
             holding.cancel()
 
-    def _accept(self, owner: str, form: Form, job_ids: list[str], pledge: Pledge | None) -> None:
+    def _accept(self, owner: str, form: UploadForm, job_ids: list[str], pledge: Reservation | None) -> None:
         try:
             self._create(owner, form, job_ids, pledge)
         except Exception:
@@ -171,15 +173,15 @@ class Jobs:
         for _ in job_ids:
             self._wake(_queue_of(form))
 
-    def _take_back(self, job_ids: list[str], pledge: Pledge | None) -> None:
+    def _take_back(self, job_ids: list[str], pledge: Reservation | None) -> None:
         """It may not be known whether the job store has them: no answer came."""
         for job_id in job_ids:
             self._job_store.delete(job_id)
             self._blobs.delete(job_prefix(job_id))
         if pledge:
-            self._job_store.pledges.undo(pledge)
+            self._job_store.idempotency.rollback(pledge)
 
-    def _create(self, owner: str, form: Form, job_ids: list[str], pledge: Pledge | None) -> None:
+    def _create(self, owner: str, form: UploadForm, job_ids: list[str], pledge: Reservation | None) -> None:
         """Writes the requests, then the records."""
         options, transcript, url = form.one("options"), form.one("transcript"), form.one("url")
         webhook = form.one("webhook_url")
@@ -189,7 +191,7 @@ class Jobs:
         ] or [None]
         source = self._source(owner, form)
         if source is not None:
-            media = [self._requests.of(self._find(owner, source.job_id)).media]
+            media = [self._requests.get(self._find(owner, source.job_id)).media]
         for job_id, each in zip(job_ids, media, strict=True):
             request = JobRequest(
                 media=each,
@@ -199,7 +201,7 @@ class Jobs:
                 transcript=transcript,
                 webhook_url=webhook,
                 tags=tags,
-                origin=origin(),
+                origin=current_origin(),
             )
             self._blobs.put(request_key(job_id), request.model_dump_json().encode())
         self._job_store.create(
@@ -212,23 +214,23 @@ class Jobs:
             sizes=[file.size for file in form.files] or None,
             small=[file.is_picture and file.size <= SMALL_BYTES for file in form.files] or None,
             quota=self._settings.quota,
-            pledge=pledge,
+            reservation=pledge,
         )
 
-    def _source(self, owner: str, form: Form) -> SourceJob | None:
+    def _source(self, owner: str, form: UploadForm) -> SourceJob | None:
         """The job that is to be read again. Raises JobNotFound, JobUnfinished, JobFailed, JobCancelled, JobExpired."""
         job_id = form.one("source_job")
         if job_id is None:
             return None
         record = self._find_succeeded(owner, job_id)
-        if not self._requests.of(record).options.keep_media:
+        if not self._requests.get(record).options.keep_media:
             raise JobExpired("The job's media were not kept: it was posted without `keep_media`.")
         return SourceJob(job_id=job_id, fetched=record.fetched, token=record.token)
 
     def _wake(self, queue: WorkerKind) -> None:
         """A wake-up that is lost loses no job: the job store holds it, and the upkeep sends another."""
         try:
-            if self._job_store.wake_ups(queue) < ENOUGH_WAKE_UPS:
+            if self._job_store.pending_wake_ups(queue) < ENOUGH_WAKE_UPS:
                 wake(self._celery, queue)
         except (OperationalError, RedisError):
             logger.warning("a worker could not be woken")
@@ -243,7 +245,7 @@ class Jobs:
         if wait:
             record = await self.record(owner, job_id)
             if record.status not in FINAL:
-                await self._events.change_of_status(job_id, record.status, record.event, wait)
+                await self._events.wait_for_status_change(job_id, record.status, record.event, wait)
 
         def found() -> tuple[Job, int | None]:
             record = self._find(owner, job_id)
@@ -258,7 +260,7 @@ class Jobs:
 
         def listed() -> JobList:
             page = self._job_store.page(owner, status=status, tag=tag, limit=limit, before=cursor)
-            following = None if page.next is None else str(page.next)
+            following = None if page.next_cursor is None else str(page.next_cursor)
             return JobList(jobs=tuple(map(self._job, page.records)), next_cursor=following)
 
         return await run_in_threadpool(listed)
@@ -288,7 +290,7 @@ class Jobs:
     async def media_name(self, owner: str, job_id: str) -> str:
         """What the caller called the media; empty where that is not known."""
         record = await self.record(owner, job_id)
-        media = (await run_in_threadpool(self._requests.of, record)).media
+        media = (await run_in_threadpool(self._requests.get, record)).media
         return media.name if media else ""
 
     async def cancel(self, owner: str, job_id: str) -> Job:
@@ -308,7 +310,7 @@ class Jobs:
     async def deliveries(self, owner: str, job_id: str) -> DeliveryLog:
         """What became of the job's webhook."""
         await self.record(owner, job_id)
-        return await run_in_threadpool(self._job_store.outbox.log, job_id)
+        return await run_in_threadpool(self._job_store.webhook_queue.delivery_log, job_id)
 
     async def delete(self, owner: str, job_id: str) -> None:
         """Cancels, and erases media, request, result and record."""
@@ -317,7 +319,7 @@ class Jobs:
 
     def _delete(self, job_id: str) -> None:
         self._job_store.delete(job_id)
-        self._requests.forget(job_id)
+        self._requests.discard(job_id)
         self._blobs.delete(job_prefix(job_id))
 
     async def record(self, owner: str, job_id: str) -> JobRecord:
@@ -333,7 +335,7 @@ class Jobs:
         raise JobNotFound("There is no such job.")
 
     def _job(self, record: JobRecord) -> Job:
-        request = self._requests.of(record)
+        request = self._requests.get(record)
         kept = timedelta(seconds=self._settings.result_ttl)
         return Job(
             id=record.id,
@@ -356,8 +358,8 @@ class Jobs:
     def _problem(record: JobRecord) -> Problem:
         failure = record.failure
         if failure is None:
-            return Problem.of("internal_error", status=FAILED_STATUS, instance=path_of(record.id))
-        return Problem.of(
+            return Problem.from_code("internal_error", status=FAILED_STATUS, instance=path_of(record.id))
+        return Problem.from_code(
             failure.code,
             failure.message,
             status=FAILED_STATUS,
@@ -367,7 +369,7 @@ class Jobs:
         )
 
 
-def _queue_of(form: Form) -> WorkerKind:
+def _queue_of(form: UploadForm) -> WorkerKind:
     """Where its jobs begin."""
     return "io" if form.one("url") else "inference"
 

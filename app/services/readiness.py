@@ -12,16 +12,16 @@ from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.blobs.filesystem import StorageError
 from workers.protocol.records import Heartbeat, job_prefix, new_job_id
 from workers.protocol.store.job_store import JobStore
-from workers.protocol.store.worker_registry import Roster
+from workers.protocol.store.worker_registry import WorkerRegistry
 
 
-class Fleet:
+class Readiness:
     """Tells whether work can be done, and by which models."""
 
-    def __init__(self, job_store: JobStore, roster: Roster, blobs: Blobs) -> None:
+    def __init__(self, job_store: JobStore, roster: WorkerRegistry, blobs: Blobs) -> None:
         self._job_store, self._roster, self._blobs = job_store, roster, blobs
 
-    async def missing(self) -> dict[str, str]:
+    async def problems(self) -> dict[str, str]:
         """What keeps the service from accepting and doing work: what, and why. Empty: it is ready."""
         checks = {"redis": self._check_redis, "storage": self._check_storage, "workers": self._check_workers}
         reasons = await asyncio.gather(*(run_in_threadpool(check) for check in checks.values()))
@@ -29,15 +29,15 @@ class Fleet:
 
     async def models(self) -> ModelList:
         """What the workers answer with, and what they refuse. Raises RedisError."""
-        return models_of(await run_in_threadpool(self._roster.workers))
+        return list_models(await run_in_threadpool(self._roster.workers))
 
-    def is_live(self) -> bool:
+    def has_live_worker(self) -> bool:
         """Whether a worker reads live streams. Raises RedisError."""
         return any(worker.loaded and "live" in worker.kinds for worker in self._roster.workers())
 
     def _check_redis(self) -> str | None:
         try:
-            self._job_store.queued()
+            self._job_store.queue_length()
         except RedisError:
             return "Redis does not answer."
         return None
@@ -65,15 +65,15 @@ class Fleet:
         return "The workers are loading their models." if inference else "No worker answers."
 
 
-def ready(workers: Iterable[Heartbeat]) -> list[Heartbeat]:
+def ready_workers(workers: Iterable[Heartbeat]) -> list[Heartbeat]:
     """Those that have models in memory."""
     return [worker for worker in workers if "inference" in worker.kinds and worker.loaded]
 
 
-def models_of(workers: Iterable[Heartbeat]) -> ModelList:
+def list_models(workers: Iterable[Heartbeat]) -> ModelList:
     """Each model and each bundle once, with the number of worker processes that hold it, or refuse it."""
     workers = list(workers)
-    holders = ready(workers)
+    holders = ready_workers(workers)
     held = [((model.role, model.name, model.version or 0), model) for worker in holders for model in worker.models]
     count = Counter(key for key, _ in held)
     models = (Model(**model.model_dump(), loaded=count[key]) for key, model in sorted(dict(held).items()))

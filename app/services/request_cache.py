@@ -6,8 +6,8 @@ from collections import OrderedDict
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.records import JobMedia, JobRecord, JobRequest, fetched_key, request_key
 
-MOST_HELD = 2000
-HELD_SECONDS = 300.0
+MAX_CACHED = 2000
+CACHE_SECONDS = 300.0
 
 
 class RequestCache:
@@ -20,19 +20,19 @@ class RequestCache:
         self._blobs = blobs
         self._held: OrderedDict[str, tuple[float, JobRequest]] = OrderedDict()
 
-    def of(self, record: JobRecord) -> JobRequest:
+    def get(self, record: JobRecord) -> JobRequest:
         """The request, with the media that a link gave once they are there. An empty one where it is lost."""
         until, request = self._held.get(record.id, (0.0, JobRequest()))
         if until > time.monotonic() and (request.media or not record.fetched):
             return request
         request = self._read(record)
-        self._held[record.id] = (time.monotonic() + HELD_SECONDS, request)
+        self._held[record.id] = (time.monotonic() + CACHE_SECONDS, request)
         self._held.move_to_end(record.id)
-        while len(self._held) > MOST_HELD:
+        while len(self._held) > MAX_CACHED:
             self._held.popitem(last=False)
         return request
 
-    def forget(self, job_id: str) -> None:
+    def discard(self, job_id: str) -> None:
         self._held.pop(job_id, None)
 
     def _read(self, record: JobRecord) -> JobRequest:

@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.errors import Problem, faults_of
-from app.services.readiness import Fleet
+from app.errors import Problem, faults_from
+from app.services.readiness import Readiness
 from app.settings import Settings
 from workers.protocol.broker import wake
 from workers.protocol.live.messages import Ended, MessageInvalid, Packet, Ready, Start, Update, from_worker
@@ -49,7 +49,7 @@ class StreamEnded(Exception):
 
 
 def ended(close_code: int, code: str, detail: str, **extra: Any) -> StreamEnded:
-    return StreamEnded(close_code, Problem.of(code, detail, **extra))
+    return StreamEnded(close_code, Problem.from_code(code, detail, **extra))
 
 
 async def refuse(socket: WebSocket, end: StreamEnded) -> None:
@@ -63,7 +63,7 @@ async def refuse(socket: WebSocket, end: StreamEnded) -> None:
 class Streams:
     """The live streams of one gateway."""
 
-    def __init__(self, line: LiveLine, fleet: Fleet, celery: Celery, settings: Settings) -> None:
+    def __init__(self, line: LiveLine, fleet: Readiness, celery: Celery, settings: Settings) -> None:
         self._line, self._fleet, self._celery, self._settings = line, fleet, celery, settings
 
     async def serve(self, socket: WebSocket, owner: str) -> None:
@@ -80,9 +80,9 @@ class Streams:
 
     async def _serve(self, socket: WebSocket, owner: str) -> None:
         start = await self._start(socket)
-        if not await run_in_threadpool(self._fleet.is_live):
+        if not await run_in_threadpool(self._fleet.has_live_worker):
             raise ended(TRY_LATER, "queue_unavailable", "No worker reads live streams here at the moment.")
-        stream = await self._line.begin(owner, start.options, self._settings.live_per_key)
+        stream = await self._line.open_stream(owner, start.options, self._settings.live_per_key)
         if stream is None:
             most = self._settings.live_per_key
             raise ended(TRY_LATER, "rate_limited", f"Not more than {most} live streams at once.")
@@ -103,7 +103,7 @@ class Streams:
         except TimeoutError:
             raise ended(AWAY, "validation_failed", "No first message came.") from None
         except ValidationError as error:
-            faults = faults_of(error.errors())
+            faults = faults_from(error.errors())
             detail = "; ".join(f"{fault.location}: {fault.message}" for fault in faults)
             raise ended(NO_MESSAGE, "invalid_options", detail, errors=faults) from None
 
@@ -185,13 +185,13 @@ class _Call:
         """Says that the stream lives."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            await self._line.renew(self._owner, self._stream)
+            await self._line.renew_stream(self._owner, self._stream)
 
 
 def _end_of(failure: Failure | None) -> StreamEnded:
     if failure is None:
         return ended(RESTARTS, "worker_lost", "The worker shuts down; connect again.", retryable=True)
-    problem = Problem.of(failure.code, failure.message, stage=failure.stage, retryable=failure.retryable)
+    problem = Problem.from_code(failure.code, failure.message, stage=failure.stage, retryable=failure.retryable)
     return StreamEnded(LOST if failure.code == "internal_error" else NO_MESSAGE, problem)
 
 

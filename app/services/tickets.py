@@ -10,7 +10,7 @@ from redis import Redis
 
 from app.errors import Unauthorized
 from app.schemas import Ticket
-from workers.protocol.store.job_store import PREFIX
+from workers.protocol.store.job_store import KEY_PREFIX
 
 LIFE_SECONDS = 60
 
@@ -19,7 +19,7 @@ class Tickets:
     """Kept in Redis by their digests, so that any gateway honours them and none can be read there. A ticket may be
     used again while it lives: a player asks for one range after the other."""
 
-    def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
+    def __init__(self, redis: Redis, prefix: str = KEY_PREFIX) -> None:
         self._redis = redis
         self._prefix = f"{prefix}ticket:"
 

@@ -38,7 +38,7 @@ class Webhooks:
         request = JobRequest(webhook_url=url)
         try:
             await run_in_threadpool(self._blobs.put, request_key(test_id), request.model_dump_json().encode())
-            await run_in_threadpool(self._job_store.outbox.add_test, test_id, owner)
+            await run_in_threadpool(self._job_store.webhook_queue.add_test, test_id, owner)
             await run_in_threadpool(wake, self._celery, "io")
             return await self._outcome(test_id)
         finally:
@@ -47,7 +47,7 @@ class Webhooks:
     async def _outcome(self, test_id: str) -> DeliveryLog:
         until = asyncio.get_running_loop().time() + TEST_SECONDS
         while True:
-            log = await run_in_threadpool(self._job_store.outbox.log, test_id)
+            log = await run_in_threadpool(self._job_store.webhook_queue.delivery_log, test_id)
             if log.state != "pending" or asyncio.get_running_loop().time() > until:
                 return log
             await asyncio.sleep(_LOOK_SECONDS)

@@ -20,7 +20,7 @@ from tests.redis_server import redis_server
 from workers.protocol.blobs.blobs import Blobs
 from workers.protocol.records import Failure, result_key
 from workers.protocol.store.job_store import JobStore
-from workers.protocol.store.worker_registry import Roster
+from workers.protocol.store.worker_registry import WorkerRegistry
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
@@ -58,7 +58,7 @@ class Gateway:
     settings: Settings
     job_store: JobStore
     blobs: Blobs
-    roster: Roster
+    roster: WorkerRegistry
 
     def post(self, content: bytes = PNG, name: str = "a.png", **fields: Any) -> httpx.Response:
         return self.client.post("/v1/jobs", files={"file": (name, content)}, data=fields)
@@ -110,7 +110,7 @@ def open_gateway(redis_url: str, tmp_path: Path) -> Iterator[OpenGateway]:
         url = server.__enter__()
         client = httpx.Client(base_url=url, headers=headers, timeout=20)
         closing.extend([client.close, lambda: server.__exit__(None, None, None)])
-        return Gateway(client, chosen, JobStore(redis, chosen), Blobs.of(chosen), Roster(redis))
+        return Gateway(client, chosen, JobStore(redis, chosen), Blobs.of(chosen), WorkerRegistry(redis))
 
     yield opened
     for close in closing:

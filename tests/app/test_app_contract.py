@@ -43,7 +43,7 @@ def gateway(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr("app.services.webhooks.TEST_SECONDS", 0.05)  # nobody sends them
     monkeypatch.setattr("workers.protocol.store.worker_registry.LAPSE_SECONDS", 3600)
     gateway = open_gateway(headers=bearer("new"))
-    gateway.roster.beat(worker("a", FACE))
+    gateway.roster.heartbeat(worker("a", FACE))
     ended = threading.Event()
     thread = threading.Thread(target=work, args=(gateway, ended))
     thread.start()

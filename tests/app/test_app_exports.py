@@ -116,13 +116,13 @@ def test_accept_chooses_and_format_overrules_it(gateway: Gateway) -> None:
 )
 def test_the_best_liked_format_is_taken(accept: str | None, format: str) -> None:
 
-    assert Export.asked(None, None, accept).format == format
+    assert Export.negotiate(None, None, accept).format == format
 
 
 @pytest.mark.parametrize("accept", ["image/png", "nonsense", "text/csv;q=0", ";;,,", "text/csv;q=high"])
 def test_an_accept_that_takes_nothing_of_ours_is_refused(accept: str) -> None:
     with pytest.raises(ValidationFailed):
-        Export.asked(None, None, accept)
+        Export.negotiate(None, None, accept)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import httpx
 import pytest
 from redis import ConnectionError, Redis
 
-from app.http.idempotency import fingerprint_of
-from app.http.multipart import Form, ReceivedFile
+from app.http.idempotency import request_fingerprint
+from app.http.multipart import ReceivedFile, UploadForm
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.multipart import CONTENT_TYPE, encode
 from tests.app.test_app_jobs import problem
 from tests.app.test_app_service import KEYS, bearer
-from workers.protocol.store.idempotency import Pledge, Pledges
+from workers.protocol.store.idempotency import IdempotencyStore, Reservation
 
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 
@@ -30,7 +30,7 @@ def test_the_same_request_again_gets_the_same_job(gateway: Gateway) -> None:
     again = post(gateway, options='{"frame_rate": 2.0,  "words": false}', tag=["x", " y "])
     assert first.status_code == again.status_code == 202
     assert (again.json(), again.headers["location"]) == (first.json(), first.headers["location"])
-    assert gateway.job_store.queued() == 1
+    assert gateway.job_store.queue_length() == 1
     assert len(gateway.stored()) == 2  # media and request, once
     gateway.succeed()
     late = post(gateway, options='{"words": false, "frame_rate": 2}', tag=["x", "y"], key=f'"{KEY}"')
@@ -41,7 +41,7 @@ def test_the_same_request_again_gets_the_same_job(gateway: Gateway) -> None:
 def test_another_request_with_the_key_is_refused(gateway: Gateway, change: dict) -> None:
     post(gateway)
     problem(post(gateway, **change), 422, "idempotency_mismatch")
-    assert gateway.job_store.queued() == 1
+    assert gateway.job_store.queue_length() == 1
 
 
 def test_a_batch_is_one_request(gateway: Gateway) -> None:
@@ -50,7 +50,7 @@ def test_a_batch_is_one_request(gateway: Gateway) -> None:
     first = gateway.client.post("/v1/jobs", files=files, headers=headers).json()
     assert gateway.client.post("/v1/jobs", files=files, headers=headers).json() == first
     problem(gateway.client.post("/v1/jobs", files=files[::-1], headers=headers), 422, "idempotency_mismatch")
-    assert gateway.job_store.queued() == 3
+    assert gateway.job_store.queue_length() == 3
 
 
 def test_keys_are_each_callers_own(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_a_storm_of_the_same_request_makes_one_job(open_gateway: OpenGateway) ->
     made = {answer.json()["id"] for answer in answers if answer.status_code == 202}
     assert len(made) == 1
     assert {answer.status_code for answer in answers} <= {202, 409}
-    assert gateways[0].job_store.queued() == 1
+    assert gateways[0].job_store.queue_length() == 1
 
 
 def test_a_request_that_was_refused_leaves_its_key_free(gateway: Gateway) -> None:
@@ -111,11 +111,11 @@ def test_a_request_that_was_refused_leaves_its_key_free(gateway: Gateway) -> Non
 def test_what_a_dead_gateway_held_lapses(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that is killed says nothing more: whether it had written the job decides."""
     monkeypatch.setattr("workers.protocol.store.idempotency.HOLD_SECONDS", 0.2)
-    pledges = gateway.job_store.pledges
-    assert isinstance(pledges.take("local", KEY), Pledge)
+    pledges = gateway.job_store.idempotency
+    assert isinstance(pledges.reserve("local", KEY), Reservation)
     problem(post(gateway), 409, "idempotency_in_progress")
     assert eventually(lambda: post(gateway).status_code == 202)
-    assert gateway.job_store.queued() == 1
+    assert gateway.job_store.queue_length() == 1
 
 
 def test_without_an_answer_from_redis_the_request_may_be_sent_again(
@@ -130,7 +130,7 @@ def test_without_an_answer_from_redis_the_request_may_be_sent_again(
     with monkeypatch.context() as broken:
         broken.setattr("workers.protocol.store.job_store.JobStore.create", written_but_unheard)
         problem(post(gateway), 503, "queue_unavailable")
-    assert (gateway.job_store.queued(), gateway.stored()) == (0, [])
+    assert (gateway.job_store.queue_length(), gateway.stored()) == (0, [])
     assert post(gateway).status_code == 202
 
 
@@ -142,7 +142,7 @@ def test_of_a_deleted_job_the_key_keeps_nothing_but_that_it_was_used(gateway: Ga
     gateway.client.delete(f"/v1/jobs/{job_id}")
     assert job_id.encode() not in b"".join(redis.hgetall(name).values())  # type: ignore[union-attr]
     problem(post(gateway), 404, "job_not_found")
-    assert gateway.job_store.queued() == 0
+    assert gateway.job_store.queue_length() == 0
 
 
 def test_answers_of_one_key_are_of_one_job_which_a_delete_takes_from_both(gateway: Gateway) -> None:
@@ -165,7 +165,7 @@ def test_a_fingerprint_is_of_what_is_asked_not_of_how_it_is_written() -> None:
     file = ReceivedFile("a.png", 1, "0" * 64)
 
     def of(*files: ReceivedFile, **fields: list[str]) -> str:
-        return fingerprint_of(Form(fields=fields, files=list(files)))
+        return request_fingerprint(UploadForm(fields=fields, files=list(files)))
 
     assert of(file, options=["{}"], tag=["a"]) == of(ReceivedFile("b.png", 1, "0" * 64), tag=["a "], options=[" { } "])
     assert len({of(file), of(file, file), of(file, tag=["a"]), of(file, tag=["a", "b"]), of(file, tag=["b", "a"])}) == 5
@@ -174,14 +174,14 @@ def test_a_fingerprint_is_of_what_is_asked_not_of_how_it_is_written() -> None:
 def test_a_holder_is_spoken_for_until_it_ends(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
-        pledges = Pledges(redis, "affect:")
-        pledge = pledges.take("ann", "k")
-        assert isinstance(pledge, Pledge)
+        pledges = IdempotencyStore(redis, "affect:")
+        pledge = pledges.reserve("ann", "k")
+        assert isinstance(pledge, Reservation)
         (name,) = redis.keys()
         redis.pexpire(name, 50)
-        pledges.hold(pledge)
+        pledges.renew(pledge)
         assert redis.pttl(name) > 1000
-        pledges.give_up(Pledge(pledge.digest, "somebody else"))
+        pledges.release(Reservation(pledge.key_digest, "somebody else"))
         assert redis.exists(name)
-        pledges.give_up(pledge)
+        pledges.release(pledge)
         assert not redis.exists(name)

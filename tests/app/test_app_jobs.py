@@ -50,7 +50,7 @@ def test_several_files_are_a_batch_in_their_order(gateway: Gateway) -> None:
     files = [("file", (f"{number}.png", PNG + bytes([number]))) for number in range(3)]
     jobs = gateway.client.post("/v1/jobs", files=files).json()["jobs"]
     assert [job["media"]["name"] for job in jobs] == ["0.png", "1.png", "2.png"]
-    assert gateway.job_store.queued() == 3
+    assert gateway.job_store.queue_length() == 3
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..\\..\\x", "a/../../b.png"])
@@ -85,7 +85,7 @@ def test_a_file_that_is_refused_is_told_by_code_and_leaves_nothing(
     assert told["errors"][0]["index"] == 0
     assert "passwd" not in json.dumps(told)
     assert gateway.stored() == []
-    assert gateway.job_store.queued() == 0
+    assert gateway.job_store.queue_length() == 0
     assert gateway.post().status_code == 202
 
 
@@ -178,7 +178,7 @@ def test_a_caller_who_goes_away_leaves_nothing(gateway: Gateway, tmp_path: Path)
         raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: 4 * 2**20])
         assert eventually(lambda: bool(gateway.stored()))
     assert eventually(lambda: gateway.stored() == [])
-    assert gateway.job_store.queued() == 0
+    assert gateway.job_store.queue_length() == 0
 
 
 def test_a_full_queue_refuses_a_batch_as_a_whole(open_gateway: OpenGateway) -> None:

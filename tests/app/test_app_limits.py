@@ -61,7 +61,7 @@ def test_an_upload_beyond_the_rate_is_not_read(open_gateway: OpenGateway) -> Non
     gateway = open_gateway(requests_per_minute=1)
     gateway.made()
     problem(gateway.post(), 429, "rate_limited")
-    assert gateway.job_store.queued() == 1
+    assert gateway.job_store.queue_length() == 1
 
 
 def test_without_a_limit_nothing_is_counted(gateway: Gateway) -> None:
@@ -126,7 +126,7 @@ def test_a_key_is_made_and_opens(open_gateway: OpenGateway, monkeypatch: pytest.
 
 def test_a_key_of_ones_own_is_hashed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", StringIO("secret\n"))
-    keys.run(["hash", "ann"])
+    keys.main(["hash", "ann"])
     entry = capsys.readouterr().out.split()[-1]
     assert entry == ApiKey.parse(entry).entry == ApiKey.of("ann", "secret").entry
 
@@ -137,5 +137,5 @@ def test_a_name_that_is_none_makes_no_key(
 ) -> None:
     monkeypatch.setattr("sys.stdin", StringIO())
     with pytest.raises(SystemExit) as ended:
-        keys.run(arguments)
+        keys.main(arguments)
     assert ended.value.code == 2 and not capsys.readouterr().out

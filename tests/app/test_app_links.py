@@ -43,7 +43,7 @@ def test_the_fetched_file_is_told_once_it_is_there(gateway: Gateway) -> None:
     media = JobMedia(name="talk.mp4", size=3, sha256="0")
     gateway.blobs.put(fetched_key(claim.job_id, claim.token), media.model_dump_json().encode())
     assert gateway.client.get(job["links"]["self"]).json()["media"] is None
-    gateway.job_store.pass_on(claim)
+    gateway.job_store.hand_off(claim)
     assert gateway.client.get(job["links"]["self"]).json()["media"] == media.model_dump()
 
 
@@ -56,7 +56,7 @@ def test_the_fetched_file_is_told_once_it_is_there(gateway: Gateway) -> None:
 def test_what_is_plainly_forbidden_is_refused_at_once(gateway: Gateway, link: str) -> None:
     answer = post(gateway, link)
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_url")
-    assert gateway.job_store.queued() == 0 and gateway.stored() == []
+    assert gateway.job_store.queue_length() == 0 and gateway.stored() == []
 
 
 def test_a_permitted_network_may_be_linked_to(open_gateway: OpenGateway) -> None:
@@ -69,4 +69,4 @@ def test_a_link_comes_alone(gateway: Gateway) -> None:
     both = gateway.post(PNG, url=LINK)
     for answer in (both, post(gateway, LINK, LINK), post(gateway)):
         assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
-    assert gateway.job_store.queued() == 0 and gateway.stored() == []
+    assert gateway.job_store.queue_length() == 0 and gateway.stored() == []

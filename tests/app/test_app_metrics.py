@@ -35,8 +35,8 @@ def told(text: str) -> dict[tuple[str, str], float]:
 def test_queues_workers_and_models_are_measured_at_each_scrape(gateway: Gateway) -> None:
     face = ServedModel(role="face", name="face", version=3, labels=("happy",), metrics={}, licence=None)
     serving = Heartbeat(worker="a", bundle="default", digest="f" * 64, models=(face,), loaded=True)
-    gateway.roster.beat(serving)
-    gateway.roster.beat(Heartbeat(worker="b", kinds=("io",), bundle="none", loaded=True))
+    gateway.roster.heartbeat(serving)
+    gateway.roster.heartbeat(Heartbeat(worker="b", kinds=("io",), bundle="none", loaded=True))
     gateway.made()
     gateway.made()
     queued = gateway.made()

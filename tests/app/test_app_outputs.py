@@ -167,7 +167,7 @@ def test_events_end_with_their_job(gateway: Gateway, act: str, last: str) -> Non
 
 
 def test_silence_is_filled_and_a_reader_who_leaves_is_let_go(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.services.results.BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("app.services.results.KEEPALIVE_SECONDS", 0.05)
     job_id = gateway.made()
 
     def waiting() -> int:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.ranges import OutOfRange, range_of
+from app.http.ranges import RangeNotSatisfiable, parse_range
 
 
 @pytest.mark.parametrize(
@@ -25,19 +25,19 @@ from app.http.ranges import OutOfRange, range_of
     ],
 )
 def test_a_range_is_read_as_the_rfc_says(header: str | None, part: tuple[int, int] | None) -> None:
-    assert range_of(header, 10) == part
+    assert parse_range(header, 10) == part
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=99-100", "bytes=-0"])
 def test_a_range_beyond_the_end_is_told(header: str) -> None:
-    with pytest.raises(OutOfRange):
-        range_of(header, 10)
+    with pytest.raises(RangeNotSatisfiable):
+        parse_range(header, 10)
 
 
 @given(st.text(max_size=30) | st.from_regex(r"bytes=[0-9]*-[0-9]*", fullmatch=True), st.integers(0, 1000))
 def test_no_header_reaches_outside_the_file(header: str, size: int) -> None:
     try:
-        part = range_of(header, size)
-    except OutOfRange:
+        part = parse_range(header, size)
+    except RangeNotSatisfiable:
         return
     assert part is None or 0 <= part[0] < part[1] <= size

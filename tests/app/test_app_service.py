@@ -128,15 +128,15 @@ def test_it_is_ready_when_a_worker_has_its_models_in_memory(gateway: Gateway) ->
         return str(answer.json()["detail"])
 
     assert reason() == "No worker answers."
-    gateway.roster.beat(worker("a", loaded=False))
+    gateway.roster.heartbeat(worker("a", loaded=False))
     assert "loading" in reason()
-    gateway.roster.beat(Heartbeat(worker="b", kinds=("io",), bundle="none", loaded=True))
+    gateway.roster.heartbeat(Heartbeat(worker="b", kinds=("io",), bundle="none", loaded=True))
     assert "loading" in reason()
-    gateway.roster.beat(worker("a", FACE))
+    gateway.roster.heartbeat(worker("a", FACE))
     assert gateway.client.get("/readyz").json() == {"status": "ready"}
     assert [path for path in gateway.settings.data_dir.rglob("*") if path.is_file()] == []
     assert 'affect_workers{kind="inference"} 1.0' in gateway.client.get("/metrics").text
-    gateway.roster.leave("a")
+    gateway.roster.deregister("a")
     assert "loading" not in reason()
 
 
@@ -154,7 +154,7 @@ def test_models_are_told_once_with_the_number_of_their_workers(gateway: Gateway)
     assert gateway.client.get("/v1/models").json() == {"models": [], "bundles": [], "refused": []}
     newer = FACE.model_copy(update={"version": 4})
     for heartbeat in (worker("a", FACE), worker("b", FACE), worker("c", newer), worker("d", newer, loaded=False)):
-        gateway.roster.beat(heartbeat)
+        gateway.roster.heartbeat(heartbeat)
     told = gateway.client.get("/v1/models").json()
     assert [(model["name"], model["version"], model["loaded"]) for model in told["models"]] == [
         ("face", 3, 2),
@@ -170,7 +170,7 @@ def test_a_refused_bundle_is_told_with_its_reason(gateway: Gateway) -> None:
     refusal = Refusal(digest="1" * 64, reason="the weights of face@4 are damaged")
     refusing = [worker(name, loaded=False).model_copy(update={"refused": refusal}) for name in "ab"]
     for heartbeat in refusing:
-        gateway.roster.beat(heartbeat)
+        gateway.roster.heartbeat(heartbeat)
     told = gateway.client.get("/v1/models").json()
     assert told["refused"] == [{"name": "default", "workers": 2, **refusal.model_dump()}] and told["bundles"] == []
     assert "affect_workers_refusing 2.0" in gateway.client.get("/metrics").text

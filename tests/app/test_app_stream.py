@@ -63,7 +63,7 @@ def refused(socket: ClientConnection) -> tuple[str, int]:
 
 def live_worker(gateway: Gateway) -> LiveDesk:
     """The roster tells of a worker; what it would do, the test does."""
-    gateway.roster.beat(Heartbeat(worker="w:1", kinds=("live",), bundle="default", loaded=True))
+    gateway.roster.heartbeat(Heartbeat(worker="w:1", kinds=("live",), bundle="default", loaded=True))
     return LiveDesk(Redis.from_url(gateway.settings.redis_url))
 
 
@@ -152,7 +152,7 @@ def test_what_is_no_message_ends_the_stream_with_a_reason(
 
 
 def test_without_a_live_worker_it_is_said_at_once(gateway: Gateway) -> None:
-    gateway.roster.beat(Heartbeat(worker="w:1", kinds=("inference",), bundle="default", loaded=True))
+    gateway.roster.heartbeat(Heartbeat(worker="w:1", kinds=("inference",), bundle="default", loaded=True))
     with stream(gateway) as socket:
         socket.send("{}")
         assert refused(socket) == ("queue_unavailable", 1013)

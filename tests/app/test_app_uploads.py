@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import FileRefused, ValidationFailed
-from app.http.multipart import Form, Receiver, UploadLimits, boundary_of
+from app.http.multipart import UploadForm, UploadLimits, UploadReader, parse_boundary
 from ml.errors import AffectError, FileTooLarge
 from tests.app.multipart import BOUNDARY, CONTENT_TYPE, Part, chop, encode
 
@@ -57,11 +57,11 @@ async def accept(name: str, value: str) -> None:
     """Any field will do."""
 
 
-def receive(chunks: Iterable[bytes], store: Store, limits: UploadLimits = LIMITS) -> Form:
-    async def run() -> Form:
-        async with Receiver(limits, store.open, accept) as receiver:
-            form = await receiver.receive(pieces(chunks), BOUNDARY)
-            receiver.keep()
+def receive(chunks: Iterable[bytes], store: Store, limits: UploadLimits = LIMITS) -> UploadForm:
+    async def run() -> UploadForm:
+        async with UploadReader(limits, store.open, accept) as receiver:
+            form = await receiver.read(pieces(chunks), BOUNDARY)
+            receiver.commit()
             return form
 
     return asyncio.run(run())
@@ -163,8 +163,8 @@ def test_a_body_that_stands_still_is_given_up() -> None:
     limits = UploadLimits(file_bytes=100, files=1, fields={}, idle_seconds=0.05)
 
     async def run() -> None:
-        async with Receiver(limits, store.open, accept) as receiver:
-            await receiver.receive(stalled(), BOUNDARY)
+        async with UploadReader(limits, store.open, accept) as receiver:
+            await receiver.read(stalled(), BOUNDARY)
 
     with pytest.raises(ValidationFailed, match="Nothing more"):
         asyncio.run(run())
@@ -175,10 +175,10 @@ def test_what_storing_raises_comes_out_and_earlier_files_go() -> None:
     store = Store()
 
     async def run() -> None:
-        async with Receiver(LIMITS, store.open, accept) as receiver:
-            await receiver.receive(pieces([encode([("file", PNG, "a")])]), BOUNDARY)
+        async with UploadReader(LIMITS, store.open, accept) as receiver:
+            await receiver.read(pieces([encode([("file", PNG, "a")])]), BOUNDARY)
             store.broken = OSError(28, "No space left on device")
-            await receiver.receive(pieces([encode([("file", PNG, "b")])]), BOUNDARY)
+            await receiver.read(pieces([encode([("file", PNG, "b")])]), BOUNDARY)
 
     with pytest.raises(OSError, match="No space"):
         asyncio.run(run())
@@ -204,9 +204,9 @@ def test_memory_stays_flat() -> None:
     def open_drain() -> Drain:
         return Drain(Store(), 0)
 
-    async def run() -> Form:
-        async with Receiver(UploadLimits(2**30, 1, {}), open_drain, accept) as receiver:
-            return await receiver.receive(pieces(body()), BOUNDARY)
+    async def run() -> UploadForm:
+        async with UploadReader(UploadLimits(2**30, 1, {}), open_drain, accept) as receiver:
+            return await receiver.read(pieces(body()), BOUNDARY)
 
     tracemalloc.start()
     form = asyncio.run(run())
@@ -228,8 +228,8 @@ def test_a_field_may_come_with_a_file_name_and_a_bad_one_ends_the_upload_early()
         pytest.fail("the rest was read though the options are bad")
 
     async def run() -> None:
-        async with Receiver(LIMITS, Store().open, check) as receiver:
-            await receiver.receive(pieces(body()), BOUNDARY)
+        async with UploadReader(LIMITS, Store().open, check) as receiver:
+            await receiver.read(pieces(body()), BOUNDARY)
 
     with pytest.raises(ValidationFailed, match="bad options"):
         asyncio.run(run())
@@ -248,10 +248,10 @@ def test_a_header_without_end_is_refused() -> None:
 
 
 def test_the_boundary_comes_from_the_header() -> None:
-    assert boundary_of(CONTENT_TYPE) == BOUNDARY
+    assert parse_boundary(CONTENT_TYPE) == BOUNDARY
 
 
 @pytest.mark.parametrize("header", [None, "", "application/json", "multipart/form-data", "text/plain; boundary=x"])
 def test_without_a_boundary_nothing_is_read(header: str | None) -> None:
     with pytest.raises(ValidationFailed):
-        boundary_of(header)
+        parse_boundary(header)

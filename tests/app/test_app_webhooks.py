@@ -56,7 +56,7 @@ def test_a_job_without_one_tells_nobody(gateway: Gateway) -> None:
 def test_a_queued_job_that_is_cancelled_is_told_too(gateway: Gateway) -> None:
     job_id = gateway.made(webhook_url=HOOK)
     gateway.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
-    assert deliveries(gateway, job_id)["state"] == "pending" and gateway.job_store.outbox.due() == 1
+    assert deliveries(gateway, job_id)["state"] == "pending" and gateway.job_store.webhook_queue.due_count() == 1
     assert waiting_messages(make_celery(gateway.settings), "io") == 1
 
 
@@ -81,7 +81,7 @@ def test_without_a_secret_there_is_no_webhook(open_gateway: OpenGateway) -> None
     gateway = open_gateway(webhook_secrets=f"somebody-else:{new_secret()}")
     for answer in (gateway.post(webhook_url=HOOK), gateway.client.post("/v1/webhooks/test", json={"url": HOOK})):
         assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
-    assert gateway.stored() == [] and gateway.job_store.queued() == 0
+    assert gateway.stored() == [] and gateway.job_store.queue_length() == 0
 
 
 def test_what_is_sent_stands_in_the_openapi_document(gateway: Gateway) -> None:

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from app.http.metrics import Metrics
-from app.http.worker_metrics import FleetCollector
+from app.http.worker_metrics import WorkerCollector
 from app.settings import Settings
 from tests.redis_server import redis_server
 from workers.process.metrics import WorkerMetrics
 from workers.protocol.store.job_store import JobStore
-from workers.protocol.store.worker_registry import Roster
+from workers.protocol.store.worker_registry import WorkerRegistry
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "docker" / "prometheus"
@@ -33,7 +33,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
     with redis_server() as url, Redis.from_url(url) as redis:
         settings = Settings(redis_url=url, data_dir=tmp_path_factory.mktemp("data"))
         fleet = CollectorRegistry()
-        fleet.register(FleetCollector(JobStore(redis, settings), Roster(redis), settings))
+        fleet.register(WorkerCollector(JobStore(redis, settings), WorkerRegistry(redis), settings))
         registries = (Metrics().registry, WorkerMetrics().registry, fleet)
         families = [family for registry in registries for family in registry.collect()]
     yield {f"{family.name}{suffix}" for family in families for suffix in _SUFFIXES.get(family.type, ())} | {"up"}

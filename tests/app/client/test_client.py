@@ -161,7 +161,7 @@ def test_from_submission_to_result(gateway: Gateway, calling: Calling) -> None:
 
 
 def work(gateway: Gateway, content: bytes) -> None:
-    while not gateway.job_store.queued():
+    while not gateway.job_store.queue_length():
         threading.Event().wait(0.01)
     gateway.succeed(content)
 
@@ -246,7 +246,7 @@ def test_what_may_pass_is_tried_again_under_one_key(calling: Calling, tmp_path: 
 def test_one_key_is_one_submission(gateway: Gateway, calling: Calling) -> None:
     client = calling(address(gateway))
     first, second = (client.submit(PNG, idempotency_key="mine") for _ in range(2))
-    assert first.id == second.id and gateway.job_store.queued() == 1
+    assert first.id == second.id and gateway.job_store.queue_length() == 1
     with pytest.raises(IdempotencyError):
         client.submit(PNG + b"other", idempotency_key="mine")
 
