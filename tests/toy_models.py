@@ -36,6 +36,11 @@ def publish_face(store: ModelStore, seed: int = 0, *, commercial: bool = False, 
     return store.publish(draft, weights, "")
 
 
+def with_model(bundle: Bundle, role: str, reference: str | None) -> Bundle:
+    """Return the bundle, under its name and with its fusion, with one model replaced."""
+    return bundle.model_copy(update={role: reference})
+
+
 def make_store(folder: Path) -> Path:
     """A model store with a face net and the bundle `default` of it alone."""
     store = ModelStore(folder)
@@ -79,4 +84,7 @@ class MuseumsAreHappy:
 
     def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[TextReadingFeatures]:
         logs = [leaning("happy" if "museum" in sentence else "fear") for sentence in sentences]
-        return [TextReadingFeatures(ModalityFeatures(np.zeros(1, np.float32), log), np.array([0.2, 0.3, 0.5], np.float32)) for log in logs]
+        return [
+            TextReadingFeatures(ModalityFeatures(np.zeros(1, np.float32), log), np.array([0.2, 0.3, 0.5], np.float32))
+            for log in logs
+        ]

@@ -1,6 +1,6 @@
-"""Trained weights as self-describing, checksummed data: manifests, the store, bundles."""
+"""Trained weights as self-describing, checksummed data: manifests, the model store, bundles."""
 
-from ml.registry.manifest import Bundle, Draft, Licence, Manifest
+from ml.registry.manifest import Bundle, Licence, Manifest, ModelDescription
 from ml.registry.store import ModelStore, parse_reference
 
-__all__ = ["Bundle", "Draft", "Licence", "Manifest", "ModelStore", "parse_reference"]
+__all__ = ["Bundle", "Licence", "Manifest", "ModelDescription", "ModelStore", "parse_reference"]

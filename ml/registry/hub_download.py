@@ -1,139 +1,184 @@
-"""A model hub that speaks the protocol of huggingface.co: what a repository holds, and its files, resumable.
+"""Repositories of a model hub (huggingface.co or a mirror): what they hold, and their files, resumable and verified.
 
-huggingface_hub would be the client of choice, but since 1.0 it begins an interrupted file anew in the next process, and
-it compares sizes, never hashes.
+`huggingface_hub` does the transport. Its `hf_hub_download` restarts an interrupted file in the next process and
+compares sizes, never hashes; here a partial file has a name of its own, any later call resumes it, and it is verified.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Self
-from urllib.parse import quote
+from types import TracebackType
+from typing import Annotated, Any, Self
 
-import httpx
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
+import httpx2
+from huggingface_hub import HfApi, constants, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.file_download import http_get
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ml.errors import FetchFailed
 
 HUB = "https://huggingface.co"
-CHUNK = 1 << 20
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-_ABSENT = (401, 403, 404)
-"""What a hub says of a repository or revision that it does not have, or not for everybody."""
+HASH_CHUNK_BYTES = 1 << 20
+METADATA_TIMEOUT_SECONDS = 30.0
+NOT_FOUND_STATUS = (401, 403, 404)
+"""HTTP status codes of a hub for a repository or revision that does not exist or is not public."""
+_HEADERS = {"User-Agent": "affect", "Accept-Encoding": "identity"}
+_UNREACHABLE_ERRORS = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+    OfflineModeIsEnabled,
+)
+_CONNECTION_ERRORS = (httpx2.HTTPError, *_UNREACHABLE_ERRORS)
+
+Sha1 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Lfs(BaseModel):
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+class _LargeFile(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    sha256: Sha256
 
 
 class RemoteFile(BaseModel):
-    """A file of a repository. Its hash is the sha256 of a large file, else the sha1 of the git blob."""
+    """File of a repository. Its hash is the sha256 of a large file (Git LFS), else the sha1 of the git blob."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     name: str = Field(alias="rfilename")
     size: int = Field(ge=0)
-    blob: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] = Field(alias="blobId")
-    lfs: _Lfs | None = None
+    blob: Sha1 = Field(alias="blob_id")
+    lfs: _LargeFile | None = None
 
     @property
     def digest(self) -> str:
-        """Names the content, in hexadecimal digits."""
+        """Hash of the content, in hexadecimal digits."""
         return self.lfs.sha256 if self.lfs else self.blob
 
     @property
     def part_name(self) -> str:
-        """Under which name it grows: what has come of another content is never gone on with."""
+        """Name of the partial file; it includes the hash, so that a download of other content is never resumed."""
         return f"{self.name}.{self.digest[:16]}.part"
 
     def is_content_of(self, path: Path) -> bool:
-        """Whether the file at `path` is the one that the repository promises."""
+        """Return whether the file at `path` has the size and the hash that the repository states."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
-        known = hashlib.sha256() if self.lfs else hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
+        content_hash = hashlib.sha256() if self.lfs else hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
         with path.open("rb") as stream:
-            for chunk in iter(lambda: stream.read(CHUNK), b""):
-                known.update(chunk)
-        return known.hexdigest() == self.digest
+            for chunk in iter(lambda: stream.read(HASH_CHUNK_BYTES), b""):
+                content_hash.update(chunk)
+        return content_hash.hexdigest() == self.digest
 
 
 class Snapshot(BaseModel):
-    """A repository at one commit: `revision` is its hash. `tags`: languages, `license:…` and others."""
+    """Repository at one commit: `revision` is its hash. `tags`: languages, `license:…` and others."""
 
-    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] = Field(alias="sha")
+    model_config = ConfigDict(from_attributes=True)
+
+    revision: Sha1 = Field(alias="sha")
     files: tuple[RemoteFile, ...] = Field(alias="siblings")
     tags: tuple[str, ...] = ()
 
 
 class Hub:
-    """A connection to one hub, as a context manager. All failures are FetchFailed."""
+    """Client of one hub. Every failure of the connection or of an answer is raised as FetchFailed."""
 
     def __init__(self, endpoint: str = HUB) -> None:
         self.endpoint = endpoint.rstrip("/")
-
-    def __enter__(self) -> Self:
-        self._client = httpx.Client(
-            follow_redirects=True, timeout=_TIMEOUT, headers={"Accept-Encoding": "identity", "User-Agent": "affect"}
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
+        constants.HF_HUB_DISABLE_TELEMETRY = True
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries are no news: a failure is an exception
 
     def snapshot(self, repository: str, revision: str = "main") -> Snapshot:
-        """What `repository` (OWNER/REPO) holds at a branch, tag or commit, with sizes and hashes."""
-        url = f"{self.endpoint}/api/models/{quote(repository)}/revision/{quote(revision, safe='')}"
+        """Return what `repository` (OWNER/REPO) holds at a branch, tag or commit, with sizes and hashes."""
+        if not self.endpoint:  # HfApi would take its default instead
+            raise self._unreachable()
+        api = HfApi(endpoint=self.endpoint, token=False, headers=_HEADERS)
         try:
-            answer = self._client.get(url, params={"blobs": "true"})
-            if answer.status_code in _ABSENT:
-                raise FetchFailed(f"the hub {self.endpoint} has no public model {repository} at {revision}")
-            answer.raise_for_status()
-            return Snapshot.model_validate_json(answer.content)
-        except ValidationError as error:
-            raise FetchFailed(f"what {self.endpoint} says of {repository} is not the answer of a hub") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            info = api.model_info(repository, revision=revision, files_metadata=True, timeout=METADATA_TIMEOUT_SECONDS)
+            return Snapshot.model_validate(info)
+        except HfHubHTTPError as error:
+            if error.response.status_code in NOT_FOUND_STATUS:
+                raise FetchFailed(f"the hub {self.endpoint} has no public model {repository} at {revision}") from error
             raise self._failure(error) from error
+        except _CONNECTION_ERRORS as error:
+            raise self._failure(error) from error
+        except (ValidationError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise FetchFailed(f"what {self.endpoint} says of {repository} is not the answer of a hub") from error
 
     def download(
         self, repository: str, revision: str, file: RemoteFile, path: Path, progress: Callable[[int], None]
     ) -> None:
-        """Brings `file` to `path`, which appears complete and checked or not at all.
+        """Download `file` to `path`, which appears complete and verified or not at all.
 
-        What has come so far lies beside it under `part_name`; the next call goes on there. Within a call, a lost
-        connection is taken up again for as long as bytes arrive. `progress` is told the bytes of the file at hand.
+        The partial file is stored in the same folder as `part_name`; the next call resumes it. Within a call a lost
+        connection is resumed as long as bytes arrive. `progress` is called with the number of bytes at hand.
         """
+        url = hf_hub_url(repository, file.name, revision=revision, endpoint=self.endpoint)
         part = path.with_name(file.part_name)
-        url = f"{self.endpoint}/{quote(repository)}/resolve/{revision}/{quote(file.name)}"
         part.touch()
         while (at_hand := part.stat().st_size) < file.size:
             progress(at_hand)
+            lost: Exception = httpx2.RemoteProtocolError("the answer ended early")
             try:
-                self._continue(url, part, at_hand, file.size, progress)
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                if isinstance(error, httpx.HTTPStatusError) or part.stat().st_size <= at_hand:
-                    raise self._failure(error) from error
+                with part.open("ab") as stream:
+                    bar = _ProgressBar(file.size, progress)
+                    http_get(url, stream, resume_size=at_hand, headers=_HEADERS, tqdm_class=bar.start)  # type: ignore[arg-type]
+            except HfHubHTTPError as error:
+                raise self._failure(error) from error
+            except _TooLong:
+                break
+            except _CONNECTION_ERRORS as error:
+                lost = error
+            if part.stat().st_size <= at_hand:
+                raise self._failure(lost) from lost
         if not file.is_content_of(part):
             part.unlink()
             raise FetchFailed(f"{file.name} of {repository} is not what the hub promised: its hash differs")
         part.replace(path)
         progress(file.size)
 
-    def _continue(self, url: str, part: Path, at_hand: int, size: int, progress: Callable[[int], None]) -> None:
-        """Appends what the hub sends. One that does not know ranges sends all again."""
-        headers = {"Range": f"bytes={at_hand}-"} if at_hand else {}
-        with self._client.stream("GET", url, headers=headers) as answer:
-            answer.raise_for_status()
-            resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
-            with part.open("ab" if resumed else "wb") as stream:
-                for chunk in answer.iter_bytes():  # as it arrives: nothing is lost with the connection
-                    stream.write(chunk)
-                    progress(min(stream.tell(), size))
-                    if stream.tell() > size:
-                        return
-        if part.stat().st_size < size:
-            raise httpx.RemoteProtocolError("the answer ended early")
-
     def _failure(self, error: Exception) -> FetchFailed:
-        if isinstance(error, httpx.HTTPStatusError):
+        if isinstance(error, HfHubHTTPError):
             return FetchFailed(f"the hub {self.endpoint} answered {error.response.status_code}")
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol | httpx.InvalidURL):
-            return FetchFailed(f"the hub {self.endpoint} cannot be reached (HF_ENDPOINT names another)")
+        if isinstance(error, _UNREACHABLE_ERRORS):
+            return self._unreachable()
         return FetchFailed(f"the connection to {self.endpoint} was lost; the same command goes on where it ended")
+
+    def _unreachable(self) -> FetchFailed:
+        return FetchFailed(f"the hub {self.endpoint} cannot be reached (HF_ENDPOINT names another)")
+
+
+class _TooLong(Exception):
+    """The hub sends more bytes than it stated."""
+
+
+class _ProgressBar:
+    """Progress bar for `http_get` that reports the number of bytes at hand and bounds it by the stated size."""
+
+    def __init__(self, size: int, progress: Callable[[int], None]) -> None:
+        self._size, self._progress = size, progress
+        self._at_hand = 0
+
+    def start(self, initial: int = 0, **_: Any) -> Self:
+        """Return the bar itself, for a download that resumes after `initial` bytes."""
+        self._at_hand = initial
+        return self
+
+    def update(self, count: int) -> None:
+        self._at_hand += count
+        if self._at_hand > self._size:
+            raise _TooLong
+        self._progress(self._at_hand)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None

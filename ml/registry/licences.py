@@ -1,4 +1,4 @@
-"""Licences of what comes from a hub, by the tags of its repository."""
+"""Licences of hub models, derived from the tags of their repositories."""
 
 from collections.abc import Iterable
 
@@ -10,15 +10,24 @@ PERMISSIVE = frozenset(
         *("cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "openrail", "bigscience-openrail-m"),
     }
 )
-"""What the hub calls licences that permit commercial use."""
+"""The hub's names of licences that permit commercial use."""
 
 
-def licence_of_tags(tags: Iterable[str], repository: str, told: str | None = None, commercial: bool = False) -> Licence:
-    """`told` and `commercial`: what the caller knows better. A model without a known licence is not for commerce."""
+def licence_from_tags(
+    tags: Iterable[str], repository: str, name: str | None = None, commercial: bool = False
+) -> Licence:
+    """Return the licence that the tags state; `name` and `commercial` of the caller take precedence.
+
+    A model without a known licence does not permit commercial use.
+    """
     tagged = next((tag.removeprefix("license:") for tag in tags if tag.startswith("license:")), None)
-    name = told or tagged or "unknown"
+    name = name or tagged or "unknown"
     if commercial:
-        return Licence(name=name, commercial=True, note=f"Whoever fetched {repository} says that this is permitted.")
+        return Licence(name=name, commercial=True, note=f"Permitted according to the person who fetched {repository}.")
     if name.lower() in PERMISSIVE:
-        return Licence(name=name, commercial=True, note=f"As {repository} is published; its data are not known here.")
-    return Licence(name=name, commercial=False, note=f"{repository} names no licence that is known to permit it.")
+        return Licence(
+            name=name,
+            commercial=True,
+            note=f"As {repository} is published; its data are not known here.",
+        )
+    return Licence(name=name, commercial=False, note=f"{repository} states no licence that is known to permit it.")

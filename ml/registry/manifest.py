@@ -1,4 +1,4 @@
-"""What a published model says of itself."""
+"""Manifests of published models, and bundles of them."""
 
 import hashlib
 import json
@@ -7,20 +7,20 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
-from ml.errors import ArtifactError
+from ml.errors import ModelStoreError
 from ml.results import Frozen
 
 
 class Licence(Frozen):
-    """`commercial` says whether the weights may be used commercially; `note` says why."""
+    """Licence of weights. `commercial`: whether they may be used commercially; `note`: why."""
 
     name: str
     commercial: bool
     note: str
 
 
-class Draft(Frozen):
-    """A model as it is handed to `publish`; the store adds version, hash and time."""
+class ModelDescription(Frozen):
+    """Description of a model that is passed to `publish`; the store adds version, hash and time."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
     architecture: str
@@ -35,18 +35,24 @@ class Draft(Frozen):
     licence: Licence
 
 
-class Manifest(Draft):
+class Manifest(ModelDescription):
+    """Description of a published version."""
+
     version: int = Field(ge=1)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of weights.safetensors.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the weights file.")
     created_at: datetime
 
     @property
     def reference(self) -> str:
+        """`name@version`, the way bundles and callers name this version."""
         return f"{self.name}@{self.version}"
 
 
 class Bundle(Frozen):
-    """One version of each model, tuned together with its fusion. A null model leaves its modality out."""
+    """One version of each model, tuned together with its fusion. A null model leaves its modality out.
+
+    Each field but `name` and `whisper` is a role; a new role is one more field.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
     face: str | None
@@ -56,28 +62,29 @@ class Bundle(Frozen):
     whisper: str | None = "tiny.en"
 
     @classmethod
-    def of(cls, **content: str | None) -> Self:
-        """Raises ArtifactError when bundles are not named so."""
+    def from_fields(cls, **fields: str | None) -> Self:
+        """Return a bundle. Raises ModelStoreError if its name is not one of a bundle."""
         try:
-            return cls.model_validate(content)
+            return cls.model_validate(fields)
         except ValidationError as error:
-            told = content.get("name")
-            raise ArtifactError(f"no bundle is named {told!r}: small letters, digits and - make up its name") from error
+            name = fields.get("name")
+            raise ModelStoreError(
+                f"no bundle is named {name!r}: small letters, digits and - make up its name"
+            ) from error
 
     @property
     def digest(self) -> str:
-        """Names this content: two bundles with one digest serve the same models."""
+        """sha256 of the content: two bundles with the same digest serve the same models."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
     def models(self) -> dict[str, str]:
-        """The references that are named, by role."""
-        named = {"face": self.face, "audio": self.audio, "text": self.text, "fusion": self.fusion}
-        return {role: reference for role, reference in named.items() if reference is not None}
+        """Return the references by role, without the roles that the bundle leaves out."""
+        references = self.model_dump(exclude={"name", "whisper"})
+        return {role: reference for role, reference in references.items() if reference is not None}
 
-    def beside(self, name: str, role: str, reference: str) -> Self:
-        """Another bundle, with one model replaced; what was tuned for the former ones is left out. Raises ArtifactError
-        when bundles are not named so."""
-        return self.of(**self.model_dump() | {"name": name, "fusion": None, role: reference})
+    def replacing(self, name: str, role: str, reference: str) -> Self:
+        """Return another bundle called `name` with one model replaced and without the fusion tuned for the former one.
 
-    def with_model(self, role: str, reference: str | None) -> Self:
-        return self.model_copy(update={role: reference})
+        Raises ModelStoreError if `name` is not a name of a bundle.
+        """
+        return self.from_fields(**self.model_dump() | {"name": name, "fusion": None, role: reference})

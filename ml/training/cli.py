@@ -162,7 +162,7 @@ def publish(args: argparse.Namespace) -> None:
 
 
 def _bundle(args: argparse.Namespace, reference: str) -> Bundle:
-    return ModelStore(args.store).bundle(args.base).beside(args.bundle, args.subject, reference)
+    return ModelStore(args.store).bundle(args.base).replacing(args.bundle, args.subject, reference)
 
 
 def rollback(args: argparse.Namespace) -> None:

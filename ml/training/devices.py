@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ml.inference.runtime.device import sent
+from ml.inference.runtime.device import to_device
 
 
 def moved(batch: Any, device: torch.device) -> Any:
     """The batch on the device: a tensor, or a dataclass or tuple of batches; what is nothing of these stays."""
     if isinstance(batch, Tensor):
-        return sent(batch, device)
+        return to_device(batch, device)
     if is_dataclass(batch) and not isinstance(batch, type):
         return replace(batch, **{field.name: moved(getattr(batch, field.name), device) for field in fields(batch)})
     if isinstance(batch, tuple):

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ml import results
-from ml.errors import AffectError, ArtifactError, InvalidManifest, MediaInvalid
-from ml.inference.face.observations import Watcher
+from ml.errors import AffectError, InvalidManifest, MediaInvalid, ModelStoreError
+from ml.inference.face.observations import FaceCollector
 from ml.inference.face.predictor import FaceDetector, FacePredictor
 from ml.inference.fusion.timeline import WindowParts, timeline
 from ml.inference.fusion.windows import windows_over
-from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import pick_device
 from ml.inference.text.predictor import TextPredictor
-from ml.inference.voice.predictor import TonePredictor
-from ml.inference.voice.segments import Voice, tones_of
-from ml.media import Decoder, MediaLimits, probe
+from ml.inference.voice.predictor import VoicePredictor
+from ml.inference.voice.segments import WindowVoice, predict_utterances
+from ml.media import Decoder, DecodeRequest, MediaLimits, probe
 from ml.networks.crops import resized
 from ml.registry import ModelStore
 from ml.results import Options
@@ -139,10 +139,10 @@ class Subjects:
     device: str = "auto"
 
     def reference(self, subject: Subject) -> str:
-        """Raises ArtifactError when the bundle has no such model."""
+        """Raises ModelStoreError when the bundle has no such model."""
         reference = ModelStore(self.store).bundle(self.bundle).models().get(subject)
         if reference is None:
-            raise ArtifactError(f"the bundle {self.bundle} names no {subject} model")
+            raise ModelStoreError(f"the bundle {self.bundle} names no {subject} model")
         return reference
 
     def reader(self, subject: Subject, *, crops: bool = False) -> "Reader":
@@ -150,7 +150,7 @@ class Subjects:
         counts.
 
         `face`: pictures and recordings read as the service reads them, from the finding of the face on, or with `crops`
-        crops already; `audio`: utterances; `text`: sentences. Raises ArtifactError for a model that is not there.
+        crops already; `audio`: utterances; `text`: sentences. Raises ModelStoreError for a model that is not there.
         """
         readers: dict[Subject, Callable[[], Reader]] = {
             "face": self.crops if crops else self.faces,
@@ -175,10 +175,10 @@ class Subjects:
     def faces(self) -> "Reader":
         options = Options(modalities=("face",))
         whole = self._whole_file(options)
-        return one_by_one(lambda row: _seen(self._analyser, row, options) if row.is_piece else whole(row))
+        return one_by_one(lambda row: _seen(self._analyzer, row, options) if row.is_piece else whole(row))
 
     def voices(self) -> "Reader":
-        predictor = TonePredictor.load(ModelStore(self.store), self.reference("audio"), pick_device(self.device))
+        predictor = VoicePredictor.load(ModelStore(self.store), self.reference("audio"), pick_device(self.device))
         return one_by_one(lambda row: _spoken(predictor, row))
 
     def sentences(self) -> "Reader":
@@ -194,12 +194,12 @@ class Subjects:
         return one_by_one(self._whole_file(options))
 
     def _whole_file(self, options: Options) -> "Callable[[Row], Reading | None]":
-        analyser = self._analyser
-        return lambda row: _told(analyser.analyse(row.path, options).overall)
+        analyzer = self._analyzer
+        return lambda row: _told(analyzer.analyze(row.path, options).overall)
 
     @cached_property
-    def _analyser(self) -> Analyser:
-        return Analyser.load(self.store, self.bundle, device=self.device)
+    def _analyzer(self) -> Analyzer:
+        return Analyzer.load(self.store, self.bundle, device=self.device)
 
 
 Reader = Callable[[Sequence[Row]], list[Reading | None]]
@@ -235,36 +235,33 @@ def _decoder(row: Row, frame_rate: float | None = None) -> Iterator[Decoder]:
         Decoder(
             row.path,
             info,
-            frame_rate=frame_rate,
-            want_audio=frame_rate is None,
+            DecodeRequest(frame_rate, audio=frame_rate is None, start=row.start, end=row.end),
             limits=limits,
             scratch=Path(scratch),
-            start=row.start,
-            end=row.end,
         ) as decoder,
     ):
         yield decoder
 
 
-def _seen(analyser: Analyser, row: Row, options: Options) -> Reading | None:
+def _seen(analyzer: Analyzer, row: Row, options: Options) -> Reading | None:
     """The faces of a piece of a recording, read as the service would read them if it were the whole."""
-    models = analyser.models
+    models = analyzer.models
     if models.face is None:
         return None
     with _decoder(row, options.frame_rate) as decoder, FaceDetector(models.face.crop_size) as detector:
-        watcher = Watcher(detector, models.face, options.max_faces, options.landmarks)
+        watcher = FaceCollector(detector, models.face, options.max_faces, options.landmarks)
         for frame in decoder.frames():
-            watcher.watch(frame.time - row.start, frame.image, decoder.scale)
-        sight, seconds = watcher.finish(), decoder.position - row.start
+            watcher.add(frame.time - row.start, frame.image, decoder.scale)
+        sight, seconds = watcher.result(), decoder.position - row.start
     windows = windows_over(seconds, options.window_seconds, options.hop_seconds)
-    parts = [WindowParts(window, Voice(0.0, None), "") for window in windows]
+    parts = [WindowParts(window, WindowVoice(0.0, None), "") for window in windows]
     return _told(timeline(sight, parts, models.fusion, options).overall)
 
 
-def _spoken(predictor: TonePredictor, row: Row) -> Reading | None:
+def _spoken(predictor: VoicePredictor, row: Row) -> Reading | None:
     """One utterance, all of it taken for speech."""
     with _decoder(row) as decoder:
-        (tone,) = tones_of(predictor, [decoder.pcm()])
+        (tone,) = predict_utterances(predictor, [decoder.pcm()])
     if tone is None:
         return None
     probabilities = np.exp(tone.log_probabilities.astype(np.float64))
@@ -365,7 +362,7 @@ def evaluate_composed(data: Path, subjects: Subjects, cache: Path) -> Report:
     """Figures of the bundle's fusion, with each modality taken away and each alone, on the clips that `publish fusion`
     measures on. `data`: a folder of collected data; `cache`: keeps what its pieces were read as.
 
-    Raises ArtifactError when the bundle lacks a model, and InvalidManifest when clips cannot be composed.
+    Raises ModelStoreError when the bundle lacks a model, and InvalidManifest when clips cannot be composed.
     """
     for subject in SUBJECTS:
         subjects.reference(subject)

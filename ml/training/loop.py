@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ml.errors import InvalidManifest
 from ml.inference.pipeline.bundle import pick_device
-from ml.memory import kept_memory
+from ml.memory import keep_heap
 from ml.training.devices import bf16_pays, moved, on_cpu
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def fit(config: LoopConfig, task: Task[Batch], folder: Path, extra: dict[str, An
     config = _decided(config, folder, device)
     run = _Run(config, task, folder, {"loop": asdict(config), **(extra or {})}, device)
     run.resume()
-    with kept_memory(), SummaryWriter(str(folder / "tensorboard"), purge_step=run.epoch + 1) as writer:
+    with keep_heap(), SummaryWriter(str(folder / "tensorboard"), purge_step=run.epoch + 1) as writer:
         while run.epoch < config.epochs:
             figures = run.train_epoch()
             for name, value in figures.items():

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml.registry import Draft
+from ml.registry import ModelDescription
 
 
-def card(draft: Draft, *, title: str, summary: str, use: str, limits: Sequence[str]) -> str:
+def card(draft: ModelDescription, *, title: str, summary: str, use: str, limits: Sequence[str]) -> str:
     """Markdown: what the model is, its figures, data, licence and limits.
 
     `draft.metrics` maps a data set to the JSON of its Metrics; entries that are no such figures are left out.

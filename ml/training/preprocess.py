@@ -25,14 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ml.cpu import cores
-from ml.errors import AffectError, ArtifactError, MediaInvalid
+from ml.cpu import cpu_count
+from ml.errors import AffectError, MediaInvalid, ModelStoreError
 from ml.inference.face.predictor import DetectedFace, FaceDetector
 from ml.inference.speech.transcriber import Transcriber
-from ml.inference.voice.vad import speech_spans
-from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
+from ml.inference.voice.vad import speech_segments
+from ml.media import SAMPLE_RATE, Decoder, DecodeRequest, MediaLimits, probe
 from ml.memory import peak_bytes
-from ml.networks.crops import LANDMARKS, normalised_landmarks, resized
+from ml.networks.crops import LANDMARKS, normalize_landmarks, resized
 from ml.networks.face import FaceConfig
 from ml.paths import MODEL_STORE
 from ml.training.datasets.cache import digest, file_state, replacing
@@ -110,7 +110,7 @@ def preprocess(
 ) -> Cache:
     """Makes the shards that are missing below `out` and returns all. Examples that cannot be read are counted.
 
-    Raises InvalidManifest, and ArtifactError when the Whisper model is not there.
+    Raises InvalidManifest, and ModelStoreError when the Whisper model is not there.
     """
     examples = [example for example in read_examples(manifest) if example.path]
     rows = [tuple(examples[first : first + SHARD]) for first in range(0, len(examples), SHARD)]
@@ -239,12 +239,9 @@ class Preparer:
         with Decoder(
             path,
             info,
-            frame_rate=self._config.frame_rate,
-            want_audio=True,
+            DecodeRequest(self._config.frame_rate, audio=True, start=start, end=end),
             limits=self._limits,
             scratch=self._scratch,
-            start=start,
-            end=end,
         ) as decoder:
             for frame in decoder.frames():
                 face = self._main_face(frame.image)
@@ -271,7 +268,7 @@ class Preparer:
     ) -> Prepared:
         size, meshes = self._config.crop_size, []
         if self._config.landmarks:
-            meshes = [normalised_landmarks(mesh).astype(np.float16) for _, _, mesh in looks]
+            meshes = [normalize_landmarks(mesh).astype(np.float16) for _, _, mesh in looks]
         heard = np.zeros(0, np.int16) if samples is None else samples
         return Prepared(
             example=example,
@@ -285,7 +282,7 @@ class Preparer:
     def _transcribed(self, samples: NDArray[np.int16], language: str | None) -> str | None:
         if self._transcriber is None or not len(samples):
             return None
-        spans = speech_spans(samples, lambda: None)
+        spans = speech_segments(samples, lambda: None)
         found = self._transcriber.transcribe(samples, spans, language, lambda: None, lambda share: None)
         return " ".join(segment.text.strip() for segment in found.segments)
 
@@ -297,7 +294,7 @@ def _transcriber(name: str | None, store: Path) -> Transcriber | None:
         return None
     found = Transcriber.load(name, store, torch.device("cpu"), threads=1)
     if found is None:
-        raise ArtifactError(f"there is no Whisper model {name}: `python -m ml fetch whisper {name}`")
+        raise ModelStoreError(f"there is no Whisper model {name}: `python -m ml fetch whisper {name}`")
     return found
 
 
@@ -316,7 +313,7 @@ def parser(_: str = "preprocess") -> argparse.ArgumentParser:
     parser.add_argument("--crops", action="store_true", help="pictures are face crops already")
     parser.add_argument("--landmarks", action="store_true", help="keep the mesh of each face")
     parser.add_argument("--whisper", metavar="NAME", help="write down what is said (tiny.en, or a fetched model)")
-    parser.add_argument("--workers", type=int, default=cores())
+    parser.add_argument("--workers", type=int, default=cpu_count())
     parser.add_argument("--store", type=Path, default=MODEL_STORE)
     parser.set_defaults(run=run)
     return parser

@@ -8,7 +8,7 @@ from ml.__main__ import main as ml
 from ml.registry import Bundle
 from tests import cluster, media_files
 from tests.cluster import Gateway, until
-from tests.toy_models import publish_face
+from tests.toy_models import publish_face, with_model
 
 ONE = Bundle(name="default", face="face@1", audio=None, text=None, fusion=None, whisper=None)
 
@@ -38,7 +38,7 @@ def test_a_bundle_is_swapped_under_load_and_a_bad_one_refused(tmp_path: Path) ->
         def serves(digest: str) -> bool:
             return [bundle["digest"] for bundle in told(gateway)["bundles"]] == [digest]
 
-        two, bad = ONE.with_model("face", "face@2"), ONE.with_model("face", "face@3")
+        two, bad = with_model(ONE, "face", "face@2"), with_model(ONE, "face", "face@3")
         assert serves(ONE.digest)
         service.store.write_bundle(two)
         until(lambda: serves(two.digest), every=0.2)

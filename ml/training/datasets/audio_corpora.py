@@ -8,7 +8,7 @@ from pathlib import Path
 from ml.errors import InvalidManifest
 from ml.training.datasets.example import Example, Found, Skipped, Split
 from ml.training.datasets.tables import read_each, table
-from ml.vocabulary import EMOTION_OF
+from ml.vocabulary import EMOTION_SYNONYMS
 
 FOLDS = 5
 HELD_OUT = frozenset({"tess", "urdu"})
@@ -34,7 +34,7 @@ def read_voices(root: Path, fold: int | None = 0) -> Iterator[Found]:
         if Path(row["path"]).stem in _TWINS:
             return Skipped(row["path"], "same bytes as another file")
         return Example(
-            label=EMOTION_OF[row["label"]],
+            label=EMOTION_SYNONYMS[row["label"]],
             dataset=dataset,
             split=_split(dataset, folds[dataset][speaker], fold),
             path=root / row["path"],

@@ -9,7 +9,7 @@ import numpy as np
 
 from ml.training.datasets.example import SPLITS, Example, Found, Skipped, Split
 from ml.training.datasets.tables import read_each, table
-from ml.vocabulary import EMOTION_OF, EMOTIONS
+from ml.vocabulary import EMOTION_SYNONYMS, EMOTIONS
 
 HELD_OUT = frozenset({"sfew", "ckplus48", "jaffe"})
 """Never trained on: measured on as a whole."""
@@ -33,7 +33,7 @@ def read_faces(root: Path, votes_share: float = 0.15) -> Iterator[Found]:
 
 
 def _face(root: Path, votes: Mapping[str, dict[str, str]], share: float, row: dict[str, str]) -> Found:
-    path, dataset, label = Path(row["path"]), row["dataset"], EMOTION_OF[row["label"]]
+    path, dataset, label = Path(row["path"]), row["dataset"], EMOTION_SYNONYMS[row["label"]]
     split = _split(dataset, path, row["split"])
     plus = votes.get(path.name, {}) if dataset == "fer2013" else {}
     if split == "train" and plus and _is_twin(plus):

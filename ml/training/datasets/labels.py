@@ -1,6 +1,6 @@
 """Labels of data sets, by name or number."""
 
-from ml.vocabulary import EMOTION_OF, EMOTIONS, Emotion
+from ml.vocabulary import EMOTION_SYNONYMS, EMOTIONS, Emotion
 
 
 def emotion_named(name: str) -> Emotion | None:
@@ -8,4 +8,4 @@ def emotion_named(name: str) -> Emotion | None:
     told = name.strip().casefold()
     if told.isdecimal():
         return EMOTIONS[int(told)] if int(told) < len(EMOTIONS) else None
-    return EMOTION_OF.get(told)
+    return EMOTION_SYNONYMS.get(told)

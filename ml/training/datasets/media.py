@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import MediaInvalid
-from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
+from ml.media import SAMPLE_RATE, Decoder, DecodeRequest, MediaLimits, probe
 from ml.training.datasets.example import Example
 
 LIMITS = MediaLimits()
@@ -34,12 +34,9 @@ def read_frame(example: Example) -> NDArray[np.uint8] | None:
         decoder = Decoder(
             example.path,
             info,
-            frame_rate=2.0,
-            want_audio=False,
+            DecodeRequest(2.0, audio=False, start=(start + end) / 2, end=end),
             limits=LIMITS,
             scratch=Path(scratch),
-            start=(start + end) / 2,
-            end=end,
         )
         with decoder:
             frame = next(decoder.frames(), None)
@@ -55,7 +52,7 @@ def read_waveform(example: Example) -> NDArray[np.float32]:
         raise MediaInvalid("There is no sound in the file.")
     with (
         tempfile.TemporaryDirectory(prefix="affect-") as scratch,
-        Decoder(example.path, info, frame_rate=None, want_audio=True, limits=LIMITS, scratch=Path(scratch)) as decoder,
+        Decoder(example.path, info, DecodeRequest(None, audio=True), limits=LIMITS, scratch=Path(scratch)) as decoder,
     ):
         pcm = decoder.pcm()
         first = round((example.start or 0.0) * SAMPLE_RATE)

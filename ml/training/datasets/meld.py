@@ -15,7 +15,7 @@ from pathlib import Path
 from ml.training.datasets.example import Example, Found, Skipped, Split
 from ml.training.datasets.sentence_files import read_file, sentence, train_and_valid
 from ml.training.datasets.tables import read_each, rows_of
-from ml.vocabulary import EMOTION_OF, SENTIMENTS, Sentiment
+from ml.vocabulary import EMOTION_SYNONYMS, SENTIMENTS, Sentiment
 
 _FOLDERS: dict[Split, str] = {
     "train": "train_splits",
@@ -55,14 +55,14 @@ def _in_turn(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
 
 
 def _words(split: Split, row: dict[str, str]) -> Example:
-    found = [EMOTION_OF[row["Emotion"]]]
+    found = [EMOTION_SYNONYMS[row["Emotion"]]]
     said = sentence(row["Utterance"], found, "meld", split, _SENTIMENT[row["Sentiment"]], row["Speaker"])
     return replace(said, before=row["Before"] or None)
 
 
 def _seen(root: Path, split: Split, row: dict[str, str]) -> Found:
     said = Example(
-        label=EMOTION_OF[row["Emotion"]],
+        label=EMOTION_SYNONYMS[row["Emotion"]],
         dataset="meld-clips",
         split=split,
         text=row["Utterance"],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml.training.datasets.example import Example, Split
 from ml.training.datasets.splits import needed
-from ml.vocabulary import EMOTION_OF, EMOTIONS, Emotion, Sentiment
+from ml.vocabulary import EMOTION_SYNONYMS, EMOTIONS, Emotion, Sentiment
 
 _CONTROL = re.compile("[\x80-\x9f]")
 
@@ -33,7 +33,7 @@ def sentence(
 
 def emotions(names: Iterator[str] | Sequence[str]) -> list[Emotion]:
     """Those that the vocabulary has, each once, in the order given."""
-    return list(dict.fromkeys(EMOTION_OF[name] for name in names if name in EMOTION_OF))
+    return list(dict.fromkeys(EMOTION_SYNONYMS[name] for name in names if name in EMOTION_SYNONYMS))
 
 
 def train_and_valid(root: Path, train: str, valid: str, test: str | None = None) -> Iterator[tuple[Path, Split]]:

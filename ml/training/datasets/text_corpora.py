@@ -15,7 +15,7 @@ from ml.training.datasets.goemotions import read_goemotions
 from ml.training.datasets.meld import read_meld
 from ml.training.datasets.sentence_files import emotions, lines, sentence, train_and_valid
 from ml.training.datasets.tables import read_each
-from ml.vocabulary import EMOTION_OF, Sentiment
+from ml.vocabulary import EMOTION_SYNONYMS, Sentiment
 
 _PLUTCHIK = dict(
     enumerate(("neutral", "anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust"))
@@ -78,7 +78,7 @@ def _situation(line: str) -> Found:
     told = re.sub(r"\s*(?:Ã¡|á)\s+", " ", text).strip()
     if _NO_ANSWER.match(told):
         return Skipped(label, "no answer")
-    return sentence(told, emotions([label]), "isear", "test") if label in EMOTION_OF else Skipped(told, NONE)
+    return sentence(told, emotions([label]), "isear", "test") if label in EMOTION_SYNONYMS else Skipped(told, NONE)
 
 
 def read_sst(root: Path) -> Iterator[Found]:

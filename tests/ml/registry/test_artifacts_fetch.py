@@ -9,14 +9,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from faster_whisper import utils as faster_whisper_utils
+from huggingface_hub import constants, file_download
 
 from ml.__main__ import main
 from ml.errors import FetchFailed
 from ml.inference.speech.whisper import find_whisper, whisper_licence
-from ml.registry.fetch import WHISPER_REPOSITORIES, Source, fetch_whisper
+from ml.registry.fetch import WHISPER_REPOSITORIES, WhisperSource, fetch_whisper
 from tests.hub_server import FakeHub, serving
 
 REPOSITORY = "Systran/faster-whisper-tiny"
@@ -30,11 +32,17 @@ FILES = {
     "vocabulary.txt": b"a\nb\n",
     "onnx/model.bin": b"another",
 }
+NOTHING = [0] * 11
+"""Answers without content: the five repetitions of a request that brought some, then a request and its repetitions."""
+LARGE = random.Random(1).randbytes(25_000_000)
+"""More than the 10 MB that `huggingface_hub` writes at once."""
 KEPT = {"config.json", "model.bin", "tokenizer.json", "vocabulary.txt"}
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100_000)
+    monkeypatch.setattr(file_download, "time", SimpleNamespace(sleep=lambda _: None))
     with serving(FakeHub({REPOSITORY: dict(FILES), "someone/whisper-pl.ct2": dict(FILES)})) as found:
         yield found
 
@@ -44,7 +52,7 @@ def ignore(_: int, __: int) -> None:
 
 
 def fetch(hub: FakeHub, store: Path, name: str = "tiny") -> Path:
-    return fetch_whisper(Source.of(name), store, ignore, hub.endpoint)
+    return fetch_whisper(WhisperSource.from_name(name), store, ignore, hub.endpoint)
 
 
 def downloads(hub: FakeHub, name: str = "model.bin") -> list[str | None]:
@@ -54,7 +62,9 @@ def downloads(hub: FakeHub, name: str = "model.bin") -> list[str | None]:
 
 def test_a_model_is_fetched_with_its_record_and_found_by_its_name(hub: FakeHub, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    folder = fetch_whisper(Source.of("tiny"), tmp_path, lambda *progress: told.append(progress), hub.endpoint)
+    folder = fetch_whisper(
+        WhisperSource.from_name("tiny"), tmp_path, lambda *progress: told.append(progress), hub.endpoint
+    )
     assert folder == tmp_path / "whisper" / "tiny" == find_whisper("tiny", tmp_path)
     assert {path.name for path in folder.iterdir()} == KEPT | {"whisper.json"}
     assert all((folder / name).read_bytes() == FILES[name] for name in KEPT)
@@ -100,7 +110,7 @@ def test_a_lost_connection_is_taken_up_again(hub: FakeHub, tmp_path: Path) -> No
 
 
 def test_a_connection_that_brings_nothing_ends_it_and_the_next_call_goes_on(hub: FakeHub, tmp_path: Path) -> None:
-    hub.cuts = [1_000_000, 0]
+    hub.cuts = [1_000_000, *NOTHING]
     with pytest.raises(FetchFailed, match="goes on"):
         fetch(hub, tmp_path)
     assert find_whisper("tiny", tmp_path) is None
@@ -115,20 +125,21 @@ def test_a_hub_that_knows_no_ranges_sends_all_again(hub: FakeHub, tmp_path: Path
 
 
 def test_a_killed_fetch_is_gone_on_with(hub: FakeHub, tmp_path: Path) -> None:
-    hub.cuts, hub.gate = [2_000_000], threading.Event()
+    hub.repositories[REPOSITORY]["model.bin"] = LARGE
+    hub.cuts, hub.gate = [20_000_000], threading.Event()
     command = [sys.executable, "-m", "ml", "fetch", "whisper", "tiny"]
     process = subprocess.Popen([*command, "--store", str(tmp_path), "--endpoint", hub.endpoint])
     assert hub.reached.wait(60)
-    while sum(path.stat().st_size for path in tmp_path.rglob("model.bin.*.part")) < 1_000_000:
+    while sum(path.stat().st_size for path in tmp_path.rglob("model.bin.*.part")) < 10_000_000:
         time.sleep(0.005)  # all is sent, and soon taken
     process.kill()
     process.wait()
     hub.gate.set()
     assert find_whisper("tiny", tmp_path) is None
     hub.asked.clear()
-    assert (fetch(hub, tmp_path) / "model.bin").read_bytes() == WEIGHTS
+    assert (fetch(hub, tmp_path) / "model.bin").read_bytes() == LARGE
     ((file, asked),) = hub.asked
-    assert file == "model.bin" and asked is not None and 1_000_000 <= int(asked[6:-1]) <= 2_000_000
+    assert file == "model.bin" and asked is not None and 10_000_000 <= int(asked[6:-1]) <= 20_000_000
     assert [path.name for path in (tmp_path / "whisper").iterdir()] == ["tiny"]
 
 
@@ -147,7 +158,7 @@ def test_a_wrong_hash_is_refused_and_leaves_nothing_in_place(
 
 
 def test_a_new_revision_does_not_go_on_with_the_old_one(hub: FakeHub, tmp_path: Path) -> None:
-    hub.cuts = [1_000_000, 0]
+    hub.cuts = [1_000_000, *NOTHING]
     with pytest.raises(FetchFailed):
         fetch(hub, tmp_path)
     newer = WEIGHTS[::-1]
@@ -171,14 +182,14 @@ def test_two_at_once_do_not_mix(hub: FakeHub, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["huge", "", "../tiny", "a/../b", "a/b/c", "/etc", "a/.b"])
 def test_what_is_no_name_is_said_so(name: str) -> None:
     with pytest.raises(FetchFailed, match=r"OWNER/REPO .* large-v3, "):
-        Source.of(name)
+        WhisperSource.from_name(name)
 
 
 def test_an_unknown_model_is_said_so(hub: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match="no public model Systran/faster-whisper-small"):
         fetch(hub, tmp_path, "small")
     with pytest.raises(FetchFailed, match="at v9"):
-        fetch_whisper(Source.of("tiny", "v9"), tmp_path, ignore, hub.endpoint)
+        fetch_whisper(WhisperSource.from_name("tiny", "v9"), tmp_path, ignore, hub.endpoint)
     assert not list(tmp_path.iterdir())
 
 
@@ -202,7 +213,9 @@ def test_no_hub_is_said_so(tmp_path: Path, endpoint: str) -> None:
     with contextlib.closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))  # never listens: connections are refused
         with pytest.raises(FetchFailed, match="cannot be reached"):
-            fetch_whisper(Source.of("tiny"), tmp_path, ignore, endpoint.format(port=unused.getsockname()[1]))
+            fetch_whisper(
+                WhisperSource.from_name("tiny"), tmp_path, ignore, endpoint.format(port=unused.getsockname()[1])
+            )
 
 
 def test_a_place_that_cannot_be_written_is_said_so(hub: FakeHub, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ml.__main__ import main
-from ml.errors import ArtifactError, FetchFailed
-from ml.inference.pipeline.analyzer import Analyser
+from ml.errors import FetchFailed, ModelStoreError
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.registry import Bundle, ModelStore
 from ml.registry.cli import read_labels
@@ -124,7 +124,7 @@ def test_a_face_classifier_is_served(hub: FakeHub, store: ModelStore, tmp_path: 
     assert np.allclose(both.log_probabilities_NC[1], alone.log_probabilities_NC[0], atol=1e-4)
     assert "| angry | anger |" in store.file("face-vit@1", "card.md").read_text()
     cv2.imwrite(str(tmp_path / "someone.png"), portrait()[..., ::-1])
-    result = Analyser(models).analyse(tmp_path / "someone.png")
+    result = Analyzer(models).analyze(tmp_path / "someone.png")
     assert (result.models.face, result.models.licence) == ("face-vit@1", "commercial") and result.overall.emotion
 
 
@@ -174,7 +174,7 @@ def test_a_licence_that_forbids_commerce_is_refused_by_name(hub: FakeHub, store:
     hub.tags = ("license:cc-by-nc-4.0",)
     assert fetch(hub, store, "face", "some/Face_ViT", "--bundle", "mine") == 0
     assert store.manifest("face-vit@1").licence.name == "cc-by-nc-4.0"
-    with pytest.raises(ArtifactError, match=r"refuses face-vit@1: .*python -m ml fetch"):
+    with pytest.raises(ModelStoreError, match=r"refuses face-vit@1: .*python -m ml fetch"):
         served(store, "mine")
     words = ["--licence", "by contract", "--commercial", "--bundle", "mine"]
     assert fetch(hub, store, "face", "some/Face_ViT", *words) == 0

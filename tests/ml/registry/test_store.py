@@ -3,14 +3,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from ml.errors import ArtifactError
+from ml.errors import ModelStoreError
 from ml.networks import build
-from ml.registry import Bundle, Draft, Licence, ModelStore
+from ml.registry import Bundle, Licence, ModelDescription, ModelStore
 from ml.vocabulary import EMOTIONS
+from tests.toy_models import with_model
 
 
-def draft(name: str = "face") -> Draft:
-    return Draft(
+def draft(name: str = "face") -> ModelDescription:
+    return ModelDescription(
         name=name,
         architecture="face_senet",
         config={},
@@ -50,7 +51,7 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match="damaged"):
+    with pytest.raises(ModelStoreError, match="damaged"):
         store.weights("face@1")
 
 
@@ -60,19 +61,19 @@ def test_a_network_comes_with_its_weights_or_not_at_all(tmp_path: Path) -> None:
     found = store.network("face@1").state_dict()
     assert all(torch.equal(found[name], tensor.to(found[name].dtype)) for name, tensor in made.state_dict().items())
     store.publish(draft(), WEIGHTS, "")
-    with pytest.raises(ArtifactError, match="weights of face@2 do not fit"):
+    with pytest.raises(ModelStoreError, match="weights of face@2 do not fit"):
         store.network("face@2")
 
 
 @pytest.mark.parametrize("reference", ["face", "face@", "@1", "face@x", "../face@1", "face@9"])
 def test_a_wrong_reference_is_an_error(tmp_path: Path, reference: str) -> None:
-    with pytest.raises(ArtifactError):
+    with pytest.raises(ModelStoreError):
         ModelStore(tmp_path).manifest(reference)
 
 
 def test_weights_that_are_too_large_leave_no_version(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
-    with pytest.raises(ArtifactError, match="larger"):
+    with pytest.raises(ModelStoreError, match="larger"):
         store.publish(draft(), {"a": torch.zeros(26 * 2**20)}, "")
     assert store.versions("face") == []
 
@@ -81,16 +82,16 @@ def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     first = Bundle(name="default", face="face@1", audio=None, text=None, fusion=None)
     store.write_bundle(first)
-    store.write_bundle(first.with_model("face", "face@2"))
+    store.write_bundle(with_model(first, "face", "face@2"))
     assert store.bundle("default").models() == {"face": "face@2"}
     assert store.bundle("default").digest != first.digest
-    with pytest.raises(ArtifactError):
+    with pytest.raises(ModelStoreError):
         store.bundle("other")
 
 
 @pytest.mark.parametrize("name", ["My_Bundle", "../x", ""])
 def test_a_bundle_that_could_not_be_read_is_not_made(name: str) -> None:
     first = Bundle(name="default", face="face@1", audio=None, text=None, fusion="fusion@1")
-    assert first.beside("mine", "face", "face@2").fusion is None
-    with pytest.raises(ArtifactError, match="no bundle is named"):
-        first.beside(name, "face", "face@2")
+    assert first.replacing("mine", "face", "face@2").fusion is None
+    with pytest.raises(ModelStoreError, match="no bundle is named"):
+        first.replacing(name, "face", "face@2")

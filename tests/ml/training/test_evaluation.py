@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from ml.__main__ import main
 from ml.errors import InvalidManifest
+from ml.inference.api import TimeSpan
 from ml.inference.face.predictor import FacePredictor
-from ml.inference.fusion.windows import Span
-from ml.inference.pipeline.analyzer import Analyser
-from ml.inference.voice.predictor import TonePredictor
-from ml.inference.voice.segments import batches_of, listen, pieces_wanted, voices_of
+from ml.inference.pipeline.analyzer import Analyzer
+from ml.inference.voice.predictor import VoicePredictor
+from ml.inference.voice.segments import batch_segments, predict_segments, segments_by_window, voices_by_window
 from ml.networks.crops import resized
 from ml.paths import MODEL_STORE
 from ml.registry import Bundle, Manifest, ModelStore
@@ -31,7 +31,7 @@ from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 from tests.face_files import make_scenes, nobody, portrait
 from tests.ml.training.made_sets import make_voices
 from tests.speech_files import ignore, make_sound, noise
-from tests.toy_models import Tones, leaning, make_store
+from tests.toy_models import Tones, leaning, make_store, with_model
 
 
 def write(path: Path, header: Sequence[str], *rows: Sequence[str]) -> Path:
@@ -203,8 +203,8 @@ class Sure:
 def hearing(subjects: Subjects, monkeypatch: pytest.MonkeyPatch) -> Subjects:
     """With a model of the tone of voice."""
     store = ModelStore(subjects.store)
-    store.write_bundle(store.bundle("default").with_model("audio", "audio@1"))
-    monkeypatch.setattr(TonePredictor, "load", lambda store, reference, device: Sure())
+    store.write_bundle(with_model(store.bundle("default"), "audio", "audio@1"))
+    monkeypatch.setattr(VoicePredictor, "load", lambda store, reference, device: Sure())
     return subjects
 
 
@@ -220,10 +220,10 @@ def test_a_long_voice_is_read_as_served(hearing: Subjects, tmp_path: Path) -> No
     """Of two pieces the mean of the probabilities counts: that of their logarithms would be sad."""
     sound = np.concatenate([noise(4.0, 0.3), noise(4.0, 0.01)])
     manifest = write(tmp_path / "list.csv", ("path", "label"), (make_sound(tmp_path / "a.wav", sound).name, "angry"))
-    window = Span(0.0, 8.0)
-    wanted = pieces_wanted([window], [window])
-    tones = listen(Sure(), sound, batches_of(wanted[window]), ignore, ignore).by_piece()
-    (served,) = voices_of(tones, wanted, [window], [window])
+    window = TimeSpan(0.0, 8.0)
+    wanted = segments_by_window([window], [window])
+    tones = predict_segments(Sure(), sound, batch_segments(wanted[window]), ignore, ignore).by_segment()
+    (served,) = voices_by_window(tones, wanted, [window], [window])
     assert served.evidence
     (read,) = hearing.reader("audio")([Row(0, manifest.parent / "a.wav")])
     assert read == pytest.approx(np.exp(served.evidence.log_probabilities), abs=1e-6)
@@ -257,7 +257,7 @@ def test_a_modality_is_taken_away_from_the_whole(subjects: Subjects, tmp_path: P
 class Heard:
     """Reads what the name of a file says is in it; all of it is angry."""
 
-    def analyse(self, path: Path, options: Options) -> SimpleNamespace:
+    def analyze(self, path: Path, options: Options) -> SimpleNamespace:
         found = [name for name in path.stem.split("-") if options.wants(cast(Modality, name))]
         reading = Reading.of(dict(zip(EMOTIONS, np.exp(leaning("angry")).tolist(), strict=True)))
         return SimpleNamespace(overall=reading if found else Reading.empty("full"))
@@ -266,7 +266,7 @@ class Heard:
 def test_modalities_are_compared_on_the_same_files(
     subjects: Subjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Analyser, "load", lambda *_, **__: Heard())
+    monkeypatch.setattr(Analyzer, "load", lambda *_, **__: Heard())
     names = ("face-audio-text.mp4", "face-audio.mp4", "audio.wav")
     for name in names:
         (tmp_path / name).touch()

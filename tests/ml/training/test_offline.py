@@ -13,7 +13,7 @@ import torch
 
 from ml.__main__ import main
 from ml.inference.face.predictor import FaceDetector, FacePredictor
-from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.paths import MODEL_STORE
 from ml.registry import Bundle, ModelStore
 from ml.training.datasets.example import Example
@@ -22,6 +22,7 @@ from ml.training.loop import history
 from ml.vocabulary import EMOTIONS
 from tests.face_files import make_scenes, portrait
 from tests.ml.training.made_sets import make_faces, make_voices
+from tests.toy_models import with_model
 
 
 def run(*words: str | Path) -> None:
@@ -65,7 +66,7 @@ def test_a_folder_of_faces_becomes_a_served_model(
     assert figures["accuracy"] > 0.6 and figures["n"] == 28, "the bars are easily told apart"
     picture = tmp_path / "someone.png"
     cv2.imwrite(str(picture), cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR))
-    result = Analyser.load(store, "mine").analyse(picture)
+    result = Analyzer.load(store, "mine").analyze(picture)
     assert result.models.face == "bars@1" and result.overall.emotion
 
 
@@ -94,7 +95,7 @@ def test_recordings_with_meshes_become_a_served_face_net_and_a_fusion(
     seen, unseen, none = (predictor.predict([found.crop], meshes) for meshes in ([found.landmarks], [None], []))
     assert np.abs(seen.log_probabilities_NC - unseen.log_probabilities_NC).max() > 1e-4
     assert np.array_equal(unseen.log_probabilities_NC, none.log_probabilities_NC)
-    result = Analyser.load(store, "mine").analyse(tmp_path / "0.mp4")
+    result = Analyzer.load(store, "mine").analyze(tmp_path / "0.mp4")
     told = result.faces[0].frames[0].probabilities
     assert [told[name] for name in EMOTIONS] != pytest.approx(np.exp(unseen.log_probabilities_NC[0]), abs=1e-4)
 
@@ -107,7 +108,7 @@ def test_recordings_with_meshes_become_a_served_face_net_and_a_fusion(
     assert ModelStore(store).bundle("joined").fusion == "fusion@1"
     card = (store / "fusion" / "1" / "card.md").read_text()
     assert "composed" not in card and "also chose and calibrated it" in card
-    assert Analyser.load(store, "joined").analyse(tmp_path / "9.mp4").models.fusion == "fusion@1"
+    assert Analyzer.load(store, "joined").analyze(tmp_path / "9.mp4").models.fusion == "fusion@1"
 
 
 def test_a_folder_of_voices_becomes_a_published_model(
@@ -136,7 +137,7 @@ def test_a_folder_of_voices_becomes_a_published_model(
 
 def test_a_bundle_goes_back_to_what_it_was(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = ModelStore(store)
-    models.write_bundle(models.bundle("default").with_model("face", "face@2"))
+    models.write_bundle(with_model(models.bundle("default"), "face", "face@2"))
     run("rollback", "default", "--store", store)
     assert models.bundle("default").face is None
     assert main(["rollback", "default", "--store", str(store)]) == 1

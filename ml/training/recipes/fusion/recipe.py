@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ml.inference.fusion.predictor import FusionPredictor, WindowEvidence, collate
+from ml.inference.fusion.predictor import FusionPredictor, WindowFeatures, collate
 from ml.networks import config_of
 from ml.networks.fusion import Fusion, FusionConfig, FusionInput
-from ml.registry import Bundle, Draft, ModelStore
+from ml.registry import Bundle, ModelDescription, ModelStore
 from ml.training.datasets.example import Example, Split
 from ml.training.datasets.manifest import read_examples
 from ml.training.loop import LoopConfig, Task, averaged_weights, history, run_settings
@@ -98,7 +98,7 @@ def measure_published(data: Path, store: ModelStore, bundle: Bundle, cache: Path
     return evaluate(predictor, composed(data, store, bundle, cache).measured)
 
 
-def single(evidence: WindowEvidence, modality: Modality) -> NDArray[np.float32]:
+def single(evidence: WindowFeatures, modality: Modality) -> NDArray[np.float32]:
     """What one modality says by itself: log-probabilities [7], of the face the log of its frames' mean."""
     if modality == "face":
         seen = [np.exp(frame.log_probabilities) for frame in evidence.face if frame]
@@ -215,12 +215,14 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
     limits = _limits_of_recordings(material) if args.data.is_file() else LIMITS_OF_CLIPS
     reference = store.publish(draft, network.state_dict(), card=_card(draft, limits, lstm=best))
     face, audio, text = args.models
-    store.write_bundle(Bundle.of(name=args.bundle, face=face, audio=audio, text=text, fusion=reference))
+    store.write_bundle(Bundle.from_fields(name=args.bundle, face=face, audio=audio, text=text, fusion=reference))
     return reference
 
 
-def _draft(args: argparse.Namespace, config: FusionConfig, temperature: float, metrics: dict[str, Any]) -> Draft:
-    return Draft(
+def _draft(
+    args: argparse.Namespace, config: FusionConfig, temperature: float, metrics: dict[str, Any]
+) -> ModelDescription:
+    return ModelDescription(
         name=args.name,
         architecture="fusion",
         config=config_of(config),
@@ -266,7 +268,7 @@ def _limits_of_recordings(material: Material) -> tuple[str, ...]:
     )
 
 
-def _card(draft: Draft, limits: Sequence[str], *, lstm: bool) -> str:
+def _card(draft: ModelDescription, limits: Sequence[str], *, lstm: bool) -> str:
     shape = "log-odds added, and corrected by an LSTM over the face's frames" if lstm else "log-odds added by weight"
     return card(
         draft,

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from ml.errors import InvalidManifest
-from ml.inference.fusion.predictor import Evidence, WindowEvidence
-from ml.inference.voice.segments import tones_of
+from ml.inference.api import ModalityFeatures
+from ml.inference.fusion.predictor import WindowFeatures
+from ml.inference.voice.segments import predict_utterances
 from ml.registry import Bundle, ModelStore
 from ml.training.datasets.example import Split
 from ml.training.preprocess import Prepared, Preprocessing, preprocess
@@ -35,7 +36,7 @@ CLIPS_AN_EPOCH, CLIPS_MEASURED = 12_800, 6_000
 
 @dataclass(frozen=True)
 class Clip:
-    evidence: WindowEvidence
+    evidence: WindowFeatures
     label: int
 
 
@@ -48,7 +49,7 @@ def compose(random: Random, pools: Pools) -> Clip:
     lacking, words = random.random(), random.random()
     if words < NO_WORDS + NEUTRAL_WORDS:
         labels["text"] = EMOTIONS.index("neutral")
-    evidence = WindowEvidence(
+    evidence = WindowFeatures(
         face=() if lacking < UNSEEN else _frames(random, pools.face, labels["face"]),
         audio=None if UNSEEN <= lacking < UNSEEN + SILENT else pools.audio.draw(random, labels["audio"])[0],
         text=None if words < NO_WORDS else pools.text.draw(random, labels["text"])[0],
@@ -56,14 +57,14 @@ def compose(random: Random, pools: Pools) -> Clip:
     return Clip(evidence, label)
 
 
-def _frames(random: Random, faces: Pool, label: int) -> tuple[Evidence | None, ...]:
+def _frames(random: Random, faces: Pool, label: int) -> tuple[ModalityFeatures | None, ...]:
     """Stretches of one to three pictures, some frames unseen, now and then a neutral face at the start or end."""
     count = int(random.integers(2, MOST_FRAMES + 1))
     labels = [label] * int(random.integers(1, 4))
     if random.random() < PARTLY_NEUTRAL:
         labels.insert(int(random.choice([0, len(labels)])), EMOTIONS.index("neutral"))
     looks = [faces.draw(random, own) for own in labels]
-    frames: list[Evidence | None] = []
+    frames: list[ModalityFeatures | None] = []
     for step in range(count):
         shown = looks[step * len(looks) // count]
         frames.append(None if random.random() < 0.1 else shown[random.integers(len(shown))])
@@ -105,7 +106,7 @@ class Material:
 def material_of(args: argparse.Namespace) -> Material:
     """Readings of the models that the fusion is for. Raises InvalidManifest when the data is too little."""
     face, audio, text = args.models
-    bundle = Bundle.of(name=args.bundle, face=face, audio=audio, text=text, fusion=None)
+    bundle = Bundle.from_fields(name=args.bundle, face=face, audio=audio, text=text, fusion=None)
     if args.data.is_file():
         return recorded(args, bundle)
     return composed(args.data, ModelStore(args.store), bundle, args.cache)
@@ -136,7 +137,7 @@ def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
     on the validation part where it has no other."""
     torch.manual_seed(args.seed)
     models = Readers.of(bundle, ModelStore(args.store))
-    config = Preprocessing(models.face.crop_size, landmarks=models.face.takes_landmarks, whisper=args.whisper)
+    config = Preprocessing(models.face.crop_size, landmarks=models.face.uses_landmarks, whisper=args.whisper)
     cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
     sides: dict[Split, list[Clip]] = {"train": [], "valid": [], "test": []}
     for one in cache:
@@ -157,7 +158,7 @@ def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
     )
 
 
-def other_views(models: Readers, prepared: Prepared, evidence: WindowEvidence) -> list[WindowEvidence]:
+def other_views(models: Readers, prepared: Prepared, evidence: WindowFeatures) -> list[WindowFeatures]:
     """The same recording as other cameras might have seen it: one change of place and light for all of its frames."""
     if not evidence.face:
         return []
@@ -167,16 +168,16 @@ def other_views(models: Readers, prepared: Prepared, evidence: WindowEvidence) -
     return [replace(evidence, face=_read_faces(models, view)) for view in views]
 
 
-def _read_faces(models: Readers, prepared: Prepared) -> tuple[Evidence, ...]:
+def _read_faces(models: Readers, prepared: Prepared) -> tuple[ModalityFeatures, ...]:
     if not len(prepared.crops):
         return ()
     return tuple(evidence_from(models.face.predict(list(prepared.crops), list(prepared.landmarks))))
 
 
-def evidence_of(models: Readers, prepared: Prepared) -> WindowEvidence:
+def evidence_of(models: Readers, prepared: Prepared) -> WindowFeatures:
     """A recording as one window."""
-    (audio,) = tones_of(models.audio, [prepared.samples])
+    (audio,) = predict_utterances(models.audio, [prepared.samples])
     text = None
     if prepared.transcript:
         (text,) = evidence_from(models.text.predict([prepared.transcript], [prepared.example.before or ""]))
-    return WindowEvidence(face=_read_faces(models, prepared), audio=audio, text=text)
+    return WindowFeatures(face=_read_faces(models, prepared), audio=audio, text=text)

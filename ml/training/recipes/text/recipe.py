@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
 from ml.errors import InvalidManifest
-from ml.inference.text.predictor import TOKENIZER, TextOutputs, TextPredictor, tokenizer_for
+from ml.inference.text.predictor import TOKENIZER, TextOutputs, TextPredictor, open_tokenizer
 from ml.networks import config_of
 from ml.networks.text import TextConfig, TextNet, load_start
 from ml.networks.tokens import SentenceTokenizer, padded
-from ml.registry import Draft, Licence, ModelStore
+from ml.registry import Licence, ModelDescription, ModelStore
 from ml.training.datasets.example import Example, Split
 from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, fit_temperature, measure
@@ -174,7 +174,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     network = TextNet(config)
     load_start(network, load_file(start_folder() / "model.safetensors"))
     network.encoder.embeddings.word_embeddings.requires_grad_(False)
-    tokenizer = tokenizer_for(config, start_folder() / TOKENIZER)
+    tokenizer = open_tokenizer(config, start_folder() / TOKENIZER)
     examples, held_out = read_sides(args, args.sets)
     if args.before:  # nor does a net forget to read a sentence alone: a recording begins with one
         examples += [replace(example, before=None) for example in examples if example.before]
@@ -238,7 +238,7 @@ class Ingredient:
 
 
 def ingredient(args: argparse.Namespace, name: str) -> Ingredient:
-    """Of the run in the folder `name`, else the published one. Raises InvalidManifest and ArtifactError."""
+    """Of the run in the folder `name`, else the published one. Raises InvalidManifest and ModelStoreError."""
     if Path(name).is_dir():
         settings = run_settings(Path(name))
         config, weights, sets = settings["config"], averaged_weights(Path(name)), settings["sets"]
@@ -266,7 +266,7 @@ def trained(of: Sequence[Ingredient], shares: Sequence[float]) -> tuple[TextNet,
     network = TextNet(of[0].config).eval()
     network.load_state_dict(soup([each.weights for each in of], shares))
     network.half().float()
-    return network, tokenizer_for(network.config, start_folder() / TOKENIZER)
+    return network, open_tokenizer(network.config, start_folder() / TOKENIZER)
 
 
 def shares(args: argparse.Namespace) -> list[float]:
@@ -324,9 +324,11 @@ def calibrate_sentiment(network: TextNet, tokenizer: SentenceTokenizer, examples
             parameter.div_(divisor)
 
 
-def _draft(args: argparse.Namespace, of: Sequence[Ingredient], temperature: float, metrics: dict[str, Any]) -> Draft:
+def _draft(
+    args: argparse.Namespace, of: Sequence[Ingredient], temperature: float, metrics: dict[str, Any]
+) -> ModelDescription:
     config = config_of(of[0].config)
-    return Draft(
+    return ModelDescription(
         name=args.name,
         architecture="text_minilm",
         config=config,
@@ -369,7 +371,7 @@ def _licence(sets: Sequence[str]) -> Licence:
     return Licence(name="Apache-2.0", commercial=True, note=f"Start and data sets permit commercial use{asks}.")
 
 
-def _card(draft: Draft) -> str:
+def _card(draft: ModelDescription) -> str:
     return card(
         draft,
         title="Affect text",

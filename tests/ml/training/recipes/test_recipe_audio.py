@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ml.errors import InvalidManifest
-from ml.inference.voice.predictor import TonePredictor
+from ml.inference.voice.predictor import VoicePredictor
 from ml.registry import ModelStore
 from ml.training import cli
 from ml.training.datasets.example import Example
@@ -53,7 +53,7 @@ def test_from_recordings_to_a_served_model(data: Path, monkeypatch: pytest.Monke
     store = ModelStore(folder / "store")
     manifest = store.manifest("audio-cnn@1")
     assert manifest.metrics["ravdess"]["n"] == 14, "actors 1 and 6 are those of fold 0"
-    predictor = TonePredictor.load(store, "audio-cnn@1", torch.device("cpu"))
+    predictor = VoicePredictor.load(store, "audio-cnn@1", torch.device("cpu"))
     outputs = predictor.predict([np.zeros(16_000, np.float32)])
     assert np.exp(outputs.log_probabilities_NC).sum() == pytest.approx(1, abs=1e-5)
 

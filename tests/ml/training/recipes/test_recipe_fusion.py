@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from ml.__main__ import main
-from ml.errors import ArtifactError, InvalidManifest
-from ml.inference.fusion.predictor import Evidence, FusionPredictor
+from ml.errors import InvalidManifest, ModelStoreError
+from ml.inference.api import ModalityFeatures
+from ml.inference.fusion.predictor import FusionPredictor
 from ml.networks.crops import LANDMARKS
 from ml.networks.fusion import FusionConfig
-from ml.registry import Bundle, Draft, ModelStore
+from ml.registry import Bundle, ModelDescription, ModelStore
 from ml.training.datasets.example import Example
 from ml.training.evaluation import Subjects, evaluate_composed
 from ml.training.loop import fit
@@ -26,15 +27,15 @@ from ml.training.recipes.fusion.recipe import batches, evaluate
 from ml.training.recipes.fusion.synthetic_clips import Clip, Material, compose, composed, evidence_of, thinned
 from ml.vocabulary import EMOTIONS, MODALITIES
 from tests.speech_files import noise
-from tests.toy_models import make_store
+from tests.toy_models import make_store, with_model
 
 SIZE = 4
 
 
-def _reading(label: int, certainty: float) -> Evidence:
+def _reading(label: int, certainty: float) -> ModalityFeatures:
     logs = np.full(len(EMOTIONS), np.log((1 - certainty) / 6), np.float32)
     logs[label] = np.log(certainty)
-    return Evidence(np.full(SIZE, label, np.float32), logs)
+    return ModalityFeatures(np.full(SIZE, label, np.float32), logs)
 
 
 def _pool(certainty: float, mistaken_for: int) -> Pool:
@@ -187,15 +188,17 @@ def test_a_long_recording_sounds_as_it_is_served(tmp_path: Path) -> None:
 def test_a_bundle_without_a_fusion_is_told(tmp_path: Path) -> None:
     store = ModelStore(make_store(tmp_path / "store"))
     store.write_bundle(Bundle(name="three", face="face@1", audio="audio@1", text="text@1", fusion=None))
-    with pytest.raises(ArtifactError, match="names no fusion model"):
+    with pytest.raises(ModelStoreError, match="names no fusion model"):
         evaluate_composed(tmp_path, Subjects(store.root, "three"), tmp_path)
 
 
 @pytest.mark.parametrize("preprocessing", [{}, {"held_out_fold": None}])
 def test_voices_that_a_net_may_have_heard_are_refused(preprocessing: dict[str, None], tmp_path: Path) -> None:
     store = ModelStore(make_store(tmp_path / "store"))
-    draft = store.manifest("face@1").model_dump(include=set(Draft.model_fields))
-    store.publish(Draft(**draft | {"name": "audio", "preprocessing": preprocessing}), store.weights("face@1"), "")
+    draft = store.manifest("face@1").model_dump(include=set(ModelDescription.model_fields))
+    store.publish(
+        ModelDescription(**draft | {"name": "audio", "preprocessing": preprocessing}), store.weights("face@1"), ""
+    )
     bundle = Bundle(name="three", face="face@1", audio="audio@1", text="text@1", fusion=None)
     with pytest.raises(InvalidManifest, match="audio@1 does not tell which fold"):
         composed(tmp_path, store, bundle, tmp_path)
@@ -225,7 +228,7 @@ def test_readings_are_made_once_for_a_model_and_its_examples(tmp_path: Path) -> 
     first, again = (shelf.kept("face", examples, read) for _ in range(2))
     assert len(made) == 1 and len(first) == 2 and np.array_equal(first[1].embeddings_NE, again[1].embeddings_NE)
     shelf.kept("face", examples[:1], read)
-    draft = store.manifest("face@1").model_dump(include=set(Draft.model_fields)) | {"temperature": 2.0}
-    store.publish(Draft(**draft), store.weights("face@1"), "")
-    replace(shelf, bundle=shelf.bundle.with_model("face", "face@2")).kept("face", examples, read)
+    draft = store.manifest("face@1").model_dump(include=set(ModelDescription.model_fields)) | {"temperature": 2.0}
+    store.publish(ModelDescription(**draft), store.weights("face@1"), "")
+    replace(shelf, bundle=with_model(shelf.bundle, "face", "face@2")).kept("face", examples, read)
     assert len(made) == 3
