@@ -32,7 +32,7 @@ def align_crop(image_HWC: Image, landmarks: Points, size: int) -> Image:
     return _cut(image_HWC, turn, centre - side / 2, side, size)
 
 
-def normalised_landmarks(landmarks: Points | None) -> Points:
+def normalize_landmarks(landmarks: Points | None) -> Points:
     """Mesh points ([468, 3], pixels) with the eyes level, their middle at 0, the face 1 high; zeros where there is no
     mesh. What a face is like stays; where it is, how large and how turned does not."""
     if landmarks is None:

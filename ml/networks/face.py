@@ -9,7 +9,7 @@ from torch.nn.functional import relu
 from ml.networks.registry import register
 from ml.vocabulary import EMOTIONS
 
-LEAST_DEVIATION = 0.05
+MIN_DEVIATION = 0.05
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class FaceNet(CropClassifier):
             for index in range(depth):
                 layers.append(Block(channels, width, 2 if stage and index == 0 else 1))
                 channels = width
-        super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, LEAST_DEVIATION)
+        super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, MIN_DEVIATION)
         self.config = config
 
     @property
@@ -114,17 +114,19 @@ class FaceNet(CropClassifier):
 
 
 @dataclass(frozen=True)
-class Look:
+class CropView:
     """What is seen of a crop: the middle `share` of each side, `mirrored` or not."""
 
     share: float = 1.0
     mirrored: bool = False
 
 
-PLAIN, MIRRORED = Look(), Look(mirrored=True)
+PLAIN, MIRRORED = CropView(), CropView(mirrored=True)
 
 
-def flip_averaged(network: nn.Module, crops_NCHW: Tensor, points_NP3: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def predict_with_flip_tta(
+    network: nn.Module, crops_NCHW: Tensor, points_NP3: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Mean embeddings and logits of the crops and their mirror images; `points_NP3` for nets that take them too.
 
     An ensemble that chooses what each of its nets is given is called with the crops alone.

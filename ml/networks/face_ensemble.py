@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ml.networks.face import MIRRORED, PLAIN, Look
+from ml.networks.face import MIRRORED, PLAIN, CropView
 from ml.networks.registry import build, register
 
 View = Literal["plain", "mirrored", "both", "closer"]
 """What a net is given of a face: the crop, its mirror image, both, or the crop and the mirror image seen closer."""
 VIEWS: tuple[View, ...] = get_args(View)
-LOOKS: dict[View, tuple[Look, ...]] = {
+TTA_VIEWS: dict[View, tuple[CropView, ...]] = {
     "plain": (PLAIN,),
     "mirrored": (MIRRORED,),
     "both": (PLAIN, MIRRORED),
-    "closer": (PLAIN, Look(share=0.9, mirrored=True)),
+    "closer": (PLAIN, CropView(share=0.9, mirrored=True)),
 }
 
 
@@ -48,7 +48,7 @@ class FaceEnsemble(nn.Module):
         return cast(nn.Module, self._explained[0].backbone)
 
     @property
-    def looks(self) -> tuple[Look, ...]:
+    def explained_views(self) -> tuple[CropView, ...]:
         """What the member that explanations show is given."""
         return self._explained[1]
 
@@ -57,13 +57,13 @@ class FaceEnsemble(nn.Module):
         return bool(self.config.views)
 
     @property
-    def _explained(self) -> tuple[Any, tuple[Look, ...]]:
+    def _explained(self) -> tuple[Any, tuple[CropView, ...]]:
         seen = [(member, looks) for member, looks in self._given() if PLAIN in looks]
         return max(seen, key=lambda pair: pair[0].map_side)
 
-    def _given(self) -> list[tuple[Any, tuple[Look, ...]]]:
+    def _given(self) -> list[tuple[Any, tuple[CropView, ...]]]:
         views: Sequence[View] = self.config.views or ["plain"] * len(self.members)
-        return [(member, LOOKS[view]) for member, view in zip(self.members, views, strict=True)]
+        return [(member, TTA_VIEWS[view]) for member, view in zip(self.members, views, strict=True)]
 
     def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         embeddings, logits = [], []
@@ -93,7 +93,7 @@ def ensemble_of(members: list[Member], views: Sequence[View] = ()) -> FaceEnsemb
     return ensemble.eval()
 
 
-def _seen(crops_NCHW: Tensor, size: int, look: Look) -> Tensor:
+def _seen(crops_NCHW: Tensor, size: int, look: CropView) -> Tensor:
     sized_NCHW = _sized(crops_NCHW, size, look.share)
     return sized_NCHW.flip(-1) if look.mirrored else sized_NCHW
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ml.networks import torchaudio_compat  # noqa: F401  (seated before transformers imports torchaudio)
-from ml.networks.mel import LEAST_SAMPLES, RATE
+from ml.networks.mel import MIN_SAMPLES, RATE
 from ml.networks.registry import register
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
 LEAST = 1e-4
 """Probability of an emotion that none of their labels means."""
-MOST_TOKENS = 512
+MAX_TOKENS = 512
 _SENTIMENT_OF = {"angry": 0, "disgust": 0, "fear": 0, "sad": 0, "surprise": 1, "neutral": 1, "happy": 2}
 _LOCAL = ("model_type", "transformers_version", "auto_map", "architectures", "_name_or_path", "dtype", "torch_dtype")
 
@@ -47,17 +47,17 @@ class HubFaceConfig(HubConfig):
 
 
 @dataclass(frozen=True)
-class HubVoiceConfig(HubConfig):
+class HubAudioConfig(HubConfig):
     """`extractor`: their `preprocessor_config.json`."""
 
     extractor: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
-class HubWordsConfig(HubConfig):
+class HubTextConfig(HubConfig):
     """`positions`: the most tokens of a sentence, which is read alone."""
 
-    positions: int = MOST_TOKENS
+    positions: int = MAX_TOKENS
     before: ClassVar[int] = 0
 
     @property
@@ -89,7 +89,7 @@ class _Hub(nn.Module):
         return logits_NL, emotions_NC.clamp_min(LEAST).log()
 
 
-class HubFace(_Hub):
+class HubFaceClassifier(_Hub):
     """Grey crops [N, 1, size, size] in 0..1 → (embeddings [N, L], logits [N, 7])."""
 
     auto = "AutoModelForImageClassification"
@@ -106,13 +106,13 @@ class HubFace(_Hub):
         return self._read(pixel_values=pixels)
 
 
-class HubVoice(_Hub):
+class HubAudioClassifier(_Hub):
     """Sounds (16 kHz mono in −1..1, [samples] each) → (embeddings [N, L], logits [N, 7]). One by one: padding would
     let a sound's answer depend on its neighbours."""
 
     auto = "AutoModelForAudioClassification"
 
-    def __init__(self, config: HubVoiceConfig) -> None:
+    def __init__(self, config: HubAudioConfig) -> None:
         super().__init__(config)
         from transformers.models.auto.feature_extraction_auto import feature_extractor_class_from_name
 
@@ -125,14 +125,14 @@ class HubVoice(_Hub):
         device = next(self.parameters()).device
         found = []
         for waveform in waveforms:
-            sound = nn.functional.pad(waveform, (0, max(LEAST_SAMPLES - len(waveform), 0))).cpu().numpy()
+            sound = nn.functional.pad(waveform, (0, max(MIN_SAMPLES - len(waveform), 0))).cpu().numpy()
             features = self._extractor(sound, sampling_rate=RATE, return_tensors="pt")
             found.append(self._read(**{name: tensor.to(device) for name, tensor in features.items()}))
         embeddings, logits = zip(*found, strict=True)
         return torch.cat(embeddings), torch.cat(logits)
 
 
-class HubWords(_Hub):
+class HubTextClassifier(_Hub):
     """Token ids and mask [N, T] → (embeddings [N, L], emotion logits [N, 7], sentiment logits [N, 3]).
 
     Sentiments are those of the emotions: surprise counts as neutral.
@@ -140,7 +140,7 @@ class HubWords(_Hub):
 
     auto = "AutoModelForSequenceClassification"
 
-    def __init__(self, config: HubWordsConfig) -> None:
+    def __init__(self, config: HubTextConfig) -> None:
         super().__init__(config)
         self.config = config
         valence = [[_SENTIMENT_OF[name] == place for name in EMOTIONS] for place in range(len(SENTIMENTS))]
@@ -152,6 +152,6 @@ class HubWords(_Hub):
         return embeddings_NL, logits_NC, sentiments_N3
 
 
-register("hub_face", HubFaceConfig, HubFace)
-register("hub_voice", HubVoiceConfig, HubVoice)
-register("hub_words", HubWordsConfig, HubWords)
+register("hub_face", HubFaceConfig, HubFaceClassifier)
+register("hub_voice", HubAudioConfig, HubAudioClassifier)
+register("hub_words", HubTextConfig, HubTextClassifier)

@@ -16,12 +16,12 @@ RATE = 16_000
 HOP = 160
 FRAMES_PER_SECOND = RATE // HOP
 MELS = 80
-LONGEST_SECONDS = 5.0
+MAX_SECONDS = 5.0
 """A longer sound is cut: callers split it."""
 LENGTH_STEP = 64
 """Frames. CPUs prepare kernels for every new shape and keep them: seconds each in half precision, and 4 MB for a minute
 of speech in serving, 5 GB in training."""
-LEAST_SAMPLES = 1_600
+MIN_SAMPLES = 1_600
 """A shorter sound is padded with silence at its end: 0.1 s."""
 LEVEL = 0.1
 """Root mean square that every sound is brought to (−20 dB of full scale)."""
@@ -72,8 +72,8 @@ def log_mel(waveforms: Sequence[Tensor], frames: int | None = None, device: torc
 
 
 def _prepared(waveform: Tensor) -> Tensor:
-    sound = levelled(trimmed(waveform)[: round(LONGEST_SECONDS * RATE)])
-    sound = torch.nn.functional.pad(sound, (0, max(LEAST_SAMPLES - len(sound), 0)))
+    sound = levelled(trimmed(waveform)[: round(MAX_SECONDS * RATE)])
+    sound = torch.nn.functional.pad(sound, (0, max(MIN_SAMPLES - len(sound), 0)))
     return sound[: len(sound) // HOP * HOP]
 
 

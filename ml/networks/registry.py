@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ml.errors import ArtifactError
+from ml.errors import ModelStoreError
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def register(name: str, config: type[Any], module: Callable[[Any], nn.Module]) -
 def _find(name: str) -> Architecture:
     if name not in _ARCHITECTURES:
         if name not in _MODULES:
-            raise ArtifactError(f"unknown architecture {name}")
+            raise ModelStoreError(f"unknown architecture {name}")
         import_module(_MODULES[name])
     return _ARCHITECTURES[name]
 

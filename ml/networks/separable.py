@@ -9,7 +9,7 @@ from torch.nn.functional import pad, relu6
 
 from ml.networks.face import CropClassifier
 
-LEAST_DEVIATION = 0.01
+MIN_DEVIATION = 0.01
 """Added to that of a crop (0..1): film stills are dark, and must not look flat for it."""
 SHRINKS = 32
 """How many times smaller than a crop the last map is."""
@@ -62,7 +62,7 @@ class SeparableNet(CropClassifier):
     """`layers`: the backbone, whose last map has so many `channels`."""
 
     def __init__(self, layers: Sequence[nn.Module], channels: int, config: SeparableConfig) -> None:
-        super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, LEAST_DEVIATION)
+        super().__init__(nn.Sequential(*layers), channels, config.embedding, config.dropout, MIN_DEVIATION)
         self.config = config
 
     @property

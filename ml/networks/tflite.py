@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, pad, relu, relu6
 
-from ml.errors import ArtifactError
+from ml.errors import ModelStoreError
 
 Step = Callable[..., Tensor]
 
@@ -39,7 +39,7 @@ class TfliteNet(nn.Module):
     """Images [N, 3, H, W] as the file wants them → its outputs, those with four axes as [N, C, H, W]."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ArtifactError when the file holds an operation that is not known here."""
+        """Raises ModelStoreError when the file holds an operation that is not known here."""
         super().__init__()
         reader = _Reader(path)
         self.size = reader.shape(reader.graph.Inputs(0))[1]
@@ -186,7 +186,7 @@ def _options(operator: Any, kind: Any) -> Any:
 
 def _module(name: str, reader: _Reader, operator: Any) -> nn.Module:
     if name not in _STEPS:
-        raise ArtifactError(f"the operation {name} of a TensorFlow Lite file is not known")
+        raise ModelStoreError(f"the operation {name} of a TensorFlow Lite file is not known")
     return _STEPS[name](reader, operator)
 
 
@@ -233,7 +233,7 @@ def _resize(reader: _Reader, operator: Any) -> nn.Module:
     options = _options(operator, schema.ResizeBilinearOptions)
     size = tuple(reader.constant(operator.Inputs(1)).tolist())
     if not (options.HalfPixelCenters() or options.AlignCorners()):
-        raise ArtifactError("a resize of a TensorFlow Lite file whose pixels have no centres is not known")
+        raise ModelStoreError("a resize of a TensorFlow Lite file whose pixels have no centres is not known")
     return _Does(partial(interpolate, size=size, mode="bilinear", align_corners=options.AlignCorners()))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-MOST_CHARACTERS = 4_000
+MAX_CHARACTERS = 4_000
 """Of a text; no more are read: far more than the tokens that a model sees."""
 
 SENTENCE, BEFORE = 1, 2
@@ -29,7 +29,7 @@ def clean_text(text: str) -> str:
 
     The start's vocabulary knows no emoji, but it knows the words of their names.
     """
-    text = unicodedata.normalize("NFC", text[:MOST_CHARACTERS])
+    text = unicodedata.normalize("NFC", text[:MAX_CHARACTERS])
     text = _REPEATED.sub(lambda run: run[1] * _PICTURES_IN_A_ROW, _LINK.sub(" ", text))
     return " ".join(_PICTURE.sub(_named, text).split())
 
@@ -81,7 +81,7 @@ class SentenceTokenizer:
         said = self._words(sentences)
         if not before or not self._most_before:
             return [self._cut(own, None) for own in said]
-        earlier = self._words([text[-MOST_CHARACTERS:] for text in before])
+        earlier = self._words([text[-MAX_CHARACTERS:] for text in before])
         return [self._cut(own, other) for own, other in zip(said, earlier, strict=True)]
 
     def _words(self, texts: Sequence[str]) -> list[Encoding]:

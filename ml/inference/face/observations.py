@@ -8,19 +8,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.inference.api import ModalityFeatures
 from ml.inference.face.predictor import DetectedFace, FaceDetector
-from ml.inference.fusion.predictor import Evidence
 from ml.inference.runtime.batching import FaceReader
 from ml.networks.crops import LANDMARKS
 from ml.results import Box
 
 _BOX_FIELDS = set(Box.model_fields)
-READ_AHEAD = 4
+MAX_PENDING_BATCHES = 4
 """Most batches of crops that wait for the network beside which faces are searched."""
 
 
 @dataclass(frozen=True)
-class Sight:
+class FaceObservations:
     """The sampled frames and the faces in them, as arrays: hours of them weigh little.
 
     `times_F`: seconds. The faces of frame f are the rows from `starts_G`[f] to `starts_G`[f + 1]; G = F + 1. Boxes (x,
@@ -53,7 +53,7 @@ class Sight:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
         """Of parts that follow each other; at least one."""
         first = parts[0]
         merged = {
@@ -67,25 +67,25 @@ class Sight:
     def rows(self, frame: int) -> range:
         return range(int(self.starts_G[frame]), int(self.starts_G[frame + 1]))
 
-    def evidence(self, row: int) -> Evidence:
-        return Evidence(self.embeddings_NE[row], self.log_probabilities_NC[row])
+    def evidence(self, row: int) -> ModalityFeatures:
+        return ModalityFeatures(self.embeddings_NE[row], self.log_probabilities_NC[row])
 
     def box(self, row: int) -> Box:
         x, y, width, height = self.boxes_N4[row].tolist()
         return Box.model_construct(_BOX_FIELDS, x=x, y=y, width=width, height=height)
 
-    def boxes(self) -> list[list[Box]]:
+    def boxes_by_frame(self) -> list[list[Box]]:
         """Of each frame."""
         return [[self.box(row) for row in self.rows(frame)] for frame in range(len(self.times_F))]
 
-    def as_asked(self, rate: float, every: int, max_faces: int, *, landmarks: bool) -> "Sight":
+    def subsample(self, rate: float, every: int, max_faces: int, *, landmarks: bool) -> "FaceObservations":
         """What would have been seen in every n-th frame of the grid, with fewer faces, or without landmarks. `rate`:
         frames a second of this one."""
         frames = np.flatnonzero(np.round(self.times_F * rate).astype(np.int64) % every == 0)
         rows = [[row for row in self.rows(frame) if self.ranks_N[row] < max_faces] for frame in frames.tolist()]
         kept = np.array([row for each in rows for row in each], np.int64)
         counts = np.array([len(each) for each in rows], np.int64)
-        return Sight(
+        return FaceObservations(
             times_F=self.times_F[frames],
             starts_G=np.concatenate([[0], np.cumsum(counts)]),
             boxes_N4=self.boxes_N4[kept],
@@ -98,7 +98,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectedFrame:
     """The faces of a frame at `time`; `scale`: original pixels for one pixel of the image."""
 
     time: float
@@ -107,7 +107,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Frame:
+class PendingFrame:
     """`scale`: original pixels for one pixel of the image."""
 
     time: float
@@ -116,7 +116,7 @@ class Frame:
 
 
 @dataclass
-class Watcher:
+class FaceCollector:
     """Collects the faces of a stream of frames. Frames are searched as many together as suit the detector, crops go
     through the network as many together as suit that. `beside`: a thread of its own that reads them while the next
     frames are searched."""
@@ -125,52 +125,54 @@ class Watcher:
     predictor: FaceReader
     max_faces: int
     keep_landmarks: bool
-    beside: Executor | None = None
-    _unsearched: list[Frame] = field(default_factory=list)
-    _waiting: list[Found] = field(default_factory=list)
-    _parts: list[Callable[[], Sight]] = field(default_factory=list)
+    executor: Executor | None = None
+    _unsearched: list[PendingFrame] = field(default_factory=list)
+    _waiting: list[DetectedFrame] = field(default_factory=list)
+    _parts: list[Callable[[], FaceObservations]] = field(default_factory=list)
     _held: int = 0
 
-    def watch(self, time: float, image_HWC: NDArray[np.uint8], scale: float) -> None:
+    def add(self, time: float, image_HWC: NDArray[np.uint8], scale: float) -> None:
         """Takes a frame, whose image is kept until it is searched. `scale`: original pixels for one pixel of it."""
-        self._unsearched.append(Frame(time, image_HWC, scale))
-        if len(self._unsearched) >= self.detector.at_once:
+        self._unsearched.append(PendingFrame(time, image_HWC, scale))
+        if len(self._unsearched) >= self.detector.batch_size:
             self._search()
         if self._held >= self.predictor.batch:
-            self.read()
+            self.flush()
 
     def _search(self) -> None:
         frames, self._unsearched = self._unsearched, []
-        every = self.detector.detect_each([frame.image_HWC for frame in frames], self.max_faces)
-        self._waiting += [Found(frame.time, frame.scale, faces) for frame, faces in zip(frames, every, strict=True)]
+        every = self.detector.detect_batch([frame.image_HWC for frame in frames], self.max_faces)
+        self._waiting += [
+            DetectedFrame(frame.time, frame.scale, faces) for frame, faces in zip(frames, every, strict=True)
+        ]
         self._held += sum(map(len, every))
 
-    def read(self) -> None:
+    def flush(self) -> None:
         """Reads the frames that wait. Where that is done decides which are read together, and so their last digits."""
         if self._unsearched:
             self._search()
         waiting, self._waiting, self._held = self._waiting, [], 0
         if not waiting:
             return
-        if self.beside is None:
+        if self.executor is None:
             part = self._read(waiting)
             self._parts.append(lambda: part)
             return
-        if len(self._parts) >= READ_AHEAD:
-            self._parts[-READ_AHEAD]()
-        self._parts.append(self.beside.submit(self._read, waiting).result)
+        if len(self._parts) >= MAX_PENDING_BATCHES:
+            self._parts[-MAX_PENDING_BATCHES]()
+        self._parts.append(self.executor.submit(self._read, waiting).result)
 
-    def finish(self) -> Sight:
-        self.read()
-        empty = Sight.empty(self.predictor.embedding_size, landmarks=self.keep_landmarks)
-        return Sight.joined([empty, *(part() for part in self._parts)])
+    def result(self) -> FaceObservations:
+        self.flush()
+        empty = FaceObservations.empty(self.predictor.embedding_size, landmarks=self.keep_landmarks)
+        return FaceObservations.concatenated([empty, *(part() for part in self._parts)])
 
-    def _read(self, frames: Sequence[Found]) -> Sight:
+    def _read(self, frames: Sequence[DetectedFrame]) -> FaceObservations:
         faces = [(face, frame.scale) for frame in frames for face in frame.faces]
         outputs = self.predictor.predict([face.crop for face, _ in faces], [face.landmarks for face, _ in faces])
         counts = [len(frame.faces) for frame in frames]
         boxes = [[float(side) * scale for side in face.box] for face, scale in faces]
-        return Sight(
+        return FaceObservations(
             times_F=np.array([frame.time for frame in frames], np.float64),
             starts_G=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
             boxes_N4=np.array(boxes, np.float64).reshape(-1, 4),

@@ -15,20 +15,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ml.cpu import cores
-from ml.inference.face.backends.base import FaceSearch, Mesh, Rectangle, by_graphs, overlap
-from ml.inference.runtime.batch_metrics import forward_of
-from ml.inference.runtime.device import FixedShapes, half, sent
-from ml.inference.runtime.fuse import fold
-from ml.inference.runtime.onnx_session import Graph
-from ml.networks.crops import align_crop, box_crop, normalised_landmarks
-from ml.networks.face import FaceNet, flip_averaged
+from ml.cpu import cpu_count
+from ml.inference.face.backends.base import FaceBackend, Mesh, Rectangle, iou, mediapipe_graphs
+from ml.inference.runtime.batch_metrics import record_batch
+from ml.inference.runtime.device import CudaGraphRunner, autocast, to_device
+from ml.inference.runtime.fuse import fuse_batch_norm
+from ml.inference.runtime.onnx_session import OnnxSession
+from ml.networks.crops import align_crop, box_crop, normalize_landmarks
+from ml.networks.face import FaceNet, predict_with_flip_tta
 from ml.networks.face_landmarks import FaceLandmarkNet
-from ml.networks.hub import HubFace
+from ml.networks.hub import HubFaceClassifier
 from ml.registry import ModelStore
 from ml.vocabulary import EMOTIONS
 
-SURE_SCORE = 0.8
+CONFIDENT_SCORE = 0.8
 """A face that the mesh does not confirm is kept from this score on: small ones and profiles."""
 CLOSE_UP = 1.7
 """Side of the picture that the mesh is given, in sides of the detector's box."""
@@ -37,7 +37,7 @@ LEAST_SIDE = 8
 LEAST_MESH_SIDE = 192
 SAME_FACE = 0.4
 """Two boxes that overlap by more (intersection over union) are one face."""
-BATCH = 256
+FACE_BATCH_SIZE = 256
 CPU_BATCH = 4
 """More at once take as long for each, and more memory."""
 
@@ -66,7 +66,7 @@ class FaceDetector:
     """Finds faces, frame by frame, without memory: a frame's faces do not depend on those before. For one thread at a
     time, as a context manager. `size`: side of the crops; `search`: what searches the images."""
 
-    def __init__(self, size: int, search: Callable[[], FaceSearch] = by_graphs) -> None:
+    def __init__(self, size: int, search: Callable[[], FaceBackend] = mediapipe_graphs) -> None:
         self.size = size
         self._make = search
 
@@ -80,15 +80,15 @@ class FaceDetector:
         self._search.close()
 
     @property
-    def at_once(self) -> int:
+    def batch_size(self) -> int:
         """Images that are searched together at best."""
         return self._search.at_once
 
     def detect(self, image_HWC: NDArray[np.uint8], max_faces: int) -> list[DetectedFace]:
         """The faces of an RGB image, largest first, at most `max_faces`."""
-        return self.detect_each([image_HWC], max_faces)[0]
+        return self.detect_batch([image_HWC], max_faces)[0]
 
-    def detect_each(self, images: Sequence[NDArray[np.uint8]], max_faces: int) -> list[list[DetectedFace]]:
+    def detect_batch(self, images: Sequence[NDArray[np.uint8]], max_faces: int) -> list[list[DetectedFace]]:
         """The faces of each RGB image, largest first, at most `max_faces` of one."""
         candidates = [
             [
@@ -108,7 +108,7 @@ class FaceDetector:
         if mesh is not None:
             landmarks = one.placed(mesh)
             return DetectedFace(one.box, one.score, landmarks, align_crop(image_HWC, landmarks, self.size), one.rank)
-        if one.score >= SURE_SCORE:
+        if one.score >= CONFIDENT_SCORE:
             return DetectedFace(one.box, one.score, None, box_crop(image_HWC, one.box, self.size), one.rank)
         return None
 
@@ -119,7 +119,7 @@ def _largest(boxes: Sequence[tuple[Rectangle, float]], image_HWC: NDArray[np.uin
     every = [((x * width, y * height, w * width, h * height), score) for (x, y, w, h), score in boxes]
     kept: list[tuple[Rectangle, float]] = []
     for box, score in sorted(every, key=lambda pair: (-pair[1], pair[0])):
-        if min(box[2:]) >= LEAST_SIDE and all(overlap(box, other) < SAME_FACE for other, _ in kept):
+        if min(box[2:]) >= LEAST_SIDE and all(iou(box, other) < SAME_FACE for other, _ in kept):
             kept.append((box, score))
     return sorted(kept, key=lambda pair: (-pair[0][2] * pair[0][3], pair[0]))
 
@@ -153,18 +153,18 @@ class _Candidate:
         return np.asarray(mesh * self.side + np.array([*self.corner, 0], np.float32))
 
 
-class Detectors:
+class DetectorPool:
     """Detectors that are kept for pictures and films, as many as cores: to build one takes longer than to search a
     picture."""
 
-    def __init__(self, size: int, search: Callable[[], FaceSearch] = by_graphs) -> None:
+    def __init__(self, size: int, search: Callable[[], FaceBackend] = mediapipe_graphs) -> None:
         self._size, self._search = size, search
         self._free: list[FaceDetector] = []
-        self._turn = threading.BoundedSemaphore(cores())
+        self._turn = threading.BoundedSemaphore(cpu_count())
         weakref.finalize(self, _close, self._free).atexit = False
 
     @contextmanager
-    def borrowed(self) -> Iterator[FaceDetector]:
+    def borrow(self) -> Iterator[FaceDetector]:
         """One that nobody else has meanwhile."""
         with self._turn:
             detector = self._free.pop() if self._free else FaceDetector(self._size, self._search).__enter__()
@@ -190,8 +190,8 @@ class _Reading(nn.Module):
         self.network = network
 
     def forward(self, crops_NHW: Tensor, points_NP3: Tensor | None = None) -> tuple[Tensor, ...]:
-        with half(crops_NHW.device):
-            found = flip_averaged(self.network, crops_NHW.unsqueeze(1).float() / 255, points_NP3)
+        with autocast(crops_NHW.device):
+            found = predict_with_flip_tta(self.network, crops_NHW.unsqueeze(1).float() / 255, points_NP3)
         return tuple(part.float() for part in found)
 
 
@@ -203,19 +203,19 @@ class FacePredictor:
         self._make, self._temperature, self.device = make, temperature, device
         network = self._made()
         self._config = network.config
-        self.takes_landmarks = isinstance(network, FaceLandmarkNet)
-        self.is_ours = not isinstance(network, HubFace)
+        self.uses_landmarks = isinstance(network, FaceLandmarkNet)
+        self.is_explainable = not isinstance(network, HubFaceClassifier)
         """Whether the net is of a shape that explanations know."""
         self._read = self._way_of(network)
 
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
-        """Raises ArtifactError when the store has no such model, or it is damaged."""
+        """Raises ModelStoreError when the store has no such model, or it is damaged."""
 
         def make() -> FaceNet:
             network = cast(FaceNet, store.network(reference))
-            if not isinstance(network, HubFace):
-                fold(network)
+            if not isinstance(network, HubFaceClassifier):
+                fuse_batch_norm(network)
             return network
 
         return cls(make, store.manifest(reference).temperature, device)
@@ -223,9 +223,9 @@ class FacePredictor:
     def _way_of(self, network: FaceNet) -> Callable[..., tuple[Tensor, ...]]:
         """How the net is run."""
         reading = _Reading(network).eval()
-        if self.device.type == "cpu" and self.is_ours:
-            return Graph(reading, *self._example())
-        return reading if self.takes_landmarks else FixedShapes(reading)
+        if self.device.type == "cpu" and self.is_explainable:
+            return OnnxSession(reading, *self._example())
+        return reading if self.uses_landmarks else CudaGraphRunner(reading)
 
     @cached_property
     def network(self) -> FaceNet:
@@ -244,9 +244,9 @@ class FacePredictor:
         return self._config.size
 
     @property
-    def batch(self) -> int:
+    def batch_size(self) -> int:
         """Crops of one forward at most."""
-        return CPU_BATCH if self.device.type == "cpu" else BATCH
+        return CPU_BATCH if self.device.type == "cpu" else FACE_BATCH_SIZE
 
     @torch.inference_mode()
     def predict(
@@ -262,10 +262,10 @@ class FacePredictor:
         stacked = np.stack(crops) if len(crops) else np.zeros((0, size, size), np.uint8)
         embeddings_NE = np.zeros((len(stacked), self.embedding_size), np.float32)
         logs_NC = np.zeros((len(stacked), len(EMOTIONS)), np.float32)
-        for first in range(0, len(stacked), self.batch):
-            batch = sent(torch.from_numpy(stacked[first : first + self.batch]), self.device)
-            forward_of("face", len(batch))
-            meshes = landmarks[first : first + self.batch] or [None] * len(batch)
+        for first in range(0, len(stacked), self.batch_size):
+            batch = to_device(torch.from_numpy(stacked[first : first + self.batch_size]), self.device)
+            record_batch("face", len(batch))
+            meshes = landmarks[first : first + self.batch_size] or [None] * len(batch)
             embedding, logits = self._read(batch, *self._points(meshes))
             rows = slice(first, first + len(batch))
             embeddings_NE[rows] = embedding.cpu().numpy()
@@ -275,15 +275,15 @@ class FacePredictor:
     def warm_up(self) -> FaceOutputs:
         """Runs the net once; on a GPU it is recorded."""
         side = self.crop_size
-        if self.device.type == "cuda" and isinstance(self._read, FixedShapes):
+        if self.device.type == "cuda" and isinstance(self._read, CudaGraphRunner):
             self._read.record(torch.zeros(side, side, dtype=torch.uint8, device=self.device))
         return self.predict([np.zeros((side, side), np.uint8)])
 
     def _points(self, landmarks: Sequence[NDArray[np.float32] | None]) -> tuple[Tensor, ...]:
         """[N, 468, 3], normalised, for a net with a branch for them."""
-        if not self.takes_landmarks:
+        if not self.uses_landmarks:
             return ()
-        return (torch.from_numpy(np.stack([normalised_landmarks(mesh) for mesh in landmarks])).to(self.device),)
+        return (torch.from_numpy(np.stack([normalize_landmarks(mesh) for mesh in landmarks])).to(self.device),)
 
     def _example(self) -> tuple[Tensor, ...]:
         """Of two faces, what the net is given."""

@@ -55,7 +55,7 @@ class Tracker:
         self._alive: list[_Track] = []
         self._count = 0
 
-    def see(self, boxes: Sequence[Box], time: float) -> list[int]:
+    def update(self, boxes: Sequence[Box], time: float) -> list[int]:
         """The track number of each box. `time`: seconds, later than that of the frame before."""
         self._alive = [track for track in self._alive if time - track.time <= LONGEST_GAP]
         found = _match(self._alive, boxes, time)
@@ -71,7 +71,7 @@ class Tracker:
 def track_faces(frames: Sequence[Sequence[Box]], times: Sequence[float]) -> list[list[int]]:
     """The track number of each box of each frame (times in seconds, rising)."""
     tracker = Tracker()
-    return [tracker.see(boxes, time) for boxes, time in zip(frames, times, strict=True)]
+    return [tracker.update(boxes, time) for boxes, time in zip(frames, times, strict=True)]
 
 
 def main_track(frames: Sequence[Sequence[Box]], numbers: Sequence[Sequence[int]]) -> int | None:

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.inference.fusion.windows import Span
-from ml.inference.speech.whisper import Heard, HeardWord, Whisper
+from ml.inference.api import TimeSpan
+from ml.inference.speech.whisper import RecognizedClip, RecognizedWord, Whisper
 from ml.inference.voice.vad import Pcm, as_float, widen
 from ml.media import SAMPLE_RATE
 from ml.results import Notice, Segment, Word
@@ -31,18 +31,18 @@ ENOUGH = 4
 SILENCE_LEFT_OUT = 0.2
 """Seconds. A chunk holds at most the first, and ends at the first silence longer than the third (beyond the margins)
 once it holds the second. In chunks of 30 s full of like sentences, half of the words were put at the time of others."""
-BATCH = 4
+CHUNK_BATCH_SIZE = 4
 """Chunks decoded together: 0.6 of the time of one by one on two CPU cores; a cancelled job waits for one batch."""
 GPU_BATCHES = 4
 """Of these, decoded together on a GPU."""
 DETECTED_CHUNKS = 3
 
-LOWEST_SCORE = {"en": -0.7}
-LOWEST_SCORE_ELSE = -1.0
+MIN_SCORE = {"en": -0.7}
+DEFAULT_MIN_SCORE = -1.0
 """A sentence whose mean log-probability is lower is no transcript. Measured with tiny.en: of clips of acted or noisy
 English that were understood 2 in 100 lie below, of noisy ones that were not 5 in 6, of Polish and Urdu ones 95 in 100.
 The bound for other languages is Whisper's own."""
-SURE_SCORE = -0.4
+CONFIDENT_SCORE = -0.4
 """Reached by no Polish or Urdu clip: what is kept of a file that is mostly not the model's language."""
 NO_SPEECH = 0.5
 NO_SPEECH_PENALTY = 0.2
@@ -64,7 +64,7 @@ _PUNCTUATION = string.whitespace + string.punctuation + "…"
 _SENTENCE_END = re.compile(r"[.?!…。？！][\"'”’)\]]*$")
 
 
-class Recogniser(Protocol):
+class SpeechRecognizer(Protocol):
     """What `Whisper` offers."""
 
     @property
@@ -72,7 +72,7 @@ class Recogniser(Protocol):
 
     def detect(self, sound: NDArray[np.float32]) -> dict[str, float]: ...
 
-    def recognise(self, sounds: Sequence[NDArray[np.float32]], language: str) -> list[Heard]: ...
+    def recognise(self, sounds: Sequence[NDArray[np.float32]], language: str) -> list[RecognizedClip]: ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Transcription:
     notices: tuple[Notice, ...] = ()
 
 
-def unavailable(name: str) -> Notice:
+def unavailable_notice(name: str) -> Notice:
     """The notice of a job for which the Whisper model `name` could not be loaded."""
     return Notice(
         code="transcript_unavailable",
@@ -93,7 +93,7 @@ def unavailable(name: str) -> Notice:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class PackedChunk:
     """Pieces of the media, in order and apart, that are heard as one sound: sample ranges [first, last)."""
 
     pieces: tuple[tuple[int, int], ...]
@@ -105,7 +105,7 @@ class Chunk:
     def sound(self, pcm: Pcm) -> NDArray[np.float32]:
         return np.concatenate([as_float(pcm[first:last]) for first, last in self.pieces])
 
-    def media_time(self, word: HeardWord) -> tuple[float, float]:
+    def media_time(self, word: RecognizedWord) -> tuple[float, float]:
         """Start and end in the media. A word lies in one piece, that of its midpoint, and does not leave it."""
         offsets = [0]
         for first, last in self.pieces:
@@ -120,7 +120,7 @@ class Chunk:
         return start, end
 
 
-def pack(pcm: Pcm, spans: Sequence[Span]) -> list[Chunk]:
+def pack_speech(pcm: Pcm, spans: Sequence[TimeSpan]) -> list[PackedChunk]:
     """The stretches of speech, each with a margin, packed in order into chunks.
 
     A stretch that is longer than a chunk is cut where it is quietest.
@@ -135,10 +135,10 @@ def pack(pcm: Pcm, spans: Sequence[Span]) -> list[Chunk]:
         chunks[-1].append((first, last))
         held += last - first
         previous = last
-    return [Chunk(tuple(pieces)) for pieces in chunks]
+    return [PackedChunk(tuple(pieces)) for pieces in chunks]
 
 
-def _pieces(pcm: Pcm, spans: Sequence[Span], most: int) -> Iterator[tuple[int, int]]:
+def _pieces(pcm: Pcm, spans: Sequence[TimeSpan], most: int) -> Iterator[tuple[int, int]]:
     """Sample ranges of the stretches with their margins, none longer than `most` samples."""
     for span in widen(spans, MARGIN, len(pcm) / SAMPLE_RATE):
         first, last = (min(round(edge * SAMPLE_RATE), len(pcm)) for edge in (span.start, span.end))
@@ -162,7 +162,7 @@ def _quietest(pcm: Pcm, first: int, last: int) -> int:
 class Sentence:
     """Words in media time, and the mean log-probability by which they are judged."""
 
-    words: tuple[HeardWord, ...]
+    words: tuple[RecognizedWord, ...]
     score: float
 
     @property
@@ -173,7 +173,7 @@ class Sentence:
         return self.score >= lowest and self.seconds >= SHORTEST_WORD * len(self.words)
 
 
-def sentences_of(chunk: Chunk, heard: Heard, spans: Sequence[Span]) -> list[Sentence]:
+def split_sentences(chunk: PackedChunk, heard: RecognizedClip, spans: Sequence[TimeSpan]) -> list[Sentence]:
     """What was heard, cut at ends of sentences and at pauses.
 
     A sentence is judged half by its own words and half by its chunk: an odd name in clear speech stays, and a lucky
@@ -199,7 +199,7 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def _new(words: Sequence[HeardWord]) -> list[bool]:
+def _new(words: Sequence[RecognizedWord]) -> list[bool]:
     """Whether a word is heard for the first time behind the word before it."""
     plain = ["", *(word.text.strip(_PUNCTUATION).lower() for word in words)]
     pairs = list(pairwise(plain))
@@ -207,7 +207,7 @@ def _new(words: Sequence[HeardWord]) -> list[bool]:
     return [first[pair] == index for index, pair in enumerate(pairs)]
 
 
-def _placed(chunk: Chunk, words: Iterable[HeardWord], spans: Sequence[Span]) -> Iterator[HeardWord]:
+def _placed(chunk: PackedChunk, words: Iterable[RecognizedWord], spans: Sequence[TimeSpan]) -> Iterator[RecognizedWord]:
     """Words in media time, in order; none reaches into the silence beside its stretch of speech, as alignments do."""
     starts, ends = [span.start for span in spans], [span.end for span in spans]
     latest = 0.0
@@ -220,10 +220,10 @@ def _placed(chunk: Chunk, words: Iterable[HeardWord], spans: Sequence[Span]) -> 
         start, end = max(touched, key=lambda part: part[1] - part[0], default=(start, end))
         start = max(start, latest)
         latest = end = max(start, end)
-        yield HeardWord(round(start, 3), round(end, 3), word.text, word.probability)
+        yield RecognizedWord(round(start, 3), round(end, 3), word.text, word.probability)
 
 
-def _cuts(words: Sequence[HeardWord]) -> list[int]:
+def _cuts(words: Sequence[RecognizedWord]) -> list[int]:
     """Where sentences begin, and the end of the last."""
     ends = [
         index
@@ -234,7 +234,7 @@ def _cuts(words: Sequence[HeardWord]) -> list[int]:
     return sorted({*edges, *(cut for first, last in pairwise(edges) for cut in _breaks(words, first, last))})
 
 
-def _breaks(words: Sequence[HeardWord], first: int, last: int) -> list[int]:
+def _breaks(words: Sequence[RecognizedWord], first: int, last: int) -> list[int]:
     """Where a sentence that is too long is broken: at the longest pause of its middle half, and again if need be."""
     count = last - first
     if count < 2 or words[last - 1].end - words[first].start <= LONGEST_SEGMENT:
@@ -249,7 +249,7 @@ class Transcriber:
 
     `at_once`: batches that are decoded together."""
 
-    def __init__(self, name: str, recogniser: Recogniser, at_once: int = 1) -> None:
+    def __init__(self, name: str, recogniser: SpeechRecognizer, at_once: int = 1) -> None:
         self.name = name
         self._recogniser = recogniser
         self._at_once = at_once
@@ -258,7 +258,7 @@ class Transcriber:
     def load(cls, name: str, store_root: Path, device: torch.device, threads: int = 0) -> Self | None:
         """None when there is no Whisper model `name`: jobs then carry the notice `unavailable(name)`.
 
-        `threads`: on a CPU; 0 takes all that the process may use. Raises ArtifactError when the model is damaged.
+        `threads`: on a CPU; 0 takes all that the process may use. Raises ModelStoreError when the model is damaged.
         """
         recogniser = Whisper.load(name, store_root, device, threads)
         return None if recogniser is None else cls(name, recogniser, GPU_BATCHES if device.type == "cuda" else 1)
@@ -266,7 +266,7 @@ class Transcriber:
     def transcribe(
         self,
         pcm: Pcm,
-        spans: Sequence[Span],
+        spans: Sequence[TimeSpan],
         language: str | None,
         check: Callable[[], None],
         progress: Callable[[float], None],
@@ -276,28 +276,28 @@ class Transcriber:
         `language` is what the caller says is spoken; null lets the model find out, as far as it can. `check` is called
         before each batch of chunks; `progress` is told the share that is done. Memory does not grow with the length.
         """
-        if language is not None and not self.knows(language):
-            return Transcription(notices=(self.unsupported(language),))
+        if language is not None and not self.supports(language):
+            return Transcription(notices=(self.unsupported_notice(language),))
         batches = self.batches(pcm, spans)
         if not batches:
             return Transcription(language=language)
-        spoken = language or self.language(pcm, spans, check)
-        sentences = self.sentences(pcm, spans, batches, spoken, check, progress)
-        return self.judge(sentences, spans, spoken, certain=language is not None)
+        spoken = language or self.detect_language(pcm, spans, check)
+        sentences = self.recognize(pcm, spans, batches, spoken, check, progress)
+        return self.accept(sentences, spans, spoken, certain=language is not None)
 
-    def knows(self, language: str) -> bool:
+    def supports(self, language: str) -> bool:
         return language in self._recogniser.languages
 
-    def batches(self, pcm: Pcm, spans: Sequence[Span]) -> list[list[Chunk]]:
+    def batches(self, pcm: Pcm, spans: Sequence[TimeSpan]) -> list[list[PackedChunk]]:
         """The chunks, as they are decoded together: the same whoever decodes which."""
-        chunks = pack(pcm, spans)
-        return [chunks[first : first + BATCH] for first in range(0, len(chunks), BATCH)]
+        chunks = pack_speech(pcm, spans)
+        return [chunks[first : first + CHUNK_BATCH_SIZE] for first in range(0, len(chunks), CHUNK_BATCH_SIZE)]
 
-    def sentences(
+    def recognize(
         self,
         pcm: Pcm,
-        spans: Sequence[Span],
-        batches: Sequence[Sequence[Chunk]],
+        spans: Sequence[TimeSpan],
+        batches: Sequence[Sequence[PackedChunk]],
         language: str,
         check: Callable[[], None],
         progress: Callable[[float], None],
@@ -309,15 +309,15 @@ class Transcriber:
             chunks = [chunk for batch in batches[first : first + self._at_once] for chunk in batch]
             heard = self._recogniser.recognise([chunk.sound(pcm) for chunk in chunks], language)
             for chunk, words in zip(chunks, heard, strict=True):
-                found += sentences_of(chunk, words, spans)
+                found += split_sentences(chunk, words, spans)
             progress(min(first + self._at_once, len(batches)) / len(batches))
         return found
 
-    def language(self, pcm: Pcm, spans: Sequence[Span], check: Callable[[], None]) -> str:
+    def detect_language(self, pcm: Pcm, spans: Sequence[TimeSpan], check: Callable[[], None]) -> str:
         """The most probable language over a few chunks, evenly spread; an English-only model has no choice."""
         if len(self._recogniser.languages) == 1:
             return self._recogniser.languages[0]
-        chunks = pack(pcm, spans)
+        chunks = pack_speech(pcm, spans)
         totals: dict[str, float] = {}
         for chunk in chunks[:: max(1, len(chunks) // DETECTED_CHUNKS)][:DETECTED_CHUNKS]:
             check()
@@ -325,21 +325,21 @@ class Transcriber:
                 totals[language] = totals.get(language, 0.0) + probability * chunk.seconds
         return max(sorted(totals), key=totals.__getitem__)
 
-    def judge(
-        self, sentences: Sequence[Sentence], spans: Sequence[Span], language: str, *, certain: bool
+    def accept(
+        self, sentences: Sequence[Sentence], spans: Sequence[TimeSpan], language: str, *, certain: bool
     ) -> Transcription:
         """What is kept of all the sentences of a sound. `certain`: the caller named the language."""
         speech = sum(span.length for span in spans)
-        lowest = LOWEST_SCORE.get(language, LOWEST_SCORE_ELSE)
+        lowest = MIN_SCORE.get(language, DEFAULT_MIN_SCORE)
         kept = [sentence for sentence in sentences if sentence.reaches(lowest)]
         understood = sum(sentence.seconds for sentence in kept)
         if understood < HALF * speech and not certain:
-            sure = [sentence for sentence in kept if sentence.reaches(SURE_SCORE)]
+            sure = [sentence for sentence in kept if sentence.reaches(CONFIDENT_SCORE)]
             return Transcription(_segments(sure), None, (self._undetected(),))
         notices = (_UNCERTAIN,) if understood < MOSTLY * speech else ()
         return Transcription(_segments(kept), language, notices)
 
-    def unsupported(self, language: str) -> Notice:
+    def unsupported_notice(self, language: str) -> Notice:
         """The notice of a job in a language that the model was not trained on."""
         return Notice(
             code="language_unsupported",

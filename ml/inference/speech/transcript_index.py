@@ -5,11 +5,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ml.inference.fusion.windows import Span
+from ml.inference.api import TimeSpan
 from ml.results import Segment
 
 _WORD = re.compile(r"\S+")
-REMEMBERED = 64
+MAX_CONTEXT_WORDS = 64
 """Words before a stretch of time that may matter for how it is understood: more than a text model looks at."""
 
 
@@ -23,7 +23,7 @@ class _Placed:
     last: int
 
 
-class SpokenText:
+class TranscriptIndex:
     """A transcript that can be asked what is said when. Captions without word times have theirs spread by length."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
@@ -31,14 +31,14 @@ class SpokenText:
         self._words = sorted(word for number, segment in enumerate(segments) for word in _place(number, segment))
         self._middles = [word.middle for word in self._words]
 
-    def within(self, span: Span) -> str:
+    def text_in(self, span: TimeSpan) -> str:
         """The words whose middle lies in the half-open span, in reading order, as the transcript writes them."""
         return self._joined(*(bisect_left(self._middles, edge) for edge in (span.start, span.end)))
 
-    def before(self, span: Span) -> str:
-        """The last words before the span, at most `REMEMBERED`, as the transcript writes them."""
+    def text_before(self, span: TimeSpan) -> str:
+        """The last words before the span, at most `MAX_CONTEXT_WORDS`, as the transcript writes them."""
         last = bisect_left(self._middles, span.start)
-        return self._joined(max(last - REMEMBERED, 0), last)
+        return self._joined(max(last - MAX_CONTEXT_WORDS, 0), last)
 
     def _joined(self, first: int, last: int) -> str:
         parts: dict[int, list[_Placed]] = {}

@@ -15,12 +15,12 @@ import torch
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from numpy.typing import NDArray
 
-from ml.cpu import cores
-from ml.errors import ArtifactError
+from ml.cpu import cpu_count
+from ml.errors import ModelStoreError
 from ml.media import SAMPLE_RATE
 from ml.registry import Licence
 
-LONGEST = 30
+MAX_CLIP_SECONDS = 30
 """Seconds that Whisper hears at once."""
 
 _EMBEDDED = "tiny.en"
@@ -36,7 +36,7 @@ TOKENS_AT_LEAST = 16
 
 
 @dataclass(frozen=True)
-class HeardWord:
+class RecognizedWord:
     """Seconds from the start of the sound; `text` with the space that parts it from the word before."""
 
     start: float
@@ -46,11 +46,11 @@ class HeardWord:
 
 
 @dataclass(frozen=True)
-class Heard:
+class RecognizedClip:
     """What was made of one sound, with the decoder's own doubts: mean log-probability of a token, probability that
     there is no speech, and how many times smaller the text becomes by zlib (repetition)."""
 
-    words: tuple[HeardWord, ...] = ()
+    words: tuple[RecognizedWord, ...] = ()
     log_probability: float = 0.0
     no_speech: float = 0.0
     compression: float = 0.0
@@ -60,7 +60,7 @@ def find_whisper(name: str, store_root: Path) -> Path | None:
     """The folder of a Whisper model in CTranslate2 form, or None when there is none of that name.
 
     `<store_root>/whisper/<name>` as `python -m ml fetch whisper` leaves it; `tiny.en` otherwise inside an installed
-    package, found as data. Raises ArtifactError when a file is not the one whose sha256 is pinned.
+    package, found as data. Raises ModelStoreError when a file is not the one whose sha256 is pinned.
     """
     fetched = store_root / "whisper" / name
     if _NAME.fullmatch(name) and _complete(fetched):
@@ -100,20 +100,20 @@ def _recorded(folder: Path) -> dict[str, str]:
         files = json.loads((folder / "whisper.json").read_text())["files"]
         return {str(file): str(digest) for file, digest in files.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"the Whisper model {folder.name} has no readable record of its files") from error
+        raise ModelStoreError(f"the Whisper model {folder.name} has no readable record of its files") from error
 
 
 def _verified(folder: Path, expected: dict[str, str], name: str) -> Path:
     if "model.bin" not in expected:
-        raise ArtifactError(f"the Whisper model {name} has no recorded sha256")
+        raise ModelStoreError(f"the Whisper model {name} has no recorded sha256")
     for file, digest in expected.items():
         try:
             with (folder / file).open("rb") as stream:
                 found = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            raise ArtifactError(f"a file of the Whisper model {name} cannot be read") from error
+            raise ModelStoreError(f"a file of the Whisper model {name} cannot be read") from error
         if found != digest:
-            raise ArtifactError(f"the Whisper model {name} is damaged: the sha256 of {file} is not the recorded one")
+            raise ModelStoreError(f"the Whisper model {name} is damaged: the sha256 of {file} is not the recorded one")
     return folder
 
 
@@ -128,7 +128,7 @@ class Whisper:
     def load(cls, name: str, store_root: Path, device: torch.device, threads: int = 0) -> Self | None:
         """None when there is no model of that name. `threads`: on a CPU; 0 takes all that the process may use.
 
-        Never goes to the network. Raises ArtifactError when the model is damaged.
+        Never goes to the network. Raises ModelStoreError when the model is damaged.
         """
         folder = find_whisper(name, store_root)
         if folder is None:
@@ -139,11 +139,11 @@ class Whisper:
                 device=device.type,
                 device_index=device.index or 0,
                 compute_type=_compute_type(device.type),
-                cpu_threads=threads or cores(),
+                cpu_threads=threads or cpu_count(),
                 local_files_only=True,
             )
         except (RuntimeError, ValueError, OSError) as error:
-            raise ArtifactError(f"the Whisper model {name} cannot be loaded") from error
+            raise ModelStoreError(f"the Whisper model {name} cannot be loaded") from error
         return cls(model)
 
     @property
@@ -151,21 +151,23 @@ class Whisper:
         """ISO 639 codes of the languages that it was trained on."""
         return tuple(self._model.supported_languages)
 
-    def detect(self, sound: NDArray[np.float32]) -> dict[str, float]:
+    def detect_language(self, sound: NDArray[np.float32]) -> dict[str, float]:
         """The probability of each language in up to 30 s of float32 [samples]; for multilingual models."""
         _, _, found = self._model.detect_language(audio=sound)
         return dict(found)
 
-    def recognise(self, sounds: Sequence[NDArray[np.float32]], language: str) -> list[Heard]:
+    def recognize(self, sounds: Sequence[NDArray[np.float32]], language: str) -> list[RecognizedClip]:
         """Words of several sounds at once, each float32 [samples] of at most 30 s."""
         if not sounds:
             return []
         # Each sound has a slot of 30 s: word times are then exact, and `seek` tells whose they are.
-        slots = np.zeros((len(sounds), LONGEST * SAMPLE_RATE), np.float32)
+        slots = np.zeros((len(sounds), MAX_CLIP_SECONDS * SAMPLE_RATE), np.float32)
         clips = []
         for index, sound in enumerate(sounds):
             slots[index, : len(sound)] = sound
-            clips.append({"start": index * LONGEST, "end": index * LONGEST + len(sound) / SAMPLE_RATE})
+            clips.append(
+                {"start": index * MAX_CLIP_SECONDS, "end": index * MAX_CLIP_SECONDS + len(sound) / SAMPLE_RATE}
+            )
         longest = max(len(sound) for sound in sounds) / SAMPLE_RATE
         segments, _ = self._pipeline.transcribe(
             slots.reshape(-1),
@@ -179,19 +181,19 @@ class Whisper:
             batch_size=len(sounds),
             max_new_tokens=int(longest * TOKENS_A_SECOND) + TOKENS_AT_LEAST,
         )
-        heard = [Heard() for _ in sounds]
+        heard = [RecognizedClip() for _ in sounds]
         for segment in segments:
-            index = segment.seek // (LONGEST * self._model.frames_per_second)
+            index = segment.seek // (MAX_CLIP_SECONDS * self._model.frames_per_second)
             words = tuple(
-                HeardWord(*_within_slot(word, index), word.word, float(word.probability))
+                RecognizedWord(*_within_slot(word, index), word.word, float(word.probability))
                 for word in segment.words or ()
             )
-            heard[index] = Heard(words, segment.avg_logprob, segment.no_speech_prob, segment.compression_ratio)
+            heard[index] = RecognizedClip(words, segment.avg_logprob, segment.no_speech_prob, segment.compression_ratio)
         return heard
 
 
 def _within_slot(word: Any, slot: int) -> tuple[float, float]:
-    return float(word.start) - slot * LONGEST, float(word.end) - slot * LONGEST
+    return float(word.start) - slot * MAX_CLIP_SECONDS, float(word.end) - slot * MAX_CLIP_SECONDS
 
 
 def _compute_type(device: str) -> str:

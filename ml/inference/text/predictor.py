@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.inference.fusion.predictor import Evidence
-from ml.inference.fusion.timeline import Words
-from ml.inference.runtime.batch_metrics import forward_of
-from ml.inference.runtime.device import half, sent
+from ml.inference.api import ModalityFeatures, TextReadingFeatures
+from ml.inference.runtime.batch_metrics import record_batch
+from ml.inference.runtime.device import autocast, to_device
 from ml.networks.text import TextConfig, TextNet
 from ml.networks.tokens import SentenceTokenizer, TokenBatch, Tokens, padded
 from ml.registry import ModelStore
@@ -51,23 +50,25 @@ class TextPredictor:
 
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
-        """Raises ArtifactError when the store has no such model, or it is damaged."""
+        """Raises ModelStoreError when the store has no such model, or it is damaged."""
         manifest = store.manifest(reference)
         network = cast(TextNet, store.network(reference))
         if isinstance(network, TextNet):
             network.encoder.embeddings.word_embeddings.half()  # as the store keeps it: half of the net's memory
-        tokenizer = tokenizer_for(network.config, store.file(reference, TOKENIZER))
+        tokenizer = open_tokenizer(network.config, store.file(reference, TOKENIZER))
         return cls(network, tokenizer, manifest.temperature, device, manifest.preprocessing["languages"])
 
     @property
     def embedding_size(self) -> int:
         return self._network.config.hidden
 
-    def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[Words]:
+    def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[TextReadingFeatures]:
         """One reading for each sentence, as the join takes them. `before`: what was said before each."""
         found = self.predict(sentences, before)
         rows = zip(found.embeddings_NE, found.log_probabilities_NC, found.sentiment_N3, strict=True)
-        return [Words(Evidence(embedding, logs), sentiment) for embedding, logs, sentiment in rows]
+        return [
+            TextReadingFeatures(ModalityFeatures(embedding, logs), sentiment) for embedding, logs, sentiment in rows
+        ]
 
     @torch.inference_mode()
     def predict(self, sentences: Sequence[str], before: Sequence[str] = ()) -> TextOutputs:
@@ -75,9 +76,11 @@ class TextPredictor:
         before each, which only some nets look at."""
         outputs = _no_evidence(len(sentences), self.embedding_size)
         for batch in self._batches(self._tokenizer.encode(sentences, before)):
-            forward_of("text", len(batch.rows))
-            ids_NT, mask_NT = (sent(torch.from_numpy(part), self._device) for part in (batch.ids_NT, batch.mask_NT))
-            with half(self._device):
+            record_batch("text", len(batch.rows))
+            ids_NT, mask_NT = (
+                to_device(torch.from_numpy(part), self._device) for part in (batch.ids_NT, batch.mask_NT)
+            )
+            with autocast(self._device):
                 found = self._network(ids_NT, mask_NT)
             embeddings_NE, emotions_NC, sentiments_N3 = (part.float() for part in found)
             outputs.embeddings_NE[batch.rows] = embeddings_NE.cpu().numpy()
@@ -91,7 +94,7 @@ class TextPredictor:
         return (padded(tokens, rows[first : first + BATCH]) for first in range(0, len(rows), BATCH))
 
 
-def tokenizer_for(config: TextConfig, path: Path) -> SentenceTokenizer:
+def open_tokenizer(config: TextConfig, path: Path) -> SentenceTokenizer:
     """What cuts sentences for a net of this shape, from a `tokenizer.json`."""
     return SentenceTokenizer.read(path, config.positions, config.before)
 

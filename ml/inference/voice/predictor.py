@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ml.inference.runtime.batch_metrics import forward_of
-from ml.inference.runtime.device import half
+from ml.inference.runtime.batch_metrics import record_batch
+from ml.inference.runtime.device import autocast
 from ml.networks.audio import AudioCnn, SpeechEncoder
-from ml.networks.hub import HubVoice
+from ml.networks.hub import HubAudioClassifier
 from ml.networks.mel import log_mel
 from ml.registry import ModelStore
 from ml.vocabulary import EMOTIONS
@@ -30,18 +30,20 @@ class ToneOutputs:
     log_probabilities_NC: NDArray[np.float32]
 
 
-class TonePredictor:
+class VoicePredictor:
     """Sounds → how the voice comes across. Deterministic; calibrated by the manifest's temperature."""
 
-    def __init__(self, network: SpeechEncoder | AudioCnn | HubVoice, temperature: float, device: torch.device) -> None:
+    def __init__(
+        self, network: SpeechEncoder | AudioCnn | HubAudioClassifier, temperature: float, device: torch.device
+    ) -> None:
         self._network = network.to(device).eval()
         self._temperature = temperature
         self._device = device
 
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
-        """Raises ArtifactError when the store has no such model, or it is damaged."""
-        network = cast(SpeechEncoder | AudioCnn | HubVoice, store.network(reference))
+        """Raises ModelStoreError when the store has no such model, or it is damaged."""
+        network = cast(SpeechEncoder | AudioCnn | HubAudioClassifier, store.network(reference))
         return cls(network, store.manifest(reference).temperature, device)
 
     @property
@@ -54,9 +56,9 @@ class TonePredictor:
         return self._device
 
     @property
-    def is_ours(self) -> bool:
+    def is_explainable(self) -> bool:
         """Whether the net is of a shape that explanations know."""
-        return not isinstance(self._network, HubVoice)
+        return not isinstance(self._network, HubAudioClassifier)
 
     @property
     def embedding_size(self) -> int:
@@ -71,18 +73,18 @@ class TonePredictor:
         together = CPU_BATCH if self._device.type == "cpu" else BATCH
         for first in range(0, len(order), together):
             rows = order[first : first + together]
-            forward_of("audio", len(rows))
+            record_batch("audio", len(rows))
             embedding, logits = self._forward([torch.from_numpy(waveforms[row]) for row in rows])
             embeddings_NE[rows] = embedding.cpu().numpy()
             logs_NC[rows] = (logits / self._temperature).log_softmax(-1).cpu().numpy()
         return ToneOutputs(embeddings_NE, logs_NC)
 
     def _forward(self, sounds: list[Tensor]) -> tuple[Tensor, Tensor]:
-        if isinstance(self._network, HubVoice):
+        if isinstance(self._network, HubAudioClassifier):
             given: tuple[Any, ...] = (sounds,)
         else:
             batch = log_mel(sounds, self._network.config.frames or None, self._device)
             given = (batch.maps_NMT, batch.mask_NT)
-        with half(self._device):
+        with autocast(self._device):
             embeddings_NE, logits_NC = self._network(*given)
         return embeddings_NE.float(), logits_NC.float()

@@ -8,7 +8,7 @@ import numpy as np
 from faster_whisper.vad import get_vad_model
 from numpy.typing import NDArray
 
-from ml.inference.fusion.windows import Span
+from ml.inference.api import TimeSpan
 from ml.media import SAMPLE_RATE
 
 
@@ -85,15 +85,15 @@ def _steps(pcm: Pcm, first: int, last: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, CONTEXT + STEP)[::STEP])
 
 
-def speech_spans(pcm: Pcm, check: Callable[[], None]) -> list[Span]:
+def speech_segments(pcm: Pcm, check: Callable[[], None]) -> list[TimeSpan]:
     """Stretches of speech in seconds, in order, apart from each other, inside 0..length.
 
     Deterministic; int16 and the float32 made of it give the same spans. Bounded memory for hours of `pcm`.
     """
-    return spans_of(speech_probabilities(pcm, check), len(pcm) / SAMPLE_RATE)
+    return segments_above_threshold(speech_probabilities(pcm, check), len(pcm) / SAMPLE_RATE)
 
 
-def spans_of(probabilities: NDArray[np.float32], duration: float) -> list[Span]:
+def segments_above_threshold(probabilities: NDArray[np.float32], duration: float) -> list[TimeSpan]:
     """The stretches above the thresholds, joined over short gaps, without blips, with margins that never overlap."""
     step = STEP / SAMPLE_RATE
     voiced = np.concatenate([[False], probabilities >= RELEASE, [False]])
@@ -112,7 +112,7 @@ def spans_of(probabilities: NDArray[np.float32], duration: float) -> list[Span]:
             peak = max(peak, before)
         stretches.append((start, end, peak))
     return widen(
-        [Span(start, end) for start, end, peak in stretches if _is_speech(end - start, peak)], MARGIN, duration
+        [TimeSpan(start, end) for start, end, peak in stretches if _is_speech(end - start, peak)], MARGIN, duration
     )
 
 
@@ -120,11 +120,11 @@ def _is_speech(seconds: float, peak: float) -> bool:
     return seconds >= SHORT_SPEECH or (seconds >= SHORTEST_SPEECH and peak >= SHORT_ONSET)
 
 
-def widen(spans: Sequence[Span], margin: float, duration: float) -> list[Span]:
+def widen(spans: Sequence[TimeSpan], margin: float, duration: float) -> list[TimeSpan]:
     """Each span with `margin` seconds more on either side; neighbours share a gap that is too small for both."""
     starts = [0.0] + [(left.end + right.start) / 2 for left, right in pairwise(spans)]
     ends = [*starts[1:], duration]
     return [
-        Span(max(span.start - margin, earliest), min(span.end + margin, latest))
+        TimeSpan(max(span.start - margin, earliest), min(span.end + margin, latest))
         for span, earliest, latest in zip(spans, starts, ends, strict=False)
     ]

@@ -7,7 +7,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from ml.networks.tokens import BEFORE, MOST_CHARACTERS, SENTENCE, SentenceTokenizer, Tokens, padded
+from ml.networks.tokens import BEFORE, MAX_CHARACTERS, SENTENCE, SentenceTokenizer, Tokens, padded
 
 FIRST, END = 100, 101
 
@@ -30,7 +30,7 @@ def test_a_sentence_is_cut_at_its_end_and_what_was_said_before_it_at_its_beginni
         Tokens((FIRST, 1, 2, END), (7, 8, 9, END)),
         Tokens((FIRST, 1, 2, 3, END), (5, END)),
     ]
-    (found,) = tokenizer(5, 4).encode(["w1"], ["w2 " * MOST_CHARACTERS + "w7 w8 w9"])
+    (found,) = tokenizer(5, 4).encode(["w1"], ["w2 " * MAX_CHARACTERS + "w7 w8 w9"])
     assert found.before == (7, 8, 9, END)
 
 

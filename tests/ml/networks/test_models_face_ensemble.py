@@ -7,7 +7,7 @@ from torch.nn.functional import interpolate
 from ml.explanation.face_attribution import grad_cam
 from ml.inference.face.predictor import FacePredictor
 from ml.networks import build
-from ml.networks.face import flip_averaged
+from ml.networks.face import predict_with_flip_tta
 from ml.networks.face_ensemble import FaceEnsemble, View, ensemble_of
 
 COARSE = {"size": 32, "widths": (16, 16, 16, 16), "embedding": 8}
@@ -27,7 +27,7 @@ def test_each_view_that_a_net_is_given_has_one_voice() -> None:
     network = ensemble("both", "mirrored")
     first, second = network.members
     answers = [first(small), first(small.flip(-1)), second(crops.flip(-1))]
-    embeddings, logits = flip_averaged(network, crops)
+    embeddings, logits = predict_with_flip_tta(network, crops)
     assert torch.allclose(logits, torch.stack([answer[1] for answer in answers]).mean(0), atol=1e-6)
     assert torch.allclose(embeddings[:, :8], (answers[0][0] + answers[1][0]) / 2, atol=1e-6)
     assert torch.allclose(embeddings[:, 8:], answers[2][0], atol=1e-6)
@@ -37,7 +37,7 @@ def test_each_view_that_a_net_is_given_has_one_voice() -> None:
 def test_where_no_views_are_told_all_nets_are_given_both() -> None:
     crops = torch.rand(3, 1, 64, 64)
     untold, told = ensemble(), ensemble("both", "both")
-    for one, other in zip(flip_averaged(untold, crops), flip_averaged(told, crops), strict=True):
+    for one, other in zip(predict_with_flip_tta(untold, crops), predict_with_flip_tta(told, crops), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
 
 
@@ -50,7 +50,7 @@ def test_a_closer_look_is_at_the_middle_of_the_mirror_image() -> None:
     )
     answers = [network.members[1](seen)[1] for seen in (plain, middle.flip(-1))]
     small = interpolate(crops, (32, 32), mode="bilinear", antialias=True).flip(-1)
-    found = flip_averaged(network, crops)[1]
+    found = predict_with_flip_tta(network, crops)[1]
     assert torch.allclose(found, torch.stack([network.members[0](small)[1], *answers]).mean(0), atol=2e-3)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mediapipe.tasks.metadata import schema_py_generated as schema
 
-from ml.errors import ArtifactError
+from ml.errors import ModelStoreError
 from ml.networks import tflite
 from ml.networks.tflite import TfliteNet
 
@@ -38,7 +38,7 @@ def test_a_batch_is_answered_row_by_row(file: str, size: int, shapes: list[tuple
 
 def test_an_operation_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(tflite._STEPS, "PRELU")
-    with pytest.raises(ArtifactError, match="PRELU"):
+    with pytest.raises(ModelStoreError, match="PRELU"):
         TfliteNet(MODULES / "face_landmark" / "face_landmark.tflite")
 
 

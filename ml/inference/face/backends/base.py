@@ -12,15 +12,15 @@ Image = NDArray[np.uint8]
 Mesh = NDArray[np.float32]
 Rectangle = tuple[float, float, float, float]
 """x, y, width, height."""
-Way = Literal["graphs", "nets"]
+FaceSearch = Literal["graphs", "nets"]
 
-LEAST_SCORE = 0.5
+MIN_DETECTION_SCORE = 0.5
 """Of the near detector. The far one has its own, .6, whatever is asked of its graph."""
-LEAST_CLOSE_UP_SCORE = 0.3
+MIN_CLOSE_UP_SCORE = 0.3
 """Where a face has been found already."""
 
 
-class FaceSearch(Protocol):
+class FaceBackend(Protocol):
     """Images are RGB [H, W, 3]. What is found is told in shares of their sides, depth in those of the width."""
 
     at_once: int
@@ -35,7 +35,7 @@ class FaceSearch(Protocol):
     def close(self) -> None: ...
 
 
-def overlap(a: Rectangle, b: Rectangle) -> float:
+def iou(a: Rectangle, b: Rectangle) -> float:
     """Intersection over union of two boxes (x, y, width, height)."""
     wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
@@ -43,17 +43,17 @@ def overlap(a: Rectangle, b: Rectangle) -> float:
     return common / (a[2] * a[3] + b[2] * b[3] - common) if common else 0.0
 
 
-def by_graphs() -> FaceSearch:
+def mediapipe_graphs() -> FaceBackend:
     """By mediapipe's graphs, on the CPU; for one thread at a time."""
     os.environ.setdefault("GLOG_minloglevel", "2")
-    from ml.inference.face.backends.mediapipe_cpu import FaceGraphs
+    from ml.inference.face.backends.mediapipe_cpu import MediapipeGraphs
 
-    return FaceGraphs()
+    return MediapipeGraphs()
 
 
-def by_nets(device: torch.device) -> Callable[[], FaceSearch]:
+def mediapipe_nets(device: torch.device) -> Callable[[], FaceBackend]:
     """By the graphs' nets on a device, which are loaded once."""
-    from ml.inference.face.backends.mediapipe_nets import FaceNets
+    from ml.inference.face.backends.mediapipe_nets import MediapipeNets
 
-    nets = FaceNets(device)
+    nets = MediapipeNets(device)
     return lambda: nets

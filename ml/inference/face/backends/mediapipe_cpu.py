@@ -11,7 +11,7 @@ from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig
 from mediapipe.python.solution_base import SolutionBase
 from mediapipe.python.solutions import face_detection, face_mesh
 
-from ml.inference.face.backends.base import LEAST_CLOSE_UP_SCORE, LEAST_SCORE, Image, Mesh, Rectangle
+from ml.inference.face.backends.base import MIN_CLOSE_UP_SCORE, MIN_DETECTION_SCORE, Image, Mesh, Rectangle
 
 FAR, NEAR = 1, 0
 _PACKAGES = Path(mediapipe.__file__).parent.parent
@@ -32,16 +32,16 @@ class FaceMesh(face_mesh.FaceMesh, _InThisThread):
     """As mediapipe has it."""
 
 
-class FaceGraphs:
+class MediapipeGraphs:
     """For one thread at a time."""
 
     at_once = 1
 
     def __init__(self) -> None:
         self._detectors = [
-            FaceDetection(model_selection=reach, min_detection_confidence=LEAST_SCORE) for reach in (FAR, NEAR)
+            FaceDetection(model_selection=reach, min_detection_confidence=MIN_DETECTION_SCORE) for reach in (FAR, NEAR)
         ]
-        self._mesh = FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=LEAST_CLOSE_UP_SCORE)
+        self._mesh = FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=MIN_CLOSE_UP_SCORE)
 
     def close(self) -> None:
         for graph in (*self._detectors, self._mesh):

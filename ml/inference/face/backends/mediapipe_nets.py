@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ml.inference.face.backends.base import LEAST_CLOSE_UP_SCORE, LEAST_SCORE, Image, Mesh, Rectangle, overlap
-from ml.inference.runtime.device import sent
+from ml.inference.face.backends.base import MIN_CLOSE_UP_SCORE, MIN_DETECTION_SCORE, Image, Mesh, Rectangle, iou
+from ml.inference.runtime.device import to_device
 from ml.networks.crops import LANDMARKS
 from ml.networks.tflite import TfliteNet
 
@@ -100,7 +100,7 @@ class MeshNet:
         return [square.placed(points_P3, image) if present else None for square, image, points_P3, present in rows]
 
 
-class FaceNets:
+class MediapipeNets:
     """Searches images as mediapipe's graphs do, many at once. Without memory: any thread may ask."""
 
     at_once = FRAMES
@@ -112,14 +112,14 @@ class FaceNets:
         self._mesh = MeshNet(device)
 
     def boxes(self, images: Sequence[Image]) -> list[list[tuple[Rectangle, float]]]:
-        both = zip(self._far.find(images, FAR_LEAST_SCORE), self._near.find(images, LEAST_SCORE), strict=True)
+        both = zip(self._far.find(images, FAR_LEAST_SCORE), self._near.find(images, MIN_DETECTION_SCORE), strict=True)
         return [[(face.box, face.score) for face in (*far, *near)] for far, near in both]
 
     def meshes(self, close_ups: Sequence[Image]) -> list[Mesh | None]:
         laid: list[Mesh | None] = [None] * len(close_ups)
         for first in range(0, len(close_ups), FRAMES):
             part = close_ups[first : first + FRAMES]
-            sure = {row: faces[0] for row, faces in enumerate(self._near.find(part, LEAST_CLOSE_UP_SCORE)) if faces}
+            sure = {row: faces[0] for row, faces in enumerate(self._near.find(part, MIN_CLOSE_UP_SCORE)) if faces}
             meshes = self._mesh.lay([part[row] for row in sure], list(sure.values()))
             for row, mesh in zip(sure, meshes, strict=True):
                 laid[first + row] = mesh
@@ -172,7 +172,7 @@ def _anchors(size: int, strides: Sequence[int]) -> Floats:
 
 def _given(images_NHWC: Image, device: torch.device) -> Tensor:
     """Values 0..1 [N, 3, H, W] on the device."""
-    return sent(torch.from_numpy(images_NHWC), device).permute(0, 3, 1, 2).float() / 255
+    return to_device(torch.from_numpy(images_NHWC), device).permute(0, 3, 1, 2).float() / 255
 
 
 def _letterboxed(image_HWC: Image, size: int) -> Image:
@@ -214,7 +214,7 @@ def _suppressed(places_K82: Floats, scores_K: Floats) -> list[Sighted]:
     waiting, found = np.argsort(-scores_K, kind="stable").tolist(), []
     while waiting:
         surest = waiting[0]
-        own = [row for row in waiting if row == surest or overlap(boxes[surest], boxes[row]) > SAME_FACE]
+        own = [row for row in waiting if row == surest or iou(boxes[surest], boxes[row]) > SAME_FACE]
         mean_82 = np.average(places_K82[own], axis=0, weights=scores_K[own]).astype(np.float32)
         found.append(Sighted(_rectangle(mean_82[:2]), mean_82[2:], float(scores_K[surest])))
         waiting = [row for row in waiting if row not in own]
