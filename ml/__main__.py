@@ -35,7 +35,7 @@ OFFLINE = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, or 1 with a line on standard error."""
-    memory.prepare()
+    memory.configure_process()
     words = list(sys.argv[1:] if arguments is None else arguments)
     offline = OFFLINE.get(words[0]) if words else None
     parser = import_module(offline.module).parser(words[0]) if offline else _parser()

@@ -8,15 +8,15 @@ from pathlib import Path
 _PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
-def allowed() -> int:
+def affinity_count() -> int:
     """Those that the scheduler lets it run on."""
     return len(os.sched_getaffinity(0))
 
 
-def cores(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
+def cpu_count(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
     """At least one: those allowed, but no more than the quotas of its control groups, which is how containers are
     limited (`cpus: 4` leaves all of a host's cores in sight), rounded up."""
-    return max(1, min([allowed(), *map(math.ceil, _quotas(proc, cgroups))]))
+    return max(1, min([affinity_count(), *map(math.ceil, _quotas(proc, cgroups))]))
 
 
 def _quotas(proc: Path, cgroups: Path) -> Iterator[float]:

@@ -68,7 +68,7 @@ class Cancelled(AffectError):
     code = "job_cancelled"
 
 
-class ArtifactError(AffectError):
+class ModelStoreError(AffectError):
     """A model in the store is missing, damaged, or refused by the licence setting."""
 
     code = "internal_error"

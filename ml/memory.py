@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ml.cpu import allowed, cores
+from ml.cpu import affinity_count, cpu_count
 
 ARENAS = 1
 """Pools that glibc's threads allocate from; each keeps what it has freed, and its own default is eight for each core. A
@@ -17,7 +17,7 @@ _TRIM_THRESHOLD, _MMAP_MAX = 128 * 2**10, 65_536
 _LIBC = ctypes.CDLL(None)
 
 
-def prepare(threads: int = 0) -> None:
+def configure_process(threads: int = 0) -> None:
     """To be called before torch is imported, and before there are threads.
 
     Threads of OpenMP that have nothing to do sleep instead of spinning: where others want the cores too, a forward then
@@ -25,13 +25,13 @@ def prepare(threads: int = 0) -> None:
     allows.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    if threads or cores() < allowed():
-        os.environ.setdefault("OMP_NUM_THREADS", str(threads or cores()))
+    if threads or cpu_count() < affinity_count():
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads or cpu_count()))
     _set({_M_ARENA_MAX: ARENAS})
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
+def keep_heap() -> Iterator[None]:
     """What is freed meanwhile is kept for what comes next, and given back in the end. Else each large array of a
     training step is new to the process, and the system clears every page of it first: up to a fifth of the step."""
     _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1})
@@ -39,7 +39,7 @@ def kept_memory() -> Iterator[None]:
         yield
     finally:
         _set({_M_MMAP_MAX: _MMAP_MAX, _M_TRIM_THRESHOLD: _TRIM_THRESHOLD})
-        give_back()
+        trim_heap()
 
 
 def _set(options: Mapping[int, int]) -> None:
@@ -55,7 +55,7 @@ def peak_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Gives the memory that was freed back to the system, where glibc would keep it: what comes next needs other sizes,
     and would take as much again beside it. Some milliseconds."""
     with suppress(AttributeError):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from ml.vocabulary import EMOTIONS, ClassSet, MediaKind, Modality, labels_of, simplify
+from ml.vocabulary import EMOTIONS, ClassSet, MediaKind, Modality, labels_for, simplify
 
 SCHEMA_VERSION: Literal["1"] = "1"
 
@@ -246,7 +246,7 @@ class Result(Frozen):
 
     @model_validator(mode="after")
     def _labels_match(self) -> Self:
-        known = {labels_of("full"), labels_of("simplified")}
+        known = {labels_for("full"), labels_for("simplified")}
         if self.labels not in known:
             raise ValueError("labels are neither the seven emotions nor the five simplified ones")
         return self

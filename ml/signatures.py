@@ -1,25 +1,26 @@
-"""Formats told apart by their first bytes: the one table for whoever receives a file and whoever reads it.
+"""Detection of media formats by their first bytes, shared by the gateway and the worker.
 
-A look that costs nothing, so that a text, a page or a playlist is refused while it arrives. What a file truly is, its
-demuxer decides (`ml.media`).
+The check costs nothing, so that a text, a web page or a playlist is refused while it is uploaded. The demuxer decides
+later what the file really is (`ml.media`).
 """
 
 SNIFF_BYTES = 64
+"""Bytes of the beginning of a file that are enough to detect its format."""
 
-PICTURES = frozenset({"jpeg", "png", "webp"})
-"""The formats that hold one still picture."""
+IMAGE_FORMATS = frozenset({"jpeg", "png", "webp"})
+"""Formats that hold one still image."""
 
 _RIFF_MAGIC = (b"RIFF", b"RF64", b"BW64")
 _RIFF_FORMS = {b"WAVE": "wav", b"AVI ": "avi", b"WEBP": "webp"}
 _MOV_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
-"""The first atom of an MP4 or M4A (`ftyp`), or of a QuickTime file from before the brands."""
+"""First atom of an MP4 or M4A (`ftyp`), or of a QuickTime file that is older than brands."""
 _MOV_BRANDS = {b"qt  ": "mov", b"M4A ": "m4a", b"M4B ": "m4a"}
-_PICTURE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
-"""ISO files that hold a picture that is not accepted."""
+_IMAGE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
+"""Brands of ISO files that hold an image, which is not accepted."""
 
 
-def format_name(head: bytes) -> str | None:
-    """The format that begins with `head` (the first `SNIFF_BYTES` of a file), or null where none is accepted."""
+def format_from_signature(head: bytes) -> str | None:
+    """Return the format that begins with `head` (the first `SNIFF_BYTES` of a file), or None if it is not accepted."""
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -32,18 +33,19 @@ def format_name(head: bytes) -> str | None:
         return "ogg"
     if head.startswith(b"\x1a\x45\xdf\xa3"):  # EBML
         return "webm" if b"\x42\x82\x84webm" in head else "matroska"
-    if head[4:8] in _MOV_ATOMS and (head[0] == 0 or head[4:8] == b"mdat"):  # the size: small, so that text is none
+    if head[4:8] in _MOV_ATOMS and (head[0] == 0 or head[4:8] == b"mdat"):  # the atom's size is small, unlike text
         return _mov_brand(head)
     return _mpeg_audio(head)
 
 
 def _mov_brand(head: bytes) -> str | None:
-    brand = head[8:12] if head[4:8] == b"ftyp" else b"qt  "  # before the brands there was QuickTime alone
-    return None if brand in _PICTURE_BRANDS else _MOV_BRANDS.get(brand, "mp4")
+    brand = head[8:12] if head[4:8] == b"ftyp" else b"qt  "  # before brands there was only QuickTime
+    return None if brand in _IMAGE_BRANDS else _MOV_BRANDS.get(brand, "mp4")
 
 
 def _mpeg_audio(head: bytes) -> str | None:
-    """MP3 and ADTS AAC have no magic number but the sync bits of each frame (ISO/IEC 11172-3 2.4.1, 13818-7 6.2)."""
+    """Detect MP3 and ADTS AAC by the sync bits of a frame: they have no magic number (ISO/IEC 11172-3 2.4.1, 13818-7
+    6.2)."""
     if head.startswith(b"ID3"):
         return "mp3"
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:

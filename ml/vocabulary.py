@@ -6,7 +6,7 @@ from typing import Literal, get_args
 Emotion = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 EMOTIONS: tuple[Emotion, ...] = get_args(Emotion)
 
-EMOTION_OF: dict[str, Emotion] = {
+EMOTION_SYNONYMS: dict[str, Emotion] = {
     **{name: name for name in EMOTIONS},
     "anger": "angry",
     "fearful": "fear",
@@ -22,7 +22,7 @@ EMOTION_OF: dict[str, Emotion] = {
 """What published data sets and models call the seven, in lower case."""
 
 SimplifiedEmotion = Literal["sad_fear", "neutral", "happy", "angry", "surprise_disgust"]
-SIMPLIFIED: tuple[SimplifiedEmotion, ...] = get_args(SimplifiedEmotion)
+SIMPLIFIED_EMOTIONS: tuple[SimplifiedEmotion, ...] = get_args(SimplifiedEmotion)
 SIMPLIFIED_FROM: dict[SimplifiedEmotion, tuple[Emotion, ...]] = {
     "sad_fear": ("sad", "fear"),
     "neutral": ("neutral",),
@@ -44,8 +44,8 @@ MediaKind = Literal["image", "audio", "video"]
 ClassSet = Literal["full", "simplified"]
 
 
-def labels_of(classes: ClassSet) -> tuple[str, ...]:
-    return EMOTIONS if classes == "full" else SIMPLIFIED
+def labels_for(classes: ClassSet) -> tuple[str, ...]:
+    return EMOTIONS if classes == "full" else SIMPLIFIED_EMOTIONS
 
 
 def simplify(probabilities: Mapping[str, float]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ml.errors import AffectError
-from ml.media import Decoder, MediaLimits, load_image, probe
+from ml.media import Decoder, DecodeRequest, MediaLimits, load_image, probe
 from tests.media_files import AUDIO_CODECS, VIDEO_CODECS, make_audio, make_image, make_video
 
 KINDS = ("bits", "head", "noise", "zeros", "ones", "cut", "swap", "twice")
@@ -113,7 +113,7 @@ def read_all(path: Path, limits: MediaLimits, scratch: Path) -> np.ndarray:
     info = probe(path, limits)
     if info.kind == "image":
         return load_image(path, info, limits).image
-    with Decoder(path, info, frame_rate=4.0, want_audio=True, limits=limits, scratch=scratch) as decoder:
+    with Decoder(path, info, DecodeRequest(4.0, audio=True), limits=limits, scratch=scratch) as decoder:
         for frame in decoder.frames():
             assert frame.image.shape[2] == 3
         assert decoder.duration is not None and 0 < decoder.duration <= limits.max_seconds

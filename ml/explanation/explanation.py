@@ -10,17 +10,17 @@ from ml.explanation.face_attribution import feature_maps, grad_cam
 from ml.explanation.heatmaps import face_heatmap, feature_sheet, tone_heatmap, word_picture
 from ml.explanation.text_attribution import weigh_words
 from ml.explanation.voice_attribution import tone_relevance
-from ml.inference.face.backends.base import overlap
+from ml.inference.api import TimeSpan
+from ml.inference.face.backends.base import iou
 from ml.inference.face.predictor import DetectedFace, FaceDetector, FacePredictor
-from ml.inference.fusion.windows import Span
 from ml.inference.pipeline.bundle import LoadedBundle
-from ml.inference.speech.transcript_index import SpokenText
-from ml.inference.voice.predictor import TonePredictor
-from ml.inference.voice.segments import pieces_of, waveform
-from ml.inference.voice.vad import speech_spans
-from ml.media import Decoder, MediaInfo, MediaLimits
-from ml.media.frame_at import still_scale, stills
-from ml.media.sandbox import Check, unchecked
+from ml.inference.speech.transcript_index import TranscriptIndex
+from ml.inference.voice.predictor import VoicePredictor
+from ml.inference.voice.segments import split_segments, waveform
+from ml.inference.voice.vad import speech_segments
+from ml.media import Decoder, DecodeRequest, MediaInfo, MediaLimits
+from ml.media.frame_at import frame_scale, frames_at
+from ml.media.sandbox import CancelCheck, never_cancelled
 from ml.rendering.encoding import Artifact, png
 from ml.rendering.thumbnails import Sighting, strongest_moments
 from ml.reports.report import plain
@@ -45,18 +45,18 @@ class Explainer:
     options: Options
     scratch: Path
     limits: MediaLimits
-    check: Check = unchecked
+    check: CancelCheck = never_cancelled
 
     def explain(self, result: Result) -> Iterator[Artifact]:
         """Pictures of the faces, then of the voices, then of the words. Raises what decoding and `check` raise."""
         yield from self.faces(chosen_sightings(result))
         yield from self.voices(chosen_windows(result, "audio", MOST_VOICES))
-        yield from self.words(chosen_windows(result, "text", MOST_TEXTS), SpokenText(result.transcript.segments))
+        yield from self.words(chosen_windows(result, "text", MOST_TEXTS), TranscriptIndex(result.transcript.segments))
 
     def faces(self, sightings: Sequence[Sighting]) -> Iterator[Artifact]:
         """Grad-CAM and feature maps of each, for the emotion that the net reads."""
         predictor = self.models.face
-        if not isinstance(predictor, FacePredictor) or not predictor.is_ours or not sightings:
+        if not isinstance(predictor, FacePredictor) or not predictor.is_explainable or not sightings:
             return
         found = list(self._found_again(sightings, predictor.crop_size))
         if not found:
@@ -79,7 +79,7 @@ class Explainer:
     def _found_again(self, sightings: Sequence[Sighting], size: int) -> Iterator[tuple[Sighting, DetectedFace]]:
         """The faces with their crops, in the frames decoded anew; one that is not found there is left out."""
         times = sorted({sighting.frame.time for sighting in sightings})
-        frames = stills(
+        frames = frames_at(
             self.path,
             self.info,
             times,
@@ -88,7 +88,7 @@ class Explainer:
             limits=self.limits,
             check=self.check,
         )
-        scale = still_scale(self.info)
+        scale = frame_scale(self.info)
         with FaceDetector(size) as detector:
             for frame in frames:
                 faces = detector.detect(frame.image, self.options.max_faces)
@@ -101,7 +101,7 @@ class Explainer:
     def voices(self, windows: Sequence[Window]) -> Iterator[Artifact]:
         """What of the sound speaks for the reading of each window."""
         predictor = self.models.audio
-        if not isinstance(predictor, TonePredictor) or not predictor.is_ours:
+        if not isinstance(predictor, VoicePredictor) or not predictor.is_explainable:
             return
         for window in windows:
             for span, sound in self._speech(window):
@@ -112,25 +112,22 @@ class Explainer:
                 picture = png(tone_heatmap(found, title))
                 yield Artifact(f"heatmap-voice-{span.start:.2f}.png", "voice", title, picture, about)
 
-    def _speech(self, window: Window) -> Iterator[tuple[Span, np.ndarray]]:
+    def _speech(self, window: Window) -> Iterator[tuple[TimeSpan, np.ndarray]]:
         """The stretches of speech of a window, in the media's time, with their sound."""
         with Decoder(
             self.path,
             self.info,
-            frame_rate=None,
-            want_audio=True,
+            DecodeRequest(None, audio=True, start=window.start, end=window.end),
             limits=self.limits,
             scratch=self.scratch,
             check=self.check,
-            start=window.start,
-            end=window.end,
         ) as decoder:
             pcm = decoder.pcm()
-            whole = Span(0.0, window.end - window.start)
-            for piece in pieces_of(speech_spans(pcm, self.check), whole):
-                yield Span(window.start + piece.start, window.start + piece.end), waveform(pcm, piece)
+            whole = TimeSpan(0.0, window.end - window.start)
+            for piece in split_segments(speech_segments(pcm, self.check), whole):
+                yield TimeSpan(window.start + piece.start, window.start + piece.end), waveform(pcm, piece)
 
-    def words(self, windows: Sequence[Window], spoken: SpokenText) -> Iterator[Artifact]:
+    def words(self, windows: Sequence[Window], spoken: TranscriptIndex) -> Iterator[Artifact]:
         """How much each word of a window speaks for its reading, after what was spoken before it."""
         predictor = self.models.text
         if predictor is None:
@@ -138,7 +135,7 @@ class Explainer:
         for window in windows:
             self.check()
             assert window.modalities.text is not None
-            before = spoken.before(Span(window.start, window.end))
+            before = spoken.text_before(TimeSpan(window.start, window.end))
             found = weigh_words(predictor, plain(window.modalities.text.transcript), before=before)
             title = f"Words, {window.start:.1f} – {window.end:.1f} s: for (orange) or against (blue) “{found.emotion}”"
             about = {
@@ -194,5 +191,5 @@ def _sureness(probabilities: Probabilities) -> float:
 
 def _same_face(frame: FaceFrame, faces: Sequence[DetectedFace], scale: float) -> DetectedFace | None:
     box = (frame.box.x / scale, frame.box.y / scale, frame.box.width / scale, frame.box.height / scale)
-    best = max(faces, key=lambda face: overlap(face.box, box), default=None)
-    return best if best is not None and overlap(best.box, box) >= SAME_FACE else None
+    best = max(faces, key=lambda face: iou(face.box, box), default=None)
+    return best if best is not None and iou(best.box, box) >= SAME_FACE else None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, relu
 
 from ml.inference.face.predictor import FacePredictor
-from ml.networks.face import MIRRORED, PLAIN, Look, flip_averaged
+from ml.networks.face import MIRRORED, PLAIN, CropView, predict_with_flip_tta
 
 MOST_CHANNELS = 8
 """Feature maps of one resolution that are shown: the most active ones."""
@@ -41,19 +41,19 @@ def grad_cam(
     batch = _batch(predictor, crops)
     network: Any = predictor.network
     with torch.enable_grad(), _outputs_of(network.backbone) as kept:
-        _, logits_NC = flip_averaged(network, batch)
+        _, logits_NC = predict_with_flip_tta(network, batch)
     chosen = logits_NC.argmax(1) if targets is None else torch.tensor(targets, device=batch.device)
     (features,) = kept
     (gradients,) = torch.autograd.grad(logits_NC.gather(1, chosen[:, None]).sum(), features)
     cams = relu((gradients.mean((2, 3), keepdim=True) * features).sum(1)).detach()
-    looks = network.looks if getattr(network, "chooses_views", False) else (PLAIN, MIRRORED)
+    looks = network.explained_views if getattr(network, "chooses_views", False) else (PLAIN, MIRRORED)
     of_looks = zip(cams.split(len(batch)), looks, strict=True)
     maps = torch.stack([_placed(cam, look, batch.shape[-1]) for cam, look in of_looks]).sum(0)
     maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(1e-12)
     return FaceMaps(maps.cpu().numpy(), chosen.cpu().numpy())
 
 
-def _placed(cam_Nhw: Tensor, look: Look, size: int) -> Tensor:
+def _placed(cam_Nhw: Tensor, look: CropView, size: int) -> Tensor:
     """The map of a look at a crop, on the whole crop [N, size, size]."""
     side = round(look.share * size)
     map_NHW = interpolate(cam_Nhw[:, None], size=(side, side), mode="bilinear")[:, 0]

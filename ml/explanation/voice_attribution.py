@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.inference.voice.predictor import TonePredictor
+from ml.inference.voice.predictor import VoicePredictor
 from ml.networks.mel import log_mel
 
 STEPS = 20
@@ -30,12 +30,12 @@ class ToneRelevance:
 
 
 def tone_relevance(
-    predictor: TonePredictor,
+    predictor: VoicePredictor,
     waveforms: Sequence[NDArray[np.float32]],
     targets: Sequence[int] | None = None,
     steps: int = STEPS,
 ) -> list[ToneRelevance]:
-    """`waveforms`: 16 kHz mono in −1..1, [samples] each, as `TonePredictor.predict` takes them; silence at their ends
+    """`waveforms`: 16 kHz mono in −1..1, [samples] each, as `VoicePredictor.predict` takes them; silence at their ends
     and what is beyond five seconds is not heard. `targets`: classes to explain; by default those that are read."""
     network, device = predictor.network, predictor.device
     sounds = log_mel([torch.from_numpy(waveform) for waveform in waveforms], network.config.frames or None)

@@ -1,4 +1,4 @@
-"""Frames and sound of audio and video, streamed from one ffmpeg child under limits."""
+"""Streaming decoder: frames and audio of a video or audio file, from one ffmpeg child process under limits."""
 
 import errno
 import math
@@ -15,51 +15,75 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import AffectError, MediaInvalid
-from ml.media.extent import SLACK_SECONDS, Reach, too_long
-from ml.media.ffmpeg import MOST_CHANNELS, SAMPLE_RATE, Plan, decode_command
-from ml.media.geometry import ANALYSIS_SIDE, Geometry
-from ml.media.hwaccel import LEAST_SECONDS, decodes
-from ml.media.limits import MediaLimits
+from ml.media.extent import CODEC_PADDING_SECONDS, DecodedExtent
+from ml.media.ffmpeg import MAX_CHANNELS, SAMPLE_RATE, DecodePlan, decode_command
+from ml.media.geometry import MAX_ANALYSIS_SIDE, Geometry
+from ml.media.hwaccel import MIN_SECONDS, can_decode
+from ml.media.limits import MediaLimits, too_long
 from ml.media.probe import TOO_MANY_PIXELS, MediaInfo
-from ml.media.sandbox import Allowance, Check, Child, unchecked
+from ml.media.sandbox import CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
 
 _SAMPLE_BYTES = 2
 _OVERRUN_SECONDS = 1.0
-"""Decoded beyond the limit, to tell "just as long" from "too long"."""
+"""Seconds decoded beyond the limit, to distinguish "exactly at the limit" from "too long"."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The picture on screen at `time` = `index` / frame rate. `image`: uint8 RGB [height, width, 3], upright."""
+    """The frame on screen at `time` = `index` / frame rate. `image`: uint8 RGB [height, width, 3], upright."""
 
     index: int
     time: float
     image: npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class DecodeRequest:
+    """What to decode of a file.
+
+    Attributes:
+        frame_rate: frames per second; None decodes no frames. Ignored if the file has no video.
+        audio: whether to decode audio. Ignored if the file has none.
+        channels: `mix` gives one channel; `separate` keeps them, at most `limits.max_channels`.
+        start, end: seconds; the part of the media to decode, for work in chunks. `end` None: until the end of the
+            media. Gives the frames with start ≤ k / frame_rate < end, identical to those of a full pass. Audio agrees
+            within a millisecond, because containers round their time stamps: if it must be identical, decode it once
+            for the whole.
+        max_side: pixels; frames are shrunk until their longer side is at most this.
+        validate: whether to validate the output as the whole media. False leaves that to the caller who joins the
+            `extent` of several decoders.
+        audio_file: file that receives the audio; None uses an unnamed file that is removed with the decoder.
+    """
+
+    frame_rate: float | None
+    audio: bool
+    channels: Literal["mix", "separate"] = "mix"
+    start: float = 0.0
+    end: float | None = None
+    max_side: int = MAX_ANALYSIS_SIDE
+    validate: bool = True
+    audio_file: Path | None = None
+
+
 class Decoder:
-    """One pass over audio or video: a context manager; leaving it kills the decoder and removes what it wrote.
+    """One pass over an audio or video file. A context manager: leaving it kills ffmpeg and removes what it wrote.
 
-    Frames are those on screen at k / `frame_rate` (k = 0, 1, …; the grid is absolute, so chunks of the same media
-    agree), shrunk so that the longer side is at most `max_side`. Sound is 16 kHz, in the same time: silence fills what
-    lies before a stream that starts late, and gaps. Time 0 is where the earliest stream begins.
+    Frames are those on screen at k / `frame_rate` (k = 0, 1, …). The grid is absolute, so chunks of the same media
+    agree. Audio is 16 kHz on the same time axis: gaps, and the time before a stream that starts late, are filled with
+    silence. Time 0 is the start of the earliest stream.
 
-    Frames pass through a pipe, so the child works no faster than they are taken; sound goes into a nameless file in
-    `scratch`, 32 kB a second and channel. Memory does not grow with length.
+    Frames pass through a pipe, so ffmpeg decodes no faster than the caller takes them. Audio goes into a file in
+    `scratch`, 32 kB per second and channel. Memory does not grow with length.
 
     Args:
-        path, info: the file, and what `probe` said of it (kind `audio` or `video`).
-        frame_rate: frames a second; None: no frames wanted. Ignored where there is no video.
-        want_audio: whether sound is wanted. Ignored where there is none.
-        channels: `mix` gives one channel; `separate` keeps them, at most `limits.max_channels`.
-        start, end: seconds; a part of the media, for work in chunks; `end` None: until its end. Frames at
-            start ≤ k / frame_rate < end: the very frames of the whole. Sound agrees within a millisecond, as containers
-            round their time stamps: where it must be the very same, it is decoded once for the whole.
-        judged: whether what came out is judged as the whole media; else that is left to whoever joins the `reach` of
-            several decoders.
-        sound_file: where the sound goes; None: into a nameless file that goes with the decoder.
+        path: the file.
+        info: result of `probe` for the file (kind `audio` or `video`).
+        request: what to decode.
+        limits: bounds on the media and on the child process.
+        scratch: folder for temporary files.
+        check: raises if the work is cancelled.
 
-    Raises, all with stage `decode`: MediaInvalid (nothing, or of damaged media less than a second, could be decoded),
+    Raises, all with stage `decode`: MediaInvalid (nothing could be decoded, or less than a second of damaged media),
     MediaTooLong, FrameTooLarge, ProcessingTimeout, and whatever `check` raises.
     """
 
@@ -67,39 +91,20 @@ class Decoder:
         self,
         path: Path,
         info: MediaInfo,
+        request: DecodeRequest,
         *,
-        frame_rate: float | None,
-        want_audio: bool,
         limits: MediaLimits,
         scratch: Path,
-        check: Check = unchecked,
-        max_side: int = ANALYSIS_SIDE,
-        channels: Literal["mix", "separate"] = "mix",
-        start: float = 0.0,
-        end: float | None = None,
-        judged: bool = True,
-        sound_file: Path | None = None,
+        check: CancelCheck = never_cancelled,
     ) -> None:
-        separate = channels == "separate"
-        heard = want_audio and info.has_audio
-        most = min(limits.max_channels, MOST_CHANNELS)
-        if heard and separate and info.audio_channels > most:
-            raise MediaInvalid(f"At most {most} audio channels can be read separately.", stage="decode")
-        self._plan = Plan(
-            geometry=Geometry.fit(info.width or 1, info.height or 1, info.orientation, max_side),
-            frame_rate=Fraction(frame_rate).limit_denominator(10_000) if frame_rate and info.has_video else None,
-            channels=(info.audio_channels if separate else 1) if heard else 0,
-            mixed=not separate,
-            start=start,
-            end=limits.max_seconds + _OVERRUN_SECONDS if end is None else end,
-        )
-        self._whole = judged and start == 0 and end is None
-        self._sound_file = sound_file
         self._path, self._info, self._limits, self._check, self._scratch = path, info, limits, check, scratch
+        self._plan = _plan_for(request, info, limits)
+        self._validates = request.validate and request.start == 0 and request.end is None
+        self._audio_file = request.audio_file
         self._next_frame = self._plan.first_frame
         self._finished = self._oversized = False
         self.damaged = False
-        """Whether the decoder met errors, or ended long before the media should. Known when `frames` is exhausted."""
+        """Whether ffmpeg met errors, or stopped long before the declared end. Final once `frames` is exhausted."""
 
     @property
     def scale(self) -> float:
@@ -109,20 +114,20 @@ class Decoder:
     @property
     def position(self) -> float:
         """Seconds of media decoded so far."""
-        return max(self._picture_end, self._sound_end)
+        return max(self._video_end, self._audio_end)
 
     @property
     def duration(self) -> float | None:
-        """Seconds of media, as decoded; what `probe` said until `frames` is exhausted."""
-        return self.reach.duration(self._info) if self._finished else self._info.duration
+        """Seconds of media as decoded; the declared duration until `frames` is exhausted."""
+        return self.extent.duration(self._info) if self._finished else self._info.duration
 
     @property
-    def reach(self) -> Reach:
-        """How far this decoder came."""
+    def extent(self) -> DecodedExtent:
+        """How far this decoder got."""
         rate = self._plan.frame_rate
-        return Reach(
-            picture=self._picture_end,
-            sound=self._sound_end,
+        return DecodedExtent(
+            picture=self._video_end,
+            sound=self._audio_end,
             damaged=self.damaged,
             oversized=self._oversized,
             step=float(1 / rate) if rate else 0.0,
@@ -131,14 +136,14 @@ class Decoder:
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="decode-", dir=self._scratch)
-        if self._sound_file is None:
-            self._sound = tempfile.TemporaryFile(dir=self._folder.name)  # a killed worker leaves nothing behind
+        if self._audio_file is None:
+            self._audio = tempfile.TemporaryFile(dir=self._folder.name)  # unnamed: goes with the process
         else:
-            self._sound = self._sound_file.open("w+b")
-        self._child: Child | None = None
+            self._audio = self._audio_file.open("w+b")
+        self._child: SandboxedProcess | None = None
         try:
             if self._plan.frame_rate or self._plan.channels:
-                self._child = self._begin()
+                self._child = self._start()
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             if isinstance(error, AffectError):
@@ -151,11 +156,11 @@ class Decoder:
     ) -> None:
         if self._child:
             self._child.kill()
-        self._sound.close()
+        self._audio.close()
         self._folder.cleanup()
 
     def frames(self) -> Iterator[Frame]:
-        """Streams the frames, in order. Exhausted, all is decoded: the sound too, also where no frame was wanted."""
+        """Yield the frames in order. Once exhausted, the audio is decoded too, even if no frames were requested."""
         try:
             if self._child and self._plan.frame_rate:
                 yield from self._read_frames(self._child, self._plan.frame_rate)
@@ -166,83 +171,99 @@ class Decoder:
             raise
 
     def pcm(self) -> npt.NDArray[np.int16]:
-        """The sound: int16 at 16 kHz, [samples], or with `separate` [samples, channels]; empty where there is none.
+        """Return the audio: int16 at 16 kHz, [samples], or with `separate` [samples, channels]; empty if there is none.
 
-        Mapped from disk, not held in memory. Finishes decoding first, dropping frames that were not taken.
+        Mapped from disk, not held in memory. Finishes decoding first and drops frames that were not taken.
         """
         for _ in self.frames():
             pass
         channels = max(1, self._plan.channels)
-        shape = (self._samples,) if self._plan.mixed else (self._samples, channels)
+        shape = (self._samples,) if self._plan.mix else (self._samples, channels)
         if self._samples == 0:
             return np.zeros(shape, np.int16)
-        return np.memmap(self._sound, np.int16, mode="r", shape=shape)
+        return np.memmap(self._audio, np.int16, mode="r", shape=shape)
 
-    def _begin(self) -> Child:
-        self._plan = replace(self._plan, accelerated=self._accelerates())
+    def _start(self) -> SandboxedProcess:
+        self._plan = replace(self._plan, use_gpu=self._can_use_gpu())
         plan, limits = self._plan, self._limits
-        return Child(
-            decode_command(self._path, self._info, plan, self._sound.fileno(), limits),
+        return SandboxedProcess(
+            decode_command(self._path, self._info, plan, self._audio.fileno(), limits),
             cwd=Path(self._folder.name),
-            allowance=Allowance(
+            resources=ResourceLimits(
                 memory=limits.child_memory,
                 cpu_seconds=limits.child_cpu_seconds,
                 file_bytes=math.ceil(plan.end - plan.start + 1) * SAMPLE_RATE * _SAMPLE_BYTES * max(1, plan.channels),
-                with_gpu=plan.accelerated,
+                with_gpu=plan.use_gpu,
             ),
             check=self._check,
-            patience=lambda: limits.decode_grace_seconds + max(0.0, self.position - plan.start) / limits.decode_pace,
-            pass_fds=[self._sound.fileno()],
+            wait_limit=lambda: limits.decode_grace_seconds + max(0.0, self.position - plan.start) / limits.decode_pace,
+            pass_fds=[self._audio.fileno()],
         )
 
-    def _accelerates(self) -> bool:
-        """Whether a GPU decodes the pictures."""
+    def _can_use_gpu(self) -> bool:
         plan, seconds = self._plan, self._info.duration or 0.0
         if self._limits.video_decoder == "software" or plan.frame_rate is None:
             return False
-        if min(plan.end, seconds) - plan.start < LEAST_SECONDS:
+        if min(plan.end, seconds) - plan.start < MIN_SECONDS:
             return False
-        return decodes(self._path, self._info, plan, self._limits, Path(self._folder.name), self._check)
+        return can_decode(self._path, self._info, plan, self._limits, Path(self._folder.name), self._check)
 
-    def _read_frames(self, child: Child, rate: Fraction) -> Iterator[Frame]:
+    def _read_frames(self, child: SandboxedProcess, rate: Fraction) -> Iterator[Frame]:
         shape = self._plan.geometry.shape
         while True:
             image = np.empty(shape, np.uint8)
             if child.read_into(image.data.cast("B")) < image.nbytes:
                 return
             if self._plan.start > 0 and self._next_frame == self._plan.first_frame:
-                # Frames before the part may lean on some before the key frame where decoding began.
-                child.drop_errors()
+                # Frames before the part may depend on frames before the key frame at which decoding began.
+                child.discard_errors()
             index, self._next_frame = self._next_frame, self._next_frame + 1
             time = float(index / rate)
-            if self._whole and time > self._limits.max_seconds:
+            if self._validates and time > self._limits.max_seconds:
                 raise too_long(self._limits)
-            # ffmpeg repeats the first frame of a picture that begins late back to time 0.
-            if time >= self._info.picture_start - SLACK_SECONDS:
+            # If the video starts late, ffmpeg repeats its first frame back to time 0.
+            if time >= self._info.picture_start - CODEC_PADDING_SECONDS:
                 yield Frame(index, time, image)
 
-    def _finish(self, child: Child) -> None:
-        """Judges what came out when the child has ended."""
+    def _finish(self, child: SandboxedProcess) -> None:
+        """Wait for ffmpeg to exit and validate its output."""
         status, errors = child.wait(), child.errors
         if os.strerror(errno.ENOSPC) in errors:
-            raise OSError(errno.ENOSPC, "no room for the decoded sound")
+            raise OSError(errno.ENOSPC, "no space left for the decoded audio")
         self._finished = True
         self.damaged = status != 0 or bool(errors.strip())
         self._oversized = TOO_MANY_PIXELS in errors
-        if self._whole:
-            self.damaged = self.reach.judge(self._info, self._limits)
+        if self._validates:
+            self.damaged = self.extent.validate(self._info, self._limits)
 
     @property
     def _samples(self) -> int:
-        """Samples of each channel that the child has written so far."""
-        size = os.fstat(self._sound.fileno()).st_size
+        """Samples per channel written so far."""
+        size = os.fstat(self._audio.fileno()).st_size
         return size // (_SAMPLE_BYTES * max(1, self._plan.channels))
 
     @property
-    def _sound_end(self) -> float:
+    def _audio_end(self) -> float:
         return self._plan.start + self._samples / SAMPLE_RATE if self._samples else 0.0
 
     @property
-    def _picture_end(self) -> float:
+    def _video_end(self) -> float:
         rate = self._plan.frame_rate
         return float(self._next_frame / rate) if rate and self._next_frame > self._plan.first_frame else 0.0
+
+
+def _plan_for(request: DecodeRequest, info: MediaInfo, limits: MediaLimits) -> DecodePlan:
+    separate = request.channels == "separate"
+    with_audio = request.audio and info.has_audio
+    max_channels = min(limits.max_channels, MAX_CHANNELS)
+    if with_audio and separate and info.audio_channels > max_channels:
+        raise MediaInvalid(f"At most {max_channels} audio channels can be analysed separately.", stage="decode")
+    rate = request.frame_rate if info.has_video else None
+    return DecodePlan(
+        geometry=Geometry.fit(info.width or 1, info.height or 1, info.orientation, request.max_side),
+        frame_rate=Fraction(rate).limit_denominator(10_000) if rate else None,
+        channels=(info.audio_channels if separate else 1) if with_audio else 0,
+        mix=not separate,
+        start=request.start,
+        end=limits.max_seconds + _OVERRUN_SECONDS if request.end is None else request.end,
+    )

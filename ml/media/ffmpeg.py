@@ -1,4 +1,4 @@
-"""The ffmpeg command that decodes pictures and sound of one file in one pass."""
+"""The ffmpeg command that decodes frames and audio of one file in one pass."""
 
 import math
 from dataclasses import dataclass
@@ -13,31 +13,36 @@ from ml.media.limits import MediaLimits
 from ml.media.probe import MediaInfo, padded_pixels, reading_options
 
 SAMPLE_RATE = 16_000
-"""Samples a second of all decoded sound."""
+"""Samples per second of all decoded audio."""
 
-SEEK_LEAD = 10.0
-"""Seconds before a part at which its decoding begins: a key frame at its very start may come with frames that lean on
-an earlier one, and containers that are searched by decoding time may land a little late."""
+SEEK_LEAD_SECONDS = 10.0
+"""Seconds before a part at which its decoding begins: a key frame at its very start may be followed by frames that
+depend on an earlier one, and containers that are searched by decoding time may land a little late."""
 
-MOST_CHANNELS = 8
-"""Up to so many channels ffmpeg knows a layout of loudspeakers, and how to mix it."""
+MAX_CHANNELS = 8
+"""Maximum number of channels for which ffmpeg knows a speaker layout and how to mix it."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to decode. `frame_rate` None: no frames. `channels` 0: no sound; `mixed`: all of them into one.
-    `accelerated`: pictures are decoded by an NVIDIA GPU.
+class DecodePlan:
+    """What ffmpeg decodes.
 
-    `start`, `end`: seconds from the start of the media.
+    Attributes:
+        geometry: size of the frames.
+        frame_rate: frames per second; None: no frames.
+        channels: audio channels in the output; 0: no audio.
+        mix: whether all channels are mixed into one.
+        start, end: seconds from the start of the media.
+        use_gpu: whether an NVIDIA GPU decodes the video.
     """
 
     geometry: Geometry
     frame_rate: Fraction | None
     channels: int
-    mixed: bool
+    mix: bool
     start: float
     end: float
-    accelerated: bool = False
+    use_gpu: bool = False
 
     @property
     def first_frame(self) -> int:
@@ -56,8 +61,8 @@ class Plan:
         return round(self.end * SAMPLE_RATE)
 
 
-def decode_command(path: Path, info: MediaInfo, plan: Plan, sound: int, limits: MediaLimits) -> list[str]:
-    """Frames as raw RGB to standard output, sound as s16le to the descriptor `sound`."""
+def decode_command(path: Path, info: MediaInfo, plan: DecodePlan, audio_fd: int, limits: MediaLimits) -> list[str]:
+    """Return the command: frames go to standard output as raw RGB, audio to the descriptor `audio_fd` as s16le."""
     source = ffmpeg.input(f"file:{path.absolute()}", **_input_options(info, plan, limits))
     outputs = []
     if plan.frame_rate:
@@ -66,9 +71,9 @@ def decode_command(path: Path, info: MediaInfo, plan: Plan, sound: int, limits: 
                 source[str(info.video_stream)],
                 "pipe:1",
                 format="rawvideo",
-                vf=",".join(_picture_filters(plan)),
-                # rawvideo has a constant rate: after a change of size within the stream ffmpeg begins the filters anew,
-                # and fills the gap that leaves.
+                vf=",".join(_video_filters(plan)),
+                # rawvideo has a constant rate: after a change of size within the stream ffmpeg restarts the filters,
+                # and fills the gap that this leaves.
                 r=str(plan.frame_rate),
             )
         )
@@ -76,36 +81,36 @@ def decode_command(path: Path, info: MediaInfo, plan: Plan, sound: int, limits: 
         outputs.append(
             ffmpeg.output(
                 source[str(info.audio_stream)],
-                f"pipe:{sound}",
+                f"pipe:{audio_fd}",
                 format="s16le",
                 acodec="pcm_s16le",
-                af=",".join(_sound_filters(info, plan)),
+                af=",".join(_audio_filters(info, plan)),
             )
         )
     command = ffmpeg.merge_outputs(*outputs).global_args("-nostdin", "-v", "error", "-filter_threads", "1")
-    if plan.start > 0:  # time stamps stay absolute
+    if plan.start > 0:  # keep time stamps absolute
         command = command.global_args("-copyts", "-start_at_zero")
     return [str(word) for word in command.compile()]
 
 
-def _input_options(info: MediaInfo, plan: Plan, limits: MediaLimits) -> dict[str, Any]:
+def _input_options(info: MediaInfo, plan: DecodePlan, limits: MediaLimits) -> dict[str, Any]:
     options: dict[str, Any] = {
         **reading_options(info.format),
         "max_pixels": padded_pixels(limits),
         "threads": limits.decoder_threads,
         "noautorotate": None,
     }
-    if plan.accelerated:
-        # Frames come back into memory, where the filters are. More threads would only hold more of the GPU's surfaces.
+    if plan.use_gpu:
+        # Frames are copied back to memory for the filters. More threads would only hold more of the GPU's surfaces.
         options |= {"hwaccel": "cuda", "threads": 1}
-    if plan.start > SEEK_LEAD:
-        # Every frame since the key frame before it: the one on screen at `start` began earlier.
-        options |= {"noaccurate_seek": None, "ss": plan.start - SEEK_LEAD}
+    if plan.start > SEEK_LEAD_SECONDS:
+        # Decode every frame since the previous key frame: the one on screen at `start` began earlier.
+        options |= {"noaccurate_seek": None, "ss": plan.start - SEEK_LEAD_SECONDS}
     return options
 
 
-def _picture_filters(plan: Plan) -> list[str]:
-    """Rounding up puts into place k the last frame that began at or before k / rate: the one on screen then."""
+def _video_filters(plan: DecodePlan) -> list[str]:
+    """Return the filters. Rounding up puts the last frame that began at or before k / rate, the one on screen, at k."""
     return [
         f"fps={plan.frame_rate}:round=up",
         f"trim=start_pts={plan.first_frame}:end_pts={plan.end_frame}",
@@ -114,25 +119,25 @@ def _picture_filters(plan: Plan) -> list[str]:
     ]
 
 
-def _sound_filters(info: MediaInfo, plan: Plan) -> list[str]:
-    # Silence in gaps is made after resampling, where it is small, and never for a time stamp beyond the end. Before a
-    # stream that starts late it keeps sound and picture together. Sound alone has no need of that, and may change its
-    # format on the way (joined MP3s): ffmpeg would then begin the filters anew, and fill again from zero.
+def _audio_filters(info: MediaInfo, plan: DecodePlan) -> list[str]:
+    # Gaps are filled with silence after resampling, when it is small, and never for a time stamp beyond the end.
+    # Silence before a stream that starts late keeps audio and video in sync. Audio alone does not need it, and its
+    # format may change midway (joined MP3s): ffmpeg would then restart the filters and fill again from zero.
     fill = f":first_pts={plan.first_sample}" if info.has_video or plan.start > 0 else ""
     return [
         f"aselect='not(gt(t,{plan.end:.3f}))'",
-        *_channel_filters(info.audio_channels, plan.mixed),
+        *_channel_filters(info.audio_channels, plan.mix),
         f"aresample={SAMPLE_RATE}:async=1{fill}",
         f"atrim=start_pts={plan.first_sample}:end_pts={plan.end_sample}",
     ]
 
 
-def _channel_filters(channels: int, mixed: bool) -> list[str]:
-    """Down to 16 kHz, then the channels: ending in a layout that ffmpeg knows, or it refuses to go on."""
+def _channel_filters(channels: int, mix: bool) -> list[str]:
+    """Return filters that resample to 16 kHz, then map the channels to a layout that ffmpeg accepts."""
     resampled = f"aformat=sample_fmts=s16:sample_rates={SAMPLE_RATE}"
-    if mixed and channels <= MOST_CHANNELS:
+    if mix and channels <= MAX_CHANNELS:
         return [f"{resampled}:channel_layouts=mono"]
-    if mixed:
+    if mix:
         share = 1 / channels
         return [resampled, "pan=mono|c0=" + "+".join(f"{share:.6f}*c{channel}" for channel in range(channels))]
     return [resampled, f"pan={channels}c|" + "|".join(f"c{channel}=c{channel}" for channel in range(channels))]

@@ -1,4 +1,4 @@
-"""Decoded sound that is kept: lossless, in about half of the room. Of our own making, so that no child reads it."""
+"""Lossless storage of decoded audio, in about half the space. The files are our own, so no child process reads them."""
 
 from pathlib import Path
 
@@ -6,20 +6,20 @@ import av
 import numpy as np
 
 from ml.errors import MediaInvalid
-from ml.media.ffmpeg import MOST_CHANNELS, SAMPLE_RATE
-from ml.media.sandbox import Check, unchecked
+from ml.media.ffmpeg import MAX_CHANNELS, SAMPLE_RATE
+from ml.media.sandbox import CancelCheck, never_cancelled
 
 _LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1", "7.1")
-"""By how many channels there are: FLAC knows no others, and no meaning of ours."""
+"""Layout by number of channels: FLAC has no others. The layout's meaning is not used."""
 _MAGIC = b"fLaC"
-_DAMAGED = "The sound that was kept cannot be read."
+_DAMAGED = "The stored audio is damaged."
 _BLOCK = 1 << 16
-"""Samples of a channel that are held at once."""
+"""Samples per channel held in memory at a time."""
 
 
-def pack(pcm: Path, channels: int, flac: Path, check: Check = unchecked) -> None:
-    """Writes s16le at 16 kHz, `channels` (1 to 8) interleaved, as FLAC. Raises what `check` raises."""
-    assert 1 <= channels <= MOST_CHANNELS
+def pack(pcm: Path, channels: int, flac: Path, check: CancelCheck = never_cancelled) -> None:
+    """Write s16le at 16 kHz, `channels` (1 to 8) interleaved, as FLAC. Raises whatever `check` raises."""
+    assert 1 <= channels <= MAX_CHANNELS
     layout = _LAYOUTS[channels - 1]
     with pcm.open("rb") as source, av.open(str(flac), "w", format="flac") as target:
         stream = target.add_stream("flac", rate=SAMPLE_RATE, layout=layout)
@@ -33,21 +33,23 @@ def pack(pcm: Path, channels: int, flac: Path, check: Check = unchecked) -> None
         target.mux(stream.encode(None))
 
 
-def unpack(flac: Path, pcm: Path, check: Check = unchecked) -> None:
-    """The very samples that were packed, as s16le. Raises MediaInvalid for a file that is damaged, and what `check`
-    raises."""
+def unpack(flac: Path, pcm: Path, check: CancelCheck = never_cancelled) -> None:
+    """Write the packed samples, unchanged, as s16le.
+
+    Raises MediaInvalid if the file is damaged, and whatever `check` raises.
+    """
     with flac.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise MediaInvalid(_DAMAGED)
     try:
         with av.open(str(flac), format="flac") as source, pcm.open("wb") as target:
-            promised, found = source.streams.audio[0].duration or 0, 0
+            declared, decoded = source.streams.audio[0].duration or 0, 0
             for number, frame in enumerate(source.decode(audio=0)):
                 if number % 256 == 0:
                     check()
                 target.write(frame.to_ndarray().tobytes())
-                found += frame.samples
+                decoded += frame.samples
     except (av.FFmpegError, IndexError) as error:
         raise MediaInvalid(_DAMAGED) from error
-    if found != promised:
+    if decoded != declared:
         raise MediaInvalid(_DAMAGED)

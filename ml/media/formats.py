@@ -1,48 +1,49 @@
-"""Which formats are accepted, and what may read them.
+"""The accepted media formats, and the demuxers that may read them.
 
-The formats' own demuxers are then the only ones that ffprobe and ffmpeg may use (`-format_whitelist`): a playlist, a
-script or any other text that names further files is never opened as media.
+ffprobe and ffmpeg may use only the demuxers of the detected format (`-format_whitelist`): a playlist, a script or any
+other text that names further files is never opened as media.
 """
 
 from dataclasses import dataclass
 
-from ml.signatures import format_name
+from ml.signatures import format_from_signature
 
 
 @dataclass(frozen=True)
-class Format:
-    """An accepted container.
+class MediaFormat:
+    """An accepted format.
 
-    `demuxers`: ffmpeg's names of those that may read it. `picture`: a still picture. `certain`: the first bytes leave
-    no doubt, so that a file that cannot be read is damaged (else: something different that began alike).
+    `demuxers`: ffmpeg's names of the demuxers that may read it. `is_image`: whether it holds one still image.
+    `is_certain`: whether the first bytes identify it without doubt, so that an unreadable file is damaged; otherwise it
+    may be of another type that begins alike.
     """
 
     name: str
     demuxers: tuple[str, ...]
-    picture: bool = False
-    certain: bool = True
+    is_image: bool = False
+    is_certain: bool = True
 
 
 _ALL = (
-    Format("jpeg", ("jpeg_pipe",), picture=True),
-    Format("png", ("png_pipe",), picture=True),
-    Format("webp", ("webp_pipe",), picture=True),
-    Format("wav", ("wav",)),
-    Format("avi", ("avi",)),
-    Format("flac", ("flac",)),
-    Format("ogg", ("ogg",)),
-    Format("mp4", ("mov",)),
-    Format("mov", ("mov",)),
-    Format("m4a", ("mov",)),
-    Format("matroska", ("matroska",)),
-    Format("webm", ("matroska",)),
-    Format("mp3", ("mp3", "aac", "flac"), certain=False),
-    Format("aac", ("mp3", "aac"), certain=False),
+    MediaFormat("jpeg", ("jpeg_pipe",), is_image=True),
+    MediaFormat("png", ("png_pipe",), is_image=True),
+    MediaFormat("webp", ("webp_pipe",), is_image=True),
+    MediaFormat("wav", ("wav",)),
+    MediaFormat("avi", ("avi",)),
+    MediaFormat("flac", ("flac",)),
+    MediaFormat("ogg", ("ogg",)),
+    MediaFormat("mp4", ("mov",)),
+    MediaFormat("mov", ("mov",)),
+    MediaFormat("m4a", ("mov",)),
+    MediaFormat("matroska", ("matroska",)),
+    MediaFormat("webm", ("matroska",)),
+    MediaFormat("mp3", ("mp3", "aac", "flac"), is_certain=False),
+    MediaFormat("aac", ("mp3", "aac"), is_certain=False),
 )
 FORMATS = {format.name: format for format in _ALL}
 
 
-def sniff(head: bytes) -> Format | None:
-    """The format that begins with `head` (the first `SNIFF_BYTES` of a file), or None where none is accepted."""
-    name = format_name(head)
+def detect_format(head: bytes) -> MediaFormat | None:
+    """Return the format that begins with `head` (the first `SNIFF_BYTES` of a file), or None if it is not accepted."""
+    name = format_from_signature(head)
     return FORMATS[name] if name else None

@@ -1,7 +1,7 @@
-"""Pictures → arrays.
+"""Images → arrays.
 
-The decoders of ffmpeg read these too, in a child process: no fault of theirs can harm a worker that holds the models,
-and a picture is under the same limits as a film.
+ffmpeg's decoders read images too, in a child process: none of their faults can harm a worker that holds the models, and
+an image is under the same limits as a video.
 """
 
 import tempfile
@@ -14,20 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import AffectError, MediaInvalid
-from ml.media.geometry import ANALYSIS_SIDE, Geometry
-from ml.media.image_headers import first_webp_picture, read_picture_header
-from ml.media.image_worker_client import Request, picture_child
-from ml.media.limits import MediaLimits
-from ml.media.probe import TOO_MANY_PIXELS, MediaInfo, padded_pixels, too_many_pixels
-from ml.media.sandbox import Check, unchecked
+from ml.media.geometry import MAX_ANALYSIS_SIDE, Geometry
+from ml.media.image_headers import first_webp_frame, read_image_header
+from ml.media.image_worker_client import ImageRequest, image_worker
+from ml.media.limits import MediaLimits, too_many_pixels
+from ml.media.probe import TOO_MANY_PIXELS, MediaInfo, padded_pixels
+from ml.media.sandbox import CancelCheck, never_cancelled
 
 _DECODERS = {"jpeg": "mjpeg", "png": "png", "webp": "webp"}
-_LEAST_SHARE = 0.1
-"""A damaged picture is read when at least this much of it could be decoded."""
+_MIN_DECODED_SHARE = 0.1
+"""Minimum share of a damaged image that must be decoded for it to be accepted."""
 
 
-class Picture(NamedTuple):
-    """A picture, upright: uint8 RGB [height, width, 3]; original pixels per pixel; whether the decoder met errors."""
+class DecodedImage(NamedTuple):
+    """An upright image: uint8 RGB [height, width, 3]. `scale`: original pixels per pixel; `damaged`: whether the
+    decoder met errors."""
 
     image: npt.NDArray[np.uint8]
     scale: float
@@ -35,12 +36,16 @@ class Picture(NamedTuple):
 
 
 def load_image(
-    path: Path, info: MediaInfo, limits: MediaLimits, max_side: int = ANALYSIS_SIDE, check: Check = unchecked
-) -> Picture:
-    """Reads a JPEG, PNG or WebP picture, turned upright and shrunk until its longer side is at most `max_side` pixels.
+    path: Path,
+    info: MediaInfo,
+    limits: MediaLimits,
+    max_side: int = MAX_ANALYSIS_SIDE,
+    check: CancelCheck = never_cancelled,
+) -> DecodedImage:
+    """Decode a JPEG, PNG or WebP image, turned upright and shrunk until its longer side is at most `max_side` pixels.
 
-    Of an animated WebP it is the first picture. A JPEG of which a part can be decoded (a tenth at least) is `damaged`,
-    with one colour where the rest would be; of PNG and WebP it is all or nothing.
+    Of an animated WebP the first frame is decoded. A JPEG of which at least a tenth can be decoded is `damaged`, with
+    one colour in place of the rest; a PNG or WebP is decoded completely or not at all.
 
     Raises (with stage `decode`) MediaInvalid, FrameTooLarge, ProcessingTimeout, and whatever `check` raises.
     """
@@ -48,31 +53,31 @@ def load_image(
     geometry = Geometry.fit(info.width, info.height, info.orientation, max_side)
     image = np.empty(geometry.shape, np.uint8)
     try:
-        with _still(path, info) as still, picture_child(limits) as child:
-            request = Request(str(still), _DECODERS[info.format], geometry.filters, padded_pixels(limits))
-            complete, errors = child.decode(request, image.data.cast("B"), check, lambda: limits.probe_seconds)
+        with _still_file(path, info) as still, image_worker(limits) as worker:
+            request = ImageRequest(str(still), _DECODERS[info.format], geometry.filters, padded_pixels(limits))
+            complete, errors = worker.decode(request, image.data.cast("B"), check, lambda: limits.probe_seconds)
             damaged = bool(errors.strip())
-            cut = damaged or not read_picture_header(path, info.format).ended
-            if not complete or (cut and _hardly_begun(image)):
+            cut = damaged or not read_image_header(path, info.format).has_end_marker
+            if not complete or (cut and _is_almost_empty(image)):
                 if TOO_MANY_PIXELS in errors:
                     raise too_many_pixels(limits)
-                raise MediaInvalid("The picture cannot be decoded.")
+                raise MediaInvalid("The image cannot be decoded. It seems damaged or incomplete.")
     except AffectError as error:
         error.stage = error.stage or "decode"
         raise
-    return Picture(image, geometry.scale, damaged)
+    return DecodedImage(image, geometry.scale, damaged)
 
 
-def _hardly_begun(image: npt.NDArray[np.uint8]) -> bool:
-    """Whether less than a tenth is anything but the one colour that the decoder gives to what is missing."""
+def _is_almost_empty(image: npt.NDArray[np.uint8]) -> bool:
+    """Return whether more than nine tenths have one colour, which the decoder gives to what is missing."""
     commonest = np.median(image, axis=(0, 1))
-    return bool((image == commonest).all(axis=2).mean() > 1 - _LEAST_SHARE)
+    return bool((image == commonest).all(axis=2).mean() > 1 - _MIN_DECODED_SHARE)
 
 
 @contextmanager
-def _still(path: Path, info: MediaInfo) -> Iterator[Path]:
-    """The file itself, or the first picture of an animated WebP as a file of its own: libav reads stills alone."""
-    still = first_webp_picture(path) if info.format == "webp" else None
+def _still_file(path: Path, info: MediaInfo) -> Iterator[Path]:
+    """Provide the file itself, or a file with the first frame of an animated WebP: libav decodes only stills."""
+    still = first_webp_frame(path) if info.format == "webp" else None
     if still is None:
         yield path.absolute()
         return

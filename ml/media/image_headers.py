@@ -1,4 +1,4 @@
-"""Size and orientation of JPEG, PNG and WebP pictures, read from their headers alone: nothing is decoded."""
+"""Size and orientation of JPEG, PNG and WebP images, read from their headers without decoding anything."""
 
 import mmap
 import struct
@@ -18,27 +18,28 @@ _WEBP_FRAME_HEADER = 16
 """Bytes of an ANMF chunk before the chunks within it."""
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0…SOF15 without DHT, JPG, DAC
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # TEM, RST0…7, SOI: no length follows
-_MOST_SEGMENTS = 4096
-"""A header of more segments than this is an attempt to keep us busy."""
+_MAX_SEGMENTS = 4096
+"""Maximum number of segments of a header: more are an attempt to waste time."""
 
 _JPEG_SCAN, _JPEG_END, _JPEG_APP1 = 0xDA, 0xD9, 0xE1
 _JPEG_END_MARKER = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
-class PictureHeader:
-    """`width` and `height` are those of the stored picture, before it is turned. `ended`: a JPEG has its end marker."""
+class ImageHeader:
+    """Header of an image. `width`, `height`: pixels as stored, before rotation; `has_end_marker`: false for a JPEG that
+    is cut off."""
 
     width: int
     height: int
     orientation: Orientation = UPRIGHT
-    ended: bool = True
+    has_end_marker: bool = True
 
 
-def read_picture_header(path: Path, format_name: str) -> PictureHeader:
-    """Reads the header of a `jpeg`, `png` or `webp` file.
+def read_image_header(path: Path, format_name: str) -> ImageHeader:
+    """Read the header of a `jpeg`, `png` or `webp` file.
 
-    Raises MediaInvalid when the header is cut, holds no size, or says that the picture has none.
+    Raises MediaInvalid if the header is cut off, or declares no size or a size of zero.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
@@ -46,14 +47,14 @@ def read_picture_header(path: Path, format_name: str) -> PictureHeader:
         except (struct.error, IndexError):
             header = None
     if header is None or header.width < 1 or header.height < 1:
-        raise MediaInvalid("The picture's header cannot be read.")
+        raise MediaInvalid("The image cannot be opened. It seems damaged or incomplete.")
     return header
 
 
 def _webp_chunks(data: Buffer, start: int = 12, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """The chunks of a WebP container between two offsets: name, first byte and end of the payload (RFC 9649)."""
+    """Yield the chunks of a WebP container between two offsets: name, first byte and end of the payload (RFC 9649)."""
     end = len(data) if end is None else min(end, len(data))
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(_MAX_SEGMENTS):
         if start + 8 > end:
             break
         name, size = struct.unpack_from("<4sI", data, start)
@@ -61,10 +62,10 @@ def _webp_chunks(data: Buffer, start: int = 12, end: int | None = None) -> Itera
         start += 8 + size + size % 2
 
 
-def _jpeg(data: Buffer) -> PictureHeader | None:
-    """ITU-T T.81 annex B: marker segments up to the first scan."""
+def _jpeg(data: Buffer) -> ImageHeader | None:
+    """Read marker segments up to the first scan (ITU-T T.81 annex B)."""
     size, orientation, position = None, UPRIGHT, 2
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(_MAX_SEGMENTS):
         if data[position] != 0xFF:
             break
         marker = data[position + 1]
@@ -77,8 +78,8 @@ def _jpeg(data: Buffer) -> PictureHeader | None:
         if marker == _JPEG_END:
             break
         if marker == _JPEG_SCAN:
-            # In a scan every FF is followed by 00: this is no part of it, nor of a thumbnail, which comes before.
-            return PictureHeader(*size, orientation, data.find(_JPEG_END_MARKER, position) >= 0) if size else None
+            # Inside a scan every FF is followed by 00, and a thumbnail precedes it: the marker is the image's.
+            return ImageHeader(*size, orientation, data.find(_JPEG_END_MARKER, position) >= 0) if size else None
         (length,) = struct.unpack_from(">H", data, position)
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">xHH", data, position + 2)
@@ -89,13 +90,13 @@ def _jpeg(data: Buffer) -> PictureHeader | None:
     return None
 
 
-def _png(data: Buffer) -> PictureHeader | None:
-    """PNG, third edition: IHDR first; `eXIf` anywhere before `IEND`."""
+def _png(data: Buffer) -> ImageHeader | None:
+    """Read IHDR, the first chunk, and `eXIf`, which may be anywhere before `IEND` (PNG, third edition)."""
     length, name, width, height = struct.unpack_from(">I4sII", data, 8)
     if name != b"IHDR":
         return None
     orientation, position = UPRIGHT, 8
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(_MAX_SEGMENTS):
         if position + 8 > len(data):
             break
         length, name = struct.unpack_from(">I4s", data, position)
@@ -103,41 +104,41 @@ def _png(data: Buffer) -> PictureHeader | None:
             orientation = _exif_orientation(data[position + 8 : position + 8 + min(length, 2**16)])
             break
         position += 12 + length
-    return PictureHeader(width, height, orientation)
+    return ImageHeader(width, height, orientation)
 
 
-def _webp(data: Buffer) -> PictureHeader | None:
-    """RFC 9649 (container), RFC 6386 section 9.1 (VP8). The size is that of the picture itself, not of its canvas."""
-    picture = _first_picture(data)
-    if picture is None:
+def _webp(data: Buffer) -> ImageHeader | None:
+    """Read the size of the image itself, not of its canvas (RFC 9649; RFC 6386 section 9.1 for VP8)."""
+    image = _first_image(data)
+    if image is None:
         return None
     orientation = UPRIGHT
     for name, start, end in _webp_chunks(data):
         if name == b"EXIF":
             orientation = _exif_orientation(data[start : min(end, start + 2**16)])
-    name, start, _ = picture
+    name, start, _ = image
     if name == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, start + 1)
-        return PictureHeader(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), orientation)
+        return ImageHeader(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), orientation)
     width, height = struct.unpack_from("<HH", data, start + 6)
-    return PictureHeader(width & 0x3FFF, height & 0x3FFF, orientation)
+    return ImageHeader(width & 0x3FFF, height & 0x3FFF, orientation)
 
 
-def first_webp_picture(path: Path) -> bytes | None:
-    """The first picture of an animated WebP as a WebP file of its own, without transparency; None for a still."""
+def first_webp_frame(path: Path) -> bytes | None:
+    """Return the first frame of an animated WebP as a WebP file, without transparency; None for a still image."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if all(name != b"ANMF" for name, _, _ in _webp_chunks(data)):
             return None
-        picture = _first_picture(data)
-        if picture is None:
+        image = _first_image(data)
+        if image is None:
             return None
-        name, start, end = picture
+        name, start, end = image
         payload = data[start:end] + bytes((end - start) % 2)
         return struct.pack("<4sI4s4sI", b"RIFF", 12 + len(payload), b"WEBP", name, end - start) + payload
 
 
-def _first_picture(data: Buffer) -> tuple[bytes, int, int] | None:
-    """The chunk (name, first byte and end of its payload) that holds the picture, or the first one of an animation."""
+def _first_image(data: Buffer) -> tuple[bytes, int, int] | None:
+    """Return the chunk (name, first byte and end of its payload) with the image, or with an animation's first frame."""
     for name, start, end in _webp_chunks(data):
         inner = _webp_chunks(data, start + _WEBP_FRAME_HEADER, end) if name == b"ANMF" else [(name, start, end)]
         for chunk in inner:
@@ -147,7 +148,7 @@ def _first_picture(data: Buffer) -> tuple[bytes, int, int] | None:
 
 
 def _exif_orientation(exif: bytes) -> Orientation:
-    """The orientation in the first directory of a TIFF structure (EXIF 2.32, 4.6.2); upright where unreadable."""
+    """Read the orientation in the first directory of a TIFF structure (EXIF 2.32, 4.6.2); upright if unreadable."""
     exif = exif.removeprefix(_EXIF_PREFIX)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
@@ -158,7 +159,7 @@ def _exif_orientation(exif: bytes) -> Orientation:
         for entry in range(directory + 2, directory + 2 + 12 * count, 12):
             tag, kind, _, value = struct.unpack_from(order + "HHIH", exif, entry)
             if (tag, kind) == (_EXIF_ORIENTATION, _EXIF_SHORT):
-                return Orientation.of_exif(value)
+                return Orientation.from_exif(value)
     except struct.error:
         pass
     return UPRIGHT

@@ -1,7 +1,7 @@
-"""The program of the child process that decodes pictures (`ml.media.image_worker_client`). It imports nothing of ours.
+"""Program of the child process that decodes images (`ml.media.image_worker_client`). Imports no project code.
 
-It reads requests, a JSON object a line, from the descriptor that its argument names. The answer is `0` and the pixels,
-or `1` where there are none; what libav says of a picture goes to standard error, before the answer.
+It reads requests, one JSON object per line, from the descriptor that its argument names. The response is `0` and the
+pixels, or `1` if decoding failed. Messages of libav go to standard error, before the response.
 """
 
 import json
@@ -31,21 +31,21 @@ def _filtered(frame: av.VideoFrame, filters: Sequence[str]) -> av.VideoFrame:
     graph = Graph()
     graph.threads = 1
     last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=_TIME_BASE)
-    for words in [*filters, "buffersink"]:
-        name, _, arguments = words.partition("=")
+    for description in [*filters, "buffersink"]:
+        name, _, arguments = description.partition("=")
         node = graph.add(name, arguments or None)
         last.link_to(node)
         last = node
     graph.configure()
     frame.pts, frame.time_base = 0, _TIME_BASE
     graph.push(frame)
-    found = graph.pull()
-    assert isinstance(found, av.VideoFrame)
-    return found
+    filtered = graph.pull()
+    assert isinstance(filtered, av.VideoFrame)
+    return filtered
 
 
 def _pixels(frame: av.VideoFrame) -> bytes:
-    """RGB without the padding that rows may have."""
+    """Return the RGB bytes without the padding of rows."""
     plane, row = memoryview(frame.planes[0]).cast("B"), 3 * frame.width
     pitch = frame.planes[0].line_size
     return b"".join(plane[start : start + row] for start in range(0, pitch * frame.height, pitch))
@@ -54,17 +54,17 @@ def _pixels(frame: av.VideoFrame) -> bytes:
 def main() -> None:
     av.logging.restore_default_callback()
     av.logging.set_libav_level(av.logging.ERROR)
-    with open(int(sys.argv[1]), "rb") as requests, open(os.dup(1), "wb") as answers:
+    with open(int(sys.argv[1]), "rb") as requests, open(os.dup(1), "wb") as responses:
         for line in requests:
-            wanted = json.loads(line)
+            request = json.loads(line)
             try:
-                frame = _decoded(wanted["path"], wanted["decoder"], wanted["max_pixels"])
-                answer = DONE + _pixels(_filtered(frame, wanted["filters"]))
-            except Exception as error:  # whatever it is: there is no picture
+                frame = _decoded(request["path"], request["decoder"], request["max_pixels"])
+                response = DONE + _pixels(_filtered(frame, request["filters"]))
+            except Exception as error:  # any error means: no image
                 print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-                answer = FAILED
-            answers.write(answer)
-            answers.flush()
+                response = FAILED
+            responses.write(response)
+            responses.flush()
 
 
 if __name__ == "__main__":

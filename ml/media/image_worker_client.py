@@ -1,8 +1,8 @@
-"""Child processes that decode pictures, kept from one picture to the next.
+"""Pool of child processes that decode images, each reused for many images.
 
-To start a process takes thirty times as long as to decode a small picture. A child decodes under the limits of
-`ml.media.sandbox`, with libav (PyAV): the decoders and filters of ffmpeg, no demuxer and no protocol. Whatever goes wrong
-with a picture, be it only that it is damaged, ends its child: the next picture meets a fresh one.
+Starting a process takes thirty times as long as decoding a small image. A child decodes under the limits of
+`ml.media.sandbox`, with libav (PyAV): the decoders and filters of ffmpeg, but no demuxer and no protocol. A child that
+meets any fault, even just a damaged image, is replaced: the next image gets a fresh one.
 """
 
 import functools
@@ -16,19 +16,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ml.cpu import cores
+from ml.cpu import cpu_count
 from ml.media.limits import MediaLimits
-from ml.media.sandbox import Allowance, Check, Child, unchecked
+from ml.media.sandbox import CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
 
-PICTURES = 500
-"""After which a child has served: what it may have leaked goes with it."""
+MAX_IMAGES_PER_WORKER = 500
+"""Number of images after which a child is replaced, so that leaks cannot add up."""
 DONE = b"0"
-"""As the program has it, which cannot be imported here: it needs PyAV, which an image without models has not."""
+"""First byte of a successful response. A copy: `ml.media.image_worker` needs PyAV, which an io worker lacks."""
 _PROGRAM = Path(__file__).with_name("image_worker.py")
 
 
-class Request(NamedTuple):
-    """`decoder`: libav's name; `filters`: from the stored picture to the analysed one, RGB at the end."""
+class ImageRequest(NamedTuple):
+    """One image to decode. `decoder`: libav's name; `filters`: from the stored image to the analysed one, in RGB."""
 
     path: str
     decoder: str
@@ -36,61 +36,63 @@ class Request(NamedTuple):
     max_pixels: int
 
 
-class Answer(NamedTuple):
-    """`complete`: the buffer is filled. `errors`: what libav had to say."""
+class ImageResponse(NamedTuple):
+    """`complete`: whether the buffer was filled. `errors`: messages of libav."""
 
     complete: bool
     errors: str
 
 
-class PictureChild:
-    """One child."""
+class ImageWorker:
+    """One child process that decodes images."""
 
-    def __init__(self, allowance: Allowance) -> None:
-        self.allowance = allowance
+    def __init__(self, resources: ResourceLimits) -> None:
+        self.resources = resources
         self.is_spent = False
-        """Whether it is to decode no further picture."""
-        self._served = 0
+        """Whether it must not decode another image."""
+        self._decoded = 0
         self._folder = tempfile.TemporaryDirectory(prefix="pictures-")
-        theirs, self._requests = os.pipe2(os.O_CLOEXEC)
+        child_end, self._requests = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._requests, False)
         try:
-            self._child = Child(
-                [sys.executable, "-I", str(_PROGRAM), str(theirs)],
+            self._child = SandboxedProcess(
+                [sys.executable, "-I", str(_PROGRAM), str(child_end)],
                 cwd=Path(self._folder.name),
-                allowance=allowance,
-                check=unchecked,
-                patience=lambda: 0.0,
-                pass_fds=[theirs],
+                resources=resources,
+                check=never_cancelled,
+                wait_limit=lambda: 0.0,
+                pass_fds=[child_end],
             )
         except BaseException:
             os.close(self._requests)
             raise
         finally:
-            os.close(theirs)
+            os.close(child_end)
 
     @property
     def pid(self) -> int:
         return self._child.pid
 
     @property
-    def runs(self) -> bool:
-        """It may have been killed while it waited, by the kernel too."""
-        return self._child.runs
+    def is_running(self) -> bool:
+        """Whether the child is alive: it may have been killed while idle, also by the kernel."""
+        return self._child.is_running
 
-    def decode(self, request: Request, into: memoryview, check: Check, patience: Callable[[], float]) -> Answer:
-        """Raises ProcessingTimeout, and what `check` raises."""
-        self._served += 1
-        self._child.renew(check, patience)
-        told = bytearray(1)
-        asked = self._child.feed(self._requests, memoryview(json.dumps(request._asdict()).encode() + b"\n"))
-        done = asked and self._child.read_into(memoryview(told)) == 1 and bytes(told) == DONE
+    def decode(
+        self, request: ImageRequest, into: memoryview, check: CancelCheck, wait_limit: Callable[[], float]
+    ) -> ImageResponse:
+        """Decode one image into a buffer of its size. Raises ProcessingTimeout, and whatever `check` raises."""
+        self._decoded += 1
+        self._child.reset(check, wait_limit)
+        status = bytearray(1)
+        sent = self._child.write_to_pipe(self._requests, memoryview(json.dumps(request._asdict()).encode() + b"\n"))
+        done = sent and self._child.read_into(memoryview(status)) == 1 and bytes(status) == DONE
         complete = done and self._child.read_into(into) == len(into)
-        if not told[0]:
-            self._child.wait()  # it has ended: raises where that was for its limits
-        answer = Answer(complete, self._child.said())
-        self.is_spent = not complete or bool(answer.errors) or self._served >= PICTURES
-        return answer
+        if not status[0]:
+            self._child.wait()  # it has exited: raises if that was because of its limits
+        response = ImageResponse(complete, self._child.collect_errors())
+        self.is_spent = not complete or bool(response.errors) or self._decoded >= MAX_IMAGES_PER_WORKER
+        return response
 
     def close(self) -> None:
         self._child.kill()
@@ -98,42 +100,42 @@ class PictureChild:
         self._folder.cleanup()
 
 
-class _Kept:
-    """The children of this process that wait for a picture, and whose turn it is to have one: as many as cores."""
+class _WorkerPool:
+    """The idle children of this process, and `slots`: one for each CPU core, held while an image is decoded."""
 
     def __init__(self) -> None:
-        self.turn = threading.BoundedSemaphore(cores())
-        self.waiting: list[PictureChild] = []
+        self.slots = threading.BoundedSemaphore(cpu_count())
+        self.idle: list[ImageWorker] = []
 
-    def take(self, allowance: Allowance) -> PictureChild:
+    def take(self, resources: ResourceLimits) -> ImageWorker:
         while True:
             try:
-                child = self.waiting.pop()
+                worker = self.idle.pop()
             except IndexError:
-                return PictureChild(allowance)
-            if child.runs and child.allowance == allowance:
-                return child
-            child.close()
+                return ImageWorker(resources)
+            if worker.is_running and worker.resources == resources:
+                return worker
+            worker.close()
 
 
 @functools.cache
-def _kept(pid: int) -> _Kept:
-    """Keyed by the process id: children are not those of a fork."""
-    return _Kept()
+def _pool(pid: int) -> _WorkerPool:
+    """Return the pool of a process. Keyed by the process id: a forked process must not use its parent's children."""
+    return _WorkerPool()
 
 
 @contextmanager
-def picture_child(limits: MediaLimits) -> Iterator[PictureChild]:
-    """One for one picture, as a context; it is kept unless the context ends by an error."""
-    kept = _kept(os.getpid())
-    with kept.turn:
-        child = kept.take(Allowance(limits.child_memory, limits.child_cpu_seconds))
+def image_worker(limits: MediaLimits) -> Iterator[ImageWorker]:
+    """Lend a child process for one image. It is kept for the next one unless the context ends with an exception."""
+    pool = _pool(os.getpid())
+    with pool.slots:
+        worker = pool.take(ResourceLimits(limits.child_memory, limits.child_cpu_seconds))
         try:
-            yield child
+            yield worker
         except BaseException:
-            child.close()
+            worker.close()
             raise
-        if child.is_spent:
-            child.close()
+        if worker.is_spent:
+            worker.close()
         else:
-            kept.waiting.append(child)
+            pool.idle.append(worker)

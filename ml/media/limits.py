@@ -1,34 +1,44 @@
-"""How much of a hostile file we are ready to read."""
+"""Limits on hostile media, and the errors for exceeding them."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from ml.errors import FrameTooLarge, MediaTooLong
+
 
 @dataclass(frozen=True)
 class MediaLimits:
-    """Bounds on media and on the child processes that read it. Settings of the rooms above fill it in."""
+    """Bounds on media and on the child processes that read it. The worker's settings fill it in."""
 
     max_seconds: float = 4 * 3600.0
-    """Longest media, as declared and as decoded."""
+    """Maximum seconds of media, as declared and as decoded."""
     max_pixels: int = 33_177_600
-    """Largest picture or frame (7680×4320)."""
+    """Maximum pixels of an image or frame (7680×4320)."""
     max_bytes: int = 2 * 2**30
-    """Largest file."""
+    """Maximum bytes of a file."""
     max_channels: int = 8
-    """Most audio channels that are kept apart (`channels="separate"`); eight at most."""
+    """Maximum number of audio channels that are kept separate (`channels="separate"`); eight at most."""
     probe_seconds: float = 30.0
-    """How long ffprobe, or ffmpeg with one picture, may keep us waiting."""
+    """Seconds to wait for ffprobe, or for the decoding of one image."""
     measure_seconds: float = 120.0
-    """How long ffprobe may keep us waiting where it reads a whole file, because its header tells no duration."""
+    """Seconds to wait for ffprobe if it has to read a whole file because its header states no duration."""
     decode_grace_seconds: float = 60.0
-    """How long a decoder may keep us waiting before its pace counts."""
+    """Seconds to wait for a decoder before its pace counts."""
     decode_pace: float = 0.05
-    """Slowest decoding, in seconds of media per second that we wait. Time in which the decoder waits for us is free."""
+    """Minimum seconds of media decoded per second of waiting. Time that the decoder waits for its caller is free."""
     child_memory: int = 4 * 2**30
-    """Address space of a child process, bytes; of one that decodes on a GPU, the data in it."""
+    """Bytes of address space of a child process; for one that decodes on a GPU, bytes of its data."""
     child_cpu_seconds: int = 12 * 3600
-    """CPU time of a child process: the outermost bound."""
+    """Seconds of CPU time of a child process: the outermost bound."""
     decoder_threads: int = 2
-    """Threads of the decoder: more of them make one file faster and need more memory."""
+    """Number of decoder threads: more of them decode one file faster and need more memory."""
     video_decoder: Literal["software", "cuda"] = "software"
-    """`cuda`: long videos are decoded by an NVIDIA GPU where it can (`ml.media.hwaccel`)."""
+    """`cuda`: an NVIDIA GPU decodes long videos if it can (`ml.media.hwaccel`)."""
+
+
+def too_long(limits: MediaLimits) -> MediaTooLong:
+    return MediaTooLong(f"The file is longer than the {limits.max_seconds:g} seconds allowed.")
+
+
+def too_many_pixels(limits: MediaLimits) -> FrameTooLarge:
+    return FrameTooLarge(f"The image or video frame has more than the {limits.max_pixels} pixels allowed.")

@@ -1,4 +1,4 @@
-"""How a stored picture is turned to stand upright: EXIF orientation of photos, display matrix of films."""
+"""How to turn a stored image upright: EXIF orientation of photos, display matrix of videos."""
 
 import math
 import re
@@ -11,14 +11,15 @@ _FILTERS = {0: (), 90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("tra
 
 @dataclass(frozen=True)
 class Orientation:
-    """Mirror left to right where `mirrored`, then turn clockwise by `rotation` degrees (0, 90, 180, 270)."""
+    """Transformation to upright: mirror left to right if `mirrored`, then rotate clockwise by `rotation` degrees (0,
+    90, 180, 270)."""
 
     rotation: int = 0
     mirrored: bool = False
 
     @classmethod
-    def of_exif(cls, value: int) -> Self:
-        """From the tag Orientation (0x0112) of EXIF 2.32; an unknown value is upright."""
+    def from_exif(cls, value: int) -> Self:
+        """Convert a value of the tag Orientation (0x0112) of EXIF 2.32; an unknown value is upright."""
         rotation, mirrored = {
             2: (0, True),
             3: (180, False),
@@ -31,11 +32,11 @@ class Orientation:
         return cls(rotation, mirrored)
 
     @classmethod
-    def of_display_matrix(cls, text: str) -> Self:
-        """From the matrix of ISO/IEC 14496-12 as ffprobe prints it: three rows, each after its number and a colon.
+    def from_display_matrix(cls, text: str) -> Self:
+        """Convert the matrix of ISO/IEC 14496-12 as ffprobe prints it: three rows, each after its number and a colon.
 
-        A picture point (x, y) is shown at (a·x + c·y, b·x + d·y), y downwards. An oblique angle counts as the nearest
-        right one; a degenerate matrix is upright.
+        An image point (x, y) is shown at (a·x + c·y, b·x + d·y), y downwards. An oblique angle is rounded to the
+        nearest right angle; a degenerate matrix is upright.
         """
         cells = [int(cell) for row in text.strip().splitlines() for cell in _CELL.findall(row.partition(":")[2])]
         if len(cells) != 9:
@@ -51,11 +52,11 @@ class Orientation:
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """ffmpeg's filters that make the picture upright."""
+        """ffmpeg filters that turn the image upright."""
         return (("hflip",) if self.mirrored else ()) + _FILTERS[self.rotation]
 
-    def upright(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height after turning (and, as turning twice shows, before: it is its own inverse)."""
+    def upright_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height after the rotation. Applied twice it gives the original size."""
         return (height, width) if self.rotation in (90, 270) else (width, height)
 
 

@@ -1,4 +1,4 @@
-"""A film with a layer drawn over it: one ffmpeg child decodes, overlays and encodes; the layer comes through a pipe."""
+"""A video with images drawn over it: one ffmpeg child decodes, overlays and encodes; the images come through a pipe."""
 
 import errno
 import os
@@ -16,58 +16,69 @@ from numpy.typing import NDArray
 from ml.errors import MediaInvalid
 from ml.media.limits import MediaLimits
 from ml.media.probe import MediaInfo, padded_pixels, reading_options
-from ml.media.sandbox import PIPE_BYTES, Allowance, Check, Child, unchecked
+from ml.media.sandbox import PIPE_BYTES, CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
 
-SMALLEST_SIDE, LARGEST_SIDE = 640, 1280
-"""Between these the longer side of a film with a layer lies, in pixels: text must be legible, work bounded."""
-VIDEO_BITS, SOUND_BITS = 6_000_000, 160_000
-"""Most bits a second."""
+MIN_SIDE, MAX_SIDE = 640, 1280
+"""Pixels; bounds of the longer side of an annotated video: text must be legible, work bounded."""
+VIDEO_BITRATE, AUDIO_BITRATE = 6_000_000, 160_000
+"""Maximum bits per second."""
 
 _TICKS = 90_000
 _HEAD_BYTES = 64 * 2**20
-_LAYER_PACE = 0.02
-"""Slowest encoding, in seconds of media per second that we wait."""
+_MIN_PACE = 0.02
+"""Minimum seconds of video encoded per second of waiting."""
 
-Layer = NDArray[np.uint8]
+OverlayImage = NDArray[np.uint8]
+"""uint8 RGBA [height, width, 4]."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """The size of the film that is made: even sides. `scale`: its pixels for one of the original."""
+    """Size of an annotated video or image: even sides. `scale`: its pixels per original pixel."""
 
     width: int
     height: int
     scale: float
 
     @classmethod
-    def of(cls, width: int, height: int) -> Self:
-        """For an upright picture of so many pixels."""
+    def for_size(cls, width: int, height: int) -> Self:
+        """Return the canvas for an upright frame of this size (pixels)."""
         longer = max(width, height)
-        scale = min(max(longer, SMALLEST_SIDE), LARGEST_SIDE) / longer
+        scale = min(max(longer, MIN_SIDE), MAX_SIDE) / longer
         even_width, even_height = (max(2, round(side * scale / 2) * 2) for side in (width, height))
         return cls(even_width, even_height, scale)
 
 
-def overlay(
-    path: Path,
-    info: MediaInfo,
-    layers: Iterable[Layer],
-    rate: float,
-    target: Path,
-    *,
-    canvas: Canvas,
-    duration: float,
-    limits: MediaLimits,
-    check: Check = unchecked,
-) -> None:
-    """Writes the film at `path` to `target` (MP4: H.264, AAC) with layers over it.
+@dataclass(frozen=True)
+class OverlayRequest:
+    """A video to draw over, and how.
 
-    Every frame keeps its time, whatever the film's rate does, and the sound its place. `layers`: uint8 RGBA
-    [height, width, 4] of the canvas, `rate` of them a second from time 0; each is shown until the next, and the film
-    ends where they do. They are taken one by one: memory does not grow with length. The metadata of the original are
-    left out. `duration` in seconds bounds size and time. `target` lies in a folder of its own, where ffmpeg works.
+    Attributes:
+        path, info: the video, and the result of `probe` for it.
+        target: MP4 file to write, in a folder of its own, where ffmpeg works.
+        canvas: size of the output.
+        rate: overlay images per second.
+        duration: seconds of the video; it bounds the output's size and the time to wait.
+        limits: bounds on the child process.
+    """
 
-    Raises MediaInvalid when it cannot be made, ProcessingTimeout, and whatever `check` raises.
+    path: Path
+    info: MediaInfo
+    target: Path
+    canvas: Canvas
+    rate: float
+    duration: float
+    limits: MediaLimits
+
+
+def overlay(request: OverlayRequest, images: Iterable[OverlayImage], check: CancelCheck = never_cancelled) -> None:
+    """Write a video (MP4: H.264, AAC) with images drawn over it.
+
+    Every frame keeps its time, even if the frame rate varies, and the audio stays in sync. `images` are of the canvas's
+    size, `rate` of them per second from time 0; each is shown until the next, and the video ends if they do. They are
+    taken one by one: memory does not grow with length. The original's metadata is left out.
+
+    Raises MediaInvalid if the video cannot be made, ProcessingTimeout, and whatever `check` raises.
     """
     reading, writing = os.pipe()
     try:
@@ -75,18 +86,7 @@ def overlay(
             with suppress(OSError):
                 fcntl(end, F_SETPIPE_SZ, PIPE_BYTES)
         os.set_blocking(writing, False)
-        child = Child(
-            _command(path, info, f"pipe:{reading}", rate, target, canvas, limits),
-            cwd=target.parent,
-            allowance=Allowance(
-                memory=limits.child_memory,
-                cpu_seconds=limits.child_cpu_seconds,
-                file_bytes=_HEAD_BYTES + round(2 * duration * (VIDEO_BITS + SOUND_BITS) / 8),
-            ),
-            check=check,
-            patience=lambda: limits.decode_grace_seconds + duration / _LAYER_PACE,
-            pass_fds=[reading],
-        )
+        child = _start(request, reading, check)
     except BaseException:
         os.close(writing)
         raise
@@ -94,41 +94,56 @@ def overlay(
         os.close(reading)
     with child:
         try:
-            for layer in layers:
-                if not child.feed(writing, layer.data.cast("B")):
+            for image in images:
+                if not child.write_to_pipe(writing, image.data.cast("B")):
                     break
         finally:
             os.close(writing)
         status = child.wait()
         errors = child.errors
     if os.strerror(errno.ENOSPC) in errors:
-        raise OSError(errno.ENOSPC, "no room for the film")
-    if status != 0 or not target.exists():
-        raise MediaInvalid("The film could not be drawn over.")
+        raise OSError(errno.ENOSPC, "no space left for the annotated video")
+    if status != 0 or not request.target.exists():
+        raise MediaInvalid("The annotated video could not be made.")
 
 
-def _command(
-    path: Path, info: MediaInfo, pipe: str, rate: float, target: Path, canvas: Canvas, limits: MediaLimits
-) -> list[str]:
+def _start(request: OverlayRequest, pipe: int, check: CancelCheck) -> SandboxedProcess:
+    limits, duration = request.limits, request.duration
+    return SandboxedProcess(
+        _command(request, f"pipe:{pipe}"),
+        cwd=request.target.parent,
+        resources=ResourceLimits(
+            memory=limits.child_memory,
+            cpu_seconds=limits.child_cpu_seconds,
+            file_bytes=_HEAD_BYTES + round(2 * duration * (VIDEO_BITRATE + AUDIO_BITRATE) / 8),
+        ),
+        check=check,
+        wait_limit=lambda: limits.decode_grace_seconds + duration / _MIN_PACE,
+        pass_fds=[pipe],
+    )
+
+
+def _command(request: OverlayRequest, pipe: str) -> list[str]:
+    info, canvas, limits = request.info, request.canvas, request.limits
     source = ffmpeg.input(
-        f"file:{path.absolute()}",
+        f"file:{request.path.absolute()}",
         **reading_options(info.format),
         max_pixels=padded_pixels(limits),
         threads=limits.decoder_threads,
         noautorotate=None,
     )
     size = canvas.width, canvas.height
-    layer = ffmpeg.input(pipe, format="rawvideo", pixel_format="rgba", video_size=size, framerate=f"{rate:g}")
-    picture = source[str(info.video_stream)]
-    for name, *arguments in _picture_filters(info, canvas):
-        picture = picture.filter(name, *arguments)
-    streams = [picture.overlay(layer, shortest=1)]
+    images = ffmpeg.input(pipe, format="rawvideo", pixel_format="rgba", video_size=size, framerate=f"{request.rate:g}")
+    video = source[str(info.video_stream)]
+    for name, *arguments in _video_filters(info, canvas):
+        video = video.filter(name, *arguments)
+    streams = [video.overlay(images, shortest=1)]
     if info.has_audio:
         streams.append(source[str(info.audio_stream)].filter("aresample", **{"async": 1}))
-    sound = {"c:a": "aac", "b:a": SOUND_BITS, "ac": min(max(info.audio_channels, 1), 2)} if info.has_audio else {}
+    audio = {"c:a": "aac", "b:a": AUDIO_BITRATE, "ac": min(max(info.audio_channels, 1), 2)} if info.has_audio else {}
     output = ffmpeg.output(
         *streams,
-        f"file:{target.name}",
+        f"file:{request.target.name}",
         format="mp4",
         vsync="passthrough",
         enc_time_base=f"1:{_TICKS}",
@@ -137,14 +152,14 @@ def _command(
         map_metadata=-1,
         map_chapters=-1,
         threads=limits.decoder_threads,
-        **{"c:v": "libx264", "preset": "veryfast", "crf": 23, "maxrate": VIDEO_BITS, "bufsize": 2 * VIDEO_BITS},
-        **sound,
+        **{"c:v": "libx264", "preset": "veryfast", "crf": 23, "maxrate": VIDEO_BITRATE, "bufsize": 2 * VIDEO_BITRATE},
+        **audio,
     )
     return [str(word) for word in output.global_args("-nostdin", "-y", "-v", "error", "-filter_threads", "1").compile()]
 
 
-def _picture_filters(info: MediaInfo, canvas: Canvas) -> list[tuple[str, ...]]:
-    """Shrunk before turned, as everywhere; the names of filters with their arguments."""
-    width, height = info.orientation.upright(canvas.width, canvas.height)
+def _video_filters(info: MediaInfo, canvas: Canvas) -> list[tuple[str, ...]]:
+    """Return names of filters with their arguments. They scale before they rotate, as `Geometry` does."""
+    width, height = info.orientation.upright_size(canvas.width, canvas.height)
     turns = [tuple(text.split("=")) for text in info.orientation.filters]
     return [("scale", str(width), str(height)), ("format", "yuv420p"), ("setsar", "1"), *turns]

@@ -1,4 +1,4 @@
-"""Decoded sound in a file, read piece by piece."""
+"""Random access to decoded audio in a file."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 _SAMPLE_BYTES = 2
 
 
-class Pcm:
-    """One channel of a file of interleaved int16 samples: `pcm[first:last]` reads those, and no more is ever held.
+class PcmReader:
+    """One channel of a file of interleaved int16 samples: `reader[first:last]` reads those and holds no more.
 
-    A memory map would do too, but what it has touched counts as memory of the process. A context manager.
+    Not a memory map: pages that it has touched would count as memory of the process. A context manager.
     """
 
     dtype = np.dtype(np.int16)
@@ -25,11 +25,11 @@ class Pcm:
         self._length = os.fstat(self._file).st_size // (_SAMPLE_BYTES * channels)
 
     def __len__(self) -> int:
-        """Samples."""
+        """Return the number of samples."""
         return self._length
 
     def __getitem__(self, part: slice) -> NDArray[np.int16]:
-        """[samples], of a slice without a step."""
+        """Return the samples [samples] of a slice without a step."""
         first, last, _ = part.indices(self._length)
         frame = _SAMPLE_BYTES * self._channels
         raw = os.pread(self._file, max(last - first, 0) * frame, first * frame)

@@ -1,4 +1,4 @@
-"""What a file is: found by its content under limits, never by its name."""
+"""Determine what a file is: from its content, under limits, never from its name."""
 
 import hashlib
 import json
@@ -10,18 +10,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from ml.errors import AffectError, FileTooLarge, FrameTooLarge, MediaInvalid, MediaTooLong, NoStreams, UnsupportedMedia
-from ml.media.formats import FORMATS, Format, sniff
-from ml.media.image_headers import read_picture_header
-from ml.media.limits import MediaLimits
+from ml.errors import AffectError, FileTooLarge, MediaInvalid, NoStreams, UnsupportedMedia
+from ml.media.formats import FORMATS, MediaFormat, detect_format
+from ml.media.image_headers import read_image_header
+from ml.media.limits import MediaLimits, too_long, too_many_pixels
 from ml.media.orientation import UPRIGHT, Orientation
-from ml.media.sandbox import Allowance, Check, Child, unchecked
+from ml.media.sandbox import CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
 from ml.signatures import SNIFF_BYTES
 from ml.vocabulary import MediaKind
 
 PROTOCOLS = "file,pipe"
 TOO_MANY_PIXELS = "exceeds specified max pixel count"
-"""What ffmpeg says (libavutil/imgutils.c, 4.x to 7.x) of a frame larger than `-max_pixels`."""
+"""Message of ffmpeg (libavutil/imgutils.c, 4.x to 7.x) for a frame larger than `-max_pixels`."""
 _NOT_ON_WHITELIST = "not on whitelist"
 _DURATION_GUESSED = "Estimating duration from bitrate"
 
@@ -33,23 +33,37 @@ _ENTRIES = (
 _REPORT_BYTES = 4 * 2**20
 _HASH_BYTES = 2**20
 _PACKETS_BYTES = 2**16
-_MOST_PLAUSIBLE_SECONDS = 30 * 86400.0
-_MOST_PLAUSIBLE_RATE = 1000.0
-_LEAST_SAMPLE_RATE, _MOST_SAMPLE_RATE = 1000, 768_000
-"""Hz. From far beyond, a resampler's filter alone would take minutes."""
+_MAX_PLAUSIBLE_SECONDS = 30 * 86400.0
+_MAX_PLAUSIBLE_RATE = 1000.0
+_MIN_SAMPLE_RATE, _MAX_SAMPLE_RATE = 1000, 768_000
+"""Hz. From a rate far outside, building the filter of a resampler alone would take minutes."""
+
+_UNREADABLE = "The file cannot be opened. It seems damaged or incomplete."
+
+_Stream = dict[str, Any]
+"""One stream of ffprobe's report."""
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file is.
+    """Properties of a media file. The names of its fields are part of the format of kept features.
 
-    `duration` (seconds; None for a picture) is what the container says or its packets add up to, which may be wrong:
-    `Decoder.duration` is what counts. `width` and `height` (pixels) are those of the upright picture. `rotation`
-    (degrees clockwise: 0, 90, 180, 270), after mirroring left to right where `mirrored`, makes the stored picture
-    upright. `has_video` means moving pictures: false for a photo, and for a cover in an audio file. `format` is a short
-    name (`ml.media.formats`); `video_stream` and `audio_stream` are the streams' indices in the container;
-    `picture_start` is the time of the first frame, where sound begins earlier; `duration_guessed`: the container
-    tells no duration, and ffprobe guessed one from the bit rate.
+    Attributes:
+        kind: image, audio or video.
+        duration: seconds, as the container declares or its packets add up to; None for an image. It may be wrong:
+            `Decoder.duration` is authoritative.
+        width, height: pixels of the upright image or frame.
+        frame_rate: frames per second of the video.
+        has_audio: whether there is an audio stream that can be decoded.
+        has_video: whether there are moving pictures: false for a photo, and for the cover in an audio file.
+        rotation: degrees clockwise (0, 90, 180, 270) that turn the stored image upright, after mirroring.
+        audio_channels: number of channels of the audio stream.
+        sha256: hash of the file.
+        format: short name of the format (`ml.media.formats`).
+        mirrored: whether the stored image is mirrored left to right first.
+        video_stream, audio_stream: indices of the streams in the container.
+        picture_start: seconds at which the first frame is shown, if the audio begins earlier.
+        duration_guessed: whether ffprobe estimated the duration from the bit rate.
     """
 
     kind: MediaKind
@@ -74,8 +88,8 @@ class MediaInfo:
         return Orientation(self.rotation, self.mirrored)
 
 
-def probe(path: Path, limits: MediaLimits, check: Check = unchecked) -> MediaInfo:
-    """Says what the file at `path` is.
+def probe(path: Path, limits: MediaLimits, check: CancelCheck = never_cancelled) -> MediaInfo:
+    """Determine the properties of the file at `path`.
 
     Raises (each with stage `probe`): UnsupportedMedia (an empty file too), MediaInvalid, MediaTooLong, FrameTooLarge,
     FileTooLarge, NoStreams, ProcessingTimeout, and whatever `check` raises.
@@ -85,38 +99,34 @@ def probe(path: Path, limits: MediaLimits, check: Check = unchecked) -> MediaInf
             raise FileTooLarge("The file is larger than allowed.")
         with path.open("rb") as file:
             head = file.read(SNIFF_BYTES)
-        kind_of_file = sniff(head)
-        if kind_of_file is None:
-            raise UnsupportedMedia("The file is empty." if not head else "This is no format that is accepted.")
+        format_ = detect_format(head)
+        if format_ is None:
+            raise UnsupportedMedia("The file is empty." if not head else "This file type is not supported.")
         digest = _sha256(path, check)
-        if kind_of_file.picture:
-            return _picture(path, kind_of_file, digest, limits)
-        return _recording(path, kind_of_file, digest, limits, check)
+        if format_.is_image:
+            return _probe_image(path, format_, digest, limits)
+        return _probe_recording(_Source(path, format_, limits, check), digest)
     except AffectError as error:
         error.stage = error.stage or "probe"
         raise
 
 
 def reading_options(format_name: str) -> dict[str, str]:
-    """The options before `-i` that confine ffprobe and ffmpeg to one file and to its format's own demuxers."""
+    """Return the options before `-i` that confine ffprobe and ffmpeg to one file and its format's own demuxers."""
     return {"protocol_whitelist": PROTOCOLS, "format_whitelist": ",".join(FORMATS[format_name].demuxers)}
 
 
 def padded_pixels(limits: MediaLimits) -> int:
-    """What ffmpeg's `-max_pixels` must be: decoders count the padding of their buffers."""
+    """Return the value for ffmpeg's `-max_pixels`: decoders count the padding of their buffers."""
     return limits.max_pixels * 5 // 4
 
 
-def too_many_pixels(limits: MediaLimits) -> FrameTooLarge:
-    return FrameTooLarge(f"A picture has more than the {limits.max_pixels} pixels allowed.")
-
-
-def _within_pixels(width: int, height: int, limits: MediaLimits) -> None:
+def _check_pixels(width: int, height: int, limits: MediaLimits) -> None:
     if width * height > limits.max_pixels:
         raise too_many_pixels(limits)
 
 
-def _sha256(path: Path, check: Check) -> str:
+def _sha256(path: Path, check: CancelCheck) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_HASH_BYTES):
@@ -125,10 +135,10 @@ def _sha256(path: Path, check: Check) -> str:
     return digest.hexdigest()
 
 
-def _picture(path: Path, kind_of_file: Format, digest: str, limits: MediaLimits) -> MediaInfo:
-    header = read_picture_header(path, kind_of_file.name)
-    _within_pixels(header.width, header.height, limits)
-    width, height = header.orientation.upright(header.width, header.height)
+def _probe_image(path: Path, format_: MediaFormat, digest: str, limits: MediaLimits) -> MediaInfo:
+    header = read_image_header(path, format_.name)
+    _check_pixels(header.width, header.height, limits)
+    width, height = header.orientation.upright_size(header.width, header.height)
     return MediaInfo(
         kind="image",
         duration=None,
@@ -140,100 +150,148 @@ def _picture(path: Path, kind_of_file: Format, digest: str, limits: MediaLimits)
         rotation=header.orientation.rotation,
         audio_channels=0,
         sha256=digest,
-        format=kind_of_file.name,
+        format=format_.name,
         mirrored=header.orientation.mirrored,
     )
 
 
-def _recording(path: Path, kind_of_file: Format, digest: str, limits: MediaLimits, check: Check) -> MediaInfo:
-    report, remarks = _ffprobe_report(path, kind_of_file, limits, check)
-    streams = [stream for stream in report.get("streams", []) if not _flag(stream, "attached_pic")]
-    video = _choose(stream for stream in streams if _is_video(stream))
-    audio = _choose(stream for stream in streams if _is_audio(stream))
-    if video is None and TOO_MANY_PIXELS in remarks and any(stream.get("codec_type") == "video" for stream in streams):
-        raise too_many_pixels(limits)
-    if video is None and audio is None:
-        if any(stream.get("codec_type") in ("audio", "video") for stream in streams):
-            raise MediaInvalid("The file holds no sound and no picture that can be decoded.")
-        raise NoStreams("The file holds neither sound nor picture.")
-    origin = _number(report.get("format", {}).get("start_time")) or 0.0
-    guessed = _DURATION_GUESSED in remarks
-    declared = _plausible_seconds(report.get("format", {}).get("duration"))
-    if declared is None or (guessed and declared > limits.max_seconds):
-        declared, guessed = _measure(path, kind_of_file, origin, limits, check), False
-    if declared is not None and declared > limits.max_seconds:
-        raise MediaTooLong(f"The media is longer than the {limits.max_seconds:g} seconds allowed.")
-    orientation, width, height, frame_rate, picture_start = UPRIGHT, None, None, None, 0.0
-    if video is not None:
-        _within_pixels(video["width"], video["height"], limits)
-        orientation = _orientation(video)
-        width, height = orientation.upright(video["width"], video["height"])
-        frame_rate = _rate(video.get("avg_frame_rate"))
-        picture_start = max(0.0, (_number(video.get("start_time")) or origin) - origin)
+@dataclass(frozen=True)
+class _Source:
+    """An audio or video file to probe."""
+
+    path: Path
+    format: MediaFormat
+    limits: MediaLimits
+    check: CancelCheck
+
+    def ffprobe(self, arguments: Sequence[str], cwd: str, seconds: float) -> SandboxedProcess:
+        confined = [word for name, value in reading_options(self.format.name).items() for word in (f"-{name}", value)]
+        return SandboxedProcess(
+            ["ffprobe", "-v", "warning", *confined, *arguments, "-i", f"file:{self.path.absolute()}"],
+            cwd=Path(cwd),
+            resources=ResourceLimits(self.limits.child_memory, self.limits.child_cpu_seconds),
+            check=self.check,
+            wait_limit=lambda: seconds,
+        )
+
+
+@dataclass(frozen=True)
+class _Report:
+    """Output of ffprobe. `messages`: standard error."""
+
+    container: Mapping[str, Any]
+    streams: Sequence[_Stream]
+    messages: str
+
+    @property
+    def origin(self) -> float:
+        """Seconds at which the container's time begins."""
+        return _number(self.container.get("start_time")) or 0.0
+
+    def has_stream(self, *kinds: str) -> bool:
+        return any(stream.get("codec_type") in kinds for stream in self.streams)
+
+
+def _probe_recording(source: _Source, digest: str) -> MediaInfo:
+    report = _run_ffprobe(source)
+    video, audio = _choose_streams(report, source.limits)
+    duration, guessed = _declared_duration(report, source)
+    picture = _Picture.from_stream(video, report.origin, source.limits) if video else _Picture()
     return MediaInfo(
         kind="audio" if video is None else "video",
-        duration=declared,
-        width=width,
-        height=height,
-        frame_rate=frame_rate,
+        duration=duration,
+        width=picture.width,
+        height=picture.height,
+        frame_rate=picture.frame_rate,
         has_audio=audio is not None,
         has_video=video is not None,
-        rotation=orientation.rotation,
+        rotation=picture.orientation.rotation,
         audio_channels=audio["channels"] if audio else 0,
         sha256=digest,
-        format=kind_of_file.name,
-        mirrored=orientation.mirrored,
+        format=source.format.name,
+        mirrored=picture.orientation.mirrored,
         video_stream=video["index"] if video else None,
         audio_stream=audio["index"] if audio else None,
-        picture_start=picture_start,
+        picture_start=picture.start,
         duration_guessed=guessed,
     )
 
 
-def _ffprobe(
-    path: Path,
-    kind_of_file: Format,
-    arguments: Sequence[str],
-    cwd: str,
-    limits: MediaLimits,
-    check: Check,
-    seconds: float,
-) -> Child:
-    confined = [word for name, value in reading_options(kind_of_file.name).items() for word in (f"-{name}", value)]
-    return Child(
-        ["ffprobe", "-v", "warning", *confined, *arguments, "-i", f"file:{path.absolute()}"],
-        cwd=Path(cwd),
-        allowance=Allowance(limits.child_memory, limits.child_cpu_seconds),
-        check=check,
-        patience=lambda: seconds,
-    )
-
-
-def _ffprobe_report(path: Path, kind_of_file: Format, limits: MediaLimits, check: Check) -> tuple[dict[str, Any], str]:
-    """ffprobe's report, and its remarks on standard error."""
+def _run_ffprobe(source: _Source) -> _Report:
+    limits = source.limits
     arguments = ["-max_pixels", str(padded_pixels(limits)), "-show_entries", _ENTRIES, "-of", "json"]
     with tempfile.TemporaryDirectory(prefix="affect-") as cwd:
-        with _ffprobe(path, kind_of_file, arguments, cwd, limits, check, limits.probe_seconds) as child:
+        with source.ffprobe(arguments, cwd, limits.probe_seconds) as child:
             text = child.read_all(_REPORT_BYTES)
             status = child.wait()
     if status == 0:
         try:
-            return json.loads(text), child.errors
-        except ValueError:  # cut at the limit: thousands of streams
-            raise MediaInvalid("The file's headers cannot be read.") from None
+            report = json.loads(text)
+        except ValueError:  # truncated at the limit: thousands of streams
+            raise MediaInvalid(_UNREADABLE) from None
+        streams = [stream for stream in report.get("streams", []) if not _disposition(stream, "attached_pic")]
+        return _Report(report.get("format", {}), streams, child.errors)
     if TOO_MANY_PIXELS in child.errors:
         raise too_many_pixels(limits)
-    if _NOT_ON_WHITELIST in child.errors or not kind_of_file.certain:
-        raise UnsupportedMedia("This is no format that is accepted.")
-    raise MediaInvalid("The file's headers cannot be read.")
+    if _NOT_ON_WHITELIST in child.errors or not source.format.is_certain:
+        raise UnsupportedMedia("This file type is not supported.")
+    raise MediaInvalid(_UNREADABLE)
 
 
-def _measure(path: Path, kind_of_file: Format, origin: float, limits: MediaLimits, check: Check) -> float | None:
-    """The end of the last packet, in seconds from the start; stops reading once that is beyond the limit."""
+def _choose_streams(report: _Report, limits: MediaLimits) -> tuple[_Stream | None, _Stream | None]:
+    """Return the video and the audio stream to read. Raises FrameTooLarge, MediaInvalid or NoStreams."""
+    video = _default_stream(stream for stream in report.streams if _is_video(stream))
+    audio = _default_stream(stream for stream in report.streams if _is_audio(stream))
+    if video is None and TOO_MANY_PIXELS in report.messages and report.has_stream("video"):
+        raise too_many_pixels(limits)
+    if video is None and audio is None:
+        if report.has_stream("audio", "video"):
+            raise MediaInvalid("The audio and video in this file cannot be decoded.")
+        raise NoStreams("The file has no audio or video.")
+    return video, audio
+
+
+def _declared_duration(report: _Report, source: _Source) -> tuple[float | None, bool]:
+    """Return the duration in seconds, and whether ffprobe guessed it. Raises MediaTooLong.
+
+    If the container declares none, or a guess exceeds the limit, the duration is measured.
+    """
+    guessed = _DURATION_GUESSED in report.messages
+    duration = _plausible_seconds(report.container.get("duration"))
+    if duration is None or (guessed and duration > source.limits.max_seconds):
+        duration, guessed = _measured_duration(source, report.origin), False
+    if duration is not None and duration > source.limits.max_seconds:
+        raise too_long(source.limits)
+    return duration, guessed
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """Properties of a video stream. `width`, `height`: pixels of the upright frame; `start`: seconds."""
+
+    width: int | None = None
+    height: int | None = None
+    orientation: Orientation = UPRIGHT
+    frame_rate: float | None = None
+    start: float = 0.0
+
+    @classmethod
+    def from_stream(cls, stream: _Stream, origin: float, limits: MediaLimits) -> "_Picture":
+        """Raises FrameTooLarge."""
+        _check_pixels(stream["width"], stream["height"], limits)
+        orientation = _orientation(stream)
+        width, height = orientation.upright_size(stream["width"], stream["height"])
+        start = max(0.0, (_number(stream.get("start_time")) or origin) - origin)
+        return cls(width, height, orientation, _rate(stream.get("avg_frame_rate")), start)
+
+
+def _measured_duration(source: _Source, origin: float) -> float | None:
+    """Return the end of the last packet, in seconds from the start. Stops reading once it exceeds the limit."""
+    limits = source.limits
     arguments = ["-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"]
     end = 0.0
     with tempfile.TemporaryDirectory(prefix="affect-") as cwd:
-        with _ffprobe(path, kind_of_file, arguments, cwd, limits, check, limits.measure_seconds) as child:
+        with source.ffprobe(arguments, cwd, limits.measure_seconds) as child:
             for line in _lines(child):
                 begin, _, length = line.partition(",")
                 finish = (_number(begin) or 0.0) + (_number(length.partition(",")[0]) or 0.0) - origin
@@ -243,14 +301,14 @@ def _measure(path: Path, kind_of_file: Format, origin: float, limits: MediaLimit
     return end or None
 
 
-def _lines(child: Child) -> Iterator[str]:
+def _lines(child: SandboxedProcess) -> Iterator[str]:
     buffer, rest = memoryview(bytearray(_PACKETS_BYTES)), b""
     while count := child.read_into(buffer):
         *lines, rest = (rest + buffer[:count].tobytes()).split(b"\n")
         yield from (line.decode("ascii", "replace") for line in lines)
 
 
-def _is_video(stream: Mapping[str, Any]) -> bool:
+def _is_video(stream: _Stream) -> bool:
     return (
         stream.get("codec_type") == "video"
         and stream.get("codec_name", "unknown") != "unknown"
@@ -258,33 +316,33 @@ def _is_video(stream: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_audio(stream: Mapping[str, Any]) -> bool:
+def _is_audio(stream: _Stream) -> bool:
     return (
         stream.get("codec_type") == "audio"
         and stream.get("codec_name", "unknown") != "unknown"
         and stream.get("channels", 0) > 0
-        and _LEAST_SAMPLE_RATE <= (_number(stream.get("sample_rate")) or 0) <= _MOST_SAMPLE_RATE
+        and _MIN_SAMPLE_RATE <= (_number(stream.get("sample_rate")) or 0) <= _MAX_SAMPLE_RATE
     )
 
 
-def _choose(streams: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
-    """The default stream, else the first."""
-    return min(streams, key=lambda stream: (not _flag(stream, "default"), stream["index"]), default=None)
+def _default_stream(streams: Iterator[_Stream]) -> _Stream | None:
+    """Return the stream marked as default, or else the first."""
+    return min(streams, key=lambda stream: (not _disposition(stream, "default"), stream["index"]), default=None)
 
 
-def _flag(stream: Mapping[str, Any], name: str) -> bool:
+def _disposition(stream: _Stream, name: str) -> bool:
     return bool(stream.get("disposition", {}).get(name))
 
 
-def _orientation(stream: Mapping[str, Any]) -> Orientation:
+def _orientation(stream: _Stream) -> Orientation:
     for side_data in stream.get("side_data_list", []):
         if "displaymatrix" in side_data:
-            return Orientation.of_display_matrix(side_data["displaymatrix"])
+            return Orientation.from_display_matrix(side_data["displaymatrix"])
     return UPRIGHT
 
 
 def _number(text: object) -> float | None:
-    """A finite number, or None: headers may hold anything, and ffprobe writes `N/A`."""
+    """Return a finite number, or None: headers may contain anything, and ffprobe writes `N/A`."""
     try:
         value = float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -294,7 +352,7 @@ def _number(text: object) -> float | None:
 
 def _plausible_seconds(text: object) -> float | None:
     seconds = _number(text)
-    return seconds if seconds is not None and 0 < seconds <= _MOST_PLAUSIBLE_SECONDS else None
+    return seconds if seconds is not None and 0 < seconds <= _MAX_PLAUSIBLE_SECONDS else None
 
 
 def _rate(text: object) -> float | None:
@@ -302,4 +360,4 @@ def _rate(text: object) -> float | None:
         rate = float(Fraction(str(text)))
     except (ValueError, ZeroDivisionError, OverflowError):
         return None
-    return rate if 0 < rate <= _MOST_PLAUSIBLE_RATE else None
+    return rate if 0 < rate <= _MAX_PLAUSIBLE_RATE else None

@@ -1,8 +1,8 @@
-"""ffmpeg and ffprobe as child processes that cannot outlive, outgrow or outwait us.
+"""Child processes under limits of time, CPU, memory and disk, for programs that read untrusted media (ffmpeg, ffprobe).
 
-Limits are set by a chain of `exec`s (`prlimit`, then `setpriv`, both of util-linux, which Debian always has) and not by
-`preexec_fn`, which may deadlock in a process with threads; `prlimit` on the running child would leave a moment
-without limits. `setpriv` also asks the kernel to kill the child when its parent dies (PR_SET_PDEATHSIG).
+A chain of `exec`s sets the limits (`prlimit`, then `setpriv`, both of util-linux, which Debian always has).
+`preexec_fn` may deadlock in a process with threads, and `prlimit` on the running child would leave a moment without
+limits. `setpriv` also asks the kernel to kill the child when its parent dies (PR_SET_PDEATHSIG).
 """
 
 import fcntl
@@ -24,22 +24,25 @@ from typing import Self
 
 from ml.errors import ProcessingTimeout
 
-Check = Callable[[], None]
-"""Raises (`Cancelled`, as a rule) when the work is no longer wanted."""
+CancelCheck = Callable[[], None]
+"""Function that raises (usually `Cancelled`) if the work is cancelled, and else returns."""
 
-TICK_SECONDS = 0.25
+POLL_SECONDS = 0.25
+"""Maximum seconds between two calls of `check` while waiting."""
 PIPE_BYTES = 2**20
-ERROR_BYTES = 16 * 2**10
-KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
-"""Of our environment: the paths for an ffmpeg outside the system's folders, the GPU that is ours."""
+"""Bytes of a pipe's buffer."""
+MAX_ERROR_BYTES = 16 * 2**10
+"""Maximum bytes kept of the beginning, and of the end, of standard error."""
+INHERITED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+"""Environment variables passed to the child: paths of an ffmpeg outside the system folders, and the assigned GPU."""
 
 
 @dataclass(frozen=True)
-class Allowance:
-    """What the kernel grants one child.
+class ResourceLimits:
+    """Resource limits of one child process, enforced by the kernel.
 
-    `memory`: bytes of its address space, or, `with_gpu`, of the data in it alone: a GPU's driver reserves far more
-    addresses than it fills.
+    `memory`: bytes of address space, or, `with_gpu`, of data: a GPU driver reserves far more addresses than it uses.
+    `file_bytes`: maximum bytes of a file that it writes.
     """
 
     memory: int
@@ -49,21 +52,26 @@ class Allowance:
     with_gpu: bool = False
 
 
-def unchecked() -> None:
-    """The `Check` of a caller who never cancels."""
+def never_cancelled() -> None:
+    """Do nothing: the `CancelCheck` of a caller that never cancels."""
 
 
-class Child:
-    """One running child process: a context manager whose exit kills what still runs.
+class SandboxedProcess:
+    """One running child process. A context manager: leaving it kills the process group.
 
-    The child has a session and process group of its own, no standard input, and an environment that holds none of its
-    tools' switches (FFREPORT writes files). `check` is called at least every quarter of a second while we wait.
+    The child has its own session and process group, no standard input, and an environment without the variables that
+    control its tools (FFREPORT writes files).
 
     Args:
         command: program and arguments; nothing is expanded by a shell.
-        cwd: an empty directory.
-        patience: how many seconds we are ready to have waited for output by now; beyond it: `ProcessingTimeout`.
+        cwd: an empty folder.
+        resources: limits that the kernel enforces.
+        check: called at least every `POLL_SECONDS` while waiting; raises if the work is cancelled.
+        wait_limit: returns the maximum seconds that all waiting for output may have taken by now. Beyond it,
+            ProcessingTimeout is raised.
         pass_fds: descriptors that the child inherits, under the same numbers.
+
+    Raises FileNotFoundError if the program is not installed.
     """
 
     def __init__(
@@ -71,25 +79,25 @@ class Child:
         command: Sequence[str],
         *,
         cwd: Path,
-        allowance: Allowance,
-        check: Check,
-        patience: Callable[[], float],
+        resources: ResourceLimits,
+        check: CancelCheck,
+        wait_limit: Callable[[], float],
         pass_fds: Sequence[int] = (),
     ) -> None:
         program = shutil.which(command[0])
         if program is None:
             raise FileNotFoundError(f"{command[0]} is not installed")
         self._check = check
-        self._patience = patience
+        self._wait_limit = wait_limit
         self._waited = 0.0
         self._checked_at = time.monotonic()
         self._first_errors = b""
         self._last_errors = b""
-        self._process = _spawn([*_bounded(allowance), program, *command[1:]], cwd, pass_fds)
+        self._process = _spawn([*_command_prefix(resources), program, *command[1:]], cwd, pass_fds)
         assert self._process.stdout is not None and self._process.stderr is not None
         self._output = self._process.stdout.fileno()
         self._error = self._process.stderr.fileno()
-        with suppress(OSError):  # a user may have used up the pages that pipes are granted
+        with suppress(OSError):  # the user's quota of pipe pages may be exhausted
             fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
@@ -108,18 +116,18 @@ class Child:
         return self._process.pid
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         return self._process.poll() is None
 
     @property
     def errors(self) -> str:
-        """The beginning and the end of what the child said on standard error. For us: it may quote the media."""
+        """Beginning and end of standard error. Not to be shown to callers: it may quote the media."""
         return (self._first_errors + self._last_errors).decode("utf-8", "replace")
 
     def read_into(self, buffer: memoryview) -> int:
-        """Fills `buffer` (bytes) from standard output. Returns the bytes filled: fewer only where the output ends."""
+        """Fill `buffer` (bytes) from standard output. Return the bytes filled: fewer only if the output ended."""
         filled = 0
-        while filled < len(buffer) and self._output_open:
+        while filled < len(buffer) and self._output_is_open:
             if self._output in self._wait():
                 count = os.readv(self._output, [buffer[filled:]])
                 filled += count
@@ -127,31 +135,30 @@ class Child:
                     self._selector.unregister(self._output)
         return filled
 
-    def renew(self, check: Check, patience: Callable[[], float]) -> None:
-        """Begins another piece of work of a child that is kept: who may end it, and how long it may take."""
-        self._check, self._patience = check, patience
+    def reset(self, check: CancelCheck, wait_limit: Callable[[], float]) -> None:
+        """Prepare a reused child for its next task: set `check` and `wait_limit`, forget time waited and errors."""
+        self._check, self._wait_limit = check, wait_limit
         self._waited = 0.0
         self._first_errors = self._last_errors = b""
 
-    def said(self) -> str:
-        """`errors`, with all that has been said on standard error so far."""
+    def collect_errors(self) -> str:
+        """Read what is pending on standard error, and return `errors`."""
         while self._error in {key.fd for key, _ in self._selector.select(0)}:
-            self._take_errors()
+            self._read_errors()
         return self.errors
 
-    def drop_errors(self) -> None:
-        """Forgets what the child has said on standard error so far."""
-        self.said()
+    def discard_errors(self) -> None:
+        """Read and forget what is on standard error so far."""
+        self.collect_errors()
         self._first_errors = self._last_errors = b""
 
     def read_all(self, limit: int) -> bytes:
-        """Everything on standard output, cut at `limit` bytes."""
+        """Return everything on standard output, truncated at `limit` bytes."""
         buffer = bytearray(limit)
         return bytes(buffer[: self.read_into(memoryview(buffer))])
 
-    def feed(self, pipe: int, data: memoryview) -> bool:
-        """Writes all of `data` (bytes) to a non-blocking pipe whose other end the child holds. False: it reads no more,
-        and will soon have ended."""
+    def write_to_pipe(self, pipe: int, data: memoryview) -> bool:
+        """Write all of `data` (bytes) to a non-blocking pipe that the child reads. Return False if it was closed."""
         self._selector.register(pipe, selectors.EVENT_WRITE)
         try:
             while data:
@@ -164,19 +171,22 @@ class Child:
             self._selector.unregister(pipe)
 
     def wait(self) -> int:
-        """Waits for the end, dropping output that nobody read. Returns the exit status (negative: the signal)."""
+        """Wait until the child exits, dropping unread output. Return the exit status (negative: the signal).
+
+        Raises ProcessingTimeout if it exceeded its resource limits.
+        """
         spill = memoryview(bytearray(PIPE_BYTES))
-        while self._output_open:
+        while self._output_is_open:
             self.read_into(spill)
         while self._error in self._selector.get_map():
             self._wait()
         status = self._process.wait()
-        if status in (-signal.SIGXCPU, -signal.SIGKILL):  # RLIMIT_CPU, or the kernel was out of memory
-            raise ProcessingTimeout("Reading the media took more computing time or memory than allowed.")
+        if status in (-signal.SIGXCPU, -signal.SIGKILL):  # RLIMIT_CPU, or the kernel ran out of memory
+            raise ProcessingTimeout("The file needs more processing time or memory than allowed.")
         return status
 
     def kill(self) -> None:
-        """Kills the whole process group and reaps the child. Harmless when it has ended."""
+        """Kill the process group and reap the child. Does nothing if the child has already exited."""
         _kill(self._process)
         self._selector.close()
         for pipe in (self._process.stdout, self._process.stderr):
@@ -184,55 +194,55 @@ class Child:
                 pipe.close()
 
     @property
-    def _output_open(self) -> bool:
+    def _output_is_open(self) -> bool:
         return self._output in self._selector.get_map()
 
     def _wait(self) -> set[int]:
-        """Waits a tick at most; takes in standard error; says which of the descriptors are ready."""
+        """Wait at most `POLL_SECONDS`, read pending standard error, and return the descriptors that are ready."""
         began = time.monotonic()
-        if began - self._checked_at >= TICK_SECONDS:
+        if began - self._checked_at >= POLL_SECONDS:
             self._check()
             self._checked_at = began
-        ready = {key.fd for key, _ in self._selector.select(TICK_SECONDS)}
+        ready = {key.fd for key, _ in self._selector.select(POLL_SECONDS)}
         self._waited += time.monotonic() - began
-        if self._waited > self._patience():
-            raise ProcessingTimeout("Reading the media took longer than allowed.")
+        if self._waited > self._wait_limit():
+            raise ProcessingTimeout("Reading the file took too long.")
         if self._error in ready:
-            self._take_errors()
+            self._read_errors()
         return ready
 
-    def _take_errors(self) -> None:
+    def _read_errors(self) -> None:
         text = os.read(self._error, 65536)
         if not text:
             self._selector.unregister(self._error)
-        room = ERROR_BYTES - len(self._first_errors)
+        room = MAX_ERROR_BYTES - len(self._first_errors)
         self._first_errors += text[:room]
-        self._last_errors = (self._last_errors + text[room:])[-ERROR_BYTES:]
+        self._last_errors = (self._last_errors + text[room:])[-MAX_ERROR_BYTES:]
 
 
-def _bounded(allowance: Allowance) -> list[str]:
-    """The words before a command that make it run under `allowance` and die with us."""
-    memory, limit_of_memory = ("data", resource.RLIMIT_DATA) if allowance.with_gpu else ("as", resource.RLIMIT_AS)
-    wanted = {
-        memory: (limit_of_memory, allowance.memory),
-        "cpu": (resource.RLIMIT_CPU, allowance.cpu_seconds),
-        "fsize": (resource.RLIMIT_FSIZE, allowance.file_bytes),
-        "nofile": (resource.RLIMIT_NOFILE, allowance.open_files),
+def _command_prefix(resources: ResourceLimits) -> list[str]:
+    """Return the words before a command that set its limits and kill it when its parent dies."""
+    memory, memory_limit = ("data", resource.RLIMIT_DATA) if resources.with_gpu else ("as", resource.RLIMIT_AS)
+    limits = {
+        memory: (memory_limit, resources.memory),
+        "cpu": (resource.RLIMIT_CPU, resources.cpu_seconds),
+        "fsize": (resource.RLIMIT_FSIZE, resources.file_bytes),
+        "nofile": (resource.RLIMIT_NOFILE, resources.open_files),
         "core": (resource.RLIMIT_CORE, 0),
     }
-    flags = [f"--{name}={_within_hard_limit(limit, amount)}" for name, (limit, amount) in wanted.items()]
+    flags = [f"--{name}={_within_hard_limit(limit, amount)}" for name, (limit, amount) in limits.items()]
     return ["prlimit", *flags, "--", "setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"]
 
 
 def _within_hard_limit(limit: int, amount: int) -> int:
-    """Our own hard limit may be lower already, and only root may raise it."""
+    """Return `amount`, or this process's own hard limit if that is lower: only root may raise it."""
     hard = resource.getrlimit(limit)[1]
     return amount if hard == resource.RLIM_INFINITY else min(amount, hard)
 
 
 @functools.cache
 def _spawner(pid: int) -> ThreadPoolExecutor:
-    """One thread that starts all children of this process, and lives as long as the process.
+    """Return the thread that starts all children of this process and lives as long as the process.
 
     The kernel sends the parent-death signal when the *thread* that started the child ends. Keyed by the process id: a
     thread does not survive a fork (Celery forks its workers).
@@ -241,9 +251,9 @@ def _spawner(pid: int) -> ThreadPoolExecutor:
 
 
 def _spawn(command: list[str], cwd: Path, pass_fds: Sequence[int]) -> subprocess.Popen[bytes]:
-    # An arena reserves 64 MiB of the address space.
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    environment = {"LC_ALL": "C", "MALLOC_ARENA_MAX": "2", **kept}
+    # Each malloc arena reserves 64 MiB of address space.
+    inherited = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
+    environment = {"LC_ALL": "C", "MALLOC_ARENA_MAX": "2", **inherited}
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -261,7 +271,7 @@ def _spawn(command: list[str], cwd: Path, pass_fds: Sequence[int]) -> subprocess
     future = _spawner(os.getpid()).submit(start)
     try:
         return future.result()
-    except BaseException:  # Ctrl-C or a time limit's signal while the child was starting
+    except BaseException:  # Ctrl-C, or the signal of a time limit, while the child was starting
         future.add_done_callback(_discard)
         raise
 

@@ -10,12 +10,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.errors import ArtifactError
+from ml.errors import ModelStoreError
 from ml.explanation.explanation import Explainer
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.media import MediaInfo, MediaLimits, probe
-from ml.media.frame_at import still_scale, stills
-from ml.media.sandbox import Check, unchecked
+from ml.media.frame_at import frame_scale, frames_at
+from ml.media.sandbox import CancelCheck, never_cancelled
 from ml.rendering.encoding import Artifact, jpeg, png
 from ml.rendering.summary import summary
 from ml.rendering.thumbnails import best_sightings, face_picture, frame_picture, sampled_before, strongest_moments
@@ -40,7 +40,7 @@ class Studio:
     models: LoadedBundle
     scratch: Path
     limits: MediaLimits
-    check: Check = unchecked
+    check: CancelCheck = never_cancelled
     name: str = ""
 
     @property
@@ -80,7 +80,7 @@ class Studio:
             yield Artifact("annotated.mp4", "video", "The video with what was read", target)
 
     def _thumbnails(self) -> Iterator[Artifact]:
-        scale = still_scale(self.info)
+        scale = frame_scale(self.info)
         sightings = best_sightings(self.result)
         for sighting in sightings:
             time = sighting.frame.time
@@ -98,13 +98,13 @@ class Studio:
 
     def _heatmaps(self) -> Iterator[Artifact]:
         if self.models.versions != self.result.models:
-            raise ArtifactError("The models that read the media are no longer served.")
+            raise ModelStoreError("The models that read the media are no longer served.")
         yield from Explainer(
             self.models, self.path, self.info, self.options, self.scratch, self.limits, self.check
         ).explain(self.result)
 
     def _stills(self, time: float) -> Iterator[NDArray[np.uint8]]:
-        frames = stills(
+        frames = frames_at(
             self.path,
             self.info,
             [time],

@@ -21,7 +21,7 @@ from ml import results
 from ml.errors import AffectError, InvalidManifest, MediaInvalid, ModelStoreError
 from ml.inference.face.observations import FaceCollector
 from ml.inference.face.predictor import FaceDetector, FacePredictor
-from ml.inference.fusion.timeline import WindowParts, timeline
+from ml.inference.fusion.timeline import WindowParts, build_timeline
 from ml.inference.fusion.windows import windows_over
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import pick_device
@@ -255,7 +255,7 @@ def _seen(analyzer: Analyzer, row: Row, options: Options) -> Reading | None:
         sight, seconds = watcher.result(), decoder.position - row.start
     windows = windows_over(seconds, options.window_seconds, options.hop_seconds)
     parts = [WindowParts(window, WindowVoice(0.0, None), "") for window in windows]
-    return _told(timeline(sight, parts, models.fusion, options).overall)
+    return _told(build_timeline(sight, parts, models.fusion, options).overall)
 
 
 def _spoken(predictor: VoicePredictor, row: Row) -> Reading | None:

@@ -14,14 +14,14 @@ SERVICE = ["start", "ready", "load", "upload", "jobs", "images", "worker"]
 
 def main() -> None:
     if sys.argv[1:2] == ["golden"]:
-        memory.prepare()
+        memory.configure_process()
         from tests.bench import golden
 
         sys.exit(golden.main(sys.argv[2:]))
     args = _arguments()
     if args.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
-    memory.prepare()
+    memory.configure_process()
     _run(args)
 
 

@@ -40,13 +40,13 @@ def main() -> None:
     parser.add_argument("--speech", action="store_true", help="recognise it too")
     parser.add_argument("--threads", type=int, help="as if the models had so many: decides what is read beside what")
     args = parser.parse_args()
-    memory.prepare()
-    from ml.inference.pipeline.analyzer import Analyser
+    memory.configure_process()
+    from ml.inference.pipeline.analyzer import Analyzer
 
-    models = Analyser.load(MODEL_STORE, device="cpu").models
+    models = Analyzer.load(MODEL_STORE, device="cpu").models
     if args.threads:
         models = replace(models, threads=args.threads)
-    Analyser(models).analyse(args.clip, None if args.speech else NO_SPEECH)
+    Analyzer(models).analyze(args.clip, None if args.speech else NO_SPEECH)
     print(peak_memory(os.getpid()))
 
 

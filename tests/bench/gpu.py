@@ -12,13 +12,13 @@ from pathlib import Path
 
 import torch
 
-from ml.cpu import cores
-from ml.inference.face.backends.base import by_nets
+from ml.cpu import cpu_count
+from ml.inference.face.backends.base import mediapipe_nets
 from ml.inference.face.predictor import FaceDetector, FacePredictor
-from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.inference.speech.whisper import find_whisper
-from ml.media import Decoder, MediaLimits, probe
+from ml.media import Decoder, DecodeRequest, MediaLimits, probe
 from ml.paths import MODEL_STORE
 from ml.results import Options
 from tests.bench.in_flight import Readers, by_threads
@@ -55,18 +55,18 @@ class GpuBench:
         assert models.face and models.whisper
         clip = make_clip(self.folder, self.seconds, self.height)
         read_once(clip)
-        served, in_turn = Analyser(models), Analyser(replace(models, threads=1))
+        served, in_turn = Analyzer(models), Analyzer(replace(models, threads=1))
         served.warm_up()
-        served.analyse(clip)
+        served.analyze(clip)
         taken: list[float] = []
         stages: dict[str, list[float]] = defaultdict(list)
         for _ in range(self.rounds):
-            taken.append(seconds(lambda: served.analyse(clip)))
-            timings = in_turn.analyse(clip).timings
+            taken.append(seconds(lambda: served.analyze(clip)))
+            timings = in_turn.analyze(clip).timings
             for stage, each in (timings | seen(clip, models.face)).items():
                 stages[stage].append(each)
         del stages["faces"]  # `seen` has its parts
-        name = f"{self.height}p30, {self.seconds} s, Whisper {models.whisper.name}, {cores()} cores"
+        name = f"{self.height}p30, {self.seconds} s, Whisper {models.whisper.name}, {cpu_count()} cores"
         yield self._figure(f"real-time factor, {name}", "×", [self.seconds / each for each in taken], aim=300.0)
         alone = [sum(each) for each in zip(*(stages[stage] for stage in MODELS), strict=True)]
         yield self._figure(
@@ -79,13 +79,13 @@ class GpuBench:
         for size, rates in faces_a_second(models.face, self.rounds * 3, self.sizes):
             yield self._figure(f"faces a second, batch of {size}", "1/s", rates)
 
-    def _at_once(self, analyser: Analyser, clip: Path, count: int, name: str) -> Iterator[Figure]:
+    def _at_once(self, analyzer: Analyzer, clip: Path, count: int, name: str) -> Iterator[Figure]:
         """Of `count` clips at once, by threads and by processes."""
-        whisper = analyser.models.whisper
+        whisper = analyzer.models.whisper
         assert whisper
         with Readers(clip, self.device, count, ["--whisper", whisper.name]) as readers:
             taken = alternate(
-                {"threads": lambda: by_threads(analyser, clip, count), "processes": readers.read}, self.rounds
+                {"threads": lambda: by_threads(analyzer, clip, count), "processes": readers.read}, self.rounds
             )
         for way, each in taken.items():
             factors = [count * self.seconds / spent for spent in each.seconds]
@@ -95,7 +95,7 @@ class GpuBench:
         if self.device == "cuda" and not torch.cuda.is_available():
             sys.exit("There is no CUDA device here: nothing was measured.")
         whisper = WHISPER if find_whisper(WHISPER, MODEL_STORE) else None
-        return Analyser.load(MODEL_STORE, device=self.device, whisper=whisper).models
+        return Analyzer.load(MODEL_STORE, device=self.device, whisper=whisper).models
 
     def _figure(self, name: str, unit: str, values: list[float], aim: float | None = None) -> Figure:
         return Figure(f"{self.device}: {name}", unit, values, aim=aim, rising=aim is not None)
@@ -110,7 +110,7 @@ def seen(clip: Path, face: FacePredictor) -> dict[str, float]:
     with (
         tempfile.TemporaryDirectory() as scratch,
         FaceDetector(face.crop_size) as detector,
-        FaceDetector(face.crop_size, by_nets(face.device)) as on_device,
+        FaceDetector(face.crop_size, mediapipe_nets(face.device)) as on_device,
     ):
         for minute in range(math.ceil(info.duration / MINUTE)):
             for name, bounds in {
@@ -120,21 +120,23 @@ def seen(clip: Path, face: FacePredictor) -> dict[str, float]:
                 decoder = Decoder(
                     clip,
                     info,
-                    frame_rate=options.frame_rate,
-                    want_audio=False,
+                    DecodeRequest(
+                        options.frame_rate,
+                        audio=False,
+                        start=float(minute * MINUTE),
+                        end=float((minute + 1) * MINUTE),
+                        validate=False,
+                    ),
                     limits=bounds,
                     scratch=Path(scratch),
-                    start=float(minute * MINUTE),
-                    end=float((minute + 1) * MINUTE),
-                    judged=False,
                 )
                 with timed(spent, name), decoder:
                     images = [frame.image for frame in decoder.frames()]
             with timed(spent, "detection and mesh"):
                 faces = [found for image in images for found in detector.detect(image, options.max_faces)]
             with timed(spent, "detection and mesh by the same nets on the device"):
-                for first in range(0, len(images), on_device.at_once):
-                    on_device.detect_each(images[first : first + on_device.at_once], options.max_faces)
+                for first in range(0, len(images), on_device.batch_size):
+                    on_device.detect_batch(images[first : first + on_device.batch_size], options.max_faces)
             with timed(spent, "face net"):
                 face.predict([each.crop for each in faces], [each.landmarks for each in faces])
     return spent

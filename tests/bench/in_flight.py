@@ -16,13 +16,13 @@ from ml.paths import MODEL_STORE
 from tests.bench.timing import seconds
 
 if TYPE_CHECKING:
-    from ml.inference.pipeline.analyzer import Analyser
+    from ml.inference.pipeline.analyzer import Analyzer
 
 
-def by_threads(analyser: "Analyser", clip: Path, count: int) -> float:
+def by_threads(analyzer: "Analyzer", clip: Path, count: int) -> float:
     """Seconds until each of `count` threads has read the clip."""
     with ThreadPoolExecutor(count) as pool:
-        return seconds(lambda: list(pool.map(analyser.analyse, [clip] * count)))
+        return seconds(lambda: list(pool.map(analyzer.analyze, [clip] * count)))
 
 
 class Readers:
@@ -70,14 +70,14 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--whisper")
     args = parser.parse_args()
-    memory.prepare()
-    from ml.inference.pipeline.analyzer import Analyser
+    memory.configure_process()
+    from ml.inference.pipeline.analyzer import Analyzer
 
-    analyser = Analyser.load(MODEL_STORE, device=args.device, whisper=args.whisper)
-    analyser.warm_up()
+    analyzer = Analyzer.load(MODEL_STORE, device=args.device, whisper=args.whisper)
+    analyzer.warm_up()
     print("ready", flush=True)
     for _ in sys.stdin:
-        analyser.analyse(args.clip)
+        analyzer.analyze(args.clip)
         print("read", flush=True)
 
 

@@ -17,11 +17,11 @@ from mediapipe.python.solutions import face_detection, face_mesh
 
 from ml.inference.face import predictor as faces_of
 from ml.inference.face.backends import mediapipe_cpu
-from ml.inference.face.backends.base import by_nets
+from ml.inference.face.backends.base import mediapipe_nets
 from ml.inference.face.predictor import FaceDetector, FacePredictor
-from ml.inference.pipeline.analyzer import Analyser
-from ml.inference.runtime.background import SPARE_CORES
-from ml.networks.face import flip_averaged
+from ml.inference.pipeline.analyzer import Analyzer
+from ml.inference.runtime.background import MIN_CORES_FOR_OVERLAP
+from ml.networks.face import predict_with_flip_tta
 from ml.paths import MODEL_STORE
 from ml.results import Result
 from tests.bench import alone, baseline
@@ -37,7 +37,7 @@ SEARCHES = 20
 """Of the picture, in a round."""
 LONG_ROUNDS = 2
 """Of the ten minutes, each of which takes as long as thirty of 20 seconds."""
-SIDES = {"beside": SPARE_CORES, "in turn": 1}
+SIDES = {"beside": MIN_CORES_FOR_OVERLAP, "in turn": 1}
 """Threads with which sound is heard beside the pictures, or after them."""
 
 
@@ -53,11 +53,11 @@ def read_once(path: Path) -> None:
 
 
 def against_decode(
-    analyser: Analyser, clip: Path, name: str, rounds: int, *, warm_up: bool = False, **asked: Any
+    analyzer: Analyzer, clip: Path, name: str, rounds: int, *, warm_up: bool = False, **asked: Any
 ) -> Iterator[Figure]:
     read_once(clip)
     sides: dict[str, Action] = {
-        "pipeline": partial(analyser.analyse, clip, NO_SPEECH),
+        "pipeline": partial(analyzer.analyze, clip, NO_SPEECH),
         "decode": partial(decode, clip),
     }
     taken = alternate(sides, rounds, warm_up=warm_up)
@@ -95,7 +95,7 @@ def torch_against_graph(face: FacePredictor, rounds: int, size: int) -> Iterator
     crops = np.random.default_rng(0).integers(0, 256, (size, face.crop_size, face.crop_size), np.uint8)
     stacked = torch.from_numpy(crops).unsqueeze(1).float() / 255
     sides: dict[str, Action] = {
-        "torch": partial(flip_averaged, face.network, stacked),
+        "torch": partial(predict_with_flip_tta, face.network, stacked),
         "graph": partial(face.predict, list(crops)),
     }
     taken = alternate(sides, rounds)
@@ -111,7 +111,7 @@ def detection(size: int, rounds: int) -> Iterator[Figure]:
     with ExitStack() as stack:
         detectors = {
             "served": [stack.enter_context(FaceDetector(size)) for _ in range(2)],
-            "nets": [stack.enter_context(FaceDetector(size, by_nets(torch.device("cpu")))) for _ in range(2)],
+            "nets": [stack.enter_context(FaceDetector(size, mediapipe_nets(torch.device("cpu")))) for _ in range(2)],
         }
         with patch.multiple(mediapipe_cpu, **pools):
             detectors["pools"] = [stack.enter_context(FaceDetector(size)) for _ in range(2)]
@@ -139,26 +139,26 @@ class Bench:
 
     def against_decode(self) -> Iterator[Figure]:
         """Models loaded before, as in a worker."""
-        analyser = Analyser.load(MODEL_STORE, device="cpu")
+        analyzer = Analyzer.load(MODEL_STORE, device="cpu")
         asked: dict[int, dict[str, Any]] = {720: {"floor": 6.0, "aim": 3.0}}
         for height in (360, 720, 1080):
             clip, name = make_clip(self.folder, PIECE, height), f"{height}p30, {PIECE} s"
-            yield from against_decode(analyser, clip, name, self.rounds, warm_up=True, **asked.get(height, {}))
+            yield from against_decode(analyzer, clip, name, self.rounds, warm_up=True, **asked.get(height, {}))
         clip = make_clip(self.folder, 600)
-        yield from against_decode(analyser, clip, "720p30, 600 s", LONG_ROUNDS, floor=4.0, aim=2.5)
+        yield from against_decode(analyzer, clip, "720p30, 600 s", LONG_ROUNDS, floor=4.0, aim=2.5)
         for clip in self._real_clips():
-            yield from against_decode(analyser, clip, clip.name, self.rounds)
+            yield from against_decode(analyzer, clip, clip.name, self.rounds)
 
     def _real_clips(self) -> list[Path]:
         return sorted(path for path in self.real.iterdir() if path.suffix.lower() in VIDEO_CODECS) if self.real else []
 
     def against_baseline(self) -> Iterator[Figure]:
         """The plain way, its models loaded for each call as it does, against the pipeline in a worker."""
-        analyser = Analyser.load(MODEL_STORE, device="cpu")
+        analyzer = Analyzer.load(MODEL_STORE, device="cpu")
         clip = make_clip(self.folder, PIECE)
         sides: dict[str, Action] = {
             "plain": partial(baseline.read, clip),
-            "pipeline": partial(analyser.analyse, clip, NO_SPEECH),
+            "pipeline": partial(analyzer.analyze, clip, NO_SPEECH),
             "decode": partial(decode, clip),
         }
         taken = {side: each.seconds for side, each in alternate(sides, self.rounds).items()}
@@ -167,13 +167,13 @@ class Bench:
 
     def stages(self) -> Iterator[Figure]:
         """Speech recognised too."""
-        analyse = partial(Analyser.load(MODEL_STORE, device="cpu").analyse, make_clip(self.folder, PIECE))
+        analyse = partial(Analyzer.load(MODEL_STORE, device="cpu").analyze, make_clip(self.folder, PIECE))
         analyse()
         yield from shares(analyse, f"720p30, {PIECE} s, speech recognised", self.rounds)
 
     def faces(self) -> Iterator[Figure]:
         """The face net alone."""
-        face = Analyser.load(MODEL_STORE, device="cpu").models.face
+        face = Analyzer.load(MODEL_STORE, device="cpu").models.face
         assert face is not None
         for size, rates in faces_a_second(face, self.rounds * 3):
             yield Figure(f"faces a second, batch of {size}", "1/s", rates)
@@ -194,10 +194,10 @@ class Bench:
 
     def beside(self) -> Iterator[Figure]:
         """Sound beside the pictures, as from `SPARE_CORES` on, against one after the other; speech recognised."""
-        models = Analyser.load(MODEL_STORE, device="cpu").models
+        models = Analyzer.load(MODEL_STORE, device="cpu").models
         clip = make_clip(self.folder, 60)
         sides: dict[str, Action] = {
-            name: partial(Analyser(replace(models, threads=threads)).analyse, clip) for name, threads in SIDES.items()
+            name: partial(Analyzer(replace(models, threads=threads)).analyze, clip) for name, threads in SIDES.items()
         }
         taken = {side: each.seconds for side, each in alternate(sides, self.rounds).items()}
         name = "720p30, 60 s, speech recognised"
@@ -212,9 +212,9 @@ class Bench:
     def start(self) -> Iterator[Figure]:
         """From nothing to a warm bundle, a process each time."""
         code = (
-            "from ml import process; process.prepare(); "
-            "from ml.inference.pipeline.analyzer import Analyser; from ml.paths import MODEL_STORE; "
-            "Analyser.load(MODEL_STORE, device='cpu').warm_up()"
+            "from ml import memory; memory.configure_process(); "
+            "from ml.inference.pipeline.analyzer import Analyzer; from ml.paths import MODEL_STORE; "
+            "Analyzer.load(MODEL_STORE, device='cpu').warm_up()"
         )
         load = partial(subprocess.run, [sys.executable, "-c", code], check=True)
         yield Figure("models loaded after start", "s", [seconds(load) for _ in range(self.rounds)])

@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib
 import torch
 
-from ml.cpu import cores
+from ml.cpu import cpu_count
 from tests.bench.timing import Figure
 
 matplotlib.use("Agg")
@@ -23,7 +23,7 @@ def machine() -> dict[str, Any]:
     told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     flags = next((line.split() for line in told.splitlines() if line.startswith("flags")), [])
     return {
-        "cores": cores(),
+        "cores": cpu_count(),
         "cores_there": os.cpu_count(),
         "processor": platform.machine(),
         "avx512_bf16": "avx512_bf16" in flags,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from ml.cpu import cores
+from ml.cpu import cpu_count
 
 Action = Callable[[], object]
 
@@ -25,7 +25,7 @@ class Figure:
     floor: float | None = None
     aim: float | None = None
     rising: bool = False
-    cores: int = field(default_factory=cores)
+    cores: int = field(default_factory=cpu_count)
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ml import cpu as module
-from ml.cpu import cores
+from ml.cpu import cpu_count
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +42,8 @@ def group(folder: Path, told: str, files: dict[str, str]) -> tuple[Path, Path]:
     ],
 )
 def test_a_quota_counts_where_it_is_the_least(tmp_path: Path, told: str, files: dict[str, str], expected: int) -> None:
-    assert cores(*group(tmp_path, told, files)) == expected
+    assert cpu_count(*group(tmp_path, told, files)) == expected
 
 
 def test_without_control_groups_all_count(tmp_path: Path) -> None:
-    assert cores(tmp_path / "none", tmp_path) == 16
+    assert cpu_count(tmp_path / "none", tmp_path) == 16

@@ -4,7 +4,7 @@ import sys
 _MEASURED = """
 import resource
 from ml import memory
-memory.prepare()
+memory.configure_process()
 size = 50_000_000
 
 def faults():
@@ -18,7 +18,7 @@ def held():
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
 anew = faults()
-with memory.kept_memory():
+with memory.keep_heap():
     b"x" * size
     kept, inside = faults(), held()
 print(anew, kept, inside - held(), faults())

@@ -1,6 +1,6 @@
 import pytest
 
-from ml.signatures import format_name
+from ml.signatures import format_from_signature
 
 ACCEPTED = {
     b"\xff\xd8\xff\xe0\x00\x10JFIF": "jpeg",
@@ -46,9 +46,9 @@ REFUSED = [
 
 @pytest.mark.parametrize(("head", "name"), ACCEPTED.items())
 def test_accepted_formats_are_told_by_their_first_bytes(head: bytes, name: str) -> None:
-    assert format_name(head) == name
+    assert format_from_signature(head) == name
 
 
 @pytest.mark.parametrize("head", REFUSED)
 def test_anything_else_is_none(head: bytes) -> None:
-    assert format_name(head) is None
+    assert format_from_signature(head) is None

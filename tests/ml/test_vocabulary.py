@@ -1,11 +1,11 @@
 import pytest
 
-from ml.vocabulary import EMOTIONS, SIMPLIFIED, SIMPLIFIED_FROM, labels_of, simplify
+from ml.vocabulary import EMOTIONS, SIMPLIFIED_EMOTIONS, SIMPLIFIED_FROM, labels_for, simplify
 
 
 def test_every_emotion_is_in_one_simplified_class() -> None:
     parts = [emotion for group in SIMPLIFIED_FROM.values() for emotion in group]
-    assert sorted(parts) == sorted(EMOTIONS) and tuple(SIMPLIFIED_FROM) == SIMPLIFIED == labels_of("simplified")
+    assert sorted(parts) == sorted(EMOTIONS) and tuple(SIMPLIFIED_FROM) == SIMPLIFIED_EMOTIONS == labels_for("simplified")
 
 
 def test_simplified_probabilities_are_sums() -> None:

@@ -32,7 +32,7 @@ from ml.inference.voice.segments import (
     segments_by_window,
 )
 from ml.inference.voice.vad import speech_segments
-from ml.media import SAMPLE_RATE, DecodedExtent, Decoder, MediaInfo, MediaLimits, PcmReader, flac
+from ml.media import SAMPLE_RATE, DecodedExtent, Decoder, DecodeRequest, MediaInfo, MediaLimits, PcmReader, flac
 from ml.media.ffmpeg import MAX_CHANNELS
 from ml.media.sandbox import CancelCheck, never_cancelled
 from ml.memory import trim_heap
@@ -109,30 +109,24 @@ class Recording:
         """Into the files of the soundtrack, with the channels where they are wanted or kept; how far it came."""
         if not self.sounds:
             return DecodedExtent()
-        with self._decoder(sound_file=self.soundtrack.mix) as decoder:
+        mix = DecodeRequest(None, audio=True, validate=False, audio_file=self.soundtrack.mix)
+        with self._decoder(mix) as decoder:
             for _ in decoder.frames():
                 pass
-            reach = decoder.reach
+            reach = decoder.extent
         if self.channels and (self.sounds > 1 or self.work.save_to):
             # A pass of its own: the mix is then the very same as without this wish.
+            apart = DecodeRequest(None, audio=True, channels="separate", audio_file=self.soundtrack.channels)
             try:
-                with self._decoder(channels="separate", sound_file=self.soundtrack.channels, judged=True) as decoder:
+                with self._decoder(apart) as decoder:
                     for _ in decoder.frames():
                         pass
             except MediaInvalid:  # too short or too damaged to be read apart
                 self.soundtrack.channels.unlink(missing_ok=True)
         return reach
 
-    def _decoder(self, **how: object) -> Decoder:
-        settled: dict[str, object] = {"frame_rate": None, "want_audio": True, "judged": False, **how}
-        return Decoder(
-            self.path,
-            self.info,
-            limits=self.limits,
-            scratch=self.scratch,
-            check=self.clock.check,
-            **settled,  # type: ignore[arg-type]
-        )
+    def _decoder(self, request: DecodeRequest) -> Decoder:
+        return Decoder(self.path, self.info, request, limits=self.limits, scratch=self.scratch, check=self.clock.check)
 
     def _survey_sound(self, pcm: PcmReader) -> SurveyedSound:
         spans = tuple(speech_segments(pcm, self.clock.check)) if len(pcm) else ()
@@ -191,11 +185,12 @@ class Recording:
         if predictor is None or detectors is None or sampling is None:
             return FaceObservations.empty(), DecodedExtent()
         end = part.end if part.end < WHOLE.end else None
-        decoder = self._decoder(frame_rate=sampling.frame_rate, want_audio=False, start=part.start, end=end)
+        request = DecodeRequest(sampling.frame_rate, audio=False, start=part.start, end=end, validate=False)
+        decoder = self._decoder(request)
         with decoder, detectors.borrow() as detector, _thread_beside() as beside:
             watcher = FaceCollector(detector, predictor, sampling.max_faces, sampling.landmarks, beside)
             self._watch(decoder, watcher, part, expected, check)
-            return watcher.result(), decoder.reach
+            return watcher.result(), decoder.extent
 
     def _watch(
         self, decoder: Decoder, watcher: FaceCollector, part: TimeSpan, expected: float, check: CancelCheck

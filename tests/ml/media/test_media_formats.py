@@ -1,13 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.media.formats import FORMATS, sniff
+from ml.media.formats import FORMATS, detect_format
 from ml.signatures import SNIFF_BYTES
 
 
 @given(st.binary(max_size=SNIFF_BYTES))
 def test_any_bytes_give_a_known_format_or_none(head: bytes) -> None:
-    found = sniff(head)
+    found = detect_format(head)
     assert found is None or FORMATS[found.name] is found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ml.errors import AffectError, UnsupportedMedia
-from ml.media import Decoder, MediaLimits, probe
+from ml.media import Decoder, DecodeRequest, MediaLimits, probe
 from tests.damaged_files import check, make_seeds, read_all, survey
 from tests.media_files import (
     ffmpeg,
@@ -117,7 +117,7 @@ def test_ten_hours_in_a_small_file_are_stopped_at_the_limit(tmp_path: Path) -> N
     path = make_audio(tmp_path / "minutes.opus", 180, options=["-b:a", "6k", "-frame_duration", "60"])
     info = replace(probe(path, replace(LIMITS, max_seconds=1000)), duration=1.0)
     with pytest.raises(AffectError) as caught:
-        with Decoder(path, info, frame_rate=None, want_audio=True, limits=LIMITS, scratch=tmp_path) as decoder:
+        with Decoder(path, info, DecodeRequest(None, audio=True), limits=LIMITS, scratch=tmp_path) as decoder:
             decoder.pcm()
     assert (caught.value.code, caught.value.stage) == ("media_too_long", "decode")
 

@@ -18,7 +18,7 @@ from tests.media_files import make_video, turn_video
     [(1, 0, False), (2, 0, True), (3, 180, False), (4, 180, True), (6, 90, False), (8, 270, False), (9, 0, False)],
 )
 def test_exif_values(value: int, rotation: int, mirrored: bool) -> None:
-    assert Orientation.of_exif(value) == Orientation(rotation, mirrored)
+    assert Orientation.from_exif(value) == Orientation(rotation, mirrored)
 
 
 def test_turned_and_mirrored_video_is_shown_as_ffmpeg_would(tmp_path: Path) -> None:
@@ -54,12 +54,12 @@ def _first_frame(arguments: list[str]) -> bytes:
 
 @given(st.text(max_size=200) | st.lists(st.integers(), min_size=9, max_size=9).map(lambda cells: f"0: {cells}"))
 def test_any_matrix_gives_an_orientation(text: str) -> None:
-    assert Orientation.of_display_matrix(text).rotation in (0, 90, 180, 270)
+    assert Orientation.from_display_matrix(text).rotation in (0, 90, 180, 270)
 
 
 def test_a_matrix_without_meaning_is_upright() -> None:
-    assert Orientation.of_display_matrix("0: 0 0 0\n1: 0 0 0\n2: 0 0 0") == UPRIGHT
-    assert Orientation.of_display_matrix("N/A") == UPRIGHT
+    assert Orientation.from_display_matrix("0: 0 0 0\n1: 0 0 0\n2: 0 0 0") == UPRIGHT
+    assert Orientation.from_display_matrix("N/A") == UPRIGHT
 
 
 @given(st.integers(1, 40_000), st.integers(1, 40_000), st.integers(16, 4096), st.sampled_from([0, 90, 180, 270]))

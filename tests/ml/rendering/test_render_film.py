@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ml.errors import Cancelled, MediaInvalid
-from ml.media import SAMPLE_RATE, Decoder, MediaLimits, probe
+from ml.media import SAMPLE_RATE, Decoder, DecodeRequest, MediaLimits, probe
 from ml.media.overlay import Canvas
 from ml.rendering.drawing import rgb
 from ml.rendering.overlay_layer import Faces, Layer
@@ -59,9 +59,8 @@ def frame_times(path: Path) -> NDArray[np.float64]:
 
 def beep(path: Path, scratch: Path) -> float | None:
     """When the sound is first loud, in seconds; null without sound."""
-    with Decoder(
-        path, probe(path, LIMITS), frame_rate=None, want_audio=True, limits=LIMITS, scratch=scratch
-    ) as decoder:
+    request = DecodeRequest(None, audio=True)
+    with Decoder(path, probe(path, LIMITS), request, limits=LIMITS, scratch=scratch) as decoder:
         loud = np.flatnonzero(np.abs(decoder.pcm().astype(int)) > 3000)
     return float(loud[0]) / SAMPLE_RATE if len(loud) else None
 
@@ -102,7 +101,7 @@ def test_a_box_is_drawn_where_the_face_is_in_time_and_place(tmp_path: Path) -> N
     target.parent.mkdir()
     annotate_film(path, info, seen(*boxes, width=120, height=160, seconds=1.2), target)
     made = probe(target, LIMITS)
-    with Decoder(target, made, frame_rate=4.0, want_audio=False, limits=LIMITS, scratch=tmp_path) as decoder:
+    with Decoder(target, made, DecodeRequest(4.0, audio=False), limits=LIMITS, scratch=tmp_path) as decoder:
         frames = list(decoder.frames())
     scale = 640 / 160
     for frame, box in zip(frames[1:4], boxes[1:4], strict=True):
@@ -125,7 +124,7 @@ def test_between_two_sightings_the_box_moves_evenly_and_after_the_last_it_goes()
 
 
 def test_the_bars_keep_off_the_side_where_the_faces_are() -> None:
-    canvas = Canvas.of(640, 480)
+    canvas = Canvas.for_size(640, 480)
     for x, free in ((20.0, np.s_[:, :320]), (500.0, np.s_[:, 320:])):
         drawn = Layer(seen(Box(x=x, y=300, width=80, height=80)), canvas).at(3.9)  # the face has gone by then
         assert drawn.shape == (480, 640, 4) and drawn[..., 3].any() and not drawn[free].any()

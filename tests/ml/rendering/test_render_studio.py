@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ml.errors import ArtifactError
-from ml.inference.pipeline.analyzer import Analyser
-from ml.inference.pipeline.context import Work
+from ml.errors import ModelStoreError
+from ml.inference.pipeline.analyzer import Analyzer
+from ml.inference.pipeline.context import AnalysisContext
 from ml.media import MediaLimits
 from ml.rendering.builder import Studio, Wish
 from ml.rendering.encoding import Artifact
@@ -18,15 +18,15 @@ from ml.results import Moment, Options, Result
 from tests import media_files
 from tests.face_files import make_scenes, nobody, portrait, two_people
 from tests.speech_files import melody
-from tests.toy_models import make_analyser
+from tests.toy_models import make_analyzer
 
 ALL = Options(annotate=True, thumbnails=True, heatmaps=True)
 CAPTIONS = "00:00.000 --> 00:01.500\nThe museum was closed"
 
 
 @pytest.fixture(scope="module")
-def analyser(tmp_path_factory: pytest.TempPathFactory) -> Analyser:
-    return make_analyser(tmp_path_factory.mktemp("store"))
+def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
+    return make_analyzer(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def result(analyser: Analyser, film: Path) -> Result:
-    read = analyser.analyse(film, ALL, Work(transcript=CAPTIONS))
+def result(analyzer: Analyzer, film: Path) -> Result:
+    read = analyzer.analyze(film, ALL, AnalysisContext(transcript=CAPTIONS))
     moment = Moment.model_validate(
         {"time": 0.9, "kind": "peak", "from": None, "to": "happy", "score": 0.9, "why": ["face"]}
     )
@@ -46,8 +46,8 @@ def result(analyser: Analyser, film: Path) -> Result:
 
 
 @pytest.fixture
-def studio(analyser: Analyser, film: Path, result: Result, tmp_path: Path) -> Iterator[Studio]:
-    yield Studio(film, result, ALL, analyser.models, tmp_path, MediaLimits(), name="film.mp4")
+def studio(analyzer: Analyzer, film: Path, result: Result, tmp_path: Path) -> Iterator[Studio]:
+    yield Studio(film, result, ALL, analyzer.models, tmp_path, MediaLimits(), name="film.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -89,15 +89,15 @@ def test_models_that_did_not_read_it_explain_nothing(studio: Studio) -> None:
         studio.path, studio.result.model_copy(update={"models": other}), ALL, studio.models, studio.scratch,
         studio.limits,
     )  # fmt: skip
-    with pytest.raises(ArtifactError):
+    with pytest.raises(ModelStoreError):
         list(stale.make("heatmaps"))
 
 
-def test_a_photo_is_annotated_as_a_picture_and_explained(analyser: Analyser, tmp_path: Path) -> None:
+def test_a_photo_is_annotated_as_a_picture_and_explained(analyzer: Analyzer, tmp_path: Path) -> None:
     path = tmp_path / "two.png"
     Image.fromarray(two_people()).save(path)
-    result = analyser.analyse(path, ALL)
-    studio = Studio(path, result, ALL, analyser.models, tmp_path, MediaLimits())
+    result = analyzer.analyze(path, ALL)
+    studio = Studio(path, result, ALL, analyzer.models, tmp_path, MediaLimits())
     (name,) = made(studio, "annotate")
     assert name == "annotated.png"
     assert set(made(studio, "thumbnails")) == {"face-1.jpg", "face-2.jpg"}
@@ -105,9 +105,9 @@ def test_a_photo_is_annotated_as_a_picture_and_explained(analyser: Analyser, tmp
     assert studio.wishes == ("annotate", "thumbnails", "heatmaps")  # it has no timeline
 
 
-def test_sound_alone_has_no_picture_to_draw_on(analyser: Analyser, tmp_path: Path) -> None:
+def test_sound_alone_has_no_picture_to_draw_on(analyzer: Analyzer, tmp_path: Path) -> None:
     path = media_files.make_audio(tmp_path / "a.wav", seconds=1.0)
-    result = analyser.analyse(path, ALL)
+    result = analyzer.analyze(path, ALL)
     assert [warning.code for warning in result.warnings] == ["artifact_unavailable"] * 2 + ["no_evidence"]
-    studio = Studio(path, result, ALL, analyser.models, tmp_path, MediaLimits())
+    studio = Studio(path, result, ALL, analyzer.models, tmp_path, MediaLimits())
     assert studio.wishes == ("summary", "heatmaps") and made(studio, "heatmaps") == {}

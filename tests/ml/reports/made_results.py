@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from ml.inference.fusion.windows import Span, windows_over
+from ml.inference.api import TimeSpan
+from ml.inference.fusion.windows import windows_over
 from ml.reports.report import Report
 from ml.results import (
     AudioReading,
@@ -28,12 +29,12 @@ from ml.results import (
     Window,
     Word,
 )
-from ml.vocabulary import MODALITIES, SENTIMENTS, Modality, labels_of
+from ml.vocabulary import MODALITIES, SENTIMENTS, Modality, labels_for
 
 patient = settings(max_examples=50, deadline=None)
 """For tests over `reports`: a report takes a while to draw, more so on a busy machine."""
 
-FULL = labels_of("full")
+FULL = labels_for("full")
 VERSIONS = ModelVersions(
     bundle="default", face="face@1", audio="audio@1", text="text@1", fusion="fusion@1", whisper=None, licence="open"
 )
@@ -182,7 +183,7 @@ def _distributions(draw: st.DrawFn, labels: Sequence[str]) -> Probabilities:
 
 
 @st.composite
-def _windows(draw: st.DrawFn, span: Span, labels: Sequence[str]) -> Window:
+def _windows(draw: st.DrawFn, span: TimeSpan, labels: Sequence[str]) -> Window:
     distributions = _distributions(labels)
     shares = st.floats(0, 1)
     face = st.builds(FaceReading, probabilities=distributions, coverage=shares)
@@ -221,7 +222,7 @@ def _transcripts(draw: st.DrawFn, duration: float) -> Transcript:
 @st.composite
 def reports(draw: st.DrawFn) -> Report:
     """Any report of a recording, as the pipeline could make it, with texts as hostile as they come."""
-    labels = labels_of(draw(st.sampled_from(["full", "simplified"])))
+    labels = labels_for(draw(st.sampled_from(["full", "simplified"])))
     length = draw(st.sampled_from([0.5, 1.0, 4.0, 60.0]))
     hop = draw(st.sampled_from([share for share in (0.25, 0.3, 0.5, 2.0, 4.0) if share <= length]))
     duration = draw(st.floats(0.01, 12.0))

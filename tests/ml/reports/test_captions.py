@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.errors import InvalidTranscript
-from ml.reports.caption_parser import MOST_CHARACTERS, MOST_WORDS, parse_transcript
+from ml.reports.caption_parser import MAX_CHARACTERS, MOST_WORDS, parse_transcript
 from ml.results import Transcript
 
 SRT = "1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Hello</i> there.\r\n\r\n2\r\n00:00:03,000 --> 00:00:99,000\r\nlost\r\n"
@@ -121,7 +121,7 @@ def test_nothing_to_read_is_an_error(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a" * (MOST_CHARACTERS + 1),
+        "a" * (MAX_CHARACTERS + 1),
         "a " * (MOST_WORDS + 1),
         "1:00-->1:01\nx\n" * (MOST_WORDS + 1),
         "1:00-->1:01\n" + "x " * (MOST_WORDS + 1),

@@ -6,7 +6,7 @@ import pytest
 
 from ml.errors import Cancelled, FrameTooLarge, MediaInvalid, ProcessingTimeout
 from ml.media import MediaLimits, load_image, probe
-from ml.media.image import Picture
+from ml.media.image import DecodedImage
 from tests.media_files import ffmpeg, make_animated_webp, make_image, make_png_header
 
 EXIF_TURNS = {
@@ -21,7 +21,7 @@ EXIF_TURNS = {
 }
 
 
-def load(path: Path, limits: MediaLimits, **options: int) -> Picture:
+def load(path: Path, limits: MediaLimits, **options: int) -> DecodedImage:
     return load_image(path, probe(path, limits), limits, **options)
 
 
@@ -126,7 +126,7 @@ def test_a_check_that_raises_ends_it(media: Path, limits: MediaLimits, monkeypat
     def check() -> None:
         raise Cancelled("not wanted any more")
 
-    monkeypatch.setattr("ml.media.sandbox.TICK_SECONDS", 0.0)
+    monkeypatch.setattr("ml.media.sandbox.POLL_SECONDS", 0.0)
     info = probe(media / "image.jpg", limits)
     with pytest.raises(Cancelled):
         load_image(media / "image.jpg", info, limits, check=check)

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.cpu import cores
+from ml.cpu import cpu_count
 from ml.errors import MediaInvalid, ProcessingTimeout
 from ml.media import MediaLimits, image_worker_client, load_image, probe
-from ml.media.image_worker_client import PictureChild
+from ml.media.image_worker_client import ImageWorker
 from tests.cluster import until
 
 
-def waiting() -> list[PictureChild]:
-    return image_worker_client._kept(os.getpid()).waiting
+def waiting() -> list[ImageWorker]:
+    return image_worker_client._pool(os.getpid()).idle
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_a_child_that_died_meanwhile_costs_nobody_a_picture(media: Path, limits:
     before = read(media / "image.jpg", limits)
     (child,) = waiting()
     os.kill(child.pid, signal.SIGKILL)
-    until(lambda: not child.runs)
+    until(lambda: not child.is_running)
     assert np.array_equal(read(media / "image.jpg", limits), before)
     assert waiting() != [child]
 
@@ -61,7 +61,7 @@ def test_a_child_that_takes_too_long_is_replaced(media: Path, limits: MediaLimit
     os.kill(child.pid, signal.SIGSTOP)
     with pytest.raises(ProcessingTimeout):
         load_image(media / "image.jpg", info, replace(limits, probe_seconds=0.05))
-    assert not child.runs
+    assert not child.is_running
     assert not load_image(media / "image.jpg", info, limits).damaged
 
 
@@ -75,7 +75,7 @@ def test_a_picture_beyond_the_memory_of_a_child_ends_it_alone(media: Path, limit
 def test_a_child_serves_a_bounded_number_of_pictures(
     media: Path, limits: MediaLimits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_worker_client, "PICTURES", 2)
+    monkeypatch.setattr(image_worker_client, "MAX_IMAGES_PER_WORKER", 2)
     read(media / "image.jpg", limits)
     assert len(waiting()) == 1
     read(media / "image.jpg", limits)
@@ -86,7 +86,7 @@ def test_threads_share_as_many_children_as_there_are_cores(media: Path, limits: 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: read(media / "image.jpg", limits), range(12)))
     assert all(np.array_equal(each, found[0]) for each in found)
-    assert len(waiting()) <= cores()
+    assert len(waiting()) <= cpu_count()
 
 
 def test_unusual_names_reach_the_child(media: Path, tmp_path: Path, limits: MediaLimits) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ml.errors import Cancelled
-from ml.media import Decoder, MediaLimits, probe
+from ml.media import Decoder, DecodeRequest, MediaLimits, probe
 from tests.media_files import make_video
 
 SOFTWARE = MediaLimits()
@@ -53,9 +53,8 @@ def decoded(
 ) -> tuple[list[int], bytes, bytes, bool]:
     """Indices and pixels of the frames, the sound, whether damaged."""
     info = probe(path, limits)
-    with Decoder(
-        path, info, frame_rate=frame_rate, want_audio=True, limits=limits, scratch=scratch, start=start
-    ) as decoder:
+    request = DecodeRequest(frame_rate, audio=True, start=start)
+    with Decoder(path, info, request, limits=limits, scratch=scratch) as decoder:
         frames = list(decoder.frames())
         pixels = np.array([frame.image for frame in frames]).tobytes()
         return [frame.index for frame in frames], pixels, decoder.pcm().tobytes(), decoder.damaged
@@ -95,9 +94,8 @@ def test_a_trial_ends_where_the_work_is_not_wanted(film: Path, tmp_path: Path, m
     def check() -> None:
         raise Cancelled("not wanted any more")
 
-    decoder = Decoder(
-        film, probe(film, CUDA), frame_rate=2.0, want_audio=True, limits=CUDA, scratch=tmp_path, check=check
-    )
+    request = DecodeRequest(2.0, audio=True)
+    decoder = Decoder(film, probe(film, CUDA), request, limits=CUDA, scratch=tmp_path, check=check)
     with pytest.raises(Cancelled) as caught, decoder:
         pass
     assert caught.value.stage == "decode"
@@ -107,6 +105,6 @@ def test_a_trial_ends_where_the_work_is_not_wanted(film: Path, tmp_path: Path, m
 def test_a_trial_that_takes_too_long_fails(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info, impatient = probe(film, CUDA), replace(CUDA, probe_seconds=0.1)
     gpu = StandIn(tmp_path, "sleep 60", monkeypatch)
-    with Decoder(film, info, frame_rate=2.0, want_audio=False, limits=impatient, scratch=tmp_path) as decoder:
+    with Decoder(film, info, DecodeRequest(2.0, audio=False), limits=impatient, scratch=tmp_path) as decoder:
         assert len(list(decoder.frames())) == 64 and not decoder.damaged
     assert gpu.accelerated == [True, False]

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.errors import MediaInvalid
-from ml.media.image_headers import PictureHeader, first_webp_picture, read_picture_header
+from ml.media.image_headers import ImageHeader, first_webp_frame, read_image_header
 from ml.media.orientation import UPRIGHT, Orientation
 from tests.media_files import make_animated_webp, make_image, make_png_header
 
@@ -16,10 +16,10 @@ SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 @pytest.mark.parametrize("name", SUFFIXES)
 def test_size_and_orientation_are_read(tmp_path: Path, name: str) -> None:
     plain = make_image(tmp_path / f"plain{SUFFIXES[name]}", (70, 50))
-    assert read_picture_header(plain, name) == PictureHeader(70, 50, UPRIGHT)
+    assert read_image_header(plain, name) == ImageHeader(70, 50, UPRIGHT)
     for orientation in range(1, 9):
         turned = make_image(tmp_path / f"turned{SUFFIXES[name]}", (70, 50), exif_orientation=orientation)
-        assert read_picture_header(turned, name) == PictureHeader(70, 50, Orientation.of_exif(orientation))
+        assert read_image_header(turned, name) == ImageHeader(70, 50, Orientation.from_exif(orientation))
 
 
 def test_exif_may_be_big_endian(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_exif_may_be_big_endian(tmp_path: Path) -> None:
     block = b"Exif\0\0" + tiff
     data = image.read_bytes()
     image.write_bytes(data[:2] + struct.pack(">HH", 0xFFE1, len(block) + 2) + block + data[2:])
-    assert read_picture_header(image, "jpeg").orientation == Orientation(270)
+    assert read_image_header(image, "jpeg").orientation == Orientation(270)
 
 
 def test_a_lossless_webp_and_a_huge_png_tell_their_size(tmp_path: Path) -> None:
@@ -36,18 +36,18 @@ def test_a_lossless_webp_and_a_huge_png_tell_their_size(tmp_path: Path) -> None:
     payload = b"\x2f" + struct.pack("<I", 299 | 199 << 14) + bytes(8)
     webp = tmp_path / "lossless.webp"
     webp.write_bytes(struct.pack("<4sI4s4sI", b"RIFF", 12 + len(payload), b"WEBP", b"VP8L", len(payload)) + payload)
-    assert read_picture_header(webp, "webp") == PictureHeader(300, 200)
+    assert read_image_header(webp, "webp") == ImageHeader(300, 200)
     png = make_png_header(tmp_path / "huge.png", 30_000, 30_000)
-    assert read_picture_header(png, "png") == PictureHeader(30_000, 30_000)
+    assert read_image_header(png, "png") == ImageHeader(30_000, 30_000)
 
 
 def test_the_first_picture_of_an_animation_stands_alone(tmp_path: Path) -> None:
     animation = make_animated_webp(tmp_path / "moving.webp", (64, 48))
-    still = first_webp_picture(animation)
+    still = first_webp_frame(animation)
     assert still is not None
     (tmp_path / "still.webp").write_bytes(still)
-    assert read_picture_header(tmp_path / "still.webp", "webp") == PictureHeader(64, 48)
-    assert first_webp_picture(tmp_path / "still.webp") is None
+    assert read_image_header(tmp_path / "still.webp", "webp") == ImageHeader(64, 48)
+    assert first_webp_frame(tmp_path / "still.webp") is None
 
 
 @pytest.mark.parametrize("name", SUFFIXES)
@@ -63,7 +63,7 @@ def test_any_damage_gives_a_header_or_an_error_of_ours(tmp_path: Path, name: str
     damaged = tmp_path / "damaged"
     damaged.write_bytes(content[: data.draw(st.integers(1, len(content)))])
     try:
-        header = read_picture_header(damaged, name)
+        header = read_image_header(damaged, name)
     except MediaInvalid:
         return
     assert header.width > 0 and header.height > 0
@@ -73,4 +73,4 @@ def test_a_header_that_never_ends_is_given_up(tmp_path: Path) -> None:
     endless = tmp_path / "endless.jpg"
     endless.write_bytes(b"\xff\xd8" + b"\xff" * 5_000_000)
     with pytest.raises(MediaInvalid):
-        read_picture_header(endless, "jpeg")
+        read_image_header(endless, "jpeg")

@@ -11,22 +11,22 @@ from pathlib import Path
 import pytest
 
 from ml.errors import Cancelled, ProcessingTimeout
-from ml.media.sandbox import ERROR_BYTES, Allowance, Child, unchecked
+from ml.media.sandbox import MAX_ERROR_BYTES, ResourceLimits, SandboxedProcess, never_cancelled
 
-ALLOWANCE = Allowance(memory=2**30, cpu_seconds=60)
+RESOURCES = ResourceLimits(memory=2**30, cpu_seconds=60)
 
 
 def start(
     *command: str,
     cwd: Path,
-    allowance: Allowance = ALLOWANCE,
-    check: Callable[[], None] = unchecked,
+    resources: ResourceLimits = RESOURCES,
+    check: Callable[[], None] = never_cancelled,
     seconds: float = 30.0,
-) -> Child:
-    return Child(command, cwd=cwd, allowance=allowance, check=check, patience=lambda: seconds)
+) -> SandboxedProcess:
+    return SandboxedProcess(command, cwd=cwd, resources=resources, check=check, wait_limit=lambda: seconds)
 
 
-def shell(script: str, cwd: Path, **options: object) -> Child:
+def shell(script: str, cwd: Path, **options: object) -> SandboxedProcess:
     return start("sh", "-c", script, cwd=cwd, **options)  # type: ignore[arg-type]
 
 
@@ -62,7 +62,7 @@ def test_errors_are_kept_from_both_ends_and_bounded(tmp_path: Path) -> None:
         assert child.wait() == 0
     assert child.errors.startswith("first\n1\n")
     assert child.errors.endswith("200000\nlast\n")
-    assert len(child.errors) <= 2 * ERROR_BYTES
+    assert len(child.errors) <= 2 * MAX_ERROR_BYTES
 
 
 def test_output_that_nobody_reads_does_not_block_the_end(tmp_path: Path) -> None:
@@ -71,17 +71,17 @@ def test_output_that_nobody_reads_does_not_block_the_end(tmp_path: Path) -> None
 
 
 def test_the_kernel_holds_the_limits(tmp_path: Path) -> None:
-    allowance = Allowance(memory=2**30, cpu_seconds=7, file_bytes=2**20, open_files=32)
+    resources = ResourceLimits(memory=2**30, cpu_seconds=7, file_bytes=2**20, open_files=32)
     with shell(
-        "ulimit -v; ulimit -t; ulimit -f; ulimit -n; ulimit -c; ulimit -H -v", tmp_path, allowance=allowance
+        "ulimit -v; ulimit -t; ulimit -f; ulimit -n; ulimit -c; ulimit -H -v", tmp_path, resources=resources
     ) as child:
         values = child.read_all(1000).split()
     assert values == [b"1048576", b"7", b"2048", b"32", b"0", b"1048576"]
 
 
 def test_beside_a_gpu_data_are_limited_and_addresses_are_not(tmp_path: Path) -> None:
-    allowance = Allowance(memory=2**30, cpu_seconds=7, with_gpu=True)
-    with shell("ulimit -d; ulimit -v", tmp_path, allowance=allowance) as child:
+    resources = ResourceLimits(memory=2**30, cpu_seconds=7, with_gpu=True)
+    with shell("ulimit -d; ulimit -v", tmp_path, resources=resources) as child:
         data, addresses = child.read_all(1000).split()
     assert data == b"1048576"
     own = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -89,15 +89,15 @@ def test_beside_a_gpu_data_are_limited_and_addresses_are_not(tmp_path: Path) -> 
 
 
 def test_too_much_memory_ends_the_child_alone(tmp_path: Path) -> None:
-    allowance = Allowance(memory=200 * 2**20, cpu_seconds=60)
+    resources = ResourceLimits(memory=200 * 2**20, cpu_seconds=60)
     script = "b = bytearray(10**9)"
-    with start(sys.executable, "-S", "-c", script, cwd=tmp_path, allowance=allowance) as child:
+    with start(sys.executable, "-S", "-c", script, cwd=tmp_path, resources=resources) as child:
         assert child.wait() == 1
     assert "MemoryError" in child.errors
 
 
 def test_too_much_computing_is_a_timeout(tmp_path: Path) -> None:
-    with shell("while :; do :; done", tmp_path, allowance=Allowance(memory=2**30, cpu_seconds=1)) as child:
+    with shell("while :; do :; done", tmp_path, resources=ResourceLimits(memory=2**30, cpu_seconds=1)) as child:
         with pytest.raises(ProcessingTimeout):
             child.wait()
 
@@ -144,7 +144,7 @@ def test_a_missing_program_is_named(tmp_path: Path) -> None:
 
 def test_a_child_outlives_the_thread_that_began_it(tmp_path: Path) -> None:
     """The kernel's parent-death signal is sent when a thread ends; children are begun by one that stays."""
-    children: list[Child] = []
+    children: list[SandboxedProcess] = []
     thread = threading.Thread(target=lambda: children.append(shell("sleep 0.3; echo done", tmp_path)))
     thread.start()
     thread.join()
@@ -170,9 +170,9 @@ def test_a_child_may_be_begun_after_a_fork(tmp_path: Path) -> None:
 
 def test_no_child_survives_a_killed_parent(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from ml.media.sandbox import Allowance, Child\n"
-        "child = Child(['sleep', '60'], cwd=Path(sys.argv[1]), allowance=Allowance(2**30, 60), check=lambda: None,"
-        " patience=lambda: 60)\n"
+        "import sys; from pathlib import Path; from ml.media.sandbox import ResourceLimits, SandboxedProcess\n"
+        "child = SandboxedProcess(['sleep', '60'], cwd=Path(sys.argv[1]), resources=ResourceLimits(2**30, 60),"
+        " check=lambda: None, wait_limit=lambda: 60)\n"
         "print(child._process.pid, flush=True)\n"
         "child.wait()\n"
     )
@@ -193,11 +193,16 @@ def test_a_pipe_is_fed_until_its_reader_goes(tmp_path: Path) -> None:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         command = ("sh", "-c", f"exec {reader} </dev/fd/{reading}")
-        with Child(
-            command, cwd=tmp_path, allowance=ALLOWANCE, check=unchecked, patience=lambda: 30.0, pass_fds=[reading]
+        with SandboxedProcess(
+            command,
+            cwd=tmp_path,
+            resources=RESOURCES,
+            check=never_cancelled,
+            wait_limit=lambda: 30.0,
+            pass_fds=[reading],
         ) as child:
             os.close(reading)
-            assert child.feed(writing, data) is whole
+            assert child.write_to_pipe(writing, data) is whole
             os.close(writing)
             out = child.read_all(64)
             assert out.strip() == str(len(data)).encode() if whole else out == bytes(range(10))

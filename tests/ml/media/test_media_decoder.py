@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ml.errors import AffectError, Cancelled, FrameTooLarge, MediaInvalid, MediaTooLong, ProcessingTimeout
-from ml.media import SAMPLE_RATE, Decoder, Frame, MediaInfo, MediaLimits, probe
+from ml.media import SAMPLE_RATE, Decoder, DecodeRequest, Frame, MediaInfo, MediaLimits, probe
 from tests.media_files import (
     AUDIO_CODECS,
     VIDEO_CODECS,
@@ -33,9 +33,10 @@ class Decoded:
     """Everything that came out of one file."""
 
     def __init__(self, path: Path, scratch: Path, info: MediaInfo | None = None, **options: Any) -> None:
-        options = {"frame_rate": 4.0, "want_audio": True, "limits": LIMITS, **options}
+        limits = options.pop("limits", LIMITS)
+        request = DecodeRequest(**{"frame_rate": 4.0, "audio": True, **options})
         self.info = info or probe(path, LIMITS)
-        with Decoder(path, self.info, scratch=scratch, **options) as decoder:
+        with Decoder(path, self.info, request, limits=limits, scratch=scratch) as decoder:
             self.frames: list[Frame] = list(decoder.frames())
             self.pcm = np.array(decoder.pcm())
             self.duration, self.damaged, self.scale = decoder.duration, decoder.damaged, decoder.scale
@@ -189,7 +190,7 @@ def test_missing_streams_and_wishes(media: Path, tmp_path: Path) -> None:
     silent = make_video(tmp_path / "silent.mp4", 2.0, audio=False)
     decoded = Decoded(silent, tmp_path)
     assert (len(decoded.frames), decoded.pcm.shape, decoded.duration) == (8, (0,), 2.0)
-    decoded = Decoded(media / "video.mp4", tmp_path, want_audio=False)
+    decoded = Decoded(media / "video.mp4", tmp_path, audio=False)
     assert (len(decoded.frames), decoded.pcm.shape, decoded.duration) == (12, (0,), 3.0)
     decoded = Decoded(media / "video.mp4", tmp_path, frame_rate=None)
     assert (len(decoded.frames), decoded.duration) == (0, 3.0)
@@ -259,9 +260,8 @@ def test_the_same_input_gives_the_same_output(media: Path, tmp_path: Path) -> No
 
 def test_position_and_duration_while_decoding(media: Path, tmp_path: Path) -> None:
     info = probe(media / "video.mp4", LIMITS)
-    with Decoder(
-        media / "video.mp4", info, frame_rate=4.0, want_audio=True, limits=LIMITS, scratch=tmp_path
-    ) as decoder:
+    request = DecodeRequest(4.0, audio=True)
+    with Decoder(media / "video.mp4", info, request, limits=LIMITS, scratch=tmp_path) as decoder:
         frames = decoder.frames()
         assert decoder.duration == info.duration
         positions = []
@@ -272,9 +272,8 @@ def test_position_and_duration_while_decoding(media: Path, tmp_path: Path) -> No
 
 def test_frames_that_nobody_takes_do_not_block_the_sound(media: Path, tmp_path: Path) -> None:
     info = probe(media / "video.mp4", LIMITS)
-    with Decoder(
-        media / "video.mp4", info, frame_rate=25.0, want_audio=True, limits=LIMITS, scratch=tmp_path
-    ) as decoder:
+    request = DecodeRequest(25.0, audio=True)
+    with Decoder(media / "video.mp4", info, request, limits=LIMITS, scratch=tmp_path) as decoder:
         frames = decoder.frames()
         next(frames)
         assert len(decoder.pcm()) / SAMPLE_RATE == pytest.approx(3, abs=0.06)
@@ -294,7 +293,7 @@ def test_too_long_as_decoded(media: Path, tmp_path: Path) -> None:
 def test_frames_too_large_as_decoded(media: Path, tmp_path: Path) -> None:
     info = probe(media / "video.mp4", LIMITS)
     with pytest.raises(FrameTooLarge) as caught:
-        Decoded(media / "video.mp4", tmp_path, info, limits=replace(LIMITS, max_pixels=1000), want_audio=False)
+        Decoded(media / "video.mp4", tmp_path, info, limits=replace(LIMITS, max_pixels=1000), audio=False)
     assert caught.value.stage == "decode"
 
 
@@ -358,9 +357,8 @@ def test_cancelling_kills_the_decoder_at_once(tmp_path: Path, frame_rate: float 
         raise Cancelled("not wanted any more")
 
     with pytest.raises(Cancelled):
-        with Decoder(
-            path, info, frame_rate=frame_rate, want_audio=True, limits=LIMITS, scratch=tmp_path, check=check
-        ) as decoder:
+        request = DecodeRequest(frame_rate, audio=True)
+        with Decoder(path, info, request, limits=LIMITS, scratch=tmp_path, check=check) as decoder:
             began = time.monotonic()
             os.kill(decoder._child._process.pid, signal.SIGSTOP)  # it works for ever
             for _ in decoder.frames():
@@ -376,7 +374,7 @@ def test_an_error_of_ours_kills_the_decoder(tmp_path: Path) -> None:
     info = probe(path, LIMITS)
     others = _children()
     with pytest.raises(RuntimeError, match="elsewhere"):
-        with Decoder(path, info, frame_rate=4.0, want_audio=True, limits=LIMITS, scratch=tmp_path) as decoder:
+        with Decoder(path, info, DecodeRequest(4.0, audio=True), limits=LIMITS, scratch=tmp_path) as decoder:
             next(decoder.frames())
             assert len(_children() - others) == 1
             raise RuntimeError("elsewhere")
@@ -412,7 +410,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         script = (
             "import resource, sys; from pathlib import Path; from ml.media import *\n"
             "path, limits = Path(sys.argv[1]), MediaLimits()\n"
-            "with Decoder(path, probe(path, limits), frame_rate=4.0, want_audio=True, limits=limits,"
+            "with Decoder(path, probe(path, limits), DecodeRequest(4.0, audio=True), limits=limits,"
             " scratch=path.parent) as decoder:\n"
             "    count = sum(1 for frame in decoder.frames())\n"
             "peak = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]\n"
