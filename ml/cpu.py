@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""Number of CPU cores available to this process."""
 
 import math
 import os
@@ -9,18 +9,21 @@ _PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def affinity_count() -> int:
-    """Those that the scheduler lets it run on."""
+    """Return the number of cores on which the scheduler may run this process."""
     return len(os.sched_getaffinity(0))
 
 
 def cpu_count(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
-    """At least one: those allowed, but no more than the quotas of its control groups, which is how containers are
-    limited (`cpus: 4` leaves all of a host's cores in sight), rounded up."""
+    """Return the number of cores that this process may use: at least 1.
+
+    That is `affinity_count`, limited by the quotas of its control groups, rounded up. Containers are limited by quotas
+    (`cpus: 4` leaves all cores of a host visible).
+    """
     return max(1, min([affinity_count(), *map(math.ceil, _quotas(proc, cgroups))]))
 
 
 def _quotas(proc: Path, cgroups: Path) -> Iterator[float]:
-    """In cores: of its groups and those that they lie in, as versions 2 and 1 of the kernel's interface tell them."""
+    """Yield the quotas, in cores, of its control groups and their parents, from versions 1 and 2 of the interface."""
     try:
         lines = proc.read_text().splitlines()
     except OSError:
@@ -37,21 +40,21 @@ def _quotas(proc: Path, cgroups: Path) -> Iterator[float]:
 
 
 def _version_2(group: Path) -> Iterator[float]:
-    quota, period = _numbers(group / "cpu.max", 2) or ("max", "1")
+    quota, period = _fields(group / "cpu.max", 2) or ("max", "1")
     if quota != "max":
         yield int(quota) / int(period)
 
 
 def _version_1(group: Path) -> Iterator[float]:
-    quota, period = _numbers(group / "cpu.cfs_quota_us", 1), _numbers(group / "cpu.cfs_period_us", 1)
+    quota, period = _fields(group / "cpu.cfs_quota_us", 1), _fields(group / "cpu.cfs_period_us", 1)
     if quota and period and int(quota[0]) > 0:
         yield int(quota[0]) / int(period[0])
 
 
-def _numbers(path: Path, count: int) -> list[str]:
-    """The words of a file, where it has so many."""
+def _fields(path: Path, count: int) -> list[str]:
+    """Return the fields of a file, or an empty list unless there are `count` of them."""
     try:
-        words = path.read_text().split()
+        fields = path.read_text().split()
     except OSError:
         return []
-    return words if len(words) == count else []
+    return fields if len(fields) == count else []

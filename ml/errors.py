@@ -1,4 +1,4 @@
-"""The one error tree. A class stands for one stable `code`; its message is safe to show to a caller."""
+"""Errors with a stable `code`. Their messages are shown to callers."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from ml.vocabulary import Stage
 
 
 class AffectError(Exception):
-    """Base of every failure with a code. `message` never holds a path, a key or text of the media."""
+    """Base class of errors with a code. `message` never contains a path, a key or text of the media."""
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
@@ -18,23 +18,25 @@ class AffectError(Exception):
 
 
 class UnsupportedMedia(AffectError):
-    """The bytes are of no image, audio or video format that is accepted."""
+    """The file is not in a supported image, audio or video format."""
 
     code = "unsupported_media"
 
 
 class MediaInvalid(AffectError):
-    """The format is accepted, but nothing in the file could be decoded."""
+    """The format is supported, but nothing in the file could be decoded."""
 
     code = "media_invalid"
 
 
 class MediaTooLong(AffectError):
+    """The media is longer than allowed."""
+
     code = "media_too_long"
 
 
 class FileTooLarge(AffectError):
-    """The file has more bytes than are accepted."""
+    """The file has more bytes than allowed."""
 
     code = "file_too_large"
 
@@ -46,24 +48,26 @@ class FrameTooLarge(AffectError):
 
 
 class NoStreams(AffectError):
-    """A container that holds neither sound nor picture."""
+    """The container has no audio or video."""
 
     code = "no_streams"
 
 
 class InvalidTranscript(AffectError):
-    """The caller's transcript is not text, SRT or WebVTT that can be read."""
+    """The caller's transcript is not readable text, SRT or WebVTT."""
 
     code = "validation_failed"
 
 
 class ProcessingTimeout(AffectError):
+    """Reading or analysing the file took longer than allowed."""
+
     code = "processing_timeout"
     retryable = True
 
 
 class Cancelled(AffectError):
-    """The caller asked for the work to stop. No failure: the job ends `cancelled`."""
+    """The caller cancelled the work. Not a failure: the job ends as `cancelled`."""
 
     code = "job_cancelled"
 
@@ -75,13 +79,13 @@ class ModelStoreError(AffectError):
 
 
 class FetchFailed(AffectError):
-    """Weights or media could not be downloaded, or are not what was promised."""
+    """Weights or media could not be downloaded, or are not the expected content."""
 
     code = "fetch_failed"
     retryable = True
 
 
 class InvalidManifest(AffectError):
-    """A list of labelled files or sentences that cannot be read; told to a researcher, with file and line."""
+    """A list of labelled files or sentences cannot be read. The message names file and line."""
 
     code = "invalid_manifest"

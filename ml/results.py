@@ -1,4 +1,4 @@
-"""The options of a job and the result document: frozen, torch-free, the schema that the gateway publishes."""
+"""Options of a job and the result document, as frozen models without torch. The gateway publishes their schema."""
 
 import struct
 from array import array
@@ -15,20 +15,22 @@ from ml.vocabulary import EMOTIONS, ClassSet, MediaKind, Modality, labels_for, s
 SCHEMA_VERSION: Literal["1"] = "1"
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
+    """Immutable model without unknown fields; aliases are used in JSON."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
 
 def _unique(modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
     if len(set(modalities)) != len(modalities):
-        raise ValueError("a modality is named twice")
+        raise ValueError("a modality is listed twice")
     return modalities
 
 
 _SET = Field(min_length=1, json_schema_extra={"uniqueItems": True})
 
 
-class Options(Frozen):
+class Options(FrozenModel):
     """What a caller may ask of an analysis. An unknown field is an error."""
 
     modalities: Annotated[tuple[Modality, ...], _SET, AfterValidator(_unique)] | None = Field(
@@ -66,67 +68,80 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Probabilities = dict[str, Probability]
 
 
-class Media(Frozen):
+class Media(FrozenModel):
+    """Properties of the analysed file."""
+
     kind: MediaKind
     duration: float | None = Field(description="Seconds; null for an image.")
-    width: int | None
-    height: int | None
-    frame_rate: float | None
+    width: int | None = Field(description="Pixels of the upright image or frame; null for audio.")
+    height: int | None = Field(description="Pixels of the upright image or frame; null for audio.")
+    frame_rate: float | None = Field(description="Frames per second of the file; null without video.")
     has_audio: bool
     has_video: bool
-    sha256: str
+    sha256: str = Field(description="Hash of the file, in hexadecimal.")
 
 
-class Reading(Frozen):
-    """Which emotion, and how sure. Without evidence `emotion` is null and the probabilities are uniform."""
+class Reading(FrozenModel):
+    """An emotion and its confidence. Without evidence `emotion` is null and the probabilities are uniform."""
 
     emotion: str | None
     confidence: Probability
     probabilities: Probabilities
 
     @classmethod
-    def of(cls, probabilities: Probabilities) -> Self:
-        """The reading of a distribution: its mode."""
+    def from_probabilities(cls, probabilities: Probabilities) -> Self:
+        """Return the reading of a distribution: its most probable emotion."""
         emotion = max(probabilities, key=probabilities.__getitem__)
         return cls(emotion=emotion, confidence=probabilities[emotion], probabilities=probabilities)
 
     @classmethod
     def empty(cls, classes: ClassSet = "full") -> Self:
+        """Return the reading without evidence."""
         uniform: Probabilities = {emotion: 1 / len(EMOTIONS) for emotion in EMOTIONS}
         return cls(emotion=None, confidence=0, probabilities=uniform if classes == "full" else simplify(uniform))
 
 
-class FaceReading(Frozen):
+class FaceReading(FrozenModel):
+    """Emotion read from the main face of a window."""
+
     probabilities: Probabilities
     coverage: Probability = Field(description="Share of the sampled frames that show the face.")
 
 
-class AudioReading(Frozen):
+class AudioReading(FrozenModel):
+    """Emotion read from the voice in a window."""
+
     probabilities: Probabilities
     speech: Probability = Field(description="Share of the window that is speech.")
 
 
-class TextReading(Frozen):
+class TextReading(FrozenModel):
+    """Emotion and sentiment read from the words in a window."""
+
     probabilities: Probabilities
     sentiment: Probabilities
-    transcript: str
+    transcript: str = Field(description="Words spoken in the window.")
 
 
-class Modalities(Frozen):
+class Modalities(FrozenModel):
+    """Reading of each modality by itself; null if the modality is missing."""
+
     face: FaceReading | None = None
     audio: AudioReading | None = None
     text: TextReading | None = None
 
 
 class Window(Reading):
-    start: float
-    end: float
+    """Combined reading of a stretch of time, and the readings that it combines."""
+
+    start: float = Field(description="Seconds.")
+    end: float = Field(description="Seconds.")
     modalities: Modalities
-    missing: tuple[Modality, ...]
+    missing: tuple[Modality, ...] = Field(description="Modalities without evidence in the window.")
 
 
-class Box(Frozen):
-    """Pixels of the original frame, after rotation."""
+class Box(FrozenModel):
+    """Box around a face, in pixels of the original frame after rotation."""
 
     x: float
     y: float
@@ -139,13 +154,15 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """The points of a face; in documents a list of [x, y, z]. `packed`: their float32, which as tuples of Python would
-    take twelve times the memory."""
+    """Landmark points of a face; in JSON a list of [x, y, z].
+
+    `packed`: the points as float32. Python tuples would take twelve times the memory.
+    """
 
     packed: bytes
 
     @classmethod
-    def of(cls, points: Iterable[Point]) -> Self:
+    def from_points(cls, points: Iterable[Point]) -> Self:
         return cls(array("f", chain.from_iterable(points)).tobytes())
 
     def points(self) -> tuple[Point, ...]:
@@ -154,7 +171,7 @@ class Mesh:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         points = handler.generate_schema(tuple[Point, ...])
-        read = core_schema.no_info_after_validator_function(cls.of, points)
+        read = core_schema.no_info_after_validator_function(cls.from_points, points)
         return core_schema.json_or_python_schema(
             json_schema=read,
             python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), read]),
@@ -162,41 +179,53 @@ class Mesh:
         )
 
 
-class FaceFrame(Frozen):
-    time: float
+class FaceFrame(FrozenModel):
+    """One face in one sampled frame."""
+
+    time: float = Field(description="Seconds.")
     box: Box
-    score: Probability
+    score: Probability = Field(description="Confidence of the face detector.")
     emotion: str
     probabilities: Probabilities
     landmarks: Mesh | None = None
 
 
-class FaceTrack(Frozen):
+class FaceTrack(FrozenModel):
+    """One face followed through the frames."""
+
     track: int
     frames: tuple[FaceFrame, ...]
 
 
-class Word(Frozen):
-    start: float
-    end: float
+class Word(FrozenModel):
+    """A spoken word and its time."""
+
+    start: float = Field(description="Seconds.")
+    end: float = Field(description="Seconds.")
     word: str
 
 
-class Segment(Frozen):
-    start: float
-    end: float
+class Segment(FrozenModel):
+    """A sentence of the transcript."""
+
+    start: float = Field(description="Seconds.")
+    end: float = Field(description="Seconds.")
     text: str
     words: tuple[Word, ...] = ()
 
 
-class Transcript(Frozen):
+class Transcript(FrozenModel):
+    """The words spoken in the media, recognised by Whisper or supplied by the caller."""
+
     source: Literal["whisper", "caller", "none"]
-    language: str | None
+    language: str | None = Field(description="ISO 639 code; null if unknown.")
     text: str
     segments: tuple[Segment, ...] = ()
 
 
-class ModelVersions(Frozen):
+class ModelVersions(FrozenModel):
+    """The models that produced the result, and the licence of their weights."""
+
     bundle: str
     face: str | None
     audio: str | None
@@ -206,35 +235,39 @@ class ModelVersions(Frozen):
     licence: str
 
 
-class Moment(Frozen):
-    """A place worth a look: a peak of one emotion, or a shift from one to another."""
+class Moment(FrozenModel):
+    """A notable moment: a peak of one emotion, or a shift from one to another."""
 
-    time: float
+    time: float = Field(description="Seconds.")
     kind: Literal["peak", "shift"]
     from_: str | None = Field(alias="from")
     to: str
     score: Probability
-    why: tuple[Modality, ...]
+    why: tuple[Modality, ...] = Field(description="Modalities that support the moment.")
 
 
-class Channel(Frozen):
-    channel: int
+class Channel(FrozenModel):
+    """Timeline of one audio channel that was analysed separately."""
+
+    channel: int = Field(description="Number of the channel, counted from 0.")
     windows: tuple[Window, ...]
     overall: Reading
 
 
-class Notice(Frozen):
-    """Something the caller should know; the result stands all the same."""
+class Notice(FrozenModel):
+    """Something the caller should know about the result, which is valid nonetheless."""
 
     code: str
     message: str
 
 
-class Result(Frozen):
+class Result(FrozenModel):
+    """Result document of an analysis."""
+
     schema_version: Literal["1"] = SCHEMA_VERSION
     media: Media
     labels: tuple[str, ...]
-    overall: Reading
+    overall: Reading = Field(description="Reading of the whole file.")
     windows: tuple[Window, ...]
     faces: tuple[FaceTrack, ...]
     transcript: Transcript
@@ -242,7 +275,7 @@ class Result(Frozen):
     moments: tuple[Moment, ...] = ()
     channels: tuple[Channel, ...] | None = None
     warnings: tuple[Notice, ...] = ()
-    timings: dict[str, float] = {}
+    timings: dict[str, float] = Field({}, description="Seconds spent in each stage.")
 
     @model_validator(mode="after")
     def _labels_match(self) -> Self:

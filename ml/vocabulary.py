@@ -1,4 +1,4 @@
-"""The words everything agrees on: labels, modalities, stages."""
+"""Vocabulary shared by all packages: emotions, modalities, stages, and their names for display."""
 
 from collections.abc import Mapping
 from typing import Literal, get_args
@@ -19,7 +19,7 @@ EMOTION_SYNONYMS: dict[str, Emotion] = {
     "disgusted": "disgust",
     "calm": "neutral",
 }
-"""What published data sets and models call the seven, in lower case."""
+"""Emotion by the names, in lower case, that published data sets and models give it."""
 
 SimplifiedEmotion = Literal["sad_fear", "neutral", "happy", "angry", "surprise_disgust"]
 SIMPLIFIED_EMOTIONS: tuple[SimplifiedEmotion, ...] = get_args(SimplifiedEmotion)
@@ -37,6 +37,13 @@ SENTIMENTS: tuple[Sentiment, ...] = get_args(Sentiment)
 Modality = Literal["face", "audio", "text"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
+COMBINED = "Combined"
+"""Display name of the reading that combines the modalities, in reports, pictures and on the page."""
+MODALITY_NAMES: Mapping[Modality, str] = {"face": "Face", "audio": "Voice", "text": "Words"}
+"""Display names of the modalities, in reports, pictures and on the page."""
+NO_SIGNAL = "no signal"
+"""Displayed in place of an emotion if there was nothing to read."""
+
 Stage = Literal["fetch", "probe", "decode", "segment", "faces", "audio", "transcribe", "text", "fuse", "write"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -45,9 +52,10 @@ ClassSet = Literal["full", "simplified"]
 
 
 def labels_for(classes: ClassSet) -> tuple[str, ...]:
+    """Return the emotions of a set of classes, in their order."""
     return EMOTIONS if classes == "full" else SIMPLIFIED_EMOTIONS
 
 
 def simplify(probabilities: Mapping[str, float]) -> dict[str, float]:
-    """Sums the seven probabilities into the five simplified classes."""
+    """Sum the seven probabilities into the five simplified classes."""
     return {name: sum(probabilities[part] for part in parts) for name, parts in SIMPLIFIED_FROM.items()}

@@ -8,10 +8,10 @@ from typing import Any, Self
 from pydantic import Field, ValidationError
 
 from ml.errors import ModelStoreError
-from ml.results import Frozen
+from ml.results import FrozenModel
 
 
-class Licence(Frozen):
+class Licence(FrozenModel):
     """Licence of weights. `commercial`: whether they may be used commercially; `note`: why."""
 
     name: str
@@ -19,7 +19,7 @@ class Licence(Frozen):
     note: str
 
 
-class ModelDescription(Frozen):
+class ModelDescription(FrozenModel):
     """Description of a model that is passed to `publish`; the store adds version, hash and time."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
@@ -48,7 +48,7 @@ class Manifest(ModelDescription):
         return f"{self.name}@{self.version}"
 
 
-class Bundle(Frozen):
+class Bundle(FrozenModel):
     """One version of each model, tuned together with its fusion. A null model leaves its modality out.
 
     Each field but `name` and `whisper` is a role; a new role is one more field.

@@ -168,7 +168,7 @@ def _modality_lines(reading: Reading) -> Iterator[str]:
         return
     for modality in MODALITIES:
         if found := getattr(reading.modalities, modality):
-            yield f"{modality}: {told(Reading.of(found.probabilities))}"
+            yield f"{modality}: {told(Reading.from_probabilities(found.probabilities))}"
 
 
 def _crowded_left(result: Result) -> bool:

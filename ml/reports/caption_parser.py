@@ -13,7 +13,7 @@ from itertools import accumulate, pairwise
 from ml.errors import InvalidTranscript
 from ml.results import Segment, Transcript, Word
 
-MOST_CHARACTERS = 4_000_000
+MAX_CHARACTERS = 4_000_000
 MOST_WORDS = 100_000
 """Four hours of the fastest speech."""
 
@@ -39,8 +39,8 @@ def parse_transcript(text: str, duration: float | None) -> Transcript:
     that WebVTT gives them, others share the time of their cue by length. Times outside 0 … `duration` (null: not known)
     are cut, cues wholly outside left out. Raises InvalidTranscript when there is nothing to read, or too much.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise InvalidTranscript(f"The transcript has more than {MOST_CHARACTERS} characters.")
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidTranscript(f"The transcript has more than {MAX_CHARACTERS} characters.")
     clean = _NO_TEXT.sub("", text).removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     webvtt = re.match(r"WEBVTT(?=\s|$)", clean) is not None
     if webvtt or "-->" in clean:

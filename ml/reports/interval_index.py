@@ -49,9 +49,9 @@ def reading_over(windows: Axis[Window], start: float, end: float) -> Reading | N
     times = [min(window.end, end) - max(window.start, start) for window in near]
     total = sum(times)
     if not total:
-        return Reading.of(near[0].probabilities) if near else None
+        return Reading.from_probabilities(near[0].probabilities) if near else None
     shares = [time / total for time in times]
-    return Reading.of(
+    return Reading.from_probabilities(
         {
             label: min(sum(w.probabilities[label] * share for w, share in zip(near, shares, strict=True)), 1.0)
             for label in near[0].probabilities

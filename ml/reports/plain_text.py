@@ -46,7 +46,7 @@ def _timelines(report: Report, paint: Paint) -> Iterator[str]:
     if report.result.media.kind == "image":
         for track in report.result.faces:
             frame = track.frames[0]
-            reading = Reading.of(frame.probabilities)
+            reading = Reading.from_probabilities(frame.probabilities)
             yield f"{f'face {track.track}':18}  {bar(reading, paint)}".rstrip()
 
 

@@ -33,7 +33,7 @@ def test_options_refuse_nonsense(wrong: dict[str, object]) -> None:
 
 def test_a_reading_is_the_mode_and_an_empty_one_is_uniform() -> None:
     probabilities = dict.fromkeys(EMOTIONS, 0.1) | {"sad": 0.4}
-    assert Reading.of(probabilities).emotion == "sad"
+    assert Reading.from_probabilities(probabilities).emotion == "sad"
     empty = Reading.empty()
     assert empty.emotion is None and sum(empty.probabilities.values()) == pytest.approx(1)
     assert sum(Reading.empty("simplified").probabilities.values()) == pytest.approx(1)

@@ -72,7 +72,7 @@ def window(start: float, end: float, emotion: str | None, said: str | None = Non
         sentiment = dict(zip(SENTIMENTS, (0.25, 0.25, 0.5), strict=True))
         text = TextReading(probabilities=distribution, sentiment=sentiment, transcript=said)
     return Window(
-        **Reading.of(distribution).model_dump(),
+        **Reading.from_probabilities(distribution).model_dump(),
         start=start,
         end=end,
         modalities=Modalities(
@@ -99,7 +99,7 @@ def result(windows: Sequence[Window], **parts: object) -> Result:
     whole = {
         "media": media("video", windows[-1].end if windows else 0.0),
         "labels": FULL,
-        "overall": Reading.of(sure_of("happy")),
+        "overall": Reading.from_probabilities(sure_of("happy")),
         "windows": windows,
         "faces": (),
         "transcript": NOTHING_SAID,
@@ -145,12 +145,12 @@ def call() -> Report:
         Channel(
             channel=0,
             windows=(window(0, 4, "happy", "Good day.", speech=0.9), window(4, 8, "neutral", speech=0.0)),
-            overall=Reading.of(sure_of("happy")),
+            overall=Reading.from_probabilities(sure_of("happy")),
         ),
         Channel(
             channel=1,
             windows=(window(0, 4, None), window(4, 8, "angry", "Is it?", speech=0.9)),
-            overall=Reading.of(sure_of("angry")),
+            overall=Reading.from_probabilities(sure_of("angry")),
         ),
     )
     segments = (Segment(start=1, end=3, text="Good day."), Segment(start=5, end=6, text="Is it?"))
@@ -192,7 +192,7 @@ def _windows(draw: st.DrawFn, span: TimeSpan, labels: Sequence[str]) -> Window:
     there = Modalities(face=draw(st.none() | face), audio=draw(st.none() | audio), text=draw(st.none() | text))
     missing = tuple(modality for modality in MODALITIES if getattr(there, modality) is None)
     classes = "full" if labels == FULL else "simplified"
-    reading = Reading.empty(classes) if missing == MODALITIES else Reading.of(draw(distributions))
+    reading = Reading.empty(classes) if missing == MODALITIES else Reading.from_probabilities(draw(distributions))
     return Window(**reading.model_dump(), start=span.start, end=span.end, modalities=there, missing=missing)
 
 
@@ -233,7 +233,7 @@ def reports(draw: st.DrawFn) -> Report:
 
     windows = timeline()
     until = windows[-1].end
-    overall = Reading.of(draw(_distributions(labels)))
+    overall = Reading.from_probabilities(draw(_distributions(labels)))
     channels = draw(st.sampled_from([0, 0, 2]))
     moments = st.builds(
         moment,

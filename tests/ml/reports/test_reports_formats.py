@@ -97,7 +97,7 @@ def test_plain_text_keeps_what_is_harmless(text: str) -> None:
 
 
 def test_a_reading_and_a_moment_in_words() -> None:
-    assert told(Reading.of(sure_of("sad", 0.766))) == "sad 77%"
+    assert told(Reading.from_probabilities(sure_of("sad", 0.766))) == "sad 77%"
     assert told(Reading.empty()) == "nothing to read"
     assert moment_told(moment(1, "peak", None, "sad", 0.7)) == "peak of sad"
     assert moment_told(moment(1, "shift", "sad", "happy", 0.7, "text", "face")) == "from sad to happy: face, text"
