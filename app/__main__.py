@@ -1,4 +1,4 @@
-"""Runs the gateway: `python -m app`; makes a key: `python -m app keys new NAME`."""
+"""Command line of the gateway: `python -m app` runs it, `python -m app keys new NAME` creates an API key."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from app.settings import Settings
 from workers.protocol.observability import logs
 
 SHUTDOWN_SECONDS = 5
-"""For which answers under way may go on after Ctrl-C: a long poll would hold the process for a minute."""
+"""Seconds to let responses in progress finish after Ctrl-C; a long poll would otherwise delay the exit by a minute."""
 
 
 def main() -> None:
@@ -28,11 +28,12 @@ def main() -> None:
         serve(settings)
         return
     with tempfile.TemporaryDirectory(prefix="affect-metrics-") as folder:
-        os.environ[SHARED_FOLDER] = folder  # read by the processes, which begin afresh
+        os.environ[SHARED_FOLDER] = folder  # each gateway process starts from scratch and reads it from the environment
         serve(settings)
 
 
 def serve(settings: Settings) -> None:
+    """Run the gateway until it is stopped."""
     uvicorn.run(
         "app.main:create_app",
         factory=True,
@@ -41,8 +42,8 @@ def serve(settings: Settings) -> None:
         workers=settings.gateway_processes,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         server_header=False,
-        access_log=False,  # `Tracking` tells of requests, without addresses and queries
-        log_config=logs.config("gateway", settings),
+        access_log=False,  # `RequestContextMiddleware` logs requests, without addresses and queries
+        log_config=logs.logging_config("gateway", settings),
     )
 
 

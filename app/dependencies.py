@@ -1,4 +1,4 @@
-"""What routes ask for, as annotated types. Coroutines, as a function would be sent to a thread each time."""
+"""Dependencies of routes, as annotated types. They are coroutines because FastAPI would run functions in a thread."""
 
 from typing import Annotated, Any
 
@@ -8,69 +8,80 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from app.http.metrics import Metrics
-from app.http.rate_limit import RateLimiter, enforce
+from app.http.rate_limit import enforce
+from app.http.rate_limiter import RateLimiter
 from app.http.security import LOCAL_OWNER, authenticate
-from app.services.jobs import Jobs
+from app.services.jobs import JobQueries
 from app.services.readiness import Readiness
 from app.services.results import Results
+from app.services.submission import JobSubmission
 from app.services.tickets import Tickets
 from app.services.webhooks import Webhooks
 from app.settings import Settings
+from workers.protocol.store.worker_registry import WorkerRegistry
 
-_bearer = HTTPBearer(auto_error=False, description="An API key; not needed on loopback where no keys are set.")
+_bearer = HTTPBearer(auto_error=False, description="An API key. Not needed on this machine if no keys are set.")
 
 
-def _state(name: str) -> Any:
-    """What `create_app` keeps under this name, for a route that asks for it."""
+def _from_state(name: str) -> Any:
+    """Return a dependency on what `create_app` stores in the app's state under this name."""
 
-    async def found(connection: HTTPConnection) -> Any:
+    async def read(connection: HTTPConnection) -> Any:
         return getattr(connection.app.state, name)
 
-    return Depends(found)
+    return Depends(read)
 
 
-SettingsOf = Annotated[Settings, _state("settings")]
-JobsOf = Annotated[Jobs, _state("jobs")]
-FleetOf = Annotated[Readiness, _state("fleet")]
-WebhooksOf = Annotated[Webhooks, _state("webhooks")]
-MetricsOf = Annotated[Metrics, _state("metrics")]
-OutputsOf = Annotated[Results, _state("outputs")]
-TicketsOf = Annotated[Tickets, _state("tickets")]
+SettingsDep = Annotated[Settings, _from_state("settings")]
+MetricsDep = Annotated[Metrics, _from_state("metrics")]
+SubmissionDep = Annotated[JobSubmission, _from_state("submission")]
+JobsDep = Annotated[JobQueries, _from_state("jobs")]
+ResultsDep = Annotated[Results, _from_state("results")]
+ReadinessDep = Annotated[Readiness, _from_state("readiness")]
+RegistryDep = Annotated[WorkerRegistry, _from_state("registry")]
+TicketsDep = Annotated[Tickets, _from_state("tickets")]
+WebhooksDep = Annotated[Webhooks, _from_state("webhooks")]
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-TicketQuery = Annotated[str | None, Query(max_length=64, description="In place of the key: see `POST /v1/tickets`.")]
+_TicketQuery = Annotated[
+    str | None, Query(max_length=64, description="A ticket instead of the key: see `POST /v1/tickets`.")
+]
 
 
-async def get_owner(connection: HTTPConnection, settings: SettingsOf, documented: _Credentials) -> str:
-    """The caller's name; without keys the one person at this machine. Raises Unauthorized, RateLimited, RedisError."""
-    return await _let_in(connection, _owner_of(connection, settings))
+async def get_owner(connection: HTTPConnection, settings: SettingsDep, documented: _Credentials) -> str:
+    """Return the caller's name, `LOCAL_OWNER` if no keys are set. Raises Unauthorized, RateLimited, RedisError.
+
+    `documented` is not used: it adds the key to the OpenAPI document.
+    """
+    return await _count_request(connection, _authenticated_owner(connection, settings))
 
 
-async def get_viewer(connection: HTTPConnection, documented: _Credentials, ticket: TicketQuery = None) -> str:
-    """The name of a caller that may send a ticket in place of the key. Raises Unauthorized, RateLimited,
+async def get_viewer(connection: HTTPConnection, documented: _Credentials, ticket: _TicketQuery = None) -> str:
+    """Return the name of a caller that may send a ticket instead of the key. Raises Unauthorized, RateLimited,
     RedisError."""
-    return await viewer_of(connection, ticket)
+    return await identify_viewer(connection, ticket)
 
 
-async def viewer_of(connection: HTTPConnection, ticket: str | None) -> str:
-    """As `get_viewer`, for HTTP and WebSockets."""
+async def identify_viewer(connection: HTTPConnection, ticket: str | None) -> str:
+    """Return the caller's name by ticket or key, for HTTP and WebSockets. Raises as `get_viewer`."""
     if ticket is None:
-        owner = _owner_of(connection, connection.app.state.settings)
+        owner = _authenticated_owner(connection, connection.app.state.settings)
     else:
         owner = await run_in_threadpool(connection.app.state.tickets.owner_of, ticket)
-    return await _let_in(connection, owner)
+    return await _count_request(connection, owner)
 
 
-async def _let_in(connection: HTTPConnection, owner: str) -> str:
+def _authenticated_owner(connection: HTTPConnection, settings: Settings) -> str:
+    if not settings.api_keys:
+        return LOCAL_OWNER
+    return authenticate(connection.headers.get("authorization"), settings.api_keys)
+
+
+async def _count_request(connection: HTTPConnection, owner: str) -> str:
+    """Count the request against the rate limit and return the owner. Raises RateLimited, RedisError."""
     limiter: RateLimiter = connection.app.state.limiter
     if limiter.per_minute:
         enforce(connection, await run_in_threadpool(limiter.consume, owner))
     return owner
-
-
-def _owner_of(connection: HTTPConnection, settings: Settings) -> str:
-    if not settings.api_keys:
-        return LOCAL_OWNER
-    return authenticate(connection.headers.get("authorization"), settings.api_keys)
 
 
 Owner = Annotated[str, Depends(get_owner)]

@@ -1,6 +1,17 @@
-"""One tree of errors, one table of codes, one shape on the wire: `application/problem+json` (RFC 9457).
+"""Errors of the gateway: one exception tree, one table of codes, one response format (RFC 9457 problem documents).
 
-Core code raises an `AffectError`; nothing but this module knows which HTTP status that is.
+Core code raises an `AffectError`; only this module knows the HTTP status of a code.
+
+To add an error code:
+
+1. Add an exception class with the code: here if only the gateway raises it, else in `ml.errors`.
+2. Add its row to `ERRORS`: status, title, and whether its responses carry `Retry-After`.
+3. Where it is raised, add the class to the documented errors of the route (`app.schemas.problem_responses`), usually
+   through the service's tuple, such as `app.services.jobs.RESULT_ERRORS`.
+
+The rest follows: response, OpenAPI enum and examples, and the client's exception, which it chooses by status (a code
+that needs another one has a row in `app/client/errors.py`). A hint for users of the page is optional (`HINTS` in
+`app/ui`).
 """
 
 import logging
@@ -24,87 +35,89 @@ from ml.vocabulary import Stage
 
 logger = logging.getLogger(__name__)
 
-PROBLEM_TYPE = "application/problem+json"
-RETRY_SECONDS = 5
-"""`Retry-After` where nothing better is known."""
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+DEFAULT_RETRY_SECONDS = 5
+"""`Retry-After`, in seconds, of an error that does not set its own."""
+CLIENT_CLOSED_REQUEST = 499
+"""Status that proxies log if the client closed the connection before the response."""
 
 
 @dataclass(frozen=True)
 class ErrorSpec:
-    """What a code means to a caller: the HTTP status it is answered with, and its unchanging title."""
+    """Meaning of an error code: its HTTP status, its title, and whether its responses carry `Retry-After`."""
 
     status: int
     title: str
+    retry_after: bool = False
 
 
 ERRORS: Mapping[str, ErrorSpec] = {
-    "invalid_options": ErrorSpec(400, "The options cannot be read"),
-    "validation_failed": ErrorSpec(400, "The request does not fit the API"),
-    "unauthorized": ErrorSpec(401, "No valid API key was sent"),
-    "forbidden_url": ErrorSpec(403, "The address may not be reached"),
-    "job_not_found": ErrorSpec(404, "There is no such job"),
-    "artifact_not_found": ErrorSpec(404, "The job has no such artifact"),
-    "job_unfinished": ErrorSpec(409, "The job has not ended yet"),
+    "invalid_options": ErrorSpec(400, "The options are invalid"),
+    "validation_failed": ErrorSpec(400, "The request is invalid"),
+    "unauthorized": ErrorSpec(401, "A valid API key is required"),
+    "forbidden_url": ErrorSpec(403, "This address isn't allowed"),
+    "job_not_found": ErrorSpec(404, "Job not found"),
+    "artifact_not_found": ErrorSpec(404, "File not found"),
+    "job_unfinished": ErrorSpec(409, "The job hasn't finished yet", retry_after=True),
     "job_cancelled": ErrorSpec(409, "The job was cancelled"),
-    "idempotency_in_progress": ErrorSpec(409, "A request with this key is being answered"),
-    "job_expired": ErrorSpec(410, "The job's result is no longer kept"),
+    "idempotency_in_progress": ErrorSpec(409, "A request with this idempotency key is in progress", retry_after=True),
+    "job_expired": ErrorSpec(410, "The job has expired"),
     "file_too_large": ErrorSpec(413, "The file is too large"),
-    "unsupported_media": ErrorSpec(415, "The file is of no accepted format"),
-    "idempotency_mismatch": ErrorSpec(422, "The key was used with another request"),
-    "media_invalid": ErrorSpec(422, "The media cannot be decoded"),
+    "unsupported_media": ErrorSpec(415, "This file type isn't supported"),
+    "idempotency_mismatch": ErrorSpec(422, "The idempotency key was used with a different request"),
+    "media_invalid": ErrorSpec(422, "This file can't be opened"),
     "media_too_long": ErrorSpec(422, "The media is too long"),
-    "media_too_large_frame": ErrorSpec(422, "A picture has too many pixels"),
-    "no_streams": ErrorSpec(422, "The file holds neither sound nor picture"),
-    "fetch_failed": ErrorSpec(422, "The media could not be fetched"),
+    "media_too_large_frame": ErrorSpec(422, "The resolution is too high"),
+    "no_streams": ErrorSpec(422, "The file has no audio or video"),
+    "fetch_failed": ErrorSpec(422, "The download failed"),
     "processing_timeout": ErrorSpec(422, "The analysis took too long"),
-    "worker_lost": ErrorSpec(422, "The analysis was lost several times"),
-    "too_many_jobs": ErrorSpec(429, "Too many jobs are waiting"),
-    "rate_limited": ErrorSpec(429, "Too many requests"),
-    "internal_error": ErrorSpec(500, "Something went wrong on our side"),
-    "queue_unavailable": ErrorSpec(503, "The job queue cannot be reached"),
-    "storage_unavailable": ErrorSpec(503, "The storage cannot be reached"),
-    "storage_full": ErrorSpec(507, "There is no room to store the file"),
+    "worker_lost": ErrorSpec(422, "The analysis stopped unexpectedly"),
+    "too_many_jobs": ErrorSpec(429, "Too many jobs are waiting", retry_after=True),
+    "rate_limited": ErrorSpec(429, "Too many requests", retry_after=True),
+    "internal_error": ErrorSpec(500, "Something went wrong on the server"),
+    "queue_unavailable": ErrorSpec(503, "The job queue is unavailable", retry_after=True),
+    "storage_unavailable": ErrorSpec(503, "The storage is unavailable", retry_after=True),
+    "storage_full": ErrorSpec(507, "The storage is full"),
 }
 FAILED_STATUS = 422
-"""Of every failed job, whatever its code: the analysis could not be done."""
-
-_NEEDS_RETRY_AFTER = frozenset(
-    {"job_unfinished", "too_many_jobs", "rate_limited", "queue_unavailable", "storage_unavailable"}
-)
+"""HTTP status of the problem of every failed job, regardless of its code."""
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with a request."""
+    """One error in a request."""
 
-    location: str = Field(description="Where: a field, header or parameter.", examples=["options.hop_seconds"])
-    message: str
-    index: int | None = Field(None, description="Which of several files, counted from 0.")
+    location: str = Field(description="The field, header or parameter that is wrong.", examples=["options.hop_seconds"])
+    message: str = Field(description="Description of the error.")
+    index: int | None = Field(None, description="Index of the file, from 0, if the request has several.")
 
 
 class Problem(BaseModel):
-    """An error (RFC 9457). Programs decide by `code`; `title` and `detail` are for people."""
+    """An error (RFC 9457). Programs should check `code`; `title` and `detail` are for people."""
 
     type: str = Field(description="The code as a URI.", examples=["urn:problem-type:affect:unsupported_media"])
-    title: str
+    title: str = Field(description="Short description of the code; the same for every occurrence.")
     status: int = Field(description="The HTTP status.")
-    code: str = Field(description="Stable and machine-readable.", json_schema_extra={"enum": [*sorted(ERRORS)]})
-    detail: str | None = Field(None, description="What happened this time; safe to show.")
-    instance: str | None = Field(None, description="The path that was asked for, or the job that failed.")
-    request_id: str | None = Field(None, description="To find this request in the service's log.")
-    stage: Stage | None = Field(None, description="Of a failed job: where it failed.")
-    retryable: bool | None = Field(None, description="Of a failed job: whether it may succeed when posted again.")
-    errors: tuple[Fault, ...] | None = Field(None, description="Each thing that is wrong with the request.")
+    code: str = Field(description="Stable, machine-readable error code.", json_schema_extra={"enum": [*sorted(ERRORS)]})
+    detail: str | None = Field(None, description="Description of this occurrence. Safe to show to users.")
+    instance: str | None = Field(None, description="The path of the request, or the job that failed.")
+    request_id: str | None = Field(None, description="Id of this request in the service's log.")
+    stage: Stage | None = Field(None, description="The stage in which the job failed.")
+    retryable: bool | None = Field(None, description="Whether the failed job may succeed if it is submitted again.")
+    errors: tuple[Fault, ...] | None = Field(None, description="Each error in the request.")
 
     @classmethod
     def from_code(cls, code: str, detail: str | None = None, *, status: int | None = None, **extra: Any) -> "Problem":
-        """The problem of a code; one that the table lacks (of a newer worker) keeps its name."""
-        kind = ERRORS.get(code, ERRORS["internal_error"])
+        """Return the problem of a code. An unknown code, from a newer worker, keeps its name.
+
+        `status` replaces the status of the code; `extra` sets further fields.
+        """
+        spec = ERRORS.get(code, ERRORS["internal_error"])
         uri = f"urn:problem-type:affect:{code}"
-        return cls(type=uri, title=kind.title, status=status or kind.status, code=code, detail=detail, **extra)
+        return cls(type=uri, title=spec.title, status=status or spec.status, code=code, detail=detail, **extra)
 
 
 class GatewayError(AffectError):
-    """An error that only a request can meet; `retry_after` in seconds."""
+    """Base of the errors that only requests cause. `retry_after` is in seconds."""
 
     def __init__(self, message: str, *, errors: Sequence[Fault] = (), retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -113,55 +126,85 @@ class GatewayError(AffectError):
 
 
 class InvalidOptions(GatewayError):
+    """The `options` field is invalid."""
+
     code = "invalid_options"
 
 
 class ValidationFailed(GatewayError):
+    """The request is invalid."""
+
     code = "validation_failed"
 
 
 class Unauthorized(GatewayError):
+    """The key or ticket is missing or invalid."""
+
     code = "unauthorized"
 
 
 class JobNotFound(GatewayError):
+    """The job does not exist, was deleted, or belongs to another caller."""
+
     code = "job_not_found"
 
 
 class ArtifactNotFound(GatewayError):
+    """The job has no such artifact, or its media are not stored."""
+
     code = "artifact_not_found"
 
 
 class JobUnfinished(GatewayError):
+    """The job has no result yet."""
+
     code = "job_unfinished"
 
 
 class JobCancelled(GatewayError):
+    """The job was cancelled, so it has no result."""
+
     code = "job_cancelled"
 
 
 class JobExpired(GatewayError):
+    """The job's result is no longer stored."""
+
     code = "job_expired"
 
 
 class TooManyJobs(GatewayError):
+    """The caller, or the service, has too many waiting jobs or stored bytes."""
+
     code = "too_many_jobs"
 
 
 class RateLimited(GatewayError):
+    """The caller sends too many requests."""
+
     code = "rate_limited"
 
 
 class IdempotencyInProgress(GatewayError):
+    """The first request with this idempotency key is not completed."""
+
     code = "idempotency_in_progress"
 
 
 class IdempotencyMismatch(GatewayError):
+    """The idempotency key was used with a different request."""
+
     code = "idempotency_mismatch"
 
 
+class QueueUnavailable(GatewayError):
+    """Redis or the workers are unavailable."""
+
+    code = "queue_unavailable"
+
+
 class FileRefused(GatewayError):
-    """A file that is refused at its upload, with the code of the reason and the place among the files."""
+    """An uploaded file was rejected. It has the code of the reason, and the index of the file in the request."""
 
     def __init__(self, reason: AffectError, index: int) -> None:
         super().__init__(reason.message, errors=[Fault(location="file", message=reason.message, index=index)])
@@ -169,7 +212,7 @@ class FileRefused(GatewayError):
 
 
 class JobFailed(GatewayError):
-    """The result was asked of a job that failed: the job's own problem is the answer."""
+    """The result of a failed job was requested. The response is the job's own problem."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail or problem.title)
@@ -177,14 +220,20 @@ class JobFailed(GatewayError):
 
 
 def faults_from(errors: Sequence[ErrorDetails], root: str | None = None) -> tuple[Fault, ...]:
-    """What pydantic found, without the input that it found it in."""
+    """Convert pydantic's errors, without the input values, which may be personal. `root` prefixes each location."""
     return tuple(
         Fault(location=".".join(map(str, (*([root] if root else []), *error["loc"]))), message=error["msg"])
         for error in errors
     )
 
 
+def describe_faults(faults: Sequence[Fault]) -> str:
+    """Return all faults as one sentence."""
+    return "; ".join(f"{fault.location}: {fault.message}" for fault in faults)
+
+
 def problem_from(error: AffectError) -> Problem:
+    """Return the problem document of an exception."""
     if isinstance(error, JobFailed):
         return error.problem
     code = error.reason.code if isinstance(error, FileRefused) else error.code
@@ -193,26 +242,30 @@ def problem_from(error: AffectError) -> Problem:
 
 
 def problem_response(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """The problem as the answer to a request."""
-    told = problem.model_copy(
+    """Return the problem as the response to a request."""
+    content = problem.model_copy(
         update={"instance": problem.instance or request.url.path, "request_id": request_id(request.scope)}
     )
-    extra = dict(headers or {})
-    if problem.code in _NEEDS_RETRY_AFTER:
-        extra.setdefault("Retry-After", str(RETRY_SECONDS))
-    if problem.code == "unauthorized":
-        extra.setdefault("WWW-Authenticate", "Bearer")
-    body = told.model_dump_json(exclude_none=True)
-    return Response(body, status_code=problem.status, headers=extra, media_type=PROBLEM_TYPE)
+    all_headers = dict(headers or {})
+    if (spec := ERRORS.get(problem.code)) and spec.retry_after:
+        all_headers.setdefault("Retry-After", str(DEFAULT_RETRY_SECONDS))
+    if problem.code == Unauthorized.code:
+        all_headers.setdefault("WWW-Authenticate", "Bearer")
+    return Response(
+        content.model_dump_json(exclude_none=True),
+        status_code=problem.status,
+        headers=all_headers,
+        media_type=PROBLEM_MEDIA_TYPE,
+    )
 
 
 def request_id(scope: Scope) -> str:
-    """The id that `Tracking` gave the request."""
+    """Return the id that `RequestContextMiddleware` gave the request."""
     return str(scope.get("state", {}).get("request_id", ""))
 
 
 def install(app: FastAPI) -> None:
-    """Every error that a route can raise becomes a problem."""
+    """Make the app answer every error that a route can raise with a problem document."""
     app.add_exception_handler(AffectError, _on_affect_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -232,38 +285,37 @@ async def _on_affect_error(request: Request, error: Exception) -> Response:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = faults_from(error.errors())
-    detail = "; ".join(f"{fault.location}: {fault.message}" for fault in faults)
-    return problem_response(request, Problem.from_code("validation_failed", detail, errors=faults))
+    return problem_response(request, Problem.from_code("validation_failed", describe_faults(faults), errors=faults))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """Of the framework itself: no such path, no such method, a body that cannot be read."""
+    """Handle the errors that Starlette raises: unknown path or method, unreadable body."""
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     code = "validation_failed" if error.status_code < 500 else "internal_error"
     problem = Problem.from_code(code, f"{phrase}: {request.method} {request.url.path}", status=error.status_code)
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (
-        known := request.app.openapi.allowed_methods(request.url.path)
+        methods := request.app.openapi.allowed_methods(request.url.path)
     ):
-        headers["Allow"] = ", ".join(known)  # the framework tells those of one route
+        headers["Allow"] = ", ".join(methods)  # Starlette lists only the methods of one route
     return problem_response(request, problem, headers)
 
 
 async def _on_redis_error(request: Request, error: Exception) -> Response:
     logger.error("Redis: %s on %s", type(error).__name__, request.url.path)
-    return problem_response(
-        request, Problem.from_code("queue_unavailable", "The job queue cannot be reached. Try again soon.")
-    )
+    problem = Problem.from_code("queue_unavailable", "The job queue can't be reached. Try again in a moment.")
+    return problem_response(request, problem)
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
-    """Nobody reads this: the caller has gone. 499 is what proxies log for it."""
-    return Response(status_code=499)
+    """Return a response for the metrics and the log; the client has already disconnected."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 class ErrorBoundary:
-    """Turns what nobody caught into a problem that gives nothing away. ASGI middleware, within `Tracking`."""
+    """ASGI middleware that turns unhandled exceptions into a problem without details. It runs inside
+    `RequestContextMiddleware`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -271,18 +323,18 @@ class ErrorBoundary:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        started = False
+        has_started = False
 
-        async def send_noting_start(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
+        async def send_and_note_start(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
             await send(message)
 
         try:
-            await self.app(scope, receive, send_noting_start)
+            await self.app(scope, receive, send_and_note_start)
         except Exception:
-            logger.exception("nobody caught this")
-            if started:
-                raise  # too late for another answer: the connection must be seen to break
+            logger.exception("unhandled exception")
+            if has_started:
+                raise  # too late for another response: the client must see the connection break
             response = problem_response(Request(scope), Problem.from_code("internal_error"))
             await response(scope, receive, send)

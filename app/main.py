@@ -12,23 +12,26 @@ from starlette.concurrency import run_in_threadpool
 
 from app import errors
 from app.http.metrics import Metrics, MetricsMiddleware
-from app.http.rate_limit import RateLimiter, RateLimitHeaders
+from app.http.rate_limit import RateLimitHeaders
+from app.http.rate_limiter import RateLimiter
 from app.http.request_context import RequestContextMiddleware
 from app.http.security import LoopbackOnly, SecurityHeaders
-from app.http.worker_metrics import WorkerCollector
 from app.openapi import OpenApiDocument
 from app.routes import health, jobs, models, pages, results, stream, tickets, webhooks
 from app.schemas import default_problem_response
-from app.services.jobs import Jobs
+from app.services.jobs import JobQueries
 from app.services.readiness import Readiness
+from app.services.request_cache import RequestCache
 from app.services.results import Results
-from app.services.streams import Streams
+from app.services.streams import LiveStreams
+from app.services.submission import JobSubmission
 from app.services.tickets import Tickets
 from app.services.webhooks import Webhooks
+from app.services.worker_metrics import WorkerCollector
 from app.settings import Settings
-from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.blobs.blobs import BlobStore
 from workers.protocol.broker import make_celery
-from workers.protocol.live.streams import LiveLine
+from workers.protocol.live.streams import GatewayStreams
 from workers.protocol.observability.tracing import traces_of
 from workers.protocol.store.events import EventReader
 from workers.protocol.store.job_store import JobStore
@@ -36,63 +39,70 @@ from workers.protocol.store.maintenance import Maintenance
 from workers.protocol.store.worker_registry import WorkerRegistry
 
 MAINTENANCE_STOP_SECONDS = 3.0
-"""For which a turn of the upkeep under way may hold the end up; what it leaves, the next does."""
+"""Maximum seconds that shutdown waits for a running maintenance pass. The next pass finishes what it leaves."""
 
-_ABOUT = """How the people in a photo, a recording or a video come across, moment by moment.
+_DESCRIPTION = """Estimates the emotions that people express in a photo, a recording or a video, moment by moment.
 
-Post media, get a job, poll it, fetch a timeline. Errors are `application/problem+json` (RFC 9457): decide by `code`."""
+Submit media to create a job, poll the job, fetch the result. Errors are `application/problem+json` (RFC 9457): check
+`code`."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What the routes call."""
+    """The services that routes use, by their names in the app's state."""
 
-    jobs: Jobs
-    outputs: Results
-    fleet: Readiness
+    submission: JobSubmission
+    jobs: JobQueries
+    results: Results
+    readiness: Readiness
+    registry: WorkerRegistry
     tickets: Tickets
     limiter: RateLimiter
     webhooks: Webhooks
-    streams: Streams
+    streams: LiveStreams
 
 
 @asynccontextmanager
 async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
-    """The services of one gateway, and its upkeep in a thread. A Redis that is away shows at the first call."""
+    """Open the services of one gateway, and run maintenance in a thread. If Redis is unreachable, the first call
+    fails, not this function."""
     redis = Redis.from_url(settings.redis_url)
-    job_store, blobs, celery = JobStore(redis, settings), Blobs.of(settings), make_celery(settings)
-    events, line = EventReader.connect(settings), LiveLine.connect(settings)
-    ended = threading.Event()
-    roster = WorkerRegistry(redis)
-    upkeep = Maintenance(
+    job_store, blobs, celery = JobStore(redis, settings), BlobStore.from_settings(settings), make_celery(settings)
+    events, gateway_streams = EventReader.connect(settings), GatewayStreams.connect(settings)
+    registry = WorkerRegistry(redis)
+    maintenance = Maintenance(
         job_store, blobs, celery, settings, on_reaped=lambda status: metrics.jobs_reaped.labels(status).inc()
     )
-    thread = threading.Thread(target=upkeep.run_until, args=(ended,), name="upkeep", daemon=True)
+    stopping = threading.Event()
+    thread = threading.Thread(target=maintenance.run_until, args=(stopping,), name="maintenance", daemon=True)
     thread.start()
-    metrics.register(WorkerCollector(job_store, roster, settings))
-    fleet = Readiness(job_store, roster, blobs)
-    jobs = Jobs(job_store, events, blobs, celery, settings, metrics)
+    metrics.register(WorkerCollector(job_store, registry, settings))
+    readiness = Readiness(job_store, registry, blobs)
+    requests = RequestCache(blobs)
+    jobs = JobQueries(requests, job_store, events, blobs, celery, settings, metrics)
     try:
         yield Services(
+            submission=JobSubmission(jobs, requests, job_store, blobs, celery, settings, metrics),
             jobs=jobs,
-            outputs=Results(jobs, events, blobs),
-            fleet=fleet,
+            results=Results(jobs, events, blobs),
+            readiness=readiness,
+            registry=registry,
             tickets=Tickets(redis),
             limiter=RateLimiter(redis, settings.requests_per_minute),
             webhooks=Webhooks(job_store, blobs, celery, settings),
-            streams=Streams(line, fleet, celery, settings),
+            streams=LiveStreams(gateway_streams, readiness, celery, settings),
         )
     finally:
-        ended.set()
+        stopping.set()
         await run_in_threadpool(thread.join, MAINTENANCE_STOP_SECONDS)
         await events.close()
-        await line.close()
+        await gateway_streams.close()
         redis.close()
 
 
 @contextmanager
 def metrics_server(settings: Settings, metrics: Metrics) -> Iterator[None]:
-    """Shows the metrics at the port of their own, where there is one. Raises OSError when it is taken."""
+    """Serve the metrics on their own port, if one is set. Raises OSError if the port is taken."""
     if settings.metrics_port is None:
         yield
         return
@@ -106,7 +116,7 @@ def metrics_server(settings: Settings, metrics: Metrics) -> Iterator[None]:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """A gateway of its own: nothing is shared with another in the process. Settings come from the environment."""
+    """Create a gateway that shares nothing with others in the process. Settings default to the environment."""
     settings = settings or Settings()
     metrics = Metrics()
     traces = traces_of("gateway", settings)
@@ -123,9 +133,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Affect",
         version="0.1.0",
-        description=_ABOUT,
+        description=_DESCRIPTION,
         lifespan=lifespan,
-        docs_url=None,  # ours, in routes.pages: theirs loads from elsewhere
+        docs_url=None,  # app.routes.pages serves our own: FastAPI's loads scripts from other hosts
         redoc_url=None,
         separate_input_output_schemas=False,
         responses=default_problem_response(),
@@ -133,13 +143,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics
     errors.install(app)
-    app.webhooks.include_router(webhooks.told)
+    app.webhooks.include_router(webhooks.published)
     for module in (jobs, results, stream, tickets, models, webhooks, health, pages):
         app.include_router(module.router)
     if settings.metrics_port is None:
-        app.include_router(health.scraped)
+        app.include_router(health.metrics_router)
     app.openapi = OpenApiDocument(app)  # type: ignore[method-assign]
-    # The last one added is the outermost.
+    # The middleware added last is the outermost.
     if settings.requests_per_minute:
         app.add_middleware(RateLimitHeaders, per_minute=settings.requests_per_minute)
     if not settings.api_keys:

@@ -1,4 +1,4 @@
-"""The OpenAPI document, where it must say more or less than FastAPI would."""
+"""The OpenAPI document: FastAPI's, with the corrections that this API needs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,26 +6,39 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import compile_path
 
+PUBLISHED_SCHEMA_NAMES = {
+    "DeliveryAttempt": "Attempt",
+    "EventError": "NoticeError",
+    "EventLinks": "NoticeLinks",
+    "JobEvent": "JobNotice",
+    "JobEventData": "JobEnd",
+}
+"""Schemas that the document publishes under another name than their class. Their names are part of the contract."""
+_REFERENCE = "#/components/schemas/"
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 class OpenApiDocument:
-    """Made once, at the first call."""
+    """Replacement of `FastAPI.openapi`. The document is generated at the first call."""
 
     def __init__(self, app: FastAPI) -> None:
-        self._make = app.openapi
-        self._made: dict[str, Any] = {}
+        self._generate = app.openapi
+        self._document: dict[str, Any] = {}
 
     def __call__(self) -> dict[str, Any]:
-        if not self._made:
-            made = self._make()
-            for parameter in _parameters(made):
+        if not self._document:
+            document = self._generate()
+            for parameter in _parameters(document):
                 parameter["schema"] = _without_null(parameter["schema"])
-            self._made = made
-        return self._made
+            schemas = document["components"]["schemas"]
+            for name, published in PUBLISHED_SCHEMA_NAMES.items():
+                schemas[published] = {**schemas.pop(name), "title": published}
+            _publish_references(document)
+            self._document = document
+        return self._document
 
     def allowed_methods(self, path: str) -> tuple[str, ...]:
-        """Those that a path of the API knows, for `Allow`; none where it knows none."""
+        """Return the methods of a path, for `Allow`; empty if the API has no such path."""
         for template, item in self()["paths"].items():
             if compile_path(template)[0].match(path):
                 return tuple(sorted(name.upper() for name in item if name in _METHODS))
@@ -39,8 +52,20 @@ def _parameters(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """What a header or a query can leave out, it cannot send as null."""
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-    if len(kinds) != 1:
+    """Remove null from the type of an optional parameter: headers and queries are omitted, they cannot be null."""
+    types = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(types) != 1:
         return schema
-    return {**{name: value for name, value in schema.items() if name != "anyOf"}, **kinds[0]}
+    return {**{name: value for name, value in schema.items() if name != "anyOf"}, **types[0]}
+
+
+def _publish_references(node: Any) -> None:
+    """Replace the names of `PUBLISHED_SCHEMA_NAMES` in all references below a node."""
+    if isinstance(node, dict):
+        if isinstance(reference := node.get("$ref"), str):
+            name = reference.removeprefix(_REFERENCE)
+            node["$ref"] = _REFERENCE + PUBLISHED_SCHEMA_NAMES.get(name, name)
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            _publish_references(child)

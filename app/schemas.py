@@ -1,141 +1,148 @@
-"""What the API answers with: pydantic models, from which the OpenAPI document is made."""
+"""Response models of the API, from which the OpenAPI document is made."""
 
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
-from app.errors import ERRORS, PROBLEM_TYPE, Problem
-from ml.results import Frozen, Options
+from app.errors import ERRORS, PROBLEM_MEDIA_TYPE, Problem, QueueUnavailable, RateLimited, Unauthorized
+from ml.errors import AffectError
+from ml.results import FrozenModel, Options
 from ml.vocabulary import Stage
 from workers.protocol.records import JobMedia, JobStatus, ServedModel
 
 
-class Links(Frozen):
-    """Paths of this API."""
+class Links(FrozenModel):
+    """Paths of a job in this API."""
 
     self: str
     result: str
     artifacts: str
-    media: str | None = Field(description="Null where the media are not there, or no longer.")
+    media: str | None = Field(description="Null if the media are not stored, or no longer.")
     events: str
     cancel: str
 
 
-class Job(Frozen):
-    """One file, on its way from upload to result."""
+class Job(FrozenModel):
+    """The analysis of one file, from upload to result."""
 
     id: str
     status: JobStatus
-    stage: Stage | None = Field(description="What a running job is at; of an ended one, where it ended.")
-    progress: float = Field(ge=0, le=1)
-    position: int | None = Field(description="Of a queued job: how many are done before it; 0 is next.")
+    stage: Stage | None = Field(description="Current stage of a running job; the last stage of an ended job.")
+    progress: float = Field(ge=0, le=1, description="Progress from 0 to 1.")
+    position: int | None = Field(description="Number of jobs ahead of a queued job; 0 is next.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None = Field(description="When an ended job and its result are forgotten.")
+    expires_at: datetime | None = Field(description="Time at which an ended job and its result are deleted.")
     media: JobMedia | None
     options: Options
     tags: tuple[str, ...]
-    error: Problem | None = Field(description="Why a job failed.")
+    error: Problem | None = Field(description="Reason why the job failed.")
     links: Links
 
 
-class JobBatch(Frozen):
+class JobBatch(FrozenModel):
     """The jobs of one upload, in the order of its files."""
 
     jobs: tuple[Job, ...]
 
 
-class JobList(Frozen):
-    """Some of the caller's jobs, newest first."""
+class JobList(FrozenModel):
+    """One page of the caller's jobs, newest first."""
 
     jobs: tuple[Job, ...]
-    next_cursor: str | None = Field(description="Ask with it for those that follow; null at the end.")
+    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
 
 
-class Artifact(Frozen):
-    """A file that was made beside the result: an annotated video, a heatmap, a thumbnail."""
+class Artifact(FrozenModel):
+    """A file that was created in addition to the result: an annotated video, a heatmap, a thumbnail."""
 
     name: str
     media_type: str
-    size: int = Field(description="Bytes.")
-    link: str
+    size: int = Field(description="Size in bytes.")
+    link: str = Field(description="Path of the file in this API.")
 
 
-class ArtifactList(Frozen):
+class ArtifactList(FrozenModel):
+    """The artifacts of a job."""
+
     artifacts: tuple[Artifact, ...]
 
 
-class Change(Frozen):
-    """The data of one server-sent event."""
+class Change(FrozenModel):
+    """The data of one server-sent event: a job's state after a change."""
 
     status: JobStatus | Literal["deleted"]
     stage: Stage | None
     progress: float = Field(ge=0, le=1)
 
 
-class Ticket(Frozen):
-    """Stands for the caller's key in `?ticket=`, for what cannot send a header."""
+class Ticket(FrozenModel):
+    """A substitute for the caller's key: `?ticket=`, for clients that cannot send a header."""
 
     ticket: str
     expires_at: datetime
 
 
 class Model(ServedModel):
-    """A model that answers now."""
+    """A model that is served now."""
 
-    loaded: int = Field(ge=1, description="How many worker processes hold it in memory.")
+    loaded: int = Field(ge=1, description="Number of worker processes that have it in memory.")
 
 
-class ServedBundle(Frozen):
-    """Models that are served together; two of one digest are the same."""
+class ServedBundle(FrozenModel):
+    """Models that are served together. Bundles with the same digest are identical."""
 
     name: str
     digest: str
-    loaded: int = Field(ge=1, description="How many worker processes hold it in memory.")
+    loaded: int = Field(ge=1, description="Number of worker processes that have it in memory.")
 
 
-class RefusedBundle(Frozen):
-    """A published bundle that workers do not serve: they answer with what they served before."""
+class RefusedBundle(FrozenModel):
+    """A published bundle that workers reject: they keep serving their previous bundle."""
 
     name: str
-    digest: str | None = Field(description="Null where it could not be read.")
+    digest: str | None = Field(description="Null if the bundle could not be read.")
     reason: str
-    workers: int = Field(ge=1, description="How many worker processes refuse it.")
+    workers: int = Field(ge=1, description="Number of worker processes that reject it.")
 
 
-class ModelList(Frozen):
+class ModelList(FrozenModel):
+    """The models and bundles that workers serve."""
+
     models: tuple[Model, ...]
     bundles: tuple[ServedBundle, ...]
     refused: tuple[RefusedBundle, ...] = ()
 
 
-class Health(Frozen):
+class Health(FrozenModel):
+    """State of the process or service."""
+
     status: str
 
 
-CALLERS = ("unauthorized", "rate_limited", "queue_unavailable")
-"""The codes of every route that asks who calls."""
+CALLER_ERRORS = (Unauthorized, RateLimited, QueueUnavailable)
+"""Errors of every route that identifies the caller."""
 
 
-def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses of a route that may answer with these codes, each with an example."""
+def problem_responses(*errors: type[AffectError]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses of a route that can raise these errors, with an example of each."""
     documented: dict[int | str, dict[str, Any]] = {}
-    for code in codes:
-        kind = ERRORS[code]
-        response = documented.setdefault(kind.status, {"description": kind.title, "content": _problem_content()})
-        if kind.title not in response["description"]:
-            response["description"] += f", or {kind.title[0].lower()}{kind.title[1:]}"
-        example = Problem.from_code(code, kind.title + ".").model_dump(exclude_none=True)
-        response["content"][PROBLEM_TYPE]["examples"][code] = {"summary": kind.title, "value": example}
+    for error in errors:
+        spec = ERRORS[error.code]
+        response = documented.setdefault(spec.status, {"description": spec.title, "content": _problem_content()})
+        if spec.title not in response["description"]:
+            response["description"] += f", or {spec.title[0].lower()}{spec.title[1:]}"
+        example = Problem.from_code(error.code, f"{spec.title}.").model_dump(exclude_none=True)
+        response["content"][PROBLEM_MEDIA_TYPE]["examples"][error.code] = {"summary": spec.title, "value": example}
     return documented
 
 
 def default_problem_response() -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI response for whatever else goes wrong."""
+    """Return the OpenAPI response of all other errors."""
     return {"default": {"description": "Any other error", "content": _problem_content()}}
 
 
 def _problem_content() -> dict[str, Any]:
-    return {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}}
+    return {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}}

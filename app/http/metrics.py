@@ -1,7 +1,7 @@
-"""Prometheus metrics of one gateway. Each app has a registry of its own, so that two apps in one process stay apart.
+"""Prometheus metrics of one gateway. Each app has its own registry, so that two apps in one process do not interfere.
 
-Where a gateway has several processes, they share their counts through files (`PROMETHEUS_MULTIPROC_DIR`), and whichever
-is asked answers for all.
+If the gateway has several processes, they share their counts through files (`PROMETHEUS_MULTIPROC_DIR`), and any of
+them reports the sums.
 """
 
 import os
@@ -18,46 +18,48 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable that names the folder of the counts, as prometheus_client reads it when it is imported."""
+"""Environment variable with the folder of the shared counts; prometheus_client reads it when it is imported."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
+    """Metrics of the gateway's own work."""
+
     def __init__(self) -> None:
         counts = CollectorRegistry()
         self.requests = Counter(
             "affect_http_requests",
-            "Requests answered, by route template.",
+            "Completed requests, by route template.",
             ["method", "route", "status"],
             registry=counts,
         )
         self.seconds = Histogram(
             "affect_http_request_seconds",
-            "Seconds from the first byte of a request to the last of its answer.",
+            "Seconds from the first byte of a request to the last byte of its response.",
             ["method", "route"],
-            buckets=_SECONDS,
+            buckets=_SECONDS_BUCKETS,
             registry=counts,
         )
         self.running = Gauge(
             "affect_http_requests_in_progress",
-            "Requests being answered.",
+            "Requests in progress.",
             registry=counts,
             multiprocess_mode="livesum",
         )
-        self.upload_bytes = Counter("affect_upload_bytes", "Bytes of the files accepted.", registry=counts)
-        self.jobs_created = Counter("affect_jobs_created", "Jobs accepted.", registry=counts)
+        self.upload_bytes = Counter("affect_upload_bytes", "Bytes of accepted files.", registry=counts)
+        self.jobs_created = Counter("affect_jobs_created", "Accepted jobs.", registry=counts)
         self.jobs_cancelled = Counter(
-            "affect_jobs_cancelled", "Jobs that were cancelled before a worker had them.", registry=counts
+            "affect_jobs_cancelled", "Jobs that were cancelled before a worker claimed them.", registry=counts
         )
         self.jobs_reaped = Counter(
             "affect_jobs_reaped",
-            "Jobs taken from dead workers, by the state that they came to.",
+            "Jobs that were taken from dead workers, by their status afterwards.",
             ["status"],
             registry=counts,
         )
         for status in ("queued", "failed", "cancelled"):
-            self.jobs_reaped.labels(status)  # 0 from the start, so that the first is seen as a rise
+            self.jobs_reaped.labels(status)  # start at 0, so that Prometheus sees the first one as an increase
         self._folder = os.environ.get(SHARED_FOLDER)
         self.registry = CollectorRegistry() if self._folder else counts
         if self._folder:
@@ -67,17 +69,18 @@ class Metrics:
             PlatformCollector(registry=self.registry)
 
     def register(self, collector: Collector) -> None:
-        """What is measured at each scrape."""
+        """Add a collector that measures at each scrape."""
         self.registry.register(collector)
 
     def exposition(self) -> bytes:
+        """Return all metrics in the Prometheus text format."""
         if self._folder:
             _drop_dead_processes(Path(self._folder))
         return generate_latest(self.registry)
 
 
 def _drop_dead_processes(folder: Path) -> None:
-    """Takes what processes that live no more had under way out of the sums."""
+    """Remove the gauges of dead processes from the sums."""
     for process in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
         with suppress(PermissionError):
             try:
@@ -87,7 +90,7 @@ def _drop_dead_processes(folder: Path) -> None:
 
 
 class MetricsMiddleware:
-    """Counts and times requests. ASGI middleware."""
+    """ASGI middleware that counts and times requests."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -98,9 +101,9 @@ class MetricsMiddleware:
             return await self.app(scope, receive, send)
         metrics = self._metrics
         status = 500
-        began = time.perf_counter()
+        started = time.perf_counter()
 
-        async def send_noting_status(message: Message) -> None:
+        async def send_and_note_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -108,18 +111,19 @@ class MetricsMiddleware:
 
         try:
             with metrics.running.track_inprogress():
-                await self.app(scope, receive, send_noting_status)
+                await self.app(scope, receive, send_and_note_status)
         finally:
-            method = method_of(scope)
-            route = template_of(scope)
+            method = method_label(scope)
+            route = route_template(scope)
             metrics.requests.labels(method, route, status).inc()
-            metrics.seconds.labels(method, route).observe(time.perf_counter() - began)
+            metrics.seconds.labels(method, route).observe(time.perf_counter() - started)
 
 
-def method_of(scope: Scope) -> str:
+def method_label(scope: Scope) -> str:
+    """Return the request's method, or "other" for an unknown one, so that callers cannot create labels."""
     return scope["method"] if scope["method"] in _METHODS else "other"
 
 
-def template_of(scope: Mapping[str, object]) -> str:
-    """`/v1/jobs/{job_id}`, never the path itself: ids are no labels."""
+def route_template(scope: Mapping[str, object]) -> str:
+    """Return the route's template such as `/v1/jobs/{job_id}`, never the path: ids must not become labels."""
     return str(getattr(scope.get("route"), "path", "unmatched"))

@@ -1,4 +1,5 @@
-"""In which format a result is asked for: by `format`, else by the `Accept` header; and what its file is called."""
+"""Content negotiation of results: which format a caller asks for, by `format` or the `Accept` header, and the name of
+the downloaded file."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,31 +14,31 @@ from ml.results import Result
 
 ResultFormat = Literal["json", FormatName]
 
-MAX_NAME_CHARACTERS = 100
+MAX_FILE_NAME_CHARACTERS = 100
 
 _MEDIA_TYPES: Mapping[ResultFormat, str] = {
     "json": "application/json",
-    **{name: known.media_type for name, known in FORMATS.items()},
+    **{name: format.media_type for name, format in FORMATS.items()},
 }
 _WEIGHT = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was asked for."""
+    """The format and rows that a caller asked for. `rows` is None for the format's default."""
 
     format: ResultFormat
     rows: Rows | None = None
 
     @classmethod
     def negotiate(cls, format: ResultFormat | None, rows: Rows | None, accept: str | None) -> "Export":
-        """Raises ValidationFailed for rows that the format does not have, and for an `Accept` that takes none of the
-        formats."""
-        chosen = format or _negotiated(accept)
-        known = () if chosen == "json" else tuple(FORMATS[chosen].writers)
-        if rows is not None and rows not in known:
-            offered = " or ".join(known) if known else "none"
-            raise _refused("rows", f"The format {chosen} has no rows of that name; it has {offered}.")
+        """Choose the format by the query, else by the `Accept` header. Raises ValidationFailed if the format has no
+        such rows, or if `Accept` permits none of the formats."""
+        chosen = format or _preferred_format(accept)
+        offered = () if chosen == "json" else tuple(FORMATS[chosen].writers)
+        if rows is not None and rows not in offered:
+            choices = " or ".join(offered) if offered else "none"
+            raise _invalid("rows", f"The format {chosen} has no such rows. Choices: {choices}.")
         return cls(chosen, rows)
 
     @property
@@ -46,54 +47,51 @@ class Export:
         return media_type if self.format == "json" else f"{media_type}; charset=utf-8"
 
     def write(self, document: bytes, name: str) -> bytes:
-        """The result document in this format. `name`: of the media."""
+        """Return the result document in this format. `name` is the name of the media."""
         if self.format == "json":
             return document
-        known = FORMATS[self.format]
+        format = FORMATS[self.format]
         report = Report(name, Result.model_validate_json(document))
-        return known.writers[self.rows or known.default](report).encode()
+        return format.writers[self.rows or format.default](report).encode()
 
     def disposition(self, name: str) -> str:
-        """The header that saves the answer under the media's name. JSON is shown by browsers."""
-        return disposition("inline" if self.format == "json" else "attachment", name, self._suffix)
-
-    @property
-    def _suffix(self) -> str:
+        """Return the header that names the download after the media. Browsers display JSON and save the others."""
         if self.format == "json":
-            return ".json"
-        known = FORMATS[self.format]
-        rows = f".{self.rows}" if self.rows and self.rows != known.default else ""
-        return f"{rows}.{known.suffix}"
+            return disposition("inline", name, ".json")
+        format = FORMATS[self.format]
+        rows = f".{self.rows}" if self.rows and self.rows != format.default else ""
+        return disposition("attachment", name, f"{rows}.{format.suffix}")
 
 
 def disposition(kind: Literal["inline", "attachment"], name: str, suffix: str) -> str:
-    """The header that saves an answer under a name that a caller chose, without what that could do to a header or a
-    path (RFC 6266)."""
-    file = f"{_stem(name)}{suffix}"
+    """Return a `Content-Disposition` header (RFC 6266) with a file name derived from the caller's, safe for headers
+    and paths."""
+    file = f"{_safe_stem(name)}{suffix}"
     ascii_only = re.sub(r"[^A-Za-z0-9 ._()\-]", "_", file)
     extended = "" if ascii_only == file else f"; filename*=UTF-8''{quote(file, safe='')}"
     return f'{kind}; filename="{ascii_only}"{extended}'
 
 
 def export_responses() -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI content of an answer in each format but JSON."""
-    content = {known.media_type: {"schema": {"type": "string"}} for known in FORMATS.values()}
+    """Return the OpenAPI response with the media type of each format except JSON, which its model describes."""
+    content = {format.media_type: {"schema": {"type": "string"}} for format in FORMATS.values()}
     return {200: {"description": "The result", "content": content}}
 
 
-def _negotiated(accept: str | None) -> ResultFormat:
-    """The format that the header (RFC 9110) likes best: of those it likes alike, the one that it names most exactly,
-    then the first of ours."""
-    ranges = dict(_ranges(accept or "*/*"))
-    liked = {name: _preference(media_type, ranges) for name, media_type in _MEDIA_TYPES.items()}
-    best = max(liked, key=liked.__getitem__)
-    if liked[best][0] <= 0:
-        raise _refused("Accept", f"None of the accepted types is there; there are {', '.join(_MEDIA_TYPES.values())}.")
+def _preferred_format(accept: str | None) -> ResultFormat:
+    """Return the format with the highest weight in an `Accept` header (RFC 9110). Among equals the most specific media
+    range wins, then our order."""
+    ranges = dict(_media_ranges(accept or "*/*"))
+    preferences = {name: _preference(media_type, ranges) for name, media_type in _MEDIA_TYPES.items()}
+    best = max(preferences, key=preferences.__getitem__)
+    if preferences[best][0] <= 0:
+        choices = ", ".join(_MEDIA_TYPES.values())
+        raise _invalid("Accept", f"None of the accepted types is available. Choices: {choices}.")
     return best
 
 
-def _ranges(accept: str) -> Iterator[tuple[str, float]]:
-    """Each media range with its weight; one whose weight cannot be read is left out."""
+def _media_ranges(accept: str) -> Iterator[tuple[str, float]]:
+    """Yield each media range with its weight. A range with an invalid weight is ignored."""
     for part in accept.lower().split(","):
         media_range, *parameters = (piece.strip() for piece in part.split(";"))
         weight = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
@@ -102,20 +100,20 @@ def _ranges(accept: str) -> Iterator[tuple[str, float]]:
 
 
 def _preference(media_type: str, ranges: Mapping[str, float]) -> tuple[float, int]:
-    """The weight that the most exact range gives, and how exact that is."""
+    """Return the weight of the most specific matching range, and how specific it is (0 to 2)."""
     family = media_type.split("/")[0]
-    for exactness, name in ((2, media_type), (1, f"{family}/*"), (0, "*/*")):
+    for specificity, name in ((2, media_type), (1, f"{family}/*"), (0, "*/*")):
         if name in ranges:
-            return ranges[name], exactness
+            return ranges[name], specificity
     return 0.0, 0
 
 
-def _refused(location: str, message: str) -> ValidationFailed:
+def _invalid(location: str, message: str) -> ValidationFailed:
     return ValidationFailed(message, errors=[Fault(location=location, message=message)])
 
 
-def _stem(name: str) -> str:
-    """The media's name without folders, its ending, and what cannot be in a file name."""
+def _safe_stem(name: str) -> str:
+    """Return the media's name without folders, extension, and characters that file names cannot contain."""
     last = re.split(r"[/\\]", name)[-1].rpartition(".")
     stem = "".join(c for c in (last[0] or last[2]) if c.isprintable() and c not in '<>:"|?*')
-    return stem.strip(" .")[:MAX_NAME_CHARACTERS] or "result"
+    return stem.strip(" .")[:MAX_FILE_NAME_CHARACTERS] or "result"

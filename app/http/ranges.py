@@ -1,6 +1,6 @@
-"""Stored bytes as an answer, whole or a range of them (RFC 9110, section 14): what a player needs to seek.
+"""Responses with stored bytes, whole or one range of them (RFC 9110, section 14), as players need to seek.
 
-One range at most; of several, or of one that cannot be read, the whole is sent, as the RFC lets a server do.
+If several ranges are requested, or the header is invalid, the whole is sent, as the RFC permits.
 """
 
 import re
@@ -14,13 +14,17 @@ from starlette.responses import Response, StreamingResponse
 from app.errors import Problem, problem_response
 
 BLOCK_BYTES = 1 << 20
+"""Bytes per read from the store."""
 _RANGE = re.compile(r"\s*bytes\s*=\s*(?P<first>[0-9]{0,18})\s*-\s*(?P<last>[0-9]{0,18})\s*", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class RangeReadable:
-    """Bytes that can be read in part. `read(start, end)` raises FileNotFoundError when they are gone. `tag` changes
-    whenever the bytes do. `disposition`: the header that says how to show or save it."""
+    """Stored bytes that can be read in part.
+
+    `read(start, end)` raises FileNotFoundError if they were deleted. `tag` changes whenever the bytes change.
+    `disposition` is the `Content-Disposition` header.
+    """
 
     read: Callable[[int, int], bytes]
     size: int
@@ -30,12 +34,12 @@ class RangeReadable:
 
 
 class RangeNotSatisfiable(Exception):
-    """The file has no such bytes."""
+    """The requested range is outside the stored bytes."""
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The bytes that a `Range` header asks for, from the first to before the last; null for the whole file. Raises
-    OutOfRange."""
+    """Return start and end (exclusive) of the range that a `Range` header requests, None for the whole. Raises
+    RangeNotSatisfiable."""
     match = _RANGE.fullmatch(header or "")
     first, last = match.group("first", "last") if match else ("", "")
     if not (first or last) or (first and last and int(last) < int(first)):
@@ -47,24 +51,26 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, end
 
 
-def range_response(request: Request, file: RangeReadable) -> Response:
-    """200, or 206 or 416 where the request asks for a range and, by `If-Range`, for one of this very file."""
-    etag = f'"{file.tag}"'
-    headers = {"Accept-Ranges": "bytes", "ETag": etag, "Content-Disposition": file.disposition}
-    asked = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
+def range_response(request: Request, stored: RangeReadable) -> Response:
+    """Return status 200 with all bytes, or 206 or 416 if the request names a range (and `If-Range`, if given, names
+    these bytes)."""
+    etag = f'"{stored.tag}"'
+    headers = {"Accept-Ranges": "bytes", "ETag": etag, "Content-Disposition": stored.disposition}
+    range_header = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
     try:
-        part = parse_range(asked, file.size)
+        part = parse_range(range_header, stored.size)
     except RangeNotSatisfiable:
-        problem = Problem.from_code("validation_failed", f"The file has {file.size} bytes.", status=416)
-        return problem_response(request, problem, {"Content-Range": f"bytes */{file.size}"})
-    start, end = part or (0, file.size)
+        problem = Problem.from_code("validation_failed", f"The file has {stored.size} bytes.", status=416)
+        return problem_response(request, problem, {"Content-Range": f"bytes */{stored.size}"})
+    start, end = part or (0, stored.size)
     if part:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
     headers["Content-Length"] = str(end - start)
-    body = _blocks(file, start, end)
-    return StreamingResponse(body, status_code=206 if part else 200, headers=headers, media_type=file.media_type)
+    return StreamingResponse(
+        _blocks(stored, start, end), status_code=206 if part else 200, headers=headers, media_type=stored.media_type
+    )
 
 
-async def _blocks(file: RangeReadable, start: int, end: int) -> AsyncIterator[bytes]:
-    for at in range(start, end, BLOCK_BYTES):
-        yield await run_in_threadpool(file.read, at, min(at + BLOCK_BYTES, end))
+async def _blocks(stored: RangeReadable, start: int, end: int) -> AsyncIterator[bytes]:
+    for offset in range(start, end, BLOCK_BYTES):
+        yield await run_in_threadpool(stored.read, offset, min(offset + BLOCK_BYTES, end))

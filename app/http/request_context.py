@@ -1,4 +1,4 @@
-"""Names each request, and tells of it: in the log, in its trace, and to the job that it makes."""
+"""Request context: gives each request an id and a trace, logs it, and passes both on to the jobs it creates."""
 
 import logging
 import re
@@ -9,30 +9,33 @@ from contextvars import ContextVar
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http.metrics import method_of, template_of
+from app.http.metrics import method_label, route_template
 from workers.protocol.observability import logs
 from workers.protocol.observability.tracing import Span, Traces
-from workers.protocol.records import Origin
+from workers.protocol.records import RequestOrigin
 
 logger = logging.getLogger(__name__)
 
-REQUEST_ID = "x-request-id"
-_GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_JOB = re.compile(r"job_[A-Za-z0-9_-]{1,40}")
-_WATCHERS = frozenset({"/livez", "/readyz", "/metrics"})
-"""Asked again and again by machines: told at DEBUG only."""
+REQUEST_ID_HEADER = "x-request-id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_JOB_ID = re.compile(r"job_[A-Za-z0-9_-]{1,40}")
+_PROBE_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+"""Routes that machines poll: logged at DEBUG only."""
 
-_origin: ContextVar[Origin] = ContextVar("affect_origin", default=Origin())  # noqa: B039 (it is frozen)
+_origin: ContextVar[RequestOrigin] = ContextVar("affect_origin", default=RequestOrigin())  # noqa: B039 (it is frozen)
 
 
-def current_origin() -> Origin:
-    """The request that is being answered."""
+def current_origin() -> RequestOrigin:
+    """Return the id and trace of the current request."""
     return _origin.get()
 
 
 class RequestContextMiddleware:
-    """Outermost. A request keeps the `X-Request-ID` that it came with where that is a plain one, and is given one
-    otherwise; the answer carries it. A `traceparent` is continued. ASGI middleware."""
+    """Outermost ASGI middleware.
+
+    A request keeps its `X-Request-ID` if that is valid, and gets a new one otherwise; the response carries it. A
+    `traceparent` (W3C Trace Context) is continued.
+    """
 
     def __init__(self, app: ASGIApp, traces: Traces) -> None:
         self.app = app
@@ -42,37 +45,39 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
-        given = headers.get(REQUEST_ID, "")
-        name = given if _GIVEN.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = name
-        span = self._traces.begin(method_of(scope), "server", headers.get("traceparent"))
-        status, began = 500, time.perf_counter()
+        request_id = headers.get(REQUEST_ID_HEADER, "")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        span = self._traces.begin(method_label(scope), "server", headers.get("traceparent"))
+        status, started = 500, time.perf_counter()
 
-        async def send_named(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), (REQUEST_ID.encode(), name.encode())]}
+                id_header = (REQUEST_ID_HEADER.encode(), request_id.encode())
+                message = {**message, "headers": [*message.get("headers", ()), id_header]}
             await send(message)
 
-        token = _origin.set(Origin(request_id=name, traceparent=span.traceparent))
-        with logs.about(request_id=name, trace_id=span.trace_id):
+        token = _origin.set(RequestOrigin(request_id=request_id, traceparent=span.traceparent))
+        with logs.log_context(request_id=request_id, trace_id=span.trace_id):
             try:
-                await self.app(scope, receive, send_named)
+                await self.app(scope, receive, send_with_id)
             finally:
-                _tell(scope, status, time.perf_counter() - began, span)
+                _record_request(scope, status, time.perf_counter() - started, span)
                 _origin.reset(token)
 
 
-def _tell(scope: Scope, status: int, seconds: float, span: Span) -> None:
-    """Neither address nor path of a caller, whatever they hold."""
-    method, route = method_of(scope), template_of(scope)
+def _record_request(scope: Scope, status: int, seconds: float, span: Span) -> None:
+    """Log the request and end its span, without the caller's address or the path, which may be personal."""
+    method, route = method_label(scope), route_template(scope)
     span.named(f"{method} {route}")
     span.note({"http.request.method": method, "http.route": route, "http.response.status_code": status})
     if status >= 500:
         span.failed(str(status))
     span.end()
-    job = str(scope.get("path_params", {}).get("job_id", ""))
-    fields = {"seconds": round(seconds, 4)} | ({"job_id": job} if _JOB.fullmatch(job) else {})
-    level = logging.DEBUG if route in _WATCHERS else logging.INFO
+    job_id = str(scope.get("path_params", {}).get("job_id", ""))
+    fields = {"seconds": round(seconds, 4)} | ({"job_id": job_id} if _JOB_ID.fullmatch(job_id) else {})
+    level = logging.DEBUG if route in _PROBE_ROUTES else logging.INFO
     logger.log(level, "%s %s %d", method, route, status, extra={"fields": fields})

@@ -1,17 +1,13 @@
-"""Who may call, from where, and what a browser may do with the answers.
+"""Authentication, the loopback rule, and security headers.
 
 With API keys a caller is a name, and jobs belong to that name. Without keys the service belongs to the person at this
-machine: only loopback may call, and `Host` and `Origin` must say so too, or any web page could reach it through the
-browser (DNS rebinding, cross-site requests).
+machine: only loopback may call it, and `Host` and `Origin` must name this machine too. Otherwise any web page could
+reach the service through the browser (DNS rebinding, cross-site requests).
 """
 
 import hashlib
 import hmac
-import ipaddress
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,19 +15,19 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import Unauthorized, problem_from, problem_response
+from app.http.loopback import is_loopback
+from app.keys import ApiKey
 
 LOCAL_OWNER = "local"
-"""Whose the jobs are where there are no keys."""
+"""Owner of all jobs when no API keys are set."""
+LOCAL_ONLY = "Without API keys this service accepts only programs and pages of its own machine."
 
-_KEY = re.compile(r"^(?P<name>[A-Za-z0-9._-]{1,64}):(?P<digest>[0-9a-fA-F]{64})$")
-
-_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-_PAGE_POLICY = (
-    f"{_POLICY}; connect-src 'self' blob:; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "media-src 'self' blob:"
-)
-_DOCS_POLICY = f"{_POLICY}; connect-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:"
-_POLICIES = {"/": _PAGE_POLICY, "/docs": _DOCS_POLICY}
+_BASE_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_CONTENT_SECURITY_POLICIES = {
+    "/": f"{_BASE_POLICY}; connect-src 'self' blob:; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:",
+    "/docs": f"{_BASE_POLICY}; connect-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:",
+}
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -41,47 +37,21 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True)
-class ApiKey:
-    """A caller's name and the sha256 of the key: the key itself is nowhere kept."""
-
-    name: str
-    digest: bytes
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Reads `name:sha256`, the sha256 in hex. Raises ValueError."""
-        match = _KEY.match(text.strip())
-        if match is None:
-            raise ValueError("an API key is written name:sha256, the sha256 of the key as 64 hexadecimal digits")
-        return cls(match["name"], bytes.fromhex(match["digest"]))
-
-    @classmethod
-    def of(cls, name: str, key: str) -> Self:
-        """Raises ValueError for a name that is none."""
-        return cls.parse(f"{name}:{hashlib.sha256(key.encode()).hexdigest()}")
-
-    @property
-    def entry(self) -> str:
-        """As `parse` reads it."""
-        return f"{self.name}:{self.digest.hex()}"
-
-
 def authenticate(authorization: str | None, keys: Sequence[ApiKey]) -> str:
-    """The name of the caller who sent this `Authorization` header. Raises Unauthorized.
+    """Return the name of the caller that sent this `Authorization` header. Raises Unauthorized.
 
-    Every key is compared, in constant time, so that the time taken tells nothing.
+    Every key is compared in constant time, so that the response time reveals nothing.
     """
-    scheme, _, sent = (authorization or "").partition(" ")
-    digest = hashlib.sha256(sent.strip().encode("utf-8", "surrogateescape")).digest()
-    names = [key.name for key in keys if hmac.compare_digest(key.digest, digest)]
+    scheme, _, key = (authorization or "").partition(" ")
+    digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
+    names = [known.name for known in keys if hmac.compare_digest(known.digest, digest)]
     if scheme.lower() != "bearer" or not names:
         raise Unauthorized("Send a valid key: `Authorization: Bearer KEY`.")
     return names[0]
 
 
 class LoopbackOnly:
-    """Refuses whatever does not come from this machine's own programs or pages. ASGI middleware."""
+    """ASGI middleware that rejects requests unless they come from programs or pages of this machine."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -89,45 +59,27 @@ class LoopbackOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or is_local(scope):
             return await self.app(scope, receive, send)
-        error = Unauthorized("Without API keys this service answers only to programs and pages of its own machine.")
-        await problem_response(Request(scope), problem_from(error))(scope, receive, send)
+        await problem_response(Request(scope), problem_from(Unauthorized(LOCAL_ONLY)))(scope, receive, send)
 
 
 def is_local(scope: Scope) -> bool:
-    """Whether a connection is this machine's own: by the caller's address, the name that it used for us, and the page
-    that it came from, if any."""
+    """Return whether a connection comes from this machine, judged by the client's address, the host name it used, and
+    the page that opened it, if any."""
     headers = Headers(scope=scope)
-    client = scope.get("client")  # none on a unix socket
+    client = scope.get("client")  # None on a unix socket
     host = headers.get("host", "")
     origin = headers.get("origin")
     if client and not is_loopback(client[0]):
         return False
-    if not is_loopback(_hostname(host)):
-        return False
-    return origin is None or urlsplit(origin).netloc.lower() == host.lower()
-
-
-def _hostname(host: str) -> str:
     try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address, as written in a header or a setting, is this very machine."""
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
+        hostname = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+    return is_loopback(hostname) and (origin is None or urlsplit(origin).netloc.lower() == host.lower())
 
 
 class SecurityHeaders:
-    """Tells browsers to do nothing with an answer that it does not need. ASGI middleware."""
+    """ASGI middleware that adds headers which restrict what a browser may do with a response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -141,7 +93,8 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Content-Security-Policy", _POLICIES.get(scope["path"], _POLICY))
+                policy = _CONTENT_SECURITY_POLICIES.get(scope["path"], _BASE_POLICY)
+                headers.setdefault("Content-Security-Policy", policy)
                 if scope["path"].startswith("/v1/"):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)

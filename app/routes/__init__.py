@@ -1,0 +1,1 @@
+"""HTTP routes: they translate between requests and services."""

@@ -1,33 +1,42 @@
-"""Jobs: post media, poll, fetch the result."""
+"""Jobs: submit media, poll, fetch the result."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.dependencies import JobsOf, Owner, SettingsOf
-from app.http.multipart import MAX_REPEATS, parse_boundary
+from app.dependencies import JobsDep, Owner, SettingsDep, SubmissionDep
+from app.errors import (
+    IdempotencyInProgress,
+    IdempotencyMismatch,
+    InvalidOptions,
+    TooManyJobs,
+    ValidationFailed,
+)
+from app.http.multipart import parse_boundary
 from app.http.negotiation import Export, ResultFormat, export_responses
-from app.schemas import CALLERS, Job, JobBatch, JobList, problem_responses
-from app.services.job_form import MAX_TAG_CHARACTERS
-from app.services.jobs import LONGEST_WAIT
+from app.http.uploads import MAX_REPEATS
+from app.schemas import CALLER_ERRORS, Job, JobBatch, JobList, problem_responses
+from app.services.job_form import MAX_TAG_CHARACTERS, upload_limits
+from app.services.jobs import LOOKUP_ERRORS, MAX_WAIT_SECONDS, RESULT_ERRORS
 from app.services.results import MEDIA_TYPES
-from ml.errors import FileTooLarge
+from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia
 from ml.reports.formats import Rows
 from ml.results import Result
-from workers.protocol.net.ssrf import MOST_URL_CHARACTERS
+from workers.protocol.blobs.filesystem import StorageError, StorageFull
+from workers.protocol.net.ssrf import MAX_URL_LENGTH, ForbiddenUrl
 from workers.protocol.records import JobStatus
 from workers.protocol.store.webhook_queue import DeliveryLog
 
-MOST_LISTED = 100
+MAX_PAGE_SIZE = 100
 
 router = APIRouter(
     prefix="/v1/jobs",
     tags=["jobs"],
-    responses=problem_responses(*CALLERS, "storage_unavailable"),
+    responses=problem_responses(*CALLER_ERRORS, StorageError),
 )
 
-JobId = Annotated[str, Path(description="As `POST /v1/jobs` gave it.", examples=["job_3J5k0zR8bT1mYwQe"])]
+JobId = Annotated[str, Path(description="Id of a job, from `POST /v1/jobs`.", examples=["job_3J5k0zR8bT1mYwQe"])]
 
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -43,36 +52,37 @@ _FORM: dict[str, Any] = {
                             "type": "array",
                             "minItems": 1,
                             "items": {"type": "string", "format": "binary"},
-                            "description": "Photo, recording or video. Several are a batch: one job for each.",
+                            "description": "Photo, audio or video file. Several files are a batch: one job for each.",
                         },
                         "url": {
                             "type": "string",
                             "format": "uri",
                             "pattern": "^https?://",
-                            "maxLength": MOST_URL_CHARACTERS,
-                            "description": "In place of a file: where to fetch it from (http or https, a public "
-                            "address). The job is `forbidden_url` or `fetch_failed` where that is found out later.",
+                            "maxLength": MAX_URL_LENGTH,
+                            "description": "Instead of a file: a public http or https address to download it from. "
+                            "If the download fails, the job fails with `forbidden_url` or `fetch_failed`.",
                         },
                         "source_job": {
                             "type": "string",
                             "pattern": "^[ -~]+$",
                             "maxLength": 256,
-                            "description": "In place of a file: the id of a job of your own that has succeeded with "
-                            "`keep_media`. It is read again with other options; what was observed is not observed "
-                            "again, where the options allow.",
+                            "description": "Instead of a file: the id of one of your jobs that succeeded with "
+                            "`keep_media`. Its media are analysed again with other options, and earlier observations "
+                            "are reused if the options permit.",
                         },
                         "options": {"$ref": "#/components/schemas/Options"},
                         "transcript": {
                             "type": "string",
                             "pattern": r"\w",
-                            "description": "Text, SRT or WebVTT in place of speech recognition; with one file only.",
+                            "description": "Text, SRT or WebVTT that replaces speech recognition. Single file only.",
                         },
                         "webhook_url": {
                             "type": "string",
                             "format": "uri",
                             "pattern": "^https?://",
-                            "maxLength": MOST_URL_CHARACTERS,
-                            "description": "Is told when the job has ended, by a signed POST (Standard Webhooks).",
+                            "maxLength": MAX_URL_LENGTH,
+                            "description": "Address that is notified by a signed POST (Standard Webhooks) when the job "
+                            "has ended.",
                         },
                         "tag": {
                             "type": "array",
@@ -97,87 +107,84 @@ _FORM: dict[str, Any] = {
     response_model=Job | JobBatch,
     openapi_extra=_FORM,
     responses=problem_responses(
-        "invalid_options",
-        "validation_failed",
-        "forbidden_url",
-        "file_too_large",
-        "unsupported_media",
-        "media_invalid",
-        "idempotency_in_progress",
-        "idempotency_mismatch",
-        "job_not_found",
-        "job_unfinished",
-        "job_cancelled",
-        "job_expired",
-        "too_many_jobs",
-        "storage_full",
+        InvalidOptions,
+        ValidationFailed,
+        ForbiddenUrl,
+        FileTooLarge,
+        UnsupportedMedia,
+        MediaInvalid,
+        IdempotencyInProgress,
+        IdempotencyMismatch,
+        *RESULT_ERRORS,
+        TooManyJobs,
+        StorageFull,
     ),
 )
 async def create_jobs(
     request: Request,
     response: Response,
-    jobs: JobsOf,
+    submission: SubmissionDep,
     owner: Owner,
-    settings: SettingsOf,
+    settings: SettingsDep,
     idempotency_key: Annotated[
         str | None,
         Header(
             pattern=r'^("[!#-~]{1,255}"|[!#-~]{1,255})$',
-            description="Of the caller's choice, new for each request that is to make a new job: when the same request "
-            "is sent again with the key, within a day, it gets the same job. With other files or fields it is "
-            "`idempotency_mismatch`, while the first is being answered `idempotency_in_progress`.",
+            description="A key that you choose, new for each request that should create a new job. If the same request "
+            "is sent again with the key within a day, it gets the same job. With other files or fields it fails with "
+            "`idempotency_mismatch`, while the first request is in progress with `idempotency_in_progress`.",
         ),
     ] = None,
     content_type: Annotated[str | None, Header(include_in_schema=False)] = None,
     content_length: Annotated[int | None, Header(include_in_schema=False, ge=0)] = None,
 ) -> Job | JobBatch:
-    """Accepts media for analysis, field by field and block by block while it arrives; or a link to them.
+    """Submits media, or a link to them, for analysis. The request is validated while it arrives.
 
-    One file gives one job, several give a batch. An empty file is `media_invalid`; what the first bytes do not show
-    as an image, a recording or a video is `unsupported_media`. What only decoding shows fails the job.
+    One file creates one job, several create a batch. An empty file is `media_invalid`. A file whose first bytes are not
+    those of an image, audio or video format is `unsupported_media`. Errors that only decoding reveals fail the job.
     """
     boundary = parse_boundary(content_type)
-    most = settings.upload_limits.body_bytes
-    if content_length is not None and content_length > most:
-        raise FileTooLarge(f"The request has more than {most} bytes.")
+    max_bytes = upload_limits(settings).max_body_bytes
+    if content_length is not None and content_length > max_bytes:
+        raise FileTooLarge(f"The request has more than {max_bytes} bytes.")
     key = idempotency_key.strip('"') if idempotency_key else None
-    made = await jobs.submit(owner, request.stream(), boundary, key)
-    if len(made) > 1:
-        return JobBatch(jobs=made)
-    response.headers["Location"] = made[0].links.self
-    return made[0]
+    jobs = await submission.submit(owner, request.stream(), boundary, key)
+    if len(jobs) > 1:
+        return JobBatch(jobs=jobs)
+    response.headers["Location"] = jobs[0].links.self
+    return jobs[0]
 
 
-@router.get("", responses=problem_responses("validation_failed"))
+@router.get("", responses=problem_responses(ValidationFailed))
 async def list_jobs(
-    jobs: JobsOf,
+    jobs: JobsDep,
     owner: Owner,
-    status: Annotated[JobStatus | None, Query(description="Only jobs of this status.")] = None,
+    status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
     tag: Annotated[
         str | None, Query(min_length=1, max_length=MAX_TAG_CHARACTERS, description="Only jobs with this tag.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=MOST_LISTED, description="Most jobs of one answer.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="Maximum number of jobs per page.")] = 20,
     cursor: Annotated[
-        str | None, Query(pattern=r"^[0-9]{1,15}$", description="The `next_cursor` of the answer before.")
+        str | None, Query(pattern=r"^[0-9]{1,15}$", description="`next_cursor` of the previous page.")
     ] = None,
 ) -> JobList:
-    """The caller's own jobs, newest first. An answer may hold fewer than `limit` though more follow: only a null
-    `next_cursor` is the end."""
-    return await jobs.page(owner, status, tag.strip() if tag else None, limit, int(cursor) if cursor else None)
+    """The caller's own jobs, newest first. A page may have fewer than `limit` jobs although more follow: only a null
+    `next_cursor` marks the last page."""
+    return await jobs.list_jobs(owner, status, tag.strip() if tag else None, limit, int(cursor) if cursor else None)
 
 
-@router.get("/{job_id}", responses=problem_responses("job_not_found", "job_expired", "validation_failed"))
+@router.get("/{job_id}", responses=problem_responses(*LOOKUP_ERRORS, ValidationFailed))
 async def get_job(
     job_id: JobId,
     response: Response,
-    jobs: JobsOf,
+    jobs: JobsDep,
     owner: Owner,
     wait: Annotated[
-        float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a change of state (long poll).")
+        float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for a change of state (long poll).")
     ] = 0,
 ) -> Job:
-    """The job as it stands. Until it has ended, `Retry-After` says when to ask again: of a queued job, about when its
-    turn comes, by how fast jobs end."""
+    """The job's current state. Until it has ended, `Retry-After` contains the seconds after which to ask again; for a
+    queued job it is an estimate of the waiting time."""
     job, seconds = await jobs.poll(owner, job_id, wait)
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
@@ -187,29 +194,26 @@ async def get_job(
 @router.get(
     "/{job_id}/result",
     response_model=Result,
-    responses=export_responses()
-    | problem_responses(
-        "job_not_found", "job_unfinished", "job_cancelled", "job_expired", "media_invalid", "validation_failed"
-    ),
+    responses=export_responses() | problem_responses(*RESULT_ERRORS, MediaInvalid, ValidationFailed),
 )
 async def get_result(
     job_id: JobId,
-    jobs: JobsOf,
+    jobs: JobsDep,
     owner: Owner,
     format: Annotated[
-        ResultFormat | None, Query(description="How to write the result; else `Accept` decides, and JSON is first.")
+        ResultFormat | None, Query(description="Format of the result. Default: chosen by `Accept`, JSON first.")
     ] = None,
     rows: Annotated[
         Rows | None,
         Query(
-            description="What a row of the CSV stands for (`windows`, `faces`, `moments`, `words`), or a cue of the "
+            description="Content of a row of the CSV (`windows`, `faces`, `moments`, `words`), or of a cue of the "
             "subtitles (`speech`, `windows`)."
         ),
     ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """The result document, or what it says as a table, subtitles or annotations. Of a failed job: 422 with the problem
-    that `error` of the job shows."""
+    """The result document, or its content as a table, subtitles or annotations. If the job failed, status 422 with the
+    job's `error`."""
     export = Export.negotiate(format, rows, accept)
     document = await jobs.result(owner, job_id)
     name = await jobs.media_name(owner, job_id)
@@ -218,19 +222,19 @@ async def get_result(
     return Response(content, headers=headers, media_type=export.content_type)
 
 
-@router.get("/{job_id}/deliveries", responses=problem_responses("job_not_found", "job_expired"))
-async def get_deliveries(job_id: JobId, jobs: JobsOf, owner: Owner) -> DeliveryLog:
-    """What became of the job's webhook, attempt by attempt."""
+@router.get("/{job_id}/deliveries", responses=problem_responses(*LOOKUP_ERRORS))
+async def get_deliveries(job_id: JobId, jobs: JobsDep, owner: Owner) -> DeliveryLog:
+    """The delivery attempts of the job's webhook."""
     return await jobs.deliveries(owner, job_id)
 
 
-@router.post("/{job_id}/cancel", responses=problem_responses("job_not_found", "job_expired"))
-async def cancel_job(job_id: JobId, jobs: JobsOf, owner: Owner) -> Job:
-    """Stops queued work at once, and running work as soon as it looks up. An ended job stays as it is."""
+@router.post("/{job_id}/cancel", responses=problem_responses(*LOOKUP_ERRORS))
+async def cancel_job(job_id: JobId, jobs: JobsDep, owner: Owner) -> Job:
+    """Stops a queued job at once, and a running one at its next check. An ended job stays as it is."""
     return await jobs.cancel(owner, job_id)
 
 
-@router.delete("/{job_id}", status_code=204, responses=problem_responses("job_not_found", "job_expired"))
-async def delete_job(job_id: JobId, jobs: JobsOf, owner: Owner) -> None:
-    """Cancels the job, and erases its media, result and record."""
+@router.delete("/{job_id}", status_code=204, responses=problem_responses(*LOOKUP_ERRORS))
+async def delete_job(job_id: JobId, jobs: JobsDep, owner: Owner) -> None:
+    """Cancels the job and deletes its media, result and record."""
     await jobs.delete(owner, job_id)

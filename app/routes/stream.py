@@ -1,65 +1,65 @@
-"""Live: camera and microphone in, how things stand out, over one WebSocket (`/v1/stream`).
+"""Live streams: camera and microphone in, current emotions out, over one WebSocket (`/v1/stream`).
 
-A browser that needs a key asks `POST /v1/tickets` first and opens `/v1/stream?ticket=…`; a program may send
+A browser that needs a key calls `POST /v1/tickets` first and opens `/v1/stream?ticket=…`. A program may send
 `Authorization: Bearer KEY`.
 
-The client sends, first, as text: `{"options": {…}}` (options of a job; live are `modalities`, `classes`, `max_faces`,
-`window_seconds` and `frame_rate`, the rest is told in `warnings`), then binary messages: byte 1 is 1 (JPEG) or 2 (PCM
-s16le, 16 kHz, mono), bytes 2–9 the time in seconds since it began (float64, little-endian), the rest the payload. It
-ends by closing.
+The first message of the client is text: `{"options": {…}}`, with the options of a job. A live stream uses those of
+`LIVE_OPTIONS` (`workers.protocol.live.messages`) and lists the others in `warnings`. All further messages are binary:
+byte 1 is 1 (JPEG) or 2 (PCM s16le, 16 kHz, mono), bytes 2–9 are the time in seconds since the start of the stream
+(float64, little-endian), the rest is the payload. The client ends the stream by closing the socket.
 
-The server sends text, JSON, told apart by `type`:
+The server sends JSON text. `type` is one of:
 
-- `{"type": "ready", "labels": […], "bundle": "default", "warnings": [{"code", "message"}]}`: send now.
+- `{"type": "ready", "labels": […], "bundle": "default", "warnings": [{"code", "message"}]}`: the client may send.
 - `{"type": "update", "time": 3.2, "width": 640, "height": 480, "faces": [{"track", "box": {"x", "y", "width",
   "height"}, "score", "emotion", "probabilities"}], "emotion": "happy" or null, "confidence", "probabilities",
   "modalities": {"face": {"probabilities", "coverage"} or null, "audio": {"probabilities", "speech"} or null},
   "missing": ["text"], "dropped": 12, "latency": 0.08 or null}`: at least once a second.
-- `{"type": "error", "problem": {…}}`: an RFC 9457 problem; the connection is closed right after.
+- `{"type": "error", "problem": {…}}`: an RFC 9457 problem. The connection closes right after it.
 
-Close codes: 1000 the client ended; 1001 nothing came for too long; 1003 a message that is none; 1008 key, ticket or
-origin refused; 1009 a message too large; 1011 the worker was lost; 1012 the worker shuts down: connect again; 1013 no
-live worker, or too many streams: try later.
+Close codes: 1000 the client ended the stream; 1001 no message arrived in time; 1003 invalid message; 1008 key, ticket
+or origin rejected; 1009 message too large; 1011 the worker was lost; 1012 the worker is shutting down: connect again;
+1013 no live worker is free, or too many streams: try again later.
 """
 
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket
 from redis.exceptions import RedisError
+from starlette.status import WS_1008_POLICY_VIOLATION, WS_1013_TRY_AGAIN_LATER
 
-from app.dependencies import viewer_of
-from app.errors import RateLimited, Unauthorized, problem_from
-from app.http.security import is_local
-from app.services.streams import REFUSED, TRY_LATER, StreamEnded, Streams, ended, refuse
+from app.dependencies import identify_viewer
+from app.errors import RateLimited, Unauthorized
+from app.http.security import LOCAL_ONLY, is_local
+from app.services.streams import LiveStreams, StreamClosed, close_with_problem, queue_unavailable
 
 router = APIRouter(tags=["live"])
 
 
 @router.websocket("/v1/stream")
 async def stream(socket: WebSocket) -> None:
-    """Refusals come after the handshake: before it, a browser shows no page why."""
+    """Accept the socket, then authenticate: before the handshake, a browser would not show the page the reason."""
     await socket.accept()
     try:
-        owner = await _owner(socket)
+        owner = await _authenticate(socket)
     except Unauthorized as error:
-        await refuse(socket, StreamEnded(REFUSED, problem_from(error)))
+        await close_with_problem(socket, StreamClosed.from_error(WS_1008_POLICY_VIOLATION, error))
         return
     except RateLimited as error:
-        await refuse(socket, StreamEnded(TRY_LATER, problem_from(error)))
+        await close_with_problem(socket, StreamClosed.from_error(WS_1013_TRY_AGAIN_LATER, error))
         return
     except RedisError:
-        await refuse(socket, ended(TRY_LATER, "queue_unavailable", "The job queue cannot be reached."))
+        await close_with_problem(socket, queue_unavailable())
         return
-    streams: Streams = socket.app.state.streams
+    streams: LiveStreams = socket.app.state.streams
     await streams.serve(socket, owner)
 
 
-async def _owner(socket: WebSocket) -> str:
-    """Raises Unauthorized, RateLimited, RedisError."""
-    settings = socket.app.state.settings
+async def _authenticate(socket: WebSocket) -> str:
+    """Return the caller's name. Raises Unauthorized, RateLimited, RedisError."""
     origin = socket.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != socket.headers.get("host", "").lower():
         raise Unauthorized("Only pages of this service may open its streams.")
-    if not settings.api_keys and not is_local(socket.scope):
-        raise Unauthorized("Without API keys this service answers only to programs and pages of its own machine.")
-    return await viewer_of(socket, socket.query_params.get("ticket"))
+    if not socket.app.state.settings.api_keys and not is_local(socket.scope):
+        raise Unauthorized(LOCAL_ONLY)
+    return await identify_viewer(socket, socket.query_params.get("ticket"))

@@ -1,4 +1,4 @@
-"""What is asked of an upload's fields, and where its files go."""
+"""The form of a job submission: its fields, their limits and validation, and where its files are stored."""
 
 from contextlib import ExitStack, suppress
 from typing import BinaryIO
@@ -6,34 +6,51 @@ from typing import BinaryIO
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from app.errors import InvalidOptions, ValidationFailed, faults_from
-from app.http.multipart import UploadForm
+from app.errors import InvalidOptions, ValidationFailed, describe_faults, faults_from
+from app.http.uploads import UploadForm, UploadLimits
+from app.settings import Settings
 from ml.reports.caption_parser import parse_transcript
 from ml.results import Options
-from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.blobs.blobs import BlobStore
 from workers.protocol.blobs.filesystem import StorageError
-from workers.protocol.net.ssrf import Egress
+from workers.protocol.net.ssrf import MAX_URL_LENGTH, EgressPolicy
 from workers.protocol.records import job_prefix, media_key
 
 MAX_TAG_CHARACTERS = 64
 MAX_REPORTED_FAULTS = 20
+MAX_BYTES_PER_CHARACTER = 4
+"""Maximum bytes of one character in UTF-8."""
+
+
+def upload_limits(settings: Settings) -> UploadLimits:
+    """Return the limits of a job submission."""
+    return UploadLimits(
+        max_file_bytes=settings.max_upload_bytes,
+        max_files=settings.max_files,
+        max_field_bytes={
+            "url": MAX_BYTES_PER_CHARACTER * MAX_URL_LENGTH,
+            "source_job": 256,
+            "options": 65_536,
+            "transcript": settings.max_transcript_bytes,
+            "webhook_url": MAX_BYTES_PER_CHARACTER * MAX_URL_LENGTH,
+            "tag": MAX_BYTES_PER_CHARACTER * MAX_TAG_CHARACTERS,
+        },
+        idle_seconds=settings.upload_idle_seconds,
+    )
 
 
 def parse_options(text: str) -> Options:
-    """Reads the `options` field, strictly: "4" is no number. Raises InvalidOptions, which lists all that is wrong."""
+    """Parse the `options` field strictly: "4" is not a number. Raises InvalidOptions, which lists all errors."""
     try:
         return Options.model_validate_json(text, strict=True)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_context=False, include_url=False)
-        faults = faults_from(found[:MAX_REPORTED_FAULTS], "options")
-        raise InvalidOptions(
-            "; ".join(f"{fault.location}: {fault.message}" for fault in faults), errors=faults
-        ) from error
+        errors = error.errors(include_input=False, include_context=False, include_url=False)
+        faults = faults_from(errors[:MAX_REPORTED_FAULTS], "options")
+        raise InvalidOptions(describe_faults(faults), errors=faults) from error
 
 
-async def validate_field(egress: Egress, name: str, value: str) -> None:
-    """What can be told from one field alone. Raises ForbiddenUrl, InvalidOptions, InvalidTranscript,
-    ValidationFailed."""
+async def validate_field(egress: EgressPolicy, name: str, value: str) -> None:
+    """Validate one field by itself. Raises ForbiddenUrl, InvalidOptions, InvalidTranscript, ValidationFailed."""
     if name in ("url", "webhook_url"):
         egress.check_url(value)
     elif name == "options":
@@ -42,24 +59,24 @@ async def validate_field(egress: Egress, name: str, value: str) -> None:
         await run_in_threadpool(parse_transcript, value, None)
     elif name == "source_job":
         if not value.isascii() or not value.isprintable() or not value:
-            raise ValidationFailed("The field source_job holds the id of a job.")
+            raise ValidationFailed("The field source_job must be the id of a job.")
     elif not 0 < len(value.strip()) <= MAX_TAG_CHARACTERS:
-        raise ValidationFailed(f"A tag has 1 to {MAX_TAG_CHARACTERS} characters.")
+        raise ValidationFailed(f"A tag must have 1 to {MAX_TAG_CHARACTERS} characters.")
 
 
 def validate_form(form: UploadForm) -> None:
-    """What can be told from a whole form only. Raises ValidationFailed."""
-    if [form.one("url") is not None, form.one("source_job") is not None, bool(form.files)].count(True) != 1:
+    """Validate the fields of a form together. Raises ValidationFailed."""
+    if [form.single("url") is not None, form.single("source_job") is not None, bool(form.files)].count(True) != 1:
         raise ValidationFailed(
-            "Send a file in the field `file`, or an address in the field `url`, or the id of a kept job in the field "
-            "`source_job`."
+            "Send one of these: a file in the field `file`, an address in the field `url`, or the id of a kept job in "
+            "the field `source_job`."
         )
-    if form.one("transcript") is not None and len(form.files) > 1:
-        raise ValidationFailed("A transcript belongs to one file: send only one with it.")
+    if form.single("transcript") is not None and len(form.files) > 1:
+        raise ValidationFailed("A transcript belongs to one file: send only one file with it.")
 
 
 class NullSink:
-    """Where the bytes of a file go that is here already."""
+    """Sink that drops the bytes of a file which is already stored."""
 
     async def write(self, data: bytes) -> None:
         pass
@@ -72,13 +89,13 @@ class NullSink:
 
 
 class UploadAborted(Exception):
-    """Tells a half-written blob why it ends."""
+    """Exception used to abort a partially written blob."""
 
 
 class BlobSink:
-    """The media blob of one new job, written from threads."""
+    """Sink that writes the media blob of a new job in threads."""
 
-    def __init__(self, blobs: Blobs, job_id: str) -> None:
+    def __init__(self, blobs: BlobStore, job_id: str) -> None:
         self.job_id = job_id
         self._blobs = blobs
         self._writing = ExitStack()
@@ -95,11 +112,13 @@ class BlobSink:
 
     def _write(self, data: bytes) -> None:
         if self._file is None:
-            self._file = self._writing.enter_context(self._blobs.writing(media_key(self.job_id), leave_room=True))
+            self._file = self._writing.enter_context(
+                self._blobs.open_writer(media_key(self.job_id), check_free_space=True)
+            )
         self._file.write(data)
 
     def _discard(self) -> None:
         with suppress(UploadAborted, StorageError), self._writing:
             raise UploadAborted
-        with suppress(StorageError):  # the sweep removes it
+        with suppress(StorageError):  # the sweep removes it later
             self._blobs.delete(job_prefix(self.job_id))

@@ -1,4 +1,4 @@
-"""What a job gives besides its result: its changes as they come, its media while they are kept, its artifacts."""
+"""What a job has in addition to its result document: progress events, stored media, artifacts."""
 
 import math
 from collections.abc import AsyncIterator, Mapping
@@ -11,14 +11,21 @@ from app.errors import ArtifactNotFound
 from app.http.negotiation import disposition
 from app.http.ranges import RangeReadable
 from app.schemas import Artifact, ArtifactList
-from app.services.jobs import Jobs, path_of
+from app.services.jobs import JobQueries, job_path
 from ml.signatures import SNIFF_BYTES, format_from_signature
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.records import FINAL, JobRecord, artifact_key, artifacts_prefix, is_artifact_name, media_key
-from workers.protocol.store.events import ProgressEvent, EventReader
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.records import (
+    FINAL_STATUSES,
+    JobRecord,
+    artifact_key,
+    artifacts_prefix,
+    is_artifact_name,
+    media_key,
+)
+from workers.protocol.store.events import EventReader, ProgressEvent
 
 KEEPALIVE_SECONDS = 15.0
-"""After so much silence a proxy may take a connection for dead."""
+"""Seconds without an event after which a keep-alive is sent, so that proxies keep the connection open."""
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 _ARTIFACT_TYPES = {
     ".gif": "image/gif",
@@ -45,101 +52,115 @@ MEDIA_TYPES: Mapping[str, str] = {
     "webm": "video/webm",
     "webp": "image/webp",
 }
-"""By the format of `ml.signatures`."""
-_SUFFIXES = {"jpeg": ".jpg", "matroska": ".mkv"}
+"""Media type of each format of `ml.signatures`."""
+_FILE_SUFFIXES = {"jpeg": ".jpg", "matroska": ".mkv"}
 
 
 class Results:
-    """Reads what belongs to a job, for its owner alone."""
+    """Reads the events, media and artifacts of an owner's jobs."""
 
-    def __init__(self, jobs: Jobs, events: EventReader, blobs: Blobs) -> None:
+    def __init__(self, jobs: JobQueries, events: EventReader, blobs: BlobStore) -> None:
         self._jobs, self._events, self._blobs = jobs, events, blobs
 
     async def artifacts(self, owner: str, job_id: str) -> ArtifactList:
-        """Raises JobUnfinished, JobFailed, JobCancelled, JobExpired, as all that is asked of a result."""
+        """List the job's artifacts. Raises what `JobQueries.find_succeeded` raises."""
         record = await self._jobs.succeeded(owner, job_id)
-        sizes = await run_in_threadpool(self._blobs.sizes, artifacts_prefix(job_id, record.token))
+        sizes = await run_in_threadpool(self._blobs.list_sizes, artifacts_prefix(job_id, record.token))
         return ArtifactList(
             artifacts=tuple(
                 Artifact(
-                    name=name, media_type=_artifact_type(name), size=size, link=f"{path_of(job_id)}/artifacts/{name}"
+                    name=name, media_type=_artifact_type(name), size=size, link=f"{job_path(job_id)}/artifacts/{name}"
                 )
                 for name, size in sizes.items()
             )
         )
 
     async def artifact(self, owner: str, job_id: str, name: str) -> RangeReadable:
-        """Raises ArtifactNotFound, and what `artifacts` raises."""
+        """Return one artifact. Raises ArtifactNotFound, and what `JobQueries.find_succeeded` raises."""
         record = await self._jobs.succeeded(owner, job_id)
-        if not is_artifact_name(name):
-            raise ArtifactNotFound("The job has no such artifact.")
-        return await run_in_threadpool(self._artifact, record, name)
-
-    def _artifact(self, record: JobRecord, name: str) -> RangeReadable:
-        key = artifact_key(record.id, record.token, name)
-        size = self._blobs.size(key)
+        size: int | None = None
+        if is_artifact_name(name):
+            key = artifact_key(record.id, record.token, name)
+            size = await run_in_threadpool(self._blobs.size, key)
         if size is None:
-            raise ArtifactNotFound("The job has no such artifact.")
-        read = partial(self._blobs.read, key)
-        return RangeReadable(read, size, f"{record.token}-{size}", _artifact_type(name), f'inline; filename="{name}"')
+            raise ArtifactNotFound("The job has no artifact of this name.")
+        return RangeReadable(
+            read=partial(self._blobs.read_range, key),
+            size=size,
+            tag=f"{record.token}-{size}",
+            media_type=_artifact_type(name),
+            disposition=f'inline; filename="{name}"',
+        )
 
     async def media(self, owner: str, job_id: str) -> RangeReadable:
-        """The media, until the job has ended; after that where they are kept. Raises ArtifactNotFound."""
+        """Return the media, which are stored until the job has ended, or longer with `keep_media`. Raises
+        ArtifactNotFound, JobNotFound, JobExpired."""
         record = await self._jobs.record(owner, job_id)
         name = await self._jobs.media_name(owner, job_id)
-        return await run_in_threadpool(self._media, record, name)
 
-    def _media(self, record: JobRecord, name: str) -> RangeReadable:
-        key = media_key(record.id, record.fetched)
-        size = self._blobs.size(key)
-        if size is None:
-            raise ArtifactNotFound("The job's media are not kept.")
-        read = partial(self._blobs.read, key)
-        kind = format_from_signature(read(0, SNIFF_BYTES)) or "bin"
-        shown = disposition("inline", name, _SUFFIXES.get(kind, f".{kind}"))
-        return RangeReadable(read, size, f"{record.fetched}-{size}", MEDIA_TYPES.get(kind, DEFAULT_MEDIA_TYPE), shown)
+        def describe() -> RangeReadable:
+            key = media_key(record.id, record.fetch_token)
+            size = self._blobs.size(key)
+            if size is None:
+                raise ArtifactNotFound("The job's media are not stored.")
+            read = partial(self._blobs.read_range, key)
+            format = format_from_signature(read(0, SNIFF_BYTES)) or "bin"
+            return RangeReadable(
+                read=read,
+                size=size,
+                tag=f"{record.fetch_token}-{size}",
+                media_type=MEDIA_TYPES.get(format, DEFAULT_MEDIA_TYPE),
+                disposition=disposition("inline", name, _FILE_SUFFIXES.get(format, f".{format}")),
+            )
+
+        return await run_in_threadpool(describe)
 
     async def events(self, owner: str, job_id: str, last: str | None) -> AsyncIterator[ProgressEvent | None] | None:
-        """The job as it is, or what came after the event `last`; then each change, up to the final one. A null among
-        them: nothing has come for `KEEPALIVE_SECONDS`. Null instead of all: `last` was the final one."""
-        record = await self._jobs.record(owner, job_id)
-        if last is not None and record.status in FINAL and _is_final(record, last):
-            return None
-        return self._changes(record, last)
+        """Iterate over the job's current state and each later change, up to its final state. With `last`, start after
+        that event instead.
 
-    async def _changes(self, record: JobRecord, last: str | None) -> AsyncIterator[ProgressEvent | None]:
-        if last is None or (record.status in FINAL and record.event == "0"):  # an ended job's events are gone first
-            yield _event(record)
-            last = record.event
-        ended = last == record.event and record.status in FINAL
-        while not ended:
+        The iterator yields None after `KEEPALIVE_SECONDS` without an event. Returns None instead of an iterator if
+        `last` was the final event. Raises JobNotFound, JobExpired, and so does the iterator.
+        """
+        record = await self._jobs.record(owner, job_id)
+        if (
+            last is not None
+            and record.status in FINAL_STATUSES
+            and _event_order(last) >= _event_order(_last_event_id(record))
+        ):
+            return None
+        return self._follow(record, last)
+
+    async def _follow(self, record: JobRecord, last: str | None) -> AsyncIterator[ProgressEvent | None]:
+        has_ended = record.status in FINAL_STATUSES
+        if last is None or (has_ended and record.last_event_id == "0"):  # the events of an ended job expire before its record
+            yield ProgressEvent(
+                id=_last_event_id(record), status=record.status, stage=record.stage, progress=record.progress
+            )
+            last = record.last_event_id
+        is_final = has_ended and last == record.last_event_id
+        while not is_final:
             events = await self._events.read_after(record.id, last, KEEPALIVE_SECONDS)
             if not events:
-                await self._jobs.record(record.owner, record.id)  # it may be gone, and its events with it
+                await self._jobs.record(
+                    record.owner, record.id
+                )  # raises if the job was deleted, and its events with it
                 yield None
             for event in events:
                 yield event
-                last, ended = event.id, event.is_last
+                last, is_final = event.id, event.is_last
 
 
-def _event(record: JobRecord) -> ProgressEvent:
-    """The event that brought the job to where it stands."""
-    return ProgressEvent(id=_event_id(record), status=record.status, stage=record.stage, progress=record.progress)
-
-
-def _event_id(record: JobRecord) -> str:
-    """Of an ended job whose events are gone, one that is as late."""
-    if record.finished_at is None or record.event != "0":
-        return record.event
+def _last_event_id(record: JobRecord) -> str:
+    """Return the id of the job's newest event; if the events have expired, one that stands for the final event."""
+    if record.finished_at is None or record.last_event_id != "0":
+        return record.last_event_id
     return f"{math.ceil(record.finished_at.timestamp() * 1000)}-0"
 
 
-def _is_final(record: JobRecord, event: str) -> bool:
-    return _order(event) >= _order(_event_id(record))
-
-
-def _order(event: str) -> tuple[int, ...]:
-    return tuple(map(int, event.split("-")))
+def _event_order(event_id: str) -> tuple[int, ...]:
+    """Return a sort key of an event id, `<milliseconds>-<sequence number>`."""
+    return tuple(map(int, event_id.split("-")))
 
 
 def _artifact_type(name: str) -> str:

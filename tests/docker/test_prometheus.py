@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from app.http.metrics import Metrics
-from app.http.worker_metrics import WorkerCollector
+from app.services.worker_metrics import WorkerCollector
 from app.settings import Settings
 from tests.redis_server import redis_server
 from workers.process.metrics import WorkerMetrics

@@ -1,0 +1,209 @@
+"""Job submission: receives an upload and creates its jobs.
+
+A job is accepted in this order: its media and request are stored, its record is written to the job store, a worker is
+woken. Whatever fails in between, no accepted job is lost and no rejected job is processed.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
+
+from celery import Celery
+from redis.exceptions import RedisError
+from starlette.concurrency import run_in_threadpool
+
+from app.errors import JobExpired, TooManyJobs
+from app.http.metrics import Metrics
+from app.http.request_context import current_origin
+from app.http.uploads import OpenSink, UploadForm, UploadReader
+from app.schemas import Job
+from app.services.idempotency import idempotent, replayed_jobs, request_fingerprint
+from app.services.job_form import BlobSink, NullSink, parse_options, upload_limits, validate_field, validate_form
+from app.services.jobs import JobQueries, retry_after_seconds
+from app.services.request_cache import RequestCache
+from app.services.wake_ups import wake_worker
+from app.services.webhooks import check_webhook
+from app.settings import Settings
+from ml.results import Options
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.filesystem import StorageError, storage_full
+from workers.protocol.net.ssrf import EgressPolicy
+from workers.protocol.records import JobMedia, JobRequest, ReanalysisSource, job_prefix, new_job_id, request_key
+from workers.protocol.store.idempotency import CompletedRequest, Reservation
+from workers.protocol.store.job_store import UPLOAD_TTL_SECONDS, JobStore, QueueFull, Quota
+
+logger = logging.getLogger(__name__)
+
+SMALL_IMAGE_BYTES = 4 * 2**20
+"""Maximum bytes of an image that a worker may analyse concurrently with others."""
+
+
+class JobSubmission:
+    """Creates jobs from uploads."""
+
+    def __init__(
+        self,
+        jobs: JobQueries,
+        requests: RequestCache,
+        job_store: JobStore,
+        blobs: BlobStore,
+        celery: Celery,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._jobs, self._requests, self._job_store, self._blobs = jobs, requests, job_store, blobs
+        self._celery, self._settings, self._metrics = celery, settings, metrics
+        self._egress = EgressPolicy.from_settings(settings)
+        self._quota = Quota(settings.max_queued_per_key, settings.max_bytes_per_key)
+
+    async def submit(
+        self, owner: str, body: AsyncIterable[bytes], boundary: bytes, idempotency_key: str | None = None
+    ) -> tuple[Job, ...]:
+        """Read a multipart upload and create its jobs: one for each file, all or none, or one for a link or a kept job.
+
+        If the same request was sent before with this `idempotency_key`, return the jobs that it created.
+
+        Raises what the form is rejected with (`UploadReader.read`, `validate_form`, `check_webhook`); TooManyJobs,
+        IdempotencyMismatch, IdempotencyInProgress, RedisError, StorageError; for a `source_job` also JobNotFound,
+        JobUnfinished, JobFailed, JobCancelled, JobExpired.
+        """
+        try:
+            if idempotency_key is None:
+                job_ids = await self._receive(owner, body, boundary)
+            else:
+                async with idempotent(self._job_store.idempotency, owner, idempotency_key) as state:
+                    if isinstance(state, CompletedRequest):
+                        async with self._open_reader(NullSink) as reader:
+                            job_ids = replayed_jobs(state, await self._read_form(reader, owner, body, boundary))
+                    else:
+                        reservation = replace(state, ttl_seconds=self._settings.idempotency_seconds)
+                        job_ids = await self._receive(owner, body, boundary, reservation)
+        except QueueFull as error:
+            estimate = await run_in_threadpool(self._job_store.estimate_seconds, 1)
+            raise TooManyJobs(error.message, retry_after=retry_after_seconds(estimate)) from error
+        return tuple([await self._jobs.get(owner, job_id) for job_id in job_ids])
+
+    async def _receive(
+        self, owner: str, body: AsyncIterable[bytes], boundary: bytes, reservation: Reservation | None = None
+    ) -> Sequence[str]:
+        """Read and store an upload and create its jobs. Returns their ids."""
+        await run_in_threadpool(self._require_capacity, owner)  # before anything is read
+        sinks: list[BlobSink] = []
+
+        def open_sink() -> BlobSink:
+            sinks.append(BlobSink(self._blobs, new_job_id()))
+            return sinks[-1]
+
+        async with self._renewing_uploads(sinks), self._open_reader(open_sink) as reader:
+            form = await self._read_form(reader, owner, body, boundary)
+            reader.commit()  # from here on the files belong to the jobs
+            job_ids = [sink.job_id for sink in sinks] or [new_job_id()]  # a link or a kept job has no file
+            if reservation:
+                reservation = replace(reservation, fingerprint=request_fingerprint(form))
+            await asyncio.shield(run_in_threadpool(self._create_or_roll_back, owner, form, job_ids, reservation))
+        self._metrics.upload_bytes.inc(sum(file.size for file in form.files))
+        self._metrics.jobs_created.inc(len(job_ids))
+        for job_id in job_ids:
+            logger.info("job accepted", extra={"fields": {"job_id": job_id}})
+        return job_ids
+
+    def _open_reader(self, open_sink: OpenSink) -> UploadReader:
+        return UploadReader(upload_limits(self._settings), open_sink, partial(validate_field, self._egress))
+
+    async def _read_form(
+        self, reader: UploadReader, owner: str, body: AsyncIterable[bytes], boundary: bytes
+    ) -> UploadForm:
+        form = await reader.read(body, boundary)
+        validate_form(form)
+        if (webhook := form.single("webhook_url")) is not None:
+            check_webhook(self._settings, owner, webhook)
+        return form
+
+    def _require_capacity(self, owner: str) -> None:
+        """Raise QueueFull or StorageFull if no job can be accepted now."""
+        self._job_store.check_capacity(owner, self._quota)
+        if not self._blobs.has_free_space():
+            raise storage_full()
+
+    @asynccontextmanager
+    async def _renewing_uploads(self, sinks: list[BlobSink]) -> AsyncIterator[None]:
+        """Mark the stored files of a long upload as in use, so that the sweep does not remove them as leftovers of a
+        gateway that died."""
+
+        async def renew_loop() -> None:
+            while True:
+                await asyncio.sleep(UPLOAD_TTL_SECONDS / 3)
+                with suppress(RedisError):
+                    for sink in list(sinks):
+                        await run_in_threadpool(self._job_store.renew_upload, sink.job_id)
+
+        renewing = asyncio.create_task(renew_loop())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+
+    def _create_or_roll_back(
+        self, owner: str, form: UploadForm, job_ids: list[str], reservation: Reservation | None
+    ) -> None:
+        """Create the jobs and wake workers. If that fails, delete whatever was written and raise."""
+        try:
+            self._create(owner, form, job_ids, reservation)
+        except Exception:
+            with suppress(RedisError, StorageError):  # whatever remains is swept, or was created after all
+                for job_id in job_ids:  # without a reply from Redis it is unknown whether the records were written
+                    self._job_store.delete(job_id)
+                    self._blobs.delete(job_prefix(job_id))
+                if reservation:
+                    self._job_store.idempotency.rollback(reservation)
+            raise
+        for _ in job_ids:
+            wake_worker(self._job_store, self._celery, "io" if form.single("url") else "inference")
+
+    def _create(self, owner: str, form: UploadForm, job_ids: list[str], reservation: Reservation | None) -> None:
+        """Write the requests, then the records of the jobs."""
+        options, url, webhook = form.single("options"), form.single("url"), form.single("webhook_url")
+        tags = tuple(tag.strip() for tag in form.fields.get("tag", ()))
+        source: ReanalysisSource | None = None
+        media: list[JobMedia | None] = [
+            JobMedia(name=file.name, size=file.size, sha256=file.sha256) for file in form.files
+        ] or [None]
+        if (source_id := form.single("source_job")) is not None:
+            source, source_media = self._find_source(owner, source_id)
+            media = [source_media]
+        for job_id, job_media in zip(job_ids, media, strict=True):
+            request = JobRequest(
+                media=job_media,
+                url=url,
+                source=source,
+                options=parse_options(options) if options is not None else Options(),
+                transcript=form.single("transcript"),
+                webhook_url=webhook,
+                tags=tags,
+                origin=current_origin(),
+            )
+            self._blobs.put(request_key(job_id), request.model_dump_json().encode())
+        self._job_store.create(
+            job_ids,
+            owner,
+            tags,
+            "io" if url else "inference",
+            webhook=webhook is not None,
+            keeps_media=request.options.keep_media,
+            sizes=[file.size for file in form.files] or None,
+            small=[file.is_image and file.size <= SMALL_IMAGE_BYTES for file in form.files] or None,
+            quota=self._quota,
+            reservation=reservation,
+        )
+
+    def _find_source(self, owner: str, job_id: str) -> tuple[ReanalysisSource, JobMedia | None]:
+        """Return the kept job to analyse again, and its media. Raises JobNotFound, JobUnfinished, JobFailed,
+        JobCancelled, JobExpired."""
+        record = self._jobs.find_succeeded(owner, job_id)
+        request = self._requests.get(record)
+        if not request.options.keep_media:
+            raise JobExpired("The job's media were not kept: it was submitted without `keep_media`.")
+        return ReanalysisSource(job_id=job_id, fetch_token=record.fetch_token, token=record.token), request.media

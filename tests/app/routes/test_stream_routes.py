@@ -1,0 +1,241 @@
+"""`/v1/stream` as a client meets it: a real WebSocket, a real Redis; in place of a worker, its end of the line."""
+
+import hashlib
+import json
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from redis import Redis
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from ml.results import Reading
+from ml.vocabulary import EMOTIONS
+from tests.app.conftest import Gateway, OpenGateway, eventually
+from workers.protocol.live.messages import Ended, LiveModalities, Ready, Update
+from workers.protocol.live.streams import StreamInput, WorkerStreams
+from workers.protocol.records import Failure, Heartbeat
+
+READY = Ready(labels=EMOTIONS, bundle="default")
+
+
+def update(at: float = 0.0, dropped: int = 0) -> Update:
+    return Update(
+        time=at,
+        width=64,
+        height=48,
+        faces=(),
+        **Reading.empty().model_dump(),
+        modalities=LiveModalities(),
+        missing=("face", "audio", "text"),
+        dropped=dropped,
+    )
+
+
+@contextmanager
+def stream(gateway: Gateway, query: str = "", **options: Any) -> Iterator[ClientConnection]:
+    address = str(gateway.client.base_url).replace("http", "ws") + f"/v1/stream{query}"
+    with connect(address, open_timeout=20, **options) as socket:
+        yield socket
+
+
+def frame(at: float, payload: bytes = b"jpeg") -> bytes:
+    return struct.pack("<Bd", 1, at) + payload
+
+
+def told(socket: ClientConnection) -> dict[str, Any]:
+    return dict(json.loads(socket.recv(timeout=20)))
+
+
+def refused(socket: ClientConnection) -> tuple[str, int]:
+    """The code of the problem that is told, and that of the close."""
+    problem = told(socket)
+    assert problem["type"] == "error", problem
+    with pytest.raises(ConnectionClosed):
+        socket.recv(timeout=20)
+    assert socket.close_code is not None
+    return problem["problem"]["code"], socket.close_code
+
+
+def live_worker(gateway: Gateway) -> WorkerStreams:
+    """The worker registry tells of a worker; what it would do, the test does."""
+    gateway.worker_registry.heartbeat(Heartbeat(worker="w:1", kinds=("live",), bundle="default", loaded=True))
+    return WorkerStreams(Redis.from_url(gateway.settings.redis_url))
+
+
+def adopted(desk: WorkerStreams) -> str:
+    found: list[str] = []
+
+    def waits() -> bool:
+        waiting = desk.accept()
+        found.extend([waiting[0]] if waiting else [])
+        return bool(found)
+
+    assert eventually(waits)
+    desk.send(found[0], READY)
+    return found[0]
+
+
+def arrived(desk: WorkerStreams, name: str, holds: Callable[[StreamInput], bool]) -> StreamInput:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        arrival = desk.receive(0.5).get(name, StreamInput())
+        if holds(arrival):
+            return arrival
+    pytest.fail("it does not arrive")
+
+
+def test_frames_go_out_and_updates_come_back_until_the_client_leaves(gateway: Gateway) -> None:
+    desk = live_worker(gateway)
+    with stream(gateway) as socket:
+        socket.send(json.dumps({"options": {"window_seconds": 3, "classes": "full"}}))
+        name = adopted(desk)
+        assert told(socket) == json.loads(READY.model_dump_json())
+        socket.send(frame(1.5, b"a picture"))
+        socket.send(struct.pack("<Bd", 2, 1.25) + b"\1\0\2\0")
+        seen, sounds = None, ()
+        while seen is None or not sounds:
+            arrival = arrived(desk, name, lambda arrival: bool(arrival.frame or arrival.sounds))
+            seen, sounds = arrival.frame or seen, (*sounds, *arrival.sounds)
+        assert (seen.number, seen.packet.time, seen.packet.payload) == (1, 1.5, b"a picture")
+        assert [(sound.time, sound.payload) for sound in sounds] == [(1.25, b"\1\0\2\0")]
+        desk.send(name, update(1.5), frame=1)
+        got = told(socket)
+        assert (got["type"], got["time"], got["dropped"]) == ("update", 1.5, 0) and 0 < got["latency"] < 20
+        desk.send(name, update(1.5))
+        assert told(socket)["latency"] is None
+    assert eventually(lambda: desk.remove_closed() == [name])
+    assert eventually(lambda: not list(desk.redis.scan_iter("affect:live*")))
+
+
+def test_frames_beyond_the_rate_are_dropped_and_counted(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(live_frame_rate=0.5)
+    desk = live_worker(gateway)
+    with stream(gateway) as socket:
+        socket.send("{}")
+        name = adopted(desk)
+        for number in range(5):
+            socket.send(frame(number / 10))
+        socket.send(struct.pack("<Bd", 2, 0.5) + b"\0\0")  # comes through after them
+        newest = arrived(desk, name, lambda arrival: arrival.frame is not None).frame
+        assert newest is not None and newest.number == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "code", "close"),
+    [
+        ("no json", None, "invalid_options", 1003),
+        ('{"options": {"window": 3}}', None, "invalid_options", 1003),
+        (b"\1", None, "validation_failed", 1003),
+        ("{}", "more text", "validation_failed", 1003),
+        ("{}", b"\3" + bytes(20), "validation_failed", 1003),
+        ("{}", frame(0.0), "validation_failed", 1003),
+        ("{}", frame(0.0, bytes(5000)), "file_too_large", 1009),
+    ],
+)
+def test_what_is_no_message_ends_the_stream_with_a_reason(
+    open_gateway: OpenGateway, first: str | bytes, then: str | bytes | None, code: str, close: int
+) -> None:
+    gateway = open_gateway(live_message_bytes=4000)
+    desk = live_worker(gateway)
+    with stream(gateway) as socket:
+        socket.send(first)
+        if then is not None:
+            adopted(desk)
+            assert told(socket)["type"] == "ready"
+            socket.send(then if then != frame(0.0) else struct.pack("<Bd", 1, float("nan")) + b"x")
+        assert refused(socket) == (code, close)
+
+
+def test_without_a_live_worker_it_is_said_at_once(gateway: Gateway) -> None:
+    gateway.worker_registry.heartbeat(Heartbeat(worker="w:1", kinds=("inference",), bundle="default", loaded=True))
+    with stream(gateway) as socket:
+        socket.send("{}")
+        assert refused(socket) == ("queue_unavailable", 1013)
+
+
+def test_a_key_has_so_many_streams_at_once(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(live_per_key=1)
+    desk = live_worker(gateway)
+    with stream(gateway) as first:
+        first.send("{}")
+        adopted(desk)
+        with stream(gateway) as second:
+            second.send("{}")
+            assert refused(second) == ("rate_limited", 1013)
+    assert eventually(lambda: not list(desk.redis.scan_iter("affect:live*")))
+    with stream(gateway) as third:
+        third.send("{}")
+        adopted(desk)
+        assert told(third)["type"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "close"),
+    [
+        (Ended(), "worker_lost", 1012),
+        (Ended(failure=Failure(code="media_invalid", message="No picture.", stage="decode")), "media_invalid", 1003),
+        (Ended(failure=Failure(code="internal_error", message="Number 1.", retryable=True)), "internal_error", 1011),
+    ],
+)
+def test_a_worker_that_lets_go_ends_the_stream_with_its_reason(
+    gateway: Gateway, ended: Ended, code: str, close: int
+) -> None:
+    desk = live_worker(gateway)
+    with stream(gateway) as socket:
+        socket.send("{}")
+        name = adopted(desk)
+        assert told(socket)["type"] == "ready"
+        desk.send(name, ended)
+        assert refused(socket) == (code, close)
+
+
+def test_a_worker_that_falls_silent_is_lost(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.streams.UPDATE_TIMEOUT_SECONDS", 1.5)
+    desk = live_worker(gateway)
+    with stream(gateway) as socket:
+        socket.send("{}")
+        adopted(desk)
+        assert told(socket)["type"] == "ready"
+        assert refused(socket) == ("worker_lost", 1011)
+
+
+def test_a_client_that_falls_silent_is_let_go(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(live_idle_seconds=1.5)
+    desk = live_worker(gateway)
+    with stream(gateway) as socket:
+        socket.send("{}")
+        adopted(desk)
+        assert told(socket)["type"] == "ready"
+        assert refused(socket) == ("validation_failed", 1001)
+
+
+def test_pages_of_others_and_callers_without_a_key_are_refused(open_gateway: OpenGateway) -> None:
+    with stream(open_gateway(), additional_headers={"Origin": "https://evil.example"}) as socket:
+        assert refused(socket) == ("unauthorized", 1008)
+    key = f"ann:{hashlib.sha256(b'secret').hexdigest()}"
+    gateway = open_gateway(api_keys=key)
+    desk = live_worker(gateway)
+    with stream(gateway) as socket:
+        assert refused(socket) == ("unauthorized", 1008)
+    with stream(gateway, additional_headers={"Authorization": "Bearer secret"}) as socket:
+        socket.send("{}")
+        adopted(desk)
+        assert told(socket)["type"] == "ready"
+
+
+def test_a_ticket_opens_a_stream_in_place_of_the_key(open_gateway: OpenGateway) -> None:
+    key = f"ann:{hashlib.sha256(b'secret').hexdigest()}"
+    gateway = open_gateway(api_keys=key, headers={"Authorization": "Bearer secret"})
+    desk = live_worker(gateway)
+    ticket = gateway.client.post("/v1/tickets").raise_for_status().json()["ticket"]
+    with stream(gateway, f"?ticket={ticket}") as socket:
+        socket.send("{}")
+        adopted(desk)
+        assert told(socket)["type"] == "ready"
+    with stream(gateway, "?ticket=none") as socket:
+        assert refused(socket) == ("unauthorized", 1008)

@@ -1,0 +1,187 @@
+"""Idempotency keys over HTTP: one job a key, whatever is repeated, mixed up, or dies."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from redis import ConnectionError, Redis
+
+from app.http.uploads import ReceivedFile, UploadForm
+from app.services.idempotency import request_fingerprint
+from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
+from tests.app.multipart import CONTENT_TYPE, encode
+from tests.app.routes.test_job_routes import problem
+from tests.app.test_gateway import KEYS, bearer
+from workers.protocol.store.idempotency import IdempotencyStore, Reservation
+
+KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+
+
+def post(gateway: Gateway, content: bytes = PNG, key: str = KEY, **fields: str | list[str]) -> httpx.Response:
+    return gateway.client.post(
+        "/v1/jobs", files={"file": ("a.png", content)}, data=fields, headers={"Idempotency-Key": key}
+    )
+
+
+def test_the_same_request_again_gets_the_same_job(gateway: Gateway) -> None:
+    first = post(gateway, options='{"words": false, "frame_rate": 2}', tag=["x", "y"])
+    again = post(gateway, options='{"frame_rate": 2.0,  "words": false}', tag=["x", " y "])
+    assert first.status_code == again.status_code == 202
+    assert (again.json(), again.headers["location"]) == (first.json(), first.headers["location"])
+    assert gateway.job_store.queue_length() == 1
+    assert len(gateway.stored()) == 2  # media and request, once
+    gateway.succeed()
+    late = post(gateway, options='{"words": false, "frame_rate": 2}', tag=["x", "y"], key=f'"{KEY}"')
+    assert (late.json()["id"], late.json()["status"]) == (first.json()["id"], "succeeded")
+
+
+@pytest.mark.parametrize("change", [{"content": PNG + b"1"}, {"options": '{"words": false}'}, {"tag": "x"}])
+def test_another_request_with_the_key_is_refused(gateway: Gateway, change: dict) -> None:
+    post(gateway)
+    problem(post(gateway, **change), 422, "idempotency_mismatch")
+    assert gateway.job_store.queue_length() == 1
+
+
+def test_a_batch_is_one_request(gateway: Gateway) -> None:
+    files = [("file", (f"{number}.png", PNG + bytes([number]))) for number in range(3)]
+    headers = {"Idempotency-Key": KEY}
+    first = gateway.client.post("/v1/jobs", files=files, headers=headers).json()
+    assert gateway.client.post("/v1/jobs", files=files, headers=headers).json() == first
+    problem(gateway.client.post("/v1/jobs", files=files[::-1], headers=headers), 422, "idempotency_mismatch")
+    assert gateway.job_store.queue_length() == 3
+
+
+def test_keys_are_each_callers_own(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
+    gateway = open_gateway()
+    ids = []
+    for secret in ("old", "new", "bobs"):
+        headers = {"Idempotency-Key": KEY, **bearer(secret)}
+        ids.append(gateway.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, headers=headers).json()["id"])
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, '"', "ü"])
+def test_a_key_that_is_none_is_refused(gateway: Gateway, key: str) -> None:
+    answer = gateway.client.post(
+        "/v1/jobs", files={"file": ("a.png", PNG)}, headers={"Idempotency-Key": key.encode("latin-1")}
+    )
+    problem(answer, 400, "validation_failed")
+
+
+def test_while_the_first_is_being_answered_the_second_is_told(gateway: Gateway) -> None:
+    half, told = threading.Event(), threading.Event()
+
+    def body() -> Iterator[bytes]:
+        whole = encode([("file", PNG + bytes(2 * 2**20), "a.png")])
+        yield whole[: 2**20]
+        half.set()
+        assert told.wait(20)
+        yield whole[2**20 :]
+
+    headers = {"content-type": CONTENT_TYPE, "Idempotency-Key": KEY}
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(gateway.client.post, "/v1/jobs", content=body(), headers=headers)
+        assert half.wait(20)
+        assert eventually(lambda: bool(gateway.job_store._redis.keys("affect:pledge:*")))
+        second = post(gateway)
+        told.set()
+    problem(second, 409, "idempotency_in_progress")
+    assert int(second.headers["retry-after"]) > 0
+    assert first.result().status_code == 202
+
+
+def test_a_storm_of_the_same_request_makes_one_job(open_gateway: OpenGateway) -> None:
+    gateways = [open_gateway(), open_gateway()]
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda number: post(gateways[number % 2]), range(24)))
+    made = {answer.json()["id"] for answer in answers if answer.status_code == 202}
+    assert len(made) == 1
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    assert gateways[0].job_store.queue_length() == 1
+
+
+def test_a_request_that_was_refused_leaves_its_key_free(gateway: Gateway) -> None:
+    problem(post(gateway, b"no media"), 415, "unsupported_media")
+    assert post(gateway).status_code == 202
+
+
+def test_what_a_dead_gateway_held_lapses(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that is killed says nothing more: whether it had written the job decides."""
+    monkeypatch.setattr("workers.protocol.store.idempotency.HOLD_SECONDS", 0.2)
+    store = gateway.job_store.idempotency
+    assert isinstance(store.reserve("local", KEY), Reservation)
+    problem(post(gateway), 409, "idempotency_in_progress")
+    assert eventually(lambda: post(gateway).status_code == 202)
+    assert gateway.job_store.queue_length() == 1
+
+
+def test_without_an_answer_from_redis_the_request_may_be_sent_again(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = gateway.job_store.create.__func__  # type: ignore[attr-defined]
+
+    def written_but_unheard(*args: object, **kwargs: object) -> None:
+        create(*args, **kwargs)
+        raise ConnectionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("workers.protocol.store.job_store.JobStore.create", written_but_unheard)
+        problem(post(gateway), 503, "queue_unavailable")
+    assert (gateway.job_store.queue_length(), gateway.stored()) == (0, [])
+    assert post(gateway).status_code == 202
+
+
+def test_of_a_deleted_job_the_key_keeps_nothing_but_that_it_was_used(gateway: Gateway) -> None:
+    job_id = post(gateway).json()["id"]
+    redis = gateway.job_store._redis
+    (name,) = redis.keys("affect:pledge:*")  # type: ignore[misc]
+    assert 86_000 < redis.ttl(name) <= 86_400  # type: ignore[operator]
+    gateway.client.delete(f"/v1/jobs/{job_id}")
+    assert job_id.encode() not in b"".join(redis.hgetall(name).values())  # type: ignore[union-attr]
+    problem(post(gateway), 404, "job_not_found")
+    assert gateway.job_store.queue_length() == 0
+
+
+def test_answers_of_one_key_are_of_one_job_which_a_delete_takes_from_both(gateway: Gateway) -> None:
+    first, again = (post(gateway).json()["links"] for _ in range(2))
+    assert gateway.client.delete(first["self"]).status_code == 204
+    for path in (again["self"], f"{again['self']}/deliveries", again["events"]):
+        problem(gateway.client.get(path), 404, "job_not_found")
+    problem(post(gateway), 404, "job_not_found")
+
+
+def test_an_expired_job_is_told_by_its_key(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(result_ttl=0.001, lease_seconds=0.1)
+    job_id = post(gateway).json()["id"]
+    gateway.succeed()
+    assert eventually(lambda: gateway.client.get(f"/v1/jobs/{job_id}").status_code == 410)
+    problem(post(gateway), 410, "job_expired")
+
+
+def test_a_fingerprint_is_of_what_is_asked_not_of_how_it_is_written() -> None:
+    file = ReceivedFile("a.png", 1, "0" * 64)
+
+    def of(*files: ReceivedFile, **fields: list[str]) -> str:
+        return request_fingerprint(UploadForm(fields=fields, files=list(files)))
+
+    assert of(file, options=["{}"], tag=["a"]) == of(ReceivedFile("b.png", 1, "0" * 64), tag=["a "], options=[" { } "])
+    assert len({of(file), of(file, file), of(file, tag=["a"]), of(file, tag=["a", "b"]), of(file, tag=["b", "a"])}) == 5
+
+
+def test_a_holder_is_spoken_for_until_it_ends(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+        store = IdempotencyStore(redis, "affect:")
+        reservation = store.reserve("ann", "k")
+        assert isinstance(reservation, Reservation)
+        (name,) = redis.keys()
+        redis.pexpire(name, 50)
+        store.renew(reservation)
+        assert redis.pttl(name) > 1000
+        store.release(Reservation(reservation.key_digest, "somebody else"))
+        assert redis.exists(name)
+        store.release(reservation)
+        assert not redis.exists(name)
