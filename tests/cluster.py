@@ -21,13 +21,13 @@ from redis.retry import Retry
 
 from ml.registry import Bundle, ModelStore
 from tests.redis_server import RedisServer
-from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.blobs.blobs import BlobStore
 from workers.protocol.broker import make_celery
-from workers.protocol.records import FINAL, Heartbeat, JobRecord
-from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import PREFIX, JobStore
-from workers.protocol.store.maintenance import Upkeep
-from workers.protocol.store.worker_registry import Roster
+from workers.protocol.records import FINAL_STATUSES, Heartbeat, JobRecord
+from workers.protocol.settings import SharedSettings
+from workers.protocol.store.job_store import KEY_PREFIX, JobStore
+from workers.protocol.store.maintenance import Maintenance
+from workers.protocol.store.worker_registry import WorkerRegistry
 
 ROOT = Path(__file__).parents[1]
 BARE = Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
@@ -116,9 +116,9 @@ class Cluster:
         }
         retry = Retry(ConstantBackoff(0.1), 300)  # a test that restarts Redis goes on when it is back
         self.redis = Redis.from_url(redis.url, retry=retry, retry_on_error=[ConnectionError])
-        self.settings = WireSettings(redis_url=redis.url, data_dir=self.data)
+        self.settings = SharedSettings(redis_url=redis.url, data_dir=self.data)
         self.job_store = JobStore(self.redis, self.settings)
-        self.roster = Roster(self.redis)
+        self.worker_registry = WorkerRegistry(self.redis)
         self._gateways: list[Gateway] = []
         self._workers: list[Process] = []
         self._processes: list[Process] = []
@@ -159,18 +159,18 @@ class Cluster:
         return list(until(lambda: len(found := self.loaded()) >= count and found, what=f"{count} workers"))
 
     def loaded(self) -> list[Heartbeat]:
-        """The worker processes that are ready; one that was killed stays in the roster for a while."""
-        beats = [worker for worker in self.roster.workers() if worker.loaded]
+        """The worker processes that are ready; one that was killed stays in the worker registry for a while."""
+        beats = [worker for worker in self.worker_registry.workers() if worker.loaded]
         return [beat for beat in beats if Path("/proc", beat.worker.rpartition(":")[2]).exists()]
 
-    def sweep(self, blobs: Blobs | None = None) -> None:
-        """What the upkeep does with old orphans, of all there are."""
-        blobs = blobs or Blobs.of(self.settings)
-        Upkeep(self.job_store, blobs, make_celery(self.settings), self.settings).sweep(older_than=0.0)
+    def sweep(self, blobs: BlobStore | None = None) -> None:
+        """What the maintenance does with old orphans, of all there are."""
+        blobs = blobs or BlobStore.from_settings(self.settings)
+        Maintenance(self.job_store, blobs, make_celery(self.settings), self.settings).sweep(min_age_seconds=0.0)
 
     def traces(self, needles: Sequence[bytes]) -> list[str]:
         """Where the data directory, Redis or Redis's own file tell of any of these."""
-        self.job_store.compact()
+        self.job_store.compact_append_only_file()
         until(lambda: not self.redis.info("persistence")["aof_rewrite_in_progress"], what="the rewrite of Redis's file")
         found = []
         for root in (self.data, self.redis_server.folder):
@@ -195,7 +195,7 @@ class Cluster:
 
         def final() -> JobRecord | None:
             record = self.job_store.get(job_id)
-            return record if record is not None and record.status in FINAL else None
+            return record if record is not None and record.status in FINAL_STATUSES else None
 
         found = until(final, seconds, f"the end of {job_id}")
         assert isinstance(found, JobRecord)
@@ -203,9 +203,9 @@ class Cluster:
 
     def final_states(self, job_id: str) -> list[str]:
         """Every final state that the job's events tell of: one, if all is well."""
-        events = self.redis.xrange(f"{PREFIX}events:{job_id}")
+        events = self.redis.xrange(f"{KEY_PREFIX}events:{job_id}")
         states = [fields[b"status"].decode() for _, fields in events]
-        return [state for state in states if state in FINAL]
+        return [state for state in states if state in FINAL_STATUSES]
 
 
 def check_once(cluster: Cluster, job_ids: Sequence[str]) -> Counter[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ml.vocabulary import Stage
 from workers.__main__ import main
-from workers.jobs.runner import Lease
+from workers.jobs.lease import Lease
 from workers.settings import WorkerSettings
 
 

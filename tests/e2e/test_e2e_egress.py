@@ -10,7 +10,7 @@ from tests import cluster, media_files
 from tests.cluster import Cluster, check_once, until
 from tests.e2e.conftest import WEBHOOK_SECRET
 from tests.loopback import Handler, loopback
-from workers.protocol.store.job_store import PREFIX
+from workers.protocol.store.job_store import KEY_PREFIX
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_worker_killed_while_it_fetches_loses_no_link_and_a_restart_no_webhook
         assert affect.result(job, timeout=120).media.kind == "image"
         assert check_once(service, [job.id]) == {"succeeded": 1}
         record = service.record(job.id)
-        assert record is not None and (record.attempts, record.fetched) == (1, 2)
+        assert record is not None and (record.attempts, record.fetch_token) == (1, 2)
 
         until(lambda: affect.deliveries(job).attempts, what="an attempt at the webhook")
         service.redis_server.stop()
@@ -75,7 +75,7 @@ def test_a_worker_killed_while_it_fetches_loses_no_link_and_a_restart_no_webhook
     assert {(event.id, event.type) for event in events} == {(f"msg_{job.id[4:]}", "job.succeeded")}
 
     affect.delete(job)
-    service.redis.delete(f"{PREFIX}events:{job.id}")  # as its time to live would
+    service.redis.delete(f"{KEY_PREFIX}events:{job.id}")  # as its time to live would
     needles = [
         content[500:564],
         b"private picture",

@@ -12,7 +12,7 @@ from tests.face_files import portrait
 from tests.live_client import LiveClient, jpeg
 from tests.speech_files import silence
 from workers.protocol.records import Heartbeat
-from workers.protocol.store.worker_registry import Roster
+from workers.protocol.store.worker_registry import WorkerRegistry
 
 LIVE_WORKER = ("workers", "--kinds", "live", "--loglevel", "warning")
 
@@ -29,7 +29,7 @@ def live_worker(service: Service, other_than: str = "") -> Heartbeat:
     """The worker of live streams, once it is ready."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        for beat in Roster(service.redis).workers():
+        for beat in WorkerRegistry(service.redis).workers():
             if "live" in beat.kinds and beat.loaded and beat.worker != other_than:
                 return beat
         time.sleep(0.1)

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from ml.inference.pipeline.analyzer import Analyser
-from ml.inference.pipeline.context import Work, under
+from ml.inference.pipeline.analyzer import Analyzer
+from ml.inference.pipeline.context import AnalysisContext, cache_in
 from ml.results import Options
 from tests.cluster import Cluster, check_once, running, until
 from tests.documents import apart
 from tests.long_files import make_long
 from tests.toy_models import make_store
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.records import parts_prefix
+from workers.protocol.blob_keys import parts_prefix
+from workers.protocol.blobs.blobs import BlobStore
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,19 +40,23 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Unsplit:
     """The film read in one process; in another way from what that process itself kept."""
 
-    analyser: Analyser
+    analyzer: Analyzer
     film: Path
     kept: Path
 
     def read(self, options: Options = OPTIONS) -> dict[str, Any]:
-        work = Work(kept=under(self.kept)) if any(self.kept.iterdir()) else Work(keep=self.kept)
-        return dict(self.analyser.analyse(self.film, options, work).model_dump(mode="json", exclude={"timings"}))
+        work = (
+            AnalysisContext(cached=cache_in(self.kept))
+            if any(self.kept.iterdir())
+            else AnalysisContext(save_to=self.kept)
+        )
+        return dict(self.analyzer.analyze(self.film, options, work).model_dump(mode="json", exclude={"timings"}))
 
 
 @pytest.fixture(scope="module")
 def unsplit(cluster: Cluster, film: Path, tmp_path_factory: pytest.TempPathFactory) -> Unsplit:
-    analyser = Analyser.load(cluster.store.root, device="cpu", threads=1)
-    return Unsplit(analyser, film, tmp_path_factory.mktemp("kept"))
+    analyzer = Analyzer.load(cluster.store.root, device="cpu", threads=1)
+    return Unsplit(analyzer, film, tmp_path_factory.mktemp("kept"))
 
 
 def parts_left(cluster: Cluster, job_id: str) -> int | None:
@@ -83,7 +87,7 @@ def test_a_film_in_parts_outlives_a_worker(cluster: Cluster, film: Path, unsplit
     assert 5 <= first_attempts + second_attempts <= 6 and second_attempts <= 1
     assert cluster.log().count("ends: split") == 1
     assert list(apart(result_of(gateway.client, job_id), unsplit.read())) == []
-    assert not Blobs.of(cluster.settings).exists(parts_prefix(job_id))
+    assert not BlobStore.from_settings(cluster.settings).exists(parts_prefix(job_id))
     assert second.runs
 
 
@@ -122,8 +126,8 @@ def test_a_cancelled_film_leaves_nothing_to_do(cluster: Cluster, film: Path) -> 
     until(lambda: parts_left(cluster, job_id) is not None, what="the split")
     answer = gateway.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
     assert answer.json()["status"] == "cancelled"
-    blobs = Blobs.of(cluster.settings)
+    blobs = BlobStore.from_settings(cluster.settings)
     until(lambda: not blobs.exists(parts_prefix(job_id)) and not blobs.exists(f"jobs/{job_id}/media"), what="no blob")
-    assert cluster.job_store.load().running == 0 and cluster.job_store.queued() == 0
+    assert cluster.job_store.load().running == 0 and cluster.job_store.queue_length() == 0
     gateway.client.delete(f"/v1/jobs/{job_id}").raise_for_status()
     assert not blobs.exists(f"jobs/{job_id}")

@@ -16,8 +16,8 @@ from redis import Redis, RedisError
 from tests import media_files
 from tests.cluster import BARE, Cluster, free_port
 from tests.redis_server import RedisServer
-from workers.protocol.broker import make_celery, waiting_messages, wake
-from workers.protocol.settings import WireSettings
+from workers.protocol.broker import make_celery, pending_wake_ups, send_wake_up
+from workers.protocol.settings import SharedSettings
 
 PASSWORD = "a secret / with:signs@"
 ENCODED = "a%20secret%20%2F%20with%3Asigns%40"
@@ -107,9 +107,9 @@ def test_a_socket_may_have_a_password(tmp_path: Path) -> None:
     server.url = server.url.replace("unix://", f"unix://:{ENCODED}@")
     with server:
         assert Redis.from_url(server.url).ping()
-        celery = make_celery(WireSettings(redis_url=server.url))
-        wake(celery, "inference")
-        assert waiting_messages(celery, "inference") == 1
+        celery = make_celery(SharedSettings(redis_url=server.url))
+        send_wake_up(celery, "inference")
+        assert pending_wake_ups(celery, "inference") == 1
 
 
 def test_another_authority_and_another_password_are_not_trusted(secured: RedisServer, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_another_authority_and_another_password_are_not_trusted(secured: RedisSe
     for url in urls:
         with pytest.raises(RedisError):
             Redis.from_url(url).ping()
-        celery = make_celery(WireSettings(redis_url=url))
+        celery = make_celery(SharedSettings(redis_url=url))
         celery.conf.broker_transport_options |= {"max_retries": 1}
         with pytest.raises((RedisError, OperationalError)):
-            waiting_messages(celery, "inference")
+            pending_wake_ups(celery, "inference")

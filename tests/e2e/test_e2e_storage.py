@@ -11,7 +11,7 @@ from ml.results import Result
 from tests import cluster, media_files
 from tests.cluster import Cluster, Gateway, until
 from tests.s3_server import BUCKET, keys, s3_server
-from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.blobs.blobs import BlobStore
 
 MEBIBYTE = 2**20
 SHORT = {"lease_seconds": "2", "result_ttl": "6", "long_seconds": "100", "part_seconds": "60"}
@@ -59,9 +59,9 @@ def test_a_job_goes_through_an_object_store_and_leaves_nothing(tmp_path: Path, m
         until(lambda: gateway.client.get(f"/v1/jobs/{job_id}").status_code == 410, what="that the job is over")
         until(lambda: keys() == [], what="that nothing is kept of it")
 
-        blobs = Blobs(STORE)
+        blobs = BlobStore(STORE)
         blobs.put("jobs/job_of_a_dead_gateway/media/0", b"half")
-        assert "job_of_a_dead_gateway" in blobs.untouched_jobs(-60)
+        assert "job_of_a_dead_gateway" in blobs.find_untouched_jobs(-60)
         service.sweep(blobs)
         assert keys() == []
 

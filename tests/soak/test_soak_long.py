@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.results import Options
 from tests.cluster import Cluster, running
 from tests.documents import apart
@@ -47,10 +47,10 @@ def test_two_hours_cost_the_memory_of_minutes_and_change_nothing(tmp_path: Path)
         assert record.status == "succeeded", record.failure
         seconds, after = time.monotonic() - began, worker_peaks(cluster)
         split = result_of(gateway.client, job_id)
-        analyser = Analyser.load(cluster.store.root, device="cpu", threads=1)
-    analyser.analyse(short, OPTIONS)
+        analyzer = Analyzer.load(cluster.store.root, device="cpu", threads=1)
+    analyzer.analyze(short, OPTIONS)
     alone_before, began = peak(os.getpid()), time.monotonic()
-    whole = json.loads(analyser.analyse(film, OPTIONS).model_dump_json(exclude={"timings"}))
+    whole = json.loads(analyzer.analyze(film, OPTIONS).model_dump_json(exclude={"timings"}))
     alone_seconds, alone_after = time.monotonic() - began, peak(os.getpid())
     different = list(apart(split, whole))
     print(

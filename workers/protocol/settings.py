@@ -8,15 +8,18 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from workers.protocol.settings_base import EnvironmentSettings
+from workers.protocol.settings_base import EnvSettings
 from workers.protocol.webhooks.signing import WebhookSecret
 
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Network = IPv4Network | IPv6Network
 
+LEASE_SECONDS = 15.0
+"""Seconds of silence after which a worker is considered dead: default of a lease, and lifetime of a heartbeat."""
 
-class WireSettings(EnvironmentSettings):
+
+class SharedSettings(EnvSettings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis; unix:// and rediss:// work too.")
     redis_password: SecretStr | None = Field(None, description="Redis's password, where `redis_url` holds none.")
     data_dir: Path = Field(Path(".affect"), description="Where media and results lie unless `blob_url` says otherwise.")
@@ -28,7 +31,7 @@ class WireSettings(EnvironmentSettings):
     )
     max_upload_bytes: int = Field(2 * 2**30, ge=1, description="Most bytes of the files of one request.")
     result_ttl: float = Field(7 * 86400.0, gt=0, description="Seconds that a finished job and its result are kept.")
-    lease_seconds: float = Field(15.0, gt=0, description="A worker silent for so long has lost its job.")
+    lease_seconds: float = Field(LEASE_SECONDS, gt=0, description="A worker silent for so long has lost its job.")
     max_attempts: int = Field(3, ge=1, description="Attempts at a job before it fails with `worker_lost`.")
     max_queued: int = Field(10_000, ge=1, description="Jobs that may wait, over all callers.")
     metrics_port: int | None = Field(

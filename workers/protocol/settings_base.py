@@ -25,7 +25,7 @@ class _Files(EnvSettingsSource):
         return {name.lower(): path.read_text().strip() for name, path in named.items()}
 
 
-class EnvironmentSettings(BaseSettings):
+class EnvSettings(BaseSettings):
     """Read from the environment, or from the files that it names. What is refused is not shown: it may be a key."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, hide_input_in_errors=True)

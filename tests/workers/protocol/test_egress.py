@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.errors import FetchFailed
-from workers.protocol.net.ssrf import Egress, ForbiddenUrl, Target, is_public
-from workers.protocol.settings import WireSettings
+from workers.protocol.net.ssrf import EgressPolicy, ForbiddenUrl, Target, is_public
+from workers.protocol.settings import SharedSettings
 
 
-def resolving(*addresses: str, allowed: tuple[str, ...] = ()) -> Egress:
-    return Egress(tuple(map(ipaddress.ip_network, allowed)), lambda host, port: addresses)
+def resolving(*addresses: str, allowed: tuple[str, ...] = ()) -> EgressPolicy:
+    return EgressPolicy(tuple(map(ipaddress.ip_network, allowed)), lambda host, port: addresses)
 
 
 def never(host: str, port: int) -> list[str]:
@@ -42,31 +42,33 @@ ODD = [
 def test_a_private_address_is_refused_written_out_or_as_the_answer_for_a_name(address: str) -> None:
     host = f"[{address}]" if ":" in address else address
     with pytest.raises(ForbiddenUrl):
-        Egress(resolve=never).check_url(f"http://{host}/a.png")
-    named = Egress().check_url("https://media.example/a.png")
+        EgressPolicy(resolve=never).check_url(f"http://{host}/a.png")
+    named = EgressPolicy().check_url("https://media.example/a.png")
     for answer in ([address], ["8.8.8.8", address], [address, "8.8.8.8"]):
         with pytest.raises(ForbiddenUrl):
-            resolving(*answer).addresses(named)
+            resolving(*answer).checked_addresses(named)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_may_be_reached(address: str) -> None:
     host = f"[{address}]" if ":" in address else address
-    assert Egress(resolve=never).check_url(f"http://{host}:8080/a.png").port == 8080
-    assert resolving(address).addresses(Target("http", "media.example", 80)) == (str(ipaddress.ip_address(address)),)
+    assert EgressPolicy(resolve=never).check_url(f"http://{host}:8080/a.png").port == 8080
+    assert resolving(address).checked_addresses(Target("http", "media.example", 80)) == (
+        str(ipaddress.ip_address(address)),
+    )
 
 
 @pytest.mark.parametrize("host", ODD)
 def test_an_address_in_another_form_is_refused_and_never_looked_up(host: str) -> None:
     for allowed in ((), ("8.0.0.0/8",)):
         with pytest.raises(ForbiddenUrl):
-            Egress(tuple(map(ipaddress.ip_network, allowed)), never).check_url(f"http://{host}/")
+            EgressPolicy(tuple(map(ipaddress.ip_network, allowed)), never).check_url(f"http://{host}/")
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0177.0.0.1", "0x7f.1", "127.1"])
 def test_a_permitted_network_does_not_permit_other_forms(host: str) -> None:
     with pytest.raises(ForbiddenUrl):
-        Egress((ipaddress.ip_network("127.0.0.0/8"),), never).check_url(f"http://{host}/")
+        EgressPolicy((ipaddress.ip_network("127.0.0.0/8"),), never).check_url(f"http://{host}/")
 
 
 @pytest.mark.parametrize(
@@ -82,13 +84,13 @@ def test_a_permitted_network_does_not_permit_other_forms(host: str) -> None:
 )  # fmt: skip
 def test_only_plain_web_addresses_are_accepted(url: str) -> None:
     with pytest.raises(ForbiddenUrl):
-        Egress(resolve=never).check_url(url)
+        EgressPolicy(resolve=never).check_url(url)
 
 
 def test_a_permitted_network_may_be_reached_and_no_other() -> None:
     egress = resolving("10.1.2.3", allowed=("10.1.0.0/16", "fd00::/8"))
     target = egress.check_url("http://store.internal/a.png")
-    assert egress.addresses(target) == ("10.1.2.3",)
+    assert egress.checked_addresses(target) == ("10.1.2.3",)
     assert egress.check_url("http://[::ffff:10.1.2.3]/").host == "::ffff:10.1.2.3"
     assert egress.check_url("http://[fd00::1]/").host == "fd00::1"
     for url in ("http://10.2.0.1/", "http://127.0.0.1/", "http://[::1]/"):
@@ -98,7 +100,10 @@ def test_a_permitted_network_may_be_reached_and_no_other() -> None:
 
 def test_the_networks_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_EGRESS_ALLOW", "10.0.0.0/8, fd00::/8")
-    assert Egress.of(WireSettings()).allowed == (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
+    assert EgressPolicy.from_settings(SharedSettings()).allowed == (
+        ipaddress.ip_network("10.0.0.0/8"),
+        ipaddress.ip_network("fd00::/8"),
+    )
 
 
 def test_a_name_that_nobody_knows_is_no_forbidden_one() -> None:
@@ -108,7 +113,7 @@ def test_a_name_that_nobody_knows_is_no_forbidden_one() -> None:
     target = Target("http", "nowhere.example", 80)
     for resolve in (unknown, lambda host, port: [], lambda host, port: ["no address"]):
         with pytest.raises(FetchFailed):
-            Egress(resolve=resolve).addresses(target)
+            EgressPolicy(resolve=resolve).checked_addresses(target)
 
 
 @given(st.ip_addresses(v=4))
@@ -118,10 +123,10 @@ def test_an_address_is_as_public_in_every_ipv6_form(address: ipaddress.IPv4Addre
     for form in (str(address), *forms):
         target = Target("http", "name.example", 80)
         if is_public(address):
-            assert resolving(form).addresses(target)
+            assert resolving(form).checked_addresses(target)
         else:
             with pytest.raises(ForbiddenUrl):
-                resolving(form).addresses(target)
+                resolving(form).checked_addresses(target)
 
 
 @given(st.ip_addresses())
@@ -143,13 +148,13 @@ def test_a_number_is_never_taken_for_a_name(number: int, form: str) -> None:
     a, b, c, d = number.to_bytes(4, "big")
     host = form.format(number, a, b, c, number & 0xFFFFFF, d)
     with pytest.raises(ForbiddenUrl):
-        Egress(resolve=never).check_url(f"http://{host}/")
+        EgressPolicy(resolve=never).check_url(f"http://{host}/")
 
 
 @settings(max_examples=40)
 @given(st.text(max_size=60) | st.text(st.characters(max_codepoint=127), max_size=30).map("http://{}".format))
 def test_whatever_is_sent_it_is_refused_or_read_the_same_twice(url: str) -> None:
-    egress = Egress(resolve=never)
+    egress = EgressPolicy(resolve=never)
     try:
         target = egress.check_url(url)
     except ForbiddenUrl:

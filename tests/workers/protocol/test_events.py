@@ -6,8 +6,8 @@ import pytest
 from redis import Redis
 
 from tests.redis_server import redis_server
-from workers.protocol.settings import WireSettings
-from workers.protocol.store.events import Event, Events
+from workers.protocol.settings import SharedSettings
+from workers.protocol.store.events import EventReader, ProgressEvent
 from workers.protocol.store.job_store import JobStore
 
 
@@ -21,14 +21,14 @@ def url() -> Iterator[str]:
 def job_store(url: str) -> Iterator[JobStore]:
     with Redis.from_url(url) as redis:
         redis.flushall()
-        yield JobStore(redis, WireSettings())
+        yield JobStore(redis, SharedSettings())
 
 
-def read(url: str, job_id: str, last: str, seconds: float = 0.01) -> tuple[Event, ...]:
-    async def run() -> tuple[Event, ...]:
-        events = Events.connect(WireSettings(redis_url=url))
+def read(url: str, job_id: str, last: str, seconds: float = 0.01) -> tuple[ProgressEvent, ...]:
+    async def run() -> tuple[ProgressEvent, ...]:
+        events = EventReader.connect(SharedSettings(redis_url=url))
         try:
-            return await events.after(job_id, last, seconds)
+            return await events.read_after(job_id, last, seconds)
         finally:
             await events.close()
 
@@ -54,7 +54,7 @@ async def waited(url: str, job_store: JobStore, seconds: float, *changes: str) -
     """Seconds that a waiter waited for a change of the queued job, while a thread makes these changes."""
     record = job_store.get("a")
     assert record is not None
-    events = Events.connect(WireSettings(redis_url=url))
+    events = EventReader.connect(SharedSettings(redis_url=url))
     began = time.monotonic()
 
     async def change() -> None:
@@ -62,7 +62,7 @@ async def waited(url: str, job_store: JobStore, seconds: float, *changes: str) -
             await asyncio.sleep(0.05)
             await asyncio.to_thread(getattr(job_store, name), *([] if name == "claim" else ["a"]))
 
-    await asyncio.gather(events.change_of_status("a", "queued", record.event, seconds), change())
+    await asyncio.gather(events.wait_for_status_change("a", "queued", record.last_event_id, seconds), change())
     await events.close()
     return time.monotonic() - began
 
@@ -85,9 +85,9 @@ def test_a_change_between_the_look_and_the_wait_is_not_lost(job_store: JobStore,
     job_store.claim()
 
     async def wait() -> None:
-        events = Events.connect(WireSettings(redis_url=url))
+        events = EventReader.connect(SharedSettings(redis_url=url))
         async with asyncio.timeout(5):
-            await events.change_of_status("a", "queued", record.event, 60)
+            await events.wait_for_status_change("a", "queued", record.last_event_id, 60)
         await events.close()
 
     asyncio.run(wait())

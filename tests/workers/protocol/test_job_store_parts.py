@@ -9,7 +9,7 @@ from redis import Redis
 from ml.errors import Cancelled
 from tests.redis_server import redis_server
 from workers.protocol.records import Claim, Failure, JobRecord
-from workers.protocol.settings import WireSettings
+from workers.protocol.settings import SharedSettings
 from workers.protocol.store.job_store import JobStore, LeaseLost, QueueFull, Quota
 
 
@@ -28,7 +28,7 @@ def redis(url: str) -> Redis:
 
 @pytest.fixture
 def job_store(redis: Redis, tmp_path: Path) -> JobStore:
-    return JobStore(redis, WireSettings(data_dir=tmp_path, lease_seconds=60, max_attempts=2))
+    return JobStore(redis, SharedSettings(data_dir=tmp_path, lease_seconds=60, max_attempts=2))
 
 
 def claim(job_store: JobStore) -> Claim:
@@ -67,17 +67,17 @@ def leftovers(redis: Redis) -> set[str]:
 def test_the_last_part_gives_the_job_back_to_be_joined(job_store: JobStore, redis: Redis) -> None:
     first = split(job_store, 3)
     job_store.split(first, 3)  # a client that got no answer
-    assert record(job_store, "one").status == "running" and job_store.queued() == 3
+    assert record(job_store, "one").status == "running" and job_store.queue_length() == 3
     with pytest.raises(LeaseLost):
         job_store.renew(first)
     parts = [claim(job_store) for _ in range(3)]
-    assert [part.part for part in parts] == [0, 1, 2] and {part.split for part in parts} == {first.token}
+    assert [part.part for part in parts] == [0, 1, 2] and {part.split_token for part in parts} == {first.token}
     assert job_store.claim() is None
-    assert job_store.part_done(parts[2]) is None and job_store.part_done(parts[0]) is None
-    assert job_store.part_done(parts[0]) is None  # again
-    joining = job_store.part_done(parts[1])
-    assert joining is not None and joining == job_store.part_done(parts[1])
-    assert (joining.part, joining.parts, joining.token) == (None, (1, 1, 1), first.token + 2)
+    assert job_store.complete_part(parts[2]) is None and job_store.complete_part(parts[0]) is None
+    assert job_store.complete_part(parts[0]) is None  # again
+    joining = job_store.complete_part(parts[1])
+    assert joining is not None and joining == job_store.complete_part(parts[1])
+    assert (joining.part, joining.part_tokens, joining.token) == (None, (1, 1, 1), first.token + 2)
     job_store.renew(joining, "fuse", 0.5)
     job_store.finish(joining, "succeeded", stage="write")
     assert record(job_store, "one").status == "succeeded" and leftovers(redis) == set()
@@ -103,7 +103,7 @@ def test_progress_is_that_of_all_parts_and_never_falls(job_store: JobStore, redi
     renew(left, 0.5)
     renew(right, 0.5)
     lapse(redis, right.member)
-    assert job_store.reap() == {"one": "running"}
+    assert job_store.reap_expired_leases() == {"one": "running"}
     right = claim(job_store)
     renew(right, 0.1)
     renew(left, 1.0)
@@ -117,31 +117,31 @@ def test_a_part_whose_worker_died_is_claimed_again_and_its_late_worker_refused(
     split(job_store, 2)
     dead = claim(job_store)
     lapse(redis, dead.member)
-    job_store.reap()
+    job_store.reap_expired_leases()
     again, other = claim(job_store), claim(job_store)
     assert (again.part, again.token, again.attempt, other.part) == (0, 2, 2, 1)
     for late in (
         lambda: job_store.renew(dead),
-        lambda: job_store.part_done(dead),
+        lambda: job_store.complete_part(dead),
         lambda: job_store.finish(dead, "failed"),
     ):
         with pytest.raises(LeaseLost):
             late()
-    job_store.hand_back(dead)
+    job_store.requeue(dead)
     assert record(job_store, "one").status == "running"
-    assert job_store.part_done(other) is None
-    joining = job_store.part_done(again)
-    assert joining is not None and joining.parts == (2, 1)
+    assert job_store.complete_part(other) is None
+    joining = job_store.complete_part(again)
+    assert joining is not None and joining.part_tokens == (2, 1)
 
 
 def test_a_part_that_kills_its_workers_fails_the_job(job_store: JobStore, redis: Redis) -> None:
     split(job_store, 2)
     for _ in range(2):
         lapse(redis, claim(job_store).member)
-        job_store.reap()
+        job_store.reap_expired_leases()
     found = record(job_store, "one")
     assert found.status == "failed" and found.failure is not None and found.failure.code == "worker_lost"
-    assert leftovers(redis) == set() and job_store.queued() == 0
+    assert leftovers(redis) == set() and job_store.queue_length() == 0
 
 
 def test_a_failure_of_one_part_is_that_of_the_job(job_store: JobStore, redis: Redis) -> None:
@@ -158,21 +158,21 @@ def test_a_failure_of_one_part_is_that_of_the_job(job_store: JobStore, redis: Re
 
 def test_a_part_handed_back_counts_no_attempt(job_store: JobStore) -> None:
     split(job_store, 2)
-    job_store.hand_back(claim(job_store))
+    job_store.requeue(claim(job_store))
     again = claim(job_store)
     assert (again.part, again.attempt, again.token) == (0, 1, 2)
 
 
 def test_the_join_is_tried_again_with_the_parts_that_are_done(job_store: JobStore, redis: Redis) -> None:
     split(job_store, 2)
-    job_store.part_done(claim(job_store))
-    joining = job_store.part_done(claim(job_store))
+    job_store.complete_part(claim(job_store))
+    joining = job_store.complete_part(claim(job_store))
     assert joining is not None
     lapse(redis, joining.member)
-    assert job_store.reap() == {"one": "queued"}
+    assert job_store.reap_expired_leases() == {"one": "queued"}
     assert record(job_store, "one").progress > 0
     again = claim(job_store)
-    assert (again.part, again.parts, again.split) == (None, joining.parts, joining.split)
+    assert (again.part, again.part_tokens, again.split_token) == (None, joining.part_tokens, joining.split_token)
     with pytest.raises(LeaseLost):
         job_store.finish(joining, "succeeded")
     job_store.finish(again, "succeeded")
@@ -199,9 +199,9 @@ def test_a_deleted_or_expired_job_leaves_no_parts(job_store: JobStore, redis: Re
     split(job_store, 3)
     part = claim(job_store)
     job_store.delete("one")
-    assert leftovers(redis) == set() and job_store.get("one") is None and job_store.queued() == 0
+    assert leftovers(redis) == set() and job_store.get("one") is None and job_store.queue_length() == 0
     with pytest.raises(LeaseLost):
-        job_store.part_done(part)
+        job_store.complete_part(part)
     assert not [key for key in redis.keys("*one*") if b"events" not in key]
 
 
@@ -213,7 +213,7 @@ def test_what_waits_counts_parts(job_store: JobStore) -> None:
 
 def test_parts_are_not_jobs_of_an_owner_that_wait(job_store: JobStore) -> None:
     split(job_store, 5)
-    alone = Quota(jobs=1)
+    alone = Quota(max_queued_jobs=1)
     job_store.create(["two"], "ann", quota=alone)
     with pytest.raises(QueueFull):
         job_store.create(["three"], "ann", quota=alone)

@@ -33,10 +33,10 @@ def raised(error: Exception, cause: Exception | None = None) -> Exception:
 def test_a_line_tells_who_speaks_of_what_and_about_which_job() -> None:
     found = record("workers.x", "%d of %d", 1, 2)
     found.fields = {"seconds": 0.5}
-    with logs.about(request_id="r", job_id=None), logs.about(job_id="job_1"):
+    with logs.log_context(request_id="r", job_id=None), logs.log_context(job_id="job_1"):
         told = written(found)
-        assert logs.context() == {"request_id": "r", "job_id": "job_1"}
-    assert logs.context() == {}
+        assert logs.current_context() == {"request_id": "r", "job_id": "job_1"}
+    assert logs.current_context() == {}
     kept = {"level": "warning", "service": "worker", "logger": "workers.x", "message": "1 of 2", "seconds": 0.5}
     assert kept.items() <= told.items()
     assert (told["request_id"], told["job_id"]) == ("r", "job_1")
@@ -69,5 +69,5 @@ def test_text_is_for_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(logs.make_formatter("worker", "auto", False), logs.JsonFormatter)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     text = logs.make_formatter("worker", "auto", False)
-    with logs.about(job_id="job_1"):
+    with logs.log_context(job_id="job_1"):
         assert text.format(record("workers.x", "hello")).endswith("WARNING hello  job_id=job_1")

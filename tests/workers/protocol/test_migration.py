@@ -5,19 +5,19 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from workers.protocol.blobs.blobs import Blobs
+from workers.protocol.blob_keys import media_key, request_key, result_key
+from workers.protocol.blobs.blobs import BlobStore
 from workers.protocol.broker import make_celery
-from workers.protocol.records import media_key, request_key, result_key
-from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import LAYOUT, JobStore
-from workers.protocol.store.maintenance import Upkeep
+from workers.protocol.settings import SharedSettings
+from workers.protocol.store.job_store import KEY_LAYOUT, JobStore
+from workers.protocol.store.maintenance import Maintenance
 from workers.protocol.store.migration import take_over
 
 
 class Earlier:
     """What the version of before there were queues by kind writes."""
 
-    def __init__(self, redis: Redis, blobs: Blobs) -> None:
+    def __init__(self, redis: Redis, blobs: BlobStore) -> None:
         self._redis, self._blobs, self._count = redis, blobs, 0
 
     def post(self, job_id: str, owner: str, status: str = "queued", **fields: str) -> None:
@@ -48,17 +48,17 @@ class Earlier:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> WireSettings:
-    return WireSettings(data_dir=tmp_path)
+def settings(tmp_path: Path) -> SharedSettings:
+    return SharedSettings(data_dir=tmp_path)
 
 
 @pytest.fixture
-def blobs(settings: WireSettings) -> Blobs:
-    return Blobs.of(settings)
+def blobs(settings: SharedSettings) -> BlobStore:
+    return BlobStore.from_settings(settings)
 
 
 @pytest.fixture
-def job_store(redis: Redis, settings: WireSettings, blobs: Blobs) -> JobStore:
+def job_store(redis: Redis, settings: SharedSettings, blobs: BlobStore) -> JobStore:
     earlier = Earlier(redis, blobs)
     earlier.succeed("job_done", "ann")
     earlier.run("job_running", "ann")
@@ -68,10 +68,10 @@ def job_store(redis: Redis, settings: WireSettings, blobs: Blobs) -> JobStore:
 
 
 def test_jobs_of_an_earlier_version_go_on(
-    redis: Redis, job_store: JobStore, blobs: Blobs, settings: WireSettings, url: str
+    redis: Redis, job_store: JobStore, blobs: BlobStore, settings: SharedSettings, url: str
 ) -> None:
-    upkeep = Upkeep(job_store, blobs, make_celery(settings.model_copy(update={"redis_url": url})), settings)
-    upkeep.turn()
+    maintenance = Maintenance(job_store, blobs, make_celery(settings.model_copy(update={"redis_url": url})), settings)
+    maintenance.run_once()
     done = job_store.get("job_done")
     assert done is not None and (done.status, blobs.get(result_key(done.id, done.token))) == ("succeeded", b"result")
     assert [record.id for record in job_store.page("ann").records] == ["job_2", "job_1", "job_running", "job_done"]
@@ -86,7 +86,7 @@ def test_jobs_of_an_earlier_version_go_on(
 
 
 def test_what_an_earlier_version_writes_meanwhile_is_taken_over_too(
-    redis: Redis, job_store: JobStore, blobs: Blobs
+    redis: Redis, job_store: JobStore, blobs: BlobStore
 ) -> None:
     take_over(job_store, blobs)
     Earlier(redis, blobs).post("job_late", "eve")
@@ -95,16 +95,16 @@ def test_what_an_earlier_version_writes_meanwhile_is_taken_over_too(
     assert job_store.is_settled() and job_store.get("job_late").position == 2  # type: ignore[union-attr]
 
 
-def test_a_move_that_was_interrupted_is_finished(redis: Redis, job_store: JobStore, blobs: Blobs) -> None:
+def test_a_move_that_was_interrupted_is_finished(redis: Redis, job_store: JobStore, blobs: BlobStore) -> None:
     blobs.move("jobs/job_1/media", "jobs/job_1/media-before")
     take_over(job_store, blobs)
     take_over(job_store, blobs)
     assert blobs.get(media_key("job_1")) == b"job_1"
     job_store.delete("job_1")
-    assert redis.get("affect:layout") == LAYOUT
+    assert redis.get("affect:layout") == KEY_LAYOUT
 
 
-def test_in_an_empty_redis_there_is_nothing_to_do(redis: Redis, settings: WireSettings, blobs: Blobs) -> None:
+def test_in_an_empty_redis_there_is_nothing_to_do(redis: Redis, settings: SharedSettings, blobs: BlobStore) -> None:
     job_store = JobStore(redis, settings)
     take_over(job_store, blobs)
     assert job_store.is_settled() and redis.keys("*") == [b"affect:layout"]

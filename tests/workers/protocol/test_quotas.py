@@ -5,13 +5,13 @@ import itertools
 import pytest
 from redis import Redis
 
-from workers.protocol.settings import WireSettings
+from workers.protocol.settings import SharedSettings
 from workers.protocol.store.job_store import JobStore, QueueFull, Quota
 
 
 @pytest.fixture
 def job_store(redis: Redis) -> JobStore:
-    return JobStore(redis, WireSettings())
+    return JobStore(redis, SharedSettings())
 
 
 def stored(redis: Redis, owner: str = "ann") -> int:
@@ -19,20 +19,20 @@ def stored(redis: Redis, owner: str = "ann") -> int:
 
 
 def test_an_owner_has_so_many_jobs_waiting_and_no_more(job_store: JobStore) -> None:
-    quota = Quota(jobs=2)
+    quota = Quota(max_queued_jobs=2)
     job_store.create(["a"], "ann", quota=quota)
     with pytest.raises(QueueFull, match="your jobs"):
         job_store.create(["b", "c"], "ann", quota=quota)
     job_store.create(["b"], "ann", queue="io", quota=quota)
     with pytest.raises(QueueFull, match="your jobs"):
-        job_store.check_room("ann", quota)
-    job_store.check_room("bob", quota)
+        job_store.check_capacity("ann", quota)
+    job_store.check_capacity("bob", quota)
     job_store.claim()
-    job_store.check_room("ann", quota)
+    job_store.check_capacity("ann", quota)
 
 
 def test_an_owner_has_so_many_bytes_stored_until_they_go(job_store: JobStore, redis: Redis) -> None:
-    quota = Quota(bytes=100)
+    quota = Quota(max_stored_bytes=100)
     job_store.create(["a", "b"], "ann", sizes=[60, 30], quota=quota)
     with pytest.raises(QueueFull, match="bytes"):
         job_store.create(["c"], "ann", sizes=[11], quota=quota)
@@ -80,10 +80,10 @@ def test_the_wait_follows_how_long_jobs_take_and_how_many_run(job_store: JobStor
     def waits(job_id: str) -> float:
         record = job_store.get(job_id)
         assert record is not None
-        return record.waits
+        return record.estimated_wait_seconds
 
     job_store.create([str(number) for number in range(6)], "ann")
-    assert waits("3") == job_store.seconds_for(1) == 0  # not known
+    assert waits("3") == job_store.estimate_seconds(1) == 0  # not known
     first = job_store.claim()
     assert first is not None
     redis.hincrbyfloat("affect:job:0", "started_at", -20)  # it took 20 seconds
@@ -95,4 +95,4 @@ def test_the_wait_follows_how_long_jobs_take_and_how_many_run(job_store: JobStor
     assert waits("3") == pytest.approx(10, abs=1)  # the first of those that wait, and two are worked on
     assert waits("2") == 0  # it is worked on
     job_store.cancel("5")
-    assert job_store.seconds_for(1) == pytest.approx(10, abs=1)  # what nobody worked on tells nothing
+    assert job_store.estimate_seconds(1) == pytest.approx(10, abs=1)  # what nobody worked on tells nothing

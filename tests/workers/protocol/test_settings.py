@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from app.settings import Settings
-from workers.protocol.settings import WireSettings
+from workers.protocol.settings import SharedSettings
 
 
 def test_a_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,14 +25,14 @@ def test_a_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_password_of_redis_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "password").write_text("p@ss/w:rd%\n")
     monkeypatch.setenv("AFFECT_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
-    settings = WireSettings(redis_url="redis://redis:6379/0")
+    settings = SharedSettings(redis_url="redis://redis:6379/0")
     kept = Redis.from_url(settings.redis_url).connection_pool.connection_kwargs
     assert (kept["password"], kept["host"], kept["port"]) == ("p@ss/w:rd%", "redis", 6379)
-    assert WireSettings(redis_url="rediss://user@redis").redis_url.startswith("rediss://user:p%40ss")
+    assert SharedSettings(redis_url="rediss://user@redis").redis_url.startswith("rediss://user:p%40ss")
     with pytest.raises(ValidationError, match="holds no password"):
-        WireSettings(redis_url="redis://:other@redis")
+        SharedSettings(redis_url="redis://:other@redis")
     with pytest.raises(ValidationError, match="redis://"):
-        WireSettings(redis_url="unix:///redis.sock")
+        SharedSettings(redis_url="unix:///redis.sock")
 
 
 def test_what_is_refused_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from workers.protocol.settings import WireSettings
+from workers.protocol.settings import SharedSettings
 from workers.protocol.webhooks.signing import WebhookSecret, signature
 
 
@@ -47,6 +47,6 @@ def test_a_secret_that_is_none_is_refused_and_not_quoted(text: str) -> None:
 
 def test_several_secrets_of_several_callers_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_WEBHOOK_SECRETS", f"ann:{new_secret()}, ann:{new_secret()},bob:{new_secret(24)}")
-    found = WireSettings().webhook_secrets
+    found = SharedSettings().webhook_secrets
     assert [secret.name for secret in found] == ["ann", "ann", "bob"]
-    assert "key" not in repr(found) and "whsec" not in repr(WireSettings())
+    assert "key" not in repr(found) and "whsec" not in repr(SharedSettings())

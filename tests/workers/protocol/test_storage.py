@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.s3_server import BUCKET, denying_server, keys, s3_server
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.blobs.filesystem import BLOCK_BYTES, StorageError, StorageFull, free_bytes, open_store, told
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.storage_backend import (
+    BLOCK_BYTES,
+    StorageError,
+    StorageFull,
+    free_bytes,
+    open_file_system,
+    translate_errors,
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +25,15 @@ def server() -> Iterator[None]:
 
 
 @pytest.fixture
-def blobs(server: None) -> Iterator[Blobs]:
-    blobs = Blobs(f"s3://{BUCKET}/some/folder")
+def blobs(server: None) -> Iterator[BlobStore]:
+    blobs = BlobStore(f"s3://{BUCKET}/some/folder")
     yield blobs
     blobs.delete("jobs")
 
 
-def test_a_blob_is_whole_or_not_there(blobs: Blobs) -> None:
+def test_a_blob_is_whole_or_not_there(blobs: BlobStore) -> None:
     for size in (10, 2 * BLOCK_BYTES + 1):  # in one request, and in parts
-        with pytest.raises(RuntimeError), blobs.writing("jobs/a/media/0") as file:
+        with pytest.raises(RuntimeError), blobs.open_writer("jobs/a/media/0") as file:
             file.write(bytes(size))
             raise RuntimeError
         assert keys() == []
@@ -37,9 +44,9 @@ def test_a_blob_is_whole_or_not_there(blobs: Blobs) -> None:
         assert keys() == []
 
 
-def test_an_upload_is_never_whole_in_memory(blobs: Blobs, tmp_path: Path) -> None:
+def test_an_upload_is_never_whole_in_memory(blobs: BlobStore, tmp_path: Path) -> None:
     block = os.urandom(2**20)
-    with blobs.writing("jobs/a/media/0") as file:
+    with blobs.open_writer("jobs/a/media/0") as file:
         for number in range(64):
             assert file.tell() == number * len(block)
             file.write(block)
@@ -48,7 +55,7 @@ def test_an_upload_is_never_whole_in_memory(blobs: Blobs, tmp_path: Path) -> Non
         assert path.parent == tmp_path and path.read_bytes() == block * 64
 
 
-def test_a_copy_stops_when_it_is_no_longer_wanted(blobs: Blobs, tmp_path: Path) -> None:
+def test_a_copy_stops_when_it_is_no_longer_wanted(blobs: BlobStore, tmp_path: Path) -> None:
     def check() -> None:
         raise InterruptedError
 
@@ -59,18 +66,18 @@ def test_a_copy_stops_when_it_is_no_longer_wanted(blobs: Blobs, tmp_path: Path) 
         pass
 
 
-def test_what_another_process_does_is_seen_at_once(blobs: Blobs) -> None:
-    other = Blobs(f"s3://{BUCKET}/some/folder")
-    assert not blobs.exists("jobs/a/media/0") and blobs.untouched_jobs(0) == {}
+def test_what_another_process_does_is_seen_at_once(blobs: BlobStore) -> None:
+    other = BlobStore(f"s3://{BUCKET}/some/folder")
+    assert not blobs.exists("jobs/a/media/0") and blobs.find_untouched_jobs(0) == {}
     other.put("jobs/a/media/0", b"media")
     assert blobs.exists("jobs/a/media/0") and blobs.exists("jobs/a")
-    assert blobs.untouched_jobs(60) == {} and "media/0" in blobs.untouched_jobs(-60)["a"]
+    assert blobs.find_untouched_jobs(60) == {} and "media/0" in blobs.find_untouched_jobs(-60)["a"]
     other.delete("jobs/a")
     blobs.delete("jobs/a")
     assert not blobs.exists("jobs/a/media/0") and blobs.get("jobs/a/media/0") is None
 
 
-def check_fault(blobs: Blobs) -> None:
+def check_fault(blobs: BlobStore) -> None:
     """Reading and writing are told as a fault of the store, without a word of where it is."""
     for act in (
         lambda: blobs.put("jobs/a/media/0", b"media"),
@@ -84,12 +91,12 @@ def check_fault(blobs: Blobs) -> None:
 
 
 def test_a_bucket_that_is_missing_is_a_fault_of_the_store(server: None) -> None:
-    check_fault(Blobs("s3://nowhere/folder"))
+    check_fault(BlobStore("s3://nowhere/folder"))
 
 
 def test_a_bucket_that_is_denied_is_a_fault_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     with denying_server(monkeypatch):
-        check_fault(Blobs("s3://denied/folder"))
+        check_fault(BlobStore("s3://denied/folder"))
 
 
 @pytest.mark.parametrize(
@@ -101,12 +108,12 @@ def test_errors_of_the_system_get_a_code(number: int, code: str) -> None:
         raise OSError(number, os.strerror(number))
 
     with pytest.raises(StorageError) as caught:
-        told(act)
+        translate_errors(act)
     assert caught.value.code == code
 
 
 def test_what_is_not_there_and_what_is_our_own_fault_stay_what_they_are(tmp_path: Path) -> None:
-    files, _ = open_store(f"file://{tmp_path}")
+    files, _ = open_file_system(f"file://{tmp_path}")
     with pytest.raises(FileNotFoundError):
         files.cat_file(str(tmp_path / "nothing"))
     with pytest.raises(TypeError):
@@ -116,13 +123,13 @@ def test_what_is_not_there_and_what_is_our_own_fault_stay_what_they_are(tmp_path
 def test_room_is_told_of_a_folder_that_is_yet_to_be(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "not" / "yet") > 0
     place = f"file://{tmp_path / 'blobs'}"
-    assert Blobs(place, 1).has_room() and not Blobs(place, 2**60).has_room()
-    assert Blobs("memory://room", 2**60).has_room()
+    assert BlobStore(place, 1).has_free_space() and not BlobStore(place, 2**60).has_free_space()
+    assert BlobStore("memory://room", 2**60).has_free_space()
 
 
 def test_media_leave_room_for_what_is_under_way(tmp_path: Path) -> None:
-    blobs = Blobs(f"file://{tmp_path}", 2**60)
-    with pytest.raises(StorageFull), blobs.writing("jobs/a/media", leave_room=True) as file:
+    blobs = BlobStore(f"file://{tmp_path}", 2**60)
+    with pytest.raises(StorageFull), blobs.open_writer("jobs/a/media", check_free_space=True) as file:
         file.write(b"media")
     blobs.put("jobs/a/result-1.json", b"{}")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["result-1.json"]
@@ -130,10 +137,10 @@ def test_media_leave_room_for_what_is_under_way(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     """A device that is always full."""
-    blobs = Blobs(f"file://{tmp_path}")
+    blobs = BlobStore(f"file://{tmp_path}")
     (tmp_path / "jobs" / "a").mkdir(parents=True)
     for size in (2**20, 1):  # told at the write, and only at the end
         (tmp_path / "jobs" / "a" / "media.part").symlink_to("/dev/full")
-        with pytest.raises(StorageFull), blobs.writing("jobs/a/media") as file:
+        with pytest.raises(StorageFull), blobs.open_writer("jobs/a/media") as file:
             file.write(bytes(size))
     assert not blobs.exists("jobs/a/media")

@@ -10,19 +10,19 @@ from opentelemetry.trace import StatusCode
 
 from workers.jobs.telemetry import Attempt, Witness
 from workers.protocol.observability.tracing import traces_of
-from workers.protocol.records import Claim, Origin
-from workers.protocol.settings import WireSettings
+from workers.protocol.records import Claim, RequestOrigin
+from workers.protocol.settings import SharedSettings
 
 ROOT = Path(__file__).parents[3]
-CLAIM = Claim(job_id="job_1", token=1, attempt=2, waited=2.0)
+CLAIM = Claim(job_id="job_1", token=1, attempt=2, waited_seconds=2.0)
 
 
 @pytest.mark.parametrize("module", ["app.main", "workers.process.celery_app"])
 def test_off_nothing_of_opentelemetry_is_imported(module: str) -> None:
     """By us: redis-py looks for its API by itself, where it is installed."""
     code = (
-        f"import sys, {module}; from workers.protocol.settings import WireSettings;"
-        "from workers.protocol.observability.tracing import traces_of; traces_of('x', WireSettings()).begin('a').child('b').end();"
+        f"import sys, {module}; from workers.protocol.settings import SharedSettings;"
+        "from workers.protocol.observability.tracing import traces_of; traces_of('x', SharedSettings()).begin('a').child('b').end();"
         "ours = ('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'workers.protocol.observability.otel');"
         "print([name for name in sys.modules if name.startswith(ours)])"
     )
@@ -32,11 +32,11 @@ def test_off_nothing_of_opentelemetry_is_imported(module: str) -> None:
 
 def test_an_attempt_continues_the_trace_of_its_request_and_holds_queue_and_stages() -> None:
     sent = InMemorySpanExporter()
-    traces = traces_of("worker", WireSettings(traces=True), sent)
+    traces = traces_of("worker", SharedSettings(traces=True), sent)
     post = traces.begin("POST", "server")
     post.named("POST /v1/jobs")
     with Attempt(CLAIM, "inference", Witness(traces=traces)) as attempt:
-        attempt.continues(Origin(request_id="r", traceparent=post.traceparent))
+        attempt.continues(RequestOrigin(request_id="r", traceparent=post.traceparent))
         attempt.stage("probe")
         attempt.stage("decode")
         attempt.outcome, attempt.code = "failed", "media_invalid"
@@ -57,7 +57,7 @@ def test_an_attempt_continues_the_trace_of_its_request_and_holds_queue_and_stage
 
 def test_a_traceparent_that_is_none_begins_a_trace_of_its_own() -> None:
     sent = InMemorySpanExporter()
-    traces = traces_of("gateway", WireSettings(traces=True), sent)
+    traces = traces_of("gateway", SharedSettings(traces=True), sent)
     traces.begin("GET", "server", "00-nonsense").end()
     traces.close()
     (span,) = sent.get_finished_spans()
@@ -68,7 +68,7 @@ def test_its_name_and_attributes_may_be_said_by_the_standard_variables(monkeypat
     monkeypatch.setenv("OTEL_SERVICE_NAME", "ours")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=trial")
     sent = InMemorySpanExporter()
-    traces = traces_of("gateway", WireSettings(traces=True), sent)
+    traces = traces_of("gateway", SharedSettings(traces=True), sent)
     traces.begin("GET").end()
     traces.close()
     (span,) = sent.get_finished_spans()

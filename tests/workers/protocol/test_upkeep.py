@@ -1,4 +1,4 @@
-"""Upkeep over a real Redis and a real folder; Celery's messages are counted where it puts them."""
+"""Maintenance over a real Redis and a real folder; Celery's messages are counted where it puts them."""
 
 import os
 import time
@@ -10,12 +10,13 @@ from redis import Redis
 
 from ml.results import Options
 from tests.redis_server import redis_server
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.broker import make_celery, waiting_messages
-from workers.protocol.records import KINDS, JobRequest, job_prefix, media_key, request_key, result_key
-from workers.protocol.settings import WireSettings
+from workers.protocol.blob_keys import job_prefix, media_key, request_key, result_key
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.broker import make_celery, pending_wake_ups
+from workers.protocol.records import WORKER_KINDS, JobRequest
+from workers.protocol.settings import SharedSettings
 from workers.protocol.store.job_store import JobStore
-from workers.protocol.store.maintenance import Upkeep
+from workers.protocol.store.maintenance import Maintenance
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +29,11 @@ class Service:
     def __init__(self, url: str, folder: Path, **settings: float) -> None:
         self.redis = Redis.from_url(url)
         self.redis.flushall()
-        chosen = WireSettings(redis_url=url, data_dir=folder, **settings)
+        chosen = SharedSettings(redis_url=url, data_dir=folder, **settings)
         self.job_store = JobStore(self.redis, chosen)
-        self.blobs = Blobs.of(chosen)
+        self.blobs = BlobStore.from_settings(chosen)
         self.celery = make_celery(chosen)
-        self.upkeep = Upkeep(self.job_store, self.blobs, self.celery, chosen)
+        self.maintenance = Maintenance(self.job_store, self.blobs, self.celery, chosen)
 
     def post(self, job_id: str) -> None:
         self.blobs.put(media_key(job_id), b"media")
@@ -51,32 +52,32 @@ def test_a_job_without_a_message_gets_one_and_only_one(url: str, tmp_path: Path)
     for number in range(3):
         service.post(f"job_{number}")
     for _ in range(3):
-        service.upkeep.turn()
-        assert waiting_messages(service.celery, "inference") == 3
+        service.maintenance.run_once()
+        assert pending_wake_ups(service.celery, "inference") == 3
 
 
 def test_a_message_goes_to_the_kind_of_worker_that_the_job_waits_for(url: str, tmp_path: Path) -> None:
     service = Service(url, tmp_path, lease_seconds=1e-6)
     service.post("job_file")
     service.job_store.create(["job_link", "job_other"], "ann", queue="io")
-    service.upkeep.turn()
-    assert [waiting_messages(service.celery, kind) for kind in KINDS] == [1, 2, 0]
+    service.maintenance.run_once()
+    assert [pending_wake_ups(service.celery, kind) for kind in WORKER_KINDS] == [1, 2, 0]
 
 
 def test_a_dead_worker_s_job_is_queued_and_woken(url: str, tmp_path: Path) -> None:
     service = Service(url, tmp_path, lease_seconds=1e-6)
     service.post("job_a")
     assert service.job_store.claim()
-    service.upkeep.turn()
+    service.maintenance.run_once()
     record = service.job_store.get("job_a")
-    assert record is not None and record.status == "queued" and waiting_messages(service.celery, "inference") == 1
+    assert record is not None and record.status == "queued" and pending_wake_ups(service.celery, "inference") == 1
 
 
 def test_the_media_of_a_job_that_dead_workers_ended_go(url: str, tmp_path: Path) -> None:
     service = Service(url, tmp_path, lease_seconds=1e-6, max_attempts=1)
     service.post("job_a")
     assert service.job_store.claim()
-    service.upkeep.turn()
+    service.maintenance.run_once()
     assert not service.blobs.exists(media_key("job_a")) and service.blobs.exists(request_key("job_a"))
 
 
@@ -87,20 +88,20 @@ def test_an_expired_job_goes_with_its_blobs(url: str, tmp_path: Path) -> None:
     assert claim is not None
     service.blobs.put(result_key("job_a", claim.token), b"{}")
     service.job_store.finish(claim, "succeeded")
-    service.upkeep.turn()
+    service.maintenance.run_once()
     assert service.job_store.owner_of_expired("job_a") == "ann" and not service.blobs.exists(job_prefix("job_a"))
 
 
 def test_orphans_go_when_they_are_old_and_nobody_s(url: str, tmp_path: Path) -> None:
     service = Service(url, tmp_path)
     service.post("job_kept")
-    service.job_store.hold_upload("job_arriving")
+    service.job_store.renew_upload("job_arriving")
     for job_id in ("job_arriving", "job_killed"):
         service.blobs.put(f"{media_key(job_id)}.part", b"me")
     (tmp_path / "blobs" / "jobs" / "job_empty").mkdir()
     age(tmp_path / "blobs", 7200)
     service.blobs.put(f"{media_key('job_young')}.part", b"me")
-    service.upkeep.sweep()
+    service.maintenance.sweep()
     left = {path.name for path in (tmp_path / "blobs" / "jobs").iterdir()}
     assert left == {"job_kept", "job_arriving", "job_young"}
 
@@ -115,27 +116,27 @@ def test_the_media_of_an_ended_job_go_though_its_worker_died_on_the_way(url: str
         claim = service.job_store.claim()
         assert claim is not None
         service.job_store.finish(claim, "succeeded")
-    service.upkeep.sweep(older_than=3600)
+    service.maintenance.sweep(min_age_seconds=3600)
     assert service.blobs.exists(media_key("job_spent"))
     age(tmp_path / "blobs", 7200)
-    service.upkeep.sweep(older_than=3600)
+    service.maintenance.sweep(min_age_seconds=3600)
     left = [name for name in ("spent", "kept", "queued") if service.blobs.exists(media_key(f"job_{name}"))]
     assert left == ["kept", "queued"]
 
 
 def test_a_sweep_of_nothing_is_nothing(url: str, tmp_path: Path) -> None:
-    Service(url, tmp_path).upkeep.sweep()
+    Service(url, tmp_path).maintenance.sweep()
 
 
 def test_of_several_only_one_does_it(url: str, tmp_path: Path) -> None:
     service = Service(url, tmp_path)
-    service.upkeep.turn()
+    service.maintenance.run_once()
     service.post("job_a")
-    service.upkeep.turn()
-    assert waiting_messages(service.celery, "inference") == 0
+    service.maintenance.run_once()
+    assert pending_wake_ups(service.celery, "inference") == 0
 
 
 def test_without_redis_it_goes_on(tmp_path: Path) -> None:
-    settings = WireSettings(redis_url="unix:///nowhere/redis.sock", data_dir=tmp_path)
+    settings = SharedSettings(redis_url="unix:///nowhere/redis.sock", data_dir=tmp_path)
     job_store = JobStore(Redis.from_url(settings.redis_url, retry=None), settings)
-    Upkeep(job_store, Blobs.of(settings), make_celery(settings), settings).turn()
+    Maintenance(job_store, BlobStore.from_settings(settings), make_celery(settings), settings).run_once()

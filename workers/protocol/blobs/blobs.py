@@ -10,36 +10,47 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from workers.protocol.blobs.filesystem import BLOCK_BYTES, LeavingRoom, Told, free_bytes, open_store, told, unavailable
-from workers.protocol.settings import WireSettings
+from workers.protocol.blobs.storage_backend import (
+    BLOCK_BYTES,
+    ErrorTranslatingFile,
+    SpaceCheckedFile,
+    free_bytes,
+    open_file_system,
+    storage_unavailable,
+    translate_errors,
+)
+from workers.protocol.settings import SharedSettings
 
 _DELETE_TRIES = 5
 _STAGED = ".part"
 """Ends the name of what is still being written."""
 
 
-class Blobs:
+class BlobStore:
     """A store of blobs by key (`jobs/<id>/media`). A key is made by us: no name that a caller chose is ever in it."""
 
-    def __init__(self, url: str, least_free: int = 0) -> None:
+    def __init__(self, url: str, min_free_bytes: int = 0) -> None:
         """`least_free`: bytes that media have to leave free on a local disk."""
-        self._files, self._root = open_store(url)
-        self._least_free = least_free
+        self._files, self._root = open_file_system(url)
+        self._least_free = min_free_bytes
         self._local = "file" in self._files.protocol
 
     @classmethod
-    def of(cls, settings: WireSettings) -> "Blobs":
+    def from_settings(cls, settings: SharedSettings) -> "BlobStore":
         return cls(settings.blob_url or f"file://{settings.data_dir.absolute() / 'blobs'}", settings.min_free_bytes)
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
 
     @contextmanager
-    def writing(self, key: str, *, leave_room: bool = False) -> Iterator[BinaryIO]:
+    def open_writer(self, key: str, *, check_free_space: bool = False) -> Iterator[BinaryIO]:
         """A file to write into. The blob is there, whole, when the context ends well, and not at all otherwise.
         `leave_room`: refuse to write once there is too little: what is under way needs it, and Redis beside it."""
         with self._staged(key) if self._local else self._in_parts(key) as file:
-            yield cast(BinaryIO, LeavingRoom(file, self.has_room) if leave_room else Told(file))
+            yield cast(
+                BinaryIO,
+                SpaceCheckedFile(file, self.has_free_space) if check_free_space else ErrorTranslatingFile(file),
+            )
 
     @contextmanager
     def _staged(self, key: str) -> Iterator[Any]:
@@ -48,7 +59,7 @@ class Blobs:
         file = self._files.open(staging, "wb")
         try:
             yield file
-            told(file.close)
+            translate_errors(file.close)
             self._files.mv(staging, self._path(key))
         except BaseException:
             with suppress(OSError):  # it may have no room for what it still held back
@@ -64,17 +75,17 @@ class Blobs:
             file = self._files.open(self._path(key), "wb", autocommit=False, block_size=BLOCK_BYTES)
             try:
                 yield file
-                told(file.close)
-                told(file.commit)
+                translate_errors(file.close)
+                translate_errors(file.commit)
             except BaseException:
                 file.closed = True  # or it begins another upload when it is collected
-                told(file.discard)
+                translate_errors(file.discard)
                 raise
         except FileNotFoundError as error:
-            raise unavailable() from error
+            raise storage_unavailable() from error
 
     def put(self, key: str, content: bytes) -> None:
-        with self.writing(key) as file:
+        with self.open_writer(key) as file:
             file.write(content)
 
     def get(self, key: str) -> bytes | None:
@@ -84,7 +95,7 @@ class Blobs:
         except FileNotFoundError:
             return None
 
-    def read(self, key: str, start: int, end: int) -> bytes:
+    def read_range(self, key: str, start: int, end: int) -> bytes:
         """The bytes from `start` to before `end`. Raises FileNotFoundError."""
         return cast(bytes, self._files.cat_file(self._path(key), start=start, end=end))
 
@@ -96,7 +107,7 @@ class Blobs:
             return None
         return int(about["size"]) if about["type"] == "file" else None
 
-    def sizes(self, prefix: str) -> dict[str, int]:
+    def list_sizes(self, prefix: str) -> dict[str, int]:
         """The blobs that lie right under a prefix: bytes by name, in the order of the names."""
         try:
             listed = self._files.ls(self._path(prefix), detail=True, refresh=True)
@@ -130,7 +141,7 @@ class Blobs:
         """Gives a blob another key. Raises FileNotFoundError."""
         self._files.mv(self._path(source), self._path(target))
 
-    def has_room(self) -> bool:
+    def has_free_space(self) -> bool:
         """Whether enough is free on a local disk; an object store says for itself when it is full."""
         return not self._local or free_bytes(Path(self._root)) >= self._least_free
 
@@ -147,7 +158,7 @@ class Blobs:
                 if last:
                     raise
 
-    def untouched_jobs(self, seconds: float) -> dict[str, frozenset[str]]:
+    def find_untouched_jobs(self, seconds: float) -> dict[str, frozenset[str]]:
         """The jobs under whose prefix nothing was written for so many seconds: the names of their blobs, by id."""
         found: dict[str, _Found] = defaultdict(_Found)
         jobs = self._path("jobs")

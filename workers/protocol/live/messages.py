@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter
 
 from ml.errors import AffectError
-from ml.results import AudioReading, Box, FaceReading, Frozen, Notice, Options, Probabilities, Probability
+from ml.results import AudioReading, Box, FaceReading, FrozenModel, Notice, Options, Probabilities, Probability
 from ml.vocabulary import Modality
 from workers.protocol.records import Failure
 
@@ -44,14 +44,14 @@ class Packet:
         return cls(_KINDS[kind], time, message[_HEADER.size :])
 
 
-class Start(Frozen):
+class Start(FrozenModel):
     """The first message of a client. Live are `modalities` (face, audio), `classes`, `max_faces`, `window_seconds` and
     `frame_rate`, at which the window is sampled."""
 
     options: Options = Options()
 
 
-class Ready(Frozen):
+class Ready(FrozenModel):
     """A worker reads the stream: frames and sound may come."""
 
     type: Literal["ready"] = "ready"
@@ -60,14 +60,14 @@ class Ready(Frozen):
     warnings: tuple[Notice, ...] = ()
 
 
-class Ended(Frozen):
+class Ended(FrozenModel):
     """The worker lets the stream go: for a reason, or, without one, because it shuts down."""
 
     type: Literal["ended"] = "ended"
     failure: Failure | None = None
 
 
-class LiveFace(Frozen):
+class LiveFace(FrozenModel):
     """A face of the newest frame that was read; the box in pixels of that frame."""
 
     track: int
@@ -77,12 +77,12 @@ class LiveFace(Frozen):
     probabilities: Probabilities
 
 
-class LiveModalities(Frozen):
+class LiveModalities(FrozenModel):
     face: FaceReading | None = None
     audio: AudioReading | None = None
 
 
-class Update(Frozen):
+class Update(FrozenModel):
     """How things stand: the last `window_seconds` fused, and the faces of the newest frame that was read.
 
     At least once a second. `dropped` counts the frames since the start that newer ones overtook. `latency`: seconds
@@ -103,9 +103,9 @@ class Update(Frozen):
     latency: float | None = None
 
 
-FromWorker = Annotated[Ready | Update | Ended, Field(discriminator="type")]
-_FROM_WORKER: TypeAdapter[Ready | Update | Ended] = TypeAdapter(FromWorker)
+WorkerMessage = Annotated[Ready | Update | Ended, Field(discriminator="type")]
+_FROM_WORKER: TypeAdapter[Ready | Update | Ended] = TypeAdapter(WorkerMessage)
 
 
-def from_worker(message: bytes) -> Ready | Update | Ended:
+def parse_worker_message(message: bytes) -> Ready | Update | Ended:
     return _FROM_WORKER.validate_json(message)

@@ -15,14 +15,14 @@ from redis.asyncio import Redis as AsyncRedis
 
 from ml.results import Options
 from workers.protocol.live.messages import Ended, Packet, Ready, Update
-from workers.protocol.settings import WireSettings
-from workers.protocol.store.job_store import PREFIX
+from workers.protocol.settings import SharedSettings
+from workers.protocol.store.job_store import KEY_PREFIX
 
-LAPSE_SECONDS = 15.0
-RENEW_SECONDS = 4.0
-MOST_SOUNDS = 64
-MOST_ANSWERS = 32
-_LAPSE = round(LAPSE_SECONDS * 1000)
+STREAM_TTL_SECONDS = 15.0
+STREAM_RENEW_SECONDS = 4.0
+MAX_BUFFERED_SOUNDS = 64
+MAX_BUFFERED_MESSAGES = 32
+_LAPSE = round(STREAM_TTL_SECONDS * 1000)
 
 # KEYS: the owner's streams, the new stream, its answers, the waiting. ARGV: id, most, lapse (ms), options.
 _OPEN = """
@@ -60,7 +60,7 @@ class _Keys:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReceivedMessage:
     """What a worker said; `frame`: the number of the frame that it is the first to know, null where there is none."""
 
     id: str
@@ -68,29 +68,29 @@ class Answer:
     frame: int | None
 
 
-class LiveLine:
+class GatewayStreams:
     """The gateway's end. Belongs to one event loop. Everything raises RedisError."""
 
-    def __init__(self, redis: AsyncRedis, prefix: str = PREFIX) -> None:
+    def __init__(self, redis: AsyncRedis, prefix: str = KEY_PREFIX) -> None:
         self._redis, self._prefix = redis, prefix
         self._open = redis.register_script(_OPEN)
 
     @classmethod
-    def connect(cls, settings: WireSettings) -> Self:
+    def connect(cls, settings: SharedSettings) -> Self:
         return cls(AsyncRedis.from_url(settings.redis_url, socket_timeout=None))  # it waits for answers
 
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def begin(self, owner: str, options: Options, most: int) -> str | None:
+    async def open_stream(self, owner: str, options: Options, max_streams: int) -> str | None:
         """The id of a new stream, which waits for a worker; null where the owner has as many as may be."""
         stream = secrets.token_urlsafe(20)
         keys = _Keys.of(self._prefix, stream)
         places = [self._owned(owner), keys.about, keys.answers, f"{self._prefix}live:waiting"]
-        opened = await self._open(places, [stream, most, _LAPSE, options.model_dump_json()])
+        opened = await self._open(places, [stream, max_streams, _LAPSE, options.model_dump_json()])
         return stream if opened else None
 
-    async def renew(self, owner: str, stream: str) -> None:
+    async def renew_stream(self, owner: str, stream: str) -> None:
         """To be said again within `LAPSE_SECONDS`."""
         seconds, microseconds = await self._redis.time()
         until = seconds * 1000 + microseconds // 1000 + _LAPSE
@@ -100,24 +100,26 @@ class LiveLine:
                 pipe.pexpire(key, _LAPSE)
             await pipe.execute()
 
-    async def put(self, stream: str, packet: Packet, number: int) -> None:
+    async def send(self, stream: str, packet: Packet, number: int) -> None:
         """Passes a frame or a piece of sound on. `number`: of frames, counted from 1."""
         keys = _Keys.of(self._prefix, stream)
-        key, most = (keys.frames, 1) if packet.kind == "frame" else (keys.sound, MOST_SOUNDS)
+        key, most = (keys.frames, 1) if packet.kind == "frame" else (keys.sound, MAX_BUFFERED_SOUNDS)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.xadd(key, {"n": number, "t": repr(packet.time), "d": packet.payload}, maxlen=most, approximate=False)
             pipe.pexpire(key, _LAPSE)
             await pipe.execute()
 
-    async def answers(self, stream: str, last: str, seconds: float) -> tuple[Answer, ...]:
+    async def receive(self, stream: str, last: str, seconds: float) -> tuple[ReceivedMessage, ...]:
         """What the worker said after the answer `last`; waits up to so many seconds where there is nothing yet."""
         key = _Keys.of(self._prefix, stream).answers
         found = cast(Any, await self._redis.xread({key: last or _FIRST_ANSWER}, block=max(1, round(seconds * 1000))))
         return tuple(
-            Answer(name.decode(), fields[b"m"], int(fields[b"n"]) or None) for _, rows in found for name, fields in rows
+            ReceivedMessage(name.decode(), fields[b"m"], int(fields[b"n"]) or None)
+            for _, rows in found
+            for name, fields in rows
         )
 
-    async def end(self, owner: str, stream: str) -> None:
+    async def close_stream(self, owner: str, stream: str) -> None:
         """Leaves nothing of it."""
         async with self._redis.pipeline() as pipe:
             pipe.delete(*_Keys.of(self._prefix, stream).all)
@@ -137,7 +139,7 @@ class NumberedFrame:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class StreamInput:
     """What came of one stream: its newest frame, and all sound."""
 
     frame: NumberedFrame | None = None
@@ -151,14 +153,14 @@ class _Cursor:
 
 
 @dataclass
-class LiveDesk:
+class WorkerStreams:
     """The worker's end. Everything raises RedisError."""
 
     redis: Redis
-    prefix: str = PREFIX
+    prefix: str = KEY_PREFIX
     _cursors: dict[str, _Cursor] = field(default_factory=dict)
 
-    def adopt(self) -> tuple[str, Options] | None:
+    def accept(self) -> tuple[str, Options] | None:
         """A stream that waits; null when none does."""
         while stream := cast(bytes | None, self.redis.lpop(f"{self.prefix}live:waiting")):
             name = stream.decode()
@@ -168,7 +170,7 @@ class LiveDesk:
                 return name, Options.model_validate_json(about)
         return None
 
-    def gone(self) -> list[str]:
+    def remove_closed(self) -> list[str]:
         """The adopted streams that have ended; they are let go."""
         names = list(self._cursors)
         abouts = (
@@ -184,7 +186,7 @@ class LiveDesk:
         self._cursors.pop(stream, None)
         self.redis.set(f"{self.prefix}erased", 1)
 
-    def collect(self, seconds: float) -> Mapping[str, Arrival]:
+    def receive(self, seconds: float) -> Mapping[str, StreamInput]:
         """What came of all adopted streams since the last time; waits up to so many seconds for the first of it."""
         places: dict[str, tuple[str, str]] = {}
         wanted: dict[str, str] = {}
@@ -200,19 +202,19 @@ class LiveDesk:
             arrived.setdefault(name, {})[part] = [fields for _, fields in rows]
         return {name: _arrival(parts.get("frames", []), parts.get("sound", [])) for name, parts in arrived.items()}
 
-    def tell(self, stream: str, message: Ready | Update | Ended, frame: int | None = None) -> None:
+    def send(self, stream: str, message: Ready | Update | Ended, frame: int | None = None) -> None:
         """Answers; nothing happens where the stream has ended meanwhile."""
         fields: Any = {"m": message.model_dump_json(), "n": frame or 0}
         key = self._keys(stream).answers
-        self.redis.xadd(key, fields, maxlen=MOST_ANSWERS, approximate=False, nomkstream=True)
+        self.redis.xadd(key, fields, maxlen=MAX_BUFFERED_MESSAGES, approximate=False, nomkstream=True)
 
     def _keys(self, stream: str) -> _Keys:
         return _Keys.of(self.prefix, stream)
 
 
-def _arrival(frames: Sequence[dict[bytes, bytes]], sounds: Sequence[dict[bytes, bytes]]) -> Arrival:
+def _arrival(frames: Sequence[dict[bytes, bytes]], sounds: Sequence[dict[bytes, bytes]]) -> StreamInput:
     frame = None
     if frames:
         newest = frames[-1]
         frame = NumberedFrame(int(newest[b"n"]), Packet("frame", float(newest[b"t"]), newest[b"d"]))
-    return Arrival(frame, tuple(Packet("sound", float(row[b"t"]), row[b"d"]) for row in sounds))
+    return StreamInput(frame, tuple(Packet("sound", float(row[b"t"]), row[b"d"]) for row in sounds))

@@ -15,12 +15,12 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from ml.errors import AffectError, FetchFailed
-from workers.protocol.settings import Network, WireSettings
+from workers.protocol.settings import Network, SharedSettings
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-Resolve = Callable[[str, int], Sequence[str]]
+Resolver = Callable[[str, int], Sequence[str]]
 
-MOST_URL_CHARACTERS = 2048
+MAX_URL_LENGTH = 2048
 _PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[\w.-]+")
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
@@ -74,20 +74,20 @@ def system_resolver(host: str, port: int) -> Sequence[str]:
 
 
 @dataclass(frozen=True)
-class Egress:
+class EgressPolicy:
     """The rules, with the networks that are permitted besides the public ones."""
 
     allowed: tuple[Network, ...] = ()
-    resolve: Resolve = system_resolver
+    resolve: Resolver = system_resolver
 
     @classmethod
-    def of(cls, settings: WireSettings) -> Self:
+    def from_settings(cls, settings: SharedSettings) -> Self:
         return cls(settings.egress_allow)
 
     def check_url(self, url: str) -> Target:
         """What can be told without asking anybody: scheme, form, and an address in place of a name. Raises
         ForbiddenUrl."""
-        if len(url) > MOST_URL_CHARACTERS or not url.isprintable() or any(sign in url for sign in " \\"):
+        if len(url) > MAX_URL_LENGTH or not url.isprintable() or any(sign in url for sign in " \\"):
             raise ForbiddenUrl("The address is no URL.")
         try:
             parts = urlsplit(url)
@@ -108,7 +108,7 @@ class Egress:
             raise ForbiddenUrl("The address names no host.")
         return target
 
-    def addresses(self, target: Target) -> tuple[str, ...]:
+    def checked_addresses(self, target: Target) -> tuple[str, ...]:
         """The addresses of a target, every one of them checked: connect to these, never to its name. Raises
         ForbiddenUrl, or FetchFailed where the name is not known."""
         literal = _literal(target.host)

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ml.errors import AffectError
-from workers.protocol.settings import LogFormat, WireSettings
+from workers.protocol.settings import LogFormat, SharedSettings
 
 _OURS = ("app", "workers", "ml", "__main__")
 _FRAMES = 20
@@ -39,27 +39,27 @@ _context: ContextVar[dict[str, str] | None] = ContextVar("affect_log_context", d
 
 
 @contextmanager
-def about(**ids: str | None) -> Iterator[None]:
+def log_context(**ids: str | None) -> Iterator[None]:
     """What is logged in this context is about these: `request_id`, `job_id`, `trace_id`."""
-    token = _context.set(context() | {name: value for name, value in ids.items() if value})
+    token = _context.set(current_context() | {name: value for name, value in ids.items() if value})
     try:
         yield
     finally:
         _context.reset(token)
 
 
-def context() -> dict[str, str]:
+def current_context() -> dict[str, str]:
     """The ids that `about` has set."""
     return _context.get() or {}
 
 
-def set_up(service: str, settings: WireSettings) -> None:
+def configure(service: str, settings: SharedSettings) -> None:
     """Makes the process's logs ours, those of its libraries too. `service`: `gateway` or `worker`."""
-    logging.config.dictConfig(config(service, settings))
+    logging.config.dictConfig(logging_config(service, settings))
     logging.captureWarnings(True)
 
 
-def config(service: str, settings: WireSettings) -> dict[str, Any]:
+def logging_config(service: str, settings: SharedSettings) -> dict[str, Any]:
     """For `logging.config.dictConfig`."""
     least = logging.getLevelNamesMapping()[settings.log_level]
     formatter = {"service": service, "form": settings.log_format, "details": settings.log_details}
@@ -94,7 +94,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": _message(record, self._details),
             "process": record.process,
-            **context(),
+            **current_context(),
             **_fields(record),
         }
         if (error := _error(record)) is not None:
@@ -110,7 +110,7 @@ class TextFormatter(logging.Formatter):
         self._details = details
 
     def format(self, record: logging.LogRecord) -> str:
-        known = " ".join(f"{name}={value}" for name, value in {**_fields(record), **context()}.items())
+        known = " ".join(f"{name}={value}" for name, value in {**_fields(record), **current_context()}.items())
         clock = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         lines = [f"{clock} {record.levelname:<7} {_message(record, self._details)}" + (f"  {known}" if known else "")]
         if (error := _error(record)) is not None:

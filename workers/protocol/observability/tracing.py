@@ -6,7 +6,7 @@ One trace follows a job from its POST through the queue to the stages. Between p
 
 from typing import TYPE_CHECKING, Literal
 
-from workers.protocol.settings import WireSettings
+from workers.protocol.settings import SharedSettings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -50,7 +50,7 @@ class Traces:
         """Sends what is still here."""
 
 
-def traces_of(service: str, settings: WireSettings, exporter: "SpanExporter | None" = None) -> Traces:
+def traces_of(service: str, settings: SharedSettings, exporter: "SpanExporter | None" = None) -> Traces:
     """Of a process that forks no more: a thread sends the spans, by OTLP where no exporter is given. Raises ImportError
     without the extra `telemetry`."""
     if not settings.traces:

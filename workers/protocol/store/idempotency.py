@@ -13,8 +13,8 @@ from typing import Any
 
 from redis import Redis
 
-PREFIX = "pledge:"
-HOLD_SECONDS = 30.0
+IDEMPOTENCY_PREFIX = "pledge:"
+RESERVATION_TTL_SECONDS = 30.0
 """A request that nobody has spoken for since is taken to have died with its gateway."""
 
 _TAKE = """
@@ -41,7 +41,7 @@ LUA = f"""
 -- False where another request holds the key.
 local function keep_pledge(digest, holder, fingerprint, seconds, ids)
   if digest == '' then return true end
-  local key = P .. '{PREFIX}' .. digest
+  local key = P .. '{IDEMPOTENCY_PREFIX}' .. digest
   if redis.call('HGET', key, 'holder') ~= holder then return false end
   redis.call('HSET', key, 'fingerprint', fingerprint, 'jobs', table.concat(ids, ' '))
   redis.call('PEXPIRE', key, math.ceil(tonumber(seconds) * 1000))
@@ -49,7 +49,7 @@ local function keep_pledge(digest, holder, fingerprint, seconds, ids)
 end
 
 local function leave_pledge(digest, id)
-  local key, left = P .. '{PREFIX}' .. (digest or ''), {{}}
+  local key, left = P .. '{IDEMPOTENCY_PREFIX}' .. (digest or ''), {{}}
   local jobs = redis.call('HGET', key, 'jobs')
   if not jobs then return end
   for each in string.gmatch(jobs, '%S+') do left[#left + 1] = each == id and 'deleted' or each end
@@ -59,17 +59,17 @@ end
 
 
 @dataclass(frozen=True)
-class Pledge:
+class Reservation:
     """A key that this request alone holds. Kept with the jobs for `seconds`, under the `fingerprint` of the request."""
 
-    digest: str
+    key_digest: str
     holder: str
     fingerprint: str = ""
-    seconds: float = 86400.0
+    ttl_seconds: float = 86400.0
 
 
 @dataclass(frozen=True)
-class Kept:
+class CompletedRequest:
     """What was made of the key: the fingerprint of that request, and its jobs; null for one that was deleted."""
 
     fingerprint: str
@@ -77,39 +77,39 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Busy:
+class RequestInProgress:
     """Another request holds the key; for so many seconds at most, if its gateway has died."""
 
-    seconds: float
+    expires_in_seconds: float
 
 
-class Pledges:
+class IdempotencyStore:
     """Safe to share between threads."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
-        self._prefix = prefix + PREFIX
+        self._prefix = prefix + IDEMPOTENCY_PREFIX
         self._take, self._hold = redis.register_script(_TAKE), redis.register_script(_HOLD)
 
-    def take(self, owner: str, key: str) -> Pledge | Kept | Busy:
+    def reserve(self, owner: str, key: str) -> Reservation | CompletedRequest | RequestInProgress:
         """The key for this request alone, unless it is taken."""
         digest, holder = hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest(), secrets.token_hex(16)
-        found: Any = self._take([self._prefix + digest], [holder, _milliseconds(HOLD_SECONDS)])
+        found: Any = self._take([self._prefix + digest], [holder, _milliseconds(RESERVATION_TTL_SECONDS)])
         if isinstance(found, list):
             ids = (None if each == b"deleted" else each.decode() for each in found[1].split())
-            return Kept(found[0].decode(), tuple(ids))
-        return Pledge(digest, holder) if found == -1 else Busy(max(0.0, found / 1000))
+            return CompletedRequest(found[0].decode(), tuple(ids))
+        return Reservation(digest, holder) if found == -1 else RequestInProgress(max(0.0, found / 1000))
 
-    def hold(self, pledge: Pledge) -> None:
+    def renew(self, pledge: Reservation) -> None:
         """The request is still being read; to be said again within `HOLD_SECONDS`."""
-        self._hold([self._prefix + pledge.digest], [pledge.holder, _milliseconds(HOLD_SECONDS)])
+        self._hold([self._prefix + pledge.key_digest], [pledge.holder, _milliseconds(RESERVATION_TTL_SECONDS)])
 
-    def give_up(self, pledge: Pledge) -> None:
+    def release(self, pledge: Reservation) -> None:
         """The request made nothing: the key is free. Where jobs were made meanwhile, it stays theirs."""
-        self._hold([self._prefix + pledge.digest], [pledge.holder, "give up"])
+        self._hold([self._prefix + pledge.key_digest], [pledge.holder, "give up"])
 
-    def undo(self, pledge: Pledge) -> None:
+    def rollback(self, pledge: Reservation) -> None:
         """The jobs were taken back: the key is free."""
-        self._hold([self._prefix + pledge.digest], [pledge.holder, "undo"])
+        self._hold([self._prefix + pledge.key_digest], [pledge.holder, "undo"])
 
 
 def _milliseconds(seconds: float) -> int:

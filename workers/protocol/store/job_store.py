@@ -20,19 +20,19 @@ from redis import Redis, ResponseError
 
 from ml.errors import AffectError, Cancelled
 from ml.vocabulary import Stage
-from workers.protocol.records import FINAL, KINDS, Claim, Failure, JobRecord, JobStatus, WorkerKind
-from workers.protocol.settings import WireSettings
+from workers.protocol.records import FINAL_STATUSES, WORKER_KINDS, Claim, Failure, JobRecord, JobStatus, WorkerKind
+from workers.protocol.settings import SharedSettings
 from workers.protocol.store import scripts
-from workers.protocol.store.idempotency import Pledge, Pledges
-from workers.protocol.store.webhook_queue import Outbox
+from workers.protocol.store.idempotency import IdempotencyStore, Reservation
+from workers.protocol.store.webhook_queue import WebhookQueue
 
-PREFIX = "affect:"
-EXPIRED_MEMORY = 7 * 86400
+KEY_PREFIX = "affect:"
+EXPIRED_OWNER_TTL_SECONDS = 7 * 86400
 """Seconds for which an expired job is told from one that never was."""
-UPLOAD_HOLD = 900
+UPLOAD_TTL_SECONDS = 900
 """Seconds for which an upload that nobody has spoken for since is taken to be under way."""
 
-LAYOUT = b"2"
+KEY_LAYOUT = b"2"
 """Of the keys. Redis says which one it has in the key `layout`."""
 EARLIER_RING = "ring"
 """Where an earlier version keeps the owners of waiting jobs."""
@@ -47,7 +47,7 @@ class QueueFull(AffectError):
     retryable = True
 
 
-class PledgeLost(AffectError):
+class ReservationLost(AffectError):
     """The idempotency key belongs to another request by now."""
 
     code = "idempotency_in_progress"
@@ -64,8 +64,8 @@ class LeaseLost(AffectError):
 class Quota:
     """Most jobs of one owner that wait, and bytes of its media that are stored, at once."""
 
-    jobs: float = math.inf
-    bytes: float = math.inf
+    max_queued_jobs: float = math.inf
+    max_stored_bytes: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Page:
     """Some records of a longer list; `next` is where the rest of it begins, null at its end."""
 
     records: tuple[JobRecord, ...]
-    next: int | None
+    next_cursor: int | None
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class QueueLoad:
 
 
 @dataclass(frozen=True)
-class Load:
+class ServiceLoad:
     """What there is to do: by queue, and how many jobs are worked on."""
 
     queues: Mapping[WorkerKind, QueueLoad]
@@ -95,12 +95,12 @@ class Load:
 class JobStore:
     """All reads and writes of job records. Safe to share between threads. `prefix` keeps one Redis for several uses."""
 
-    def __init__(self, redis: Redis, settings: WireSettings, prefix: str = PREFIX) -> None:
+    def __init__(self, redis: Redis, settings: SharedSettings, prefix: str = KEY_PREFIX) -> None:
         self._redis = redis
         self._settings = settings
         self._prefix = prefix
-        self.outbox = Outbox(redis, prefix)
-        self.pledges = Pledges(redis, prefix)
+        self.webhook_queue = WebhookQueue(redis, prefix)
+        self.idempotency = IdempotencyStore(redis, prefix)
         self._scripts = {name: redis.register_script(script) for name, script in scripts.ALL.items()}
 
     def _run(self, script: str, *values: str | float) -> Any:
@@ -121,34 +121,38 @@ class JobStore:
         sizes: Sequence[int] | None = None,
         small: Sequence[bool] | None = None,
         quota: Quota = Quota(),
-        pledge: Pledge | None = None,
+        reservation: Reservation | None = None,
     ) -> None:
         """Writes queued jobs, all or none; `webhook`: somebody is to be told of their end; `sizes`: bytes of their
         media; `small`: whether they are worked on beside others; `pledge` is kept with them. Raises QueueFull when more
         would wait or be stored than may, PledgeLost."""
         digests = " ".join(_digest(owner, tag) for tag in tags)
-        kept = (pledge.digest, pledge.holder, pledge.fingerprint, pledge.seconds) if pledge else ("", "", "", 0)
+        kept = (
+            (reservation.key_digest, reservation.holder, reservation.fingerprint, reservation.ttl_seconds)
+            if reservation
+            else ("", "", "", 0)
+        )
         none = [0] * len(job_ids)
         jobs = [part for job in zip(job_ids, sizes or none, map(int, small or none), strict=True) for part in job]
         about = (digests, queue, int(webhook), int(keeps_media))
         _admit(self._run("create", owner, *self._bounds(quota), *about, *kept, *jobs))
 
-    def check_room(self, owner: str, quota: Quota = Quota()) -> None:
+    def check_capacity(self, owner: str, quota: Quota = Quota()) -> None:
         """Raises QueueFull where not even one job more of the owner may wait."""
         _admit(self._run("room", owner, *self._bounds(quota), 1, 1))
 
     def _bounds(self, quota: Quota) -> tuple[float, float, float]:
-        return self._settings.max_queued, quota.jobs, quota.bytes
+        return self._settings.max_queued, quota.max_queued_jobs, quota.max_stored_bytes
 
-    def seconds_for(self, jobs: int) -> float:
+    def estimate_seconds(self, jobs: int) -> float:
         """Until so many jobs more have ended, as they do now; 0 where that is not known."""
         return float(self._run("pace", jobs))
 
     def claim(self, queue: WorkerKind = "inference") -> Claim | None:
         """The next job of a queue, round-robin over the owners; null when none waits."""
-        return next(iter(self.claims(queue, 1)), None)
+        return next(iter(self.claim_batch(queue, 1)), None)
 
-    def claims(self, queue: WorkerKind, most: int, *, small: bool = False) -> list[Claim]:
+    def claim_batch(self, queue: WorkerKind, most: int, *, small: bool = False) -> list[Claim]:
         """The next job of a queue, and where it is a small one those after it as long as they are, each in the turn of
         its owner. Empty when none waits; of `small` ones alone also where another comes first."""
         values = (self._settings.lease_seconds, queue, most, int(small))
@@ -169,10 +173,10 @@ class JobStore:
         when there is none to write."""
         told = failure.model_dump_json() if failure else ""
         values = (claim.member, claim.token, status, stage or "", told, self._settings.result_ttl)
-        if status not in FINAL or not self._run("finish", *values):
+        if status not in FINAL_STATUSES or not self._run("finish", *values):
             raise LeaseLost("The job belongs to another worker now.")
 
-    def pass_on(self, claim: Claim, queue: WorkerKind = "inference") -> None:
+    def hand_off(self, claim: Claim, queue: WorkerKind = "inference") -> None:
         """The media were fetched under this claim: the job waits in the next queue, where its attempts count anew.
         Raises LeaseLost, or Cancelled where the caller has asked for a stop meanwhile."""
         answer = self._run("pass_on", claim.job_id, claim.token, queue)
@@ -190,7 +194,7 @@ class JobStore:
         if not answer:
             raise LeaseLost("The job belongs to another worker now.")
 
-    def part_done(self, claim: Claim) -> Claim | None:
+    def complete_part(self, claim: Claim) -> Claim | None:
         """What the part was to give is stored. After the last one: the claim of the job, whose parts are to be joined.
         Raises LeaseLost."""
         answer = self._run("part_done", claim.member, claim.token, self._settings.lease_seconds)
@@ -198,18 +202,18 @@ class JobStore:
             raise LeaseLost("The part belongs to another worker now.")
         return None if answer == 1 else _claim(answer)
 
-    def hand_back(self, claim: Claim) -> None:
+    def requeue(self, claim: Claim) -> None:
         """Puts the job back in its place, as a worker that shuts down does: no attempt is counted."""
         self._run("hand_back", claim.member, claim.token, self._settings.result_ttl)
 
-    def release(self, claim: Claim, failure: Failure) -> JobStatus | None:
+    def fail_attempt(self, claim: Claim, failure: Failure) -> JobStatus | None:
         """Puts the job back in its place for another attempt; after the last one it ends with this failure. The job's
         status then; null when the claim was lost."""
         values = (self._settings.max_attempts, failure.model_dump_json(), self._settings.result_ttl)
         status = self._run("release", claim.member, claim.token, *values)
         return status.decode() if status else None
 
-    def reap(self) -> dict[str, JobStatus]:
+    def reap_expired_leases(self) -> dict[str, JobStatus]:
         """Takes jobs whose lease has lapsed from their workers: each is queued again or ends. Their states, by id."""
         found = self._run("reap", self._settings.max_attempts, _LOST.model_dump_json(), self._settings.result_ttl)
         return {job_id.decode(): status.decode() for job_id, status in found}
@@ -246,7 +250,7 @@ class JobStore:
 
     def expire(self) -> list[str]:
         """Forgets finished jobs whose time is over, and returns their ids; their blobs are the caller's to delete."""
-        return [raw.decode() for raw in self._run("expire", EXPIRED_MEMORY)]
+        return [raw.decode() for raw in self._run("expire", EXPIRED_OWNER_TTL_SECONDS)]
 
     def owner_of_expired(self, job_id: str) -> str | None:
         """Whose the job was; null unless it has expired, within `EXPIRED_MEMORY`."""
@@ -257,21 +261,21 @@ class JobStore:
         """Leaves nothing of the job. A worker that holds it loses its claim."""
         self._run("delete", job_id)
 
-    def queued(self, *queues: WorkerKind) -> int:
+    def queue_length(self, *queues: WorkerKind) -> int:
         """How many jobs wait; in these queues, or in all."""
-        return int(self._run("queued", *(queues or KINDS)))
+        return int(self._run("queued", *(queues or WORKER_KINDS)))
 
-    def wake_ups(self, queue: WorkerKind) -> int:
+    def pending_wake_ups(self, queue: WorkerKind) -> int:
         """How many messages to the workers of a queue wait."""
         return self._redis.llen(queue)
 
-    def load(self) -> Load:
+    def load(self) -> ServiceLoad:
         """How much waits, and how much is worked on."""
         queues, running = self._run("load")
         found = {name.decode(): QueueLoad(depth, max(float(oldest), 0.0)) for name, depth, oldest in queues}
-        return Load(cast(dict[WorkerKind, QueueLoad], found), running)
+        return ServiceLoad(cast(dict[WorkerKind, QueueLoad], found), running)
 
-    def compact(self) -> None:
+    def compact_append_only_file(self) -> None:
         """Makes Redis write its append-only file anew where that still tells of a deleted job."""
         key = self._key("erased")
         if not self._redis.exists(key) or not cast(dict[str, int], self._redis.info("persistence"))["aof_enabled"]:
@@ -285,18 +289,18 @@ class JobStore:
         if again:
             self._redis.set(key, 1)
 
-    def hold_upload(self, job_id: str) -> None:
+    def renew_upload(self, job_id: str) -> None:
         """Says that the media of a job to be are still arriving; to be said again within `UPLOAD_HOLD`."""
-        self._redis.set(self._key("upload", job_id), 1, ex=UPLOAD_HOLD)
+        self._redis.set(self._key("upload", job_id), 1, ex=UPLOAD_TTL_SECONDS)
 
-    def knows(self, job_id: str) -> bool:
+    def exists(self, job_id: str) -> bool:
         """Whether there is such a job, or an upload that is to become one."""
         return bool(self._redis.exists(self._key("job", job_id), self._key("upload", job_id)))
 
     def is_settled(self) -> bool:
         """Whether all that Redis holds is laid out as this version does it."""
         layout = cast(bytes | None, self._redis.get(self._key("layout")))
-        return layout == LAYOUT and not self._redis.exists(self._key(EARLIER_RING))
+        return layout == KEY_LAYOUT and not self._redis.exists(self._key(EARLIER_RING))
 
     def earlier_jobs(self) -> Iterator[str]:
         """The jobs of before there were queues by kind."""
@@ -312,9 +316,9 @@ class JobStore:
     def settle(self) -> None:
         """There are no such jobs any more."""
         self._redis.delete(self._key(EARLIER_RING))
-        self._redis.set(self._key("layout"), LAYOUT)
+        self._redis.set(self._key("layout"), KEY_LAYOUT)
 
-    def turn(self, chore: str, seconds: float) -> bool:
+    def acquire_periodic_lock(self, chore: str, seconds: float) -> bool:
         """Whether it falls to the caller to do a chore that is done once in so many seconds, whoever does it."""
         return bool(self._redis.set(self._key("turn", chore), 1, px=max(1, round(seconds * 1000)), nx=True))
 
@@ -330,7 +334,7 @@ def _admit(reason: bytes | None) -> None:
     if reason is None:
         return
     if reason == b"pledge":
-        raise PledgeLost("Another request with this key is being answered.")
+        raise ReservationLost("Another request with this key is being answered.")
     raise QueueFull(_FULL[reason])
 
 
@@ -344,11 +348,11 @@ def _claim(found: list[Any]) -> Claim:
         job_id=job_id.decode(),
         token=token,
         attempt=attempt,
-        fetched=fetched,
-        waited=float(waited),
+        fetch_token=fetched,
+        waited_seconds=float(waited),
         part=int(part) if part else None,
-        split=split,
-        parts=tuple(parts),
+        split_token=split,
+        part_tokens=tuple(parts),
     )
 
 
@@ -368,13 +372,13 @@ def _record(found: list[Any]) -> JobRecord:
         stage=fields.get("stage"),
         progress=float(fields["progress"]),
         position=position,
-        waits=float(waits),
+        estimated_wait_seconds=float(waits),
         attempts=int(fields["attempts"]),
         token=int(fields["token"]),
-        fetched=int(fields.get("fetched", 0)),
-        webhook=fields.get("webhook") == "1",
+        fetch_token=int(fields.get("fetched", 0)),
+        has_webhook=fields.get("webhook") == "1",
         cancel_requested=fields.get("cancel") == "1",
-        event=event.decode(),
+        last_event_id=event.decode(),
         failure=failure,
         **{
             name: datetime.fromtimestamp(float(fields[name]), UTC)

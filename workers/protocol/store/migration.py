@@ -8,14 +8,14 @@ again, by several processes at once.
 import logging
 from contextlib import suppress
 
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.records import job_prefix, media_key, media_prefix
+from workers.protocol.blob_keys import job_prefix, media_key, media_prefix
+from workers.protocol.blobs.blobs import BlobStore
 from workers.protocol.store.job_store import JobStore
 
 logger = logging.getLogger(__name__)
 
 
-def take_over(job_store: JobStore, blobs: Blobs) -> None:
+def take_over(job_store: JobStore, blobs: BlobStore) -> None:
     """Brings the jobs of an earlier version into the queues of this one. Raises RedisError, StorageError."""
     if job_store.is_settled():
         return
@@ -29,7 +29,7 @@ def take_over(job_store: JobStore, blobs: Blobs) -> None:
         logger.warning("%d jobs of an earlier version were taken over", count)
 
 
-def _move_media(blobs: Blobs, job_id: str) -> None:
+def _move_media(blobs: BlobStore, job_id: str) -> None:
     """By way of a third name: on a disk the blob and the folder that takes its place would have one name."""
     before, aside = media_prefix(job_id), f"{job_prefix(job_id)}/media-before"
     with suppress(FileNotFoundError):  # another process has moved it

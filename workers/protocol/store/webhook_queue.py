@@ -14,10 +14,10 @@ from typing import Any, Literal, cast
 from pydantic import Field
 from redis import Redis
 
-from ml.results import Frozen
+from ml.results import FrozenModel
 
 DeliveryState = Literal["pending", "delivered", "failed"]
-TEST_SECONDS = 600
+TEST_TTL_SECONDS = 600
 """For which a test is remembered."""
 
 _COMMON = """
@@ -32,7 +32,7 @@ _TEST = (
     _COMMON
     + f"""
 redis.call('HSET', P .. 'delivery:' .. id, 'owner', ARGV[3], 'state', 'pending', 'attempts', '0', 'test', '1')
-redis.call('EXPIRE', P .. 'delivery:' .. id, {TEST_SECONDS})
+redis.call('EXPIRE', P .. 'delivery:' .. id, {TEST_TTL_SECONDS})
 redis.call('ZADD', P .. 'outbox', now, id)
 """
 )
@@ -65,7 +65,7 @@ if redis.call('HGET', key, 'attempts') ~= ARGV[3] or redis.call('HGET', key, 'st
 if redis.call('LINDEX', P .. 'attempts:' .. id, -1) == ARGV[6] then return 1 end
 redis.call('HSET', key, 'state', ARGV[4])
 redis.call('RPUSH', P .. 'attempts:' .. id, ARGV[6])
-if redis.call('HEXISTS', key, 'test') == 1 then redis.call('EXPIRE', P .. 'attempts:' .. id, {TEST_SECONDS}) end
+if redis.call('HEXISTS', key, 'test') == 1 then redis.call('EXPIRE', P .. 'attempts:' .. id, {TEST_TTL_SECONDS}) end
 if ARGV[4] == 'pending' then
   redis.call('ZADD', P .. 'outbox', now + tonumber(ARGV[5]), id)
 else
@@ -89,7 +89,7 @@ return {state, due, redis.call('LRANGE', P .. 'attempts:' .. id, 0, -1)}
 _ALL = {"test": _TEST, "take": _TAKE, "note": _NOTE, "log": _LOG}
 
 
-class Delivery(Frozen):
+class Delivery(FrozenModel):
     """The right to make one attempt. `test`: there is no such job."""
 
     id: str
@@ -98,7 +98,7 @@ class Delivery(Frozen):
     test: bool
 
 
-class Attempt(Frozen):
+class DeliveryAttempt(FrozenModel):
     """What came of one attempt."""
 
     at: datetime
@@ -107,15 +107,15 @@ class Attempt(Frozen):
     error: str | None = Field(description="What went wrong; null where it was delivered.")
 
 
-class DeliveryLog(Frozen):
+class DeliveryLog(FrozenModel):
     """`none`: nobody is to be told, or the job has not ended. `failed`: given up."""
 
     state: DeliveryState | Literal["none"] = "none"
     next_at: datetime | None = Field(None, description="When it is tried again, at the earliest.")
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[DeliveryAttempt, ...] = ()
 
 
-class Outbox:
+class WebhookQueue:
     """Safe to share between threads."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
@@ -125,12 +125,12 @@ class Outbox:
     def _run(self, script: str, job_id: str, *values: str | float) -> Any:
         return self._scripts[script]([], [self._prefix, job_id, *values])
 
-    def due(self) -> int:
+    def due_count(self) -> int:
         """How many are to be sent now."""
         seconds, microseconds = cast(Sequence[int], self._redis.time())
         return self._redis.zcount(f"{self._prefix}outbox", "-inf", seconds + microseconds / 1e6)
 
-    def take(self, seconds: float) -> Delivery | None:
+    def lease_next(self, seconds: float) -> Delivery | None:
         """The one that has been due for longest, to be sent within so many seconds; null when none is due."""
         found = self._run("take", "", seconds)
         if not found:
@@ -138,7 +138,9 @@ class Outbox:
         job_id, owner, attempt, test = found
         return Delivery(id=job_id.decode(), owner=owner.decode(), attempt=attempt, test=bool(test))
 
-    def note(self, delivery: Delivery, attempt: Attempt, retry_after: float | None = None) -> DeliveryState:
+    def record_attempt(
+        self, delivery: Delivery, attempt: DeliveryAttempt, retry_after: float | None = None
+    ) -> DeliveryState:
         """Writes down an attempt; it is delivered, or tried again after some seconds, or given up. Nothing is written
         where the job was deleted meanwhile, or somebody else has taken it."""
         state: DeliveryState = "delivered" if attempt.error is None else "failed" if retry_after is None else "pending"
@@ -149,7 +151,7 @@ class Outbox:
         """A delivery of no job, due now."""
         self._run("test", test_id, owner)
 
-    def log(self, job_id: str) -> DeliveryLog:
+    def delivery_log(self, job_id: str) -> DeliveryLog:
         found = self._run("log", job_id)
         if not found:
             return DeliveryLog()
@@ -157,5 +159,5 @@ class Outbox:
         return DeliveryLog(
             state=state.decode(),
             next_at=datetime.fromtimestamp(float(due), UTC) if due else None,
-            attempts=tuple(Attempt.model_validate_json(each) for each in attempts),
+            attempts=tuple(DeliveryAttempt.model_validate_json(each) for each in attempts),
         )

@@ -5,29 +5,28 @@ from typing import cast
 from redis import Redis
 
 from workers.protocol.records import Heartbeat
-from workers.protocol.store.job_store import PREFIX
+from workers.protocol.settings import LEASE_SECONDS
+from workers.protocol.store.job_store import KEY_PREFIX
 
-BEAT_SECONDS = 3.0
-LAPSE_SECONDS = 15.0
-"""A worker silent for so long is dead: as its lease."""
+HEARTBEAT_INTERVAL_SECONDS = 3.0
 
 
-class Roster:
+class WorkerRegistry:
     """The heartbeats of all workers. Safe to share between threads."""
 
-    def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
+    def __init__(self, redis: Redis, prefix: str = KEY_PREFIX) -> None:
         self._redis = redis
         self._key = f"{prefix}workers"
         self._beats = f"{prefix}worker:"
 
-    def beat(self, heartbeat: Heartbeat) -> None:
-        """To be said again before `LAPSE_SECONDS` are over."""
+    def heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Write a heartbeat that expires after `LEASE_SECONDS`."""
         with self._redis.pipeline() as pipe:
             pipe.sadd(self._key, heartbeat.worker)
-            pipe.set(self._beats + heartbeat.worker, heartbeat.model_dump_json(), px=round(LAPSE_SECONDS * 1000))
+            pipe.set(self._beats + heartbeat.worker, heartbeat.model_dump_json(), px=round(LEASE_SECONDS * 1000))
             pipe.execute()
 
-    def leave(self, worker: str) -> None:
+    def deregister(self, worker: str) -> None:
         with self._redis.pipeline() as pipe:
             pipe.srem(self._key, worker)
             pipe.delete(self._beats + worker)

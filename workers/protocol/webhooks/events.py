@@ -5,49 +5,49 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from ml.results import Frozen
-from workers.protocol.records import FINAL, JobRecord, JobStatus
+from ml.results import FrozenModel
+from workers.protocol.records import FINAL_STATUSES, JobRecord, JobStatus
 
 
-class NoticeError(Frozen):
+class EventError(FrozenModel):
     code: str
     retryable: bool
 
 
-class NoticeLinks(Frozen):
+class EventLinks(FrozenModel):
     """Paths of this API."""
 
     self: str
     result: str
 
 
-class JobEnd(Frozen):
+class JobEventData(FrozenModel):
     id: str
     status: JobStatus
-    error: NoticeError | None = Field(description="Why it failed.")
-    links: NoticeLinks
+    error: EventError | None = Field(description="Why it failed.")
+    links: EventLinks
 
 
-class JobNotice(Frozen):
+class JobEvent(FrozenModel):
     """The body of a webhook."""
 
     type: Literal["job.succeeded", "job.failed", "job.cancelled"]
     timestamp: datetime = Field(description="When the job ended.")
-    data: JobEnd
+    data: JobEventData
 
     @classmethod
-    def of(cls, record: JobRecord) -> Self | None:
+    def from_record(cls, record: JobRecord) -> Self | None:
         """Null for a job that has not ended."""
-        if record.status not in FINAL or record.finished_at is None:
+        if record.status not in FINAL_STATUSES or record.finished_at is None:
             return None
         path, failure = f"/v1/jobs/{record.id}", record.failure
-        error = NoticeError(code=failure.code, retryable=failure.retryable) if failure else None
-        links = NoticeLinks(self=path, result=f"{path}/result")
-        end = JobEnd(id=record.id, status=record.status, error=error, links=links)
+        error = EventError(code=failure.code, retryable=failure.retryable) if failure else None
+        links = EventLinks(self=path, result=f"{path}/result")
+        end = JobEventData(id=record.id, status=record.status, error=error, links=links)
         return cls.model_validate({"type": f"job.{record.status}", "timestamp": record.finished_at, "data": end})
 
 
-class TrialNotice(Frozen):
+class WebhookTestEvent(FrozenModel):
     """The body of a webhook on trial."""
 
     type: Literal["webhook.test"] = "webhook.test"

@@ -1,6 +1,6 @@
 """What every script begins with: small functions over the keys."""
 
-from workers.protocol.records import KINDS
+from workers.protocol.records import WORKER_KINDS
 from workers.protocol.store.scripts.part_helpers import HELPERS
 
 EVENTS_KEPT = 100
@@ -12,7 +12,7 @@ PACE_WEIGHT = 0.1
 PACE_SECONDS = 86400
 """For which that average is remembered."""
 
-QUEUES = ", ".join(f"'{kind}'" for kind in KINDS)
+QUEUES = ", ".join(f"'{kind}'" for kind in WORKER_KINDS)
 COMMON = f"""
 local P = ARGV[1]
 local clock = redis.call('TIME')

@@ -38,19 +38,19 @@ class StorageFull(StorageError):
     code = "storage_full"
 
 
-def is_full(error: OSError) -> bool:
+def is_out_of_space(error: OSError) -> bool:
     return error.errno in _NO_ROOM
 
 
-def full() -> StorageFull:
+def storage_full() -> StorageFull:
     return StorageFull("There is no room to store it. Try again later.")
 
 
-def unavailable() -> StorageError:
+def storage_unavailable() -> StorageError:
     return StorageError("The storage cannot be reached. Try again soon.")
 
 
-class Told:
+class ErrorTranslatingFile:
     """A file or file system whose methods raise StorageError for what is a fault of the store."""
 
     def __init__(self, inner: Any) -> None:
@@ -58,10 +58,10 @@ class Told:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        return partial(told, found) if callable(found) else found
+        return partial(translate_errors, found) if callable(found) else found
 
 
-class LeavingRoom(Told):
+class SpaceCheckedFile(ErrorTranslatingFile):
     """A file into which nothing is written any more once there is too little room."""
 
     def __init__(self, inner: Any, has_room: Callable[[], bool]) -> None:
@@ -71,26 +71,26 @@ class LeavingRoom(Told):
     def write(self, data: bytes) -> int:
         """Raises StorageFull."""
         if not self._has_room():
-            raise full()
-        return cast(int, told(self._inner.write, data))
+            raise storage_full()
+        return cast(int, translate_errors(self._inner.write, data))
 
 
-def told(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+def translate_errors(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Calls. Raises StorageFull, StorageError, and OSError where it only says that something is not there."""
     try:
         return call(*args, **options)
     except OSError as error:
-        if is_full(error):
-            raise full() from error
+        if is_out_of_space(error):
+            raise storage_full() from error
         if error.errno in _FOUND_OTHERWISE or (isinstance(error, FileNotFoundError) and not _lacks_bucket(error)):
             raise
         logger.error("the blob store: %s", type(error).__name__, exc_info=error)
-        raise unavailable() from error
+        raise storage_unavailable() from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in _REMOTE:
             raise
         logger.error("the blob store: %s", type(error).__name__, exc_info=error)
-        raise unavailable() from error
+        raise storage_unavailable() from error
 
 
 def _lacks_bucket(error: BaseException) -> bool:
@@ -105,11 +105,11 @@ def free_bytes(path: Path) -> int:
         return free_bytes(path.parent)
 
 
-def open_store(url: str) -> tuple[Any, str]:
+def open_file_system(url: str) -> tuple[Any, str]:
     """The file system of an fsspec URL, and the path in it. Nothing that another process may change is remembered."""
     protocol = fsspec.utils.get_protocol(url)
     options: dict[str, Any] = {"auto_mkdir": True} if protocol == "file" else {"use_listings_cache": False}
     if protocol in ("s3", "s3a"):
         options["config_kwargs"] = _PATIENCE  # beside the tries that s3fs itself makes
     files, root = fsspec.core.url_to_fs(url, **options)
-    return Told(files), root.rstrip("/")
+    return ErrorTranslatingFile(files), root.rstrip("/")
