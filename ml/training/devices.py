@@ -11,14 +11,16 @@ from torch import Tensor, nn
 from ml.inference.runtime.device import to_device
 
 
-def moved(batch: Any, device: torch.device) -> Any:
+def batch_to_device(batch: Any, device: torch.device) -> Any:
     """The batch on the device: a tensor, or a dataclass or tuple of batches; what is nothing of these stays."""
     if isinstance(batch, Tensor):
         return to_device(batch, device)
     if is_dataclass(batch) and not isinstance(batch, type):
-        return replace(batch, **{field.name: moved(getattr(batch, field.name), device) for field in fields(batch)})
+        return replace(
+            batch, **{field.name: batch_to_device(getattr(batch, field.name), device) for field in fields(batch)}
+        )
     if isinstance(batch, tuple):
-        parts = [moved(part, device) for part in batch]
+        parts = [batch_to_device(part, device) for part in batch]
         return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
     return batch
 
@@ -28,7 +30,7 @@ def on_cpu(model: nn.Module) -> nn.Module:
     return model if next(model.parameters()).device.type == "cpu" else copy.deepcopy(model).cpu()
 
 
-def bf16_pays(device: torch.device) -> bool:
+def bf16_is_faster(device: torch.device) -> bool:
     """Whether bf16 autocast is faster: on a GPU that has it, and on a CPU where a convolution, forward and backward, is
     at least a fifth faster."""
     if device.type == "cuda":

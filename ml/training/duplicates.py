@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-SAME_PICTURE = 0.98
+DUPLICATE_CORRELATION = 0.98
 """Correlation of two faces of 24×24 pixels from which they are one picture, cropped or compressed in two ways."""
 _SIDE = 24
 _AT_ONCE = 2048
 
 
-def twins_of_pictures(training_NHW: Tensor, held_out_MHW: Tensor) -> NDArray[np.bool_]:
+def near_duplicate_images(training_NHW: Tensor, held_out_MHW: Tensor) -> NDArray[np.bool_]:
     """Which training crops (uint8 [N, H, W]) show a picture that is held out, also mirrored: bool [N]."""
     if not len(training_NHW) or not len(held_out_MHW):
         return np.zeros(len(training_NHW), bool)
@@ -23,7 +23,7 @@ def twins_of_pictures(training_NHW: Tensor, held_out_MHW: Tensor) -> NDArray[np.
     for part in training_NHW.split(_AT_ONCE):
         even, odd = _small(part)
         likeness = (odd @ held_odd.T).abs_().addmm_(even, held_even.T)
-        found.append((likeness.amax(1) > SAME_PICTURE).numpy())
+        found.append((likeness.amax(1) > DUPLICATE_CORRELATION).numpy())
     return np.concatenate(found)
 
 
@@ -37,7 +37,9 @@ def _small(crops_NHW: Tensor) -> tuple[Tensor, Tensor]:
     return ((left + right) / 2**0.5).flatten(1), ((left - right) / 2**0.5).flatten(1)
 
 
-def twins_of_sounds(training: Sequence[NDArray[np.int16]], held_out: Sequence[NDArray[np.int16]]) -> NDArray[np.bool_]:
+def near_duplicate_sounds(
+    training: Sequence[NDArray[np.int16]], held_out: Sequence[NDArray[np.int16]]
+) -> NDArray[np.bool_]:
     """Which training sounds have the very samples of one that is held out: bool [N]."""
     known = {hashlib.sha256(sound.tobytes()).digest() for sound in held_out}
     return np.array([hashlib.sha256(sound.tobytes()).digest() in known for sound in training], bool)

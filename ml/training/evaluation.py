@@ -19,13 +19,14 @@ from tqdm import tqdm
 
 from ml import results
 from ml.errors import AffectError, InvalidManifest, MediaInvalid, ModelStoreError
+from ml.inference.face.detector import FaceDetector
 from ml.inference.face.observations import FaceCollector
-from ml.inference.face.predictor import FaceDetector, FacePredictor
-from ml.inference.fusion.timeline import WindowParts, build_timeline
+from ml.inference.face.predictor import FacePredictor, FaceSample
+from ml.inference.fusion.timeline import WindowInputs, build_timeline
 from ml.inference.fusion.windows import windows_over
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import pick_device
-from ml.inference.text.predictor import TextPredictor
+from ml.inference.text.predictor import TextPredictor, TextSample
 from ml.inference.voice.predictor import VoicePredictor
 from ml.inference.voice.segments import WindowVoice, predict_utterances
 from ml.media import Decoder, DecodeRequest, MediaLimits, probe
@@ -40,7 +41,7 @@ from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
 Reading = NDArray[np.float64]
 """Probabilities [7]."""
-BATCH = 64
+EVAL_BATCH_SIZE = 64
 GROUP_FIGURES = ("accuracy", "macro_f1", "uar", "ece")
 """What is told of a group."""
 
@@ -167,7 +168,8 @@ class Subjects:
             crops = [cv2.imread(str(row.path), cv2.IMREAD_GRAYSCALE) for row in rows]
             size = predictor.crop_size
             whole = [resized(np.asarray(crop, np.uint8), size) for crop in crops if crop is not None]
-            found = iter(np.exp(predictor.predict(whole).log_probabilities_NC) if whole else ())
+            outputs = predictor.predict([FaceSample(crop) for crop in whole])
+            found = iter(np.exp(outputs.log_probabilities_NC))
             return [None if crop is None else next(found) for crop in crops]
 
         return read
@@ -185,7 +187,7 @@ class Subjects:
         predictor = TextPredictor.load(ModelStore(self.store), self.reference("text"), pick_device(self.device))
 
         def read(rows: Sequence[Row]) -> list[Reading | None]:
-            found = predictor.predict([row.text for row in rows], [row.before for row in rows])
+            found = predictor.predict([TextSample(row.text, row.before) for row in rows])
             return list(np.exp(found.log_probabilities_NC))
 
         return read
@@ -254,7 +256,7 @@ def _seen(analyzer: Analyzer, row: Row, options: Options) -> Reading | None:
             watcher.add(frame.time - row.start, frame.image, decoder.scale)
         sight, seconds = watcher.result(), decoder.position - row.start
     windows = windows_over(seconds, options.window_seconds, options.hop_seconds)
-    parts = [WindowParts(window, WindowVoice(0.0, None), "") for window in windows]
+    parts = [WindowInputs(window, WindowVoice(0.0, None), "") for window in windows]
     return _told(build_timeline(sight, parts, models.fusion, options).overall)
 
 
@@ -373,8 +375,8 @@ def evaluate_composed(data: Path, subjects: Subjects, cache: Path) -> Report:
 def _read(read: Reader, rows: Sequence[Row], told: str) -> list[Reading | None]:
     readings: list[Reading | None] = []
     with tqdm(total=len(rows), desc=told) as bar:
-        for first in range(0, len(rows), BATCH):
-            readings += read(rows[first : first + BATCH])
+        for first in range(0, len(rows), EVAL_BATCH_SIZE):
+            readings += read(rows[first : first + EVAL_BATCH_SIZE])
             bar.update(len(readings) - bar.n)
     return readings
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from ml.errors import InvalidManifest
 from ml.inference.pipeline.bundle import pick_device
 from ml.memory import keep_heap
-from ml.training.devices import bf16_pays, moved, on_cpu
+from ml.training.devices import batch_to_device, bf16_is_faster, on_cpu
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def seed_everything(seed: int, epoch: int = 0) -> None:
     torch.manual_seed(mixed)
 
 
-class Average:
+class WeightAverage:
     """An exponential moving average of a network's parameters and buffers."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -147,7 +147,7 @@ def _decided(config: LoopConfig, folder: Path, device: torch.device) -> LoopConf
     if config.bf16 is not None:
         return config
     began = (folder / HISTORY).exists()
-    return replace(config, bf16=run_settings(folder)["loop"]["bf16"] if began else bf16_pays(device))
+    return replace(config, bf16=run_settings(folder)["loop"]["bf16"] if began else bf16_is_faster(device))
 
 
 def averaged_weights(folder: Path) -> dict[str, Tensor]:
@@ -200,7 +200,7 @@ class _Run(Generic[Batch]):
             total_steps=config.epochs * task.steps,
             pct_start=config.warm_up,
         )
-        self.average = Average(task.model, config.ema_decay)
+        self.average = WeightAverage(task.model, config.ema_decay)
         self.best: dict[str, Tensor] | None = None
 
     def resume(self) -> None:
@@ -241,7 +241,7 @@ class _Run(Generic[Batch]):
         batches = tqdm(self.task.batches(self.epoch), f"epoch {self.epoch + 1}", self.task.steps, mininterval=10)
         for batch in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.config.bf16)):
-                loss = self.task.loss(self.task.model, moved(batch, self.device))
+                loss = self.task.loss(self.task.model, batch_to_device(batch, self.device))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self.task.model.parameters(), self.config.clip_norm)

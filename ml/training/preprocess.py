@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from ml.cpu import cpu_count
 from ml.errors import AffectError, MediaInvalid, ModelStoreError
-from ml.inference.face.predictor import DetectedFace, FaceDetector
+from ml.inference.face.detector import DetectedFace, FaceDetector
 from ml.inference.speech.transcriber import Transcriber
 from ml.inference.voice.vad import speech_segments
 from ml.media import SAMPLE_RATE, Decoder, DecodeRequest, MediaLimits, probe
@@ -43,7 +43,7 @@ from ml.training.datasets.media import read_picture
 
 VERSION = 2
 """Raised when the same configuration would give other contents."""
-SHARD = 32
+EXAMPLES_PER_SHARD = 32
 _STAGING = ".shard-"
 _ARRAYS, _WORDS = ("crops", "times", "landmarks", "samples"), "transcript"
 Image = NDArray[np.uint8]
@@ -113,7 +113,9 @@ def preprocess(
     Raises InvalidManifest, and ModelStoreError when the Whisper model is not there.
     """
     examples = [example for example in read_examples(manifest) if example.path]
-    rows = [tuple(examples[first : first + SHARD]) for first in range(0, len(examples), SHARD)]
+    rows = [
+        tuple(examples[first : first + EXAMPLES_PER_SHARD]) for first in range(0, len(examples), EXAMPLES_PER_SHARD)
+    ]
     folder = out / config.digest[:16]
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / "config.json", json.dumps(asdict(config), indent=2) + "\n")

@@ -96,18 +96,18 @@ def run_trial(trial: optuna.Trial, args: argparse.Namespace) -> float:
     plan = chosen.plans(changed)[-1]
     folder = trial_folder(args.study, trial.number)
     try:
-        fit(plan.settings, watched(plan, trial).task, folder, plan.extra)
-        return shipped(history(folder), plan.task.best_by)[CHOSEN_BY]
+        fit(plan.settings, with_pruning(plan, trial).task, folder, plan.extra)
+        return published_epoch(history(folder), plan.task.best_by)[CHOSEN_BY]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def shipped(epochs: Sequence[dict[str, float]], best_by: str | None) -> dict[str, float]:
+def published_epoch(epochs: Sequence[dict[str, float]], best_by: str | None) -> dict[str, float]:
     """The epoch whose weights are the run's result."""
     return max(epochs, key=lambda epoch: epoch[best_by]) if best_by else epochs[-1]
 
 
-def watched(plan: Plan, trial: optuna.Trial) -> Plan:
+def with_pruning(plan: Plan, trial: optuna.Trial) -> Plan:
     """The plan with a validation that tells the trial, and stops it when it is not promising."""
     steps = count(1)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ml.errors import InvalidManifest
-from ml.training.datasets.example import Example, Found, Skipped, Split
+from ml.training.datasets.example import Example, Record, SkippedRecord, Split
 from ml.training.datasets.tables import read_each, table
 from ml.vocabulary import EMOTION_SYNONYMS
 
@@ -18,7 +18,7 @@ _TWINS = frozenset({"03-01-03-01-02-02-07"})
 """Files of RAVDESS that are the same bytes as another one."""
 
 
-def read_voices(root: Path, fold: int | None = 0) -> Iterator[Found]:
+def read_voices(root: Path, fold: int | None = 0) -> Iterator[Record]:
     """The examples of `root/manifest.csv`; the speakers of `fold` (0 … 4) are the validation part, with none all train.
 
     RAVDESS is folded by actor, (actor − 1) mod 5; the other corpora by the place of the speaker's name among their own.
@@ -29,10 +29,10 @@ def read_voices(root: Path, fold: int | None = 0) -> Iterator[Found]:
         dataset: _folds(row["speaker"] for row in rows if row["dataset"] == dataset) for dataset in _datasets(rows)
     }
 
-    def read(row: dict[str, str]) -> Found:
+    def read(row: dict[str, str]) -> Record:
         dataset, speaker = row["dataset"], row["speaker"]
         if Path(row["path"]).stem in _TWINS:
-            return Skipped(row["path"], "same bytes as another file")
+            return SkippedRecord(row["path"], "same bytes as another file")
         return Example(
             label=EMOTION_SYNONYMS[row["label"]],
             dataset=dataset,

@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml.training.datasets.example import Example, Found, Skipped
+from ml.training.datasets.example import Example, Record, SkippedRecord
 from ml.training.datasets.splits import files_below, needed, split_by
 from ml.vocabulary import Emotion
 
@@ -21,7 +21,7 @@ _EMOTION: dict[float, Emotion] = {
 PEAKS = 3
 
 
-def read_ck_plus(root: Path) -> Iterator[Found]:
+def read_ck_plus(root: Path) -> Iterator[Record]:
     """The last three pictures of each labelled sequence, and its first as neutral; split by person.
 
     Contempt (2) is none of the seven.
@@ -32,11 +32,11 @@ def read_ck_plus(root: Path) -> Iterator[Found]:
         told = sorted((root / "Emotion" / person / sequence.name).glob("*_emotion.txt"))
         name = f"{person}/{sequence.name}"
         if not told:
-            yield Skipped(name, "no label")
+            yield SkippedRecord(name, "no label")
             continue
         label = _label(told[0])
         if label is None:
-            yield Skipped(name, "unknown label")
+            yield SkippedRecord(name, "unknown label")
             continue
         frames = files_below(sequence, ".png")
         yield _example(frames[0], "neutral", person)

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml.training.datasets.example import Example, Found, Skipped
+from ml.training.datasets.example import Example, Record, SkippedRecord
 from ml.training.datasets.splits import files_below, split_by
 from ml.training.datasets.tables import table
 from ml.vocabulary import Emotion
@@ -19,16 +19,16 @@ _EMOTION: dict[str, Emotion] = {
 }
 
 
-def read_crema_d(root: Path) -> Iterator[Found]:
+def read_crema_d(root: Path) -> Iterator[Record]:
     """Files named ACTOR_SENTENCE_EMOTION_LEVEL; split by actor. Where a take is there as sound and as video, both."""
     people = table(root / "VideoDemographics.csv", "ActorID", "Sex")
     genders = {person["ActorID"]: person["Sex"].lower() or None for person in people}
     for path in files_below(root, ".wav", ".flv", ".mp4"):
         fields = path.stem.split("_")
         if len(fields) != 4:
-            yield Skipped(path.name, "name of another form")
+            yield SkippedRecord(path.name, "name of another form")
         elif fields[2] not in _EMOTION:
-            yield Skipped(path.name, "unknown label")
+            yield SkippedRecord(path.name, "unknown label")
         else:
             speaker = f"crema-d/{fields[0]}"
             yield Example(

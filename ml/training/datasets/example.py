@@ -47,17 +47,17 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedRecord:
     """What a reader left out, and why: counted, never fatal."""
 
     what: str
     reason: str
 
 
-Found = Example | Skipped
+Record = Example | SkippedRecord
 
 
-def sorted_out(found: Iterable[Found]) -> tuple[list[Example], Counter[str]]:
+def sorted_out(found: Iterable[Record]) -> tuple[list[Example], Counter[str]]:
     """The examples, and how many were skipped for which reason."""
     examples, reasons = [], Counter[str]()
     for one in found:
@@ -68,7 +68,7 @@ def sorted_out(found: Iterable[Found]) -> tuple[list[Example], Counter[str]]:
     return examples, reasons
 
 
-def examples_of(found: Iterable[Found]) -> list[Example]:
+def examples_of(found: Iterable[Record]) -> list[Example]:
     """The examples alone, for training; how many were skipped is logged."""
     examples, reasons = sorted_out(found)
     for reason, count in reasons.most_common():

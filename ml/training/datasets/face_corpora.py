@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.training.datasets.example import SPLITS, Example, Found, Skipped, Split
+from ml.training.datasets.example import SPLITS, Example, Record, SkippedRecord, Split
 from ml.training.datasets.tables import read_each, table
 from ml.vocabulary import EMOTION_SYNONYMS, EMOTIONS
 
@@ -20,7 +20,7 @@ _VOTES = ("image", "train_exact_dup_of_eval", "train_near_dup_of_eval_cc", *_PLU
 _NEAR_DUPLICATE = 0.98
 
 
-def read_faces(root: Path, votes_share: float = 0.15) -> Iterator[Found]:
+def read_faces(root: Path, votes_share: float = 0.15) -> Iterator[Record]:
     """The examples of `root/manifest.csv`, with the split that training keeps to.
 
     AffectNet has no split of its own: a tenth, by the sha256 of the file's name, is for validation. Training pictures
@@ -32,12 +32,12 @@ def read_faces(root: Path, votes_share: float = 0.15) -> Iterator[Found]:
     return read_each(rows, partial(_face, root, votes, votes_share))
 
 
-def _face(root: Path, votes: Mapping[str, dict[str, str]], share: float, row: dict[str, str]) -> Found:
+def _face(root: Path, votes: Mapping[str, dict[str, str]], share: float, row: dict[str, str]) -> Record:
     path, dataset, label = Path(row["path"]), row["dataset"], EMOTION_SYNONYMS[row["label"]]
     split = _split(dataset, path, row["split"])
     plus = votes.get(path.name, {}) if dataset == "fer2013" else {}
     if split == "train" and plus and _is_twin(plus):
-        return Skipped(row["path"], "twin of a picture measured on")
+        return SkippedRecord(row["path"], "twin of a picture measured on")
     return Example(label=label, dataset=dataset, split=split, path=root / path, target=_target(label, plus, share))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import InvalidManifest
-from ml.training.datasets.example import Example, Found, Skipped, Split
+from ml.training.datasets.example import Example, Record, SkippedRecord, Split
 from ml.training.datasets.labels import emotion_named
 from ml.training.datasets.splits import files_below, needed
 from ml.training.datasets.tables import read_each, table
@@ -59,13 +59,13 @@ def unpack_fer2013(root: Path, folder: Path) -> Path:
     return folder
 
 
-def read_fer2013(root: Path) -> Iterator[Found]:
+def read_fer2013(root: Path) -> Iterator[Record]:
     """Folders `train` and `test` with one folder an emotion. The public test is the validation part."""
     for folder in ("train", "test"):
         for path in files_below(needed(root / folder), ".png", ".jpg", ".jpeg"):
             label = emotion_named(path.parent.name)
             if label is None:
-                yield Skipped(path.name, "unknown label")
+                yield SkippedRecord(path.name, "unknown label")
                 continue
             split = _PART.get(path.stem.split("_")[0], "train" if folder == "train" else "test")
             yield Example(label=label, dataset="fer2013", split=split, path=path)
@@ -84,7 +84,7 @@ def unpack_fer_plus(root: Path, folder: Path) -> Path:
     return folder
 
 
-def read_fer_plus(root: Path) -> Iterator[Found]:
+def read_fer_plus(root: Path) -> Iterator[Record]:
     """Ten votes a picture: the target is the share of each of the seven, the label the one most seen.
 
     Left out: pictures most often seen as contempt, as nothing known, or as no face.
@@ -92,14 +92,14 @@ def read_fer_plus(root: Path) -> Iterator[Found]:
     return read_each(table(root / VOTES, *_VOTES), partial(_voted, root))
 
 
-def _voted(root: Path, row: dict[str, str]) -> Found:
+def _voted(root: Path, row: dict[str, str]) -> Record:
     name = row["Image name"]
     votes = np.array([int(row[_VOTED[emotion]]) for emotion in EMOTIONS], float)
     if not name or max(int(row[other]) for other in _OTHER_VOTES) >= votes.max():
-        return Skipped(name, "none of the seven")
+        return SkippedRecord(name, "none of the seven")
     path = root / _FOLDER[row["Usage"]] / name
     if not path.is_file():
-        return Skipped(name, "no such picture")
+        return SkippedRecord(name, "no such picture")
     return Example(
         label=EMOTIONS[int(votes.argmax())],
         dataset="fer-plus",

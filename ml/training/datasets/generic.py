@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml.training.datasets.example import Example, Found, Skipped
+from ml.training.datasets.example import Example, Record, SkippedRecord
 from ml.training.datasets.labels import emotion_named
 from ml.training.datasets.splits import files_below, split_by
 
@@ -14,17 +14,17 @@ VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv")
 _NAME = re.compile(r"(.+)_([^_]+)_([^_]+)")
 
 
-def read_generic(root: Path) -> Iterator[Found]:
+def read_generic(root: Path) -> Iterator[Record]:
     """Files in any folders. A folder within `root` is taken for a speaker or source, whose files stay on one side of
     the split; files that lie in `root` itself are split one by one."""
     for path in files_below(root, *PICTURES, *SOUNDS, *VIDEOS):
         named = _NAME.fullmatch(path.stem)
         if named is None:
-            yield Skipped(path.name, "name of another form")
+            yield SkippedRecord(path.name, "name of another form")
             continue
         label = emotion_named(named[3])
         if label is None:
-            yield Skipped(path.name, "unknown label")
+            yield SkippedRecord(path.name, "unknown label")
             continue
         folder = path.parent.relative_to(root).as_posix()
         source = f"{named[1]}/{folder}" if folder != "." else None

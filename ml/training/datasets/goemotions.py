@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from ml.errors import InvalidManifest
-from ml.training.datasets.example import Found, Split
+from ml.training.datasets.example import Record, Split
 from ml.training.datasets.sentence_files import emotions, lines, read_file, sentence, train_and_valid
 from ml.training.datasets.tables import read_each
 from ml.vocabulary import Emotion, Sentiment
@@ -31,7 +31,7 @@ _SENTIMENT: dict[Emotion, Sentiment] = {
 }
 
 
-def read_goemotions(root: Path) -> Iterator[Found]:
+def read_goemotions(root: Path) -> Iterator[Record]:
     """Lines of text TAB label ids TAB id; `emotions.txt` (the 28) or `labels.txt` (Ekman's) numbers the labels.
 
     The sentiment is that of the authors' groups: joy is the positive one, surprise the ambiguous one, of which no
@@ -49,7 +49,7 @@ def read_goemotions(root: Path) -> Iterator[Found]:
         yield from read_each(lines(file), partial(_comment, groups, split))
 
 
-def _comment(groups: Mapping[int, str], split: Split, line: str) -> Found:
+def _comment(groups: Mapping[int, str], split: Split, line: str) -> Record:
     text, ids, _ = line.split("\t")
     found = emotions([groups[int(number)] for number in ids.split(",")])
     sentiments = {_SENTIMENT.get(emotion) for emotion in found}

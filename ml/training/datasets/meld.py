@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ml.training.datasets.example import Example, Found, Skipped, Split
+from ml.training.datasets.example import Example, Record, SkippedRecord, Split
 from ml.training.datasets.sentence_files import read_file, sentence, train_and_valid
 from ml.training.datasets.tables import read_each, rows_of
 from ml.vocabulary import EMOTION_SYNONYMS, SENTIMENTS, Sentiment
@@ -28,13 +28,13 @@ _SENTIMENT: dict[str, Sentiment] = {name: name for name in SENTIMENTS}
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d+)")
 
 
-def read_meld(root: Path) -> Iterator[Found]:
+def read_meld(root: Path) -> Iterator[Record]:
     """The words alone, with emotion, sentiment and speaker; of the test part where its list is there."""
     for rows, split in _tables(root, _WORDS):
         yield from read_each(rows, partial(_words, split))
 
 
-def read_meld_clips(root: Path) -> Iterator[Found]:
+def read_meld_clips(root: Path) -> Iterator[Record]:
     """The utterances as they are seen and heard, with their words."""
     for rows, split in _tables(root, _CLIPS):
         yield from read_each(rows, partial(_seen, root, split))
@@ -60,7 +60,7 @@ def _words(split: Split, row: dict[str, str]) -> Example:
     return replace(said, before=row["Before"] or None)
 
 
-def _seen(root: Path, split: Split, row: dict[str, str]) -> Found:
+def _seen(root: Path, split: Split, row: dict[str, str]) -> Record:
     said = Example(
         label=EMOTION_SYNONYMS[row["Emotion"]],
         dataset="meld-clips",
@@ -76,10 +76,10 @@ def _seen(root: Path, split: Split, row: dict[str, str]) -> Found:
         return replace(said, path=clip)
     episode = root / "episodes" / f"s{int(row['Season']):02}e{int(row['Episode']):02}.mp4"
     if not episode.is_file():
-        return Skipped(name, "no such clip")
+        return SkippedRecord(name, "no such clip")
     start, end = _seconds(row["StartTime"]), _seconds(row["EndTime"])
     if start is None or end is None or end <= start:
-        return Skipped(name, "time stamps that cannot be")
+        return SkippedRecord(name, "time stamps that cannot be")
     return replace(said, path=episode, start=start, end=end)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from ml.training.datasets.example import Example, Found, Skipped, Split
+from ml.training.datasets.example import Example, Record, SkippedRecord, Split
 from ml.training.datasets.splits import needed
 from ml.training.datasets.tables import read_each, table
 from ml.vocabulary import Emotion
@@ -30,7 +30,7 @@ _TEST = "omg_TestVideos_WithLabels.csv"
 _COLUMNS = ("video", "utterance", "start", "end", "EmotionMaxVote")
 
 
-def read_omg(root: Path) -> Iterator[Found]:
+def read_omg(root: Path) -> Iterator[Record]:
     """One example an utterance; the speaker is the video that it is from."""
     for name, split in _LISTS:
         yield from _read_list(needed(root / name), split)
@@ -38,19 +38,19 @@ def read_omg(root: Path) -> Iterator[Found]:
         yield from _read_list(root / _TEST, "test")
 
 
-def _read_list(path: Path, split: Split) -> Iterator[Found]:
+def _read_list(path: Path, split: Split) -> Iterator[Record]:
     return read_each(table(path, *_COLUMNS), partial(_utterance, path.parent / "videos", split))
 
 
-def _utterance(videos: Path, split: Split, row: dict[str, str]) -> Found:
+def _utterance(videos: Path, split: Split, row: dict[str, str]) -> Record:
     name = f"{row['video']}/{row['utterance']}"
     label = _EMOTION[row["EmotionMaxVote"]]
     cut, whole = (videos / name).is_file(), videos / f"{row['video']}.mp4"
     if not cut and not whole.is_file():
-        return Skipped(name, "no such video")
+        return SkippedRecord(name, "no such video")
     start, end = (None, None) if cut else (float(row["start"]), float(row["end"]))
     if start is not None and end is not None and not 0 <= start < end:
-        return Skipped(name, "time stamps that cannot be")
+        return SkippedRecord(name, "time stamps that cannot be")
     return Example(
         label=label,
         dataset="omg",

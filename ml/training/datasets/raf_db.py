@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml.training.datasets.example import Example, Found, Skipped, Split
+from ml.training.datasets.example import Example, Record, SkippedRecord, Split
 from ml.training.datasets.sentence_files import lines
 from ml.training.datasets.splits import split_by
 from ml.vocabulary import Emotion
@@ -22,16 +22,16 @@ _EMOTION: dict[str, Emotion] = {
 }
 
 
-def read_raf_db(root: Path) -> Iterator[Found]:
+def read_raf_db(root: Path) -> Iterator[Record]:
     """The test part is the authors'; a tenth of their training part is for validation."""
     basic = root / "basic" if (root / "basic").is_dir() else root
     for line in lines(basic / "EmoLabel" / "list_patition_label.txt"):
         name, _, number = line.partition(" ")
         path = basic / "Image" / "aligned" / f"{Path(name).stem}_aligned.jpg"
         if number.strip() not in _EMOTION:
-            yield Skipped(name, "unknown label")
+            yield SkippedRecord(name, "unknown label")
         elif not path.is_file():
-            yield Skipped(name, "no such picture")
+            yield SkippedRecord(name, "no such picture")
         else:
             yield Example(label=_EMOTION[number.strip()], dataset="raf-db", split=_split(name), path=path)
 

@@ -6,7 +6,7 @@ Files are named by seven numbers: modality, speech or song, emotion, intensity, 
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml.training.datasets.example import Example, Found, Skipped, Split
+from ml.training.datasets.example import Example, Record, SkippedRecord, Split
 from ml.training.datasets.splits import files_below
 from ml.vocabulary import Emotion
 
@@ -26,7 +26,7 @@ _TWINS = frozenset({"03-01-03-01-02-02-07"})
 """The same bytes as another file."""
 
 
-def read_ravdess(root: Path) -> Iterator[Found]:
+def read_ravdess(root: Path) -> Iterator[Record]:
     """Speech and song, sound and video, in any folders. Actors 19 to 24 are the test part, 1, 6, 11 and 16 validation.
 
     Videos without sound are left out: those with sound show the same takes.
@@ -34,13 +34,13 @@ def read_ravdess(root: Path) -> Iterator[Found]:
     for path in files_below(root, ".wav", ".mp4"):
         fields = path.stem.split("-")
         if len(fields) != 7 or not all(field.isdecimal() and len(field) == 2 for field in fields):
-            yield Skipped(path.name, "name of another form")
+            yield SkippedRecord(path.name, "name of another form")
         elif fields[2] not in _EMOTION:
-            yield Skipped(path.name, "unknown label")
+            yield SkippedRecord(path.name, "unknown label")
         elif fields[0] == _PICTURE_ALONE:
-            yield Skipped(path.name, "video without sound")
+            yield SkippedRecord(path.name, "video without sound")
         elif path.stem in _TWINS:
-            yield Skipped(path.name, "same bytes as another file")
+            yield SkippedRecord(path.name, "same bytes as another file")
         else:
             yield _example(path, fields)
 

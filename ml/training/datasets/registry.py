@@ -10,7 +10,7 @@ from ml.errors import InvalidManifest
 from ml.training.datasets.audio_corpora import read_voices
 from ml.training.datasets.ck_plus import read_ck_plus
 from ml.training.datasets.crema_d import read_crema_d
-from ml.training.datasets.example import Found
+from ml.training.datasets.example import Record
 from ml.training.datasets.face_corpora import read_faces
 from ml.training.datasets.fer2013 import read_fer2013, read_fer_plus, unpack_fer2013, unpack_fer_plus
 from ml.training.datasets.generic import read_generic
@@ -33,7 +33,7 @@ class DataSet:
     name: str
     content: Content
     terms: str
-    read: Callable[[Path], Iterator[Found]]
+    read: Callable[[Path], Iterator[Record]]
     unpack: Callable[[Path, Path], Path] | None = None
 
 
@@ -68,7 +68,7 @@ def find(name: str) -> DataSet:
     return DATA_SETS[name]
 
 
-def read(name: str, root: Path, folder: Path) -> Iterator[Found]:
+def read(name: str, root: Path, folder: Path) -> Iterator[Record]:
     """The examples of a data set at `root`, and what was skipped. Pictures out of a table are written to `folder`.
 
     Raises InvalidManifest when `root` is not of the published layout.

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml.training.datasets.example import Example, Found, Skipped, Split
+from ml.training.datasets.example import Example, Record, SkippedRecord, Split
 from ml.training.datasets.splits import files_below
 from ml.vocabulary import Emotion
 
@@ -22,15 +22,15 @@ _SPLIT: dict[str, Split] = {"DC": "train", "JE": "train", "JK": "valid", "KL": "
 _NAME = re.compile(r"(?:(DC|JE|JK|KL)_)?([a-z]{1,2})(\d{1,2})")
 
 
-def read_savee(root: Path) -> Iterator[Found]:
+def read_savee(root: Path) -> Iterator[Record]:
     """Two speakers are the training part, one each validation and test."""
     for path in files_below(root, ".wav", ".avi"):
         named = _NAME.fullmatch(path.stem)
         speaker = (named[1] if named else None) or path.parent.name
         if named is None or speaker not in _SPLIT:
-            yield Skipped(path.name, "name of another form")
+            yield SkippedRecord(path.name, "name of another form")
         elif named[2] not in _EMOTION:
-            yield Skipped(path.name, "unknown label")
+            yield SkippedRecord(path.name, "unknown label")
         else:
             yield Example(
                 label=_EMOTION[named[2]],

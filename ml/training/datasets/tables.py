@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ml.errors import InvalidManifest
-from ml.training.datasets.example import Found, Skipped
+from ml.training.datasets.example import Record, SkippedRecord
 from ml.training.datasets.splits import needed
 
 Row = TypeVar("Row")
@@ -29,13 +29,13 @@ def rows_of(lines: Iterable[str], name: str, *columns: str) -> Iterator[dict[str
     yield from rows
 
 
-def read_each(rows: Iterable[Row], read: Callable[[Row], Found]) -> Iterator[Found]:
+def read_each(rows: Iterable[Row], read: Callable[[Row], Record]) -> Iterator[Record]:
     """What `read` makes of each row. It raises LookupError for a label that a map has not, and ValueError for a row of
     another form: both are skipped."""
     for number, row in enumerate(rows, 1):
         try:
             yield read(row)
         except LookupError:
-            yield Skipped(f"row {number}", "unknown label")
+            yield SkippedRecord(f"row {number}", "unknown label")
         except ValueError:
-            yield Skipped(f"row {number}", "row of another form")
+            yield SkippedRecord(f"row {number}", "row of another form")

@@ -6,7 +6,7 @@ With two speakers it says nothing about new ones: the older is for training, the
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml.training.datasets.example import Example, Found, Skipped, Split
+from ml.training.datasets.example import Example, Record, SkippedRecord, Split
 from ml.training.datasets.splits import files_below
 from ml.vocabulary import Emotion
 
@@ -23,15 +23,15 @@ _EMOTION: dict[str, Emotion] = {
 _SPLIT: dict[str, Split] = {"OAF": "train", "YAF": "valid"}
 
 
-def read_tess(root: Path) -> Iterator[Found]:
+def read_tess(root: Path) -> Iterator[Record]:
     """Files named SPEAKER_WORD_EMOTION.wav, in any folders."""
     for path in files_below(root, ".wav"):
         fields = path.stem.split("_")
         speaker = "OAF" if fields[0] == "OA" else fields[0]  # one published file lacks its last letter
         if len(fields) != 3 or speaker not in _SPLIT:
-            yield Skipped(path.name, "name of another form")
+            yield SkippedRecord(path.name, "name of another form")
         elif fields[2].lower() not in _EMOTION:
-            yield Skipped(path.name, "unknown label")
+            yield SkippedRecord(path.name, "unknown label")
         else:
             yield Example(
                 label=_EMOTION[fields[2].lower()],

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from ml.training.datasets.example import Example, Found, Skipped, Split, examples_of
+from ml.training.datasets.example import Example, Record, SkippedRecord, Split, examples_of
 from ml.training.datasets.goemotions import read_goemotions
 from ml.training.datasets.meld import read_meld
 from ml.training.datasets.sentence_files import emotions, lines, sentence, train_and_valid
@@ -26,7 +26,7 @@ NONE = "none of the seven"
 _BRACKETS = {"-lrb-": "(", "-rrb-": ")", "-lsb-": "[", "-rsb-": "]"}
 
 
-def read_xed(root: Path) -> Iterator[Found]:
+def read_xed(root: Path) -> Iterator[Record]:
     """`en-annotated.tsv` (text TAB Plutchik's eight, by number) and `neu_en.txt` (9 TAB text). All for training.
 
     Sentences with only anticipation or trust have no place in the vocabulary and are left out.
@@ -35,18 +35,18 @@ def read_xed(root: Path) -> Iterator[Found]:
     yield from read_each(lines(root / "neu_en.txt"), _unmoved)
 
 
-def _annotated(line: str) -> Found:
+def _annotated(line: str) -> Record:
     text, ids = line.split("\t")
     found = emotions([_PLUTCHIK[int(number)] for number in ids.split(",")])
-    return sentence(_name(text), found, "xed", "train") if found else Skipped(text, NONE)
+    return sentence(_name(text), found, "xed", "train") if found else SkippedRecord(text, NONE)
 
 
-def _unmoved(line: str) -> Found:
+def _unmoved(line: str) -> Record:
     text = line.split("\t")[1].strip()
-    return sentence(_name(text), ["neutral"], "xed", "train", "neutral") if text else Skipped(line, "no text")
+    return sentence(_name(text), ["neutral"], "xed", "train", "neutral") if text else SkippedRecord(line, "no text")
 
 
-def read_semeval(root: Path) -> Iterator[Found]:
+def read_semeval(root: Path) -> Iterator[Record]:
     """Task 1, E-c: tweets with eleven yes or no. Love counts as joy; none of the eleven is neutral.
 
     Tweets with only anticipation, optimism, pessimism or trust are left out.
@@ -57,31 +57,33 @@ def read_semeval(root: Path) -> Iterator[Found]:
         yield from read_each(rows, partial(_tweet, names, split))
 
 
-def _tweet(names: Sequence[str], split: Split, row: Sequence[str]) -> Found:
+def _tweet(names: Sequence[str], split: Split, row: Sequence[str]) -> Record:
     _, tweet, *flags = row
     if not {"0", "1"} >= set(flags):
         raise ValueError("neither yes nor no")
     felt = [name for name, flag in zip(names, flags, strict=True) if flag == "1"]
     found = emotions(felt or ["neutral"])
     text = html.unescape(tweet).replace("\\n", " ")
-    return sentence(text, found, "semeval2018", split) if found else Skipped(text, NONE)
+    return sentence(text, found, "semeval2018", split) if found else SkippedRecord(text, NONE)
 
 
-def read_isear(root: Path) -> Iterator[Found]:
+def read_isear(root: Path) -> Iterator[Record]:
     """`isear.tsv`: label TAB situation, as told by students. Shame and guilt, and answers that tell nothing, are left
     out. The line breaks of the questionnaire survive as mojibake in the published file. All for testing."""
     return read_each(lines(root / "isear.tsv"), _situation)
 
 
-def _situation(line: str) -> Found:
+def _situation(line: str) -> Record:
     label, text = line.split("\t")
     told = re.sub(r"\s*(?:Ã¡|á)\s+", " ", text).strip()
     if _NO_ANSWER.match(told):
-        return Skipped(label, "no answer")
-    return sentence(told, emotions([label]), "isear", "test") if label in EMOTION_SYNONYMS else Skipped(told, NONE)
+        return SkippedRecord(label, "no answer")
+    return (
+        sentence(told, emotions([label]), "isear", "test") if label in EMOTION_SYNONYMS else SkippedRecord(told, NONE)
+    )
 
 
-def read_sst(root: Path) -> Iterator[Found]:
+def read_sst(root: Path) -> Iterator[Record]:
     """`stsa.fine.train` and `.dev`: 0 … 4, a space, and the tokens of a sentence. Sentiment alone."""
     for file, split in train_and_valid(root, "stsa.fine.train", "stsa.fine.dev"):
         yield from read_each(lines(file), partial(_review, split))
@@ -92,7 +94,7 @@ def _review(split: Split, line: str) -> Example:
     return sentence(_joined(tokens), [], "sst", split, _SST[int(stars)])
 
 
-READERS: dict[str, tuple[str, Callable[[Path], Iterator[Found]]]] = {
+READERS: dict[str, tuple[str, Callable[[Path], Iterator[Record]]]] = {
     "goemotions": ("goemotions", read_goemotions),
     "meld": ("meld", read_meld),
     "xed": ("xed", read_xed),

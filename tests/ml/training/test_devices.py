@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ml.training.devices import bf16_pays, moved, on_cpu
+from ml.training.devices import batch_to_device, bf16_is_faster, on_cpu
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 
@@ -27,22 +27,22 @@ def make_batch() -> Batch:
 
 
 def test_every_tensor_of_a_batch_is_moved() -> None:
-    inner, labels = moved((make_batch().inner, torch.ones(2)), META)
+    inner, labels = batch_to_device((make_batch().inner, torch.ones(2)), META)
     assert isinstance(inner, Inner) and inner.values.device == labels.device == META and inner.mask is None
-    whole = moved(make_batch(), META)
+    whole = batch_to_device(make_batch(), META)
     assert isinstance(whole, Batch) and whole.labels.device == whole.inner.values.device == META
     assert whole.names == ("a", "b") and whole.inner.values.shape == (2, 3)
 
 
 def test_on_a_cpu_nothing_is_copied() -> None:
     batch, model = make_batch(), nn.Linear(1, 1)
-    same = moved(batch, CPU)
+    same = batch_to_device(batch, CPU)
     assert same.labels is batch.labels and same.inner.values is batch.inner.values
     assert on_cpu(model) is model
 
 
 def test_bf16_is_decided_by_a_measurement() -> None:
-    assert bf16_pays(CPU) in (True, False)
+    assert bf16_is_faster(CPU) in (True, False)
 
 
 @pytest.mark.parametrize("has_it", [True, False])
@@ -50,5 +50,5 @@ def test_a_gpu_decides_only_where_it_trains(has_it: bool, monkeypatch: pytest.Mo
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: has_it)
     monkeypatch.setattr("time.perf_counter", iter(range(100)).__next__)
-    assert bf16_pays(torch.device("cuda")) is has_it
-    assert not bf16_pays(CPU), "each convolution takes one second"
+    assert bf16_is_faster(torch.device("cuda")) is has_it
+    assert not bf16_is_faster(CPU), "each convolution takes one second"

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from ml.training.duplicates import twins_of_pictures, twins_of_sounds
+from ml.training.duplicates import near_duplicate_images, near_duplicate_sounds
 
 
 def test_the_same_picture_is_found_also_mirrored_shifted_in_light_or_resized() -> None:
@@ -10,10 +10,10 @@ def test_the_same_picture_is_found_also_mirrored_shifted_in_light_or_resized() -
     held = (held.clamp(0, 1) * 200).to(torch.uint8)
     other = (torch.nn.functional.interpolate(torch.rand(3, 1, 6, 6), size=(48, 48)).squeeze(1) * 200).to(torch.uint8)
     training = torch.cat([held[:1], held[1:2].flip(-1), held[2:3] // 2 + 40, other])
-    assert twins_of_pictures(training, held).tolist() == [True, True, True, False, False, False]
-    assert not twins_of_pictures(training, held[:0]).any()
+    assert near_duplicate_images(training, held).tolist() == [True, True, True, False, False, False]
+    assert not near_duplicate_images(training, held[:0]).any()
 
 
 def test_the_same_samples_are_found() -> None:
     sounds = [np.arange(5, dtype=np.int16), np.arange(6, dtype=np.int16)]
-    assert twins_of_sounds(sounds, sounds[1:]).tolist() == [False, True]
+    assert near_duplicate_sounds(sounds, sounds[1:]).tolist() == [False, True]

@@ -259,7 +259,7 @@ class Heard:
 
     def analyze(self, path: Path, options: Options) -> SimpleNamespace:
         found = [name for name in path.stem.split("-") if options.wants(cast(Modality, name))]
-        reading = Reading.of(dict(zip(EMOTIONS, np.exp(leaning("angry")).tolist(), strict=True)))
+        reading = Reading.from_probabilities(dict(zip(EMOTIONS, np.exp(leaning("angry")).tolist(), strict=True)))
         return SimpleNamespace(overall=reading if found else Reading.empty("full"))
 
 

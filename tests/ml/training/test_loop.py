@@ -14,9 +14,9 @@ from torch.nn.functional import cross_entropy
 
 from ml.errors import InvalidManifest
 from ml.training.loop import (
-    Average,
     LoopConfig,
     Task,
+    WeightAverage,
     averaged_weights,
     fit,
     history,
@@ -88,7 +88,7 @@ def test_averaged_weights_are_those_that_fit_returns(tmp_path: Path) -> None:
 
 def test_the_average_follows_the_weights_and_copies_counters() -> None:
     model = nn.BatchNorm1d(1)
-    average = Average(model, decay=0.5)
+    average = WeightAverage(model, decay=0.5)
     with torch.no_grad():
         model.weight.fill_(3.0)
         model.num_batches_tracked.fill_(4)
@@ -181,7 +181,7 @@ def test_a_run_is_no_other_than_the_plain_steps(bf16: bool, tmp_path: Path) -> N
     task = make_task()
     optimizer = torch.optim.AdamW(parameter_groups(task.model, config.weight_decay), weight_decay=config.weight_decay)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, [0.01, 0.01], config.epochs * task.steps)
-    average = Average(task.model, config.ema_decay)
+    average = WeightAverage(task.model, config.ema_decay)
     for epoch in range(config.epochs):
         seed_everything(config.seed, epoch)
         for batch in task.batches(epoch):

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from ml.__main__ import main
-from ml.inference.face.predictor import FaceDetector, FacePredictor
+from ml.inference.face.detector import FaceDetector
+from ml.inference.face.predictor import FacePredictor
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.paths import MODEL_STORE
 from ml.registry import Bundle, ModelStore

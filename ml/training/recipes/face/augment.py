@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-PAINTED = 0.9
+PAINTED_PROB = 0.9
 MASK_BELOW = 6
 """Grey value under which a pixel of a masked picture is taken for the mask."""
 
 
-def augment(crops_NHW: Tensor, masked_N: Tensor, strength: float = 1.0, painted: float = PAINTED) -> Tensor:
+def augment(crops_NHW: Tensor, masked_N: Tensor, strength: float = 1.0, painted: float = PAINTED_PROB) -> Tensor:
     """Random crops as a detector might have made them: uint8 [N, H, W] → float [N, 1, H, W] in 0..1.
 
     `painted`: the share of masked pictures that another's background is painted into.
@@ -18,7 +18,7 @@ def augment(crops_NHW: Tensor, masked_N: Tensor, strength: float = 1.0, painted:
     other_NHW = crops_NHW[torch.randperm(count)]
     paint_N11 = (masked_N & (torch.rand(count) < painted))[:, None, None]
     painted_NHW = torch.where(paint_N11 & (crops_NHW < MASK_BELOW), other_NHW, crops_NHW)
-    images = moved(painted_NHW, strength)
+    images = random_shift(painted_NHW, strength)
     images = torch.where(_oval(size) | (torch.rand(count, 1, 1, 1) > 0.15), images, 0.0)
     return _erase(_blurred(images, strength))
 
@@ -34,7 +34,7 @@ def _blurred(images: Tensor, strength: float) -> Tensor:
     return images
 
 
-def moved(crops_NHW: Tensor, strength: float = 1.0, *, together: bool = False) -> Tensor:
+def random_shift(crops_NHW: Tensor, strength: float = 1.0, *, together: bool = False) -> Tensor:
     """The same faces a little elsewhere, in another light: uint8 [N, H, W] → float [N, 1, H, W] in 0..1.
 
     `together`: the crops are frames of one clip, all of which are changed in the same way, so that its motion stays.

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ml.errors import InvalidManifest
-from ml.inference.face.predictor import FaceDetector
+from ml.inference.face.detector import FaceDetector
 from ml.networks.crops import resized
 from ml.training.datasets.cache import digest, file_state, replacing
 from ml.training.datasets.example import Example, examples_of
 from ml.training.datasets.face_corpora import read_faces
 from ml.training.datasets.manifest import read_examples
-from ml.training.duplicates import twins_of_pictures
+from ml.training.duplicates import near_duplicate_images
 from ml.training.preprocess import Preprocessing, preprocess
 from ml.vocabulary import EMOTIONS
 
-LEAST_SERVED = 100
+MIN_SERVED_SIDE = 100
 """Side in pixels from which a picture shows more than the crops of benchmarks."""
 ABSENT = -3.0
 """Added in training to the logits of labels that a picture's data set does not have: its annotators were not asked, so
@@ -69,7 +69,7 @@ def served_crop(example: Example, size: int) -> NDArray[np.uint8]:
     picture is masked or no larger than a crop. Raises InvalidManifest when it cannot be read."""
     path = cast(Path, example.path)
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None or min(image.shape[:2]) < LEAST_SERVED or "masked" in example.dataset:
+    if image is None or min(image.shape[:2]) < MIN_SERVED_SIDE or "masked" in example.dataset:
         return load_crop(path, size)
     found = _detector(size).detect(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), 1)
     return found[0].crop if found else load_crop(path, size)
@@ -135,7 +135,7 @@ def read_examples_of(args: argparse.Namespace) -> list[Example]:
     return examples_of(read_examples(args.data) if args.data.is_file() else read_faces(args.data, args.votes))
 
 
-def learnt_from(sets: Sequence[str], example: Example) -> bool:
+def is_trained_on(sets: Sequence[str], example: Example) -> bool:
     """Whether it is of the `sets`, where these are told."""
     return not sets or example.dataset in sets
 
@@ -143,11 +143,11 @@ def learnt_from(sets: Sequence[str], example: Example) -> bool:
 def read_side(args: argparse.Namespace, size: int, *, training: bool, landmarks: bool) -> Faces:
     """One side of the split. Pictures that are held out too are taken from the training side."""
     both = prepared_faces(args, size, landmarks=landmarks) if args.data.is_file() else collected_faces(args, size)
-    held_out = chosen(both, [example.split != "train" for example in both.examples])
+    held_out = select(both, [example.split != "train" for example in both.examples])
     if not training:
         return held_out
-    own = chosen(both, [example.split == "train" and learnt_from(args.sets, example) for example in both.examples])
-    return without_twins(own, held_out)
+    own = select(both, [example.split == "train" and is_trained_on(args.sets, example) for example in both.examples])
+    return drop_near_duplicates(own, held_out)
 
 
 def collected_faces(args: argparse.Namespace, size: int) -> Faces:
@@ -171,16 +171,16 @@ def prepared_faces(args: argparse.Namespace, size: int, *, landmarks: bool) -> F
     return faces_of(crops, examples, torch.from_numpy(meshes).float() if landmarks else None)
 
 
-def chosen(faces: Faces, wanted: Sequence[bool]) -> Faces:
+def select(faces: Faces, wanted: Sequence[bool]) -> Faces:
     rows = torch.tensor([row for row, yes in enumerate(wanted) if yes], dtype=torch.long)
     points = None if faces.points is None else faces.points[rows]
     return faces_of(faces.crops[rows], [faces.examples[int(row)] for row in rows], points)
 
 
-def without_twins(training: Faces, held_out: Faces) -> Faces:
+def drop_near_duplicates(training: Faces, held_out: Faces) -> Faces:
     """The training side without pictures that are on the other side too."""
-    twins = twins_of_pictures(training.crops, held_out.crops)
+    twins = near_duplicate_images(training.crops, held_out.crops)
     if not twins.any():
         return training
     logger.info("%d training faces are held out too: left out", twins.sum())
-    return chosen(training, [not twin for twin in twins])
+    return select(training, [not twin for twin in twins])

@@ -11,7 +11,7 @@ from ml.errors import InvalidManifest
 from ml.networks import build
 from ml.networks.face import PLAIN, FaceNet
 from ml.networks.face_efficientnet import FaceEfficientNet
-from ml.networks.face_ensemble import TTA_VIEWS, FaceEnsemble, Member, View, ensemble_of
+from ml.networks.face_ensemble import CROP_VIEWS, FaceEnsemble, Member, View, ensemble_of
 from ml.networks.face_landmarks import FaceLandmarkNet
 from ml.networks.face_mobilenet import FaceMobileNet
 from ml.registry import ModelStore
@@ -22,7 +22,7 @@ Network = CropNetwork | FaceLandmarkNet
 ONE_OF_SEVERAL = re.compile(r"(?P<published>[^/]+@[0-9]+)/(?P<architecture>\w+)")
 
 
-def named(reference: str) -> tuple[str, str | None]:
+def parse_member(reference: str) -> tuple[str, str | None]:
     """`face@5/face_mobilenet`, one of several averaged nets → what is published, and the architecture of the one. What
     names no one is all that it names, or a run's folder."""
     found = ONE_OF_SEVERAL.fullmatch(reference)
@@ -37,7 +37,7 @@ def members_of(store: ModelStore, reference: str) -> list[Member]:
         network = build(settings["architecture"], settings["config"])
         network.load_state_dict(averaged_weights(Path(reference)))
         return [(settings["architecture"], settings["config"], network)]
-    published, one = named(reference)
+    published, one = parse_member(reference)
     manifest, network = store.manifest(published), store.network(published)
     members = [(manifest.architecture, manifest.config, network)]
     if isinstance(network, FaceEnsemble):
@@ -60,11 +60,11 @@ def _of_architecture(members: list[Member], architecture: str, reference: str) -
     return wanted
 
 
-def together(members: list[Member], views: Sequence[View] = ()) -> Network | FaceEnsemble:
+def network_of(members: list[Member], views: Sequence[View] = ()) -> Network | FaceEnsemble:
     """One net, or several as one, in half precision. Raises InvalidManifest when they cannot be averaged."""
     if views and len(views) != len(members):
         raise InvalidManifest(f"--views tells {len(views)} views of {len(members)} nets")
-    if views and not any(PLAIN in TTA_VIEWS[view] for view in views):
+    if views and not any(PLAIN in CROP_VIEWS[view] for view in views):
         raise InvalidManifest("--views gives no net the face as it is, which explanations are of")
     if len(members) == 1:
         return cast(Network, members[0][2]).half().float()

@@ -31,9 +31,16 @@ from ml.training.datasets.example import Split
 from ml.training.loop import LoopConfig, Task, history, parameter_groups, run_settings
 from ml.training.metrics import measure, softmax
 from ml.training.model_card import card
-from ml.training.recipes.face.augment import PAINTED, augment
-from ml.training.recipes.face.data import Faces, chosen, learnt_from, read_examples_of, read_side
-from ml.training.recipes.face.ensembling import CropNetwork, Network, members_of, named, start_weights, together
+from ml.training.recipes.face.augment import PAINTED_PROB, augment
+from ml.training.recipes.face.data import Faces, is_trained_on, read_examples_of, read_side, select
+from ml.training.recipes.face.ensembling import (
+    CropNetwork,
+    Network,
+    members_of,
+    network_of,
+    parse_member,
+    start_weights,
+)
 from ml.training.recipes.face.pretrained import load_imagenet, load_start, read_arrays
 from ml.training.recipes.recipe import (
     AS_ITS_DATA,
@@ -106,10 +113,10 @@ def batches(faces: Faces, args: argparse.Namespace) -> Iterator[Batch]:
         images = images.contiguous(memory_format=torch.channels_last)
         points = None if faces.points is None else faces.points[rows] * (torch.rand(size, 1, 1) > MESH_DROP_PROB)
         batch = Batch(images, faces.targets[rows], faces.offsets[rows], faces.weights[rows], points)
-        yield mixed(batch, args.mixup) if args.mixup else batch
+        yield mixup(batch, args.mixup) if args.mixup else batch
 
 
-def mixed(batch: Batch, alpha: float) -> Batch:
+def mixup(batch: Batch, alpha: float) -> Batch:
     """Another face shines through each, and counts as much in its target (mixup, Zhang et al. 2018): shares drawn from
     Beta(alpha, alpha), the larger for the face itself, whose mesh is kept."""
     count = len(batch.images_N1HW)
@@ -177,11 +184,11 @@ def _crop_network(args: argparse.Namespace, faces: Faces) -> tuple[str, CropNetw
     return "face_senet", FaceNet(FaceConfig(size=args.size, widths=tuple(args.widths)))
 
 
-def taught(faces: Faces, args: argparse.Namespace) -> Faces:
+def add_teacher_targets(faces: Faces, args: argparse.Namespace) -> Faces:
     """The faces with TAUGHT of each target as the nets `--taught-by` answer together, which are given them as they know
     them; a label that a data set does not have stays out of its targets."""
     store = ModelStore(args.store)
-    teacher = together([member for name in args.taught_by for member in members_of(store, name)])
+    teacher = network_of([member for name in args.taught_by for member in members_of(store, name)])
     fuse_batch_norm(teacher)
     seen = replace(
         faces,
@@ -217,7 +224,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     if len(faces.crops) < args.batch:
         raise InvalidManifest(f"{len(faces.crops)} faces to train on are less than a batch of {args.batch}")
     if args.taught_by:
-        faces = taught(faces, args)
+        faces = add_teacher_targets(faces, args)
     network, architecture = fresh_network(args, faces)
     if args.start:
         network.load_state_dict(start_weights(args.start, ModelStore(args.store), architecture))
@@ -275,7 +282,7 @@ def trained(args: argparse.Namespace) -> Network | FaceEnsemble:
     """The net of a run, as the store keeps it (in half precision), alone or `--beside` published ones."""
     store = ModelStore(args.store)
     members = [member for name in (str(args.out), *args.beside) for member in members_of(store, name)]
-    return together(members, args.views)
+    return network_of(members, args.views)
 
 
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
@@ -283,7 +290,7 @@ def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS
     landmarks = isinstance(network, FaceLandmarkNet)
     as_trained = argparse.Namespace(**{**vars(args), "served": run_settings(args.out).get("served", False)})
     every = read_side(as_trained, network.config.size, training=False, landmarks=landmarks)
-    faces = chosen(every, [example.split in splits for example in every.examples])
+    faces = select(every, [example.split in splits for example in every.examples])
     return HeldOut(logits_of(network, faces), list(faces.examples))
 
 
@@ -325,7 +332,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
 
 
 def _published(references: Sequence[str]) -> list[str]:
-    return [named(reference)[0] for reference in references]
+    return [parse_member(reference)[0] for reference in references]
 
 
 @dataclass(frozen=True)
@@ -341,7 +348,7 @@ def _origin(args: argparse.Namespace, store: ModelStore, reference: str) -> _Ori
     """Of a run on the data of `args`, or of a published net."""
     run = Path(reference)
     if not run.is_dir():
-        published, one = named(reference)
+        published, one = parse_member(reference)
         manifest = store.manifest(published)
         commands = manifest.command.split(COMMAND_SEPARATOR)
         if one and len(commands) > 1:
@@ -350,7 +357,7 @@ def _origin(args: argparse.Namespace, store: ModelStore, reference: str) -> _Ori
         return _Origin(manifest.data, manifest.starts, COMMAND_SEPARATOR.join(commands))
     settings = run_settings(run)
     started = [told for name, told in STARTS.items() if name in settings]
-    learnt = [example for example in read_examples_of(args) if learnt_from(settings.get("sets", ()), example)]
+    learnt = [example for example in read_examples_of(args) if is_trained_on(settings.get("sets", ()), example)]
     return _Origin(sets_of(learnt), tuple(started), _command(run))
 
 
@@ -399,7 +406,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--widths", type=int, nargs=4, default=FaceConfig.widths, help="channels of the four stages")
     parser.add_argument("--strength", type=float, default=1.0, help="of the changes of scale, place, angle and light")
     told = "share of the masked pictures that another's background is painted into"
-    parser.add_argument("--painted", type=float, default=PAINTED, help=told)
+    parser.add_argument("--painted", type=float, default=PAINTED_PROB, help=told)
     told = "faces shine through each other, by shares from Beta(MIXUP, MIXUP); 0: none does"
     parser.add_argument("--mixup", type=float, default=0.0, help=told)
     parser.add_argument("--votes", type=float, default=0.15, help="share of the FER+ votes in the targets")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ml.errors import InvalidManifest
 from ml.inference.api import ModalityFeatures
-from ml.inference.face.predictor import FacePredictor
+from ml.inference.face.predictor import FacePredictor, FaceSample
 from ml.inference.text.predictor import TextPredictor
 from ml.inference.voice.predictor import VoicePredictor
 from ml.registry import Bundle, ModelStore
@@ -23,7 +23,7 @@ from ml.training.datasets.example import Example, examples_of
 from ml.training.datasets.face_corpora import read_faces
 from ml.training.datasets.text_corpora import read_sentences
 from ml.training.recipes.audio.data import collected_sounds
-from ml.training.recipes.face.augment import moved
+from ml.training.recipes.face.augment import random_shift
 from ml.training.recipes.face.data import load_crop
 from ml.training.recipes.text.recipe import predicted
 from ml.vocabulary import EMOTIONS
@@ -37,7 +37,7 @@ Random = np.random.Generator
 
 
 @dataclass(frozen=True)
-class Pool:
+class SamplePool:
     """Readings of pieces by label: `readings[label]` has one entry for each picture, utterance or sentence, which has
     one reading for each of its looks."""
 
@@ -61,10 +61,10 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Pools:
-    face: Pool
-    audio: Pool
-    text: Pool
+class SamplePools:
+    face: SamplePool
+    audio: SamplePool
+    text: SamplePool
 
 
 class Outputs(Protocol):
@@ -78,13 +78,13 @@ class Outputs(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedPredictions:
     embeddings_NE: NDArray[np.float32]
     log_probabilities_NC: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Shelf:
+class PredictionCache:
     """Readings that were made once, by model and by what was read: train, calibrate and publish need the same ones, and
     so do bundles that share a model."""
 
@@ -102,11 +102,11 @@ class Shelf:
             with replacing(path) as staging:
                 np.savez(staging, embeddings=np.stack(embeddings), logs=np.stack(logs))
         with np.load(path) as kept:
-            return [Kept(*pair) for pair in zip(kept["embeddings"], kept["logs"], strict=True)]
+            return [CachedPredictions(*pair) for pair in zip(kept["embeddings"], kept["logs"], strict=True)]
 
 
 @dataclass(frozen=True)
-class Readers:
+class Predictors:
     """The single nets whose readings are fused."""
 
     face: FacePredictor
@@ -130,35 +130,35 @@ def side_of(source: str) -> Side:
     return "measuring" if place % 2 == 0 else "training" if place == 3 else "fitting"
 
 
-def read_pools(args: argparse.Namespace, bundle: Bundle) -> dict[Side, Pools]:
+def read_pools(args: argparse.Namespace, bundle: Bundle) -> dict[Side, SamplePools]:
     """Pieces to train on, to choose and calibrate on, and to measure on."""
     assert bundle.audio
     store = ModelStore(args.store)
-    models = Readers.of(bundle, store)
-    shelf = Shelf(args.cache / "readings", store, bundle)
+    models = Predictors.of(bundle, store)
+    shelf = PredictionCache(args.cache / "readings", store, bundle)
     faces = _face_pieces(models.face, args.data / "faces", shelf)
     fold = store.manifest(bundle.audio).preprocessing["held_out_fold"]
     voices = _voice_pieces(models.audio, args.data / "audio", fold, args.cache, shelf)
     sentences = _sentence_pieces(models.text, args.data / "text", shelf)
-    return {side: Pools(*(_pool(pieces, side) for pieces in (faces, voices, sentences))) for side in SIDES}
+    return {side: SamplePools(*(_pool(pieces, side) for pieces in (faces, voices, sentences))) for side in SIDES}
 
 
 @dataclass(frozen=True)
-class Pieces:
+class ModalitySamples:
     examples: list[Example]
     readings: list[tuple[ModalityFeatures, ...]]
     source: Callable[[Example], str]
 
 
-def _pool(pieces: Pieces, side: Side) -> Pool:
+def _pool(pieces: ModalitySamples, side: Side) -> SamplePool:
     rows = [row for row, e in enumerate(pieces.examples) if side_of(pieces.source(e)) == side]
-    return Pool.of([pieces.examples[row].index for row in rows], [pieces.readings[row] for row in rows])
+    return SamplePool.of([pieces.examples[row].index for row in rows], [pieces.readings[row] for row in rows])
 
 
-def _face_pieces(predictor: FacePredictor, data: Path, shelf: Shelf) -> Pieces:
+def _face_pieces(predictor: FacePredictor, data: Path, shelf: PredictionCache) -> ModalitySamples:
     examples = [example for example in examples_of(read_faces(data)) if example.split != "train"]
     found = shelf.kept("face", examples, lambda: _looks(predictor, examples))
-    return Pieces(examples, list(zip(*map(evidence_from, found), strict=True)), _depicted)
+    return ModalitySamples(examples, list(zip(*map(evidence_from, found), strict=True)), _depicted)
 
 
 def _looks(predictor: FacePredictor, examples: Sequence[Example]) -> list[Outputs]:
@@ -166,9 +166,9 @@ def _looks(predictor: FacePredictor, examples: Sequence[Example]) -> list[Output
     torch.manual_seed(0)
     looks = [crops]
     for _ in range(TTA_VIEWS - 1):
-        images = moved(torch.from_numpy(crops), strength=0.4)
+        images = random_shift(torch.from_numpy(crops), strength=0.4)
         looks.append((images.squeeze(1) * 255).round().to(torch.uint8).numpy())
-    return [predictor.predict(list(look)) for look in looks]
+    return [predictor.predict([FaceSample(crop) for crop in look]) for look in looks]
 
 
 def _depicted(example: Example) -> str:
@@ -179,7 +179,9 @@ def _depicted(example: Example) -> str:
     return stem[:2] if example.dataset == "jaffe" else stem
 
 
-def _voice_pieces(predictor: VoicePredictor, data: Path, fold: int, cache: Path, shelf: Shelf) -> Pieces:
+def _voice_pieces(
+    predictor: VoicePredictor, data: Path, fold: int, cache: Path, shelf: PredictionCache
+) -> ModalitySamples:
     examples = [example for example in examples_of(read_voices(data, fold)) if example.split != "train"]
 
     def read() -> list[Outputs]:
@@ -188,14 +190,18 @@ def _voice_pieces(predictor: VoicePredictor, data: Path, fold: int, cache: Path,
         return [predictor.predict([sounds.waveform(row) for row in rows])]
 
     (found,) = shelf.kept("audio", examples, read)
-    return Pieces(examples, [(reading,) for reading in evidence_from(found)], lambda example: example.speaker or "")
+    return ModalitySamples(
+        examples, [(reading,) for reading in evidence_from(found)], lambda example: example.speaker or ""
+    )
 
 
-def _sentence_pieces(predictor: TextPredictor, data: Path, shelf: Shelf) -> Pieces:
+def _sentence_pieces(predictor: TextPredictor, data: Path, shelf: PredictionCache) -> ModalitySamples:
     every = [example for example in read_sentences(data, SENTENCES) if example.split != "train"]
     examples = [example for example in every if example.target is not None and max(example.target) == 1.0]
     (found,) = shelf.kept("text", examples, lambda: [predicted(predictor, examples)])
-    return Pieces(examples, [(reading,) for reading in evidence_from(found)], lambda example: example.text or "")
+    return ModalitySamples(
+        examples, [(reading,) for reading in evidence_from(found)], lambda example: example.text or ""
+    )
 
 
 def evidence_from(outputs: Outputs) -> list[ModalityFeatures]:

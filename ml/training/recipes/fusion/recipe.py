@@ -27,7 +27,7 @@ from ml.training.loop import LoopConfig, Task, averaged_weights, history, run_se
 from ml.training.metrics import Ablation, Metrics, fit_temperature, measure
 from ml.training.model_card import card
 from ml.training.recipes.fusion.prediction_cache import Random
-from ml.training.recipes.fusion.synthetic_clips import Clip, Material, composed, material_of, thinned
+from ml.training.recipes.fusion.synthetic_clips import Clip, Material, drop_modalities, load_clips, load_composed_clips
 from ml.training.recipes.recipe import (
     AS_ITS_DATA,
     CHOSEN_BY,
@@ -55,7 +55,7 @@ def batches(
     random: Random, material: Material, config: FusionConfig, size: int
 ) -> Iterator[tuple[FusionInput, Tensor]]:
     for _ in range(material.clips_an_epoch // size):
-        clips = [thinned(random, material.draw(random)) for _ in range(size)]
+        clips = [drop_modalities(random, material.draw(random)) for _ in range(size)]
         yield collate([clip.evidence for clip in clips], config), torch.tensor([clip.label for clip in clips])
 
 
@@ -95,7 +95,7 @@ def measure_published(data: Path, store: ModelStore, bundle: Bundle, cache: Path
     """Of the fusion of a bundle that names all models, on the clips composed of `data` that `publish` measures on."""
     assert bundle.fusion
     predictor = FusionPredictor.load(store, bundle.fusion, torch.device("cpu"))
-    return evaluate(predictor, composed(data, store, bundle, cache).measured)
+    return evaluate(predictor, load_composed_clips(data, store, bundle, cache).measured)
 
 
 def single(evidence: WindowFeatures, modality: Modality) -> NDArray[np.float32]:
@@ -109,7 +109,7 @@ def single(evidence: WindowFeatures, modality: Modality) -> NDArray[np.float32]:
 
 
 def _figures(predictor: FusionPredictor, clips: Sequence[Clip]) -> Metrics:
-    logs = predictor.predict([clip.evidence for clip in clips])
+    logs = predictor.predict([clip.evidence for clip in clips]).log_probabilities_NC
     return measure(np.exp(logs), _labels(clips), EMOTIONS)
 
 
@@ -120,7 +120,7 @@ def _labels(clips: Sequence[Clip]) -> NDArray[np.int64]:
 def plans(args: argparse.Namespace) -> list[Plan]:
     """The addition of log-odds, and the same with the LSTM's correction."""
     torch.set_num_threads(args.threads)
-    material = material_of(args)
+    material = load_clips(args)
     addition = FusionConfig(**material.sizes, residual=False)
     shaped = replace(addition, residual=True, lstm=args.lstm, dense=args.dense, projection=args.projection)
     return [_plan(args, config, material) for config in (addition, shaped)]
@@ -132,7 +132,7 @@ def _plan(args: argparse.Namespace, config: FusionConfig, material: Material) ->
 
     def validate(model: nn.Module) -> dict[str, float]:
         predictor = FusionPredictor(cast(Fusion, model), 1.0, torch.device("cpu"))
-        logs = predictor.predict([clip.evidence for clip in material.fitting])
+        logs = predictor.predict([clip.evidence for clip in material.fitting]).log_probabilities_NC
         accuracy = float((logs.argmax(1) == targets).mean())
         return {"accuracy": accuracy, CHOSEN_BY: accuracy}
 
@@ -180,7 +180,7 @@ def trained(run: Path, *, residual: bool) -> Fusion:
 
 def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     """What the better fusion says of the clips that are chosen and calibrated on, all of them for validation."""
-    material = material_of(args)
+    material = load_clips(args)
     network = trained(args.out, residual=_better(args.out))
     logs = _logs(network, 1.0, material.fitting)
     examples = [Example(EMOTIONS[clip.label], "clips", "valid") for clip in material.fitting]
@@ -194,12 +194,13 @@ def _better(run: Path) -> bool:
 
 
 def _logs(network: Fusion, temperature: float, clips: Sequence[Clip]) -> NDArray[np.float32]:
-    return FusionPredictor(network, temperature, torch.device("cpu")).predict([clip.evidence for clip in clips])
+    predictor = FusionPredictor(network, temperature, torch.device("cpu"))
+    return predictor.predict([clip.evidence for clip in clips]).log_probabilities_NC
 
 
 def publish(args: argparse.Namespace, temperature: float) -> str:
     """Measures both fusions, and writes the better one as the next version into `--store`, and the bundle."""
-    material, store = material_of(args), ModelStore(args.store)
+    material, store = load_clips(args), ModelStore(args.store)
     best = _better(args.out)
     network, other = (trained(args.out, residual=residual) for residual in (best, not best))
     own_temperature = fit_temperature(

@@ -15,23 +15,32 @@ import torch
 
 from ml.errors import InvalidManifest
 from ml.inference.api import ModalityFeatures
+from ml.inference.face.predictor import FaceSample
 from ml.inference.fusion.predictor import WindowFeatures
+from ml.inference.text.predictor import TextSample
 from ml.inference.voice.segments import predict_utterances
 from ml.registry import Bundle, ModelStore
 from ml.training.datasets.example import Split
 from ml.training.preprocess import Prepared, Preprocessing, preprocess
-from ml.training.recipes.face.augment import moved
-from ml.training.recipes.fusion.prediction_cache import Pool, Pools, Random, Readers, evidence_from, read_pools
+from ml.training.recipes.face.augment import random_shift
+from ml.training.recipes.fusion.prediction_cache import (
+    Predictors,
+    Random,
+    SamplePool,
+    SamplePools,
+    evidence_from,
+    read_pools,
+)
 from ml.vocabulary import EMOTIONS, MODALITIES
 
-MOST_FRAMES = 16
+MAX_FRAMES = 16
 SILENT, UNSEEN, DISAGREE, PARTLY_NEUTRAL = 0.15, 0.15, 0.1, 0.3
 NO_WORDS, NEUTRAL_WORDS = 0.25, 0.25
-DROPPED = 0.2
+MODALITY_DROPOUT = 0.2
 """How often a modality is taken from a clip in training, beside what it lacks already."""
 VIEWS, VIEW_STRENGTH = 2, 0.6
 """How many other views of a recording are trained on, and how far they differ."""
-CLIPS_AN_EPOCH, CLIPS_MEASURED = 12_800, 6_000
+CLIPS_PER_EPOCH, CLIPS_MEASURED = 12_800, 6_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Clip:
     label: int
 
 
-def compose(random: Random, pools: Pools) -> Clip:
+def compose(random: Random, pools: SamplePools) -> Clip:
     """One window of somebody who comes across as one emotion."""
     label = int(random.integers(len(EMOTIONS)))
     labels = dict.fromkeys(MODALITIES, label)
@@ -57,9 +66,9 @@ def compose(random: Random, pools: Pools) -> Clip:
     return Clip(evidence, label)
 
 
-def _frames(random: Random, faces: Pool, label: int) -> tuple[ModalityFeatures | None, ...]:
+def _frames(random: Random, faces: SamplePool, label: int) -> tuple[ModalityFeatures | None, ...]:
     """Stretches of one to three pictures, some frames unseen, now and then a neutral face at the start or end."""
-    count = int(random.integers(2, MOST_FRAMES + 1))
+    count = int(random.integers(2, MAX_FRAMES + 1))
     labels = [label] * int(random.integers(1, 4))
     if random.random() < PARTLY_NEUTRAL:
         labels.insert(int(random.choice([0, len(labels)])), EMOTIONS.index("neutral"))
@@ -71,12 +80,12 @@ def _frames(random: Random, faces: Pool, label: int) -> tuple[ModalityFeatures |
     return tuple(frames) if any(frames) else (looks[0][0],)
 
 
-def thinned(random: Random, clip: Clip) -> Clip:
+def drop_modalities(random: Random, clip: Clip) -> Clip:
     """The clip with modalities taken away at random, never all."""
     evidence = clip.evidence
     for modality in MODALITIES:
         left = evidence.without(modality)
-        if random.random() < DROPPED and any(left.present.values()):
+        if random.random() < MODALITY_DROPOUT and any(left.present.values()):
             evidence = left
     return replace(clip, evidence=evidence)
 
@@ -89,7 +98,7 @@ class Material:
     draw: Callable[[Random], Clip]
     fitting: list[Clip]
     measured: list[Clip]
-    clips_an_epoch: int = CLIPS_AN_EPOCH
+    clips_an_epoch: int = CLIPS_PER_EPOCH
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -103,16 +112,16 @@ class Material:
         return found
 
 
-def material_of(args: argparse.Namespace) -> Material:
+def load_clips(args: argparse.Namespace) -> Material:
     """Readings of the models that the fusion is for. Raises InvalidManifest when the data is too little."""
     face, audio, text = args.models
     bundle = Bundle.from_fields(name=args.bundle, face=face, audio=audio, text=text, fusion=None)
     if args.data.is_file():
-        return recorded(args, bundle)
-    return composed(args.data, ModelStore(args.store), bundle, args.cache)
+        return load_recorded_clips(args, bundle)
+    return load_composed_clips(args.data, ModelStore(args.store), bundle, args.cache)
 
 
-def composed(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> Material:
+def load_composed_clips(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> Material:
     """Clips of pieces that the bundle's nets were not trained on. Raises InvalidManifest when that is not known of
     voices, or the folder is not there."""
     assert bundle.audio
@@ -132,11 +141,11 @@ def composed(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> Mate
     )
 
 
-def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
+def load_recorded_clips(args: argparse.Namespace, bundle: Bundle) -> Material:
     """Recordings of a list, one clip each: chosen and calibrated on its validation part, measured on its test part, or
     on the validation part where it has no other."""
     torch.manual_seed(args.seed)
-    models = Readers.of(bundle, ModelStore(args.store))
+    models = Predictors.of(bundle, ModelStore(args.store))
     config = Preprocessing(models.face.crop_size, landmarks=models.face.uses_landmarks, whisper=args.whisper)
     cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
     sides: dict[Split, list[Clip]] = {"train": [], "valid": [], "test": []}
@@ -158,26 +167,28 @@ def recorded(args: argparse.Namespace, bundle: Bundle) -> Material:
     )
 
 
-def other_views(models: Readers, prepared: Prepared, evidence: WindowFeatures) -> list[WindowFeatures]:
+def other_views(models: Predictors, prepared: Prepared, evidence: WindowFeatures) -> list[WindowFeatures]:
     """The same recording as other cameras might have seen it: one change of place and light for all of its frames."""
     if not evidence.face:
         return []
     crops = torch.from_numpy(prepared.crops)
-    changed = [moved(crops, VIEW_STRENGTH, together=True).squeeze(1) * 255 for _ in range(VIEWS)]
+    changed = [random_shift(crops, VIEW_STRENGTH, together=True).squeeze(1) * 255 for _ in range(VIEWS)]
     views = [replace(prepared, crops=view.round().to(torch.uint8).numpy()) for view in changed]
     return [replace(evidence, face=_read_faces(models, view)) for view in views]
 
 
-def _read_faces(models: Readers, prepared: Prepared) -> tuple[ModalityFeatures, ...]:
+def _read_faces(models: Predictors, prepared: Prepared) -> tuple[ModalityFeatures, ...]:
     if not len(prepared.crops):
         return ()
-    return tuple(evidence_from(models.face.predict(list(prepared.crops), list(prepared.landmarks))))
+    meshes = list(prepared.landmarks) or [None] * len(prepared.crops)
+    samples = [FaceSample(*face) for face in zip(prepared.crops, meshes, strict=True)]
+    return tuple(evidence_from(models.face.predict(samples)))
 
 
-def evidence_of(models: Readers, prepared: Prepared) -> WindowFeatures:
+def evidence_of(models: Predictors, prepared: Prepared) -> WindowFeatures:
     """A recording as one window."""
     (audio,) = predict_utterances(models.audio, [prepared.samples])
     text = None
     if prepared.transcript:
-        (text,) = evidence_from(models.text.predict([prepared.transcript], [prepared.example.before or ""]))
+        (text,) = evidence_from(models.text.predict([TextSample(prepared.transcript, prepared.example.before or "")]))
     return WindowFeatures(face=_read_faces(models, prepared), audio=audio, text=text)

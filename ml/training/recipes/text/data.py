@@ -17,9 +17,9 @@ from ml.vocabulary import EMOTIONS, SENTIMENTS
 
 EMOTION_WEIGHT = {"goemotions": 1.0, "meld": 1.5, "xed": 0.5, "semeval2018": 0.5, "sst": 0.0}
 """What a sentence of a data set counts. XED's labels are the noisiest; MELD is small, and nearest to what is served."""
-PERMISSIVE = ("goemotions", "xed")
+COMMERCIAL_SETS = ("goemotions", "xed")
 """Apache-2.0 and CC BY 4.0: weights trained on these alone may be used commercially."""
-UNSEEN = ("isear",)
+HELD_OUT_SETS = ("isear",)
 DATA = {
     "goemotions": "GoEmotions train (Apache-2.0)",
     "meld": "MELD train (GPL-3.0 repository, TV dialogue)",
@@ -60,7 +60,7 @@ def read_sides(args: argparse.Namespace, sets: Sequence[str]) -> tuple[list[Exam
 
 def read_data(data: Path, names: Sequence[str]) -> tuple[list[Example], list[Example]]:
     """Training and validation examples; what is in both counts for validation alone."""
-    return apart(list(read_sentences(data, names)))
+    return hold_out(list(read_sentences(data, names)))
 
 
 def listed_sentences(path: Path) -> tuple[list[Example], list[Example]]:
@@ -70,10 +70,10 @@ def listed_sentences(path: Path) -> tuple[list[Example], list[Example]]:
         for e in read_examples(path)
         if e.text
     ]
-    return apart(examples)
+    return hold_out(examples)
 
 
-def apart(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+def hold_out(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     """Training and validation examples; what is in both counts for validation alone."""
     held_out = [example for example in examples if example.split != "train"]
     known = {_same(example) for example in held_out} - {None}

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
 from ml.errors import InvalidManifest
-from ml.inference.text.predictor import TOKENIZER, TextOutputs, TextPredictor, open_tokenizer
+from ml.inference.api import TextOutputs
+from ml.inference.text.predictor import TOKENIZER_FILE, TextPredictor, TextSample, open_tokenizer
 from ml.networks import config_of
 from ml.networks.text import TextConfig, TextNet, load_start
 from ml.networks.tokens import SentenceTokenizer, padded
@@ -44,10 +45,10 @@ from ml.training.recipes.recipe import (
     sets_of,
 )
 from ml.training.recipes.text.data import (
+    COMMERCIAL_SETS,
     DATA,
     EMOTION_WEIGHT,
-    PERMISSIVE,
-    UNSEEN,
+    HELD_OUT_SETS,
     Sentences,
     one_label,
     read_sides,
@@ -56,7 +57,7 @@ from ml.vocabulary import EMOTIONS, SENTIMENTS
 
 SENTIMENT_WEIGHT = 0.5
 HEAD_SCALE = 5.0
-POOL = 50
+SHUFFLE_POOL_BATCHES = 50
 """Batches whose sentences are sorted by length together."""
 ALONE = "Each sentence is read alone: irony, and what was said before, are not seen."
 IN_TURN = "Of what was said before a sentence the last {} tokens are looked at, whoever said them; irony is not seen."
@@ -84,7 +85,7 @@ def batches(sentences: Sentences, size: int) -> Iterator[Batch]:
     """Whole batches in random order, each of sentences of about one length."""
     rows = torch.randperm(len(sentences.tokens))[: len(sentences.tokens) // size * size]
     made: list[Tensor] = []
-    for pool in rows.split(size * POOL):
+    for pool in rows.split(size * SHUFFLE_POOL_BATCHES):
         lengths = torch.tensor([len(sentences.tokens[row]) for row in pool])
         made += pool[lengths.argsort(stable=True)].split(size)
     for place in torch.randperm(len(made)):
@@ -136,7 +137,7 @@ def evaluate(
 
 def predicted(predictor: TextPredictor, examples: Sequence[Example]) -> TextOutputs:
     """Of the sentences, where it is known with what was said before them."""
-    return predictor.predict([e.text or "" for e in examples], [e.before or "" for e in examples])
+    return predictor.predict([TextSample(e.text or "", e.before or "") for e in examples])
 
 
 def _emotions(
@@ -174,7 +175,7 @@ def plans(args: argparse.Namespace) -> list[Plan]:
     network = TextNet(config)
     load_start(network, load_file(start_folder() / "model.safetensors"))
     network.encoder.embeddings.word_embeddings.requires_grad_(False)
-    tokenizer = open_tokenizer(config, start_folder() / TOKENIZER)
+    tokenizer = open_tokenizer(config, start_folder() / TOKENIZER_FILE)
     examples, held_out = read_sides(args, args.sets)
     if args.before:  # nor does a net forget to read a sentence alone: a recording begins with one
         examples += [replace(example, before=None) for example in examples if example.before]
@@ -266,7 +267,7 @@ def trained(of: Sequence[Ingredient], shares: Sequence[float]) -> tuple[TextNet,
     network = TextNet(of[0].config).eval()
     network.load_state_dict(soup([each.weights for each in of], shares))
     network.half().float()
-    return network, open_tokenizer(network.config, start_folder() / TOKENIZER)
+    return network, open_tokenizer(network.config, start_folder() / TOKENIZER_FILE)
 
 
 def shares(args: argparse.Namespace) -> list[float]:
@@ -308,7 +309,7 @@ def publish(args: argparse.Namespace, temperature: float) -> str:
     calibrate_sentiment(network, tokenizer, [e for e in examples if e.sentiment and e.dataset not in args.unseen])
     metrics = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), examples)
     draft = _draft(args, of, temperature, metrics)
-    files = {TOKENIZER: (start_folder() / TOKENIZER).read_bytes()}
+    files = {TOKENIZER_FILE: (start_folder() / TOKENIZER_FILE).read_bytes()}
     return ModelStore(args.store).publish(draft, network.state_dict(), card=_card(draft), files=files)
 
 
@@ -333,7 +334,7 @@ def _draft(
         architecture="text_minilm",
         config=config,
         labels=EMOTIONS,
-        preprocessing={"tokenizer": TOKENIZER, "most_tokens": config["positions"], "languages": ["en"]},
+        preprocessing={"tokenizer": TOKENIZER_FILE, "most_tokens": config["positions"], "languages": ["en"]},
         temperature=temperature,
         metrics=metrics | out_of_fold_figures(args),
         data=tuple(dict.fromkeys(name for each in of for name in each.data)),
@@ -363,7 +364,7 @@ def _own_licence(args: argparse.Namespace, sets: Sequence[str]) -> Licence:
 
 
 def _licence(sets: Sequence[str]) -> Licence:
-    restricted = [DATA[name] for name in sets if name not in PERMISSIVE]
+    restricted = [DATA[name] for name in sets if name not in COMMERCIAL_SETS]
     if restricted:
         note = f"The start is Apache-2.0; these data sets restrict what is trained on them: {'; '.join(restricted)}."
         return Licence(name="research and non-commercial use", commercial=False, note=note)
@@ -390,7 +391,7 @@ def _card(draft: ModelDescription) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser, "text")
     parser.add_argument("--sets", nargs="+", choices=list(EMOTION_WEIGHT), default=list(EMOTION_WEIGHT))
-    parser.add_argument("--unseen", nargs="*", choices=UNSEEN, default=[], help="measured on, never trained on")
+    parser.add_argument("--unseen", nargs="*", choices=HELD_OUT_SETS, default=[], help="measured on, never trained on")
     told = "publish, calibrate: nets of the same start, published or of runs, whose weights are averaged with the run's"
     parser.add_argument("--soup", nargs="*", metavar="MODEL", default=[], help=told)
     told = "share of the nets of --soup together in that mean; by default all count the same"

@@ -5,7 +5,7 @@ from ml.networks import build
 from ml.networks.face_ensemble import Member, View
 from ml.paths import MODEL_STORE
 from ml.registry import ModelStore
-from ml.training.recipes.face.ensembling import members_of, named, together
+from ml.training.recipes.face.ensembling import members_of, network_of, parse_member
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_views_that_do_not_fit_the_nets_are_refused(views: list[View], why: str)
     config = {"size": 16, "widths": (16, 16, 16, 16), "embedding": 8}
     members: list[Member] = [("face_senet", config, build("face_senet", config))] * 2
     with pytest.raises(InvalidManifest, match=why):
-        together(members, views)
+        network_of(members, views)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_views_that_do_not_fit_the_nets_are_refused(views: list[View], why: str)
     ],
 )
 def test_one_of_several_nets_can_be_named(reference: str, told: tuple[str, str | None]) -> None:
-    assert named(reference) == told
+    assert parse_member(reference) == told
 
 
 def test_a_net_that_is_not_among_several_is_refused() -> None:

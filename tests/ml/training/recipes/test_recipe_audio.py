@@ -14,9 +14,9 @@ from ml.inference.voice.predictor import VoicePredictor
 from ml.registry import ModelStore
 from ml.training import cli
 from ml.training.datasets.example import Example
-from ml.training.recipes.audio.augment import disturbed, mask_maps
+from ml.training.recipes.audio.augment import augment, mask_maps
 from ml.training.recipes.audio.data import balance, collected_sounds, load_sounds
-from ml.training.recipes.audio.recipe import TAUGHT, fresh_network, start_of, start_weights, targets
+from ml.training.recipes.audio.recipe import DISTILL_WEIGHT, fresh_network, start_of, start_weights, targets
 from ml.vocabulary import EMOTIONS
 
 
@@ -65,7 +65,7 @@ def test_the_cnn_learns_from_a_teacher_who_heard_the_same_speakers(data: Path, m
     assert labels.argmax(1).equal(sounds.labels) and set(labels.unique().tolist()) == {0, 1}
     taught = targets(sounds, data.parent / "run", 0)
     assert taught.sum(1) == pytest.approx(torch.ones(len(taught)), abs=1e-5)
-    assert (taught.gather(1, sounds.labels[:, None]) >= 1 - TAUGHT).all() and (taught < 1).all()
+    assert (taught.gather(1, sounds.labels[:, None]) >= 1 - DISTILL_WEIGHT).all() and (taught < 1).all()
     with pytest.raises(InvalidManifest, match="held out here"):
         targets(sounds, data.parent / "run", 1)
 
@@ -133,7 +133,7 @@ def test_every_data_set_and_label_counts() -> None:
 
 def test_disturbed_sounds_keep_most_of_their_length() -> None:
     torch.manual_seed(0)
-    lengths = [len(disturbed(torch.randn(48_000))) for _ in range(50)]
+    lengths = [len(augment(torch.randn(48_000))) for _ in range(50)]
     assert min(lengths) >= 48_000 * 0.45 and max(lengths) <= 48_000 / 0.89
 
 

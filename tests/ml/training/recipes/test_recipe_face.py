@@ -11,15 +11,16 @@ import torch
 
 from ml.errors import InvalidManifest
 from ml.explanation.face_attribution import grad_cam
-from ml.inference.face.predictor import FaceDetector, FacePredictor
+from ml.inference.face.detector import FaceDetector
+from ml.inference.face.predictor import FacePredictor
 from ml.registry import ModelStore
 from ml.training import cli
 from ml.training.datasets.example import Example
 from ml.training.loop import averaged_weights, history
 from ml.training.recipes import recipe
-from ml.training.recipes.face.augment import augment, moved
+from ml.training.recipes.face.augment import augment, random_shift
 from ml.training.recipes.face.data import ABSENT, faces_of, load_crop, load_faces, read_side, served_crop
-from ml.training.recipes.face.recipe import IMAGENET, Batch, mixed, taught
+from ml.training.recipes.face.recipe import IMAGENET, Batch, add_teacher_targets, mixup
 from ml.vocabulary import EMOTIONS
 from tests.face_files import nobody, portrait
 
@@ -157,7 +158,7 @@ def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: p
         crops, [Example(label, name, "train") for label, name in (("happy", "one"), ("sad", "two"), ("sad", "one"))]
     )
     args = argparse.Namespace(store=folder / "store", taught_by=["face@1"], precision="fp32")
-    told = taught(faces, args)
+    told = add_teacher_targets(faces, args)
     assert torch.allclose(told.targets.sum(1), torch.ones(3))
     answers = 2 * told.targets - faces.targets
     assert answers[1, EMOTIONS.index("sad")] > 0.9, "the only label that its set has"
@@ -165,7 +166,7 @@ def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: p
 
     enlarged = crops.repeat_interleave(2, 1).repeat_interleave(2, 2)
     larger = faces_of(enlarged, list(faces.examples), points=torch.rand(3, 468, 3))
-    again = taught(larger, args)
+    again = add_teacher_targets(larger, args)
     assert again.points is larger.points and again.crops is enlarged
     assert torch.allclose(again.targets, told.targets, atol=1e-5), "it is given what it knows: its size, no points"
 
@@ -174,7 +175,7 @@ def test_a_face_shines_through_another_and_counts_as_much() -> None:
     torch.manual_seed(0)
     shades = torch.eye(4)
     drawn = Batch(shades[:, None, :, None], shades, -3 * shades, shades.sum(1), torch.rand(4, 468, 3))
-    found = mixed(drawn, 0.2)
+    found = mixup(drawn, 0.2)
     assert torch.equal(found.images_N1HW[:, 0, :, 0], found.targets_NC), "as much of the picture as of its target"
     assert torch.allclose(found.offsets_NC, -3 * found.targets_NC) and torch.allclose(found.weights_N, torch.ones(4))
     assert (found.targets_NC.diagonal() >= 0.5).all() and (found.targets_NC.diagonal() < 1).any()
@@ -252,7 +253,7 @@ def test_the_surround_of_masked_faces_is_painted() -> None:
     masked[:, 12:36, 12:36] = 200
     bright = torch.full((64, 48, 48), 200, dtype=torch.uint8)
     crops = torch.cat([masked, bright])
-    plain = moved(crops, strength=0)
+    plain = random_shift(crops, strength=0)
     assert plain[:64].mean() < 0.3 < plain[64:].mean()
     painted = augment(crops, torch.arange(128) < 64, strength=0)[:64]
     assert painted.mean() > plain[:64].mean() + 0.1
@@ -262,7 +263,7 @@ def test_the_surround_of_masked_faces_is_painted() -> None:
 
 def test_no_strength_only_mirrors() -> None:
     crops = torch.randint(0, 256, (8, 48, 48), dtype=torch.uint8)
-    images, plain = moved(crops, strength=0).squeeze(1), crops / 255
+    images, plain = random_shift(crops, strength=0).squeeze(1), crops / 255
     same = torch.isclose(images, plain, atol=1e-4).all((1, 2)) | torch.isclose(images, plain.flip(-1), atol=1e-4).all(
         (1, 2)
     )
@@ -272,7 +273,7 @@ def test_no_strength_only_mirrors() -> None:
 def test_frames_of_a_clip_are_changed_alike() -> None:
     torch.manual_seed(0)
     still = torch.randint(0, 256, (1, 48, 48), dtype=torch.uint8).expand(6, 48, 48)
-    together, apart = moved(still, together=True), moved(still)
+    together, apart = random_shift(still, together=True), random_shift(still)
     assert torch.equal(together, together[:1].expand_as(together)), "a face that does not move still does not"
     assert (apart[1:] - apart[:1]).abs().amax(dim=(1, 2, 3)).min() > 0.05
     assert (together[0] - still[0] / 255).abs().max() > 0.05

@@ -22,9 +22,24 @@ from ml.training.evaluation import Subjects, evaluate_composed
 from ml.training.loop import fit
 from ml.training.preprocess import Prepared
 from ml.training.recipes.fusion import recipe, synthetic_clips
-from ml.training.recipes.fusion.prediction_cache import SIDES, Kept, Pool, Pools, Readers, Shelf, side_of
+from ml.training.recipes.fusion.prediction_cache import (
+    SIDES,
+    CachedPredictions,
+    PredictionCache,
+    Predictors,
+    SamplePool,
+    SamplePools,
+    side_of,
+)
 from ml.training.recipes.fusion.recipe import batches, evaluate
-from ml.training.recipes.fusion.synthetic_clips import Clip, Material, compose, composed, evidence_of, thinned
+from ml.training.recipes.fusion.synthetic_clips import (
+    Clip,
+    Material,
+    compose,
+    drop_modalities,
+    evidence_of,
+    load_composed_clips,
+)
 from ml.vocabulary import EMOTIONS, MODALITIES
 from tests.speech_files import noise
 from tests.toy_models import make_store, with_model
@@ -38,7 +53,7 @@ def _reading(label: int, certainty: float) -> ModalityFeatures:
     return ModalityFeatures(np.full(SIZE, label, np.float32), logs)
 
 
-def _pool(certainty: float, mistaken_for: int) -> Pool:
+def _pool(certainty: float, mistaken_for: int) -> SamplePool:
     """Pieces of which `certainty` are read rightly, the others as the emotion that lies `mistaken_for` places on."""
     labels = list(range(len(EMOTIONS))) * 10
     rights = [place < certainty * len(labels) for place in range(len(labels))]
@@ -46,20 +61,20 @@ def _pool(certainty: float, mistaken_for: int) -> Pool:
         (_reading(label if right else (label + mistaken_for) % 7, certainty),)
         for label, right in zip(labels, rights, strict=True)
     ]
-    return Pool.of(labels, readings)
+    return SamplePool.of(labels, readings)
 
 
 @pytest.fixture
-def pools() -> Pools:
-    return Pools(face=_pool(0.7, 1), audio=_pool(0.6, 2), text=_pool(0.7, 3))
+def pools() -> SamplePools:
+    return SamplePools(face=_pool(0.7, 1), audio=_pool(0.6, 2), text=_pool(0.7, 3))
 
 
-def _clips(pools: Pools, count: int) -> list[Clip]:
+def _clips(pools: SamplePools, count: int) -> list[Clip]:
     random = np.random.default_rng(0)
     return [compose(random, pools) for _ in range(count)]
 
 
-def test_clips_hold_what_the_recipe_says(pools: Pools) -> None:
+def test_clips_hold_what_the_recipe_says(pools: SamplePools) -> None:
     clips = _clips(pools, 4_000)
     assert all(any(clip.evidence.present.values()) for clip in clips)
     lacking = {name: np.mean([not clip.evidence.present[name] for clip in clips]) for name in MODALITIES}
@@ -73,14 +88,14 @@ def test_clips_hold_what_the_recipe_says(pools: Pools) -> None:
     assert agreeing == pytest.approx(0.6, abs=0.03)
 
 
-def test_taking_away_never_takes_all(pools: Pools) -> None:
+def test_taking_away_never_takes_all(pools: SamplePools) -> None:
     random = np.random.default_rng(0)
-    left = [thinned(random, clip) for clip in _clips(pools, 1_000)]
+    left = [drop_modalities(random, clip) for clip in _clips(pools, 1_000)]
     assert all(any(clip.evidence.present.values()) for clip in left)
     assert np.mean([sum(clip.evidence.present.values()) for clip in left]) < 2.2
 
 
-def test_batches_repeat_with_their_seed(pools: Pools) -> None:
+def test_batches_repeat_with_their_seed(pools: SamplePools) -> None:
     config = FusionConfig(SIZE, SIZE, SIZE)
     material = Material(lambda random: compose(random, pools), [], [])
     first, second = (next(batches(np.random.default_rng([0, 3]), material, config, 16)) for _ in range(2))
@@ -88,7 +103,7 @@ def test_batches_repeat_with_their_seed(pools: Pools) -> None:
     assert torch.equal(first[1], second[1])
 
 
-def test_addition_beats_each_modality_on_composed_clips(pools: Pools) -> None:
+def test_addition_beats_each_modality_on_composed_clips(pools: SamplePools) -> None:
     predictor = FusionPredictor.addition(SIZE, SIZE, SIZE, torch.device("cpu"))
     clips, ablation = evaluate(predictor, _clips(pools, 1_500))
     assert ablation
@@ -100,7 +115,7 @@ def test_addition_beats_each_modality_on_composed_clips(pools: Pools) -> None:
 
 
 @pytest.fixture
-def words(tmp_path: Path, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def words(tmp_path: Path, pools: SamplePools, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Of a small run on clips composed of made pieces."""
     made = Material(lambda random: compose(random, pools), _clips(pools, 60), _clips(pools, 90), clips_an_epoch=16)
     for module in (recipe, synthetic_clips):
@@ -162,12 +177,12 @@ def test_what_is_published_can_be_repeated_and_measured_again(
 class Sure:
     """Tone of voice: a loud sound is surely angry, a soft one perhaps sad."""
 
-    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> Kept:
+    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> CachedPredictions:
         loud, soft = np.full((2, len(EMOTIONS)), [[0.001], [0.1]], np.float32)
         loud[[EMOTIONS.index("angry"), EMOTIONS.index("sad")]] = 0.98, 0.015
         soft[[EMOTIONS.index("angry"), EMOTIONS.index("sad")]] = 0.001, 0.499
         logs = [np.log(loud if np.abs(waveform).max() > 0.25 else soft) for waveform in waveforms]
-        return Kept(np.zeros((len(logs), 1), np.float32), np.stack(logs))
+        return CachedPredictions(np.zeros((len(logs), 1), np.float32), np.stack(logs))
 
 
 def test_a_long_recording_sounds_as_it_is_served(tmp_path: Path) -> None:
@@ -180,7 +195,7 @@ def test_a_long_recording_sounds_as_it_is_served(tmp_path: Path) -> None:
         samples=np.concatenate([noise(4.0, 0.3), noise(4.0, 0.01)]),
         transcript=None,
     )
-    models = Readers(face=None, audio=Sure(), text=None)  # type: ignore[arg-type]
+    models = Predictors(face=None, audio=Sure(), text=None)  # type: ignore[arg-type]
     heard = evidence_of(models, prepared).audio
     assert heard and heard.log_probabilities.argmax() == EMOTIONS.index("angry")
 
@@ -201,12 +216,12 @@ def test_voices_that_a_net_may_have_heard_are_refused(preprocessing: dict[str, N
     )
     bundle = Bundle(name="three", face="face@1", audio="audio@1", text="text@1", fusion=None)
     with pytest.raises(InvalidManifest, match="audio@1 does not tell which fold"):
-        composed(tmp_path, store, bundle, tmp_path)
+        load_composed_clips(tmp_path, store, bundle, tmp_path)
 
 
 def test_an_emotion_without_pieces_is_named() -> None:
     with pytest.raises(InvalidManifest, match="surprise, neutral"):
-        Pool.of([0, 1, 2, 3, 4], [(_reading(label, 0.5),) for label in range(5)])
+        SamplePool.of([0, 1, 2, 3, 4], [(_reading(label, 0.5),) for label in range(5)])
 
 
 def test_sources_are_split_in_a_half_and_two_quarters() -> None:
@@ -217,12 +232,12 @@ def test_sources_are_split_in_a_half_and_two_quarters() -> None:
 
 def test_readings_are_made_once_for_a_model_and_its_examples(tmp_path: Path) -> None:
     store = ModelStore(make_store(tmp_path / "store"))
-    shelf = Shelf(tmp_path / "readings", store, store.bundle("default"))
+    shelf = PredictionCache(tmp_path / "readings", store, store.bundle("default"))
     made: list[int] = []
 
-    def read() -> list[Kept]:
+    def read() -> list[CachedPredictions]:
         made.append(1)
-        return [Kept(np.ones((2, 3), np.float32), np.zeros((2, 7), np.float32))] * 2
+        return [CachedPredictions(np.ones((2, 3), np.float32), np.zeros((2, 7), np.float32))] * 2
 
     examples = [Example("happy", "mine", "valid", path=Path(f"{number}.png")) for number in range(2)]
     first, again = (shelf.kept("face", examples, read) for _ in range(2))
