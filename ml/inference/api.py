@@ -3,18 +3,25 @@
 Imports neither torch nor any other package of `ml.inference`: a worker's parent process may load it.
 """
 
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # both import torch
+from ml.results import Options, Result
+
+if TYPE_CHECKING:  # these import torch, or this module
     import torch
 
+    from ml.inference.pipeline.context import AnalysisContext
+    from ml.inference.pipeline.features import Features
+    from ml.inference.pipeline.plan import AnalysisPlan
     from ml.registry import Manifest, ModelStore
 
 FloatArray = NDArray[np.float32]
@@ -33,6 +40,10 @@ class TimeSpan:
     @property
     def length(self) -> float:
         return self.end - self.start
+
+
+WHOLE_MEDIA = TimeSpan(0.0, math.inf)
+"""Span from the start of the media to its end."""
 
 
 @dataclass(frozen=True)
@@ -164,3 +175,16 @@ class Predictor(ABC, Generic[SampleT, OutputsT]):
 
     def _warm_up(self, upstream: Mapping[Role, EmotionOutputs]) -> OutputsT:
         return self._predict([self._example(upstream)])
+
+
+class MediaAnalyzer(Protocol):
+    """Analysis of a media file in three steps, as an `Analyzer` offers it, and a worker's model server over several."""
+
+    def plan(self, media: Path, options: Options, context: "AnalysisContext") -> "AnalysisPlan":
+        """Return what is decided about the file before features are extracted."""
+
+    def extract(self, plan: "AnalysisPlan", part: TimeSpan = WHOLE_MEDIA, *, context: "AnalysisContext") -> "Features":
+        """Return the features of the media, or of one part of it."""
+
+    def assemble(self, plan: "AnalysisPlan", features: "Features", context: "AnalysisContext") -> Result:
+        """Return the result of the features of the whole media."""

@@ -1,53 +1,71 @@
-"""What goes with an analysis beside the file and the options. Free of torch: it crosses into a worker's parent."""
+"""What one analysis needs besides the media file and the options.
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+Free of torch, because a worker's parent process imports it.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ml.inference.pipeline.decoded_audio import DecodedAudio
-from ml.inference.runtime.progress import NullListener, ProgressListener
-
-if TYPE_CHECKING:  # it imports torch
-    from ml.inference.pipeline.features_file import Survey
+from ml.inference.runtime.progress import NullListener, ProgressListener, StageTimer
+from ml.vocabulary import STAGES, Stage
 
 FEATURES_FILE, MIX, CHANNELS = CACHED_FILES = "observed", "mix.flac", "channels.flac"
-"""The files that are kept of a recording so that it can be read again: what the models observed, and the sound."""
+"""Names of the files that an analysis saves for a later one of the same media: features, mixed audio, channels."""
 
-Surveyed = Callable[["Survey", DecodedAudio], None]
-"""Is shown a recording's survey and its decoded sound. It may end the analysis by an exception: the parts are then
-observed elsewhere."""
 CacheLookup = Callable[[str], Path | None]
-"""Where a kept file lies (`KEPT`); null where it was not kept."""
+"""Function that returns the path of a saved file (one of `CACHED_FILES`), or null if it was not saved."""
 
 
 def no_cache(_: str) -> None:
-    """Of what was kept."""
+    """Cache lookup that never finds a file."""
 
 
 def cache_in(folder: Path) -> CacheLookup:
-    """What lies in a folder, kept there by an analysis."""
+    """Return a lookup of the files that an earlier analysis saved to a folder."""
     return lambda name: path if (path := folder / name).exists() else None
 
 
 @dataclass(frozen=True)
 class AnalysisContext:
-    """`transcript`: text, SRT or WebVTT that replaces recognition. `scratch`: under which alone files are made and
-    removed. `kept`: of the same file, so that only what it lacks is observed. `keep`: the folder into which is written
-    what is kept of a recording."""
+    """Context of one analysis; not to be shared by two, because it also times the stages.
+
+    Attributes:
+        transcript: text, SRT or WebVTT that replaces speech recognition.
+        listener: receives stages and progress; its `check` can cancel the analysis.
+        stages: stages that make up the whole of the work, for its progress.
+        scratch: folder for temporary files.
+        cached: lookup of the files that an earlier analysis of the same media saved. Only what they lack is extracted.
+        save_to: folder for the files that a later analysis of the same media can reuse; null to save none.
+    """
 
     transcript: str | None = None
     listener: ProgressListener = field(default_factory=NullListener)
+    stages: Sequence[Stage] = STAGES
     scratch: Path | None = None
-    surveyed: Surveyed | None = None
     cached: CacheLookup = no_cache
     save_to: Path | None = None
 
+    @cached_property
+    def timer(self) -> StageTimer:
+        return StageTimer(self.listener, self.stages)
+
     @property
-    def recognises(self) -> bool:
-        """Whether words are to be recognised, where the options want them."""
-        return self.transcript is None
+    def folder(self) -> Path:
+        """Folder for temporary files. Raises ValueError if the context has none."""
+        if self.scratch is None:
+            raise ValueError("the context has no folder for temporary files")
+        return self.scratch
+
+    @contextmanager
+    def in_temporary_folder(self) -> Iterator["AnalysisContext"]:
+        """Yield the same context with a new scratch folder below its own, which is removed afterwards."""
+        with tempfile.TemporaryDirectory(prefix="affect-", dir=self.scratch) as folder:
+            yield replace(self, scratch=Path(folder))
 
 
 DEFAULT_CONTEXT = AnalysisContext()
-"""An analysis that nobody watches, from nothing, of which nothing is kept."""
+"""Context without a listener, in which nothing is reused or saved."""

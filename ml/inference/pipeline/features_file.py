@@ -1,13 +1,12 @@
-"""What is known of a recording before anything is decided about the whole: the survey, and what the models observed.
+"""Features file: the plan of a recording and the features of it, or of one part, as one safetensors file.
 
-A part of a long recording, observed by one worker, is an `Observation`; joined with the others it is that of the whole.
-With the survey it is written as one safetensors file that says what it is: arrays, and JSON beside them.
+Arrays are tensors, all else is JSON in the metadata. The names in the file are older than those of the classes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,172 +14,89 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ml.errors import AffectError
-from ml.inference.api import TimeSpan
 from ml.inference.face.observations import FaceObservations
-from ml.inference.pipeline.partition import CHUNK_SECONDS, parts_over
+from ml.inference.pipeline.features import AudioFeatures, Features, FeaturesUnreadable
+from ml.inference.pipeline.plan import RecordingPlan, SavedAnalysis
 from ml.inference.speech.transcriber import Sentence
 from ml.inference.voice.segments import SegmentOutputs
-from ml.media import DecodedExtent, MediaInfo
-from ml.registry import Bundle
+from ml.media import DecodedExtent
 
 FORMAT = "affect-evidence"
 VERSION = "1"
 
-
-class EvidenceUnreadable(AffectError):
-    """A file that holds no evidence, or that of another version."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the picture was looked at: frames a second, most faces of a frame, whether meshes are kept."""
-
-    frame_rate: float
-    max_faces: int
-    landmarks: bool
-
-    def covers(self, other: Self) -> bool:
-        """Whether what `other` would see is part of what this one saw."""
-        whole = float(self.frame_rate / other.frame_rate).is_integer()
-        return whole and self.max_faces >= other.max_faces and (self.landmarks or not other.landmarks)
-
-
-@dataclass(frozen=True)
-class SurveyedSound:
-    """The mix of a recording, or one channel: its samples, where its speech lies, and the language that is taken for
-    spoken (null where its words are not recognised)."""
-
-    samples: int
-    speech: tuple[TimeSpan, ...]
-    language: str | None = None
+FACE_ARRAYS = {
+    "times_F": "times_F",
+    "starts_G": "starts_G",
+    "boxes_N4": "boxes_N4",
+    "scores_N": "scores_N",
+    "ranks_N": "ranks_N",
+    "embeddings_NE": "embeddings_NE",
+    "log_probabilities_NC": "log_probabilities_NC",
+    "landmarks_NP3": "landmarks_NP3",
+}
+VOICE_ARRAYS = {
+    "pieces_P2": "pieces_P2",
+    "embeddings_PE": "embeddings_PE",
+    "log_probabilities_PC": "log_probabilities_PC",
+}
+"""Fields of FaceObservations and of SegmentOutputs, by the name of their tensor in the file."""
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What is settled once for all parts. `reach`: of the sound; `sampling`: null where no faces are looked for;
-    `sounds`: the mix, then the channels that are read separately; `asked`: how many of them were wanted, though some
-    may not be there."""
-
-    info: MediaInfo
-    bundle: Bundle
-    sampling: Sampling | None
-    reach: DecodedExtent
-    sounds: tuple[SurveyedSound, ...]
-    asked: int = 0
-    part_seconds: float = CHUNK_SECONDS
-
-    def in_parts_of(self, seconds: float) -> "Survey":
-        return replace(self, part_seconds=seconds)
-
-    @property
-    def parts(self) -> tuple[TimeSpan, ...]:
-        return parts_over(self.expected, self.part_seconds)
-
-    def json(self) -> bytes:
-        """As `read_survey` takes it."""
-        return _SURVEY.dump_json(self)
-
-    @property
-    def expected(self) -> float:
-        """Seconds that the media will last, as far as is known now."""
-        return max(self.info.duration or 0.0, self.reach.sound)
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the models heard in one sound: tones of voice and, unless nobody asked, all sentences."""
-
-    tones: SegmentOutputs
-    sentences: tuple[Sentence, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What the models saw and heard in a part, or in the whole. `reach`: of the picture; `heard`: one for each sound of
-    the survey."""
-
-    sight: FaceObservations
-    reach: DecodedExtent
-    heard: tuple[Heard, ...]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """Of parts in the order of time."""
-        reach = parts[0].reach
-        for part in parts[1:]:
-            reach |= part.reach
-        return cls(
-            sight=FaceObservations.concatenated([part.sight for part in parts]),
-            reach=reach,
-            heard=tuple(_joined(sounds) for sounds in zip(*(part.heard for part in parts), strict=True)),
-        )
-
-
-def _joined(parts: Sequence[Heard]) -> Heard:
-    told = [part.sentences for part in parts if part.sentences is not None]
-    sentences = tuple(sentence for each in told for sentence in each) if told else None
-    return Heard(SegmentOutputs.concatenated([part.tones for part in parts]), sentences)
-
-
-@dataclass(frozen=True)
-class _Said:
-    """The JSON of an observation; `arrays` lie beside it."""
+class _Observation:
+    """JSON of the features that are not arrays."""
 
     reach: DecodedExtent
     sentences: tuple[tuple[Sentence, ...] | None, ...]
 
 
-_SURVEY = TypeAdapter(Survey)
-_SAID = TypeAdapter(_Said)
+_OBSERVATION = TypeAdapter(_Observation)
 
 
-def read_survey(text: bytes) -> Survey:
-    """Raises EvidenceUnreadable."""
-    try:
-        return _SURVEY.validate_json(text)
-    except ValidationError as error:
-        raise EvidenceUnreadable("The survey cannot be read.") from error
-
-
-def write(path: Path, survey: Survey, observation: Observation) -> None:
-    said = _Said(observation.reach, tuple(heard.sentences for heard in observation.heard))
-    about = {
+def save(path: Path, recording: RecordingPlan, features: Features) -> None:
+    observation = _Observation(features.video_extent, tuple(audio.sentences for audio in features.audio))
+    metadata = {
         "format": FORMAT,
         "version": VERSION,
-        "bundle": survey.bundle.digest,
-        "survey": survey.json().decode(),
-        "observation": _SAID.dump_json(said).decode(),
+        "bundle": recording.bundle.digest,
+        "survey": recording.to_json().decode(),
+        "observation": _OBSERVATION.dump_json(observation).decode(),
     }
-    arrays = {f"sight.{name}": array for name, array in _arrays(observation.sight).items()}
-    for number, heard in enumerate(observation.heard):
-        arrays |= {f"tones.{number}.{name}": array for name, array in _arrays(heard.tones).items()}
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, about)
+    arrays = _arrays("sight", features.faces, FACE_ARRAYS)
+    for number, audio in enumerate(features.audio):
+        arrays |= _arrays(f"tones.{number}", audio.voice, VOICE_ARRAYS)
+    save_file(arrays, path, metadata)
 
 
-def read(path: Path) -> tuple[Survey, Observation]:
-    """Raises EvidenceUnreadable."""
+def load(path: Path) -> SavedAnalysis:
+    """Raises FeaturesUnreadable if the file is damaged or of another version."""
     try:
         with safe_open(path, "np") as file:
-            about = file.metadata() or {}
+            metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
-            raise EvidenceUnreadable("The file holds no evidence of this version.")
-        survey, said = read_survey(about["survey"].encode()), _SAID.validate_json(about["observation"])
-        sight = FaceObservations(**_under("sight.", arrays))
-        heard = tuple(
-            Heard(SegmentOutputs(**_under(f"tones.{number}.", arrays)), sentences)
-            for number, sentences in enumerate(said.sentences)
+        if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+            raise FeaturesUnreadable("The file holds no features of this version.")
+        recording = RecordingPlan.from_json(metadata["survey"])
+        observation = _OBSERVATION.validate_json(metadata["observation"])
+        faces = FaceObservations(**_fields("sight", arrays, FACE_ARRAYS))
+        audio = tuple(
+            AudioFeatures(SegmentOutputs(**_fields(f"tones.{number}", arrays, VOICE_ARRAYS)), sentences)
+            for number, sentences in enumerate(observation.sentences)
         )
     except (SafetensorError, ValidationError, LookupError, TypeError) as error:
-        raise EvidenceUnreadable("The evidence is damaged.") from error
-    return survey, Observation(sight, said.reach, heard)
+        raise FeaturesUnreadable("The features file is damaged.") from error
+    return SavedAnalysis(recording, Features(faces, observation.reach, audio))
 
 
-def _arrays(holder: FaceObservations | SegmentOutputs) -> dict[str, NDArray[Any]]:
-    named = {each.name: getattr(holder, each.name) for each in fields(holder)}
-    return {name: array for name, array in named.items() if array is not None}
+def load_parts(paths: Sequence[Path]) -> Features:
+    """Return the features of a recording from the files of its parts, in their order. Raises FeaturesUnreadable."""
+    return Features.concatenated([load(path).features for path in paths])
 
 
-def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+def _arrays(prefix: str, holder: object, names: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    arrays = {f"{prefix}.{name}": getattr(holder, field) for name, field in names.items()}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
+
+
+def _fields(prefix: str, arrays: Mapping[str, NDArray[Any]], names: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    return {field: arrays[key] for name, field in names.items() if (key := f"{prefix}.{name}") in arrays}

@@ -1,4 +1,4 @@
-"""Work in a thread beside that of an analysis: one thread, so that it is done in order."""
+"""Stages that run in a background thread, concurrently with the stages of an analysis."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,82 +11,85 @@ from ml.inference.runtime.progress import NullListener, StageTimer
 from ml.vocabulary import Stage
 
 MIN_CORES_FOR_OVERLAP = 3
-"""From so many on, sound is heard while pictures are seen. Pictures alone fill two: there it gains nothing, but takes
-the memory of both at once."""
+"""Number of cores from which audio is read concurrently with video. Video alone uses two: there, overlapping saves no
+time but needs the memory of both at once."""
 POLL_SECONDS = 0.1
-"""How often who waits for the thread looks up."""
+"""Seconds between two checks for cancellation while a background stage is awaited."""
 
 T = TypeVar("T")
 
 
 class _BackgroundListener(NullListener):
-    """Watches the thread: it may not speak for the analysis, but can be told to stop."""
+    """Listener in the background thread: it remembers progress for the waiting thread, and can be told to stop."""
 
     def __init__(self) -> None:
-        self.done = 0.0
-        self.unwanted = threading.Event()
+        self.fraction = 0.0
+        self.stopped = threading.Event()
 
     def progress(self, fraction: float) -> None:
-        self.done = fraction
+        self.fraction = fraction
 
     def check(self) -> None:
-        if self.unwanted.is_set():
-            raise Cancelled("The work beside this is no longer wanted.")
+        if self.stopped.is_set():
+            raise Cancelled("The work of the background thread is no longer wanted.")
 
 
 class BackgroundStages:
-    """Stages that are worked on beside others; without a `pool`, when their results are asked for."""
+    """Stages that one background thread runs in order; without a `pool` they run when their results are requested."""
 
-    def __init__(self, clock: StageTimer, pool: ThreadPoolExecutor | None) -> None:
-        self._clock, self._pool = clock, pool
-        self._begun: list[tuple[_BackgroundListener, Future[Any]]] = []
+    def __init__(self, timer: StageTimer, pool: ThreadPoolExecutor | None) -> None:
+        self._timer, self._pool = timer, pool
+        self._started: list[tuple[_BackgroundListener, Future[Any]]] = []
 
     def start(self, stage: Stage, work: Callable[[StageTimer], T]) -> Callable[[], T]:
-        """What comes back gives the result of `work`, which is given a clock of its own, and waits for it. The observer
-        is told of the stage then, and so never of two at once; the time of the stage is that of its work."""
+        """Start a stage and return a function that waits for its result. `work` receives a timer of its own.
+
+        The stage is reported to the listener while it is awaited, so that no two stages are reported at once; its time
+        is that of its work.
+        """
         if self._pool is None:
-            return lambda: _staged(self._clock, stage, work)
-        aside = _BackgroundListener()
-        own = StageTimer(aside, [stage])
-        future = self._pool.submit(_staged, own, stage, work)
-        self._begun.append((aside, future))
-        return lambda: _awaited(self._clock, stage, aside, own, future)
+            return lambda: _run_stage(self._timer, stage, work)
+        listener = _BackgroundListener()
+        timer = StageTimer(listener, [stage])
+        future = self._pool.submit(_run_stage, timer, stage, work)
+        self._started.append((listener, future))
+
+        def result() -> T:
+            with self._timer.stage(stage, spent=lambda: timer.timings.get(stage, 0.0)):
+                while not future.done():
+                    wait([future], POLL_SECONDS)
+                    self._timer.check()
+                    self._timer.set_fraction(listener.fraction)
+                return future.result()
+
+        return result
 
     def check(self) -> None:
-        """Raises what some work has failed with: the rest would be in vain."""
-        for _, future in self._begun:
+        """Raise the error of a stage that failed, because the other work would be useless."""
+        for _, future in self._started:
             if future.done() and (error := future.exception()):
                 raise error
 
     def stop(self) -> None:
-        """Work ends at its next check."""
-        for aside, _ in self._begun:
-            aside.unwanted.set()
+        """Make each stage end at its next check."""
+        for listener, _ in self._started:
+            listener.stopped.set()
 
 
 @contextmanager
-def background_stages(clock: StageTimer, *, threads: bool) -> Iterator[BackgroundStages]:
-    """Left by an error, the work is stopped, and waited for."""
+def background_stages(timer: StageTimer, *, threads: bool) -> Iterator[BackgroundStages]:
+    """Yield background stages, in a thread if `threads`. On an error they are stopped and awaited."""
     if not threads:
-        yield BackgroundStages(clock, None)
+        yield BackgroundStages(timer, None)
         return
-    with ThreadPoolExecutor(1, "beside") as pool:
-        work = BackgroundStages(clock, pool)
+    with ThreadPoolExecutor(1, "background") as pool:
+        stages = BackgroundStages(timer, pool)
         try:
-            yield work
+            yield stages
         finally:
-            work.stop()
+            stages.stop()
 
 
-def _staged(clock: StageTimer, stage: Stage, work: Callable[[StageTimer], T]) -> T:
-    with clock.stage(stage):
-        return work(clock)
-
-
-def _awaited(clock: StageTimer, stage: Stage, aside: _BackgroundListener, own: StageTimer, future: "Future[T]") -> T:
-    with clock.stage(stage, spent=lambda: own.timings.get(stage, 0.0)):
-        while not future.done():
-            wait([future], POLL_SECONDS)
-            clock.check()
-            clock.set_fraction(aside.done)
-        return future.result()
+def _run_stage(timer: StageTimer, stage: Stage, work: Callable[[StageTimer], T]) -> T:
+    with timer.stage(stage):
+        return work(timer)

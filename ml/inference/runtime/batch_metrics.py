@@ -1,14 +1,15 @@
-"""Tells whoever listens how many inputs each forward of a model had."""
+"""Reports the size of each batch that a network reads, for metrics."""
 
 from collections.abc import Callable
 
-Listener = Callable[[str, int], None]
+BatchListener = Callable[[str, int], None]
+"""Function that receives the role of a network and the number of its inputs."""
 
-_listeners: list[Listener] = []
+_listeners: list[BatchListener] = []
 
 
-def on_batch(listener: Listener) -> None:
-    """`listener` is called with role and size before each forward of this process, from whichever thread runs it."""
+def on_batch(listener: BatchListener) -> None:
+    """Call `listener` before each forward pass of this process, in the thread that runs it."""
     _listeners.append(listener)
 
 

@@ -1,86 +1,70 @@
-"""Crops of several jobs in one forward: whoever begins one takes along what others have brought while the net was busy.
+"""Batching across jobs: a caller also runs the requests that were queued while the network was busy.
 
-Nobody waits for company, so a job alone is as fast as before.
+No caller waits to fill a batch, so a single job is as fast as without batching.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol
+from typing import Generic, TypeVar
 
-from ml.inference.face.predictor import FaceOutputs
+from ml.inference.api import BatchPredictor, EmotionOutputs
 
-
-class FaceReader(Protocol):
-    """What `ml.inference.face.predictor.FacePredictor` offers."""
-
-    @property
-    def embedding_size(self) -> int: ...
-
-    @property
-    def batch(self) -> int:
-        """Crops that are best read together."""
-
-    @property
-    def predict(self) -> Callable[..., FaceOutputs]:
-        """Of columns, the crops first: one answer for each row."""
+SampleT = TypeVar("SampleT")
 
 
 @dataclass
-class _Pending:
-    """The columns of one call, of equal length, and its answer."""
+class _Pending(Generic[SampleT]):
+    """Request of one caller, and its outputs once they are known."""
 
-    columns: tuple[Sequence[Any], ...]
-    answer: FaceOutputs | None = None
-    tried: bool = False
+    samples: Sequence[SampleT]
+    outputs: EmotionOutputs | None = None
+    is_batched: bool = False
 
 
-class CrossJobBatcher:
-    """A predictor that threads share."""
+class CrossJobBatcher(Generic[SampleT]):
+    """Access of several threads to one predictor, which is never called by two at once."""
 
-    def __init__(self, reader: FaceReader) -> None:
-        self._reader = reader
-        self._asked: list[_Pending] = []
-        self._gate, self._turn = threading.Lock(), threading.Lock()
+    def __init__(self, predictor: BatchPredictor[SampleT]) -> None:
+        self._predictor = predictor
+        self._queue: list[_Pending[SampleT]] = []
+        self._queue_lock, self._predictor_lock = threading.Lock(), threading.Lock()
 
     @property
     def embedding_size(self) -> int:
-        return self._reader.embedding_size
+        return self._predictor.embedding_size
 
     @property
-    def batch(self) -> int:
-        return self._reader.batch
+    def batch_size(self) -> int:
+        return self._predictor.batch_size
 
-    def predict(self, *columns: Sequence[Any]) -> FaceOutputs:
-        """As the predictor's own, which is never called by two at once."""
-        mine = _Pending(columns)
-        with self._gate:
-            self._asked.append(mine)
-        with self._turn:
-            if not mine.tried:
-                self._answer(self._take())
-            # Alone, or read together with one that cannot be read: that is not to be its own failure.
-            return mine.answer or self._reader.predict(*columns)
+    def predict(self, samples: Sequence[SampleT]) -> EmotionOutputs:
+        """Return one row of outputs for each sample."""
+        own = _Pending(samples)
+        with self._queue_lock:
+            self._queue.append(own)
+        with self._predictor_lock:
+            if not own.is_batched:
+                self._run_queue()
+            # A single request runs here, and so does one that was batched with others if their batch failed, because
+            # another caller's samples must not fail this one.
+            return own.outputs or self._predictor.predict(samples)
 
-    def _take(self) -> list[_Pending]:
-        with self._gate:
-            asked, self._asked = self._asked, []
-        return asked
-
-    def _answer(self, asked: list[_Pending]) -> None:
-        """Of several, what they are answered together."""
-        for each in asked:
-            each.tried = True
-        if len(asked) == 1:
+    def _run_queue(self) -> None:
+        """Run all queued requests as one batch, if there are several, and distribute the rows."""
+        with self._queue_lock:
+            requests, self._queue = self._queue, []
+        for request in requests:
+            request.is_batched = True
+        if len(requests) == 1:
             return
-        joined = (list(chain(*column)) for column in zip(*(each.columns for each in asked), strict=True))
         try:
-            outputs = self._reader.predict(*joined)
-        except Exception:  # each is read alone then
+            outputs = self._predictor.predict(list(chain.from_iterable(request.samples for request in requests)))
+        except Exception:  # each caller then runs its own request
             return
         first = 0
-        for each in asked:
-            rows = slice(first, first + len(each.columns[0]))
-            each.answer = FaceOutputs(outputs.embeddings_NE[rows], outputs.log_probabilities_NC[rows])
+        for request in requests:
+            rows = slice(first, first + len(request.samples))
+            request.outputs = EmotionOutputs(outputs.embeddings_NE[rows], outputs.log_probabilities_NC[rows])
             first = rows.stop

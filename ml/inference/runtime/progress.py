@@ -1,4 +1,4 @@
-"""How an analysis tells where it is, and learns that it must stop."""
+"""Progress of an analysis: listeners that receive it and may cancel, and the timer that runs the stages."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,38 +10,34 @@ from ml.vocabulary import STAGES, Stage
 
 
 class ProgressListener(Protocol):
-    """What the caller of an analysis may watch. `check` raises `Cancelled` when the work is no longer wanted."""
+    """Receiver of an analysis's progress. Its methods do nothing unless they are overridden."""
 
     def stage(self, stage: Stage) -> None:
-        """It begins, and the one before it has ended."""
-
-    def spent(self, stage: Stage, seconds: float) -> None:
-        """How long the work of a stage took, which may have been done beside another stage."""
-
-    def progress(self, fraction: float) -> None:
-        """Share of the whole job that is done, 0..1; never falls."""
-
-    def check(self) -> None: ...
-
-
-class NullListener:
-    """An observer that watches nothing."""
-
-    def stage(self, stage: Stage) -> None:
+        """Called when a stage starts, which ends the one before it."""
         return None
 
     def spent(self, stage: Stage, seconds: float) -> None:
+        """Called when a stage ends. `seconds` of its work; it may have run concurrently with another stage."""
         return None
 
     def progress(self, fraction: float) -> None:
+        """Called with the share of the whole work that is done, 0..1; it never falls."""
         return None
 
     def check(self) -> None:
+        """Called often. Raises Cancelled if the work is no longer wanted."""
         return None
 
 
-# What part of a job each stage takes, from `timings` of the talking heads among the trial clips on two cores.
-_SHARES: dict[Stage, float] = {
+class NullListener(ProgressListener):
+    """Listener that ignores everything."""
+
+
+EXTRACT_STAGES: tuple[Stage, ...] = ("faces", "audio", "transcribe")
+ASSEMBLE_STAGES: tuple[Stage, ...] = ("text", "fuse", "write")
+"""Stages of one part of a recording, and of the assembly of all its parts."""
+
+_STAGE_SHARES: dict[Stage, float] = {
     "fetch": 0.0,
     "probe": 0.02,
     "decode": 0.03,
@@ -53,27 +49,31 @@ _SHARES: dict[Stage, float] = {
     "fuse": 0.02,
     "write": 0.01,
 }
+"""Share of a job's time that each stage takes, from `timings` of clips of one speaking person on two cores."""
 
 
 class StageTimer:
-    """Runs stages: reports them, times them, and names the stage in errors that pass through. `stages`: those that make
-    up the whole of the work."""
+    """Runs stages: reports them to a listener, measures their time, and adds the stage to errors.
 
-    def __init__(self, observer: ProgressListener, stages: Sequence[Stage] = STAGES) -> None:
+    `stages`: those that make up the whole of the work.
+    """
+
+    def __init__(self, listener: ProgressListener, stages: Sequence[Stage] = STAGES) -> None:
         self.timings: dict[str, float] = {}
-        self._observer = observer
+        """Seconds of each stage."""
+        self._listener = listener
         self._stages = stages
-        self._all = sum(_SHARES[stage] for stage in stages)
-        self._base = self._share = self._done = 0.0
+        self._total_share = sum(_STAGE_SHARES[stage] for stage in stages)
+        self._stage_start = self._stage_share = self._done = 0.0
 
     @contextmanager
     def stage(self, stage: Stage, spent: Callable[[], float] | None = None) -> Iterator[None]:
-        """`spent`: the seconds of the stage, where it is not this thread that works."""
-        before = STAGES[: STAGES.index(stage)]
-        self._base = sum(_SHARES[earlier] for earlier in before if earlier in self._stages) / self._all
-        self._share = _SHARES[stage] / self._all if stage in self._stages else 0.0
-        self._observer.stage(stage)
-        self._observer.check()
+        """Run a stage. `spent` returns the seconds of its work, if another thread does it."""
+        earlier = (each for each in STAGES[: STAGES.index(stage)] if each in self._stages)
+        self._stage_start = sum(_STAGE_SHARES[each] for each in earlier) / self._total_share
+        self._stage_share = _STAGE_SHARES[stage] / self._total_share if stage in self._stages else 0.0
+        self._listener.stage(stage)
+        self._listener.check()
         started = time.perf_counter()
         try:
             yield
@@ -83,13 +83,21 @@ class StageTimer:
         finally:
             seconds = spent() if spent else time.perf_counter() - started
             self.timings[stage] = round(self.timings.get(stage, 0.0) + seconds, 4)
-            self._observer.spent(stage, seconds)
+            self._listener.spent(stage, seconds)
         self.set_fraction(1.0)
 
     def set_fraction(self, fraction: float) -> None:
-        """How much of the present stage is done, 0..1. A stage that is entered again takes nothing back."""
-        self._done = max(self._done, self._base + self._share * min(max(fraction, 0.0), 1.0))
-        self._observer.progress(self._done)
+        """Report how much of the current stage is done, 0..1. Running a stage again does not reduce the progress."""
+        self._done = max(self._done, self._stage_start + self._stage_share * min(max(fraction, 0.0), 1.0))
+        self._listener.progress(self._done)
+
+    def shares(self, count: int) -> Iterator[Callable[[float], None]]:
+        """Yield a callback for each of `count` equal parts of the current stage that reports how much of it is done."""
+
+        def share(index: int) -> Callable[[float], None]:
+            return lambda fraction: self.set_fraction((index + fraction) / count)
+
+        return map(share, range(count))
 
     def check(self) -> None:
-        self._observer.check()
+        self._listener.check()

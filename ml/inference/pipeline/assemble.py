@@ -1,0 +1,256 @@
+"""Assembly of the result: tracks, windows, voices and words on one time grid, fusion, and the warnings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ml.errors import AffectError
+from ml.inference.api import TimeSpan
+from ml.inference.face.observations import FaceObservations
+from ml.inference.fusion.timeline import Timeline, WindowInputs, build_timeline, image_timeline
+from ml.inference.fusion.windows import windows_over
+from ml.inference.pipeline import features_file, reuse
+from ml.inference.pipeline.bundle import LoadedBundle
+from ml.inference.pipeline.context import FEATURES_FILE, AnalysisContext
+from ml.inference.pipeline.extract import Extractor
+from ml.inference.pipeline.features import AudioFeatures, Features
+from ml.inference.pipeline.plan import AnalysisPlan, Planner, SoundPlan
+from ml.inference.speech.transcriber import unavailable_notice
+from ml.inference.speech.transcript_index import TranscriptIndex
+from ml.inference.text.predictor import TextSample
+from ml.inference.voice.segments import SegmentOutputs, WindowVoice, segments_by_window, voices_by_window
+from ml.media import MediaInfo, MediaLimits
+from ml.memory import trim_heap
+from ml.reports.caption_parser import parse_transcript
+from ml.results import Channel, Media, Notice, Options, Result, Transcript
+
+NO_TRANSCRIPT = Transcript(source="none", language=None, text="")
+
+MEDIA_DAMAGED = Notice(
+    code="media_damaged", message="Part of the media could not be decoded; the result covers the rest."
+)
+NO_EVIDENCE = Notice(
+    code="no_evidence", message="The media holds no face, voice or words that the models of the bundle can read."
+)
+CHANNELS_UNAVAILABLE = Notice(
+    code="channels_unavailable",
+    message="The media has not several channels that can be read separately, or no reading of sound was asked for.",
+)
+CHANNELS_WITHOUT_WORDS = Notice(
+    code="channels_without_words", message="The caller's transcript does not say which channel speaks."
+)
+
+EMPTY_SOUND, NO_AUDIO_FEATURES = SoundPlan(0, ()), AudioFeatures(SegmentOutputs.empty())
+
+
+@dataclass(frozen=True)
+class SpokenWords:
+    """Words of one sound, and the notices about them."""
+
+    transcript: Transcript = NO_TRANSCRIPT
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChannelReading:
+    """Reading of one sound, which is the mix or one channel: what each window holds of it, and its words."""
+
+    windows: list[WindowInputs]
+    words: SpokenWords
+
+
+class Assembler:
+    """Assembles results with the models of one bundle."""
+
+    def __init__(self, planner: Planner, extractor: Extractor, models: LoadedBundle, limits: MediaLimits) -> None:
+        self._planner, self._extractor, self._models, self._limits = planner, extractor, models, limits
+
+    def assemble(self, plan: AnalysisPlan, features: Features, context: AnalysisContext) -> Result:
+        """Return the result of the features of the whole media. Raises AffectError with a code and the stage."""
+        if plan.recording.info.kind == "image":
+            return self._assemble_image(plan, features, context)
+        trim_heap()
+        timer, options = context.timer, plan.options
+        all_features = self._extractor.extract_missing_voice(plan, features, context)
+        used_plan, features = plan, all_features
+        if plan.saved:
+            used_plan, features = reuse.project(plan, all_features, self._planner.requested(plan, context))
+        recording, info = used_plan.recording, plan.recording.info
+        extent = recording.audio_extent | features.video_extent
+        try:
+            is_damaged = extent.validate(info, self._limits)
+        except AffectError as error:
+            error.stage = "decode"
+            raise
+        duration = extent.duration(info)
+        windows = windows_over(duration, options.window_seconds, options.hop_seconds)
+        mix, *channels = self._read_channels(used_plan, features, windows, context)
+        with timer.stage("fuse"):
+            fusion, no_faces = self._models.fusion, FaceObservations.empty()
+            timeline = build_timeline(features.faces, mix.windows, fusion, options)
+            channel_timelines = [build_timeline(no_faces, each.windows, fusion, options) for each in channels]
+        warnings = (*_unavailable_options(options, info), *_transcript_notices(mix, channels))
+        if options.channels == "separate" and not channels:
+            warnings += (CHANNELS_UNAVAILABLE,)
+        if context.save_to:
+            self._save(plan, all_features, context)
+        return Result(
+            media=_media(info, duration),
+            labels=timeline.labels,
+            overall=timeline.overall,
+            windows=timeline.windows,
+            faces=timeline.faces,
+            transcript=mix.words.transcript if options.words else _without_word_times(mix.words.transcript),
+            models=self._models.versions,
+            moments=timeline.moments,
+            channels=_channels(channel_timelines),
+            warnings=warnings + _final_notices(timeline, is_damaged=is_damaged),
+            timings=timer.timings,
+        )
+
+    def _assemble_image(self, plan: AnalysisPlan, features: Features, context: AnalysisContext) -> Result:
+        info, options, timer = plan.recording.info, plan.options, context.timer
+        with timer.stage("fuse"):
+            timeline = image_timeline(features.faces, options)
+        warnings = _unavailable_options(options, info)
+        if options.channels == "separate":
+            warnings += (CHANNELS_UNAVAILABLE,)
+        return Result(
+            media=_media(info, None),
+            labels=timeline.labels,
+            overall=timeline.overall,
+            windows=(),
+            faces=timeline.faces,
+            transcript=NO_TRANSCRIPT,
+            models=self._models.versions,
+            warnings=warnings + _final_notices(timeline, is_damaged=features.video_extent.damaged),
+            timings=timer.timings,
+        )
+
+    def _save(self, plan: AnalysisPlan, features: Features, context: AnalysisContext) -> None:
+        """Write the files that a later analysis of the same media can reuse: features and newly decoded audio."""
+        folder = context.save_to
+        assert folder is not None
+        folder.mkdir(exist_ok=True)
+        features_file.save(folder / FEATURES_FILE, plan.recording, features)
+        channels = self._planner.requested(plan, context).channels
+        with context.timer.stage("write"):
+            plan.audio.save(folder, channels, context.cached, context.timer.check)
+
+    def _read_channels(
+        self, plan: AnalysisPlan, features: Features, windows: Sequence[TimeSpan], context: AnalysisContext
+    ) -> list[ChannelReading]:
+        """Return the reading of each sound. Media without audio has one: a silent mix."""
+        sounds = list(zip(plan.recording.sounds, features.audio, strict=True)) or [(EMPTY_SOUND, NO_AUDIO_FEATURES)]
+        options = plan.options
+        with context.timer.stage("text"):
+            if context.transcript is None:
+                words = [self._recognized_words(sound, audio, options) for sound, audio in sounds]
+            else:
+                transcript = parse_transcript(context.transcript, windows[-1].end)
+                notices = (CHANNELS_WITHOUT_WORDS,) if len(sounds) > 1 else ()
+                words = [SpokenWords(transcript, notices), *[SpokenWords()] * (len(sounds) - 1)]
+            return [
+                ChannelReading(self._window_inputs(windows, sound, audio, spoken.transcript, options), spoken)
+                for (sound, audio), spoken in zip(sounds, words, strict=True)
+            ]
+
+    def _recognized_words(self, sound: SoundPlan, audio: AudioFeatures, options: Options) -> SpokenWords:
+        transcriber = self._models.whisper
+        if not sound.speech or not options.wants("text"):
+            return SpokenWords()
+        if transcriber is None:
+            return SpokenWords(notices=(unavailable_notice(self._models.bundle.whisper or "none"),))
+        if sound.language is None:
+            return SpokenWords(notices=(transcriber.unsupported_notice(str(options.language)),))
+        is_certain = options.language is not None
+        accepted = transcriber.accept(audio.sentences or (), sound.speech, sound.language, certain=is_certain)
+        if not accepted.segments:
+            return SpokenWords(notices=accepted.notices)
+        text = " ".join(segment.text for segment in accepted.segments)
+        transcript = Transcript(source="whisper", language=accepted.language, text=text, segments=accepted.segments)
+        return SpokenWords(transcript, accepted.notices)
+
+    def _window_inputs(
+        self,
+        windows: Sequence[TimeSpan],
+        sound: SoundPlan,
+        audio: AudioFeatures,
+        transcript: Transcript,
+        options: Options,
+    ) -> list[WindowInputs]:
+        """Return the voice and words of each window, and the reading of the words if the text model knows their
+        language."""
+        index = TranscriptIndex(transcript.segments)
+        inputs = [
+            WindowInputs(window, voice, index.text_in(window))
+            for window, voice in zip(windows, _window_voices(windows, sound, audio), strict=True)
+        ]
+        text = self._models.text
+        if text is None or not options.wants("text") or transcript.language not in (None, *text.languages):
+            return inputs
+        spoken = [number for number, each in enumerate(inputs) if each.transcript]
+        samples = [TextSample(inputs[number].transcript, index.text_before(inputs[number].span)) for number in spoken]
+        outputs = text.predict(samples)
+        readings = {number: outputs.reading(row) for row, number in enumerate(spoken)}
+        return [replace(each, words=readings.get(number)) for number, each in enumerate(inputs)]
+
+
+def _window_voices(windows: Sequence[TimeSpan], sound: SoundPlan, audio: AudioFeatures) -> list[WindowVoice]:
+    segments = segments_by_window(sound.speech, windows)
+    return voices_by_window(audio.voice.by_segment(), segments, sound.speech, windows)
+
+
+def _media(info: MediaInfo, duration: float | None) -> Media:
+    return Media(
+        kind=info.kind,
+        duration=duration,
+        width=info.width,
+        height=info.height,
+        frame_rate=info.frame_rate,
+        has_audio=info.has_audio,
+        has_video=info.has_video,
+        sha256=info.sha256,
+    )
+
+
+def _without_word_times(transcript: Transcript) -> Transcript:
+    segments = tuple(segment.model_copy(update={"words": ()}) for segment in transcript.segments)
+    return transcript.model_copy(update={"segments": segments})
+
+
+def _unavailable_options(options: Options, info: MediaInfo) -> tuple[Notice, ...]:
+    """Return notices about options that this media cannot meet."""
+    notices = []
+    if options.modalities is not None:
+        if {"audio", "text"} & set(options.modalities) and not info.has_audio:
+            notices.append(Notice(code="modality_unavailable", message="The media has no sound."))
+        if "face" in options.modalities and info.kind == "audio":
+            notices.append(Notice(code="modality_unavailable", message="The media has no picture."))
+    for artifact in ("annotate", "thumbnails"):
+        if getattr(options, artifact) and info.kind == "audio":
+            message = f"The media has no picture: {artifact} cannot be made."
+            notices.append(Notice(code="artifact_unavailable", message=message))
+    return tuple(notices)
+
+
+def _transcript_notices(mix: ChannelReading, channels: Sequence[ChannelReading]) -> tuple[Notice, ...]:
+    """Return the notices about the words of the mix, and those about a channel that the mix does not have."""
+    channel_notices = (
+        Notice(code=notice.code, message=f"Channel {number}: {notice.message}")
+        for number, channel in enumerate(channels)
+        for notice in channel.words.notices
+        if notice not in mix.words.notices
+    )
+    return (*mix.words.notices, *channel_notices)
+
+
+def _final_notices(timeline: Timeline, *, is_damaged: bool) -> tuple[Notice, ...]:
+    return (MEDIA_DAMAGED,) * is_damaged + (NO_EVIDENCE,) * (timeline.overall.emotion is None)
+
+
+def _channels(timelines: Sequence[Timeline]) -> tuple[Channel, ...] | None:
+    channels = (
+        Channel(channel=number, windows=timeline.windows, overall=timeline.overall)
+        for number, timeline in enumerate(timelines)
+    )
+    return tuple(channels) or None

@@ -1,0 +1,58 @@
+"""Features that the models extract from a media file, or from a part of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Self
+
+from ml.errors import AffectError
+from ml.inference.face.observations import FaceObservations
+from ml.inference.speech.transcriber import Sentence
+from ml.inference.voice.segments import SegmentOutputs
+from ml.media import DecodedExtent
+
+
+class FeaturesUnreadable(AffectError):
+    """A stored plan or features file is damaged or of another version."""
+
+
+@dataclass(frozen=True)
+class AudioFeatures:
+    """Features of one sound: the voice in segments of it, and all recognized sentences, including doubtful ones.
+
+    `sentences` is null if recognition was not requested.
+    """
+
+    voice: SegmentOutputs
+    sentences: tuple[Sentence, ...] | None = None
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        recognized = [part.sentences for part in parts if part.sentences is not None]
+        sentences = tuple(sentence for each in recognized for sentence in each) if recognized else None
+        return cls(SegmentOutputs.concatenated([part.voice for part in parts]), sentences)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of a media file or of a part of it.
+
+    Attributes:
+        faces: faces of the sampled frames.
+        video_extent: how far the video was decoded.
+        audio: features of each sound of the plan, in its order.
+    """
+
+    faces: FaceObservations
+    video_extent: DecodedExtent
+    audio: tuple[AudioFeatures, ...] = ()
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        """Concatenate the features of consecutive parts, of which there is at least one."""
+        return cls(
+            faces=FaceObservations.concatenated([part.faces for part in parts]),
+            video_extent=reduce(or_, (part.video_extent for part in parts)),
+            audio=tuple(map(AudioFeatures.concatenated, zip(*(part.audio for part in parts), strict=True))),
+        )

@@ -1,0 +1,254 @@
+"""Plan of an analysis: everything that is decided about a media file before features are extracted.
+
+The audio is decoded once, into files, and its speech and languages are found for the whole; video is decoded later,
+part by part. A plan is data: a worker splits a long recording into parts by it, and stores what they share as JSON.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ml.inference.api import TimeSpan
+from ml.inference.pipeline.bundle import LoadedBundle
+from ml.inference.pipeline.context import AnalysisContext
+from ml.inference.pipeline.decoded_audio import DecodedAudio, MediaSource
+from ml.inference.pipeline.features import Features, FeaturesUnreadable
+from ml.inference.pipeline.partition import CHUNK_SECONDS, is_seekable, split_into_parts
+from ml.inference.speech.transcriber import Transcriber
+from ml.inference.voice.vad import Pcm, speech_segments
+from ml.media import DecodedExtent, MediaInfo, MediaLimits, probe
+from ml.media.ffmpeg import MAX_CHANNELS
+from ml.memory import trim_heap
+from ml.registry import Bundle
+from ml.results import Options
+
+
+@dataclass(frozen=True)
+class FrameSampling:
+    """Which frames are searched for faces and what is kept of a face: frames per second, maximum number of faces per
+    frame, and whether landmarks are kept."""
+
+    frame_rate: float
+    max_faces: int
+    landmarks: bool
+
+    def covers(self, other: Self) -> bool:
+        """Return whether features of this sampling contain those of `other`."""
+        is_multiple = float(self.frame_rate / other.frame_rate).is_integer()
+        return is_multiple and self.max_faces >= other.max_faces and (self.landmarks or not other.landmarks)
+
+
+@dataclass(frozen=True)
+class SoundPlan:
+    """Plan for one sound, which is the mix or one channel.
+
+    Attributes:
+        samples: number of samples at 16 kHz.
+        speech: spans of speech.
+        language: language that is taken as spoken; null if its words are not recognized.
+    """
+
+    samples: int
+    speech: tuple[TimeSpan, ...]
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class RecordingPlan:
+    """Part of a plan that all parts of a recording share. Its JSON is part of the format of saved features.
+
+    Attributes:
+        info: result of `probe`.
+        bundle: models of the analysis.
+        sampling: frames that are searched for faces; null for none.
+        audio_extent: how far the audio was decoded.
+        sounds: the mix, then the channels that are read separately.
+        requested_sounds: number of sounds that the options request; more than `sounds` if some do not exist.
+        part_seconds: approximate length of a part.
+    """
+
+    info: MediaInfo
+    bundle: Bundle
+    sampling: FrameSampling | None
+    audio_extent: Annotated[DecodedExtent, Field(alias="reach")]
+    sounds: tuple[SoundPlan, ...]
+    requested_sounds: Annotated[int, Field(alias="asked")] = 0
+    part_seconds: float = CHUNK_SECONDS
+
+    @classmethod
+    def from_json(cls, document: bytes | str) -> "RecordingPlan":
+        """Raises FeaturesUnreadable."""
+        try:
+            return _RECORDING.validate_json(document)
+        except ValidationError as error:
+            raise FeaturesUnreadable("The plan of the analysis cannot be read.") from error
+
+    def to_json(self) -> bytes:
+        return _RECORDING.dump_json(self, by_alias=True)
+
+    @property
+    def expected_seconds(self) -> float:
+        """Expected length of the media; the exact length is known once the video is decoded."""
+        return max(self.info.duration or 0.0, self.audio_extent.sound)
+
+    @property
+    def parts(self) -> tuple[TimeSpan, ...]:
+        return split_into_parts(self.expected_seconds, self.part_seconds)
+
+
+_RECORDING = TypeAdapter(RecordingPlan)
+
+
+@dataclass(frozen=True)
+class SavedAnalysis:
+    """Plan and features that an earlier analysis of the same media saved."""
+
+    recording: RecordingPlan
+    features: Features
+
+
+@dataclass(frozen=True)
+class AnalysisPlan:
+    """Plan of the analysis of one file.
+
+    Attributes:
+        media: path of the file.
+        options: options of the caller.
+        audio: files of the decoded audio. With a saved analysis they are written only if they are needed.
+        recording: what all parts of the file share.
+        saved: saved analysis that is reused; null if every feature is extracted.
+    """
+
+    media: Path
+    options: Options
+    audio: DecodedAudio
+    recording: RecordingPlan
+    saved: SavedAnalysis | None = None
+
+    def in_parts_of(self, seconds: float) -> "AnalysisPlan":
+        """Return the same plan with parts of about `seconds`."""
+        return replace(self, recording=replace(self.recording, part_seconds=seconds))
+
+    @property
+    def parts(self) -> tuple[TimeSpan, ...]:
+        return self.recording.parts
+
+    @property
+    def can_split(self) -> bool:
+        """Whether features can be extracted from each part by itself, without the others."""
+        return self.saved is None and is_seekable(self.recording.info)
+
+
+@dataclass(frozen=True)
+class RequestedFeatures:
+    """Features that the options request, as far as the file has them and the bundle has models for them.
+
+    Attributes:
+        sampling: frames to search for faces; null for none.
+        channels: channels that can be read separately; 0 if the audio has only one, or too many.
+        sounds: number of sounds to read: the mix, and the channels if they are read separately.
+        voice: whether the voice is read.
+        transcriber: recognizes speech; null if no words are to be recognized.
+    """
+
+    sampling: FrameSampling | None
+    channels: int
+    sounds: int
+    voice: bool
+    transcriber: Transcriber | None
+
+
+class Planner:
+    """Plans analyses with the models of one bundle."""
+
+    def __init__(self, models: LoadedBundle, limits: MediaLimits) -> None:
+        self._models, self._limits = models, limits
+
+    def plan(self, media: Path, options: Options, context: AnalysisContext) -> AnalysisPlan:
+        """Probe a file, decode its audio into the context's folder, and find speech and language.
+
+        Raises AffectError with a code and the stage.
+        """
+        timer = context.timer
+        with timer.stage("probe"):
+            info = probe(media, self._limits, timer.check)
+        recording = RecordingPlan(info, self._models.bundle, None, DecodedExtent(), ())
+        plan = AnalysisPlan(media, options, DecodedAudio.in_folder(context.folder), recording)
+        plan = replace(plan, recording=replace(recording, sampling=self.requested(plan, context).sampling))
+        if info.kind == "image":
+            return plan
+        trim_heap()
+        with timer.stage("decode"):
+            extent = self.decode_audio(plan, context)
+            extent.validate_audio(info, self._limits)
+        return self.with_sounds(plan, extent, context)
+
+    def requested(self, plan: AnalysisPlan, context: AnalysisContext) -> RequestedFeatures:
+        models, info, options = self._models, plan.recording.info, plan.options
+        sampling, channels, sounds = None, 0, 0
+        if models.face is not None and options.wants("face") and info.has_video:
+            sampling = FrameSampling(options.frame_rate, options.max_faces, options.landmarks)
+        if 2 <= info.audio_channels <= min(self._limits.max_channels, MAX_CHANNELS):
+            channels = info.audio_channels
+        if info.has_audio and (options.wants("audio") or options.wants("text")):
+            sounds = 1 + (channels if options.channels == "separate" else 0)
+        voice = models.audio is not None and options.wants("audio")
+        recognizes = context.transcript is None and options.wants("text")
+        return RequestedFeatures(sampling, channels, sounds, voice, models.whisper if recognizes else None)
+
+    def decode_audio(self, plan: AnalysisPlan, context: AnalysisContext) -> DecodedExtent:
+        """Decode the requested sounds into the plan's files, and all channels if a later analysis may request them."""
+        requested = self.requested(plan, context)
+        if not requested.sounds:
+            return DecodedExtent()
+        channels = requested.channels > 0 and (requested.sounds > 1 or context.save_to is not None)
+        return self.source(plan, context).decode_audio(plan.audio, channels=channels)
+
+    def ensure_audio(self, plan: AnalysisPlan, context: AnalysisContext) -> None:
+        """Load the plan's audio from the cache, or decode it again, unless its files exist."""
+        if plan.audio.mix.exists():
+            return
+        sounds = self.requested(plan, context).sounds
+        with context.timer.stage("decode"):
+            if not plan.audio.load(sounds, context.cached, context.timer.check):
+                self.decode_audio(plan, context)
+
+    def source(self, plan: AnalysisPlan, context: AnalysisContext) -> MediaSource:
+        return MediaSource(plan.media, plan.recording.info, self._limits, context.folder, context.timer.check)
+
+    def with_sounds(
+        self,
+        plan: AnalysisPlan,
+        extent: DecodedExtent,
+        context: AnalysisContext,
+        known: Sequence[SoundPlan] = (),
+    ) -> AnalysisPlan:
+        """Return the plan with all requested sounds, once they are decoded. `known`: plans of the first few sounds."""
+        requested = self.requested(plan, context)
+        count = requested.sounds if extent.sound else 0
+        if count > 1 and not plan.audio.channels.exists():
+            count = 1
+        with context.timer.stage("segment"), plan.audio.open(count) as sounds:
+            new = []
+            for pcm in sounds[len(known) :]:
+                speech = tuple(speech_segments(pcm, context.timer.check)) if len(pcm) else ()
+                language = self.language(pcm, speech, plan, context)
+                new.append(SoundPlan(len(pcm), speech, language))
+        recording = replace(
+            plan.recording, audio_extent=extent, sounds=(*known, *new), requested_sounds=requested.sounds
+        )
+        return replace(plan, recording=recording)
+
+    def language(
+        self, pcm: Pcm, speech: Sequence[TimeSpan], plan: AnalysisPlan, context: AnalysisContext
+    ) -> str | None:
+        """Return the language of a sound: that of the options, or else the detected one; null if it is not read."""
+        transcriber, wanted = self.requested(plan, context).transcriber, plan.options.language
+        if transcriber is None or not speech:
+            return None
+        if wanted is not None:
+            return wanted if transcriber.supports(wanted) else None
+        return transcriber.detect_language(pcm, speech, context.timer.check)

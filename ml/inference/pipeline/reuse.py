@@ -1,0 +1,122 @@
+"""Reuse of a saved analysis: the same media is read with other options, and only missing features are extracted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ml.inference.api import WHOLE_MEDIA
+from ml.inference.face.observations import FaceObservations
+from ml.inference.pipeline import features_file
+from ml.inference.pipeline.context import FEATURES_FILE, AnalysisContext
+from ml.inference.pipeline.decoded_audio import DecodedAudio
+from ml.inference.pipeline.extract import Extractor
+from ml.inference.pipeline.features import AudioFeatures, Features, FeaturesUnreadable
+from ml.inference.pipeline.plan import AnalysisPlan, Planner, RequestedFeatures, SavedAnalysis, SoundPlan
+from ml.inference.voice.segments import SegmentOutputs
+from ml.media import DecodedExtent
+from ml.registry import Bundle
+from ml.results import Options
+
+
+def load_saved(context: AnalysisContext, bundle: Bundle) -> SavedAnalysis | None:
+    """Return the saved analysis in the context's cache; null if there is none by the same models."""
+    path = context.cached(FEATURES_FILE)
+    if path is None:
+        return None
+    try:
+        saved = features_file.load(path)
+    except FeaturesUnreadable:
+        return None
+    return saved if saved.recording.bundle.digest == bundle.digest else None
+
+
+def plan_from_saved(
+    planner: Planner, saved: SavedAnalysis, media: Path, options: Options, context: AnalysisContext
+) -> AnalysisPlan:
+    """Return the saved plan, extended by what the options request beyond it. Raises as `Planner.plan`."""
+    recording, timer = saved.recording, context.timer
+    with timer.stage("probe"):
+        plan = AnalysisPlan(media, options, DecodedAudio.in_folder(context.folder), recording, saved)
+    requested = planner.requested(plan, context)
+    if requested.sampling and not (recording.sampling and recording.sampling.covers(requested.sampling)):
+        plan = replace(plan, recording=replace(recording, sampling=requested.sampling))
+    known = recording.sounds
+    if recording.requested_sounds < requested.sounds:
+        with timer.stage("decode"):
+            is_cached = recording.requested_sounds > 0
+            if is_cached and plan.audio.load(requested.sounds, context.cached, timer.check):
+                extent = recording.audio_extent
+            else:
+                extent, known = planner.decode_audio(plan, context), ()
+        plan = planner.with_sounds(plan, extent, context, known)
+    return _with_languages(planner, plan, known[: requested.sounds], context)
+
+
+def _with_languages(
+    planner: Planner, plan: AnalysisPlan, known: tuple[SoundPlan, ...], context: AnalysisContext
+) -> AnalysisPlan:
+    """Return the plan with the languages of known sounds in which words are now requested, or in another language."""
+    assert plan.saved is not None
+    requested, wanted = planner.requested(plan, context), plan.options.language
+    outdated = [
+        number
+        for number, (sound, audio) in enumerate(zip(known, plan.saved.features.audio, strict=False))
+        if requested.transcriber and (audio.sentences is None or wanted not in (None, sound.language))
+    ]
+    if not outdated:
+        return plan
+    planner.ensure_audio(plan, context)
+    sounds = list(plan.recording.sounds)
+    with context.timer.stage("segment"), plan.audio.open(len(known)) as files:
+        for number in outdated:
+            language = planner.language(files[number], sounds[number].speech, plan, context)
+            sounds[number] = replace(sounds[number], language=language)
+    return replace(plan, recording=replace(plan.recording, sounds=tuple(sounds)))
+
+
+def extract_missing(
+    planner: Planner, extractor: Extractor, plan: AnalysisPlan, saved: SavedAnalysis, context: AnalysisContext
+) -> Features:
+    """Return the saved features, extended by those that the plan needs beyond them. Raises as `Extractor.extract`."""
+    features, sounds = saved.features, plan.recording.sounds
+    if plan.recording.sampling != saved.recording.sampling:
+        with context.timer.stage("faces"):
+            faces, extent = extractor.extract_faces(plan, WHOLE_MEDIA, context)
+        features = replace(features, faces=faces, video_extent=extent)
+    new = [AudioFeatures(SegmentOutputs.empty())] * (len(sounds) - len(features.audio))
+    features = extractor.extract_missing_voice(plan, replace(features, audio=(*features.audio, *new)), context)
+    requested = planner.requested(plan, context)
+    sounds, audio = plan.recording.sounds[: requested.sounds], list(features.audio)
+    languages = [sound.language for sound in saved.recording.sounds]
+    outdated = [
+        number
+        for number, sound in enumerate(sounds)
+        if requested.transcriber and (audio[number].sentences is None or languages[number] != sound.language)
+    ]
+    if not outdated:
+        return features
+    planner.ensure_audio(plan, context)
+    timer = context.timer
+    with timer.stage("transcribe"), plan.audio.open(len(sounds)) as files:
+        for number, progress in zip(outdated, timer.shares(len(outdated)), strict=True):
+            sound, pcm = sounds[number], files[number]
+            sentences = extractor.recognize(sound, pcm, requested.transcriber, WHOLE_MEDIA, timer.check, progress)
+            audio[number] = replace(audio[number], sentences=sentences)
+    return replace(features, audio=tuple(audio))
+
+
+def project(plan: AnalysisPlan, features: Features, requested: RequestedFeatures) -> tuple[AnalysisPlan, Features]:
+    """Return the plan and the features reduced to those that are requested, of some that may contain more."""
+    recording, audio = plan.recording, features.audio[: requested.sounds]
+    if not requested.voice:
+        audio = tuple(replace(each, voice=SegmentOutputs.empty()) for each in audio)
+    features = replace(features, audio=audio)
+    available, wanted = recording.sampling, requested.sampling
+    if wanted is None or available is None:
+        features = replace(features, faces=FaceObservations.empty(), video_extent=DecodedExtent())
+    elif available != wanted:
+        step = round(available.frame_rate / wanted.frame_rate)
+        faces = features.faces.subsample(available.frame_rate, step, wanted.max_faces, landmarks=wanted.landmarks)
+        features = replace(features, faces=faces)
+    extent = recording.audio_extent if requested.sounds else DecodedExtent()
+    sounds = recording.sounds[: requested.sounds]
+    return replace(plan, recording=replace(recording, sampling=wanted, sounds=sounds, audio_extent=extent)), features
