@@ -1,0 +1,2 @@
+-- include: include/jobs
+return tostring(pace(tonumber(ARGV[2])))

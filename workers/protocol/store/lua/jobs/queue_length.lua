@@ -1,0 +1,2 @@
+-- include: include/jobs
+return queued(unpack(ARGV, 2))

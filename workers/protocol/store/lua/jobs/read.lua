@@ -1,0 +1,2 @@
+-- include: include/jobs
+return view(ARGV[2])
