@@ -1,4 +1,4 @@
-"""Pages for people. They load nothing from anywhere else, so that they work on a host without the internet."""
+"""Pages for people. They load nothing from other hosts, so that they work without internet access."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,32 +10,26 @@ from fastapi.staticfiles import StaticFiles
 router = APIRouter(include_in_schema=False)
 
 _UI = Path(__file__).parent.parent / "ui"
-_PARTS = StaticFiles(directory=_UI / "page")
-_FRESH = {"Cache-Control": "no-cache"}
-"""A page and its parts are of one version: a browser asks each time whether its copy still holds."""
+_FOLDERS = {name: StaticFiles(directory=_UI / name) for name in ("css", "images", "js")}
+_REVALIDATE = {"Cache-Control": "no-cache"}
+"""Headers that make a browser check its copy each time: a page and its files must be of one version."""
 
 
 @router.get("/")
 async def index() -> FileResponse:
-    """Media in, timeline out, for people."""
-    return FileResponse(_UI / "index.html", headers=_FRESH)
-
-
-@router.get("/page/{name}")
-async def page_part(name: str, request: Request) -> Response:
-    """What the page is made of."""
-    answer = await _PARTS.get_response(name, request.scope)
-    answer.headers.update(_FRESH)
-    return answer
+    """Serve the page."""
+    return FileResponse(_UI / "index.html", headers=_REVALIDATE)
 
 
 @router.get("/docs")
 async def docs() -> FileResponse:
-    """The API, to be read and tried."""
-    return FileResponse(_UI / "docs.html")
+    """Serve the documentation of the API, in which requests can be tried."""
+    return FileResponse(_UI / "docs.html", headers=_REVALIDATE)
 
 
-@router.get("/docs/{name}")
-async def docs_part(name: Literal["docs.js", "docs.css"]) -> FileResponse:
-    """What the page of the API is made of."""
-    return FileResponse(_UI / name)
+@router.get("/ui/{folder}/{path:path}")
+async def page_file(folder: Literal["css", "images", "js"], path: str, request: Request) -> Response:
+    """Serve a stylesheet, an image or a script of the pages."""
+    response = await _FOLDERS[folder].get_response(path, request.scope)
+    response.headers.update(_REVALIDATE)
+    return response

@@ -16,7 +16,7 @@ from app.settings import Settings
 from ml.results import Options, Result
 from ml.vocabulary import EMOTIONS
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
-from workers.protocol.blobs.filesystem import storage_full
+from workers.protocol.blobs.storage_backend import storage_full
 from workers.protocol.records import BundleRejection, Heartbeat, ModelLicence, ServedModel
 
 

@@ -1,0 +1,82 @@
+// The result in export formats, and the files that the job made.
+
+import { call, ticketPath } from "../api.js";
+import { announce, disclosure, h, icon } from "../lib/dom.js";
+import { exportChoices, fileNameIn } from "../lib/export-formats.js";
+import { countOf, formatBytes } from "../lib/format.js";
+import { Problem } from "../lib/problem.js";
+
+/** Kinds of artifacts that are listed with the exports; the others are folded away. */
+const MAIN_KINDS = ["summary", "video", "picture"];
+/** Milliseconds for which the browser can read a file that it downloads. */
+const URL_LIFETIME = 60_000;
+
+/** @typedef {import("../lib/artifacts.js").IndexedArtifact} IndexedArtifact */
+
+/**
+ * Create a card with downloads; `add` adds the files that the job made.
+ * @param {Api.Job} job
+ */
+export function downloads(job) {
+  const items = exportChoices().map(({ name, description, query }) =>
+    fileItem(name, description, () => downloadExport(`${job.links.result}?${query}`)),
+  );
+  const list = h("ul", { className: "files" }, ...items);
+  const element = h("section", { className: "card downloads" }, h("h2", { textContent: "Downloads" }), list);
+  /** @param {IndexedArtifact[]} artifacts */
+  const add = (artifacts) => {
+    /** @param {IndexedArtifact} artifact */
+    const isMain = ({ kind }) => kind !== undefined && MAIN_KINDS.includes(kind);
+    const others = artifacts.filter((artifact) => !isMain(artifact)).map(artifactItem);
+    list.append(...artifacts.filter(isMain).map(artifactItem));
+    if (!others.length) return;
+    const title = countOf(others.length, "more image");
+    element.append(disclosure(title, h("ul", { className: "files" }, ...others)));
+  };
+  return { element, add };
+}
+
+/** @param {IndexedArtifact} artifact */
+const artifactItem = ({ name, size, link }) =>
+  fileItem(name, formatBytes(size), async () => saveUrl(await ticketPath(link), name));
+
+/**
+ * @param {string} name
+ * @param {string} description
+ * @param {() => Promise<void>} download
+ */
+function fileItem(name, description, download) {
+  const onClick = async () => {
+    try {
+      await download();
+    } catch (error) {
+      const { title, sentences } = Problem.fromError(error);
+      announce([`${title}.`, ...sentences].join(" "));
+    }
+  };
+  const text = h("span", {}, h("b", { textContent: name }), h("small", { textContent: description }));
+  return h(
+    "li",
+    {},
+    h("button", { type: "button", className: "file", on: { click: onClick } }, icon("download"), text),
+  );
+}
+
+/**
+ * Download an export under the name that the service gives it. A link could not send the API key.
+ * @param {string} path
+ */
+async function downloadExport(path) {
+  const response = await call(path);
+  const url = URL.createObjectURL(await response.blob());
+  saveUrl(url, fileNameIn(response.headers.get("Content-Disposition") ?? ""));
+  setTimeout(() => URL.revokeObjectURL(url), URL_LIFETIME);
+}
+
+/**
+ * @param {string} href
+ * @param {string} download name of the file
+ */
+function saveUrl(href, download) {
+  h("a", { href, download }).click();
+}

@@ -1,0 +1,147 @@
+// The form with the options of an analysis.
+
+import { checkbox, h, select } from "../lib/dom.js";
+import { MODALITY_LABELS } from "../lib/emotions.js";
+import {
+  CHOICE_LABELS,
+  OPTION_LABELS,
+  SWITCH_HINTS,
+  defaultOptions,
+  optionOf,
+  optionsFromForm,
+  parseTags,
+} from "../lib/options.js";
+
+const NUMBER_STEP = "0.25";
+const MAX_LANGUAGE_LENGTH = 3;
+const TRANSCRIPT_HINT = "Paste a transcript (text, SRT or WebVTT) to replace speech recognition. Single file only.";
+
+/** @typedef {import("../lib/options.js").OptionName} OptionName */
+
+/** Form fields for the options and tags of one or several jobs. */
+export class OptionsPanel {
+  /**
+   * @param {Api.Options} [options] shown at first
+   * @param {string[]} [tags]
+   */
+  constructor(options = defaultOptions(), tags = []) {
+    this.modalities = Object.entries(MODALITY_LABELS).map(([value, name]) => {
+      const checked = !options.modalities || /** @type {string[]} */ (options.modalities).includes(value);
+      return checkbox(name, { value, checked });
+    });
+    this.switches = Object.entries(SWITCH_HINTS).map(([value, hint]) => {
+      const checked = options[/** @type {keyof typeof SWITCH_HINTS} */ (value)];
+      return checkbox(OPTION_LABELS[value], { value, hint, checked });
+    });
+    this.windowSeconds = numberInput("window_seconds", options.window_seconds);
+    this.hopSeconds = numberInput("hop_seconds", options.hop_seconds);
+    this.frameRate = numberInput("frame_rate", options.frame_rate);
+    this.classes = choice("classes", options.classes);
+    this.channels = choice("channels", options.channels);
+    this.language = textInput("Auto-detect", {
+      maxLength: MAX_LANGUAGE_LENGTH,
+      pattern: optionOf("language").pattern,
+      value: options.language ?? "",
+    });
+    this.tags = textInput("e.g. study-7", { value: tags.join(", ") });
+    this.transcript = h("textarea", { placeholder: TRANSCRIPT_HINT, rows: 3 });
+    this.fields = h(
+      "div",
+      { className: "fields" },
+      fieldset(OPTION_LABELS.modalities, this.modalities),
+      field(OPTION_LABELS.classes, this.classes),
+      field(OPTION_LABELS.channels, this.channels),
+      field(OPTION_LABELS.window_seconds, this.windowSeconds),
+      field(OPTION_LABELS.hop_seconds, this.hopSeconds),
+      field(OPTION_LABELS.frame_rate, this.frameRate),
+      field(OPTION_LABELS.language, this.language),
+      fieldset("Also create", this.switches),
+      field("Tags, separated by commas", this.tags, "field wide"),
+      field("Transcript", this.transcript, "field wide"),
+    );
+  }
+
+  /** The fields in a box that is closed at first. */
+  get panel() {
+    return h("details", { className: "options" }, h("summary", { textContent: "Options" }), this.fields);
+  }
+
+  /**
+   * Return a form to submit, to which the media is still to be added.
+   * @param {{ single?: boolean }} [upload] `single`: only one file is sent, so the transcript belongs to it
+   */
+  form({ single = true } = {}) {
+    const form = new FormData();
+    form.append("options", JSON.stringify(this.value()));
+    for (const tag of parseTags(this.tags.value)) form.append("tag", tag);
+    const transcript = this.transcript.value.trim();
+    if (single && transcript) form.append("transcript", transcript);
+    return form;
+  }
+
+  /** Return the options as the API takes them. */
+  value() {
+    return optionsFromForm({
+      modalities: this.modalities.filter(({ control }) => control.checked).map(({ control }) => control.value),
+      windowSeconds: this.windowSeconds.value,
+      hopSeconds: this.hopSeconds.value,
+      frameRate: this.frameRate.value,
+      classes: this.classes.value,
+      channels: this.channels.value,
+      language: this.language.value,
+      switches: Object.fromEntries(this.switches.map(({ control }) => [control.value, control.checked])),
+    });
+  }
+}
+
+/**
+ * @param {OptionName} name
+ * @param {number} value
+ */
+function numberInput(name, value) {
+  const { minimum, maximum } = optionOf(name);
+  return h("input", {
+    type: "number",
+    value: String(value),
+    min: String(minimum),
+    max: String(maximum),
+    step: NUMBER_STEP,
+    required: true,
+  });
+}
+
+/**
+ * @param {string} placeholder
+ * @param {import("../lib/dom.js").Properties<HTMLInputElement>} properties
+ */
+const textInput = (placeholder, properties) =>
+  h("input", { type: "text", placeholder, autocomplete: "off", ...properties });
+
+/**
+ * @param {OptionName} name
+ * @param {string} value
+ */
+const choice = (name, value) =>
+  select(
+    (optionOf(name).enum ?? []).map((option) => [option, CHOICE_LABELS[name][option] ?? option]),
+    { value },
+  );
+
+/**
+ * @param {string} name
+ * @param {HTMLElement} control
+ * @param {string} [className]
+ */
+const field = (name, control, className = "field") => h("label", { className }, name, control);
+
+/**
+ * @param {string} name
+ * @param {{ label: HTMLElement }[]} boxes
+ */
+const fieldset = (name, boxes) =>
+  h(
+    "fieldset",
+    { className: "wide" },
+    h("legend", { textContent: name }),
+    boxes.map(({ label }) => label),
+  );

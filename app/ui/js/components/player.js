@@ -1,0 +1,199 @@
+// The player: picture or waveform, the faces drawn over it, and its controls.
+
+import { button, checkbox, h, select, setIconButton } from "../lib/dom.js";
+import { formatTime } from "../lib/format.js";
+import { FaceOverlay } from "./face-overlay.js";
+import { Waveform } from "./waveform.js";
+
+const SPEEDS = [0.25, 0.5, 1, 1.5, 2];
+
+/** @typedef {() => string | Promise<string>} UrlSource Gives a URL, and a new one if the last has become invalid. */
+
+export class Player {
+  /** @type {HTMLMediaElement | null} */
+  #media = null;
+  /** @type {UrlSource | null} */
+  #original = null;
+
+  /**
+   * @param {{ result: Api.Result, playback: import("../lib/playback.js").Playback, name: string }} settings
+   *   `name`: of the file
+   */
+  constructor({ result, playback, name }) {
+    const { kind, width, height } = result.media;
+    this.kind = kind;
+    this.playback = playback;
+    this.name = name;
+    const size = { width: width ?? 0, height: height ?? 0 };
+    this.overlay = kind === "audio" ? null : new FaceOverlay({ size, playback, faces: result.faces });
+    this.waveform = kind === "audio" ? new Waveform({ result, playback }) : null;
+    this.message = h("p", { className: "stage-message" });
+    this.screen = h("div", { className: "screen" }, this.message);
+    this.stage = h("div", { className: `stage ${kind}` }, this.screen, this.overlay?.canvas, this.waveform?.canvas);
+    if (width) this.stage.style.aspectRatio = `${width} / ${height}`;
+    this.overlayTools = h("span", { className: "tools" });
+    this.toggle = button("Play", () => playback.toggle(), {
+      icon: "play",
+      iconOnly: true,
+      kind: "round",
+    });
+    this.position = this.#positionSlider();
+    this.time = h("span", { className: "time" });
+    this.mute = button("Mute", () => this.#toggleMute(), {
+      icon: "volume",
+      iconOnly: true,
+      kind: "quiet",
+      disabled: true,
+    });
+    this.speed = select(
+      SPEEDS.map((speed) => [String(speed), `${speed}×`]),
+      { value: "1", ariaLabel: "Speed", disabled: true },
+    );
+    this.speed.addEventListener("change", () => {
+      if (this.#media) this.#media.playbackRate = Number(this.speed.value);
+    });
+    const controls = h("div", { className: "controls" }, this.#timeControls(), this.#overlayControls());
+    if (kind === "video") controls.append(this.#fullScreenButton());
+    this.element = h("section", { className: "player", ariaLabel: "Player" }, this.stage, controls);
+    playback.addEventListener("time", () => this.#update());
+    playback.addEventListener("state", () => this.#update());
+    this.#update();
+  }
+
+  /**
+   * Show the media of a URL.
+   * @param {UrlSource} source
+   * @param {{ annotated?: boolean }} [options] `annotated`: boxes and labels are part of the picture
+   */
+  async load(source, { annotated = false } = {}) {
+    this.message.textContent = "";
+    if (!annotated) this.#original = source;
+    this.overlay?.setSuppressed(annotated);
+    const url = await source();
+    if (this.kind === "image") this.#loadImage(url);
+    else this.#loadMedia(this.kind, url, () => this.load(source, { annotated }));
+  }
+
+  /** @param {string} url */
+  #loadImage(url) {
+    const image = h("img", { src: url, alt: this.name });
+    image.addEventListener("load", () => this.overlay?.setPicture(image));
+    image.addEventListener("error", () => this.showMessage("Your browser can’t display this image."));
+    this.screen.replaceChildren(image, this.message);
+  }
+
+  /**
+   * @param {"audio" | "video"} kind
+   * @param {string} url
+   * @param {() => void} reload called if the URL becomes invalid
+   */
+  #loadMedia(kind, url, reload) {
+    const media = h(kind, { src: url, preload: "auto" });
+    const video = media instanceof HTMLVideoElement ? media : null;
+    if (video) video.playsInline = true;
+    let loaded = false;
+    media.addEventListener("error", () => (loaded ? reload() : this.#showUnplayable()));
+    media.addEventListener("loadedmetadata", () => {
+      loaded = true;
+      if (!video) return;
+      this.overlay?.setPicture(video);
+      if (!video.videoWidth) this.showMessage("Your browser can play this file’s sound but not its video.");
+    });
+    if (this.#media) {
+      media.playbackRate = this.#media.playbackRate;
+      media.muted = this.#media.muted;
+    }
+    this.#media = media;
+    this.screen.replaceChildren(media, this.message);
+    this.mute.disabled = this.speed.disabled = false;
+    this.playback.attach(media);
+    this.waveform?.load(url);
+  }
+
+  /** @param {...(Node | string)} content */
+  showMessage(...content) {
+    this.message.replaceChildren(...content);
+  }
+
+  #showUnplayable() {
+    this.playback.attach(null);
+    this.#media = null;
+    this.overlay?.setPicture(null);
+    this.showMessage("Your browser can’t play this format. The results below are complete.");
+  }
+
+  #positionSlider() {
+    const slider = h("input", {
+      type: "range",
+      min: "0",
+      max: String(this.playback.duration),
+      step: "0.01",
+      className: "position",
+      ariaLabel: "Position",
+    });
+    slider.addEventListener("input", () => this.playback.seek(Number(slider.value)));
+    return slider;
+  }
+
+  #timeControls() {
+    return this.kind === "image" ? [] : [this.toggle, this.position, this.time, this.mute, this.speed];
+  }
+
+  #overlayControls() {
+    const { overlay } = this;
+    if (!overlay) return [];
+    const faces = checkbox("Faces", {
+      checked: true,
+      onChange: (shown) => overlay.setEnabled(shown),
+    });
+    return [faces.label, this.overlayTools];
+  }
+
+  /**
+   * Offer heatmaps in a corner of the picture that they explain.
+   * @param {import("./heatmap-inset.js").HeatmapInset} inset
+   */
+  offerHeatmaps(inset) {
+    this.stage.append(inset.element);
+    const heatmaps = checkbox("Heatmaps", {
+      checked: true,
+      onChange: (shown) => inset.setEnabled(shown),
+    });
+    this.overlayTools.append(heatmaps.label);
+  }
+
+  /**
+   * Offer the version with boxes and labels drawn in; show it at once if the original is not available.
+   * @param {UrlSource} source
+   */
+  offerAnnotated(source) {
+    const original = this.#original;
+    if (!original) return this.load(source, { annotated: true });
+    const annotated = checkbox("Annotated version", {
+      onChange: (checked) => this.load(checked ? source : original, { annotated: checked }),
+    });
+    this.overlayTools.append(annotated.label);
+  }
+
+  #fullScreenButton() {
+    const toggle = () => (document.fullscreenElement ? document.exitFullscreen() : this.stage.requestFullscreen());
+    return button("Full screen", toggle, { icon: "full-screen", iconOnly: true, kind: "quiet" });
+  }
+
+  #toggleMute() {
+    if (!this.#media) return;
+    this.#media.muted = !this.#media.muted;
+    const [label, iconName] = this.#media.muted ? ["Unmute", "volume-off"] : ["Mute", "volume"];
+    setIconButton(this.mute, label, iconName);
+  }
+
+  #update() {
+    if (this.kind === "image") return;
+    const { time, duration, playing } = this.playback;
+    this.position.value = String(time);
+    this.position.ariaValueText = formatTime(time);
+    this.time.textContent = `${formatTime(time)} / ${formatTime(duration)}`;
+    const [label, iconName] = playing ? ["Pause", "pause"] : ["Play", "play"];
+    if (this.toggle.ariaLabel !== label) setIconButton(this.toggle, label, iconName);
+  }
+}

@@ -1,0 +1,47 @@
+// A stored file, analysed again with different settings, without another upload.
+
+import { newRequestId, submitJob } from "../api.js";
+import { button, h } from "../lib/dom.js";
+import { localFile, rememberFile } from "../lib/local-files.js";
+import { problemAlert } from "./alerts.js";
+import { OptionsPanel } from "./options-panel.js";
+
+/**
+ * Create a card with the options of a job, to change; null if its file is not stored.
+ * @param {Api.Job} job
+ * @param {AbortSignal} signal
+ */
+export function reanalyzeCard(job, signal) {
+  if (!job.links.media) return null;
+  const panel = new OptionsPanel(job.options, job.tags);
+  const alerts = h("div");
+  const submit = async () => {
+    try {
+      await reanalyze(job, panel, signal);
+    } catch (error) {
+      alerts.replaceChildren(problemAlert(error));
+    }
+  };
+  return h(
+    "details",
+    { className: "card" },
+    h("summary", {}, h("h2", { textContent: "Analyse again with different settings" })),
+    panel.fields,
+    alerts,
+    button("Analyse again", submit, { kind: "primary" }),
+  );
+}
+
+/**
+ * @param {Api.Job} job
+ * @param {OptionsPanel} panel
+ * @param {AbortSignal} signal
+ */
+async function reanalyze(job, panel, signal) {
+  const form = panel.form();
+  form.append("source_job", job.id);
+  const { id } = await submitJob(form, { requestId: newRequestId(), signal });
+  const file = localFile(job.id);
+  if (file) rememberFile(id, file);
+  location.hash = `#/job/${id}`;
+}

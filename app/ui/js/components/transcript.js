@@ -1,0 +1,84 @@
+// The transcript: each sentence with its reading; the word that is being spoken is highlighted.
+
+import { h, prefersReducedMotion } from "../lib/dom.js";
+import { languageName } from "../lib/format.js";
+import { lastIndexUntil, meanReading } from "../lib/intervals.js";
+import { badge } from "./emotion-badge.js";
+import { timeButton } from "./time-button.js";
+
+/** @type {Record<string, string>} */
+const SOURCE_LABELS = { whisper: "auto-generated", caller: "supplied" };
+
+/** @typedef {{ start: number, end: number, span: HTMLElement, row: HTMLElement }} ShownWord */
+
+export class TranscriptView {
+  /** @type {ShownWord | null} */
+  #spoken = null;
+  /** @type {HTMLElement | null} */
+  #currentRow = null;
+  /** @type {ShownWord[]} */
+  #words = [];
+
+  /** @param {{ result: Api.Result, playback: import("../lib/playback.js").Playback }} settings */
+  constructor({ result, playback }) {
+    const { segments, language, source } = result.transcript;
+    this.playback = playback;
+    const rows = segments.map((segment) => this.#row(segment, meanReading(result.windows, segment.start, segment.end)));
+    this.list = h("ol", { className: "sentences" }, ...rows);
+    const facts = [SOURCE_LABELS[source], language ? languageName(language) : null];
+    const about = h("small", { textContent: facts.filter(Boolean).join(", ") });
+    const empty = h("p", { className: "muted", textContent: "No speech detected." });
+    this.element = h(
+      "section",
+      { className: "card transcript" },
+      h("h2", {}, "Transcript ", about),
+      segments.length ? this.list : empty,
+    );
+    playback.addEventListener("time", () => this.#highlight());
+  }
+
+  /**
+   * @param {Api.Segment} segment
+   * @param {import("../lib/emotions.js").TopReading | null} reading
+   */
+  #row(segment, reading) {
+    const { start, end, text } = segment;
+    const words = segment.words.length ? segment.words : [{ start, end, word: text }];
+    const row = h("li", { className: "sentence" });
+    const spans = words.flatMap((word) => {
+      const span = h("span", { className: "word", textContent: word.word.trim() });
+      span.addEventListener("click", () => this.playback.seek(word.start));
+      this.#words.push({ start: word.start, end: word.end, span, row });
+      return [span, " "];
+    });
+    row.append(timeButton(this.playback, start), h("p", {}, ...spans), badge(reading));
+    return row;
+  }
+
+  #highlight() {
+    const { time } = this.playback;
+    const word = this.#words[lastIndexUntil(this.#words, time, ({ start }) => start)];
+    const spoken = word && time <= word.end ? word : null;
+    if (spoken === this.#spoken) return;
+    this.#spoken?.span.classList.remove("spoken");
+    this.#spoken = spoken;
+    spoken?.span.classList.add("spoken");
+    if (spoken && spoken.row !== this.#currentRow) this.#showRow(spoken.row);
+  }
+
+  /**
+   * Mark a sentence as the current one and scroll the list to it; the page itself does not scroll.
+   * @param {HTMLElement} row
+   */
+  #showRow(row) {
+    this.#currentRow?.classList.remove("current");
+    this.#currentRow = row;
+    row.classList.add("current");
+    const { list } = this;
+    const top = row.offsetTop - list.offsetTop;
+    if (top < list.scrollTop || top + row.offsetHeight > list.scrollTop + list.clientHeight) {
+      const behavior = prefersReducedMotion() ? "auto" : "smooth";
+      list.scrollTo({ top: top - list.clientHeight / 3, behavior });
+    }
+  }
+}

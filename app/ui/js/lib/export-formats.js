@@ -1,0 +1,51 @@
+// The files that a result can be downloaded as.
+
+import { capitalize } from "./format.js";
+import { EXPORT_FORMATS } from "./tables.js";
+
+/** @type {Record<string, [name: string, description: string]>} */
+const FORMAT_TEXTS = {
+  csv: ["CSV", "One row per window"],
+  vtt: ["WebVTT", "Subtitles with emotions"],
+  srt: ["SubRip", "Subtitles with emotions"],
+  eaf: ["ELAN", "Annotation tiers"],
+  textgrid: ["Praat", "TextGrid tiers"],
+  txt: ["Text", "Plain-text summary"],
+};
+/** @type {Record<string, string>} */
+const ROW_TEXTS = {
+  windows: "One row per window",
+  faces: "One row per face and frame",
+  moments: "Peaks and shifts",
+  words: "Word counts",
+};
+
+/** @typedef {{ name: string, description: string, query: string }} Export */
+
+/**
+ * Return the exports that are offered: each format once, but tables once for each kind of row; then the complete result.
+ * A format that this page has no text for is offered under its own title.
+ * @returns {Export[]}
+ */
+export function exportChoices() {
+  const files = EXPORT_FORMATS.flatMap(({ name, title, rows }) => {
+    const [label, description] = FORMAT_TEXTS[name] ?? [capitalize(title), ""];
+    if (name !== "csv") return [{ name: label, description, query: `format=${name}` }];
+    return rows.map((row) => ({
+      name: row === "windows" ? label : `${label}, ${row}`,
+      description: ROW_TEXTS[row] ?? `One row per ${row}`,
+      query: `format=${name}&rows=${row}`,
+    }));
+  });
+  return [...files, { name: "JSON", description: "Complete result", query: "format=json" }];
+}
+
+/**
+ * Return the file name in a `Content-Disposition` header (RFC 6266); `result` if there is none.
+ * @param {string} disposition
+ */
+export function fileNameIn(disposition) {
+  const extended = /filename\*=UTF-8''([^;]+)/.exec(disposition)?.[1];
+  const plain = /filename="([^"]*)"/.exec(disposition)?.[1];
+  return extended ? decodeURIComponent(extended) : (plain ?? "result");
+}

@@ -1,0 +1,120 @@
+// Names of the options of an analysis, and the options that a form asks for.
+
+import { MODALITY_LABELS } from "./emotions.js";
+import { OPTIONS } from "./tables.js";
+
+/** @type {Record<string, string>} */
+export const OPTION_LABELS = {
+  modalities: "Analyse",
+  window_seconds: "Window length (s)",
+  hop_seconds: "Step (s)",
+  frame_rate: "Face samples per second",
+  classes: "Emotions",
+  channels: "Audio channels",
+  language: "Spoken language",
+  max_faces: "Faces per frame, at most",
+  landmarks: "Face landmarks",
+  heatmaps: "Heatmaps",
+  annotate: "Annotated video",
+  thumbnails: "Thumbnails",
+  words: "Times of words",
+  keep_media: "Keep the file on the server",
+};
+
+/** @type {Record<string, Record<string, string>>} */
+export const CHOICE_LABELS = {
+  classes: { full: "7 emotions", simplified: "5 (grouped)" },
+  channels: { mix: "Mixed", separate: "Separate (one speaker per channel)" },
+};
+
+/** Options that are on or off and that the page offers, each with what it gives. */
+export const SWITCH_HINTS = {
+  heatmaps: "regions that the face model focused on",
+  annotate: "with boxes and labels",
+  thumbnails: "a small image of each face",
+  keep_media: "so it can be played here later",
+};
+
+/** @typedef {keyof typeof OPTIONS} OptionName */
+/** @typedef {{ default: unknown, minimum?: number, maximum?: number, enum?: readonly string[], pattern?: string }} Option */
+
+/**
+ * Return default, bounds and choices of an option.
+ * @param {OptionName} name
+ * @returns {Option}
+ */
+export const optionOf = (name) => OPTIONS[name];
+
+/**
+ * Return the options that the service uses if none are sent.
+ * @returns {Api.Options}
+ */
+export const defaultOptions = () =>
+  /** @type {any} */ (Object.fromEntries(Object.entries(OPTIONS).map(([name, option]) => [name, option.default])));
+
+/**
+ * Values of the fields of a form, as they were typed.
+ * @typedef {object} FormValues
+ * @property {string[]} modalities those that are checked
+ * @property {string} windowSeconds
+ * @property {string} hopSeconds
+ * @property {string} frameRate
+ * @property {string} classes
+ * @property {string} channels
+ * @property {string} language
+ * @property {Record<string, boolean>} switches
+ */
+
+/**
+ * Return the options to send. No modality means all; the step is at most the window length, so that no gap is left.
+ * @param {FormValues} values
+ */
+export function optionsFromForm(values) {
+  const all = Object.keys(MODALITY_LABELS).length;
+  const { modalities } = values;
+  const windowSeconds = Number(values.windowSeconds);
+  return {
+    ...(modalities.length && modalities.length < all ? { modalities } : {}),
+    window_seconds: windowSeconds,
+    hop_seconds: Math.min(Number(values.hopSeconds), windowSeconds),
+    frame_rate: Number(values.frameRate),
+    classes: values.classes,
+    channels: values.channels,
+    language: values.language.trim() || null,
+    ...values.switches,
+  };
+}
+
+/**
+ * Return the tags in a text that separates them by commas.
+ * @param {string} text
+ */
+export const parseTags = (text) =>
+  text
+    .split(",")
+    .map((tag) => tag.trim())
+    .filter(Boolean);
+
+/**
+ * Return the options of a job as pairs of name and value, without those that are off or not set.
+ * @param {Api.Options} options
+ */
+export const describeOptions = (options) =>
+  Object.entries(options)
+    .filter(([, value]) => value !== null && value !== false)
+    .map(([name, value]) => ({
+      name: OPTION_LABELS[name] ?? name.replaceAll("_", " "),
+      value: describeValue(name, value),
+    }));
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ */
+function describeValue(name, value) {
+  if (value === true) return "yes";
+  if (name === "modalities") {
+    return /** @type {(keyof typeof MODALITY_LABELS)[]} */ (value).map((one) => MODALITY_LABELS[one]).join(", ");
+  }
+  return CHOICE_LABELS[name]?.[String(value)] ?? String(value);
+}

@@ -1,0 +1,93 @@
+// Camera and microphone as messages of the live protocol: JPEG frames and PCM audio, each with its time.
+
+const FRAME_WIDTH = 640;
+const JPEG_QUALITY = 0.8;
+const HEADER_BYTES = 9;
+
+/** Kinds of messages: the first byte. */
+export const FRAME = 1;
+export const AUDIO = 2;
+
+/** @type {Record<string, string>} */
+const DEVICE_ERRORS = {
+  NotAllowedError: "Allow access in the address bar, then press Start.",
+  NotFoundError: "No camera or microphone was found. Connect one, or untick what you don’t have.",
+  NotReadableError: "Another program is using the camera or microphone.",
+};
+
+/**
+ * Say why `openDevices` failed, and what to do.
+ * @param {unknown} error
+ */
+export function deviceErrorText(error) {
+  if (!navigator.mediaDevices) {
+    return "Browsers allow camera and microphone only for pages on this machine or over HTTPS.";
+  }
+  const name = error instanceof Error ? error.name : String(error);
+  return DEVICE_ERRORS[name] ?? `The camera or microphone can’t be used (${name}).`;
+}
+
+/**
+ * Open camera, microphone or both.
+ * @param {{ video: boolean, audio: boolean }} wanted
+ */
+export const openDevices = async ({ video, audio }) =>
+  navigator.mediaDevices.getUserMedia({
+    video: video && { width: { ideal: FRAME_WIDTH }, facingMode: "user" },
+    audio: audio && {
+      channelCount: 1,
+      echoCancellation: false,
+      autoGainControl: false,
+      noiseSuppression: false,
+    },
+  });
+
+/** @param {MediaStream | null} stream */
+export function stopTracks(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+}
+
+/**
+ * Return a binary message: its kind, its time (float64, little-endian) and its payload.
+ * @param {number} kind FRAME or AUDIO
+ * @param {number} time seconds
+ * @param {ArrayBuffer} payload
+ */
+export function packet(kind, time, payload) {
+  const message = new Uint8Array(HEADER_BYTES + payload.byteLength);
+  const view = new DataView(message.buffer);
+  view.setUint8(0, kind);
+  view.setFloat64(1, time, true);
+  message.set(new Uint8Array(payload), HEADER_BYTES);
+  return message;
+}
+
+/**
+ * Return the picture that a video element shows as JPEG; null while there is none.
+ * @param {HTMLVideoElement} video
+ * @param {HTMLCanvasElement} canvas drawn on
+ */
+export async function captureFrame(video, canvas) {
+  if (!video.videoWidth) return null;
+  const scale = Math.min(1, FRAME_WIDTH / video.videoWidth);
+  canvas.width = Math.round(video.videoWidth * scale);
+  canvas.height = Math.round(video.videoHeight * scale);
+  canvas.getContext("2d")?.drawImage(video, 0, 0, canvas.width, canvas.height);
+  /** @type {Blob | null} */
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
+  return blob?.arrayBuffer() ?? null;
+}
+
+/**
+ * Call `onAudio` with each block of PCM audio of a stream. Return a function that stops it.
+ * @param {MediaStream} stream
+ * @param {(pcm: ArrayBuffer) => void} onAudio
+ */
+export async function recordAudio(stream, onAudio) {
+  const context = new AudioContext();
+  await context.audioWorklet.addModule(new URL("./microphone-worklet.js", import.meta.url));
+  const node = new AudioWorkletNode(context, "microphone", { numberOfOutputs: 0 });
+  node.port.onmessage = ({ data }) => onAudio(data);
+  context.createMediaStreamSource(stream).connect(node);
+  return () => void context.close();
+}

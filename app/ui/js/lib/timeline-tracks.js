@@ -1,0 +1,72 @@
+// The tracks of a timeline: combined, each modality, each audio channel, each person.
+
+import { COMBINED_LABEL, MODALITY_LABELS, combinedProbabilities } from "./emotions.js";
+import { facePoints, frameInterval } from "./face-tracks.js";
+import { windowSpans } from "./intervals.js";
+import { MODALITIES } from "./tables.js";
+
+/**
+ * Probabilities from one time to another, drawn at `time`; null if there was no signal.
+ * @typedef {{ time: number, from: number, to: number, probabilities: Record<string, number> | null }} ChartPoint
+ */
+/** @typedef {"combined" | "modality" | "channel" | "person"} TrackGroup */
+/** @typedef {{ id: string, group: TrackGroup, name: string, points: ChartPoint[] }} TimelineTrack */
+/** @typedef {Pick<Api.Window, "start" | "end" | "emotion" | "probabilities">} CombinedWindow */
+
+/**
+ * Return the tracks of a result, in the order in which they are shown.
+ * @param {Pick<Api.Result, "windows" | "channels" | "faces">} result
+ * @returns {TimelineTrack[]}
+ */
+export function timelineTracks({ windows, channels, faces }) {
+  return [
+    {
+      id: "combined",
+      group: "combined",
+      name: COMBINED_LABEL,
+      points: windowPoints(windows, combinedProbabilities),
+    },
+    ...MODALITIES.map((modality) => ({
+      id: modality,
+      group: /** @type {const} */ ("modality"),
+      name: MODALITY_LABELS[modality],
+      points: windowPoints(windows, (window) => window.modalities[modality]?.probabilities ?? null),
+    })),
+    ...(channels ?? []).map(({ channel, windows: channelWindows }) => ({
+      id: `channel-${channel}`,
+      group: /** @type {const} */ ("channel"),
+      name: `Channel ${channel + 1}`,
+      points: windowPoints(channelWindows, combinedProbabilities),
+    })),
+    ...personTracks(faces),
+  ];
+}
+
+/**
+ * @template {{ start: number, end: number }} Window
+ * @param {Window[]} windows
+ * @param {(window: Window) => Record<string, number> | null} probabilitiesOf
+ */
+const windowPoints = (windows, probabilitiesOf) =>
+  windowSpans(windows).map(({ window, from, to }) => ({
+    time: (from + to) / 2,
+    from,
+    to,
+    probabilities: probabilitiesOf(window),
+  }));
+
+/**
+ * Return a track for each tracked face, if there are several.
+ * @param {Api.FaceTrack[]} faces
+ * @returns {TimelineTrack[]}
+ */
+function personTracks(faces) {
+  if (faces.length < 2) return [];
+  const interval = frameInterval(faces);
+  return faces.map((face) => ({
+    id: `person-${face.track}`,
+    group: "person",
+    name: `Person ${face.track}`,
+    points: facePoints(face, interval),
+  }));
+}

@@ -1,0 +1,52 @@
+// Entry point of index.html: shows the view that the URL names.
+
+import { problemAlert } from "./components/alerts.js";
+import { setUpKeyDialog } from "./components/key-dialog.js";
+import { setUpThemeButton } from "./components/theme-button.js";
+import { byId } from "./lib/dom.js";
+import { compareView } from "./views/compare.js";
+import { homeView } from "./views/home.js";
+import { jobView } from "./views/job.js";
+import { liveView } from "./views/live.js";
+
+/** @type {Record<string, import("./views/home.js").View>} */
+const VIEWS = { "": homeView, job: jobView, compare: compareView, live: liveView };
+
+/** Aborted when another view is shown. */
+let currentView = new AbortController();
+
+async function showView() {
+  currentView.abort();
+  currentView = new AbortController();
+  const { signal } = currentView;
+  const [name, ...parameters] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const root = byId("view", HTMLElement);
+  root.replaceChildren();
+  markNavigation(name);
+  try {
+    const finished = (VIEWS[name] ?? homeView)(root, parameters, signal);
+    root.querySelector("h1")?.focus({ preventScroll: true });
+    scrollTo(0, 0);
+    await finished;
+  } catch (error) {
+    if (!signal.aborted) root.append(problemAlert(error, showView));
+  }
+}
+
+/** @param {string} name of the view */
+function markNavigation(name) {
+  const current = name === "live" ? "live" : "";
+  for (const link of document.querySelectorAll("nav a")) {
+    const { view } = /** @type {HTMLElement} */ (link).dataset;
+    link.ariaCurrent = view === current ? "page" : null;
+  }
+}
+
+byId("skip-link", HTMLElement).addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("view", HTMLElement).focus();
+});
+setUpThemeButton();
+setUpKeyDialog();
+addEventListener("hashchange", showView);
+showView();

@@ -1,0 +1,149 @@
+// Two results side by side, over one time axis and with one playback time.
+
+import { badge, swatch } from "../components/emotion-badge.js";
+import { loadMedia } from "../components/media-source.js";
+import { Player } from "../components/player.js";
+import { Timeline } from "../components/timeline.js";
+import { getJob, getResult } from "../api.js";
+import { button, h, tableHead } from "../lib/dom.js";
+import { labelOf, listOrder } from "../lib/emotions.js";
+import { formatPercent, formatTime } from "../lib/format.js";
+import { jobName } from "../lib/jobs.js";
+import { Playback } from "../lib/playback.js";
+import { timelineTracks } from "../lib/timeline-tracks.js";
+
+/** Steps of an arrow key over the whole axis, and seconds of the shortest step. */
+const STEPS_PER_AXIS = 50;
+const MIN_STEP_SECONDS = 0.5;
+/** Seconds by which the two playback times may differ. */
+const TIME_TOLERANCE = 0.05;
+
+/** @typedef {{ job: Api.Job, result: Api.Result, playback: Playback }} Side */
+
+/** @type {import("./home.js").View} */
+export async function compareView(root, ids, signal) {
+  document.title = "Compare";
+  const sides = await Promise.all(
+    ids.map(async (id) => {
+      const [job, result] = [await getJob(id, signal), await getResult(id, signal)];
+      return { job, result, playback: new Playback(result.media.duration) };
+    }),
+  );
+  const duration = Math.max(...sides.map(({ playback }) => playback.duration));
+  const playbacks = sides.map(({ playback }) => playback);
+  synchronize(playbacks, signal);
+  const playBoth = button("Play both", () => togglePlayback(playbacks), { icon: "play" });
+  root.append(
+    h(
+      "header",
+      { className: "page-head" },
+      h("a", { className: "back", href: "#/", textContent: "All analyses" }),
+      h("div", {}, h("h1", { tabIndex: -1, textContent: "Compare" }), duration ? playBoth : null),
+    ),
+    h("div", { className: "comparison" }, ...sides.map((side) => sideCard(side, duration, signal))),
+    differenceCard(sides),
+  );
+}
+
+/**
+ * Create the card of one result: its player and its timeline, over the axis of the longer one.
+ * @param {Side} side
+ * @param {number} duration
+ * @param {AbortSignal} signal
+ */
+function sideCard({ job, result, playback }, duration, signal) {
+  const name = jobName(job);
+  const player = new Player({ result, playback, name });
+  loadMedia(job, player, signal);
+  const timeline = result.windows.length
+    ? new Timeline({
+        tracks: timelineTracks(result).filter(({ group }) => group !== "person"),
+        labels: result.labels,
+        playback,
+        duration,
+        moments: result.moments,
+        step: Math.max(duration / STEPS_PER_AXIS, MIN_STEP_SECONDS),
+        signal,
+        name: `Emotion timeline of ${name}`,
+      }).element
+    : null;
+  const title = h("h2", {}, h("a", { href: `#/job/${job.id}`, textContent: name }));
+  const head = h("header", { className: "side-head" }, title, badge(result.overall));
+  return h("section", { className: "card side" }, head, player.element, timeline);
+}
+
+/**
+ * Let each of two playbacks follow the other when it seeks.
+ * @param {Playback[]} playbacks
+ * @param {AbortSignal} signal
+ */
+export function synchronize(playbacks, signal) {
+  let following = false;
+  for (const [index, playback] of playbacks.entries()) {
+    const other = playbacks[1 - index];
+    playback.addEventListener("time", () => {
+      const time = Math.min(playback.time, other.duration);
+      if (following || (playback.playing && other.playing)) return;
+      if (Math.abs(time - other.time) < TIME_TOLERANCE) return;
+      following = true;
+      other.seek(time);
+      following = false;
+    });
+  }
+  signal.addEventListener("abort", () => playbacks.forEach((playback) => playback.pause()));
+}
+
+/**
+ * Pause both if one plays; otherwise play those that have not ended.
+ * @param {Playback[]} playbacks
+ */
+function togglePlayback(playbacks) {
+  const playing = playbacks.some((playback) => playback.playing);
+  for (const playback of playbacks) {
+    if (playing) playback.pause();
+    else if (playback.duration > playback.time) playback.play();
+  }
+}
+
+/** @param {Side[]} sides */
+function differenceCard(sides) {
+  const [first, second] = sides.map(({ result }) => result);
+  if (first.labels.join() !== second.labels.join()) {
+    const textContent = "These were analysed with different emotion sets and can’t be compared.";
+    return h("p", { className: "muted", textContent });
+  }
+  const names = sides.map(({ job }) => jobName(job));
+  const lengths = sides.map(({ result }, index) => {
+    const { duration } = result.media;
+    return `${names[index]}: ${duration === null ? "photo" : formatTime(duration)}`;
+  });
+  const rows = listOrder(first.labels).map((label) => {
+    const values = [first, second].map(({ overall }) => overall.probabilities[label]);
+    const cells = [...values.map(formatPercent), differenceText(values[0], values[1])];
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, swatch(label), labelOf(label)),
+      cells.map((textContent) => h("td", { className: "number", textContent })),
+    );
+  });
+  const head = tableHead(["Emotion", ...names, "Difference (points)"], (index) => (index ? "number" : ""));
+  return h(
+    "section",
+    { className: "card" },
+    h("h2", { textContent: "Whole-file comparison" }),
+    h("p", { className: "muted", textContent: lengths.join(" · ") }),
+    h("div", { className: "scroll" }, h("table", { className: "windows" }, head, h("tbody", {}, ...rows))),
+  );
+}
+
+/**
+ * Return by how many percentage points the second of two shares is greater, with a sign.
+ * @param {number} first
+ * @param {number} second
+ */
+export function differenceText(first, second) {
+  const points = Math.round((second - first) * 100);
+  const sign = points > 0 ? "+" : points < 0 ? "−" : "±";
+  return `${sign}${Math.abs(points)}`;
+}

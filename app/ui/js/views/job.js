@@ -1,0 +1,52 @@
+// One job: its progress, then its result or why there is none.
+
+import { infoBox, problemAlert } from "../components/alerts.js";
+import { confirmDelete, statusMark } from "../components/job-status.js";
+import { Progress } from "../components/progress.js";
+import { getResult } from "../api.js";
+import { announce, button, h } from "../lib/dom.js";
+import { labelOf } from "../lib/emotions.js";
+import { followJob } from "../lib/job-events.js";
+import { isFinished, jobName } from "../lib/jobs.js";
+import { Problem } from "../lib/problem.js";
+import { resultView, wholeMediaLabel } from "./result.js";
+
+/** @type {import("./home.js").View} */
+export async function jobView(root, [id], signal) {
+  const title = h("h1", { tabIndex: -1, textContent: "…" });
+  const tools = h("span", { className: "tools" });
+  const body = h("div");
+  const back = h("a", { className: "back", href: "#/", textContent: "All analyses" });
+  root.append(h("header", { className: "page-head" }, back, h("div", {}, title, tools)), body);
+  /** @type {Progress | null} */
+  let progress = null;
+  /** @param {Api.Job} job */
+  const onChange = (job) => {
+    title.textContent = document.title = jobName(job);
+    tools.replaceChildren(statusMark(job), ...(isFinished(job) ? [deleteButton(job)] : []));
+    if (isFinished(job)) return;
+    if (!progress) {
+      progress = new Progress(job);
+      body.replaceChildren(progress.element);
+    }
+    progress.show(job);
+  };
+  const job = await followJob(id, { onChange, signal });
+  if (job.status === "succeeded") {
+    const result = await getResult(id, signal);
+    body.replaceChildren(resultView(job, result, signal));
+    if (progress) announce(`Done. ${wholeMediaLabel(result.media)}: ${labelOf(result.overall.emotion)}`);
+  } else if (job.status === "cancelled") {
+    body.replaceChildren(infoBox("This analysis was cancelled."));
+  } else {
+    body.replaceChildren(problemAlert(Problem.fromApi(job.error ?? {})));
+  }
+}
+
+/** @param {Api.Job} job */
+function deleteButton(job) {
+  const onClick = async () => {
+    if (await confirmDelete(job)) location.hash = "#/";
+  };
+  return button("Delete", onClick, { icon: "trash", kind: "quiet" });
+}

@@ -1,0 +1,250 @@
+// Live analysis: the camera's picture with faces, the current reading and the last minute.
+
+import { infoBox, problemAlert } from "../components/alerts.js";
+import { namedSwatch, swatch } from "../components/emotion-badge.js";
+import { drawFace } from "../components/face-overlay.js";
+import { drawTrack, fitCanvas } from "../lib/area-chart.js";
+import { announce, button, checkbox, h, select } from "../lib/dom.js";
+import {
+  COMBINED_LABEL,
+  MODALITY_LABELS,
+  colourOf,
+  combinedProbabilities,
+  labelOf,
+  listOrder,
+} from "../lib/emotions.js";
+import { formatPercent } from "../lib/format.js";
+import { boxOnScreen, containedRectangle, displaySize } from "../lib/geometry.js";
+import { LiveSession } from "../lib/live-session.js";
+
+/** Seconds of the timeline. */
+const TIMELINE_SECONDS = 60;
+/** Seconds that a reading can be averaged over. */
+const WINDOW_CHOICES = ["2", "4", "8"];
+const DEFAULT_WINDOW = "4";
+
+/** @typedef {import("../lib/live-session.js").LiveUpdate} LiveUpdate */
+/** @typedef {import("../lib/timeline-tracks.js").ChartPoint} ChartPoint */
+
+/** @type {import("./home.js").View} */
+export function liveView(root, _parameters, signal) {
+  document.title = "Live";
+  new LiveView(root, signal);
+}
+
+class LiveView {
+  /** @type {LiveSession | null} */
+  #session = null;
+  /** @type {string[]} */
+  #labels = [];
+
+  /**
+   * @param {HTMLElement} root
+   * @param {AbortSignal} signal
+   */
+  constructor(root, signal) {
+    this.video = h("video", {
+      muted: true,
+      autoplay: true,
+      playsInline: true,
+      className: "mirrored",
+    });
+    this.canvas = h("canvas", { className: "overlay", ariaHidden: "true" });
+    const off = h("p", { className: "stage-message", textContent: "The camera is off." });
+    const screen = h("div", { className: "screen" }, this.video, off);
+    this.stage = h("div", { className: "stage live" }, screen, this.canvas);
+    this.camera = checkbox("Camera", { checked: true });
+    this.microphone = checkbox("Microphone", { checked: true });
+    this.windowSeconds = select(
+      WINDOW_CHOICES.map((seconds) => [seconds, `${seconds} s`]),
+      { value: DEFAULT_WINDOW },
+    );
+    this.toggle = this.#toggleButton();
+    this.alerts = h("div");
+    this.emotion = h("strong", { className: "current-emotion", textContent: "–" });
+    this.facts = h("p", {
+      className: "muted",
+      textContent: "Results appear here at least once a second.",
+    });
+    this.bars = h("div", { className: "live-bars" });
+    this.tracks = [
+      liveTrack(COMBINED_LABEL, combinedProbabilities),
+      liveTrack(MODALITY_LABELS.face, ({ modalities }) => modalities.face?.probabilities ?? null),
+      liveTrack(MODALITY_LABELS.audio, ({ modalities }) => modalities.audio?.probabilities ?? null),
+    ];
+    root.append(this.#header(), this.alerts, this.#overview(), this.#timelineCard());
+    signal.addEventListener("abort", () => this.#stop());
+  }
+
+  #header() {
+    const averaging = h("label", { className: "toggle" }, "Averaged over", this.windowSeconds);
+    const tools = h("div", { className: "tools" }, this.camera.label, this.microphone.label, averaging, this.toggle);
+    const title = h("h1", { tabIndex: -1, textContent: "Live" });
+    return h("header", { className: "page-head" }, h("div", {}, title, tools));
+  }
+
+  #overview() {
+    const reading = h(
+      "section",
+      { className: "card current-reading", ariaLabel: "Current reading" },
+      h("header", {}, this.emotion),
+      this.bars,
+      this.facts,
+    );
+    const player = h("section", { className: "player", ariaLabel: "Camera" }, this.stage);
+    return h("div", { className: "overview" }, player, reading);
+  }
+
+  #timelineCard() {
+    const rows = this.tracks.map(({ name, canvas }) =>
+      h(
+        "div",
+        { className: "track track-modality" },
+        h("span", { className: "track-name", textContent: name }),
+        canvas,
+      ),
+    );
+    const plot = h("div", { className: "plot live", role: "img", ariaLabel: "Emotion over the last minute" }, ...rows);
+    return h("section", { className: "card" }, h("h2", { textContent: "Last minute" }), plot);
+  }
+
+  #toggleButton() {
+    return this.#session
+      ? button("Stop", () => this.#stop(), { icon: "stop", kind: "primary" })
+      : button("Start", () => this.#start(), { icon: "camera", kind: "primary" });
+  }
+
+  #updateToggle() {
+    const next = this.#toggleButton();
+    this.toggle.replaceWith(next);
+    this.toggle = next;
+  }
+
+  async #start() {
+    this.alerts.replaceChildren();
+    const settings = {
+      camera: this.camera.control.checked,
+      microphone: this.microphone.control.checked,
+      windowSeconds: Number(this.windowSeconds.value),
+    };
+    if (!settings.camera && !settings.microphone) {
+      this.alerts.replaceChildren(infoBox("Select camera, microphone, or both."));
+      return;
+    }
+    const session = new LiveSession(settings, {
+      onReady: (labels) => {
+        this.#labels = labels;
+        announce("Live");
+      },
+      onUpdate: (update) => this.#show(update),
+      onClosed: (problem) => {
+        this.#stop();
+        this.alerts.replaceChildren(problemAlert(problem, () => this.#start()));
+      },
+    });
+    this.#session = session;
+    this.#updateToggle();
+    try {
+      const stream = await session.openDevices();
+      if (session.stopped) return;
+      this.stage.classList.add("on");
+      this.video.srcObject = stream;
+      await session.connect(this.video);
+    } catch (error) {
+      this.#stop();
+      this.alerts.replaceChildren(problemAlert(error));
+    }
+  }
+
+  #stop() {
+    if (!this.#session) return;
+    this.#session.stop();
+    this.#session = null;
+    this.video.srcObject = null;
+    this.stage.classList.remove("on");
+    fitCanvas(this.canvas);
+    this.#updateToggle();
+    for (const track of this.tracks) track.points = [];
+  }
+
+  /** @param {LiveUpdate} update */
+  #show(update) {
+    const probabilities = combinedProbabilities(update);
+    this.emotion.replaceChildren(...namedSwatch(update.emotion));
+    const labels = listOrder(Object.keys(update.probabilities));
+    this.bars.replaceChildren(...labels.map((label) => liveBar(label, probabilities?.[label])));
+    const delay = update.latency === null ? null : `${Math.round(update.latency * 1000)} ms delay`;
+    const skipped = update.dropped ? `${update.dropped} frames skipped` : null;
+    this.facts.textContent = [delay, skipped].filter(Boolean).join(" · ");
+    this.#drawFaces(update);
+    this.#drawTimeline(update);
+  }
+
+  /**
+   * Draw the faces over the mirrored picture: boxes are mirrored too, their labels are not.
+   * @param {LiveUpdate} update
+   */
+  #drawFaces({ faces, width: frameWidth, height: frameHeight }) {
+    const { context, width, height } = fitCanvas(this.canvas);
+    if (!frameWidth || !frameHeight) return;
+    const frame = { width: frameWidth, height: frameHeight };
+    const shown = containedRectangle(displaySize(this.video, frame), { width, height });
+    for (const face of faces) {
+      const mirrored = { ...face.box, x: frameWidth - face.box.x - face.box.width };
+      const box = boxOnScreen(mirrored, frame, shown);
+      drawFace(context, box, face, { areaWidth: width, numbered: faces.length > 1 });
+    }
+  }
+
+  /** @param {LiveUpdate} update */
+  #drawTimeline(update) {
+    const view = { start: update.time - TIMELINE_SECONDS, end: update.time };
+    const style = { labels: this.#labels, gapColour: getComputedStyle(this.stage).color };
+    for (const track of this.tracks) {
+      if (appendPoint(track.points, update.time, track.read(update), view.start)) {
+        drawTrack(track.canvas, track.points, view, style);
+      }
+    }
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {(update: LiveUpdate) => Record<string, number> | null} read
+ */
+const liveTrack = (name, read) => ({
+  name,
+  read,
+  points: /** @type {ChartPoint[]} */ ([]),
+  canvas: h("canvas", { className: "track-canvas" }),
+});
+
+/**
+ * Add a reading to a track and remove what is older than `oldest`. Return false if it is not newer than the last.
+ * @param {ChartPoint[]} points
+ * @param {number} time
+ * @param {Record<string, number> | null} probabilities
+ * @param {number} oldest
+ */
+export function appendPoint(points, time, probabilities, oldest) {
+  const last = points[points.length - 1];
+  if (last && last.time >= time) return false;
+  if (last) last.to = (last.time + time) / 2;
+  points.push({ time, from: last?.to ?? time, to: time, probabilities });
+  while (points[0].to < oldest) points.shift();
+  return true;
+}
+
+/**
+ * @param {string} label
+ * @param {number | undefined} probability
+ */
+function liveBar(label, probability) {
+  const css = { "--share": `${(probability ?? 0) * 100}%`, "--emotion-colour": colourOf(label) };
+  return h(
+    "div",
+    { className: "live-bar", css },
+    h("span", {}, swatch(label), labelOf(label)),
+    h("span", { textContent: probability === undefined ? "–" : formatPercent(probability) }),
+  );
+}

@@ -1,0 +1,166 @@
+// One result: player, current reading, timeline, moments, transcript, table, explanations, downloads.
+
+import { infoBox, problemAlert } from "../components/alerts.js";
+import { artifactImage } from "../components/artifact-image.js";
+import { CurrentReading } from "../components/current-reading.js";
+import { downloads } from "../components/downloads.js";
+import { badge } from "../components/emotion-badge.js";
+import { explanations } from "../components/explanations.js";
+import { HeatmapInset } from "../components/heatmap-inset.js";
+import { loadMedia } from "../components/media-source.js";
+import { modelInfo } from "../components/model-info.js";
+import { momentList } from "../components/moment-list.js";
+import { Player } from "../components/player.js";
+import { reanalyzeCard } from "../components/reanalyze.js";
+import { Timeline } from "../components/timeline.js";
+import { TranscriptView } from "../components/transcript.js";
+import { windowTable } from "../components/window-table.js";
+import { ticketPath } from "../api.js";
+import { listArtifacts } from "../lib/artifacts.js";
+import { h, present } from "../lib/dom.js";
+import { countOf, formatTime } from "../lib/format.js";
+import { jobName } from "../lib/jobs.js";
+import { Playback } from "../lib/playback.js";
+import { isAbort } from "../lib/problem.js";
+import { timelineTracks } from "../lib/timeline-tracks.js";
+
+/** Steps of an arrow key in a media file that is a single window. */
+const STEPS_PER_FILE = 10;
+
+/**
+ * The parts of the view of one result.
+ * @typedef {object} Parts
+ * @property {Api.Job} job
+ * @property {Api.Result} result
+ * @property {Playback} playback
+ * @property {Player} player
+ * @property {ReturnType<typeof momentList>} moments
+ * @property {ReturnType<typeof downloads>} files
+ * @property {AbortSignal} signal
+ */
+
+/**
+ * Create the view of a job that succeeded, until the signal aborts.
+ * @param {Api.Job} job
+ * @param {Api.Result} result
+ * @param {AbortSignal} signal
+ */
+export function resultView(job, result, signal) {
+  const playback = new Playback(result.media.duration);
+  signal.addEventListener("abort", () => playback.pause());
+  const player = new Player({ result, playback, name: jobName(job) });
+  const moments = momentList(result.moments, playback);
+  const files = downloads(job);
+  const parts = { job, result, playback, player, moments, files, signal };
+  const element = h(
+    "div",
+    { className: "result" },
+    summary(result),
+    result.warnings.map(({ message }) => infoBox(message)),
+    result.windows.length ? timedView(parts) : photoView(parts),
+    files.element,
+    reanalyzeCard(job, signal),
+    modelInfo(result, job),
+  );
+  loadMedia(job, player, signal);
+  addArtifacts(parts);
+  return element;
+}
+
+/**
+ * Return what a reading of the whole is called.
+ * @param {Pick<Api.Media, "kind">} media
+ */
+export const wholeMediaLabel = ({ kind }) => (kind === "image" ? "Whole photo" : "Whole file");
+
+/** @param {Api.Result} result */
+function summary({ media, faces, overall }) {
+  const facts = [
+    media.duration === null ? null : formatTime(media.duration),
+    media.width ? `${media.width} × ${media.height}` : null,
+    faces.length ? countOf(faces.length, media.kind === "image" ? "face" : "face track") : null,
+  ];
+  return h(
+    "p",
+    { className: "summary" },
+    `${wholeMediaLabel(media)}: `,
+    badge(overall),
+    h("span", { className: "muted", textContent: facts.filter(Boolean).join(" · ") }),
+  );
+}
+
+/** @param {Parts} parts */
+const photoView = ({ result, playback, player }) => [
+  h("div", { className: "overview" }, player.element, new CurrentReading({ result, playback }).element),
+];
+
+/**
+ * Create the view of audio or video. The player of audio is low, so the transcript has room below it.
+ * @param {Parts} parts
+ */
+function timedView({ result, playback, player, moments, signal }) {
+  const transcript = new TranscriptView({ result, playback }).element;
+  const isAudio = result.media.kind === "audio";
+  const reading = new CurrentReading({ result, playback }).element;
+  const overview = h(
+    "div",
+    { className: "overview" },
+    h("div", { className: "column" }, player.element, isAudio ? transcript : null),
+    h("div", { className: "column" }, reading, moments.element),
+  );
+  const table = h(
+    "details",
+    { className: "card" },
+    h("summary", {}, h("h2", { textContent: "View as table" })),
+    windowTable(result, playback),
+  );
+  return [overview, timelineCard(result, playback, signal), isAudio ? null : transcript, table];
+}
+
+/**
+ * @param {Api.Result} result
+ * @param {Playback} playback
+ * @param {AbortSignal} signal
+ */
+function timelineCard(result, playback, signal) {
+  const [first, second] = result.windows;
+  const duration = result.media.duration ?? 0;
+  const timeline = new Timeline({
+    tracks: timelineTracks(result),
+    labels: result.labels,
+    playback,
+    duration,
+    moments: result.moments,
+    step: second ? second.start - first.start : duration / STEPS_PER_FILE,
+    signal,
+  });
+  return h("section", { className: "card" }, h("h2", { textContent: "Timeline" }), timeline.element);
+}
+
+/**
+ * Add the files that the job made: to downloads, moments, player and explanations.
+ * @param {Parts} parts
+ */
+async function addArtifacts({ job, playback, player, moments, files, signal }) {
+  try {
+    const artifacts = await listArtifacts(job, signal);
+    /** @param {string} kind */
+    const ofKind = (kind) => artifacts.filter((artifact) => artifact.kind === kind);
+    /** @param {string} kind */
+    const images = (kind) =>
+      ofKind(kind).map((artifact) => ({
+        time: artifact.time ?? 0,
+        image: artifactImage(artifact, signal),
+      }));
+    files.add(artifacts);
+    moments.addImages(images("moment"));
+    const heatmaps = images("heatmap");
+    if (heatmaps.length) player.offerHeatmaps(new HeatmapInset({ heatmaps, playback }));
+    for (const { link } of [...ofKind("video"), ...ofKind("picture")]) {
+      player.offerAnnotated(() => ticketPath(link));
+    }
+    files.element.before(...present([explanations(artifacts, playback, signal)]));
+  } catch (error) {
+    if (!isAbort(error)) files.element.before(problemAlert(error));
+  }
+}
