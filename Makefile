@@ -3,6 +3,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 LOCK := docker/lock/cpu.txt
+UI := app/ui
 
 .PHONY: setup run test soak bench bench-gpu lint types
 
@@ -17,7 +18,7 @@ $(VENV)/.installed: $(LOCK) docker/install.sh
 	touch $@
 
 test: setup
-	@bash docker/tools.sh espeak-ng chromium
+	@bash docker/tools.sh espeak-ng chromium node=nodejs
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: setup
@@ -32,8 +33,14 @@ bench-gpu: setup
 	@bash docker/tools.sh espeak-ng
 	$(PYTHON) -m tests.bench gpu $(ARGS)
 
-lint: setup
+lint: setup $(UI)/node_modules/.installed
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	cd $(UI) && npm run --silent lint
+
+$(UI)/node_modules/.installed: $(UI)/package.json $(UI)/package-lock.json
+	@command -v npm >/dev/null || { echo "make lint needs npm to check the page. Install it: sudo apt-get install npm" >&2; exit 1; }
+	cd $(UI) && npm ci --no-audit --no-fund
+	touch $@
 
 types: setup
 	$(VENV)/bin/mypy

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# tools.sh PROGRAM…: those that are missing are installed by apt-get, from the packages of the same names.
+# tools.sh PROGRAM[=PACKAGE]…: installs each missing program by apt-get, from its package or that of the same name.
 set -euo pipefail
 missing=()
 for program in "$@"; do
-  command -v "$program" >/dev/null || missing+=("$program")
+  command -v "${program%%=*}" >/dev/null || missing+=("${program#*=}")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 sudo=()
