@@ -1,4 +1,4 @@
-"""Runs a worker: `python -m workers [--kinds inference,io]`. Further options are those of `celery worker`."""
+"""Worker: `python -m workers [--kinds inference,io]`. Further options are those of `celery worker`."""
 
 import argparse
 import sys
@@ -9,20 +9,22 @@ from workers.process.celery_app import create_worker
 from workers.protocol.observability import logs
 from workers.settings import WorkerSettings
 
-SPARED = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-"""What Celery's workers tell each other: the roster says it better, and the start need not wait for answers."""
+DISABLED_FEATURES = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+"""Celery's own exchange between workers, which the worker registry replaces. Without it a worker starts sooner."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workers", add_help=False, allow_abbrev=False)
-    parser.add_argument("--kinds")
-    own, further = parser.parse_known_args()
+    parser.add_argument(
+        "--kinds", help="what this worker does, comma-separated: inference, io, live (default: AFFECT_WORKER_KINDS)"
+    )
+    own, celery_options = parser.parse_known_args()
     try:
         settings = WorkerSettings(**({"worker_kinds": own.kinds} if own.kinds is not None else {}))
     except ValidationError as error:
         sys.exit(str(error))
-    logs.set_up("worker", settings)
-    create_worker(settings).worker_main(["--quiet", "worker", *SPARED, *further])
+    logs.configure("worker", settings)
+    create_worker(settings).worker_main(["--quiet", "worker", *DISABLED_FEATURES, *celery_options])
 
 
 if __name__ == "__main__":

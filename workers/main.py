@@ -1,4 +1,4 @@
-"""The target of `celery -A workers.main worker`."""
+"""Target of `celery -A workers.main worker`."""
 
 from workers.process.celery_app import create_worker
 from workers.settings import WorkerSettings

@@ -1,4 +1,4 @@
-"""Settings of a worker."""
+"""Settings of a worker. Each is an environment variable with the prefix `AFFECT_`."""
 
 import importlib.util
 from pathlib import Path
@@ -8,76 +8,83 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
 from ml.media.limits import MediaLimits
-from workers.outbound.downloader import FetchLimits
-from workers.outbound.page_downloader import Pages
-from workers.outbound.webhook_sender import WebhookTerms
-from workers.protocol.broker import HARD_LIMIT
-from workers.protocol.net.ssrf import Egress
+from workers.protocol.broker import TASK_TIME_LIMIT_SECONDS
 from workers.protocol.records import WorkerKind
-from workers.protocol.settings import WireSettings
+from workers.protocol.settings import SharedSettings
 
 _MEDIA = MediaLimits()
 
 
-class WorkerSettings(WireSettings):
+class WorkerSettings(SharedSettings):
+    """Settings of one worker."""
+
     worker_kinds: Annotated[tuple[WorkerKind, ...], NoDecode] = Field(
         ("inference", "io"),
         min_length=1,
-        description="What this worker does, comma-separated: `inference` (analyses), `io` (fetches links, sends "
-        "webhooks; alone, it loads no models), `live` (streams).",
+        description="What this worker does, comma-separated: `inference` (analyses), `io` (downloads links and sends "
+        "webhooks; loads no models if it is the only kind), `live` (live streams). The flag `--kinds` overrides it.",
     )
-    model_store: Path = Field(Path("model_store"), description="Where the models lie.")
-    bundle: str = Field("default", description="The bundle that is served.")
-    device: str = Field("auto", description="`auto`, `cpu` or `cuda`.")
+    model_store: Path = Field(Path("model_store"), description="Folder of the model store.")
+    bundle: str = Field("default", description="Name of the bundle of models to serve.")
+    device: str = Field("auto", description="Device that runs the models: `auto`, `cpu` or `cuda`.")
     face_search: Literal["graphs", "nets"] = Field(
         "graphs",
-        description="What searches for faces, to the same answers: mediapipe's `graphs` on the CPU, or their `nets` on "
-        "`device`.",
+        description="Backend of the face search: mediapipe's `graphs` on the CPU, or its `nets` on `DEVICE`. Both give "
+        "the same results.",
     )
     video_decoder: Literal["software", "cuda"] = Field(
         _MEDIA.video_decoder,
-        description="What decodes videos of half a minute and more: ffmpeg in `software`, or an NVIDIA GPU (`cuda`), "
-        "where it can.",
+        description="Decoder of videos longer than half a minute: ffmpeg in `software`, or an NVIDIA GPU (`cuda`) if "
+        "it supports the codec.",
     )
-    licences: Literal["any", "commercial"] = Field("any", description="`commercial` refuses research weights.")
-    whisper_model: Annotated[str | None, BeforeValidator(lambda told: told or None)] = Field(
-        None, description="A Whisper model other than the bundle's."
+    licences: Literal["any", "commercial"] = Field(
+        "any", description="Model licences to accept. `commercial` rejects models that forbid commercial use."
     )
-    concurrency: int = Field(1, ge=1, description="Processes of a worker; each holds the models and does one job.")
-    io_concurrency: int = Field(8, ge=1, description="Links and webhooks at once, of a worker that does nothing else.")
-    live_streams: int = Field(4, ge=1, description="Live streams that one worker process reads at once.")
-    threads: int = Field(0, ge=0, description="CPU threads of a worker process; 0: as many as there are.")
-    pictures: int = Field(4, ge=1, description="Small pictures that one worker process reads at once.")
+    whisper_model: Annotated[str | None, BeforeValidator(lambda value: value or None)] = Field(
+        None, description="Name of a Whisper model to use instead of the bundle's."
+    )
+    concurrency: int = Field(
+        1, ge=1, description="Number of worker processes. Each loads the models and runs one job at a time."
+    )
+    io_concurrency: int = Field(
+        8, ge=1, description="Number of concurrent downloads and webhooks of a worker with `io` as its only kind."
+    )
+    live_streams: int = Field(4, ge=1, description="Maximum number of concurrent live streams per worker process.")
+    threads: int = Field(0, ge=0, description="CPU threads per worker process. 0: one per core.")
+    pictures: int = Field(4, ge=1, description="Maximum number of small images that a worker process analyses at once.")
     scratch_dir: Path | None = Field(
-        None, description="Where media are unpacked while they are read; null: under `data_dir`."
+        None, description="Folder for temporary files of running jobs. Default: `scratch` in `DATA_DIR`."
     )
-    max_seconds: float = Field(_MEDIA.max_seconds, gt=0, description="Longest media, in seconds.")
-    max_pixels: int = Field(_MEDIA.max_pixels, ge=1, description="Most pixels of a picture or frame.")
+    max_seconds: float = Field(_MEDIA.max_seconds, gt=0, description="Maximum duration of media, in seconds.")
+    max_pixels: int = Field(_MEDIA.max_pixels, ge=1, description="Maximum pixels of an image or video frame.")
     job_seconds: float = Field(
-        5 * 3600.0, gt=0, lt=HARD_LIMIT, description="Longest that one attempt at a job may take."
+        5 * 3600.0, gt=0, lt=TASK_TIME_LIMIT_SECONDS, description="Time limit of one attempt at a job, in seconds."
     )
 
     long_seconds: float = Field(
-        600.0, gt=0, description="Media longer than so many seconds are worked on in parts, by all workers."
+        600.0, gt=0, description="Duration in seconds above which media is split into parts that all workers share."
     )
-    part_seconds: float = Field(300.0, ge=60, description="Length of such a part, in seconds; whole minutes.")
+    part_seconds: float = Field(300.0, ge=60, description="Duration of such a part in seconds, rounded to minutes.")
 
-    fetch_seconds: float = Field(3600.0, gt=0, description="Longest that the download of a link may take.")
-    fetch_idle_seconds: float = Field(30.0, gt=0, description="A download that stands still for so long is given up.")
+    fetch_seconds: float = Field(3600.0, gt=0, description="Time limit of a download, in seconds.")
+    fetch_idle_seconds: float = Field(
+        30.0, gt=0, description="Seconds without any data after which a download is aborted."
+    )
 
     pages: bool = Field(
-        False, description="Fetch the media that a web page shows (extra `pages`: yt-dlp), where a link leads to one."
+        False, description="Download media from web pages, with yt-dlp (extra `pages`), if a link leads to a page."
     )
-    webhook_seconds: float = Field(15.0, gt=0, description="For which a webhook's receiver may take its time.")
+    webhook_seconds: float = Field(15.0, gt=0, description="Seconds to wait for the response to a webhook.")
     webhook_pauses: Annotated[tuple[float, ...], NoDecode] = Field(
-        WebhookTerms.pauses, description="Seconds before each further attempt at a webhook, comma-separated."
+        (5, 60, 300, 1800, 7200, 18000, 36000),
+        description="Seconds to wait before each retry of a webhook, comma-separated.",
     )
 
     @field_validator("pages")
     @classmethod
-    def _can_read_pages(cls, value: bool) -> bool:
+    def _require_yt_dlp(cls, value: bool) -> bool:
         if value and importlib.util.find_spec("yt_dlp") is None:
-            raise ValueError("it needs yt-dlp: pip install 'affect[pages]'")
+            raise ValueError("yt-dlp is not installed: pip install 'affect[pages]'")
         return value
 
     @field_validator("webhook_pauses", mode="before")
@@ -87,7 +94,7 @@ class WorkerSettings(WireSettings):
 
     @field_validator("worker_kinds", mode="before")
     @classmethod
-    def _parse_kinds(cls, value: Any) -> Any:
+    def _split_kinds(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return tuple(dict.fromkeys(kind.strip() for kind in value.split(",") if kind.strip()))
@@ -99,20 +106,6 @@ class WorkerSettings(WireSettings):
     @property
     def scratch(self) -> Path:
         return self.scratch_dir or self.data_dir / "scratch"
-
-    @property
-    def fetch_limits(self) -> FetchLimits:
-        return FetchLimits(self.max_upload_bytes, self.fetch_seconds, self.fetch_idle_seconds)
-
-    @property
-    def page_reader(self) -> Pages | None:
-        if not self.pages:
-            return None
-        return Pages(Egress.of(self), self.max_upload_bytes, self.fetch_seconds, self.fetch_idle_seconds)
-
-    @property
-    def webhook_terms(self) -> WebhookTerms:
-        return WebhookTerms(self.webhook_seconds, self.webhook_pauses)
 
     @property
     def media_limits(self) -> MediaLimits:

@@ -17,31 +17,36 @@ from ml.results import Result
 from tests import media_files
 from tests.loopback import Handler, loopback
 from tests.redis_server import redis_server
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.records import FINAL, JobRecord, JobRequest, media_key, new_job_id, request_key, result_key
-from workers.protocol.settings import WireSettings
+from workers.protocol.blob_keys import media_key, request_key, result_key
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.records import FINAL_STATUSES, JobRecord, JobRequest, new_job_id
+from workers.protocol.settings import SharedSettings
 from workers.protocol.store.job_store import JobStore
-from workers.protocol.store.worker_registry import Roster
+from workers.protocol.store.worker_registry import WorkerRegistry
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Iterator[WireSettings]:
+def settings(tmp_path: Path) -> Iterator[SharedSettings]:
     ModelStore(tmp_path).write_bundle(
         Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
     )
     with redis_server() as url:
-        yield WireSettings(redis_url=url, data_dir=tmp_path, lease_seconds=1.5)
+        yield SharedSettings(redis_url=url, data_dir=tmp_path, lease_seconds=1.5)
 
 
 class Running:
-    """A job store, blobs, a roster, and a worker process."""
+    """A job store, blobs, a worker_registry, and a worker process."""
 
-    def __init__(self, settings: WireSettings, *options: str) -> None:
+    def __init__(self, settings: SharedSettings, *options: str) -> None:
         redis = Redis.from_url(settings.redis_url)
         self.settings = settings
-        self.job_store, self.blobs, self.roster = JobStore(redis, settings), Blobs.of(settings), Roster(redis)
+        self.job_store, self.blobs, self.worker_registry = (
+            JobStore(redis, settings),
+            BlobStore.from_settings(settings),
+            WorkerRegistry(redis),
+        )
         environment = os.environ | {
             "AFFECT_REDIS_URL": settings.redis_url,
             "AFFECT_DATA_DIR": str(settings.data_dir),
@@ -84,24 +89,24 @@ class Running:
 
 
 @pytest.fixture
-def worker(settings: WireSettings) -> Iterator[Running]:
+def worker(settings: SharedSettings) -> Iterator[Running]:
     running = Running(settings)
     yield running
     running.kill()
 
 
 def test_it_finishes_jobs_outlives_a_killed_child_and_hands_back_when_it_stops(
-    worker: Running, settings: WireSettings, tmp_path: Path
+    worker: Running, settings: SharedSettings, tmp_path: Path
 ) -> None:
     short = media_files.make_video(tmp_path / "short.mp4", seconds=1.0).read_bytes()
     long = media_files.make_audio(tmp_path / "long.flac", seconds=3000.0, rate=8000).read_bytes()
 
     job_id = worker.post(short)
-    record = worker.until(job_id, lambda record: record.status in FINAL)
+    record = worker.until(job_id, lambda record: record.status in FINAL_STATUSES)
     assert (record.status, record.stage, record.attempts, record.failure) == ("succeeded", "write", 1, None)
     content = worker.blobs.get(result_key(job_id, record.token))
     assert content is not None and Result.model_validate_json(content).media.kind == "video"
-    (beat,) = worker.roster.workers()
+    (beat,) = worker.worker_registry.workers()
     assert (beat.kinds, beat.bundle, beat.loaded, beat.models) == (("inference", "io"), "default", True, ())
 
     job_id = worker.post(long)
@@ -114,10 +119,13 @@ def test_it_finishes_jobs_outlives_a_killed_child_and_hands_back_when_it_stops(
     record = worker.until(job_id, lambda record: record.status == "queued", 1)
     assert record.attempts == 1
     assert [path.name for path in (settings.data_dir / "scratch").iterdir()] == ["lock"]
-    assert [left.worker for left in worker.roster.workers()] in ([], [beat.worker])  # the killed one may yet lapse
+    assert [left.worker for left in worker.worker_registry.workers()] in (
+        [],
+        [beat.worker],
+    )  # the killed one may yet lapse
 
 
-def test_a_worker_of_links_loads_no_models_and_leaves_analyses_to_others(settings: WireSettings) -> None:
+def test_a_worker_of_links_loads_no_models_and_leaves_analyses_to_others(settings: SharedSettings) -> None:
     def answer(handler: Handler) -> None:
         picture = b"\x89PNG\r\n\x1a\n" + bytes(1000)
         if handler.path == "/quick.png":
@@ -132,7 +140,10 @@ def test_a_worker_of_links_loads_no_models_and_leaves_analyses_to_others(setting
     try:
         job_id = worker.post(b"media")
         until = time.monotonic() + 60
-        while not (beats := [beat for beat in worker.roster.workers() if beat.loaded]) and time.monotonic() < until:
+        while (
+            not (beats := [beat for beat in worker.worker_registry.workers() if beat.loaded])
+            and time.monotonic() < until
+        ):
             time.sleep(0.05)
         assert [beat.kinds for beat in beats] == [("io",)]
         assert "torch" not in Path(f"/proc/{worker.process.pid}/maps").read_text()
@@ -144,7 +155,7 @@ def test_a_worker_of_links_loads_no_models_and_leaves_analyses_to_others(setting
                 worker.until(each, lambda record: record.progress > 0)
             worker.process.terminate()
             assert worker.process.wait(60) == 0
-        assert worker.roster.workers() == ()
+        assert worker.worker_registry.workers() == ()
         for each, queue in [(job_id, "inference"), *((each, "io") for each in slow)]:
             record = worker.until(each, lambda record: record.status == "queued", 1)
             assert (record.queue, record.attempts) == (queue, 0)

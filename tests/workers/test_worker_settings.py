@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from workers.outbound.page_downloader import PageDownloader
 from workers.settings import WorkerSettings
 
 
@@ -12,7 +13,7 @@ def test_kinds_and_pauses_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_WEBHOOK_PAUSES", "1, 2.5,")
     settings = WorkerSettings()
     assert settings.worker_kinds == ("io", "inference") and settings.needs_models
-    assert settings.webhook_terms.pauses == (1.0, 2.5)
+    assert settings.webhook_pauses == (1.0, 2.5)
     assert not WorkerSettings(worker_kinds="io").needs_models  # type: ignore[arg-type]
 
 
@@ -24,9 +25,9 @@ def test_a_worker_has_kinds_that_there_are(monkeypatch: pytest.MonkeyPatch, kind
 
 
 def test_pages_are_read_where_yt_dlp_is_and_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert WorkerSettings().page_reader is None
+    assert PageDownloader.from_settings(WorkerSettings()) is None
     monkeypatch.setenv("AFFECT_PAGES", "true")
-    assert WorkerSettings().page_reader is not None
+    assert PageDownloader.from_settings(WorkerSettings()) is not None
     find: Any = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "yt_dlp" else find(name))
     with pytest.raises(ValidationError, match=r"affect\[pages\]"):

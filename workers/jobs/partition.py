@@ -1,121 +1,100 @@
-"""A long job in parts: what is stored for them, the work on one, and their join."""
+"""Parts of a long job: when a recording is split, and the blobs that its parts share and produce."""
 
+import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Self
 
-from ml.inference.pipeline.context import OBSERVED, Work
-from ml.inference.pipeline.decoded_audio import Soundtrack
-from ml.inference.pipeline.partition import splits_well
-from ml.results import Options, Result
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.records import Claim, JobRequest, part_key, shared_key
+from ml.inference.pipeline.context import AnalysisContext
+from ml.inference.pipeline.decoded_audio import DecodedAudio
+from ml.inference.pipeline.plan import AnalysisPlan, RecordingPlan
+from ml.results import Options
+from workers.protocol.blob_keys import part_features_key, shared_input_key
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.records import Claim
+from workers.settings import WorkerSettings
 
-if TYPE_CHECKING:  # it imports torch
-    from ml.inference.pipeline.features_file import Survey
-
-SURVEY, MIX, CHANNELS = "survey", "mix", "channels"
-
-
-class Parted(Exception):
-    """Ends an analysis after its survey: the recording is worked on in so many parts."""
-
-    def __init__(self, parts: int) -> None:
-        super().__init__(parts)
-        self.parts = parts
+PLAN, MIX, CHANNELS = "survey", "mix", "channels"
+"""Names of the shared blobs: plan of the recording, mixed audio, channels."""
 
 
 @dataclass(frozen=True)
-class Lengths:
-    """Seconds: from which a recording is worked on in parts, and of such a part."""
+class SplitPolicy:
+    """When a recording is split. `min_seconds`: duration above which it is; `part_seconds`: duration of a part."""
 
-    long: float = 600.0
-    part: float = 300.0
+    min_seconds: float = math.inf
+    part_seconds: float = 300.0
 
+    @classmethod
+    def from_settings(cls, settings: WorkerSettings) -> Self:
+        return cls(settings.long_seconds, settings.part_seconds)
 
-class Observing(Protocol):
-    """What `workers.models.model_server.Serving` offers: the models are those that the survey names."""
-
-    def observe(
-        self, path: Path, options: Options, survey: bytes, part: int, into: Path, soundtrack: Soundtrack, work: Work
-    ) -> None: ...
-
-    def join(
-        self, path: Path, options: Options, survey: bytes, parts: Sequence[Path], soundtrack: Soundtrack, work: Work
-    ) -> Result: ...
+    def should_split(self, plan: AnalysisPlan) -> bool:
+        """Return whether the plan is long enough to be split, and has several parts that can be read separately."""
+        return plan.recording.expected_seconds > self.min_seconds and len(plan.parts) > 1 and plan.can_split
 
 
-def store_file(blobs: Blobs, path: Path, key: str) -> None:
-    with path.open("rb") as source, blobs.writing(key) as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+class PartStore:
+    """Blobs of a split job: what its parts share, and the features of each part."""
 
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
 
-class PartWork:
-    """The work on the parts of long jobs, over blobs."""
-
-    def __init__(self, blobs: Blobs, models: Observing, lengths: Lengths) -> None:
-        self._blobs, self._models, self._lengths = blobs, models, lengths
-
-    def leave(self, claim: Claim, survey: "Survey", soundtrack: Soundtrack, check: Callable[[], None]) -> None:
-        """Stores what the parts of a long recording share, and raises Parted; does nothing for another."""
-        survey = survey.in_parts_of(self._lengths.part)
-        if survey.expected <= self._lengths.long or len(survey.parts) < 2 or not splits_well(survey.info):
-            return
-        for name, path in ((MIX, soundtrack.mix), (CHANNELS, soundtrack.apart)):
+    def save_plan(self, claim: Claim, plan: AnalysisPlan, check: Callable[[], None]) -> None:
+        """Store the plan and the decoded audio for the parts of the job."""
+        for name, path in ((MIX, plan.audio.mix), (CHANNELS, plan.audio.channels)):
             if path.exists():
                 check()
-                store_file(self._blobs, path, shared_key(claim.job_id, claim.token, name))
-        self._blobs.put(shared_key(claim.job_id, claim.token, SURVEY), survey.json())
-        raise Parted(len(survey.parts))
+                store_file(self._blobs, path, shared_input_key(claim.job_id, claim.token, name))
+        self._blobs.put(shared_input_key(claim.job_id, claim.token, PLAN), plan.recording.to_json())
 
-    def observe(self, claim: Claim, request: JobRequest, media: Path, scratch: Path, work: Work) -> None:
-        """Stores the evidence of the claimed part."""
-        assert claim.part is not None
-        into = scratch / OBSERVED
-        apart = request.options.channels == "separate"
-        with self._soundtrack(claim, scratch, work.observer.check, apart=apart) as soundtrack:
-            survey = self._survey(claim)
-            self._models.observe(media, request.options, survey, claim.part, into, soundtrack, work)
-        work.observer.check()
-        store_file(self._blobs, into, self.key(claim))
+    @contextmanager
+    def open_plan(
+        self, claim: Claim, media: Path, options: Options, context: AnalysisContext, *, channels: bool
+    ) -> Iterator[AnalysisPlan]:
+        """Load the plan and the decoded audio. `channels`: with the channels, if they were decoded.
 
-    def join(self, claim: Claim, request: JobRequest, media: Path, scratch: Path, work: Work) -> Result:
-        """The result of the parts, all of which are done."""
-        check = work.observer.check
+        Raises FeaturesUnreadable.
+        """
+        stored = self._blobs.get(shared_input_key(claim.job_id, claim.split_token, PLAN)) or b""
+        recording = RecordingPlan.from_json(stored)
+        audio = DecodedAudio.in_folder(context.folder)
         with ExitStack() as stack:
-            soundtrack = stack.enter_context(self._soundtrack(claim, scratch, check, apart=True))
-            parts = [
-                stack.enter_context(self._file(part_key(claim.job_id, claim.split, part, token), scratch, check))
-                for part, token in enumerate(claim.parts)
+            if self._blobs.exists(key := shared_input_key(claim.job_id, claim.split_token, MIX)):
+                audio = replace(audio, mix=stack.enter_context(self._file(key, context)))
+            if channels and self._blobs.exists(key := shared_input_key(claim.job_id, claim.split_token, CHANNELS)):
+                audio = replace(audio, channels=stack.enter_context(self._file(key, context)))
+            yield AnalysisPlan(media, options, audio, recording)
+
+    def save_features(self, claim: Claim, path: Path) -> None:
+        """Store the features of the claimed part."""
+        store_file(self._blobs, path, self.features_key(claim))
+
+    @contextmanager
+    def open_features(self, claim: Claim, context: AnalysisContext) -> Iterator[list[Path]]:
+        """Fetch the features files of all parts, in their order."""
+        with ExitStack() as stack:
+            keys = [
+                part_features_key(claim.job_id, claim.split_token, part, token)
+                for part, token in enumerate(claim.part_tokens)
             ]
-            return self._models.join(media, request.options, self._survey(claim), parts, soundtrack, work)
+            yield [stack.enter_context(self._file(key, context)) for key in keys]
 
-    def key(self, claim: Claim) -> str:
-        """Where the evidence of a claimed part lies."""
-        return part_key(claim.job_id, claim.split, claim.part or 0, claim.token)
-
-    def _survey(self, claim: Claim) -> bytes:
-        return self._blobs.get(shared_key(claim.job_id, claim.split, SURVEY)) or b""
+    def features_key(self, claim: Claim) -> str:
+        """Return the key of the features of the claimed part."""
+        return part_features_key(claim.job_id, claim.split_token, claim.part or 0, claim.token)
 
     @contextmanager
-    def _soundtrack(
-        self, claim: Claim, scratch: Path, check: Callable[[], None], *, apart: bool
-    ) -> Iterator[Soundtrack]:
-        """`apart`: with the channels, where they were decoded."""
-        paths = {}
-        with ExitStack() as stack:
-            for name in (MIX, CHANNELS):
-                key = shared_key(claim.job_id, claim.split, name)
-                there = (apart or name == MIX) and self._blobs.exists(key)
-                paths[name] = stack.enter_context(self._file(key, scratch, check)) if there else scratch / name
-            yield Soundtrack(paths[MIX], paths[CHANNELS])
-
-    @contextmanager
-    def _file(self, key: str, scratch: Path, check: Callable[[], None]) -> Iterator[Path]:
-        folder = Path(tempfile.mkdtemp(dir=scratch))  # copies have one name
-        with self._blobs.as_file(key, folder, check) as path:
+    def _file(self, key: str, context: AnalysisContext) -> Iterator[Path]:
+        folder = Path(tempfile.mkdtemp(dir=context.folder))  # all copies have the same name
+        with self._blobs.as_file(key, folder, context.listener.check) as path:
             yield path
+
+
+def store_file(blobs: BlobStore, path: Path, key: str) -> None:
+    with path.open("rb") as source, blobs.open_writer(key) as target:
+        shutil.copyfileobj(source, target, 1 << 20)

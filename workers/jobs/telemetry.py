@@ -1,4 +1,4 @@
-"""What is told of one attempt at a job: log lines, metrics, and the spans of its trace."""
+"""Telemetry of one attempt at a job: log lines, metrics, and the spans of its trace."""
 
 import logging
 import time
@@ -9,86 +9,95 @@ from typing import Literal, Self
 
 from ml.results import Result
 from ml.vocabulary import Stage
-from workers.process.metrics import Recorder
+from workers.process.metrics import WorkerMetrics
 from workers.protocol.observability import logs
 from workers.protocol.observability.tracing import Span, Traces
-from workers.protocol.records import Claim, JobStatus, Origin, WorkerKind
+from workers.protocol.records import Claim, JobStatus, RequestOrigin, WorkerKind
 
 logger = logging.getLogger(__name__)
 
-Outcome = JobStatus | Literal["passed_on", "split", "observed", "handed_back", "lost", "broken"]
-"""How an attempt ended: the job's final state, or why it has none. `split`: it goes on in parts; `observed`: one of
-these is done; `broken`: the job store did not answer."""
+OutcomeLabel = JobStatus | Literal["passed_on", "split", "observed", "handed_back", "lost", "broken"]
+"""Outcome of an attempt in metrics, traces and logs: the final state of the job, or why it has none. `passed_on`: the
+job continues in another queue; `split`: it continues in parts; `observed`: one of its parts is complete; `handed_back`:
+it was requeued; `lost`: another worker holds the lease; `broken`: Redis did not answer."""
 
 
 @dataclass(frozen=True)
-class Witness:
-    """Whom a worker process tells of its work."""
+class Telemetry:
+    """Telemetry sinks of a worker process: metrics and traces."""
 
-    recorder: Recorder = field(default_factory=Recorder)
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     traces: Traces = field(default_factory=Traces)
 
 
-class Attempt:
-    """One attempt, from claim to outcome. Stages follow one another: one ends when the next begins."""
+class AttemptTelemetry:
+    """Telemetry of one attempt, from claim to outcome. A stage ends when the next one starts."""
 
-    def __init__(self, claim: Claim, queue: WorkerKind, witness: Witness) -> None:
-        self._claim, self._queue, self._witness = claim, queue, witness
-        self._began = time.monotonic()
-        self._about = ExitStack()
+    def __init__(self, claim: Claim, queue: WorkerKind, telemetry: Telemetry) -> None:
+        self._claim, self._queue = claim, queue
+        self._metrics, self._traces = telemetry.metrics, telemetry.traces
+        self._started = time.monotonic()
+        self._log_context = ExitStack()
         self._span = Span()
         self._stage: tuple[Stage, float, Span] | None = None
-        self._last: Stage | None = None
-        self._spent: dict[Stage, float] = {}
-        self.outcome: Outcome = "broken"
-        self.code = ""
-        """Of a failure."""
+        self._last_stage: Stage | None = None
+        self._stage_seconds: dict[Stage, float] = {}
+        self.outcome: OutcomeLabel = "broken"
+        self.failure_code = ""
 
     def __enter__(self) -> Self:
-        self._about.enter_context(logs.about(job_id=self._claim.job_id))
-        self._witness.recorder.attempt(self._queue, self._claim.waited)
+        self._log_context.enter_context(logs.log_context(job_id=self._claim.job_id))
+        self._metrics.attempts.labels(self._queue).inc()
+        self._metrics.queue_wait_seconds.labels(self._queue).observe(self._claim.waited_seconds)
         return self
 
-    def continues(self, origin: Origin) -> None:
-        """The attempt belongs to what a request began."""
+    def join_trace(self, origin: RequestOrigin) -> None:
+        """Continue the trace of the request that created the job."""
         claim = self._claim
-        self._span = self._witness.traces.begin(f"job {self._queue}", "consumer", origin.traceparent)
+        self._span = self._traces.begin(f"job {self._queue}", "consumer", origin.traceparent)
         self._span.note({"affect.job": claim.job_id, "affect.queue": self._queue, "affect.attempt": claim.attempt})
-        self._span.child("queue", time.time() - claim.waited).end()
-        self._about.enter_context(logs.about(request_id=origin.request_id, trace_id=self._span.trace_id))
-        logger.info("attempt %d begins", claim.attempt, extra={"fields": {"waited": round(claim.waited, 3)}})
+        self._span.child("queue", time.time() - claim.waited_seconds).end()
+        self._log_context.enter_context(logs.log_context(request_id=origin.request_id, trace_id=self._span.trace_id))
+        logger.info("attempt %d started", claim.attempt, extra={"fields": {"waited": round(claim.waited_seconds, 3)}})
 
-    def stage(self, stage: Stage) -> None:
+    def start_stage(self, stage: Stage) -> None:
         self._end_stage()
         self._stage = (stage, time.monotonic(), self._span.child(stage))
 
-    def spent(self, stage: Stage, seconds: float) -> None:
-        """The work of a stage took so long, whoever did it: it may have been beside the stage before."""
-        self._spent[stage] = seconds
+    def set_stage_seconds(self, stage: Stage, seconds: float) -> None:
+        """Set the duration of a stage that may have run concurrently with the stage before it."""
+        self._stage_seconds[stage] = seconds
 
-    def analysed(self, result: Result) -> None:
-        """This attempt, or its parts and then this one, have come to a result."""
-        seconds = None if self._claim.parts else time.monotonic() - self._began
-        self._witness.recorder.analysed(result, seconds)
+    def record_result(self, result: Result) -> None:
+        """Count an analysed file. The real-time factor is recorded only if the job was not split into parts."""
+        kind, duration = result.media.kind, result.media.duration
+        self._metrics.media_analysed.labels(kind).inc()
+        self._metrics.faces.inc(sum(len(track.frames) for track in result.faces))
+        if duration:
+            self._metrics.media_analysed_seconds.labels(kind).inc(duration)
+            if not self._claim.part_tokens:
+                self._metrics.real_time_factor.labels(kind).observe((time.monotonic() - self._started) / duration)
 
     def _end_stage(self) -> None:
         if self._stage is not None:
-            stage, began, span = self._stage
-            self._stage, self._last = None, stage
-            self._witness.recorder.stage(stage, self._spent.pop(stage, time.monotonic() - began))
+            stage, started, span = self._stage
+            self._stage, self._last_stage = None, stage
+            seconds = self._stage_seconds.pop(stage, time.monotonic() - started)
+            self._metrics.stage_seconds.labels(stage).observe(seconds)
             span.end()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end_stage()
-        seconds = time.monotonic() - self._began
-        self._witness.recorder.ended(self._queue, self.outcome, self.code, seconds)
-        if self.code:
-            self._span.failed(self.code)
+        seconds = time.monotonic() - self._started
+        self._metrics.attempts_ended.labels(self._queue, self.outcome, self.failure_code).inc()
+        self._metrics.attempt_seconds.labels(self._queue, self.outcome).observe(seconds)
+        if self.failure_code:
+            self._span.failed(self.failure_code)
         self._span.note({"affect.outcome": self.outcome})
         self._span.end()
-        fields = {"seconds": round(seconds, 3), "stage": self._last, "code": self.code}
-        told = {name: value for name, value in fields.items() if value}
-        logger.info("attempt %d ends: %s", self._claim.attempt, self.outcome, extra={"fields": told})
-        self._about.close()
+        fields = {"seconds": round(seconds, 3), "stage": self._last_stage, "code": self.failure_code}
+        present = {name: value for name, value in fields.items() if value}
+        logger.info("attempt %d ended: %s", self._claim.attempt, self.outcome, extra={"fields": present})
+        self._log_context.close()

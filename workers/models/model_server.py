@@ -1,167 +1,183 @@
-"""Which models a worker process answers with: those of the published bundle, taken up anew while it works.
+"""Models that a worker process serves: those of the published bundle, replaced while the worker runs.
 
-A thread watches the bundle's file. What is newly published is loaded and warmed up beside what is served, then takes
-its place: a job that is under way ends with the models that it began with, which stay until none has used them for a
-while. What cannot be served is refused, told with the heartbeat, and tried again now and then; what was served before
-stays.
+A thread watches the bundle's file. A newly published bundle is loaded and warmed up in addition to the current one and
+then replaces it. A running job finishes with the models that it started with; replaced models stay in memory until no
+job has used them for a while. A bundle that cannot be served is rejected, reported with the heartbeat and retried; the
+bundle served before stays.
 """
 
 import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml.errors import ArtifactError
-from ml.inference.pipeline.analyzer import Analyser
+from ml.errors import ModelStoreError
+from ml.inference.api import WHOLE_MEDIA, TimeSpan
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import LoadedBundle, published
-from ml.inference.pipeline.context import ALONE, Work
-from ml.inference.pipeline.decoded_audio import Soundtrack
-from ml.inference.pipeline.features_file import read_survey
+from ml.inference.pipeline.context import AnalysisContext
+from ml.inference.pipeline.features import Features
+from ml.inference.pipeline.plan import AnalysisPlan
 from ml.registry import Bundle, ModelStore
-from ml.rendering.builder import Studio
+from ml.rendering.builder import ArtifactBuilder
 from ml.results import Options, Result
-from workers.process.heartbeat import Pulse, served
+from workers.process.heartbeat import HeartbeatSender, served_models
 from workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-WATCH_SECONDS = 1.0
+POLL_INTERVAL_SECONDS = 1.0
+"""Seconds between two looks at the bundle's file."""
 RETRY_SECONDS = 60.0
-"""After which a refused bundle is tried again: its files may have been still on their way."""
-FORMER_SECONDS = 600.0
-"""After which models that are served no more are freed, if no job has used them."""
+"""Seconds after which a rejected bundle is retried: some of its files may not have arrived yet."""
+UNUSED_SECONDS = 600.0
+"""Seconds without use after which replaced models are freed."""
 
 
-class NotServing(ArtifactError):
+class NoModelLoaded(ModelStoreError):
     """No bundle could be loaded yet."""
 
     retryable = True
 
 
-class Serving:
-    """Holds the models that are served. An analysis uses one bundle from its begin to its end."""
+class ModelServer:
+    """Loaded models of a worker process. An analysis uses the same bundle from start to end."""
 
-    def __init__(self, settings: WorkerSettings, pulse: Pulse) -> None:
-        self._settings, self._pulse = settings, pulse
+    def __init__(self, settings: WorkerSettings, heartbeat: HeartbeatSender) -> None:
+        self._settings, self._heartbeat = settings, heartbeat
         self._store = ModelStore(settings.model_store)
-        self._current: Analyser | None = None
-        self._former: Analyser | None = None
-        self._used_at = 0.0
-        self._seen: tuple[int, int, int] | None = None
+        self._current: Analyzer | None = None
+        self._replaced: Analyzer | None = None
+        self._replaced_used_at = 0.0
+        self._known_file: tuple[int, int, int] | None = None
         self._retry_at: float | None = 0.0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="serving", daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poll_loop, name="models", daemon=True)
 
     @property
     def is_ready(self) -> bool:
         return self._current is not None
 
     def start(self) -> None:
-        """Loads the bundle, or tells why it cannot, and watches it from then on."""
-        self.look()
+        """Load the bundle, or report why it cannot be served, and watch its file from then on."""
+        self.poll()
         self._thread.start()
 
     def stop(self) -> None:
-        self._ended.set()
+        self._stopped.set()
 
-    def analyse(self, path: Path, options: Options | None = None, work: Work = ALONE) -> Result:
-        """As `Analyser.analyse`, with the models of now. Raises NotServing too."""
-        with self._using(self._now()) as analyser:
-            return analyser.analyse(path, options, work)
+    def plan(self, media: Path, options: Options, context: AnalysisContext) -> AnalysisPlan:
+        """Call `Analyzer.plan` of the current models. Raises NoModelLoaded too."""
+        with self._borrowed(self._current_analyzer()) as analyzer:
+            return analyzer.plan(media, options, context)
 
-    def observe(
-        self, path: Path, options: Options, survey: bytes, part: int, into: Path, soundtrack: Soundtrack, work: Work
-    ) -> None:
-        """As `Analyser.observe`, with the models of the survey: a job in parts keeps those that it began with."""
-        surveyed = read_survey(survey)
-        with self._using(self._of(surveyed.bundle)) as analyser:
-            analyser.observe(path, options, surveyed, part, into, soundtrack, work)
+    def extract(self, plan: AnalysisPlan, part: TimeSpan = WHOLE_MEDIA, *, context: AnalysisContext) -> Features:
+        """Call `Analyzer.extract` of the plan's models: a job keeps those that it started with."""
+        with self._borrowed(self._load_or_reuse(plan.recording.bundle)) as analyzer:
+            return analyzer.extract(plan, part, context=context)
 
-    def join(
-        self, path: Path, options: Options, survey: bytes, parts: Sequence[Path], soundtrack: Soundtrack, work: Work
-    ) -> Result:
-        """As `Analyser.join`, with the models of the survey."""
-        with self._using(self._of(read_survey(survey).bundle)) as analyser:
-            return analyser.join(path, options, parts, soundtrack, work)
+    def assemble(self, plan: AnalysisPlan, features: Features, context: AnalysisContext) -> Result:
+        """Call `Analyzer.assemble` of the plan's models."""
+        with self._borrowed(self._load_or_reuse(plan.recording.bundle)) as analyzer:
+            return analyzer.assemble(plan, features, context)
 
-    def models(self) -> LoadedBundle:
-        """Those of now. Raises NotServing."""
-        return self._now().models
+    def current_models(self) -> LoadedBundle:
+        """Return the current models. Raises NoModelLoaded."""
+        return self._current_analyzer().models
 
-    def studio(
+    def artifact_builder(
         self, path: Path, result: Result, options: Options, scratch: Path, check: Callable[[], None], name: str
-    ) -> Studio:
-        """Makes the files that go with a result, with the models that made it. Raises NotServing."""
-        maker = self._held(lambda models: models.versions == result.models) or self._now()
-        return Studio(path, result, options, maker.models, scratch, self._settings.media_limits, check, name)
+    ) -> ArtifactBuilder:
+        """Return the builder of a result's artifacts, with the models that made the result if they are still in memory.
 
-    def _now(self) -> Analyser:
+        Raises NoModelLoaded.
+        """
+        analyzer = self._lookup(lambda models: models.versions == result.models) or self._current_analyzer()
+        return ArtifactBuilder(
+            path, result, options, analyzer.models, scratch, self._settings.media_limits, check, name
+        )
+
+    def _current_analyzer(self) -> Analyzer:
         if self._current is None:
-            raise NotServing("The worker has no models.")
+            raise NoModelLoaded("The worker has no models.")
         return self._current
 
-    def _of(self, bundle: Bundle) -> Analyser:
-        """Those of now, or those of a bundle that was served before and is still needed. Raises ArtifactError."""
-        held = self._held(lambda models: models.bundle.digest == bundle.digest)
-        if held is None:
-            self._free_former()  # first: there may be no memory for three
-            held = self._load(bundle)
-        return held
+    def _load_or_reuse(self, bundle: Bundle) -> Analyzer:
+        """Return the analyzer of a bundle, loading it unless it is in memory. Raises ModelStoreError."""
+        analyzer = self._lookup(lambda models: models.bundle.digest == bundle.digest)
+        if analyzer is None:
+            self._free_replaced()  # first: there may not be enough memory for three bundles
+            analyzer = self._load(bundle)
+        return analyzer
 
-    def _held(self, wanted: Callable[[LoadedBundle], bool]) -> Analyser | None:
-        return next((held for held in (self._current, self._former) if held and wanted(held.models)), None)
+    def _lookup(self, matches: Callable[[LoadedBundle], bool]) -> Analyzer | None:
+        loaded = (self._current, self._replaced)
+        return next((analyzer for analyzer in loaded if analyzer and matches(analyzer.models)), None)
 
     @contextmanager
-    def _using(self, analyser: Analyser) -> Iterator[Analyser]:
-        """What is served no more by the end stays for a while: its job may ask for it again."""
+    def _borrowed(self, analyzer: Analyzer) -> Iterator[Analyzer]:
+        """Lend an analyzer. If it was replaced in the meantime it stays in memory: its job may ask for it again."""
         try:
-            yield analyser
+            yield analyzer
         finally:
-            if analyser is not self._current:
-                self._former, self._used_at = analyser, time.monotonic()
+            if analyzer is not self._current:
+                self._replaced, self._replaced_used_at = analyzer, time.monotonic()
 
-    def _free_former(self) -> None:
-        if self._former is not None:
-            self._former = None
-            gc.collect()  # a predictor and its recorded forward refer to each other
+    def _free_replaced(self) -> None:
+        if self._replaced is not None:
+            self._replaced = None
+            gc.collect()  # a predictor and its captured graph refer to each other
 
-    def look(self) -> None:
-        """Takes up what has been published since the last look, if it can be served; frees what is not needed."""
-        if time.monotonic() >= self._used_at + FORMER_SECONDS:
-            self._free_former()
-        stamp = self._stamp()
-        if stamp == self._seen and (self._retry_at is None or time.monotonic() < self._retry_at):
+    def _poll_loop(self) -> None:
+        while not self._stopped.wait(POLL_INTERVAL_SECONDS):
+            self.poll()
+
+    def poll(self) -> None:
+        """Serve what has been published since the last call, if possible, and free models that are no longer needed."""
+        if time.monotonic() >= self._replaced_used_at + UNUSED_SECONDS:
+            self._free_replaced()
+        file = self._fingerprint()
+        if file == self._known_file and (self._retry_at is None or time.monotonic() < self._retry_at):
             return
-        self._seen, self._retry_at = stamp, None
+        self._known_file, self._retry_at = file, None
         bundle = None
         try:
-            bundle = self._needed(published(self._store, self._settings.bundle, self._settings.whisper_model))
+            bundle = published(self._store, self._settings.bundle, self._settings.whisper_model)
+            if self._settings.worker_kinds == ("live",):  # live streams have no words: spare the memory of their models
+                bundle = bundle.model_copy(update={"text": None, "whisper": None})
             if self._current is None or bundle.digest != self._current.models.bundle.digest:
-                self._take_up(bundle)
-                logger.info("bundle %s (%.12s) is served", bundle.name, bundle.digest)
-            self._pulse.serves(bundle.digest, served(self.models()))
-        except ArtifactError as error:
-            self._refuse(bundle, error.message)
-        except Exception:  # weights that do not fit, no memory: whatever it is, the old models are as good as before
-            logger.exception("a bundle cannot be loaded")
-            self._refuse(bundle, "it cannot be loaded; the worker's log says why")
+                self._activate(bundle)
+                logger.info("serving bundle %s (%.12s)", bundle.name, bundle.digest)
+            self._heartbeat.report_serving(bundle.digest, served_models(self.current_models()))
+        except ModelStoreError as error:
+            self._reject(bundle, error.message)
+        except Exception:  # weights that do not fit, no memory: whatever it is, the current models are still good
+            logger.exception("cannot load the bundle")
+            self._reject(bundle, "it cannot be loaded; the worker's log says why")
 
-    def _take_up(self, bundle: Bundle) -> None:
-        taken = self._of(bundle)
-        self._former, self._current, self._used_at = self._current, taken, time.monotonic()
+    def _fingerprint(self) -> tuple[int, int, int] | None:
+        """Return a value that changes whenever the bundle's file is replaced, or None if there is no file."""
+        try:
+            stat = self._store.bundle_path(self._settings.bundle).stat()
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
-    def _needed(self, bundle: Bundle) -> Bundle:
-        """Words are not read live: a worker of nothing but streams spares their models' memory."""
-        if self._settings.worker_kinds != ("live",):
-            return bundle
-        return bundle.model_copy(update={"text": None, "whisper": None})
+    def _activate(self, bundle: Bundle) -> None:
+        analyzer = self._load_or_reuse(bundle)
+        self._replaced, self._current, self._replaced_used_at = self._current, analyzer, time.monotonic()
 
-    def _load(self, bundle: Bundle) -> Analyser:
+    def _reject(self, bundle: Bundle | None, reason: str) -> None:
+        logger.error("rejecting bundle %s: %s", self._settings.bundle, reason)
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._heartbeat.report_rejected(bundle.digest if bundle else None, reason)
+
+    def _load(self, bundle: Bundle) -> Analyzer:
         settings = self._settings
-        analyser = Analyser.load(
+        analyzer = Analyzer.load(
             settings.model_store,
             bundle,
             device=settings.device,
@@ -170,22 +186,5 @@ class Serving:
             limits=settings.media_limits,
             face_search=settings.face_search,
         )
-        analyser.warm_up()
-        return analyser
-
-    def _refuse(self, bundle: Bundle | None, reason: str) -> None:
-        logger.error("bundle %s is refused: %s", self._settings.bundle, reason)
-        self._retry_at = time.monotonic() + RETRY_SECONDS
-        self._pulse.refuses(bundle.digest if bundle else None, reason)
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        """Changes whenever another file takes the bundle's place; null where there is none."""
-        try:
-            about = self._store.bundle_path(self._settings.bundle).stat()
-        except OSError:
-            return None
-        return about.st_ino, about.st_mtime_ns, about.st_size
-
-    def _watch(self) -> None:
-        while not self._ended.wait(WATCH_SECONDS):
-            self.look()
+        analyzer.warm_up()
+        return analyzer

@@ -1,4 +1,5 @@
-"""Links: the media of a job are downloaded, checked as an upload is, and the job is passed on to the analyses."""
+"""Runner of the `io` queue: downloads the media of a job's URL, checks it as an upload is checked, and hands the job
+off to analysis."""
 
 import asyncio
 import hashlib
@@ -10,95 +11,104 @@ from dataclasses import dataclass
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 from urllib.parse import unquote
 
 import httpx
 
 from ml.errors import FetchFailed, FileTooLarge, MediaInvalid, ProcessingTimeout, UnsupportedMedia
-from ml.signatures import SNIFF_BYTES, format_name
-from workers.jobs.runner import JobRunner, Lease, PassedOn, RunnerConfig
-from workers.outbound.http_client import MOST_REDIRECTS, open_client
-from workers.outbound.page_downloader import Pages
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.net.ssrf import Egress
-from workers.protocol.records import Claim, JobMedia, JobRequest, WorkerKind, fetched_key, media_key
+from ml.signatures import SNIFF_BYTES, format_from_signature
+from workers.jobs.lease import Lease
+from workers.jobs.runner import HandedOff, JobRunner, RunnerConfig
+from workers.outbound.http_client import MAX_REDIRECTS, open_client
+from workers.outbound.page_downloader import PageDownloader
+from workers.protocol.blob_keys import fetched_media_info_key, media_key
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.net.ssrf import EgressPolicy
+from workers.protocol.records import Claim, JobMedia, JobRequest, WorkerKind
 from workers.protocol.store.job_store import JobStore
 
-BLOCK_BYTES = 1 << 20
+if TYPE_CHECKING:
+    from workers.settings import WorkerSettings
+
+COPY_BYTES = 1 << 20
 CHECK_SECONDS = 0.25
-"""How soon a cancelled download stops."""
-MOST_NAME_CHARACTERS = 255
+"""Seconds between two checks whether a download is cancelled."""
+MAX_NAME_CHARACTERS = 255
 
 
-class Refused(FetchFailed):
-    """The other side will not give it, now or later."""
+class DownloadRefused(FetchFailed):
+    """The server does not provide the file, now or later."""
 
     retryable = False
 
 
 @dataclass(frozen=True)
 class FetchLimits:
-    """`idle_seconds`: for which the other side may say nothing. `seconds`: of a whole download. `pauses`: before each
-    further attempt, in seconds, where the first brought nothing and another may."""
+    """Limits of a download. `seconds`: of the whole download. `idle_seconds`: of silence. `pauses`: seconds before each
+    further attempt, made only if nothing was received and another attempt may succeed."""
 
-    bytes: int = 2 * 2**30
-    seconds: float = 3600.0
-    idle_seconds: float = 30.0
+    bytes: int
+    seconds: float
+    idle_seconds: float
     pauses: tuple[float, ...] = (1.0, 5.0)
 
+    @classmethod
+    def from_settings(cls, settings: "WorkerSettings") -> Self:
+        return cls(settings.max_upload_bytes, settings.fetch_seconds, settings.fetch_idle_seconds)
 
-class FetchEngine(JobRunner):
-    """Fetches what a job's `url` leads to."""
+
+class DownloadRunner(JobRunner):
+    """Downloads the media of jobs that were posted with a URL."""
 
     queue = "io"
 
     def __init__(
         self,
         job_store: JobStore,
-        blobs: Blobs,
-        egress: Egress,
+        blobs: BlobStore,
+        egress: EgressPolicy,
         limits: FetchLimits,
-        terms: RunnerConfig,
+        config: RunnerConfig,
         wake: Callable[[WorkerKind], None],
-        pages: Pages | None = None,
+        pages: PageDownloader | None = None,
     ) -> None:
-        super().__init__(job_store, blobs, terms, wake)
+        super().__init__(job_store, blobs, config, wake)
         self._egress, self._limits, self._pages = egress, limits, pages
 
-    def _do(self, claim: Claim, request: JobRequest, lease: Lease) -> PassedOn:
+    def execute(self, claim: Claim, request: JobRequest, lease: Lease) -> HandedOff:
         if request.url is None:
-            raise Refused("The job names no address.", stage="fetch")
+            raise DownloadRefused("The job has no URL.", stage="fetch")
         lease.stage("fetch")
-        with self._blobs.writing(media_key(claim.job_id, claim.token), leave_room=True) as file:
-            media = self._fetch(request.url, file, lease)
-        self._blobs.put(fetched_key(claim.job_id, claim.token), media.model_dump_json().encode())
+        with self._blobs.open_writer(media_key(claim.job_id, claim.token), check_free_space=True) as file:
+            media = self._download(request.url, file, lease)
+        self._blobs.put(fetched_media_info_key(claim.job_id, claim.token), media.model_dump_json().encode())
         lease.check()
-        return PassedOn("inference")
+        return HandedOff("inference")
 
-    def _fetch(self, url: str, file: BinaryIO, lease: Lease) -> JobMedia:
-        """The file that the address gives; or, where pages are read, that the page there shows."""
+    def _download(self, url: str, file: BinaryIO, lease: Lease) -> JobMedia:
+        """Download the file at the URL or, if pages are enabled, the media of the page there."""
         try:
             return asyncio.run(download(url, file, self._egress, self._limits, lease))
         except UnsupportedMedia:
             if self._pages is None:
                 raise
         with tempfile.TemporaryDirectory(prefix="affect-page-") as folder:
-            path, name = self._pages.fetch(url, Path(folder), lease.check)
-            with path.open("rb") as found:
-                return asyncio.run(_copy(found, name, file, self._limits, lease))
+            path, name = self._pages.download(url, Path(folder), lease.check)
+            with path.open("rb") as source:
+                return asyncio.run(_store(_read_chunks(source, lease), 0, _printable(name), file, self._limits, lease))
 
-    def _written(self, claim: Claim) -> tuple[str, ...]:
-        return (media_key(claim.job_id, claim.token), fetched_key(claim.job_id, claim.token))
+    def written_keys(self, claim: Claim) -> tuple[str, ...]:
+        return (media_key(claim.job_id, claim.token), fetched_media_info_key(claim.job_id, claim.token))
 
 
-async def download(url: str, file: BinaryIO, egress: Egress, limits: FetchLimits, lease: Lease) -> JobMedia:
-    """Writes what the address gives into `file`; what it is called and how large it is.
+async def download(url: str, file: BinaryIO, egress: EgressPolicy, limits: FetchLimits, lease: Lease) -> JobMedia:
+    """Write the response body of the URL to `file`. Return its name, size and hash.
 
-    Raises ForbiddenUrl, FetchFailed, FileTooLarge, UnsupportedMedia, MediaInvalid; and, soon after, what `lease.check`
-    raises.
+    Raises ForbiddenUrl, FetchFailed, FileTooLarge, UnsupportedMedia, MediaInvalid, ProcessingTimeout, and within
+    `CHECK_SECONDS` what `lease.check` raises.
     """
-    work = asyncio.ensure_future(_attempts(url, file, egress, limits, lease))
+    work = asyncio.ensure_future(_download_with_retries(url, file, egress, limits, lease))
     try:
         async with asyncio.timeout(limits.seconds):
             while not (await asyncio.wait([work], timeout=CHECK_SECONDS))[0]:
@@ -112,109 +122,106 @@ async def download(url: str, file: BinaryIO, egress: Egress, limits: FetchLimits
             await work
 
 
-async def _attempts(url: str, file: BinaryIO, egress: Egress, limits: FetchLimits, lease: Lease) -> JobMedia:
+async def _download_with_retries(
+    url: str, file: BinaryIO, egress: EgressPolicy, limits: FetchLimits, lease: Lease
+) -> JobMedia:
     for pause in limits.pauses:
         try:
-            return await _download(url, file, egress, limits, lease)
+            return await _download_once(url, file, egress, limits, lease)
         except FetchFailed as error:
             if not error.retryable or file.tell():
                 raise
         await asyncio.sleep(pause)
-    return await _download(url, file, egress, limits, lease)
+    return await _download_once(url, file, egress, limits, lease)
 
 
-async def _download(url: str, file: BinaryIO, egress: Egress, limits: FetchLimits, lease: Lease) -> JobMedia:
-    egress.check_url(url)  # before anybody else reads it
+async def _download_once(url: str, file: BinaryIO, egress: EgressPolicy, limits: FetchLimits, lease: Lease) -> JobMedia:
+    egress.check_url(url)  # before httpx parses it
     timeout = httpx.Timeout(limits.idle_seconds)
     try:
         async with (
-            open_client(egress, timeout, redirects=MOST_REDIRECTS) as client,
+            open_client(egress, timeout, redirects=MAX_REDIRECTS) as client,
             client.stream("GET", url) as response,
         ):
-            _check_answer(response, limits)
-            return await _store(response.aiter_raw(), _length(response), name_of(response), file, limits, lease)
+            _check_response(response, limits)
+            return await _store(response.aiter_raw(), _content_length(response), name_of(response), file, limits, lease)
     except httpx.TimeoutException:
-        raise FetchFailed(f"Nothing came for {limits.idle_seconds:g} seconds.", stage="fetch") from None
+        raise FetchFailed(f"The server sent nothing for {limits.idle_seconds:g} seconds.", stage="fetch") from None
     except httpx.TooManyRedirects:
-        raise Refused(f"The address leads on more than {MOST_REDIRECTS} times.", stage="fetch") from None
+        raise DownloadRefused(f"The URL redirects more than {MAX_REDIRECTS} times.", stage="fetch") from None
     except httpx.InvalidURL:
-        raise Refused("The address, or one that it leads to, is no URL.", stage="fetch") from None
-    except httpx.TransportError as error:
-        raise FetchFailed(_said(error), stage="fetch") from None
+        raise DownloadRefused("The URL, or one that it redirects to, is invalid.", stage="fetch") from None
+    except httpx.ConnectError:
+        raise FetchFailed("The server could not be reached.", stage="fetch") from None
+    except httpx.TransportError:
+        raise FetchFailed("The connection was interrupted.", stage="fetch") from None
 
 
-def _said(error: httpx.TransportError) -> str:
-    if isinstance(error, httpx.ConnectError):
-        return "No connection could be made."
-    return "The connection broke off."
-
-
-def _check_answer(response: httpx.Response, limits: FetchLimits) -> None:
+def _check_response(response: httpx.Response, limits: FetchLimits) -> None:
     if response.status_code != httpx.codes.OK:
-        lasting = response.status_code < 500 and response.status_code not in (408, 425, 429)
-        kind = Refused if lasting else FetchFailed
-        raise kind(f"The address answered with status {response.status_code}.", stage="fetch")
-    if _length(response) > limits.bytes:
+        permanent = response.status_code < 500 and response.status_code not in (408, 425, 429)
+        kind = DownloadRefused if permanent else FetchFailed
+        raise kind(f"The server answered with status {response.status_code}.", stage="fetch")
+    if _content_length(response) > limits.bytes:
         raise FileTooLarge(f"The file has more than {limits.bytes} bytes.", stage="fetch")
 
 
-def _length(response: httpx.Response) -> int:
-    """0 where it is not told."""
-    told = response.headers.get("content-length", "")
-    return int(told) if told.isascii() and told.isdigit() else 0
+def _content_length(response: httpx.Response) -> int:
+    """Return the length in bytes, or 0 if the header is missing or invalid."""
+    value = response.headers.get("content-length", "")
+    return int(value) if value.isascii() and value.isdigit() else 0
 
 
-async def _copy(found: BinaryIO, name: str, file: BinaryIO, limits: FetchLimits, lease: Lease) -> JobMedia:
-    async def pieces() -> AsyncIterator[bytes]:
-        while piece := found.read(BLOCK_BYTES):
-            lease.check()
-            yield piece
-
-    return await _store(pieces(), 0, _shown(name), file, limits, lease)
+async def _read_chunks(source: BinaryIO, lease: Lease) -> AsyncIterator[bytes]:
+    while chunk := source.read(COPY_BYTES):
+        lease.check()
+        yield chunk
 
 
 async def _store(
-    pieces: AsyncIterator[bytes], length: int, name: str, file: BinaryIO, limits: FetchLimits, lease: Lease
+    chunks: AsyncIterator[bytes], length: int, name: str, file: BinaryIO, limits: FetchLimits, lease: Lease
 ) -> JobMedia:
-    """Nothing is decompressed: a file is what was sent, and it begins as an accepted format does."""
+    """Write the chunks as they are, without decompression, if the file begins like an accepted format."""
     digest = hashlib.sha256()
     size = 0
-    async for piece in _from_a_whole_head(pieces):
-        if not size and format_name(piece[:SNIFF_BYTES]) is None:
-            raise UnsupportedMedia("What came is no image, audio or video of an accepted format.", stage="fetch")
-        size += len(piece)
+    async for chunk in _with_full_head(chunks):
+        if not size and format_from_signature(chunk[:SNIFF_BYTES]) is None:
+            raise UnsupportedMedia(
+                "The downloaded file is no image, audio or video of an accepted format.", stage="fetch"
+            )
+        size += len(chunk)
         if size > limits.bytes:
             raise FileTooLarge(f"The file has more than {limits.bytes} bytes.", stage="fetch")
-        digest.update(piece)
-        file.write(piece)
+        digest.update(chunk)
+        file.write(chunk)
         lease.progress(min(size / length, 1.0) if length else 0.0)
     if not size:
         raise MediaInvalid("The file is empty.", stage="fetch")
     return JobMedia(name=name, size=size, sha256=digest.hexdigest())
 
 
-async def _from_a_whole_head(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same pieces, but the first is long enough to tell the format by, if so much comes."""
+async def _with_full_head(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the same bytes, with a first chunk long enough to detect the format (unless the file is shorter)."""
     head = b""
-    async for piece in pieces:
+    async for chunk in chunks:
         if len(head) < SNIFF_BYTES:
-            head += piece
+            head += chunk
             if len(head) >= SNIFF_BYTES:
                 yield head
         else:
-            yield piece
+            yield chunk
     if 0 < len(head) < SNIFF_BYTES:
         yield head
 
 
 def name_of(response: httpx.Response) -> str:
-    """What the other side calls the file (RFC 6266), or the last part of its address. To be shown, never a path."""
+    """Return the name that the server gives (RFC 6266), else the last part of the URL. For display, never a path."""
     header = Message()
     header["Content-Disposition"] = response.headers.get("content-disposition", "")
-    told = dict(sorted(header.get_params([], "content-disposition"), key=lambda one: isinstance(one[1], tuple)))
-    name = collapse_rfc2231_value(told.get("filename", "")) or unquote(posixpath.basename(response.url.path))
-    return _shown(name)
+    parameters = dict(sorted(header.get_params([], "content-disposition"), key=lambda item: isinstance(item[1], tuple)))
+    name = collapse_rfc2231_value(parameters.get("filename", "")) or unquote(posixpath.basename(response.url.path))
+    return _printable(name)
 
 
-def _shown(name: str) -> str:
-    return "".join(sign for sign in name if sign.isprintable())[:MOST_NAME_CHARACTERS]
+def _printable(name: str) -> str:
+    return "".join(character for character in name if character.isprintable())[:MAX_NAME_CHARACTERS]

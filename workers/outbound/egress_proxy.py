@@ -1,7 +1,7 @@
-"""A forward proxy on loopback for a program that reaches out by itself: it lets nothing through that `Egress` forbids.
+"""Forward proxy on loopback for a program that opens its own connections: it refuses whatever `EgressPolicy` forbids.
 
-The program is given no other way: each name that it asks for is resolved and checked here, and the connection is made
-to the very address checked.
+The program has no other way out. The proxy resolves and checks each requested name, and connects to the very address
+checked.
 """
 
 import asyncio
@@ -13,18 +13,18 @@ from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 from ml.errors import AffectError
-from workers.protocol.net.ssrf import Egress, ForbiddenUrl
+from workers.protocol.net.ssrf import EgressPolicy, ForbiddenUrl
 
-_HEAD_BYTES = 1 << 16
-_PIECE_BYTES = 1 << 16
+_MAX_HEAD_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 16
 _HOP_BY_HOP = (b"proxy-", b"connection:", b"keep-alive:")
 
 
-class CheckingProxy:
-    """Serves until it is left. `refused`: the last address that was asked for and may not be reached, or why."""
+class EgressProxy:
+    """Proxy for one program. `refused`: error of the last request for a forbidden address."""
 
-    def __init__(self, egress: Egress, idle_seconds: float, most_bytes: int) -> None:
-        self._egress, self._idle, self._left = egress, idle_seconds, most_bytes
+    def __init__(self, egress: EgressPolicy, idle_seconds: float, max_bytes: int) -> None:
+        self._egress, self._idle, self._bytes_left = egress, idle_seconds, max_bytes
         self._key = secrets.token_urlsafe(16)
         self._port = 0
         self.refused: ForbiddenUrl | None = None
@@ -34,19 +34,19 @@ class CheckingProxy:
         return f"http://affect:{self._key}@127.0.0.1:{self._port}"
 
     @contextmanager
-    def serving(self) -> Iterator[None]:
-        """From a thread of its own."""
+    def running(self) -> Iterator[None]:
+        """Run the proxy in a thread of its own."""
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="proxy", daemon=True)
         thread.start()
         server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_HEAD_BYTES), loop
+            asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_MAX_HEAD_BYTES), loop
         ).result()
         self._port = server.sockets[0].getsockname()[1]
         try:
             yield
         finally:
-            asyncio.run_coroutine_threadsafe(_end(server), loop).result()
+            asyncio.run_coroutine_threadsafe(_shut_down(server), loop).result()
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
@@ -63,46 +63,46 @@ class CheckingProxy:
                 writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 await writer.drain()
         except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # the program sees its connection end
+            pass  # the program sees its connection close
         finally:
             writer.close()
 
     async def _forward(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, *headers = head[:-4].split(b"\r\n")
         method, address, version = line.decode("ascii").split(" ")
-        given = base64.b64encode(f"affect:{self._key}".encode())
-        if not any(header.lower().startswith(b"proxy-authorization:") and given in header for header in headers):
-            raise PermissionError  # it is for one program alone
+        credentials = base64.b64encode(f"affect:{self._key}".encode())
+        if not any(header.lower().startswith(b"proxy-authorization:") and credentials in header for header in headers):
+            raise PermissionError  # the proxy is for one program only
         tunnel = method == "CONNECT"
         far_reader, far_writer = await self._connect(f"https://{address}/" if tunnel else address)
         try:
             if tunnel:
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
             else:
-                kept = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
-                kept.append(b"Connection: close\r\n\r\n")
-                far_writer.write(b"\r\n".join([_origin_form(method, address, version), *kept]))
-            asking = asyncio.ensure_future(self._pump(reader, far_writer, None))
+                forwarded = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
+                forwarded.append(b"Connection: close\r\n\r\n")
+                far_writer.write(b"\r\n".join([_origin_form(method, address, version), *forwarded]))
+            upstream = asyncio.ensure_future(self._pump(reader, far_writer, None))
             await self._pump(far_reader, writer, self._idle)
-            asking.cancel()
+            upstream.cancel()
         finally:
             far_writer.close()
 
     async def _connect(self, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         target = self._egress.check_url(url)
-        addresses = await asyncio.to_thread(self._egress.addresses, target)
+        checked_addresses = await asyncio.to_thread(self._egress.checked_addresses, target)
         async with asyncio.timeout(self._idle):
-            return await asyncio.open_connection(addresses[0], target.port)
+            return await asyncio.open_connection(checked_addresses[0], target.port)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, idle: float | None) -> None:
-        """Until the source ends, says nothing for `idle` seconds, or all has gone through that may."""
-        while self._left > 0:
+        """Copy until the source ends, is silent for `idle` seconds, or the byte limit of the proxy is reached."""
+        while self._bytes_left > 0:
             async with asyncio.timeout(idle):
-                piece = await source.read(_PIECE_BYTES)
-            if not piece:
+                chunk = await source.read(_CHUNK_BYTES)
+            if not chunk:
                 return
-            self._left -= len(piece)
-            sink.write(piece)
+            self._bytes_left -= len(chunk)
+            sink.write(chunk)
             await sink.drain()
 
 
@@ -112,10 +112,10 @@ def _origin_form(method: str, address: str, version: str) -> bytes:
     return f"{method} {path} {version}".encode()
 
 
-async def _end(server: asyncio.Server) -> None:
-    """Stops listening, and ends what is under way."""
+async def _shut_down(server: asyncio.Server) -> None:
+    """Stop listening and cancel open connections."""
     server.close()
-    under_way = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in under_way:
+    connections = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in connections:
         task.cancel()
-    await asyncio.gather(*under_way, return_exceptions=True)
+    await asyncio.gather(*connections, return_exceptions=True)

@@ -1,7 +1,8 @@
-"""Webhooks: tells the caller's own server that a job has ended, until it has heard, or for hours.
+"""Sender of webhooks: tells the caller's server that a job has ended, with retries for hours.
 
-Each attempt is a POST that is never redirected, to an address that is checked (`workers.outbound.http_client`), signed after Standard
-Webhooks. 2xx: heard. 410: never again. Anything else is tried again, later each time.
+Each attempt is a POST, signed after Standard Webhooks, to an address that is checked (`workers.outbound.http_client`).
+Redirects are not followed. A 2xx response ends the delivery, 410 gives it up; after anything else it is retried, later
+each time.
 """
 
 import asyncio
@@ -11,99 +12,110 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
 
 import httpx
 
 from ml.errors import FetchFailed
 from workers.outbound.http_client import open_client
-from workers.process.metrics import Recorder
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.net.ssrf import Egress, ForbiddenUrl
-from workers.protocol.records import JobRequest, request_key
+from workers.process.metrics import WorkerMetrics
+from workers.protocol.blob_keys import request_key
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.net.ssrf import EgressPolicy, ForbiddenUrl
+from workers.protocol.records import JobRequest
 from workers.protocol.store.job_store import JobStore
-from workers.protocol.store.webhook_queue import Attempt, Delivery
-from workers.protocol.webhooks.events import JobNotice, TrialNotice
+from workers.protocol.store.webhook_queue import Delivery, DeliveryAttempt
+from workers.protocol.webhooks.events import JobEvent, WebhookTestEvent
 from workers.protocol.webhooks.signing import WebhookSecret, signature
+
+if TYPE_CHECKING:
+    from workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-LONGEST_RETRY_AFTER = 86400.0
-SPREAD = 0.1
-"""So much longer, at most, may a pause be, that not all come back at once."""
+MAX_RETRY_AFTER_SECONDS = 86400.0
+MAX_JITTER = 0.1
+"""Maximum share by which a pause is extended at random, so that retries do not come all at once."""
 
 
 @dataclass(frozen=True)
-class WebhookTerms:
-    """`seconds`: for which a receiver may take its time. `pauses`: before each further attempt, in seconds."""
+class WebhookPolicy:
+    """Timing of deliveries. `timeout_seconds`: time limit of one attempt. `pauses`: seconds before each further
+    attempt."""
 
-    seconds: float = 15.0
-    pauses: tuple[float, ...] = (5, 60, 300, 1800, 7200, 18000, 36000)
+    timeout_seconds: float
+    pauses: tuple[float, ...]
+
+    @classmethod
+    def from_settings(cls, settings: "WorkerSettings") -> Self:
+        return cls(settings.webhook_seconds, settings.webhook_pauses)
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _Response:
+    """Result of one attempt. `error`: None if delivered. `permanent`: do not retry. `retry_after`: minimum seconds to
+    wait."""
+
     status: int | None = None
     error: str | None = None
-    lasting: bool = False
+    permanent: bool = False
     retry_after: float = 0.0
 
 
-class Postman:
-    """Makes the deliveries that are due, one at a time."""
+class WebhookSender:
+    """Sends the webhooks that are due, one at a time."""
 
     def __init__(
         self,
         job_store: JobStore,
-        blobs: Blobs,
-        egress: Egress,
+        blobs: BlobStore,
+        egress: EgressPolicy,
         secrets: Sequence[WebhookSecret],
-        terms: WebhookTerms,
-        recorder: Recorder | None = None,
+        policy: WebhookPolicy,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
-        self._job_store, self._blobs, self._egress, self._secrets, self._terms = (
-            job_store,
-            blobs,
-            egress,
-            secrets,
-            terms,
-        )
-        self._recorder = recorder or Recorder()
+        self._job_store, self._blobs, self._egress = job_store, blobs, egress
+        self._secrets, self._policy = secrets, policy
+        self._metrics = metrics or WorkerMetrics()
 
-    def work(self) -> str | None:
-        """Makes one attempt at the delivery that is due. Its job's id; null when none is."""
-        delivery = self._job_store.outbox.take(self._terms.seconds + 30)
+    def send_next(self) -> str | None:
+        """Make one attempt at the delivery that is due. Return the id of its job, or None if no delivery is due."""
+        delivery = self._job_store.webhook_queue.lease_next(self._policy.timeout_seconds + 30)
         if delivery is None:
             return None
-        began, at = time.monotonic(), datetime.now(UTC)
-        answer = self._attempt(delivery)
-        attempt = Attempt(at=at, seconds=time.monotonic() - began, status=answer.status, error=answer.error)
-        state = self._job_store.outbox.note(delivery, attempt, self._pause(delivery, answer))
-        self._recorder.delivery("retried" if state == "pending" else state, attempt.seconds)
+        started, at = time.monotonic(), datetime.now(UTC)
+        response = self._attempt(delivery)
+        seconds = time.monotonic() - started
+        attempt = DeliveryAttempt(at=at, seconds=seconds, status=response.status, error=response.error)
+        pause = self._pause_before_retry(delivery, response)
+        state = self._job_store.webhook_queue.record_attempt(delivery, attempt, pause)
+        self._metrics.webhook_deliveries.labels("retried" if state == "pending" else state).inc()
+        self._metrics.webhook_delivery_seconds.observe(seconds)
         logger.info(
             "webhook, attempt %d: %s",
             delivery.attempt,
             state,
-            extra={"fields": {"job_id": delivery.id, "status": answer.status, "seconds": round(attempt.seconds, 3)}},
+            extra={"fields": {"job_id": delivery.id, "status": response.status, "seconds": round(seconds, 3)}},
         )
         return delivery.id
 
-    def _pause(self, delivery: Delivery, answer: _Answer) -> float | None:
-        """Seconds until the next attempt; null: there is none."""
-        if answer.lasting or delivery.test or delivery.attempt > len(self._terms.pauses):
+    def _pause_before_retry(self, delivery: Delivery, response: _Response) -> float | None:
+        """Return the seconds until the next attempt, or None if there is none."""
+        if response.permanent or delivery.test or delivery.attempt > len(self._policy.pauses):
             return None
-        pause = self._terms.pauses[delivery.attempt - 1] * random.uniform(1, 1 + SPREAD)
-        return max(pause, answer.retry_after)
+        pause = self._policy.pauses[delivery.attempt - 1] * random.uniform(1, 1 + MAX_JITTER)
+        return max(pause, response.retry_after)
 
-    def _attempt(self, delivery: Delivery) -> _Answer:
+    def _attempt(self, delivery: Delivery) -> _Response:
         stored = self._blobs.get(request_key(delivery.id))
         url = JobRequest.model_validate_json(stored).webhook_url if stored else None
         secrets = [secret for secret in self._secrets if secret.name == delivery.owner]
-        notice = self._notice(delivery)
-        if url is None or notice is None:
-            return _Answer(error="The job is gone.", lasting=True)
+        event = self._event(delivery)
+        if url is None or event is None:
+            return _Response(error="The job no longer exists.", permanent=True)
         if not secrets:
-            return _Answer(error="There is no secret to sign with.")
-        body = notice.model_dump_json().encode()
+            return _Response(error="No webhook secret is configured for the owner of the job.")
+        body = event.model_dump_json().encode()
         message_id, now = f"msg_{delivery.id.removeprefix('job_')}", int(time.time())
         headers = {
             "Content-Type": "application/json",
@@ -113,38 +125,39 @@ class Postman:
         }
         return asyncio.run(self._post(url, body, headers))
 
-    def _notice(self, delivery: Delivery) -> JobNotice | TrialNotice | None:
+    def _event(self, delivery: Delivery) -> JobEvent | WebhookTestEvent | None:
         if delivery.test:
-            return TrialNotice()
+            return WebhookTestEvent()
         record = self._job_store.get(delivery.id)
-        return JobNotice.of(record) if record else None
+        return JobEvent.from_record(record) if record else None
 
-    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> _Answer:
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> _Response:
+        timeout = self._policy.timeout_seconds
         try:
             async with (
-                asyncio.timeout(self._terms.seconds),
-                open_client(self._egress, httpx.Timeout(self._terms.seconds)) as client,
+                asyncio.timeout(timeout),
+                open_client(self._egress, httpx.Timeout(timeout)) as client,
                 client.stream("POST", url, content=body, headers=headers) as response,
             ):
-                return _answer(response)
+                return _interpret(response)
         except ForbiddenUrl as error:
-            return _Answer(error=error.message, lasting=True)
+            return _Response(error=error.message, permanent=True)
         except FetchFailed as error:
-            return _Answer(error=error.message)
+            return _Response(error=error.message)
         except (TimeoutError, httpx.TimeoutException):
-            return _Answer(error=f"No answer came within {self._terms.seconds:g} seconds.")
+            return _Response(error=f"The receiver did not answer within {timeout:g} seconds.")
         except (httpx.TransportError, httpx.InvalidURL):
-            return _Answer(error="The connection could not be made, or broke off.")
+            return _Response(error="The connection failed or was interrupted.")
 
 
-def _answer(response: httpx.Response) -> _Answer:
-    """Nothing but the status and `Retry-After` is read of it."""
+def _interpret(response: httpx.Response) -> _Response:
+    """Read the status and `Retry-After` of a response, and nothing else of it."""
     status = response.status_code
     if response.is_success:
-        return _Answer(status)
+        return _Response(status)
     if response.has_redirect_location or response.is_redirect:
-        return _Answer(status, "The receiver redirects, which is not followed.")
-    told = response.headers.get("retry-after", "")
-    after = float(told) if told.isascii() and told.isdigit() else 0.0
+        return _Response(status, "The receiver redirects; redirects are not followed.")
+    value = response.headers.get("retry-after", "")
+    seconds = float(value) if value.isascii() and value.isdigit() else 0.0
     gone = status == httpx.codes.GONE
-    return _Answer(status, f"The receiver answered {status}.", gone, min(after, LONGEST_RETRY_AFTER))
+    return _Response(status, f"The receiver answered {status}.", gone, min(seconds, MAX_RETRY_AFTER_SECONDS))

@@ -1,4 +1,8 @@
-"""The task: a wake-up works on the next job of a queue. What a worker's processes hold, and when they hold it."""
+"""Celery application of a worker.
+
+Celery carries wake-ups only: a task runs the next jobs of a queue, which the worker claims from the job store. Queues,
+retries, time limits of attempts and results are the job store's.
+"""
 
 import ctypes
 import logging
@@ -21,40 +25,41 @@ from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from ml import memory
-from workers.jobs.analysis import AnalysisEngine
-from workers.jobs.partition import Lengths
 from workers.jobs.runner import RunnerConfig
-from workers.jobs.telemetry import Witness
-from workers.outbound.downloader import FetchEngine
-from workers.outbound.webhook_sender import Postman
-from workers.process.heartbeat import Pulse
+from workers.jobs.telemetry import Telemetry
+from workers.outbound.downloader import DownloadRunner, FetchLimits
+from workers.outbound.page_downloader import PageDownloader
+from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
+from workers.process.heartbeat import HeartbeatSender
 from workers.process.metrics import WorkerMetrics
-from workers.process.work_dir import Scratch
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.blobs.filesystem import free_bytes
-from workers.protocol.broker import WORK, make_celery, wake
-from workers.protocol.live.streams import LiveDesk
-from workers.protocol.net.ssrf import Egress
+from workers.process.work_dir import WorkDir
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.storage_backend import free_bytes
+from workers.protocol.broker import WORK_TASK, make_celery, send_wake_up
+from workers.protocol.live.streams import WorkerStreams
+from workers.protocol.net.ssrf import EgressPolicy
 from workers.protocol.observability import logs
 from workers.protocol.observability.tracing import traces_of
 from workers.protocol.records import WorkerKind
 from workers.protocol.store.job_store import JobStore
-from workers.protocol.store.maintenance import Upkeep
-from workers.protocol.store.worker_registry import Roster
+from workers.protocol.store.maintenance import Maintenance
+from workers.protocol.store.worker_registry import WorkerRegistry
 from workers.settings import WorkerSettings
 
-if TYPE_CHECKING:  # it imports torch
-    from workers.live.server import LiveHost
-    from workers.models.model_server import Serving
+if TYPE_CHECKING:  # imports torch
+    from workers.jobs.analysis import AnalysisRunner
+    from workers.live.server import StreamServer
+    from workers.models.model_server import ModelServer
 
 logger = logging.getLogger(__name__)
 
-TURN_SECONDS = 3.0
-"""For which one wake-up lets a worker take up jobs of a queue."""
+MAX_WAKE_UP_SECONDS = 3.0
+"""Maximum seconds that one wake-up keeps claiming jobs before the worker turns to other queues."""
 
 
 class SharedFlag:
-    """Set in one process, seen in those that it forks. No lock: one that is killed would hold it for ever."""
+    """Flag that is set in one process and seen in those forked from it. It has no lock, which a killed process would
+    hold for ever."""
 
     def __init__(self) -> None:
         self._value = RawValue(ctypes.c_bool, False)
@@ -67,168 +72,180 @@ class SharedFlag:
 
 
 class Worker:
-    """One worker: its parent process keeps the service up, its children load the models and work on jobs.
+    """One worker: its parent process does maintenance, its children load the models and run jobs.
 
-    The parent never imports torch: a child does, after the fork. A worker that needs no models has no children: it
-    works in threads of its one process.
+    The parent never imports torch; a child does, after the fork. A worker that needs no models has no children: it runs
+    jobs in threads of its one process.
     """
 
     def __init__(self, celery: Celery, settings: WorkerSettings) -> None:
         self._celery = celery
         self._settings = settings
-        self.metrics = WorkerMetrics()
+        self.metrics = WorkerMetrics(shared=settings.needs_models and settings.metrics_port is not None)
         self._stopping = SharedFlag()
-        """Set in the parent, seen in the children: jobs under way go back."""
+        """Set in the parent, seen in the children: running jobs are requeued."""
 
     @cached_property
     def redis(self) -> Redis:
         return Redis.from_url(self._settings.redis_url)
 
     @cached_property
-    def pulse(self) -> Pulse:
-        return Pulse(Roster(self.redis), self._settings.bundle, self._settings.worker_kinds)
+    def job_store(self) -> JobStore:
+        return JobStore(self.redis, self._settings)
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        return BlobStore.from_settings(self._settings)
+
+    @cached_property
+    def heartbeat(self) -> HeartbeatSender:
+        return HeartbeatSender(WorkerRegistry(self.redis), self._settings.bundle, self._settings.worker_kinds)
+
+    @cached_property
+    def work_dir(self) -> WorkDir:
+        return WorkDir(self._settings.scratch)
+
+    @cached_property
+    def telemetry(self) -> Telemetry:
+        return Telemetry(self.metrics, traces_of("worker", self._settings))
 
     @property
-    def terms(self) -> RunnerConfig:
+    def runner_config(self) -> RunnerConfig:
         settings = self._settings
         return RunnerConfig(
             settings.lease_seconds,
             settings.job_seconds,
             self._stopping,
-            self.witness,
+            self.telemetry,
             self._has_room,
             max_concurrent=settings.pictures,
         )
 
     def _has_room(self) -> bool:
-        least = self._settings.min_free_bytes
-        return free_bytes(self._settings.scratch) >= least and self._blobs.has_room()
+        return free_bytes(self._settings.scratch) >= self._settings.min_free_bytes and self.blobs.has_free_space()
 
     @cached_property
-    def _blobs(self) -> Blobs:
-        return Blobs.of(self._settings)
-
-    @cached_property
-    def witness(self) -> Witness:
-        return Witness(self.metrics.recorder, traces_of("worker", self._settings))
-
-    @cached_property
-    def serving(self) -> "Serving":
+    def model_server(self) -> "ModelServer":
         from ml.inference.runtime import batch_metrics
-        from workers.models.model_server import Serving
+        from workers.models.model_server import ModelServer
 
-        batch_metrics.listen(self.metrics.recorder.batch)
-        return Serving(self._settings, self.pulse)
-
-    @cached_property
-    def analysis(self) -> AnalysisEngine:
-        settings = self._settings
-        job_store = JobStore(self.redis, settings)
-        lengths = Lengths(self._settings.long_seconds, self._settings.part_seconds)
-        return AnalysisEngine(job_store, self._blobs, self.serving, self.terms, self.wake, self.serving.studio, lengths)
+        batch_metrics.on_batch(lambda role, size: self.metrics.batch_size.labels(role).observe(size))
+        return ModelServer(self._settings, self.heartbeat)
 
     @cached_property
-    def fetching(self) -> FetchEngine:
-        settings = self._settings
-        return FetchEngine(
-            JobStore(self.redis, settings),
-            self._blobs,
-            Egress.of(settings),
-            settings.fetch_limits,
-            self.terms,
+    def analyses(self) -> "AnalysisRunner":
+        from workers.jobs.analysis import AnalysisRunner
+        from workers.jobs.partition import SplitPolicy
+
+        return AnalysisRunner(
+            self.job_store,
+            self.blobs,
+            self.model_server,
+            self.runner_config,
             self.wake,
-            settings.page_reader,
+            self.model_server.artifact_builder,
+            SplitPolicy.from_settings(self._settings),
         )
 
     @cached_property
-    def postman(self) -> Postman:
-        settings = self._settings
-        return Postman(
-            JobStore(self.redis, settings),
-            self._blobs,
-            Egress.of(settings),
-            settings.webhook_secrets,
-            settings.webhook_terms,
-            self.metrics.recorder,
+    def downloads(self) -> DownloadRunner:
+        return DownloadRunner(
+            self.job_store,
+            self.blobs,
+            EgressPolicy.from_settings(self._settings),
+            FetchLimits.from_settings(self._settings),
+            self.runner_config,
+            self.wake,
+            PageDownloader.from_settings(self._settings),
         )
 
     @cached_property
-    def live(self) -> "LiveHost":
-        from workers.live.server import LiveHost
+    def webhooks(self) -> WebhookSender:
+        return WebhookSender(
+            self.job_store,
+            self.blobs,
+            EgressPolicy.from_settings(self._settings),
+            self._settings.webhook_secrets,
+            WebhookPolicy.from_settings(self._settings),
+            self.metrics,
+        )
 
-        return LiveHost(LiveDesk(self.redis), self.serving.models, self._stopping, self._settings.live_streams)
+    @cached_property
+    def streams(self) -> "StreamServer":
+        from workers.live.server import StreamServer
 
-    def work(self, kind: WorkerKind) -> None:
-        if kind == "inference" and self.serving.is_ready:  # else the job waits, and the upkeep wakes somebody again
-            self._work_for_a_while()
-        elif kind == "io":
-            self.postman.work()
-            self.fetching.run_next()
-        elif kind == "live" and self.serving.is_ready:
-            self.live.work()
+        models = self.model_server.current_models
+        return StreamServer(WorkerStreams(self.redis), models, self._stopping, self._settings.live_streams)
 
-    def _work_for_a_while(self) -> None:
-        """One wake-up may stand for many jobs. Then it is the turn of other queues."""
-        until = time.monotonic() + TURN_SECONDS
-        while self.analysis.run_next():
-            if time.monotonic() > until:
+    def run_jobs(self, kind: WorkerKind) -> None:
+        """Body of the Celery task: run what is waiting for a kind of worker."""
+        if kind == "io":
+            self.webhooks.send_next()
+            self.downloads.run_next()
+        elif not self.model_server.is_ready:
+            return  # the jobs stay queued, and maintenance sends another wake-up
+        elif kind == "inference":
+            self._run_analyses()
+        elif kind == "live":
+            self.streams.serve()
+
+    def _run_analyses(self) -> None:
+        """Run jobs for a limited time: one wake-up may stand for many."""
+        deadline = time.monotonic() + MAX_WAKE_UP_SECONDS
+        while self.analyses.run_next():
+            if time.monotonic() > deadline:
                 return self.wake("inference")
 
-    @cached_property
-    def scratch(self) -> Scratch:
-        return Scratch(self._settings.scratch)
-
     def start_process(self, **signal: Any) -> None:
-        """Of a process that works: says that it is there, loads, says that it is ready."""
-        if self._settings.needs_models:  # it is a child
+        """Start a process that runs jobs: register it, load the models, report ready."""
+        if self._settings.needs_models:  # this is a child
             memory.prepare(self._settings.threads)
-            self.metrics.leave_to_parent()
-        _ = self.scratch
-        self.pulse.start()
+            self.metrics.close_inherited_socket()
+        _ = self.work_dir
+        self.heartbeat.start()
         if self._settings.needs_models:
-            self.serving.start()
+            self.model_server.start()
         else:
-            self.pulse.works()
+            self.heartbeat.report_ready()
 
     def stop_process(self, **_: Any) -> None:
         if self._settings.needs_models:
-            self.serving.stop()
-        self.pulse.stop()
-        self.scratch.remove()
-        self.witness.traces.close()
+            self.model_server.stop()
+        self.heartbeat.stop()
+        self.work_dir.remove()
+        self.telemetry.traces.close()
 
     def shut_down(self, **_: Any) -> None:
         self._stopping.set()
 
     def wake(self, kind: WorkerKind) -> None:
-        """A wake-up that is lost loses no job: the upkeep sends another."""
+        """Send a wake-up. One that is lost loses no job: maintenance sends another."""
         try:
-            wake(self._celery, kind)
+            send_wake_up(self._celery, kind)
         except (OperationalError, RedisError):
-            logger.warning("a worker could not be woken")
+            logger.warning("Redis is unavailable; the wake-up could not be sent")
 
-    def upkeep(self) -> Upkeep:
-        """For the parent's own loop, which it must not hold up."""
+    def create_maintenance(self) -> Maintenance:
+        """Return the maintenance for the parent's event loop, which it must not block."""
         settings = self._settings
-        redis = Redis.from_url(settings.redis_url)  # shared with no child
-        return Upkeep(
+        redis = Redis.from_url(settings.redis_url)  # not shared with any child
+        return Maintenance(
             JobStore(redis, settings),
-            Blobs.of(settings),
+            BlobStore.from_settings(settings),
             self._celery,
             settings,
             sweeps=False,
-            on_reaped=self.metrics.reaped,
+            on_reaped=lambda status: self.metrics.jobs_reaped.labels(status).inc(),
         )
 
-    def show_metrics(self) -> None:
-        """Of the parent."""
-        self.metrics.count()
+    def start_metrics_server(self) -> None:
+        """Serve the metrics, if they have a port. Runs in the parent process only."""
         if self._settings.metrics_port is not None:
             self.metrics.serve(self._settings.metrics_host, self._settings.metrics_port)
 
 
 def create_worker(settings: WorkerSettings) -> Celery:
-    """The Celery application of a worker: it listens to the queues of its kinds, and its parent process does upkeep."""
+    """Create the Celery application of a worker, which listens to the queues of its kinds and does maintenance."""
     celery = make_celery(settings)
     celery.conf.update(
         task_queues=[Queue(kind) for kind in settings.worker_kinds],
@@ -236,34 +253,37 @@ def create_worker(settings: WorkerSettings) -> Celery:
         worker_concurrency=settings.concurrency if settings.needs_models else settings.io_concurrency,
     )
     worker = Worker(celery, settings)
-    celery.task(worker.work, name=WORK)
-    begins, ends = (
+    celery.task(worker.run_jobs, name=WORK_TASK)
+    started, stopped = (
         (worker_process_init, worker_process_shutdown) if settings.needs_models else (worker_ready, worker_shutdown)
     )
-    begins.connect(worker.start_process, weak=False)
-    ends.connect(worker.stop_process, weak=False)
+    started.connect(worker.start_process, weak=False)
+    stopped.connect(worker.stop_process, weak=False)
     worker_shutting_down.connect(worker.shut_down, weak=False)
-    setup_logging.connect(lambda **_: logs.set_up("worker", settings), weak=False)
+    setup_logging.connect(lambda **_: logs.configure("worker", settings), weak=False)
 
     class MetricsStep(bootsteps.StartStopStep):
-        """After the fork of the children."""
+        """Serves the metrics once the children are forked."""
 
         requires = ("celery.worker.components:Pool",)
 
         def start(self, parent: Any) -> None:
-            worker.show_metrics()
+            worker.start_metrics_server()
 
-    class UpkeepStep(bootsteps.StartStopStep):
-        """Runs in the parent's own loop, so that it goes on while the children are busy."""
+        def stop(self, parent: Any) -> None:
+            worker.metrics.close()
+
+    class MaintenanceStep(bootsteps.StartStopStep):
+        """Runs maintenance in the parent's event loop, so that it continues while the children are busy."""
 
         def start(self, consumer: Any) -> None:
-            upkeep = worker.upkeep()
-            upkeep.turn()
-            self.timer = consumer.timer.call_repeatedly(upkeep.seconds, upkeep.turn)
+            maintenance = worker.create_maintenance()
+            maintenance.run_once()
+            self.timer = consumer.timer.call_repeatedly(maintenance.interval_seconds, maintenance.run_once)
 
         def stop(self, consumer: Any) -> None:
             self.timer.cancel()
 
     celery.steps["worker"].add(MetricsStep)
-    celery.steps["consumer"].add(UpkeepStep)
+    celery.steps["consumer"].add(MaintenanceStep)
     return celery

@@ -1,4 +1,4 @@
-"""Memory and use of the GPUs, as `nvidia-smi` tells them; nothing where there is none."""
+"""Memory and utilisation of NVIDIA GPUs, as reported by `nvidia-smi`. Empty on a machine without one."""
 
 import shutil
 import subprocess
@@ -12,13 +12,13 @@ from prometheus_client.registry import Collector
 
 _FIELDS = "index,memory.used,memory.total,utilization.gpu"
 _COMMAND = ("nvidia-smi", f"--query-gpu={_FIELDS}", "--format=csv,noheader,nounits")
-_SECONDS = 5.0
+_TIMEOUT_SECONDS = 5.0
 _MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """`memory_used`, `memory_total` in bytes; `busy`: share of time, 0..1, null where it is not told."""
+    """State of one GPU. `memory_used`, `memory_total` in bytes; `busy`: share of time, 0..1, None if not reported."""
 
     index: str
     memory_used: float
@@ -27,28 +27,28 @@ class Gpu:
 
     @classmethod
     def parse(cls, line: str) -> Self:
-        """Reads a line of `nvidia-smi`, in MiB and percent. Raises ValueError."""
+        """Parse a line of `nvidia-smi`, in MiB and percent. Raises ValueError."""
         index, used, total, percent = (part.strip() for part in line.split(","))
         busy = float(percent) / 100 if percent.isdecimal() else None  # `[N/A]` with MIG
         return cls(index, float(used) * _MEBIBYTE, float(total) * _MEBIBYTE, busy)
 
 
 def read_gpus() -> list[Gpu]:
-    """The GPUs that this process may see; none where nvidia-smi is missing or fails."""
+    """Return the GPUs that this process can see; empty if nvidia-smi is missing or fails."""
     if shutil.which(_COMMAND[0]) is None:
         return []
     try:
-        shown = subprocess.run(_COMMAND, capture_output=True, text=True, timeout=_SECONDS, check=True).stdout
-        return [Gpu.parse(line) for line in shown.splitlines() if line.strip()]
+        output = subprocess.run(_COMMAND, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=True).stdout
+        return [Gpu.parse(line) for line in output.splitlines() if line.strip()]
     except (subprocess.SubprocessError, OSError, ValueError):
         return []
 
 
 class GpuCollector(Collector):
-    """Reads them at each scrape."""
+    """Collector that reads the GPUs at each scrape."""
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing is read when it is registered."""
+        """Yield nothing, so that registering does not run nvidia-smi."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:

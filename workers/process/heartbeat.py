@@ -1,107 +1,91 @@
-"""A worker process's heartbeat: that it lives, and which models it answers with."""
+"""Heartbeat of a worker process: it is alive, and these are the models that it serves."""
 
 import logging
 import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from redis import RedisError
 
-from workers.protocol.records import Heartbeat, ModelLicence, Refusal, ServedModel, WorkerKind
-from workers.protocol.store.worker_registry import BEAT_SECONDS, Roster
+from workers.protocol.records import BundleRejection, Heartbeat, ModelLicence, ServedModel, WorkerKind
+from workers.protocol.store.worker_registry import HEARTBEAT_INTERVAL_SECONDS, WorkerRegistry
 
-if TYPE_CHECKING:  # it imports torch, which the parent process stays without
-    from ml.registry import Bundle, Licence, Manifest
+if TYPE_CHECKING:  # imports torch, which the parent process does without
+    from ml.inference.pipeline.bundle import LoadedBundle
+    from ml.registry import Licence
 
 logger = logging.getLogger(__name__)
 
 
-class Serving(Protocol):
-    """What `ml.inference.pipeline.bundle.LoadedBundle` offers."""
-
-    @property
-    def bundle(self) -> "Bundle": ...
-
-    @property
-    def manifests(self) -> Mapping[str, "Manifest"]: ...
-
-    @property
-    def whisper(self) -> object | None: ...
-
-    @property
-    def whisper_licence(self) -> "Licence | None": ...
-
-
-def served(models: Serving) -> tuple[ServedModel, ...]:
-    """The models of a loaded bundle, with what their manifests say."""
-    return tuple(_served(models))
-
-
-def _served(models: Serving) -> Iterator[ServedModel]:
-    for role, manifest in models.manifests.items():
-        yield ServedModel(
+def served_models(loaded: "LoadedBundle") -> tuple[ServedModel, ...]:
+    """Return the models of a loaded bundle, as described by their manifests."""
+    models = [
+        ServedModel(
             role=role,
             name=manifest.name,
             version=manifest.version,
             labels=manifest.labels,
             metrics=manifest.metrics,
-            licence=_told(manifest.licence),
+            licence=_model_licence(manifest.licence),
         )
-    if models.bundle.whisper and models.whisper:
-        licence = _told(models.whisper_licence) if models.whisper_licence else None
-        name = models.bundle.whisper
-        yield ServedModel(role="whisper", name=name, version=None, labels=(), metrics={}, licence=licence)
+        for role, manifest in loaded.manifests.items()
+    ]
+    name = loaded.bundle.whisper
+    if name and loaded.whisper:
+        licence = _model_licence(loaded.whisper_licence) if loaded.whisper_licence else None
+        models.append(ServedModel(role="whisper", name=name, version=None, labels=(), metrics={}, licence=licence))
+    return tuple(models)
 
 
-def _told(licence: "Licence") -> ModelLicence:
+def _model_licence(licence: "Licence") -> ModelLicence:
     return ModelLicence(**licence.model_dump())
 
 
-class Pulse:
-    """Beats from a thread of its own until it is stopped."""
+class HeartbeatSender:
+    """Sends the heartbeat of this process from a background thread until it is stopped."""
 
-    def __init__(self, roster: Roster, bundle: str, kinds: Iterable[WorkerKind] = ("inference",)) -> None:
-        self._roster = roster
-        self._said = Heartbeat(worker=f"{socket.gethostname()}:{os.getpid()}", kinds=tuple(kinds), bundle=bundle)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._repeat, name="pulse", daemon=True)
-
-    def serves(self, digest: str, models: tuple[ServedModel, ...]) -> None:
-        """The models are loaded: said at once, and from now on."""
-        self._said = self._said.model_copy(update={"digest": digest, "models": models, "refused": None})
-        self.works()
-
-    def refuses(self, digest: str | None, reason: str) -> None:
-        """The bundle that is published is not served; what was served before is."""
-        self._said = self._said.model_copy(update={"refused": Refusal(digest=digest, reason=reason)})
-        self._beat()
-
-    def works(self) -> None:
-        """It takes jobs from now on."""
-        self._said = self._said.model_copy(update={"loaded": True})
-        self._beat()
+    def __init__(self, registry: WorkerRegistry, bundle: str, kinds: Iterable[WorkerKind] = ("inference",)) -> None:
+        self._registry = registry
+        self._heartbeat = Heartbeat(worker=f"{socket.gethostname()}:{os.getpid()}", kinds=tuple(kinds), bundle=bundle)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._send_loop, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
+    def report_serving(self, digest: str, models: tuple[ServedModel, ...]) -> None:
+        """Report, now and in later heartbeats, that the models are loaded and the worker is ready."""
+        self._heartbeat = self._heartbeat.model_copy(update={"digest": digest, "models": models, "refused": None})
+        self.report_ready()
+
+    def report_rejected(self, digest: str | None, reason: str) -> None:
+        """Report that the published bundle is not served. The models served before stay in the heartbeat."""
+        self._heartbeat = self._heartbeat.model_copy(update={"refused": BundleRejection(digest=digest, reason=reason)})
+        self._send()
+
+    def report_ready(self) -> None:
+        """Report that the worker accepts jobs."""
+        self._heartbeat = self._heartbeat.model_copy(update={"loaded": True})
+        self._send()
+
     def stop(self) -> None:
-        """The worker leaves the roster."""
-        self._ended.set()
+        """Stop the heartbeat and remove the worker from the registry."""
+        self._stopped.set()
         self._thread.join()
         try:
-            self._roster.leave(self._said.worker)
+            self._registry.deregister(self._heartbeat.worker)
         except RedisError:
-            logger.info("the roster does not answer; the heartbeat lapses by itself")
+            logger.info("Redis is unavailable; the heartbeat expires by itself")
 
-    def _repeat(self) -> None:
-        self._beat()
-        while not self._ended.wait(BEAT_SECONDS):
-            self._beat()
+    def _send_loop(self) -> None:
+        self._send()
+        while not self._stopped.wait(HEARTBEAT_INTERVAL_SECONDS):
+            self._send()
 
-    def _beat(self) -> None:
+    def _send(self) -> None:
         try:
-            self._roster.beat(self._said)
+            self._registry.heartbeat(self._heartbeat)
         except RedisError:
-            logger.warning("the roster does not answer")
+            logger.warning("Redis is unavailable; the heartbeat could not be sent")

@@ -1,8 +1,8 @@
-"""`make run`: a private Redis, the workers and the gateway as children of one process.
+"""Supervisor of `make run`: a private Redis, the workers and the gateway as children of one process.
 
-A child that dies is started again, later each time that it dies young. Ctrl-C ends the gateway first, then the
-workers (they hand their jobs back), then Redis, whose append-only file keeps the jobs for the next start. Should this
-process be killed, the kernel ends the children (`PR_SET_PDEATHSIG`).
+A child that exits is restarted, after a longer pause each time that it exits early. Ctrl-C stops the gateway first,
+then the workers (they requeue their jobs), then Redis, which keeps the jobs in its append-only file for the next start.
+If this process is killed, the kernel stops the children (`PR_SET_PDEATHSIG`).
 """
 
 import ctypes
@@ -24,22 +24,22 @@ from pathlib import Path
 import redis
 from pydantic import Field
 
-from workers.protocol.settings_base import EnvironmentSettings
+from workers.protocol.settings_base import EnvSettings
 
-STOP = {signal.SIGINT, signal.SIGTERM}
-WATCHED = STOP | {signal.SIGCHLD}
-LONG_LIFE = 60.0
-"""Seconds after which a child that dies is taken to have been well."""
-LONGEST_PAUSE = 30.0
-HOPELESS = 4
-"""Deaths in a row, before the service was ever ready, after which it is given up."""
-LOG_BYTES = 16 * 2**20
-_LONGEST_SOCKET_PATH = 100
+STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+WATCHED_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
+STABLE_SECONDS = 60.0
+"""Seconds after which a running child is considered stable: its exit counts as the first."""
+MAX_RESTART_PAUSE_SECONDS = 30.0
+MAX_STARTUP_EXITS = 4
+"""Exits of a child in a row after which the supervisor gives up, if the service was never ready."""
+MAX_LOG_BYTES = 16 * 2**20
+_MAX_SOCKET_PATH_BYTES = 100
 _PR_SET_PDEATHSIG = 1
 
 
-class RunSettings(EnvironmentSettings):
-    """What the supervisor itself has to know; its children read their own settings."""
+class RunSettings(EnvSettings):
+    """Settings that the supervisor itself needs. Its children read their own."""
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
@@ -54,14 +54,14 @@ class RunSettings(EnvironmentSettings):
         return f"http://{host}:{self.port}"
 
 
-class CannotStart(Exception):
-    """Told to the person who started it, as one line."""
+class StartupError(Exception):
+    """User-facing start-up error, printed as one line."""
 
 
 @dataclass(frozen=True)
-class Program:
-    """A child to be. The next one is started once `is_up`; at the end it has `stop_seconds` before it is killed.
-    `environment`: its own, besides that of all."""
+class ProcessSpec:
+    """Specification of a child process. The next child starts once `is_up` returns true. On shutdown the child has
+    `stop_seconds` before it is killed. `environment`: its own variables, in addition to those of all children."""
 
     name: str
     command: tuple[str, ...]
@@ -71,52 +71,55 @@ class Program:
 
 
 @dataclass
-class Child:
-    program: Program
+class ManagedProcess:
+    """Child process that is restarted when it exits. `exits`: exits in a row. `start_at`: earliest time of the next
+    start."""
+
+    spec: ProcessSpec
     log: Path
     process: subprocess.Popen[bytes] | None = None
-    deaths: int = 0
-    started: float = 0.0
-    due: float = field(default_factory=time.monotonic)
+    exits: int = 0
+    started_at: float = 0.0
+    start_at: float = field(default_factory=time.monotonic)
 
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
     def start(self, environment: Mapping[str, str]) -> None:
-        self.started = time.monotonic()
+        self.started_at = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.program.command,
-                env={**environment, **self.program.environment},
+                self.spec.command,
+                env={**environment, **self.spec.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_bound_to_parent,
+                preexec_fn=_prepare_child,
             )
 
-    def bury(self) -> str:
-        """Notes a death, ends what the child left behind, and tells when it is started again."""
+    def handle_exit(self) -> str:
+        """Record the exit, kill what is left of the process group, schedule the restart. Return the message for the
+        user."""
         assert self.process
-        status = self.process.returncode
+        code = self.process.returncode
+        reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"status {code}"
         self._kill_group()
-        lived = time.monotonic() - self.started
-        self.deaths = 1 if lived > LONG_LIFE else self.deaths + 1
-        pause = min(0.25 * 2**self.deaths, LONGEST_PAUSE)
-        self.due = time.monotonic() + pause
-        return (
-            f"The {self.program.name} ended ({_status(status)}) and is started again in {pause:.1f} s; see {self.log}"
-        )
+        stable = time.monotonic() - self.started_at > STABLE_SECONDS
+        self.exits = 1 if stable else self.exits + 1
+        pause = min(0.25 * 2**self.exits, MAX_RESTART_PAUSE_SECONDS)
+        self.start_at = time.monotonic() + pause
+        return f"The {self.spec.name} exited ({reason}). Restarting it in {pause:.1f} s; log: {self.log}"
 
-    def stop(self, give_up: Callable[[float], bool]) -> None:
-        """SIGTERM, and SIGKILL when its time is over or `give_up` (waits some seconds at most) says so."""
+    def stop(self, hurry: Callable[[float], bool]) -> None:
+        """Send SIGTERM, then SIGKILL once the time is up or `hurry` (which waits up to its seconds) returns true."""
         if self.process is None:
             return
         if self.running:
             self.process.terminate()
-            until = time.monotonic() + self.program.stop_seconds
-            while self.running and time.monotonic() < until and not give_up(until - time.monotonic()):
+            deadline = time.monotonic() + self.spec.stop_seconds
+            while self.running and time.monotonic() < deadline and not hurry(deadline - time.monotonic()):
                 pass
         self._kill_group()
 
@@ -127,124 +130,117 @@ class Child:
         self.process.wait()
         self.process = None
 
-    def last_lines(self, count: int = 15) -> str:
+    def last_log_lines(self, count: int = 15) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
 
 
-def _status(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"status {code}"
-
-
-def _bound_to_parent() -> None:
-    """Runs in the child before its program: its signals are free again, and it ends when the supervisor does."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+def _prepare_child() -> None:
+    """Unblock signals in the child before it executes its program, and tie its life to the supervisor's."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED_SIGNALS)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Supervisor:
-    """Runs programs until a signal ends them. The caller's thread has blocked the signals `WATCHED`."""
+    """Runs child processes until a signal stops them. The caller's thread must have blocked `WATCHED_SIGNALS`."""
 
     def __init__(
-        self, programs: Sequence[Program], logs: Path, environment: Mapping[str, str], say: Callable[[str], None]
+        self, specs: Sequence[ProcessSpec], logs: Path, environment: Mapping[str, str], report: Callable[[str], None]
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
-        self._children = [Child(program, _fresh_log(logs / f"{program.name}.log")) for program in programs]
+        self._children = [ManagedProcess(spec, _rotated_log(logs / f"{spec.name}.log")) for spec in specs]
         self._environment = environment
-        self._say = say
+        self._report = report
 
     def run(self, is_ready: Callable[[], bool], announce: Callable[[], None]) -> int:
-        """0 after a signal; 1 when a child does not come up."""
+        """Run until a signal arrives. Return the exit status: 0 after a signal, 1 if a child cannot start."""
         ready = False
         try:
             while True:
-                self._mend()
+                self._restart_due()
                 if not ready and is_ready():
                     ready = True
                     announce()
-                hopeless = [child for child in self._children if child.deaths >= HOPELESS]
-                if hopeless and not ready:
-                    self._say(f"The {hopeless[0].program.name} does not come up:\n{hopeless[0].last_lines()}")
+                failing = [child for child in self._children if child.exits >= MAX_STARTUP_EXITS]
+                if failing and not ready:
+                    self._report(f"The {failing[0].spec.name} cannot start:\n{failing[0].last_log_lines()}")
                     return 1
-                if _signal_within(self._pause(ready)) in STOP:
-                    self._say("Affect ends …")
+                idle = ready and all(child.running for child in self._children)
+                if _wait_for_signal(3600.0 if idle else 0.1) in STOP_SIGNALS:
+                    self._report("Affect is stopping …")
                     return 0
         finally:
             self._stop()
 
-    def _mend(self) -> None:
+    def _restart_due(self) -> None:
+        """Start, in order, the children that are due, as long as those before them are up."""
         for child in self._children:
             if child.process is not None and not child.running:
-                self._say(child.bury())
-            if child.process is None and time.monotonic() >= child.due:
+                self._report(child.handle_exit())
+            if child.process is None and time.monotonic() >= child.start_at:
                 child.start(self._environment)
-            if not child.running or not child.program.is_up():
+            if not child.running or not child.spec.is_up():
                 return
-
-    def _pause(self, ready: bool) -> float:
-        """Seconds until there is something to do, unless a signal comes before."""
-        if not ready or not all(child.running for child in self._children):
-            return 0.1
-        return 3600.0
 
     def _stop(self) -> None:
         hurried = False
 
-        def give_up(seconds: float) -> bool:
+        def hurry(seconds: float) -> bool:
             nonlocal hurried
-            hurried = hurried or _signal_within(seconds) in STOP
+            hurried = hurried or _wait_for_signal(seconds) in STOP_SIGNALS
             return hurried
 
         for child in reversed(self._children):
-            child.stop(give_up)
+            child.stop(hurry)
 
 
-def _signal_within(seconds: float) -> signal.Signals | None:
-    found = signal.sigtimedwait(WATCHED, max(seconds, 0))
-    return signal.Signals(found.si_signo) if found else None
+def _wait_for_signal(seconds: float) -> signal.Signals | None:
+    info = signal.sigtimedwait(WATCHED_SIGNALS, max(seconds, 0))
+    return signal.Signals(info.si_signo) if info else None
 
 
-def _fresh_log(path: Path) -> Path:
-    if path.exists() and path.stat().st_size > LOG_BYTES:
+def _rotated_log(path: Path) -> Path:
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
         path.replace(path.with_suffix(".old.log"))
     path.touch(mode=0o600)
     return path
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock. Raises CannotStart when another process does."""
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of the data directory. Raises StartupError if another process holds it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotStart(f"Affect runs already on {folder}: end it first, or set AFFECT_DATA_DIR.") from None
+            message = f"Affect is already running on {folder}: stop it first, or set AFFECT_DATA_DIR."
+            raise StartupError(message) from None
         yield
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises CannotStart when something listens there already, or the address is not this machine's."""
+    """Raises StartupError if the port is taken or the address is not one of this machine."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        raise CannotStart(f"{host}:{port} cannot be listened at ({error.strerror}): set AFFECT_PORT.") from None
+        raise StartupError(f"Cannot listen on {host}:{port} ({error.strerror}): set AFFECT_PORT.") from None
 
 
 @contextmanager
 def socket_path(folder: Path) -> Iterator[Path]:
-    """Where Redis listens: in its folder, or, where that path is too long for a socket, in a private temporary one."""
+    """Path of the Redis socket: in its folder, or in a private temporary one if that path is too long for a socket."""
     path = folder / "redis.sock"
-    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) <= _MAX_SOCKET_PATH_BYTES:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="affect-") as short:
         yield Path(short) / "redis.sock"
 
 
-def redis_program(folder: Path, path: Path) -> Program:
-    """A Redis that only this user reaches, and that loses a second of writes at most."""
+def redis_spec(folder: Path, path: Path) -> ProcessSpec:
+    """Return the specification of a Redis that only this user can reach, and that loses at most a second of writes."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     options = {
         "port": "0",
@@ -257,22 +253,22 @@ def redis_program(folder: Path, path: Path) -> Program:
         "maxmemory-policy": "noeviction",
     }
     command = ["redis-server", *(part for name, value in options.items() for part in (f"--{name}", value))]
-    return Program("Redis", tuple(command), stop_seconds=10, is_up=lambda: _answers(f"unix://{path}"))
+    return ProcessSpec("Redis", tuple(command), stop_seconds=10, is_up=lambda: _redis_answers(f"unix://{path}"))
 
 
-def worker_program(name: str, kinds: str) -> Program:
+def worker_spec(name: str, kinds: str) -> ProcessSpec:
     command = (sys.executable, "-m", "workers", "--kinds", kinds)
-    return Program(name, command, stop_seconds=20)
+    return ProcessSpec(name, command, stop_seconds=20)
 
 
-def with_metrics(programs: Sequence[Program], first: int) -> list[Program]:
-    """The programs, each with a port of its own for metrics: the gateway's is the first, then they follow in order."""
-    ordered = sorted(programs, key=lambda program: program.name != "gateway")
-    ports = {program.name: str(port) for port, program in enumerate(ordered, first)}
-    return [replace(program, environment={"AFFECT_METRICS_PORT": ports[program.name]}) for program in programs]
+def with_metrics_ports(specs: Sequence[ProcessSpec], first: int) -> list[ProcessSpec]:
+    """Give each process its own metrics port: `first` for the gateway, the following ones for the others in order."""
+    ordered = sorted(specs, key=lambda spec: spec.name != "gateway")
+    ports = {spec.name: str(port) for port, spec in enumerate(ordered, first)}
+    return [replace(spec, environment={"AFFECT_METRICS_PORT": ports[spec.name]}) for spec in specs]
 
 
-def _answers(url: str) -> bool:
+def _redis_answers(url: str) -> bool:
     try:
         with redis.Redis.from_url(url, socket_timeout=1) as client:
             return bool(client.ping())
@@ -282,8 +278,8 @@ def _answers(url: str) -> bool:
 
 def _is_ready(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{address}/readyz", timeout=2) as answer:  # noqa: S310
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(f"{address}/readyz", timeout=2) as response:  # noqa: S310
+            return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
@@ -291,42 +287,42 @@ def _is_ready(address: str) -> bool:
 def _announcement(settings: RunSettings) -> str:
     key = ' -H "Authorization: Bearer $KEY"' if settings.api_keys else ""
     return (
-        f"Affect is ready: {settings.address} (documentation: {settings.address}/docs). Ctrl-C ends it.\n"
+        f"Affect is ready: {settings.address} (documentation: {settings.address}/docs). Press Ctrl-C to stop.\n"
         f"  curl{key} -F file=@video.mp4 {settings.address}/v1/jobs"
     )
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     print(line, flush=True)
 
 
 def supervise(settings: RunSettings) -> int:
-    """Runs the service until it is ended; the exit status."""
+    """Run the service until it is stopped. Return the exit status."""
     folder = settings.data_dir.resolve()
-    with only_one(folder), socket_path(folder / "redis") as path:
+    with exclusive_lock(folder), socket_path(folder / "redis") as path:
         check_port(settings.host, settings.port)
-        programs = [
-            worker_program("worker", "inference"),
-            worker_program("io-worker", "io"),
-            Program("gateway", (sys.executable, "-m", "app"), stop_seconds=8),
-            worker_program("live-worker", "live"),
+        specs = [
+            worker_spec("worker", "inference"),
+            worker_spec("io-worker", "io"),
+            ProcessSpec("gateway", (sys.executable, "-m", "app"), stop_seconds=8),
+            worker_spec("live-worker", "live"),
         ]
         if settings.metrics_port is not None:
-            programs = with_metrics(programs, settings.metrics_port)
+            specs = with_metrics_ports(specs, settings.metrics_port)
         environment = {**os.environ, "AFFECT_DATA_DIR": str(folder)}
         if settings.redis_url is None:
-            programs.insert(0, redis_program(folder / "redis", path))
+            specs.insert(0, redis_spec(folder / "redis", path))
             environment["AFFECT_REDIS_URL"] = f"unix://{path}"
-        _say(f"Affect starts: the models are loaded (logs: {folder / 'logs'}) …")
-        supervisor = Supervisor(programs, folder / "logs", environment, _say)
-        return supervisor.run(lambda: _is_ready(settings.address), lambda: _say(_announcement(settings)))
+        _report(f"Affect is starting and loading its models (logs: {folder / 'logs'}) …")
+        supervisor = Supervisor(specs, folder / "logs", environment, _report)
+        return supervisor.run(lambda: _is_ready(settings.address), lambda: _report(_announcement(settings)))
 
 
 def main() -> int:
-    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
     try:
         return supervise(RunSettings())
-    except CannotStart as error:
+    except StartupError as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -13,29 +13,20 @@ from redis import Redis
 from ml.errors import MediaInvalid, ProcessingTimeout
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.media import MediaLimits
-from ml.rendering.builder import Studio
+from ml.rendering.builder import ArtifactBuilder
 from ml.results import Options, Result
 from tests.face_files import make_scenes, portrait
 from tests.redis_server import redis_server
 from tests.speech_files import melody
-from tests.toy_models import make_analyser
-from workers.jobs.analysis import AnalysisEngine
-from workers.jobs.artifacts import INDEX, BuilderFactory, Making, write_artifacts
+from tests.toy_models import make_analyzer
+from workers.jobs.analysis import AnalysisRunner
+from workers.jobs.artifacts import INDEX_NAME, BuilderFactory, store_artifacts
 from workers.jobs.runner import RunnerConfig
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.blobs.filesystem import unavailable
-from workers.protocol.records import (
-    Claim,
-    JobRequest,
-    artifact_key,
-    artifacts_prefix,
-    job_prefix,
-    media_key,
-    new_job_id,
-    request_key,
-    result_key,
-)
-from workers.protocol.settings import WireSettings
+from workers.protocol.blob_keys import artifact_key, artifacts_prefix, job_prefix, media_key, request_key, result_key
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.storage_backend import storage_unavailable
+from workers.protocol.records import Claim, JobRequest, new_job_id
+from workers.protocol.settings import SharedSettings
 from workers.protocol.store.job_store import JobStore
 
 ALL = Options(annotate=True, thumbnails=True, heatmaps=True)
@@ -48,8 +39,8 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def analyser(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
-    return make_analyser(tmp_path_factory.mktemp("store"))
+def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
+    return make_analyzer(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +50,12 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 class Service:
-    """A job store and blobs, and an engine with a studio."""
+    """A job store and blobs, and a runner with a studio."""
 
-    def __init__(self, url: str, folder: Path, analyser: Analyzer) -> None:
-        settings = WireSettings(data_dir=folder, lease_seconds=0.3)
-        self.job_store, self.blobs = JobStore(Redis.from_url(url), settings), Blobs.of(settings)
-        self._analyser = analyser
+    def __init__(self, url: str, folder: Path, analyzer: Analyzer) -> None:
+        settings = SharedSettings(data_dir=folder, lease_seconds=0.3)
+        self.job_store, self.blobs = JobStore(Redis.from_url(url), settings), BlobStore.from_settings(settings)
+        self._analyzer = analyzer
 
     def work(self, media: bytes, options: Options, studio: BuilderFactory | None = None) -> str:
         """The id of a job that was posted and worked on."""
@@ -76,13 +67,13 @@ class Service:
         return job_id
 
     def go_on(self, studio: BuilderFactory) -> None:
-        terms = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
-        AnalysisEngine(self.job_store, self.blobs, self._analyser, terms, studio=studio).run_next()
+        config = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
+        AnalysisRunner(self.job_store, self.blobs, self._analyzer, config, studio=studio).run_next()
 
     def studio(
         self, path: Path, result: Result, options: Options, scratch: Path, check: Callable[[], None], name: str
-    ) -> Making:
-        return Studio(path, result, options, self._analyser.models, scratch, MediaLimits(), check, name)
+    ) -> Any:
+        return ArtifactBuilder(path, result, options, self._analyzer.models, scratch, MediaLimits(), check, name)
 
     def result(self, job_id: str, token: int = 1) -> Result:
         content = self.blobs.get(result_key(job_id, token))
@@ -90,7 +81,7 @@ class Service:
         return Result.model_validate_json(content)
 
     def index(self, job_id: str, token: int = 1) -> list[dict[str, Any]]:
-        return list(json.loads(self.blobs.get(artifact_key(job_id, token, INDEX)) or b"[]"))
+        return list(json.loads(self.blobs.get(artifact_key(job_id, token, INDEX_NAME)) or b"[]"))
 
     def status(self, job_id: str) -> str:
         record = self.job_store.get(job_id)
@@ -99,9 +90,9 @@ class Service:
 
 
 @pytest.fixture
-def service(url: str, tmp_path: Path, analyser: Analyzer) -> Service:
+def service(url: str, tmp_path: Path, analyzer: Analyzer) -> Service:
     Redis.from_url(url).flushall()
-    return Service(url, tmp_path, analyser)
+    return Service(url, tmp_path, analyzer)
 
 
 def test_a_result_has_the_files_that_were_asked_for(service: Service, film: bytes) -> None:
@@ -127,9 +118,9 @@ def test_without_a_wish_there_is_a_summary(service: Service, film: bytes) -> Non
 class Acting:
     """A studio whose making of thumbnails does what a test says."""
 
-    real: Making
+    real: Any
     act: Callable[[], None]
-    wishes: tuple[Any, ...] = ("summary", "thumbnails")
+    requested: tuple[Any, ...] = ("summary", "thumbnails")
 
     def make(self, wish: Any) -> Iterator[Any]:
         if wish == "thumbnails":
@@ -138,7 +129,7 @@ class Acting:
 
 
 def acting(service: Service, act: Callable[[], None]) -> BuilderFactory:
-    def studio(*parts: Any) -> Making:
+    def studio(*parts: Any) -> Any:
         return Acting(service.studio(*parts), act)
 
     return studio
@@ -169,7 +160,7 @@ def test_what_cannot_be_made_is_a_warning(service: Service, film: bytes, act: Ca
 
 
 def lose_the_store() -> None:
-    raise unavailable()
+    raise storage_unavailable()
 
 
 def fill_the_disk() -> None:
@@ -190,14 +181,14 @@ def test_a_job_whose_files_find_no_storage_goes_back_and_has_them_later(
 
 def test_a_job_whose_own_time_is_up_among_its_files_does_not_go_on(service: Service) -> None:
     class Endless:
-        wishes: tuple[Any, ...] = ("summary", "annotate")
+        requested: tuple[Any, ...] = ("summary", "annotate")
 
         def make(self, wish: Any) -> Iterator[Any]:
             time_out()
             yield
 
     with pytest.raises(ProcessingTimeout):
-        write_artifacts(Endless(), service.blobs, Claim(job_id=new_job_id(), token=1, attempt=1), time_out)
+        store_artifacts(Endless(), service.blobs, Claim(job_id=new_job_id(), token=1, attempt=1), time_out)
 
 
 def test_a_job_cancelled_among_its_files_leaves_none(service: Service, film: bytes) -> None:
@@ -212,7 +203,7 @@ def test_a_job_cancelled_among_its_files_leaves_none(service: Service, film: byt
     def check() -> None:
         checks[0]()
 
-    def studio(*parts: Any) -> Making:
+    def studio(*parts: Any) -> Any:
         checks.append(parts[4])
         return Acting(service.studio(*parts), cancel)
 

@@ -10,20 +10,22 @@ import pytest
 from redis import Redis
 
 from ml.errors import MediaInvalid
+from ml.inference.api import MediaAnalyzer
 from ml.inference.pipeline.analyzer import Analyzer
-from ml.inference.pipeline.context import ALONE, AnalysisContext
-from ml.inference.runtime.progress import Observer
+from ml.inference.runtime.progress import ProgressListener
 from ml.registry import Bundle, ModelStore
 from ml.results import Notice, Options, Result
 from tests import media_files
 from tests.documents import RESULT
 from tests.redis_server import redis_server
-from workers.jobs.analysis import Analysing, AnalysisEngine
+from tests.workers.scripted_analyzer import ScriptedAnalyzer
+from workers.jobs.analysis import AnalysisRunner
 from workers.jobs.runner import RunnerConfig
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.blobs.filesystem import unavailable
-from workers.protocol.records import JobRequest, SourceJob, job_prefix, media_key, new_job_id, request_key, result_key
-from workers.protocol.settings import WireSettings
+from workers.protocol.blob_keys import job_prefix, media_key, request_key, result_key
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.storage_backend import storage_unavailable
+from workers.protocol.records import JobRequest, ReanalysisSource, new_job_id
+from workers.protocol.settings import SharedSettings
 from workers.protocol.store.job_store import JobStore
 
 
@@ -34,12 +36,12 @@ def url() -> Iterator[str]:
 
 
 class Service:
-    """A job store, blobs, and an engine over an analyser."""
+    """A job store, blobs, and a runner over an analyzer."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self.settings = WireSettings(data_dir=folder, lease_seconds=0.3)
+        self.settings = SharedSettings(data_dir=folder, lease_seconds=0.3)
         self.job_store = JobStore(Redis.from_url(url), self.settings)
-        self.blobs = Blobs.of(self.settings)
+        self.blobs = BlobStore.from_settings(self.settings)
 
     def post(self, media: bytes, request: JobRequest | None = None, *, small: bool = False) -> str:
         job_id = new_job_id()
@@ -48,8 +50,10 @@ class Service:
         self.job_store.create([job_id], "ann", small=[small])
         return job_id
 
-    def work(self, analyser: Analysing, terms: RunnerConfig | None = None) -> str | None:
-        return AnalysisEngine(self.job_store, self.blobs, analyser, terms or RunnerConfig(lease_seconds=0.3)).run_next()
+    def work(self, analyzer: MediaAnalyzer, config: RunnerConfig | None = None) -> str | None:
+        return AnalysisRunner(
+            self.job_store, self.blobs, analyzer, config or RunnerConfig(lease_seconds=0.3)
+        ).run_next()
 
     def delete(self, job_id: str) -> None:
         """As the gateway does."""
@@ -63,20 +67,15 @@ def service(url: str, tmp_path: Path) -> Service:
     return Service(url, tmp_path)
 
 
-class Scripted:
-    """An analyser that does what a test says."""
+class Scripted(ScriptedAnalyzer):
+    """An analyzer that does what a test says with the progress listener of a job."""
 
-    def __init__(self, act: Callable[[Observer], Result]) -> None:
-        self._act = act
+    def __init__(self, act: Callable[[ProgressListener], Result]) -> None:
+        def act_on_media(media: bytes, listener: ProgressListener) -> Result:
+            assert media == b"media"
+            return act(listener)
 
-    def analyse(
-        self,
-        path: Path,
-        options: Options | None = None,
-        work: AnalysisContext = ALONE,
-    ) -> Result:
-        assert path.read_bytes() == b"media"
-        return self._act(work.observer)
+        super().__init__(act_on_media)
 
 
 def test_a_job_ends_with_its_result_and_without_its_media(service: Service, tmp_path: Path) -> None:
@@ -105,7 +104,7 @@ def test_a_result_is_written_without_a_text_of_it_in_memory(service: Service) ->
 
 
 def test_an_error_with_a_code_keeps_it(service: Service) -> None:
-    def act(_: Observer) -> Result:
+    def act(_: ProgressListener) -> Result:
         raise MediaInvalid("Nothing could be decoded.", stage="decode")
 
     job_id = service.post(b"media")
@@ -130,7 +129,7 @@ def test_a_job_that_the_store_has_lost_says_so(service: Service, key: Callable[[
 def test_a_source_that_was_deleted_meanwhile_is_told(service: Service) -> None:
     kept = service.post(b"media", JobRequest(options=Options(keep_media=True)))
     service.work(Scripted(lambda _: RESULT))
-    again = service.post(b"", JobRequest(source=SourceJob(job_id=kept, fetched=0, token=1)))
+    again = service.post(b"", JobRequest(source=ReanalysisSource(job_id=kept, fetch_token=0, token=1)))
     service.delete(kept)
     service.work(Scripted(lambda _: pytest.fail("there is nothing to read")))
     record = service.job_store.get(again)
@@ -139,7 +138,7 @@ def test_a_source_that_was_deleted_meanwhile_is_told(service: Service) -> None:
 
 
 def test_an_unknown_error_shows_nothing_of_itself(service: Service) -> None:
-    def act(observer: Observer) -> Result:
+    def act(observer: ProgressListener) -> Result:
         observer.stage("audio")
         raise RuntimeError("/secret/path")
 
@@ -154,7 +153,7 @@ def test_an_unknown_error_shows_nothing_of_itself(service: Service) -> None:
 def test_a_cancelled_job_stops_within_a_lease(service: Service) -> None:
     job_id = service.post(b"media")
 
-    def act(observer: Observer) -> Result:
+    def act(observer: ProgressListener) -> Result:
         service.job_store.cancel(job_id)
         while True:
             observer.check()
@@ -167,7 +166,7 @@ def test_a_cancelled_job_stops_within_a_lease(service: Service) -> None:
 def test_a_deleted_job_stops_and_leaves_nothing(service: Service) -> None:
     job_id = service.post(b"media")
 
-    def act(observer: Observer) -> Result:
+    def act(observer: ProgressListener) -> Result:
         service.delete(job_id)
         while True:
             observer.check()
@@ -197,7 +196,7 @@ def test_a_job_that_is_deleted_while_its_result_is_written_is_no_error(
     job_id = service.post(b"media")
 
     def put(key: str, content: bytes) -> None:
-        with service.blobs.writing(key) as file:
+        with service.blobs.open_writer(key) as file:
             file.write(content)
             file.flush()
             service.delete(job_id)
@@ -211,7 +210,7 @@ def test_a_late_worker_leaves_the_result_of_the_newer_claim(service: Service) ->
     job_id = service.post(b"media", JobRequest(options=Options(keep_media=True)))
     late = RunnerConfig(lease_seconds=60)
 
-    def act(_: Observer) -> Result:
+    def act(_: ProgressListener) -> Result:
         lapse(service.job_store, job_id)
         service.work(Scripted(lambda _: RESULT))
         return RESULT
@@ -226,28 +225,28 @@ def test_a_late_worker_leaves_the_result_of_the_newer_claim(service: Service) ->
 def lapse(job_store: JobStore, job_id: str) -> None:
     """Ends the lease of a running job, as time would."""
     job_store._redis.zadd("affect:leases", {job_id: 0})
-    assert job_store.reap() == {job_id: "queued"}
+    assert job_store.reap_expired_leases() == {job_id: "queued"}
 
 
 def test_a_worker_that_shuts_down_hands_its_job_back(service: Service) -> None:
     job_id = service.post(b"media")
-    terms = RunnerConfig(lease_seconds=0.3)
+    config = RunnerConfig(lease_seconds=0.3)
 
-    def act(observer: Observer) -> Result:
-        assert isinstance(terms.stopping, threading.Event)
-        terms.stopping.set()
+    def act(observer: ProgressListener) -> Result:
+        assert isinstance(config.stopping, threading.Event)
+        config.stopping.set()
         observer.check()
         pytest.fail("the work went on")
 
-    assert service.work(Scripted(act), terms) == job_id
+    assert service.work(Scripted(act), config) == job_id
     record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.attempts) == ("queued", 0)
     assert service.blobs.exists(media_key(job_id))
-    assert service.work(Scripted(act), terms) is None  # it takes no new work either
+    assert service.work(Scripted(act), config) is None  # it takes no new work either
 
 
 def test_a_job_that_takes_too_long_fails_where_it_is(service: Service) -> None:
-    def act(observer: Observer) -> Result:
+    def act(observer: ProgressListener) -> Result:
         observer.stage("faces")
         while True:
             observer.check()
@@ -270,7 +269,7 @@ def test_no_job_no_work(service: Service) -> None:
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
 
 
-def without_room(_: Observer) -> Result:
+def without_room(_: ProgressListener) -> Result:
     raise NO_ROOM
 
 
@@ -278,27 +277,27 @@ def test_without_room_on_the_disk_a_job_goes_back_and_none_is_begun(service: Ser
     """The disk fills up while it works: nobody's attempt is used up."""
     job_id = service.post(b"media")
     room = [True, False]
-    terms = RunnerConfig(lease_seconds=0.3, has_room=lambda: room[0], storage_backoff_seconds=0)
+    config = RunnerConfig(lease_seconds=0.3, has_room=lambda: room[0], storage_backoff_seconds=0)
 
-    def act(_: Observer) -> Result:
+    def act(_: ProgressListener) -> Result:
         room.pop(0)
         raise NO_ROOM
 
-    assert service.work(Scripted(act), terms) == job_id
+    assert service.work(Scripted(act), config) == job_id
     record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.attempts) == ("queued", 0)
-    assert service.work(Scripted(act), terms) is None
+    assert service.work(Scripted(act), config) is None
     room[0] = True
-    assert service.work(Scripted(lambda _: RESULT), terms) == job_id
+    assert service.work(Scripted(lambda _: RESULT), config) == job_id
     record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.attempts) == ("succeeded", 1)
 
 
 def test_a_job_that_needs_more_room_than_there_is_fails_after_three_attempts(service: Service) -> None:
     job_id = service.post(b"media")
-    terms = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
+    config = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
     for attempt in (1, 2, 3):
-        assert service.work(Scripted(without_room), terms) == job_id
+        assert service.work(Scripted(without_room), config) == job_id
         record = service.job_store.get(job_id)
         assert record is not None and record.attempts == attempt
     assert record.status == "failed" and record.failure is not None
@@ -308,18 +307,18 @@ def test_a_job_that_needs_more_room_than_there_is_fails_after_three_attempts(ser
 
 def test_a_store_that_fails_costs_no_job_an_attempt(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = service.post(b"media")
-    terms = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
+    config = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
 
     def fails(*_: object) -> None:
-        raise unavailable()
+        raise storage_unavailable()
 
     with monkeypatch.context() as broken:
         broken.setattr(service.blobs, "put", fails)
         for _ in range(5):
-            assert service.work(Scripted(lambda _: RESULT), terms) == job_id
+            assert service.work(Scripted(lambda _: RESULT), config) == job_id
     record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.attempts) == ("queued", 0)
-    service.work(Scripted(lambda _: RESULT), terms)
+    service.work(Scripted(lambda _: RESULT), config)
     record = service.job_store.get(job_id)
     assert record is not None and record.status == "succeeded"
 
@@ -328,33 +327,34 @@ def test_a_worker_that_rests_is_stopped_at_once(service: Service) -> None:
     service.post(b"media")
     stopping = threading.Event()
 
-    def act(_: Observer) -> Result:
+    def act(_: ProgressListener) -> Result:
         stopping.set()
         raise NO_ROOM
 
     service.work(Scripted(act), RunnerConfig(stopping=stopping, storage_backoff_seconds=1000))
 
 
-class Beside:
-    """An analyser of small jobs that wait for each other, so that all of them are under way at once."""
+class Concurrent(ScriptedAnalyzer):
+    """An analyzer of small jobs that wait for each other, so that all of them run at once."""
 
-    def __init__(self, count: int, act: Callable[[bytes, Observer], Result]) -> None:
-        self._met = threading.Barrier(count, timeout=30)
-        self._act = act
+    def __init__(self, count: int, act: Callable[[bytes, ProgressListener], Result]) -> None:
+        met = threading.Barrier(count, timeout=30)
 
-    def analyse(self, path: Path, options: Options | None = None, work: AnalysisContext = ALONE) -> Result:
-        self._met.wait()
-        return self._act(path.read_bytes(), work.observer)
+        def act_together(media: bytes, listener: ProgressListener) -> Result:
+            met.wait()
+            return act(media, listener)
+
+        super().__init__(act_together)
 
 
 def test_small_jobs_are_worked_on_beside_each_other_and_one_fails_alone(service: Service) -> None:
-    def act(media: bytes, _: Observer) -> Result:
+    def act(media: bytes, _: ProgressListener) -> Result:
         if media == b"bad":
             raise MediaInvalid("Nothing could be decoded.", stage="decode")
         return RESULT
 
     jobs = [service.post(media, small=True) for media in (b"one", b"bad", b"two")]
-    service.work(Beside(3, act), RunnerConfig(lease_seconds=0.3, max_concurrent=4))
+    service.work(Concurrent(3, act), RunnerConfig(lease_seconds=0.3, max_concurrent=4))
     records = [service.job_store.get(job_id) for job_id in jobs]
     assert [record and record.status for record in records] == ["succeeded", "failed", "succeeded"]
     assert service.job_store.claim() is None
@@ -365,15 +365,14 @@ def test_a_small_job_is_begun_as_soon_as_one_has_ended(service: Service) -> None
     jobs = [service.post(str(number).encode(), small=True) for number in range(4)]
     ended = threading.Semaphore(0)
 
-    class Slow:
-        def analyse(self, path: Path, options: Options | None = None, work: AnalysisContext = ALONE) -> Result:
-            if path.read_bytes() == b"0":
-                assert all(ended.acquire(timeout=30) for _ in jobs[1:])
-            else:
-                ended.release()
-            return RESULT
+    def act(media: bytes, _: ProgressListener) -> Result:
+        if media == b"0":
+            assert all(ended.acquire(timeout=30) for _ in jobs[1:])
+        else:
+            ended.release()
+        return RESULT
 
-    service.work(Slow(), RunnerConfig(lease_seconds=0.3, max_concurrent=2))
+    service.work(ScriptedAnalyzer(act), RunnerConfig(lease_seconds=0.3, max_concurrent=2))
     records = [service.job_store.get(job_id) for job_id in jobs]
     assert [record and record.status for record in records] == ["succeeded"] * 4
 
@@ -381,17 +380,17 @@ def test_a_small_job_is_begun_as_soon_as_one_has_ended(service: Service) -> None
 def test_no_small_job_is_begun_before_a_long_one_that_was_there_first(service: Service) -> None:
     small = [service.post(str(number).encode(), small=True) for number in range(2)]
     long = service.post(b"long")
-    service.work(Beside(2, lambda *_: RESULT), RunnerConfig(lease_seconds=0.3, max_concurrent=2))
+    service.work(Concurrent(2, lambda *_: RESULT), RunnerConfig(lease_seconds=0.3, max_concurrent=2))
     last = service.post(b"last", small=True)
     records = [service.job_store.get(job_id) for job_id in (*small, long, last)]
     assert [record and record.status for record in records] == ["succeeded", "succeeded", "queued", "queued"]
-    assert service.work(Beside(1, lambda *_: RESULT), RunnerConfig(lease_seconds=0.3, max_concurrent=2)) == long
+    assert service.work(Concurrent(1, lambda *_: RESULT), RunnerConfig(lease_seconds=0.3, max_concurrent=2)) == long
 
 
 def test_small_jobs_are_cancelled_and_deleted_one_by_one(service: Service) -> None:
     jobs = [service.post(str(number).encode(), small=True) for number in range(3)]
 
-    def act(media: bytes, observer: Observer) -> Result:
+    def act(media: bytes, observer: ProgressListener) -> Result:
         if media == b"0":
             service.job_store.cancel(jobs[0])
         elif media == b"1":
@@ -401,7 +400,7 @@ def test_small_jobs_are_cancelled_and_deleted_one_by_one(service: Service) -> No
         while True:
             observer.check()
 
-    service.work(Beside(3, act), RunnerConfig(lease_seconds=0.3, max_concurrent=3))
+    service.work(Concurrent(3, act), RunnerConfig(lease_seconds=0.3, max_concurrent=3))
     records = [service.job_store.get(job_id) for job_id in jobs]
     assert [record and record.status for record in records] == ["cancelled", None, "succeeded"]
     assert not service.blobs.exists(job_prefix(jobs[1]))
@@ -411,11 +410,11 @@ def test_a_worker_that_shuts_down_hands_every_small_job_back(service: Service) -
     jobs = [service.post(b"media", small=True) for _ in range(3)]
     stopping = threading.Event()
 
-    def act(_: bytes, observer: Observer) -> Result:
+    def act(_: bytes, observer: ProgressListener) -> Result:
         stopping.set()
         while True:
             observer.check()
 
-    service.work(Beside(3, act), RunnerConfig(lease_seconds=0.3, stopping=stopping, max_concurrent=3))
+    service.work(Concurrent(3, act), RunnerConfig(lease_seconds=0.3, stopping=stopping, max_concurrent=3))
     records = [service.job_store.get(job_id) for job_id in jobs]
     assert [record and (record.status, record.attempts) for record in records] == [("queued", 0)] * 3

@@ -19,11 +19,11 @@ from ml.results import Options
 from tests.face_files import nobody, portrait
 from tests.redis_server import redis_server
 from tests.speech_files import say
-from tests.toy_models import make_analyser
-from workers.live.server import LiveHost
-from workers.protocol.live.messages import Ended, Packet, Ready, Update, from_worker
-from workers.protocol.live.streams import LiveDesk, LiveLine
-from workers.protocol.settings import WireSettings
+from tests.toy_models import make_analyzer
+from workers.live.server import StreamServer
+from workers.protocol.live.messages import Ended, Packet, Ready, Update, parse_worker_message
+from workers.protocol.live.streams import GatewayStreams, WorkerStreams
+from workers.protocol.settings import SharedSettings
 from workers.protocol.store.job_store import JobStore
 
 
@@ -35,7 +35,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> LoadedBundle:
-    return make_analyser(tmp_path_factory.mktemp("store")).models
+    return make_analyzer(tmp_path_factory.mktemp("store")).models
 
 
 def jpeg(image: np.ndarray) -> bytes:
@@ -47,7 +47,7 @@ def jpeg(image: np.ndarray) -> bytes:
 class Caller:
     """A gateway that serves one stream."""
 
-    def __init__(self, line: LiveLine, stream: str) -> None:
+    def __init__(self, line: GatewayStreams, stream: str) -> None:
         self._line, self.stream = line, stream
         self._last, self._frames = "", 0
         self._heard: list[Ready | Update | Ended] = []
@@ -57,10 +57,10 @@ class Caller:
 
     async def show_bytes(self, payload: bytes, time: float = 0.0) -> None:
         self._frames += 1
-        await self._line.put(self.stream, Packet("frame", time, payload), self._frames)
+        await self._line.send(self.stream, Packet("frame", time, payload), self._frames)
 
     async def say(self, sound: np.ndarray, time: float) -> None:
-        await self._line.put(self.stream, Packet("sound", time, sound.astype("<i2").tobytes()), 0)
+        await self._line.send(self.stream, Packet("sound", time, sound.astype("<i2").tobytes()), 0)
 
     async def until(self, holds: Callable[[Ready | Update | Ended], bool]) -> Ready | Update | Ended:
         """The next message of which it is true."""
@@ -71,9 +71,9 @@ class Caller:
                         self._heard = self._heard[number + 1 :]
                         return said
                 self._heard = []
-                for answer in await self._line.answers(self.stream, self._last, 5):
+                for answer in await self._line.receive(self.stream, self._last, 5):
                     self._last = answer.id
-                    self._heard.append(from_worker(answer.message))
+                    self._heard.append(parse_worker_message(answer.message))
 
     async def update(self, holds: Callable[[Update], bool] = lambda _: True) -> Update:
         said = await self.until(lambda said: isinstance(said, Update) and holds(said))
@@ -82,16 +82,16 @@ class Caller:
 
 
 @asynccontextmanager
-async def line_to(url: str) -> AsyncIterator[LiveLine]:
-    line = LiveLine(AsyncRedis.from_url(url, socket_timeout=None))  # as the gateway: it waits for answers
+async def line_to(url: str) -> AsyncIterator[GatewayStreams]:
+    line = GatewayStreams(AsyncRedis.from_url(url, socket_timeout=None))  # as the gateway: it waits for answers
     try:
         yield line
     finally:
         await line.close()
 
 
-async def call(line: LiveLine, options: Options | None = None, owner: str = "ann") -> Caller:
-    stream = await line.begin(owner, options or Options(), 9)
+async def call(line: GatewayStreams, options: Options | None = None, owner: str = "ann") -> Caller:
+    stream = await line.open_stream(owner, options or Options(), 9)
     assert stream is not None
     return Caller(line, stream)
 
@@ -100,8 +100,8 @@ async def call(line: LiveLine, options: Options | None = None, owner: str = "ann
 def worker(url: str, models: LoadedBundle, most: int = 4) -> Iterator[threading.Event]:
     """A worker at work until it has no more streams; the event tells it to stop."""
     stopping = threading.Event()
-    host = LiveHost(LiveDesk(Redis.from_url(url)), lambda: models, stopping, most)
-    thread = threading.Thread(target=host.work)
+    server = StreamServer(WorkerStreams(Redis.from_url(url)), lambda: models, stopping, most)
+    thread = threading.Thread(target=server.serve)
     thread.start()
     try:
         yield stopping
@@ -136,7 +136,7 @@ def test_a_face_and_a_voice_are_read_and_nothing_is_left(url: str, models: Loade
                 assert heard.modalities.audio is not None and heard.modalities.audio.speech > 0.5
                 again = await ann.update()  # though nothing new came
                 assert again.time == heard.time and sum(again.probabilities.values()) == pytest.approx(1, abs=1e-6)
-                await line.end("ann", ann.stream)
+                await line.close_stream("ann", ann.stream)
         left = list(Redis.from_url(url).scan_iter("affect:live*"))
         assert left == []
 
@@ -153,7 +153,7 @@ def test_the_newest_frame_wins_and_what_it_overtook_is_counted(url: str, models:
             with worker(url, models):
                 update = await ann.update()
                 assert (update.time, update.dropped, len(update.faces)) == (0.9, 9, 1)
-                await line.end("ann", ann.stream)
+                await line.close_stream("ann", ann.stream)
 
     run(main())
 
@@ -180,7 +180,7 @@ def test_streams_take_turns_and_one_that_sends_rubbish_harms_no_other(url: str, 
                 await asyncio.wait([flooding])
                 assert (await greedy.update()).dropped >= 0
                 for caller, owner in ((greedy, "bob"), (modest, "cid"), (broken, "dan")):
-                    await line.end(owner, caller.stream)
+                    await line.close_stream(owner, caller.stream)
 
     run(main())
 
@@ -194,11 +194,11 @@ def test_a_worker_that_stops_says_so_and_one_that_is_full_lets_others_wait(url: 
                 await first.update()
                 stopping.set()
                 assert await first.until(lambda said: isinstance(said, Ended)) == Ended()
-            assert await line.answers(second.stream, "", 0.05) == ()
+            assert await line.receive(second.stream, "", 0.05) == ()
             with worker(url, models):
                 assert isinstance(await second.until(lambda _: True), Ready)
                 for caller in (first, second):
-                    await line.end("ann", caller.stream)
+                    await line.close_stream("ann", caller.stream)
 
     run(main())
 
@@ -206,13 +206,13 @@ def test_a_worker_that_stops_says_so_and_one_that_is_full_lets_others_wait(url: 
 def test_an_owner_has_so_many_streams_and_those_of_a_dead_gateway_lapse(url: str) -> None:
     async def main() -> None:
         async with line_to(url) as line:
-            streams = [await line.begin("eve", Options(), 2) for _ in range(3)]
+            streams = [await line.open_stream("eve", Options(), 2) for _ in range(3)]
             assert streams[2] is None and None not in streams[:2]
-            assert await line.begin("fay", Options(), 2) is not None
-            await line.renew("eve", str(streams[0]))
+            assert await line.open_stream("fay", Options(), 2) is not None
+            await line.renew_stream("eve", str(streams[0]))
             redis = Redis.from_url(url)
             redis.zadd("affect:live-of:eve", {str(streams[1]): 1}, xx=True)  # as time would
-            assert await line.begin("eve", Options(), 2) is not None
+            assert await line.open_stream("eve", Options(), 2) is not None
             found = set(redis.scan_iter("affect:live*")) - {b"affect:live:waiting"}
             lasting = [redis.pttl(key) for key in found]
             assert all(0 < ttl <= 15_000 for ttl in lasting)  # type: ignore[operator]
@@ -222,14 +222,14 @@ def test_an_owner_has_so_many_streams_and_those_of_a_dead_gateway_lapse(url: str
 
 
 def test_what_was_shown_and_said_is_not_left_on_disk() -> None:
-    """Redis appends every write to a file; the upkeep has it written anew after a stream, as after a deleted job."""
+    """Redis appends every write to a file; the maintenance has it written anew after a stream, as after a deleted job."""
     shown = b"a picture of somebody"
 
     async def stream(url: str) -> None:
         async with line_to(url) as line:
             ann = await call(line)
             await ann.show_bytes(shown)
-            await line.end("ann", ann.stream)
+            await line.close_stream("ann", ann.stream)
 
     def told(url: str) -> bool:
         folder = Path(url.removeprefix("unix://")).parent
@@ -239,7 +239,7 @@ def test_what_was_shown_and_said_is_not_left_on_disk() -> None:
         run(stream(url))
         assert told(url)
         redis = Redis.from_url(url)
-        JobStore(redis, WireSettings(redis_url=url)).compact()
+        JobStore(redis, SharedSettings(redis_url=url)).compact_append_only_file()
         until = time.monotonic() + 20
         while told(url) and time.monotonic() < until:
             time.sleep(0.05)

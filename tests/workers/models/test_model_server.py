@@ -11,16 +11,15 @@ from ml.__main__ import main as ml
 from ml.errors import ModelStoreError
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.context import DEFAULT_CONTEXT, AnalysisContext
-from ml.inference.pipeline.decoded_audio import DecodedAudio
-from ml.inference.pipeline.features_file import Survey
+from ml.inference.pipeline.plan import AnalysisPlan
 from ml.inference.runtime.progress import NullListener
 from ml.registry import Bundle, ModelStore
-from ml.results import Options
+from ml.results import Options, Result
 from ml.vocabulary import Stage
 from tests.media_files import make_image, make_video
 from tests.toy_models import publish_face, with_model
 from workers.models import model_server as module
-from workers.models.model_server import NotServing, Serving
+from workers.models.model_server import ModelServer, NoModelLoaded
 from workers.protocol.records import ServedModel
 from workers.settings import WorkerSettings
 
@@ -35,10 +34,10 @@ class Told:
         self.digest: str | None = None
         self.refused: tuple[str | None, str] | None = None
 
-    def serves(self, digest: str, models: tuple[ServedModel, ...]) -> None:
+    def report_serving(self, digest: str, models: tuple[ServedModel, ...]) -> None:
         self.digest, self.refused = digest, None
 
-    def refuses(self, digest: str | None, reason: str) -> None:
+    def report_rejected(self, digest: str | None, reason: str) -> None:
         self.refused = digest, reason
 
 
@@ -56,23 +55,42 @@ def told() -> Told:
     return Told()
 
 
-OpenServing = Callable[..., Serving]
+OpenServer = Callable[..., ModelServer]
 
 
 @pytest.fixture
-def opened(store: ModelStore, told: Told) -> OpenServing:
-    def opened(**settings: str) -> Serving:
+def opened(store: ModelStore, told: Told) -> OpenServer:
+    def opened(**settings: str) -> ModelServer:
         chosen = WorkerSettings(model_store=store.root, device="cpu", **settings)
-        serving = Serving(chosen, told)  # type: ignore[arg-type]
-        serving.look()
-        return serving
+        server = ModelServer(chosen, told)  # type: ignore[arg-type]
+        server.poll()
+        return server
 
     return opened
 
 
-def serves(serving: Serving, path: Path) -> str | None:
+def analyze(
+    server: ModelServer, media: Path, options: Options | None = None, context: AnalysisContext = DEFAULT_CONTEXT
+) -> Result:
+    with context.in_temporary_folder() as temporary:
+        plan = server.plan(media, options or Options(), temporary)
+        return server.assemble(plan, server.extract(plan, context=temporary), temporary)
+
+
+def planned(server: ModelServer, media: Path, folder: Path) -> AnalysisPlan:
+    return server.plan(media, Options(modalities=("face",)), AnalysisContext(scratch=folder))
+
+
+def extract_and_assemble(server: ModelServer, plan: AnalysisPlan, folder: Path) -> Result:
+    """The result of a plan in one part."""
+    (part,) = plan.parts
+    features = server.extract(plan, part, context=AnalysisContext(scratch=folder))
+    return server.assemble(plan, features, AnalysisContext(scratch=folder))
+
+
+def serves(server: ModelServer, path: Path) -> str | None:
     """The face model that reads a picture."""
-    return serving.analyze(path).models.face
+    return analyze(server, path).models.face
 
 
 @pytest.fixture
@@ -81,63 +99,57 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_what_is_published_takes_the_place_and_a_rollback_takes_it_back(
-    opened: OpenServing, store: ModelStore, told: Told, picture: Path, capsys: pytest.CaptureFixture[str]
+    opened: OpenServer, store: ModelStore, told: Told, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serving = opened()
-    assert serving.is_ready and told.digest == ONE.digest and serves(serving, picture) == "face@1"
+    server = opened()
+    assert server.is_ready and told.digest == ONE.digest and serves(server, picture) == "face@1"
     store.write_bundle(TWO)
-    assert serves(serving, picture) == "face@1"
-    serving.look()
-    assert told.digest == TWO.digest and serves(serving, picture) == "face@2"
+    assert serves(server, picture) == "face@1"
+    server.poll()
+    assert told.digest == TWO.digest and serves(server, picture) == "face@2"
     assert ml(["rollback", "default", "--store", str(store.root)]) == 0 and "face@1" in capsys.readouterr().out
-    serving.look()
-    assert told.digest == ONE.digest and serves(serving, picture) == "face@1"
+    server.poll()
+    assert told.digest == ONE.digest and serves(server, picture) == "face@1"
 
 
-def test_a_look_at_what_has_not_changed_reads_nothing(opened: OpenServing, monkeypatch: pytest.MonkeyPatch) -> None:
-    serving = opened()
+def test_a_look_at_what_has_not_changed_reads_nothing(opened: OpenServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = opened()
     monkeypatch.setattr(module, "published", lambda *_: pytest.fail("the bundle was read"))
-    serving.look()
+    server.poll()
 
 
 def test_an_analysis_ends_with_the_models_that_it_began_with(
-    opened: OpenServing, store: ModelStore, picture: Path
+    opened: OpenServer, store: ModelStore, picture: Path
 ) -> None:
-    serving = opened()
+    server = opened()
 
     class SwapsInside(NullListener):
         def stage(self, stage: Stage) -> None:
             if stage == "decode":
                 store.write_bundle(TWO)
-                serving.look()
+                server.poll()
 
-    assert serving.analyze(picture, work=AnalysisContext(listener=SwapsInside())).models.face == "face@1"
-    assert serves(serving, picture) == "face@2"
+    assert analyze(server, picture, context=AnalysisContext(listener=SwapsInside())).models.face == "face@1"
+    assert serves(server, picture) == "face@2"
 
 
 def test_a_part_is_read_by_the_models_that_its_job_began_with(
-    opened: OpenServing, store: ModelStore, tmp_path: Path
+    opened: OpenServer, store: ModelStore, tmp_path: Path
 ) -> None:
     """By the worker that has taken up others since, and by one that never had them; both go on with the new ones."""
-    film, surveys = make_video(tmp_path / "film.mp4", 2.0), []
-    options, soundtrack = Options(modalities=("face",)), DecodedAudio.in_folder(tmp_path)
-
-    def surveyed(survey: Survey, _: DecodedAudio) -> None:
-        surveys.append(survey.json())
-
+    film = make_video(tmp_path / "film.mp4", 2.0)
     first = opened()
-    whole = first.analyze(film, options, AnalysisContext(surveyed=surveyed))
+    plan = planned(first, film, tmp_path)
+    whole = extract_and_assemble(first, plan, tmp_path)
     store.write_bundle(TWO)
-    first.look()
-    for name, serving in (("first", first), ("second", opened())):
-        part = tmp_path / name
-        serving.observe(film, options, surveys[0], 0, part, soundtrack, DEFAULT_CONTEXT)
-        joined = serving.join(film, options, surveys[0], [part], soundtrack, DEFAULT_CONTEXT)
+    first.poll()
+    for server in (first, opened()):
+        joined = extract_and_assemble(server, plan, tmp_path)
         assert joined.models.face == "face@1" and joined.faces == whole.faces
-        assert serves(serving, film) == "face@2"
+        assert serves(server, film) == "face@2"
     (store.root / "face" / "1" / "manifest.json").unlink()
     with pytest.raises(ModelStoreError, match="face@1"):
-        opened().observe(film, options, surveys[0], 0, tmp_path / "none", soundtrack, DEFAULT_CONTEXT)
+        opened().extract(plan, plan.parts[0], context=AnalysisContext(scratch=tmp_path))
 
 
 @pytest.fixture
@@ -156,62 +168,58 @@ def kept_from_collecting() -> Iterator[None]:
     gc.enable()
 
 
-def publish(store: ModelStore, serving: Serving, bundle: Bundle) -> None:
+def publish(store: ModelStore, server: ModelServer, bundle: Bundle) -> None:
     store.write_bundle(bundle)
-    serving.look()
+    server.poll()
 
 
-def network_of(serving: Serving) -> Callable[[], object]:
+def network_of(server: ModelServer) -> Callable[[], object]:
     """Gives the net of faces that is served, as long as there is one."""
-    face = serving.models().face
+    face = server.current_models().face
     assert face is not None
     return weakref.ref(face.network)
 
 
 def test_models_that_were_replaced_are_there_for_the_jobs_that_began_with_them(
-    opened: OpenServing, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: OpenServer, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are loaded neither for these nor for a rollback."""
-    film, surveys = make_video(tmp_path / "film.mp4", 1.0), []
-    options, soundtrack = Options(modalities=("face",)), DecodedAudio.in_folder(tmp_path)
-    serving = opened()
-    serving.analyze(film, options, AnalysisContext(surveyed=lambda survey, _: surveys.append(survey.json())))
-    publish(store, serving, TWO)
+    film = make_video(tmp_path / "film.mp4", 1.0)
+    server = opened()
+    plan = planned(server, film, tmp_path)
+    publish(store, server, TWO)
     monkeypatch.setattr(Analyzer, "load", lambda *_, **__: pytest.fail("models were loaded"))
-    serving.observe(film, options, surveys[0], 0, tmp_path / "part", soundtrack, DEFAULT_CONTEXT)
-    joined = serving.join(film, options, surveys[0], [tmp_path / "part"], soundtrack, DEFAULT_CONTEXT)
-    assert joined.models.face == "face@1" and serves(serving, film) == "face@2"
-    publish(store, serving, ONE)
-    assert serves(serving, film) == "face@1"
+    assert extract_and_assemble(server, plan, tmp_path).models.face == "face@1" and serves(server, film) == "face@2"
+    publish(store, server, ONE)
+    assert serves(server, film) == "face@1"
 
 
 @pytest.mark.usefixtures("kept_from_collecting")
 def test_models_that_were_replaced_are_freed_when_none_has_used_them_for_a_while(
-    opened: OpenServing, store: ModelStore, tmp_path: Path, clock: list[float]
+    opened: OpenServer, store: ModelStore, tmp_path: Path, clock: list[float]
 ) -> None:
-    film, surveys = make_video(tmp_path / "film.mp4", 1.0), []
-    options = Options(modalities=("face",))
-    serving = opened()
-    serving.analyze(film, options, AnalysisContext(surveyed=lambda survey, _: surveys.append(survey.json())))
-    former = network_of(serving)
-    publish(store, serving, TWO)
-    clock[0] += module.FORMER_SECONDS - 1
-    serving.observe(film, options, surveys[0], 0, tmp_path / "part", DecodedAudio.in_folder(tmp_path), DEFAULT_CONTEXT)
-    clock[0] += module.FORMER_SECONDS - 1
-    serving.look()
+    film = make_video(tmp_path / "film.mp4", 1.0)
+    server = opened()
+    plan = planned(server, film, tmp_path)
+    former = network_of(server)
+    publish(store, server, TWO)
+    clock[0] += module.UNUSED_SECONDS - 1
+    server.extract(plan, plan.parts[0], context=AnalysisContext(scratch=tmp_path))
+    clock[0] += module.UNUSED_SECONDS - 1
+    server.poll()
     assert former() is not None
     clock[0] += 1
-    serving.look()
-    assert former() is None and serves(serving, film) == "face@2"
+    server.poll()
+    assert former() is None and serves(server, film) == "face@2"
 
 
 @pytest.mark.usefixtures("kept_from_collecting")
 def test_there_are_never_models_of_three_bundles(
-    opened: OpenServing, store: ModelStore, picture: Path, monkeypatch: pytest.MonkeyPatch
+    opened: OpenServer, store: ModelStore, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serving = opened()
-    first = network_of(serving)
-    publish(store, serving, TWO)
+    server = opened()
+    first = network_of(server)
+    publish(store, server, TWO)
     load, third = Analyzer.load, publish_face(store, seed=3)
 
     def loads(*args: object, **options: object) -> Analyzer:
@@ -219,28 +227,28 @@ def test_there_are_never_models_of_three_bundles(
         return load(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Analyzer, "load", loads)
-    publish(store, serving, with_model(ONE, "face", third))
-    assert serves(serving, picture) == third
+    publish(store, server, with_model(ONE, "face", third))
+    assert serves(server, picture) == third
 
 
 def test_the_files_of_a_result_are_made_by_the_models_that_made_it(
-    opened: OpenServing, store: ModelStore, picture: Path, tmp_path: Path, clock: list[float]
+    opened: OpenServer, store: ModelStore, picture: Path, tmp_path: Path, clock: list[float]
 ) -> None:
     """However long it took, and whatever was published meanwhile."""
-    serving = opened()
+    server = opened()
 
     class SwapsInside(NullListener):
         def stage(self, stage: Stage) -> None:
             if stage == "decode":
-                publish(store, serving, TWO)
-                clock[0] += module.FORMER_SECONDS
-                serving.look()
+                publish(store, server, TWO)
+                clock[0] += module.UNUSED_SECONDS
+                server.poll()
 
     options = Options(heatmaps=True)
-    old = serving.analyze(picture, options, AnalysisContext(listener=SwapsInside()))
-    new = serving.analyze(picture, options)
+    old = analyze(server, picture, options, AnalysisContext(listener=SwapsInside()))
+    new = analyze(server, picture, options)
     for result, face in ((old, "face@1"), (new, "face@2")):
-        studio = serving.studio(picture, result, options, tmp_path, lambda: None, "a.png")
+        studio = server.artifact_builder(picture, result, options, tmp_path, lambda: None, "a.png")
         assert studio.models.versions == result.models and result.models.face == face
         list(studio.make("heatmaps"))
 
@@ -280,78 +288,78 @@ def ask_for_what_is_not_known(store: ModelStore) -> None:
     ],
 )
 def test_a_bad_bundle_is_refused_and_the_old_one_kept(
-    opened: OpenServing,
+    opened: OpenServer,
     store: ModelStore,
     told: Told,
     picture: Path,
     spoil: Callable[[ModelStore], None],
     reason: str,
 ) -> None:
-    serving = opened()
+    server = opened()
     spoil(store)
     store.write_bundle(TWO)
-    serving.look()
+    server.poll()
     assert told.refused is not None and told.refused[0] == TWO.digest and reason in told.refused[1]
-    assert told.digest == ONE.digest and serves(serving, picture) == "face@1"
+    assert told.digest == ONE.digest and serves(server, picture) == "face@1"
     store.rollback("default")
-    serving.look()
+    server.poll()
     assert told.refused is None
 
 
-def test_weights_that_are_no_numbers_are_refused(opened: OpenServing, store: ModelStore, told: Told) -> None:
-    serving = opened()
+def test_weights_that_are_no_numbers_are_refused(opened: OpenServer, store: ModelStore, told: Told) -> None:
+    server = opened()
     reference = publish_face(store, seed=3, scale=float("nan"))
     store.write_bundle(with_model(ONE, "face", reference))
-    serving.look()
+    server.poll()
     assert told.refused is not None and "no probabilities" in told.refused[1] and told.digest == ONE.digest
 
 
-def test_a_licence_that_is_not_wanted_is_refused(opened: OpenServing, store: ModelStore, told: Told) -> None:
+def test_a_licence_that_is_not_wanted_is_refused(opened: OpenServer, store: ModelStore, told: Told) -> None:
     free = publish_face(store, commercial=True)
     store.write_bundle(with_model(ONE, "face", free))
-    serving = opened(licences="commercial")
-    assert serving.is_ready
+    server = opened(licences="commercial")
+    assert server.is_ready
     store.write_bundle(TWO)
-    serving.look()
+    server.poll()
     assert told.refused is not None and "AFFECT_LICENCES" in told.refused[1] and "face@2" in told.refused[1]
 
 
-def test_a_file_that_is_no_bundle_is_refused(opened: OpenServing, store: ModelStore, told: Told) -> None:
-    serving = opened()
+def test_a_file_that_is_no_bundle_is_refused(opened: OpenServer, store: ModelStore, told: Told) -> None:
+    server = opened()
     for content in ("{", "null", ""):
         store.bundle_path("default").write_text(content)
-        serving.look()
-        assert told.refused == (None, "the bundle 'default' cannot be read") and serving.is_ready
+        server.poll()
+        assert told.refused == (None, "the bundle 'default' cannot be read") and server.is_ready
 
 
 def test_a_worker_without_models_waits_for_them(
-    opened: OpenServing, store: ModelStore, told: Told, picture: Path
+    opened: OpenServer, store: ModelStore, told: Told, picture: Path
 ) -> None:
     store.bundle_path("default").unlink()
-    serving = opened()
-    assert not serving.is_ready and told.refused is not None
-    with pytest.raises(NotServing):
-        serving.analyze(picture)
+    server = opened()
+    assert not server.is_ready and told.refused is not None
+    with pytest.raises(NoModelLoaded):
+        analyze(server, picture)
     store.write_bundle(ONE)
-    serving.look()
-    assert serving.is_ready and told.refused is None
+    server.poll()
+    assert server.is_ready and told.refused is None
 
 
 def test_what_was_refused_is_tried_again(
-    opened: OpenServing, store: ModelStore, told: Told, monkeypatch: pytest.MonkeyPatch
+    opened: OpenServer, store: ModelStore, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bundle was there before its models were."""
     now = 1000.0
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    serving = opened()
+    server = opened()
     away = store.root / "face" / "2"
     away.rename(store.root / "elsewhere")
     store.write_bundle(TWO)
-    serving.look()
+    server.poll()
     assert told.refused is not None
     (store.root / "elsewhere").rename(away)
-    serving.look()
+    server.poll()
     assert told.refused is not None
     now += module.RETRY_SECONDS
-    serving.look()
+    server.poll()
     assert told.refused is None and told.digest == TWO.digest

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,26 +21,17 @@ from tests import media_files
 from tests.loopback import Answer, Handler, loopback
 from tests.redis_server import redis_server
 from workers.jobs.runner import RunnerConfig
-from workers.outbound.downloader import FetchEngine, FetchLimits, name_of
-from workers.outbound.page_downloader import Pages
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.net.ssrf import Egress, Resolve, system_resolver
-from workers.protocol.records import (
-    JobMedia,
-    JobRecord,
-    JobRequest,
-    WorkerKind,
-    fetched_key,
-    job_prefix,
-    media_key,
-    media_prefix,
-    new_job_id,
-    request_key,
-)
-from workers.protocol.settings import WireSettings
+from workers.outbound.downloader import DownloadRunner, FetchLimits, name_of
+from workers.outbound.page_downloader import PageDownloader
+from workers.protocol.blob_keys import fetched_media_info_key, job_prefix, media_key, media_prefix, request_key
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.net.ssrf import EgressPolicy, Resolver, system_resolver
+from workers.protocol.records import JobMedia, JobRecord, JobRequest, WorkerKind, new_job_id
+from workers.protocol.settings import SharedSettings
 from workers.protocol.store.job_store import JobStore
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+LIMITS = FetchLimits(bytes=2**31, seconds=3600, idle_seconds=30)
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
 
@@ -54,12 +46,12 @@ def to_loopback(host: str, port: int) -> list[str]:
 
 
 class Service:
-    """A job store, blobs, and an engine that fetches."""
+    """A job store, blobs, and a runner that downloads."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        settings = WireSettings(data_dir=folder, lease_seconds=0.3)
+        settings = SharedSettings(data_dir=folder, lease_seconds=0.3)
         self.job_store = JobStore(Redis.from_url(url), settings)
-        self.blobs = Blobs.of(settings)
+        self.blobs = BlobStore.from_settings(settings)
         self.woken: list[WorkerKind] = []
 
     def post(self, url: str) -> str:
@@ -72,14 +64,17 @@ class Service:
         self,
         *,
         allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = LOOPBACK,
-        resolve: Resolve = to_loopback,
+        resolve: Resolver = to_loopback,
         limits: FetchLimits | None = None,
-        terms: RunnerConfig | None = None,
-        pages: Pages | None = None,
+        config: RunnerConfig | None = None,
+        pages: PageDownloader | None = None,
     ) -> None:
-        limits, terms = limits or FetchLimits(idle_seconds=20, pauses=()), terms or RunnerConfig(lease_seconds=0.3)
-        egress = Egress(allowed, resolve)
-        FetchEngine(self.job_store, self.blobs, egress, limits, terms, self.woken.append, pages).run_next()
+        limits, config = (
+            limits or replace(LIMITS, idle_seconds=20, pauses=()),
+            config or RunnerConfig(lease_seconds=0.3),
+        )
+        egress = EgressPolicy(allowed, resolve)
+        DownloadRunner(self.job_store, self.blobs, egress, limits, config, self.woken.append, pages).run_next()
 
     def fetched(self, url: str, **how: object) -> JobRecord:
         job_id = self.post(url)
@@ -89,7 +84,7 @@ class Service:
         return record
 
     def media(self, record: JobRecord) -> JobMedia:
-        told = self.blobs.get(fetched_key(record.id, record.fetched))
+        told = self.blobs.get(fetched_media_info_key(record.id, record.fetch_token))
         assert told is not None
         return JobMedia.model_validate_json(told)
 
@@ -116,7 +111,7 @@ def test_what_a_link_gives_becomes_the_job_s_media(service: Service) -> None:
     with loopback(giving(body)) as server:
         record = service.fetched(server.url("/clips/my%20clip.png?key=secret", host="media.example"))
     assert (record.status, record.queue, record.attempts) == ("queued", "inference", 0)
-    assert service.blobs.get(media_key(record.id, record.fetched)) == body
+    assert service.blobs.get(media_key(record.id, record.fetch_token)) == body
     assert service.media(record).name == "my clip.png" and service.media(record).size == len(body)
     assert service.woken == ["inference"]
     (request,) = server.requests
@@ -125,7 +120,7 @@ def test_what_a_link_gives_becomes_the_job_s_media(service: Service) -> None:
     )
     assert "cookie" not in request.headers and request.headers["accept-encoding"] == "identity"
     claim = service.job_store.claim()
-    assert claim is not None and claim.fetched == record.fetched
+    assert claim is not None and claim.fetch_token == record.fetch_token
 
 
 def test_progress_is_told_while_it_comes(service: Service) -> None:
@@ -173,7 +168,7 @@ def test_no_header_is_too_odd_to_be_read(header: bytes) -> None:
     assert len(name) <= 255 and (not name or name.isprintable())
 
 
-FORBIDDEN: list[tuple[str, Resolve]] = [
+FORBIDDEN: list[tuple[str, Resolver]] = [
     ("http://127.0.0.1:{port}/a.png", system_resolver),
     ("http://2130706433:{port}/a.png", system_resolver),
     ("http://0177.0.0.1:{port}/a.png", system_resolver),
@@ -192,7 +187,7 @@ FORBIDDEN: list[tuple[str, Resolve]] = [
 
 
 @pytest.mark.parametrize(("address", "resolve"), FORBIDDEN)
-def test_a_forbidden_address_is_never_connected_to(service: Service, address: str, resolve: Resolve) -> None:
+def test_a_forbidden_address_is_never_connected_to(service: Service, address: str, resolve: Resolver) -> None:
     with loopback(giving()) as server:
         failure = service.failure(address.format(port=server.port), allowed=(), resolve=resolve)
         assert failure == ("forbidden_url", False) and server.connections == 0
@@ -274,9 +269,9 @@ def silent(handler: Handler) -> None:
         (giving(status=503), None, ("fetch_failed", True)),
         (giving(status=429), None, ("fetch_failed", True)),
         (cut, None, ("fetch_failed", True)),
-        (silent, FetchLimits(idle_seconds=0.2, pauses=()), ("fetch_failed", True)),
-        (silent, FetchLimits(seconds=0.2), ("processing_timeout", True)),
-        (endless, FetchLimits(bytes=3 << 20), ("file_too_large", False)),
+        (silent, replace(LIMITS, idle_seconds=0.2, pauses=()), ("fetch_failed", True)),
+        (silent, replace(LIMITS, seconds=0.2), ("processing_timeout", True)),
+        (endless, replace(LIMITS, bytes=3 << 20), ("file_too_large", False)),
         (giving(PNG, Content_Length="5000000000"), None, ("file_too_large", False)),
         (giving(b""), None, ("media_invalid", False)),
         (giving(b"<html>"), None, ("unsupported_media", False)),
@@ -300,10 +295,10 @@ def test_the_media_of_a_page_are_fetched_where_pages_are_read(service: Service, 
         html = b"<html><title>A talk</title><video src='/film.mp4'></video></html>"
         handler.reply(200, html if handler.path == "/watch" else film)
 
-    pages = Pages(Egress(LOOPBACK, to_loopback), 10**8, 120, 60)
+    pages = PageDownloader(EgressPolicy(LOOPBACK, to_loopback), 10**8, 120, 60)
     with loopback(answer) as server:
         record = service.fetched(server.url("/watch", host="media.example"), pages=pages)
-    assert record.queue == "inference" and service.blobs.get(media_key(record.id, record.fetched)) == film
+    assert record.queue == "inference" and service.blobs.get(media_key(record.id, record.fetch_token)) == film
     media = service.media(record)
     assert media.name.startswith("A talk") and (media.size, media.sha256) == (len(film), sha256(film).hexdigest())
 
@@ -313,7 +308,7 @@ def test_what_may_pass_is_tried_again_before_anything_came(service: Service) -> 
         trouble = [giving(status=503), lambda handler: None, giving()]
         trouble[min(len(server.requests), 3) - 1](handler)
 
-    limits = FetchLimits(idle_seconds=20, pauses=(0.01, 0.01))
+    limits = replace(LIMITS, idle_seconds=20, pauses=(0.01, 0.01))
     with loopback(answer) as server:
         assert service.fetched(server.url(), limits=limits).queue == "inference"
     assert len(server.requests) == 3
@@ -341,7 +336,7 @@ def test_of_several_addresses_one_that_answers_is_taken(service: Service) -> Non
     assert record.queue == "inference"
 
 
-def during(service: Service, act: Callable[[str], None], terms: RunnerConfig | None = None) -> tuple[str, float]:
+def during(service: Service, act: Callable[[str], None], config: RunnerConfig | None = None) -> tuple[str, float]:
     """Fetches from a server that never ends, and acts once it has begun; the job's id, and seconds until it stopped."""
     began = threading.Event()
     acted = 0.0
@@ -361,7 +356,7 @@ def during(service: Service, act: Callable[[str], None], terms: RunnerConfig | N
         job_id = service.post(server.url())
         thread = threading.Thread(target=acting)
         thread.start()
-        service.work(terms=terms, limits=FetchLimits(idle_seconds=100))
+        service.work(config=config, limits=replace(LIMITS, idle_seconds=100))
         thread.join()
     return job_id, time.monotonic() - acted
 
@@ -383,8 +378,8 @@ def test_a_deleted_download_leaves_nothing(service: Service) -> None:
 
 
 def test_a_worker_that_shuts_down_hands_the_link_back(service: Service) -> None:
-    terms = RunnerConfig(lease_seconds=0.3)
-    job_id, _ = during(service, lambda _: terms.stopping.set(), terms)  # type: ignore[attr-defined]
+    config = RunnerConfig(lease_seconds=0.3)
+    job_id, _ = during(service, lambda _: config.stopping.set(), config)  # type: ignore[attr-defined]
     record = service.job_store.get(job_id)
     assert record is not None and (record.status, record.queue, record.attempts) == ("queued", "io", 0)
     with loopback(giving()) as server:
@@ -405,19 +400,19 @@ def test_a_late_download_does_not_touch_what_another_fetched(service: Service) -
 
     with loopback(answer) as server:
         job_id = service.post(server.url())
-        slow = threading.Thread(target=service.work, kwargs={"terms": RunnerConfig(lease_seconds=1000)})
+        slow = threading.Thread(target=service.work, kwargs={"config": RunnerConfig(lease_seconds=1000)})
         slow.start()
         while not server.requests:
             time.sleep(0.01)
         service.job_store._redis.zadd("affect:leases", {job_id: 0})
-        assert service.job_store.reap() == {job_id: "queued"}
+        assert service.job_store.reap_expired_leases() == {job_id: "queued"}
         service.work()
         record = service.job_store.get(job_id)
         assert record is not None and record.queue == "inference"
         late.set()
         slow.join()
     after = service.job_store.get(job_id)
-    assert after is not None and after.fetched == record.fetched == 2
+    assert after is not None and after.fetch_token == record.fetch_token == 2
     assert service.blobs.get(media_key(job_id, 2)) == PNG + b"2"
     assert not service.blobs.exists(media_key(job_id, 1)) and service.woken == ["inference"]
 

@@ -1,4 +1,4 @@
-"""Pages through the real yt-dlp and the checking proxy, from small sites on loopback."""
+"""PageDownloader through the real yt-dlp and the checking proxy, from small sites on loopback."""
 
 import base64
 import ipaddress
@@ -13,9 +13,9 @@ from ml.media.probe import probe
 from ml.media.sandbox import never_cancelled
 from tests import media_files
 from tests.loopback import Handler, Loopback, loopback
-from workers.outbound.egress_proxy import CheckingProxy
-from workers.outbound.page_downloader import NoMedia, Pages
-from workers.protocol.net.ssrf import Egress, ForbiddenUrl
+from workers.outbound.egress_proxy import EgressProxy
+from workers.outbound.page_downloader import NoMedia, PageDownloader
+from workers.protocol.net.ssrf import EgressPolicy, ForbiddenUrl
 
 ONE = (ipaddress.ip_network("127.0.0.1/32"),)
 
@@ -24,8 +24,8 @@ def resolve(host: str, port: int) -> list[str]:
     return ["127.0.0.2" if host == "inner.example" else "127.0.0.1"]
 
 
-def egress(*allowed: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Egress:
-    return Egress(allowed, resolve)
+def egress(*allowed: ipaddress.IPv4Network | ipaddress.IPv6Network) -> EgressPolicy:
+    return EgressPolicy(allowed, resolve)
 
 
 class Site:
@@ -51,8 +51,10 @@ def page(source: str) -> str:
 
 def fetch(server: Loopback, folder: Path, path: str = "/watch", **limits: float) -> tuple[Path, str]:
     folder.mkdir()
-    pages = Pages(egress(*ONE), int(limits.get("most", 10**8)), limits.get("seconds", 120), limits.get("idle", 60))
-    return pages.fetch(server.url(path, host="media.example"), folder, never_cancelled)
+    pages = PageDownloader(
+        egress(*ONE), int(limits.get("most", 10**8)), limits.get("seconds", 120), limits.get("idle", 60)
+    )
+    return pages.download(server.url(path, host="media.example"), folder, never_cancelled)
 
 
 def test_a_stream_in_pieces_becomes_one_film(tmp_path: Path) -> None:
@@ -91,10 +93,10 @@ def test_what_is_no_longer_wanted_ends(tmp_path: Path) -> None:
             raise Cancelled("The job was cancelled.")
 
     with loopback(answer) as server, pytest.raises(Cancelled):
-        Pages(egress(*ONE), 10**8, 120, 60).fetch(server.url("/watch"), tmp_path, check)
+        PageDownloader(egress(*ONE), 10**8, 120, 60).download(server.url("/watch"), tmp_path, check)
 
 
-def through(proxy: CheckingProxy, request: str) -> bytes:
+def through(proxy: EgressProxy, request: str) -> bytes:
     port = int(proxy.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), 20) as connection:
         connection.sendall(request.encode())
@@ -105,8 +107,8 @@ def through(proxy: CheckingProxy, request: str) -> bytes:
 
 
 def test_the_proxy_checks_every_address_and_serves_one_program_alone(tmp_path: Path) -> None:
-    proxy = CheckingProxy(egress(*ONE), 20, 10**6)
-    with loopback(lambda handler: handler.reply(200, b"hello")) as server, proxy.serving():
+    proxy = EgressProxy(egress(*ONE), 20, 10**6)
+    with loopback(lambda handler: handler.reply(200, b"hello")) as server, proxy.running():
         key = base64.b64encode(proxy.url[7:].partition("@")[0].encode()).decode()
         let = f"Proxy-Authorization: Basic {key}\r\n\r\n"
         good = f"GET http://media.example:{server.port}/a?b=1 HTTP/1.1\r\nHost: media.example\r\n{let}"

@@ -13,18 +13,19 @@ from standardwebhooks import Webhook
 from tests.loopback import Answer, Handler, Received, loopback
 from tests.redis_server import redis_server
 from tests.workers.protocol.test_signing import new_secret
-from workers.outbound.webhook_sender import Postman, WebhookTerms
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.net.ssrf import Egress
-from workers.protocol.records import Claim, Failure, JobRequest, job_prefix, new_job_id, request_key
-from workers.protocol.settings import WireSettings
+from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
+from workers.protocol.blob_keys import job_prefix, request_key
+from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.net.ssrf import EgressPolicy
+from workers.protocol.records import Claim, Failure, JobRequest, new_job_id
+from workers.protocol.settings import SharedSettings
 from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.webhook_queue import DeliveryLog
 from workers.protocol.webhooks.signing import WebhookSecret
 
 SECRET = new_secret()
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
-TERMS = WebhookTerms(seconds=20, pauses=(1e-6, 1e-6, 1e-6))
+POLICY = WebhookPolicy(timeout_seconds=20, pauses=(1e-6, 1e-6, 1e-6))
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,8 @@ class Service:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.redis = Redis.from_url(url)
-        settings = WireSettings(data_dir=folder)
-        self.job_store, self.blobs = JobStore(self.redis, settings), Blobs.of(settings)
+        settings = SharedSettings(data_dir=folder)
+        self.job_store, self.blobs = JobStore(self.redis, settings), BlobStore.from_settings(settings)
         self.secrets = [WebhookSecret.parse(f"{owner}:{SECRET}") for owner in ("ann", "bob")]
 
     def post(self, webhook: str | None, owner: str = "ann") -> str:
@@ -58,21 +59,21 @@ class Service:
         self.job_store.finish(self.claim(), "succeeded")
         return job_id
 
-    def postman(
+    def sender(
         self,
-        terms: WebhookTerms = TERMS,
+        policy: WebhookPolicy = POLICY,
         allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = LOOPBACK,
-    ) -> Postman:
-        egress = Egress(allowed, lambda host, port: ["127.0.0.1"])
-        return Postman(self.job_store, self.blobs, egress, self.secrets, terms)
+    ) -> WebhookSender:
+        egress = EgressPolicy(allowed, lambda host, port: ["127.0.0.1"])
+        return WebhookSender(self.job_store, self.blobs, egress, self.secrets, policy)
 
-    def deliver(self, terms: WebhookTerms = TERMS) -> None:
+    def deliver(self, policy: WebhookPolicy = POLICY) -> None:
         """Everything that is due, and what becomes due by that."""
-        while self.postman(terms).work():
+        while self.sender(policy).send_next():
             pass
 
     def log(self, job_id: str) -> DeliveryLog:
-        return self.job_store.webhook_queue.log(job_id)
+        return self.job_store.webhook_queue.delivery_log(job_id)
 
     def statuses(self, job_id: str) -> list[int | None]:
         return [attempt.status for attempt in self.log(job_id).attempts]
@@ -134,7 +135,7 @@ def test_every_final_state_is_told_and_no_other(service: Service) -> None:
         for _ in range(3):
             service.claim()
             service.redis.zadd("affect:leases", {lost: 0})
-            service.job_store.reap()
+            service.job_store.reap_expired_leases()
         service.deliver()
     told = [verified(received) for received in receiver.requests]
     assert [each["type"] for each in told] == [
@@ -165,21 +166,21 @@ def test_it_is_given_up_after_the_last_pause(service: Service) -> None:
 
 
 def test_the_pauses_grow_and_are_kept_in_redis(service: Service) -> None:
-    terms = WebhookTerms(pauses=(100, 1000))
+    policy = WebhookPolicy(timeout_seconds=20, pauses=(100, 1000))
     with loopback(answering(500, 503, 500, Retry_After="5000")) as receiver:
         job_id = service.ended(receiver.url())
         for least in (5000, 5000):
-            service.deliver(terms)
+            service.deliver(policy)
             log = service.log(job_id)
             assert log.state == "pending" and log.next_at is not None
             assert least <= (log.next_at - log.attempts[-1].at).total_seconds() < least * 1.2
             service.redis.zadd("affect:outbox", {job_id: 0})
-        service.deliver(terms)
+        service.deliver(policy)
     assert service.log(job_id).state == "failed" and len(receiver.requests) == 3
     with loopback(answering(500)) as receiver:
         job_id = service.ended(receiver.url())
         for pause in (100, 1000):
-            service.deliver(terms)
+            service.deliver(policy)
             score = service.redis.zscore("affect:outbox", job_id)
             assert isinstance(score, float) and pause - 60 < score - time.time() < pause * 1.1 + 60
             service.redis.zadd("affect:outbox", {job_id: 0})
@@ -212,15 +213,15 @@ def test_a_receiver_that_does_not_answer_does_not_hold_us_up(service: Service) -
         while not handler.ended.wait(0.05):
             handler.wfile.write(b"H")
 
-    terms = WebhookTerms(seconds=1, pauses=(1e-6,) * 20)
+    policy = WebhookPolicy(timeout_seconds=1, pauses=(1e-6,) * 20)
     with loopback(slow) as receiver:
         job_id = service.ended(receiver.url())
-        service.deliver(terms)
+        service.deliver(policy)
         statuses = service.statuses(job_id)
         assert (statuses[0], statuses[-1], service.log(job_id).state) == (None, 200, "delivered")
     with loopback(drop_by_drop) as receiver:
         job_id = service.ended(receiver.url())
-        service.postman(terms).work()
+        service.sender(policy).send_next()
         (attempt,) = service.log(job_id).attempts
         assert attempt.status is None and attempt.error is not None and attempt.seconds < 30
 
@@ -229,7 +230,7 @@ def test_a_private_address_is_never_connected_to_unless_it_is_permitted(service:
     with loopback(answering(200)) as receiver:
         for hook in (receiver.url(), receiver.url(host="hooks.example")):
             job_id = service.ended(hook)
-            assert service.postman(allowed=()).work() == job_id
+            assert service.sender(allowed=()).send_next() == job_id
             assert service.log(job_id).state == "failed" and receiver.connections == 0
         job_id = service.ended(receiver.url(host="hooks.example"))
         service.deliver()
@@ -262,13 +263,19 @@ def test_a_deleted_job_sends_nothing_more_and_leaves_nothing(service: Service) -
 def test_a_delivery_whose_worker_died_is_made_by_another_and_a_late_word_of_it_is_not_heard(service: Service) -> None:
     with loopback(answering(200)) as receiver:
         job_id = service.ended(receiver.url())
-        taken = service.job_store.webhook_queue.take(60)
-        assert taken is not None and service.job_store.webhook_queue.take(60) is None and service.job_store.webhook_queue.due() == 0
+        taken = service.job_store.webhook_queue.lease_next(60)
+        assert (
+            taken is not None
+            and service.job_store.webhook_queue.lease_next(60) is None
+            and service.job_store.webhook_queue.due_count() == 0
+        )
         service.redis.zadd("affect:outbox", {job_id: 0})  # as the seconds would pass
-        assert service.job_store.webhook_queue.due() == 1
+        assert service.job_store.webhook_queue.due_count() == 1
         service.deliver()
         (attempt,) = service.log(job_id).attempts
-        service.job_store.webhook_queue.note(taken, attempt.model_copy(update={"status": 500, "error": "late"}), 1.0)
+        service.job_store.webhook_queue.record_attempt(
+            taken, attempt.model_copy(update={"status": 500, "error": "late"}), 1.0
+        )
     assert service.log(job_id).state == "delivered" and service.statuses(job_id) == [200]
 
 

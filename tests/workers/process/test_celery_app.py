@@ -30,7 +30,7 @@ def test_a_worker_that_stops_tells_its_children_without_a_lock(monkeypatch: pyte
     monkeypatch.setattr(multiprocessing.synchronize.SemLock, "__init__", lambda *_, **__: pytest.fail("a lock"))
     settings = WorkerSettings()
     worker = Worker(make_celery(settings), settings)
-    stopping = worker.terms.stopping
+    stopping = worker.runner_config.stopping
     assert not stopping.is_set()
     worker.shut_down()
     assert stopping.is_set()

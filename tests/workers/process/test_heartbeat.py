@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from redis import ConnectionError
 
 from ml.registry import Bundle, Licence, Manifest
-from workers.process.heartbeat import Pulse, served
+from workers.process.heartbeat import HeartbeatSender, served_models
 from workers.protocol.records import Heartbeat
 
 FACE = Manifest(
@@ -34,57 +34,57 @@ class Loaded:
         self.whisper_licence = Licence(name="MIT", commercial=True, note="as its record") if whisper else None
 
 
-class Listener:
-    """A roster that keeps what it was told."""
+class FakeRegistry:
+    """A worker registry that records its calls."""
 
     def __init__(self) -> None:
-        self.beats: list[Heartbeat] = []
-        self.heard = threading.Event()
-        self.left: list[str] = []
-        self.broken = False
+        self.heartbeats: list[Heartbeat] = []
+        self.received = threading.Event()
+        self.deregistered: list[str] = []
+        self.unavailable = False
 
-    def beat(self, heartbeat: Heartbeat) -> None:
-        if self.broken:
+    def heartbeat(self, heartbeat: Heartbeat) -> None:
+        if self.unavailable:
             raise ConnectionError
-        self.beats.append(heartbeat)
-        self.heard.set()
+        self.heartbeats.append(heartbeat)
+        self.received.set()
 
-    def leave(self, worker: str) -> None:
-        if self.broken:
+    def deregister(self, worker: str) -> None:
+        if self.unavailable:
             raise ConnectionError
-        self.left.append(worker)
+        self.deregistered.append(worker)
 
 
-def test_the_models_are_told_as_their_manifests_say() -> None:
-    (face,) = served(Loaded(whisper=None))
+def test_served_models_have_the_data_of_their_manifests() -> None:
+    (face,) = served_models(Loaded(whisper=None))
     assert (face.role, face.name, face.version, face.labels) == ("face", "face", 3, ("happy", "sad"))
     assert face.metrics == {"fer2013": {"accuracy": 0.65}}
     assert face.licence is not None and not face.licence.commercial
 
 
-def test_whisper_is_told_only_where_its_weights_are() -> None:
-    *_, whisper = served(Loaded(whisper=object()))
+def test_served_models_include_whisper_only_if_it_is_loaded() -> None:
+    *_, whisper = served_models(Loaded(whisper=object()))
     assert (whisper.role, whisper.name, whisper.version) == ("whisper", "tiny.en", None)
     assert whisper.licence is not None and (whisper.licence.name, whisper.licence.commercial) == ("MIT", True)
 
 
-def test_it_says_that_it_is_there_then_that_it_is_ready_then_that_it_leaves() -> None:
-    roster = Listener()
-    pulse = Pulse(roster, "default")  # type: ignore[arg-type]
-    pulse.start()
-    assert roster.heard.wait(5) and not roster.beats[0].loaded
-    pulse.serves(BUNDLE.digest, served(Loaded(None)))
-    said = roster.beats[-1]
-    assert said.loaded and (said.bundle, said.digest, len(said.models)) == ("default", BUNDLE.digest, 1)
-    pulse.stop()
-    assert roster.left == [said.worker]
+def test_sender_reports_start_then_ready_then_deregisters() -> None:
+    registry = FakeRegistry()
+    sender = HeartbeatSender(registry, "default")  # type: ignore[arg-type]
+    sender.start()
+    assert registry.received.wait(5) and not registry.heartbeats[0].loaded
+    sender.report_serving(BUNDLE.digest, served_models(Loaded(None)))
+    last = registry.heartbeats[-1]
+    assert last.loaded and (last.bundle, last.digest, len(last.models)) == ("default", BUNDLE.digest, 1)
+    sender.stop()
+    assert registry.deregistered == [last.worker]
 
 
-def test_a_redis_that_is_away_does_not_stop_the_worker() -> None:
-    roster = Listener()
-    roster.broken = True
-    pulse = Pulse(roster, "default")  # type: ignore[arg-type]
-    pulse.start()
-    pulse.serves("0", ())
-    pulse.stop()
-    assert roster.beats == []
+def test_sender_redis_unavailable_does_not_stop_the_worker() -> None:
+    registry = FakeRegistry()
+    registry.unavailable = True
+    sender = HeartbeatSender(registry, "default")  # type: ignore[arg-type]
+    sender.start()
+    sender.report_serving("0", ())
+    sender.stop()
+    assert registry.heartbeats == []

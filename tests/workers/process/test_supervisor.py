@@ -15,21 +15,21 @@ import pytest
 
 from ml.registry import Bundle, ModelStore
 from tests.media_files import make_image
-from workers.process.supervisor import CannotStart, check_port, only_one, socket_path
+from workers.process.supervisor import StartupError, check_port, exclusive_lock, socket_path
 
 ROOT = Path(__file__).parents[3]
 STAND_INS = """
 import signal, sys
 from pathlib import Path
-from workers.process.supervisor import WATCHED, Program, Supervisor
+from workers.process.supervisor import WATCHED_SIGNALS, ProcessSpec, Supervisor
 
 def say(line):
     print(line, flush=True)
 
 def shell(name, script, seconds=5.0):
-    return Program(name, ("bash", "-c", script), stop_seconds=seconds)
+    return ProcessSpec(name, ("bash", "-c", script), stop_seconds=seconds)
 
-signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
 programs = [%s]
 ready = %s
 sys.exit(Supervisor(programs, Path("logs"), dict(PATH="/usr/bin:/bin"), say).run(ready, lambda: say("ready")))
@@ -88,7 +88,7 @@ def test_a_dead_child_is_started_again_and_what_it_left_is_ended(tmp_path: Path)
         first, orphan = pid_in(tmp_path / "pid"), pid_in(tmp_path / "orphan")
         (tmp_path / "pid").unlink()
         os.kill(first, signal.SIGKILL)
-        assert "killed by SIGKILL" in read_until(process, "worker ended")
+        assert "killed by SIGKILL" in read_until(process, "worker exited")
         second = pid_in(tmp_path / "pid")
         assert second != first
         until(lambda: not alive(orphan))
@@ -99,7 +99,7 @@ def test_a_dead_child_is_started_again_and_what_it_left_is_ended(tmp_path: Path)
 
 def test_the_next_is_started_when_the_one_before_is_up_and_the_end_is_in_reverse(tmp_path: Path) -> None:
     ending = "trap 'echo %s >> ends; exit' TERM; touch %s; while :; do sleep 0.05; done"
-    first = f"Program('first', ('bash', '-c', '''{ending % ('first', 'one')}'''), 5.0, Path('go').exists)"
+    first = f"ProcessSpec('first', ('bash', '-c', '''{ending % ('first', 'one')}'''), 5.0, Path('go').exists)"
     second = f"shell('second', '''{ending % ('second', 'two')}''')"
     with running("-c", STAND_INS % (f"{first}, {second}", "Path('two').exists"), cwd=tmp_path) as process:
         until((tmp_path / "one").exists)
@@ -135,15 +135,15 @@ def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_for_one_supervisor(tmp_path: Path) -> None:
-    with only_one(tmp_path):
-        with pytest.raises(CannotStart, match="runs already"), only_one(tmp_path):
+    with exclusive_lock(tmp_path):
+        with pytest.raises(StartupError, match="already running"), exclusive_lock(tmp_path):
             pass
-    with only_one(tmp_path):
+    with exclusive_lock(tmp_path):
         pass
 
 
 def test_a_taken_port_is_told(free_port: int) -> None:
-    with socket.create_server(("127.0.0.1", free_port)), pytest.raises(CannotStart, match="AFFECT_PORT"):
+    with socket.create_server(("127.0.0.1", free_port)), pytest.raises(StartupError, match="AFFECT_PORT"):
         check_port("127.0.0.1", free_port)
     check_port("127.0.0.1", free_port)
 

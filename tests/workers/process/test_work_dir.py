@@ -3,16 +3,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from workers.process.work_dir import Scratch
+from workers.process.work_dir import WorkDir
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
 import sys, tempfile
 from pathlib import Path
-from workers.process.work_dir import Scratch
-scratch = Scratch(Path(sys.argv[1]))
+from workers.process.work_dir import WorkDir
+work_dir = WorkDir(Path(sys.argv[1]))
 Path(tempfile.mkdtemp(), "pcm").write_bytes(b"x")
-print(scratch.path, flush=True)
+print(work_dir.path, flush=True)
 sys.stdin.read()
 """
 
@@ -23,12 +23,12 @@ def test_a_folder_lasts_as_long_as_its_process(tmp_path: Path) -> None:
     )
     assert other.stdout is not None
     theirs = Path(other.stdout.readline().strip())
-    mine = Scratch(tmp_path)
+    mine = WorkDir(tmp_path)
     try:
         assert mine.path != theirs and [*theirs.glob("*/pcm")]
         other.kill()
         other.communicate()
-        third = Scratch(tmp_path)
+        third = WorkDir(tmp_path)
         assert not theirs.exists() and mine.path.is_dir()
         assert tempfile.gettempdir() == str(third.path)
         third.remove()

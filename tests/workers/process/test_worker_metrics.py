@@ -1,17 +1,19 @@
-"""Counts of processes that may be killed, kept by their parent."""
+"""Counts shared by the processes of a worker, any of which may be killed."""
 
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 from workers.process.gpu import Gpu, read_gpus
 from workers.process.metrics import WorkerMetrics
+from workers.protocol.observability.metrics import SHARED_FOLDER
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -29,6 +31,19 @@ def shown(metrics: WorkerMetrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
 
 
+@pytest.fixture
+def shared() -> Iterator[WorkerMetrics]:
+    """Metrics of a worker with child processes."""
+    metrics = WorkerMetrics(shared=True)
+    yield metrics
+    metrics.close()
+
+
+def families_of(metrics: WorkerMetrics) -> dict[str, tuple[str, str]]:
+    """Type and help text of each metric."""
+    return {family.name: (family.type, family.documentation) for family in metrics.registry.collect()}
+
+
 def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
     until = time.monotonic() + seconds
     while not (done := holds()) and time.monotonic() < until:
@@ -36,45 +51,57 @@ def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
     return done
 
 
-def test_what_killed_processes_have_told_stays_counted() -> None:
-    metrics = WorkerMetrics()
-
+def test_shared_metrics_killed_processes_stay_counted(shared: WorkerMetrics) -> None:
     def work() -> None:
         for _ in range(5):
-            metrics.recorder.attempt("inference", 1.5)
-        metrics.recorder.batch("face", 16)
+            shared.attempts.labels("inference").inc()
+            shared.queue_wait_seconds.labels("inference").observe(1.5)
+        shared.batch_size.labels("face").observe(16)
         signal.pause()
 
     children = [in_child(work) for _ in range(3)]
-    metrics.count()
-    assert eventually(lambda: shown(metrics, "affect_batch_size_count", model="face") == 3)
+    assert eventually(lambda: shown(shared, "affect_batch_size_count", model="face") == 3)
     for child in children:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    assert shown(metrics, "affect_attempts_total", queue="inference") == 15
-    assert shown(metrics, "affect_queue_wait_seconds_sum", queue="inference") == pytest.approx(22.5)
-    assert shown(metrics, "affect_batch_size_sum", model="face") == 48
+    assert shown(shared, "affect_attempts_total", queue="inference") == 15
+    assert shown(shared, "affect_queue_wait_seconds_sum", queue="inference") == pytest.approx(22.5)
+    assert shown(shared, "affect_batch_size_sum", model="face") == 48
 
 
-def test_a_pipe_that_nobody_reads_holds_no_job_up() -> None:
-    metrics = WorkerMetrics()
+def test_shared_metrics_without_a_scrape_do_not_hold_up_jobs(shared: WorkerMetrics) -> None:
     began = time.monotonic()
     for _ in range(20_000):
-        metrics.recorder.ended("inference", "failed", "media_invalid", 1.0)
+        shared.attempts_ended.labels("inference", "failed", "media_invalid").inc()
+        shared.attempt_seconds.labels("inference", "failed").observe(1.0)
     assert time.monotonic() - began < 20
-    metrics.count()
     counted = "affect_attempts_ended_total"
-    assert eventually(
-        lambda: (shown(metrics, counted, queue="inference", outcome="failed", code="media_invalid") or 0) > 500
-    )
+    assert shown(shared, counted, queue="inference", outcome="failed", code="media_invalid") == 20_000
 
 
-def test_the_port_is_free_when_the_parent_has_gone_though_a_child_lives_on() -> None:
-    metrics = WorkerMetrics()
-    port = metrics.serve("127.0.0.1", 0)
+def test_shared_metrics_have_the_names_types_and_help_of_unshared_ones(shared: WorkerMetrics) -> None:
+    names = families_of(shared)
+    assert len(names) > 15 and names["affect_attempts"] == ("counter", "Jobs claimed.")
+    values.ValueClass = values.MutexValue
+    unshared = WorkerMetrics()
+    unshared_names = families_of(unshared)
+    assert names == unshared_names
+
+
+def test_shared_metrics_closed_leave_no_files() -> None:
+    metrics = WorkerMetrics(shared=True)
+    folder = Path(os.environ[SHARED_FOLDER])
+    metrics.attempts.labels("io").inc()
+    assert list(folder.iterdir())
+    metrics.close()
+    assert not folder.exists() and SHARED_FOLDER not in os.environ
+
+
+def test_metrics_port_is_free_once_the_parent_has_exited_even_if_a_child_lives_on(shared: WorkerMetrics) -> None:
+    port = shared.serve("127.0.0.1", 0)
 
     def live_on() -> None:
-        metrics.leave_to_parent()
+        shared.close_inherited_socket()
         signal.pause()
 
     child = in_child(live_on)
@@ -83,11 +110,10 @@ def test_the_port_is_free_when_the_parent_has_gone_though_a_child_lives_on() -> 
             family.name for family in text_string_to_metric_families(httpx.get(f"http://127.0.0.1:{port}").text)
         }
         assert {"affect_attempts", "affect_stage_seconds", "affect_jobs_reaped"} <= families
-        assert metrics._server is not None
-        metrics._server.shutdown()
-        metrics._server.server_close()
+        shared.close()
         again = WorkerMetrics()
         assert eventually(lambda: _serves(again, port))
+        again.close()
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

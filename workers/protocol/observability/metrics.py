@@ -69,7 +69,7 @@ def scraped_registry(counts: CollectorRegistry) -> CollectorRegistry:
 
 
 class _SharedCounts(Collector):
-    """Collector of the sums over all processes, with the help texts and empty metrics that the shared files leave out."""
+    """Collector of the sums over all processes, with the help texts and empty metrics that the files leave out."""
 
     def __init__(self, declared: list[Metric], folder: Path) -> None:
         self._declared, self._folder = declared, folder
