@@ -1,16 +1,14 @@
 """Command line of the gateway: `python -m app` runs it, `python -m app keys new NAME` creates an API key."""
 
-import os
 import sys
-import tempfile
 
 import uvicorn
 from pydantic import ValidationError
 
 from app import keys
-from app.http.metrics import SHARED_FOLDER
 from app.settings import Settings
 from workers.protocol.observability import logs
+from workers.protocol.observability.metrics import start_sharing, stop_sharing
 
 SHUTDOWN_SECONDS = 5
 """Seconds to let responses in progress finish after Ctrl-C; a long poll would otherwise delay the exit by a minute."""
@@ -27,9 +25,11 @@ def main() -> None:
     if settings.gateway_processes == 1:
         serve(settings)
         return
-    with tempfile.TemporaryDirectory(prefix="affect-metrics-") as folder:
-        os.environ[SHARED_FOLDER] = folder  # each gateway process starts from scratch and reads it from the environment
+    folder = start_sharing()  # before the gateway processes start
+    try:
         serve(settings)
+    finally:
+        stop_sharing(folder)
 
 
 def serve(settings: Settings) -> None:

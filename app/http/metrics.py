@@ -1,24 +1,16 @@
-"""Prometheus metrics of one gateway. Each app has its own registry, so that two apps in one process do not interfere.
+"""Prometheus metrics of one gateway. Each app has its own registry, so that two apps in one process stay separate."""
 
-If the gateway has several processes, they share their counts through files (`PROMETHEUS_MULTIPROC_DIR`), and any of
-them reports the sums.
-"""
-
-import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable with the folder of the shared counts; prometheus_client reads it when it is imported."""
+from workers.protocol.observability.metrics import jobs_reaped, scraped_registry
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -52,19 +44,9 @@ class Metrics:
         self.jobs_cancelled = Counter(
             "affect_jobs_cancelled", "Jobs that were cancelled before a worker claimed them.", registry=counts
         )
-        self.jobs_reaped = Counter(
-            "affect_jobs_reaped",
-            "Jobs that were taken from dead workers, by their status afterwards.",
-            ["status"],
-            registry=counts,
-        )
-        for status in ("queued", "failed", "cancelled"):
-            self.jobs_reaped.labels(status)  # start at 0, so that Prometheus sees the first one as an increase
-        self._folder = os.environ.get(SHARED_FOLDER)
-        self.registry = CollectorRegistry() if self._folder else counts
-        if self._folder:
-            MultiProcessCollector(self.registry, self._folder)
-        else:
+        self.jobs_reaped = jobs_reaped(counts)
+        self.registry = scraped_registry(counts)
+        if self.registry is counts:  # several processes have no common memory, CPU time or start
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)
 
@@ -74,19 +56,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
-        if self._folder:
-            _drop_dead_processes(Path(self._folder))
         return generate_latest(self.registry)
-
-
-def _drop_dead_processes(folder: Path) -> None:
-    """Remove the gauges of dead processes from the sums."""
-    for process in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
-        with suppress(PermissionError):
-            try:
-                os.kill(process, 0)
-            except ProcessLookupError:
-                mark_process_dead(process, str(folder))
 
 
 class MetricsMiddleware:

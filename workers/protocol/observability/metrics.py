@@ -45,7 +45,7 @@ def jobs_reaped(registry: CollectorRegistry) -> Counter:
     """Return the counter of jobs taken from dead workers, which gateways and workers both keep."""
     counter = Counter(
         "affect_jobs_reaped",
-        "Jobs taken from dead workers, by the state that they came to.",
+        "Jobs that were taken from dead workers, by their status afterwards.",
         ["status"],
         registry=registry,
     )
