@@ -1,15 +1,18 @@
 """A small bundle for tests of the pipeline: a face net of random weights, voices and words read by rules."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.inference.api import ModalityFeatures, TextReadingFeatures
+from ml.inference.api import EmotionOutputs, OutputsT, Predictor, SampleT, TextOutputs
 from ml.inference.pipeline.analyzer import Analyzer
+from ml.inference.pipeline.bundle import LoadedBundle
+from ml.inference.text.predictor import TextSample
 from ml.networks import config_of
 from ml.networks.face import FaceConfig, FaceNet
 from ml.registry import Bundle, Licence, ModelDescription, ModelStore
@@ -52,7 +55,12 @@ def make_store(folder: Path) -> Path:
 def make_analyzer(folder: Path) -> Analyzer:
     """With a store in `folder`, a voice and a text model, and Whisper where its weights are at hand."""
     models = Analyzer.load(make_store(folder), device="cpu").models
-    return Analyzer(replace(models, audio=LoudIsAngry(), text=MuseumsAreHappy()))
+    return Analyzer(with_predictors(models, audio=LoudIsAngry(), text=MuseumsAreHappy()))
+
+
+def with_predictors(models: LoadedBundle, **predictors: Predictor[Any, Any]) -> LoadedBundle:
+    """Return the bundle with the predictors of some roles replaced."""
+    return replace(models, predictors={**models.predictors, **predictors})
 
 
 def leaning(emotion: str) -> NDArray[np.float32]:
@@ -62,29 +70,34 @@ def leaning(emotion: str) -> NDArray[np.float32]:
     return np.log(values).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Tones:
-    embeddings_NE: NDArray[np.float32]
-    log_probabilities_NC: NDArray[np.float32]
+class ToyPredictor(Predictor[SampleT, OutputsT]):
+    """Predictor by rule, with embeddings of one value."""
+
+    embedding_size, batch_size = 1, 32
+
+    @classmethod
+    def _load(cls, store: Any, manifest: Any, device: Any) -> Any:
+        raise NotImplementedError
+
+    def _example(self, upstream: Any) -> Any:
+        raise NotImplementedError
 
 
-class LoudIsAngry:
-    """Tone of voice: loud sounds are angry, soft ones sad."""
+class LoudIsAngry(ToyPredictor[NDArray[np.float32], EmotionOutputs]):
+    """Voice model: loud sounds are angry, soft ones sad."""
 
-    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> Tones:
-        loud = [float(np.abs(waveform).max()) > 0.25 for waveform in waveforms]
-        logs = [leaning("angry" if one else "sad") for one in loud]
-        return Tones(np.zeros((len(logs), 1), np.float32), np.stack(logs))
+    def _predict(self, samples: Sequence[NDArray[np.float32]]) -> EmotionOutputs:
+        loud = [float(np.abs(sample).max()) > 0.25 for sample in samples]
+        logs = [leaning("angry" if each else "sad") for each in loud]
+        return EmotionOutputs(np.zeros((len(logs), 1), np.float32), np.stack(logs))
 
 
-class MuseumsAreHappy:
-    """Words: a museum is happy, all else is feared."""
+class MuseumsAreHappy(ToyPredictor[TextSample, TextOutputs]):
+    """Text model: a museum is happy, all else is feared."""
 
     languages = ("en",)
 
-    def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[TextReadingFeatures]:
-        logs = [leaning("happy" if "museum" in sentence else "fear") for sentence in sentences]
-        return [
-            TextReadingFeatures(ModalityFeatures(np.zeros(1, np.float32), log), np.array([0.2, 0.3, 0.5], np.float32))
-            for log in logs
-        ]
+    def _predict(self, samples: Sequence[TextSample]) -> TextOutputs:
+        logs = [leaning("happy" if "museum" in sample.text else "fear") for sample in samples]
+        sentiment = np.tile(np.array([0.2, 0.3, 0.5], np.float32), (len(logs), 1))
+        return TextOutputs(np.zeros((len(logs), 1), np.float32), np.reshape(logs, (-1, len(EMOTIONS))), sentiment)

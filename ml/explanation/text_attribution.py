@@ -1,4 +1,4 @@
-"""Why words read as they do: what changes when one is left out.
+"""Explanation of a text's reading: how it changes if one word is left out.
 
 Leave-one-out, as in Li, Monroe and Jurafsky, "Understanding Neural Networks through Representation Erasure" (2016).
 """
@@ -8,39 +8,44 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.inference.fusion.timeline import TextPredictor
+from ml.inference.text.predictor import TextPredictor, TextSample
 from ml.vocabulary import EMOTIONS
 
-MOST_WORDS = 120
-"""Words of a text that are weighed; the rest is left as it is."""
+MAX_WORDS = 120
+"""Maximum number of words of a text that are weighed."""
 _WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True)
-class WeighedWord:
-    """`weight`: by how much the log-probability of the emotion falls when the word is left out; negative where the word
-    speaks against it. Null: not weighed."""
+class WordWeight:
+    """A word and its weight: by how much the emotion's log-probability falls without the word. Negative if the word
+    counts against the emotion; None if it was not weighed."""
 
     word: str
     weight: float | None
 
 
 @dataclass(frozen=True)
-class WeighedText:
+class TextAttribution:
+    """Weights of a text's words for an emotion, and the emotion's probability."""
+
     emotion: str
     probability: float
-    words: tuple[WeighedWord, ...]
+    words: tuple[WordWeight, ...]
 
 
-def weigh_words(predictor: TextPredictor, text: str, emotion: str | None = None, *, before: str = "") -> WeighedText:
-    """Every word's weight for the emotion, by default the one that is read. One batch of as many texts as words.
-    `before`: what was said before the text."""
-    places = [match.span() for match in _WORD.finditer(text)]
-    without = [text[:start] + text[end:] for start, end in places[:MOST_WORDS]]
-    readings = predictor.read([text, *without], [before] * (1 + len(without)))
-    logs_NC = np.stack([words.evidence.log_probabilities for words in readings])
+def attribute_words(
+    predictor: TextPredictor, text: str, emotion: str | None = None, *, before: str = ""
+) -> TextAttribution:
+    """Weigh every word for the emotion (by default the predicted one), in one batch of as many texts as words.
+
+    `before`: the words spoken before the text.
+    """
+    spans = [match.span() for match in _WORD.finditer(text)]
+    without_word = [text[:start] + text[end:] for start, end in spans[:MAX_WORDS]]
+    logs_NC = predictor.predict([TextSample(each, before) for each in (text, *without_word)]).log_probabilities_NC
     target = int(logs_NC[0].argmax()) if emotion is None else EMOTIONS.index(emotion)
-    weights = [*(logs_NC[0, target] - logs_NC[1:, target]).tolist(), *[None] * len(places)]
-    words = zip((text[start:end] for start, end in places), weights, strict=False)
+    weights = [*(logs_NC[0, target] - logs_NC[1:, target]).tolist(), *[None] * len(spans)]
+    words = zip((text[start:end] for start, end in spans), weights, strict=False)
     probability = float(np.exp(logs_NC[0, target]))
-    return WeighedText(EMOTIONS[target], probability, tuple(WeighedWord(word, weight) for word, weight in words))
+    return TextAttribution(EMOTIONS[target], probability, tuple(WordWeight(word, weight) for word, weight in words))

@@ -15,7 +15,7 @@ from ml.networks.registry import build, register
 View = Literal["plain", "mirrored", "both", "closer"]
 """What a net is given of a face: the crop, its mirror image, both, or the crop and the mirror image seen closer."""
 VIEWS: tuple[View, ...] = get_args(View)
-TTA_VIEWS: dict[View, tuple[CropView, ...]] = {
+CROP_VIEWS: dict[View, tuple[CropView, ...]] = {
     "plain": (PLAIN,),
     "mirrored": (MIRRORED,),
     "both": (PLAIN, MIRRORED),
@@ -63,7 +63,7 @@ class FaceEnsemble(nn.Module):
 
     def _given(self) -> list[tuple[Any, tuple[CropView, ...]]]:
         views: Sequence[View] = self.config.views or ["plain"] * len(self.members)
-        return [(member, TTA_VIEWS[view]) for member, view in zip(self.members, views, strict=True)]
+        return [(member, CROP_VIEWS[view]) for member, view in zip(self.members, views, strict=True)]
 
     def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         embeddings, logits = [], []

@@ -1,53 +1,55 @@
-"""The cheapest way to pair rows with columns.
+"""Assignment of rows to columns at the least total cost.
 
-Of our own, because the library that has it takes 39 MB in each process, for a handful of faces.
+scipy's function of this name takes 39 MB of memory in each process; here a handful of faces is assigned.
 """
 
 import math
 from collections.abc import Sequence
 
 
-def cheapest_pairs(costs: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
-    """Each row with a column of its own, or each column with a row where there are more rows, at the least total cost.
+def linear_sum_assignment(costs: Sequence[Sequence[float]]) -> tuple[list[int], list[int]]:
+    """Return row indices, ascending, and their column indices, as scipy.optimize.linear_sum_assignment does.
 
-    Finite costs. Shortest augmenting paths over reduced costs (Jonker and Volgenant, 1987): of the order of n³ steps.
+    Each row gets a column of its own; if there are more rows than columns, each column gets a row. Costs are finite.
+    Shortest augmenting paths over reduced costs (Jonker and Volgenant, 1987): on the order of n³ steps.
     """
     if len(costs) > len(costs[0]):
-        turned = list(zip(*costs, strict=True))
-        return sorted((row, column) for column, row in cheapest_pairs(turned))
+        columns, rows = linear_sum_assignment(list(zip(*costs, strict=True)))
+        pairs = sorted(zip(rows, columns, strict=True))
+        return [row for row, _ in pairs], [column for _, column in pairs]
     width = len(costs[0])
-    row_price, column_price = [0.0] * len(costs), [0.0] * (width + 1)
-    row_of: list[int | None] = [None] * (width + 1)  # the last column is where a new row begins
+    row_prices, column_prices = [0.0] * len(costs), [0.0] * (width + 1)
+    row_of: list[int | None] = [None] * (width + 1)  # the last column holds the row that is being assigned
     for row in range(len(costs)):
         row_of[width] = row
-        _lengthen(costs, row_price, column_price, row_of)
-    pairs = ((taken, column) for column, taken in enumerate(row_of[:width]) if taken is not None)
-    return sorted(pairs)
+        _augment(costs, row_prices, column_prices, row_of)
+    pairs = sorted((row, column) for column, row in enumerate(row_of[:width]) if row is not None)
+    return [row for row, _ in pairs], [column for _, column in pairs]
 
 
-def _lengthen(
-    costs: Sequence[Sequence[float]], row_price: list[float], column_price: list[float], row_of: list[int | None]
+def _augment(
+    costs: Sequence[Sequence[float]], row_prices: list[float], column_prices: list[float], row_of: list[int | None]
 ) -> None:
-    """Finds a column for the row that waits at the end of `row_of`, by moving rows along the cheapest path."""
+    """Assign the row at the end of `row_of` to a column, moving rows along the shortest augmenting path."""
     width = len(row_of) - 1
-    slack, came_from = [math.inf] * width, [width] * width
+    slack, previous = [math.inf] * width, [width] * width
     visited: list[int] = []
     column = width
     while (row := row_of[column]) is not None:
         visited.append(column)
         for other in range(width):
-            reduced = costs[row][other] - row_price[row] - column_price[other]
+            reduced = costs[row][other] - row_prices[row] - column_prices[other]
             if other not in visited and reduced < slack[other]:
-                slack[other], came_from[other] = reduced, column
+                slack[other], previous[other] = reduced, column
         following = min((other for other in range(width) if other not in visited), key=slack.__getitem__)
         step = slack[following]
         for seen in visited:
-            taken = row_of[seen]
-            assert taken is not None
-            row_price[taken] += step
-            column_price[seen] -= step
+            assigned = row_of[seen]
+            assert assigned is not None
+            row_prices[assigned] += step
+            column_prices[seen] -= step
         slack = [slack[other] - step if other not in visited else slack[other] for other in range(width)]
         column = following
     while column != width:
-        row_of[column] = row_of[came_from[column]]
-        column = came_from[column]
+        row_of[column] = row_of[previous[column]]
+        column = previous[column]

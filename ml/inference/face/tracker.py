@@ -1,81 +1,82 @@
-"""Which faces of neighbouring frames are one person's: tracks over the sampled frames."""
+"""Face tracking over sampled frames: which faces of consecutive frames are the same person's."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ml.inference.face.assignment import cheapest_pairs
+from ml.inference.face.assignment import linear_sum_assignment
 from ml.results import Box
 
-LONGEST_GAP = 2.0
-"""Seconds after which a face that comes back is a new track."""
-FARTHEST = 1.0
-"""Most that a face moves between two sightings, in its own widths."""
-LARGEST_GROWTH = 2.0
-"""Most that its width changes, as a factor."""
-STEADINESS = 0.8
-"""How much of its earlier velocity a face keeps: the rest is that of the last two sightings."""
+MAX_GAP_SECONDS = 2.0
+"""Seconds after which a face that comes back gets a new track."""
+MAX_MOVE_WIDTHS = 1.0
+"""Maximum movement of a face between two observations, in its own widths."""
+MAX_SIZE_RATIO = 2.0
+"""Maximum change of its width between two observations, as a factor."""
+VELOCITY_SMOOTHING = 0.8
+"""Weight of a face's former velocity against the velocity over the last two observations."""
+_NO_MATCH_COST = 1e6
 
 
 @dataclass
 class _Track:
-    """A person's last sighting, and how many pixels a second its centre moves."""
+    """Last observation of a person's face. `velocity`: of its centre, in pixels per second."""
 
     number: int
     box: Box
     time: float
     velocity: tuple[float, float] | None = None
 
-    def see(self, box: Box, time: float) -> None:
+    def update(self, box: Box, time: float) -> None:
         seconds = max(time - self.time, 1e-3)
-        (x, y), (was_x, was_y) = _centre(box), _centre(self.box)
-        moved = (x - was_x) / seconds, (y - was_y) / seconds
-        before = moved if self.velocity is None else self.velocity
+        (x, y), (last_x, last_y) = _centre(box), _centre(self.box)
+        moved = (x - last_x) / seconds, (y - last_y) / seconds
+        former = moved if self.velocity is None else self.velocity
         self.velocity = (
-            STEADINESS * before[0] + (1 - STEADINESS) * moved[0],
-            STEADINESS * before[1] + (1 - STEADINESS) * moved[1],
+            VELOCITY_SMOOTHING * former[0] + (1 - VELOCITY_SMOOTHING) * moved[0],
+            VELOCITY_SMOOTHING * former[1] + (1 - VELOCITY_SMOOTHING) * moved[1],
         )
         self.box, self.time = box, time
 
-    def expected(self, time: float) -> tuple[float, float]:
-        """Where its centre would be if it went on as before: people who cross keep their tracks."""
+    def predicted_centre(self, time: float) -> tuple[float, float]:
+        """Return the centre at `time` if the face keeps its velocity, so that people who cross keep their tracks."""
         (x, y), (along, down) = _centre(self.box), self.velocity or (0.0, 0.0)
         return x + along * (time - self.time), y + down * (time - self.time)
 
 
 class Tracker:
-    """Numbers the faces of frame after frame, of a film or as they come from a camera.
+    """Numbers the faces of one frame after the other, of a recording or of a live stream.
 
-    Each frame's boxes are matched with the places where the living tracks are expected, at the least total cost
+    The boxes of each frame are matched with the predicted places of the current tracks at the least total cost
     (distance of the centres and change of size, in widths of the face). Numbers start at 1, in order of first
-    appearance, larger faces first; a track is at most once in a frame.
+    appearance, larger faces first; a track appears at most once in a frame.
     """
 
     def __init__(self) -> None:
-        self._alive: list[_Track] = []
+        self._tracks: list[_Track] = []
         self._count = 0
 
     def update(self, boxes: Sequence[Box], time: float) -> list[int]:
-        """The track number of each box. `time`: seconds, later than that of the frame before."""
-        self._alive = [track for track in self._alive if time - track.time <= LONGEST_GAP]
-        found = _match(self._alive, boxes, time)
-        for index, track in found.items():
-            track.see(boxes[index], time)
-        for index in sorted(set(range(len(boxes))) - set(found), key=lambda index: _order(boxes[index])):
+        """Return the track number of each box. `time`: seconds, later than that of the frame before."""
+        self._tracks = [track for track in self._tracks if time - track.time <= MAX_GAP_SECONDS]
+        matched = _match(self._tracks, boxes, time)
+        for index, track in matched.items():
+            track.update(boxes[index], time)
+        for index in sorted(set(range(len(boxes))) - set(matched), key=lambda index: _size_order(boxes[index])):
             self._count += 1
-            found[index] = _Track(self._count, boxes[index], time)
-            self._alive.append(found[index])
-        return [found[index].number for index in range(len(boxes))]
+            matched[index] = _Track(self._count, boxes[index], time)
+            self._tracks.append(matched[index])
+        return [matched[index].number for index in range(len(boxes))]
 
 
 def track_faces(frames: Sequence[Sequence[Box]], times: Sequence[float]) -> list[list[int]]:
-    """The track number of each box of each frame (times in seconds, rising)."""
+    """Return the track number of each box of each frame (times in seconds, ascending)."""
     tracker = Tracker()
     return [tracker.update(boxes, time) for boxes, time in zip(frames, times, strict=True)]
 
 
 def main_track(frames: Sequence[Sequence[Box]], numbers: Sequence[Sequence[int]]) -> int | None:
-    """The track that is largest and longest in these frames: the greatest sum of areas; null where there is no face."""
+    """Return the track with the greatest sum of areas over these frames (large and long seen); None without faces."""
     areas: dict[int, float] = {}
     for boxes, tracks in zip(frames, numbers, strict=True):
         for box, track in zip(boxes, tracks, strict=True):
@@ -83,35 +84,36 @@ def main_track(frames: Sequence[Sequence[Box]], numbers: Sequence[Sequence[int]]
     return max(sorted(areas), key=areas.__getitem__, default=None)
 
 
-def _order(box: Box) -> tuple[float, float, float]:
+def _size_order(box: Box) -> tuple[float, float, float]:
     return -box.width * box.height, box.x, box.y
 
 
 def _match(tracks: Sequence[_Track], boxes: Sequence[Box], time: float) -> dict[int, _Track]:
-    """The track of each box that has one, by the box's index."""
+    """Return the track of each box that has one, by the box's index."""
     if not tracks or not boxes:
         return {}
-    impossible = 1e6
-    order = sorted(
-        range(len(boxes)), key=lambda index: _order(boxes[index])
-    )  # ties fall alike, however they are listed
-    costs = [[min(_cost(track, boxes[index], time), impossible) for index in order] for track in tracks]
-    return {order[column]: tracks[row] for row, column in cheapest_pairs(costs) if costs[row][column] < impossible}
+    # In order of size, so that ties are broken alike, however the boxes are listed.
+    order = sorted(range(len(boxes)), key=lambda index: _size_order(boxes[index]))
+    costs = [[min(_cost(track, boxes[index], time), _NO_MATCH_COST) for index in order] for track in tracks]
+    pairs = zip(*linear_sum_assignment(costs), strict=True)
+    return {order[column]: tracks[row] for row, column in pairs if costs[row][column] < _NO_MATCH_COST}
 
 
 def _cost(track: _Track, box: Box, time: float) -> float:
-    """How far from where it is expected, in mean widths, plus the change of size; infinite where it cannot be one face.
+    """Return the distance from the predicted centre, in mean widths, plus the log of the change of size.
 
-    A face that stops is near its last place, one that goes on near the expected: either will do.
+    Infinite if it cannot be one face: too far from both the predicted centre and the last one (a face may stop), or of
+    another size.
     """
     width = (track.box.width + box.width) / 2
-    growth = max(track.box.width, box.width) / max(min(track.box.width, box.width), 1e-9)
-    expected, stayed = (
-        math.dist(place, _centre(box)) / max(width, 1e-9) for place in (track.expected(time), _centre(track.box))
+    ratio = max(track.box.width, box.width) / max(min(track.box.width, box.width), 1e-9)
+    predicted, stayed = (
+        math.dist(place, _centre(box)) / max(width, 1e-9)
+        for place in (track.predicted_centre(time), _centre(track.box))
     )
-    if min(expected, stayed) > FARTHEST or growth > LARGEST_GROWTH:
+    if min(predicted, stayed) > MAX_MOVE_WIDTHS or ratio > MAX_SIZE_RATIO:
         return math.inf
-    return expected + math.log(growth)
+    return predicted + math.log(ratio)
 
 
 def _centre(box: Box) -> tuple[float, float]:

@@ -1,22 +1,23 @@
 """Fusion as served: the evidence of each window → one distribution."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.inference.api import ModalityFeatures
+from ml.inference.api import EmotionOutputs, ModalityFeatures, Predictor, Role
 from ml.inference.runtime.batch_metrics import record_batch
+from ml.inference.runtime.sessions import open_network
 from ml.networks import build, config_of
 from ml.networks.fusion import Fusion, FusionConfig, FusionInput
-from ml.registry import ModelStore
-from ml.vocabulary import EMOTIONS, Modality
+from ml.registry import Manifest, ModelStore
+from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
 Floats = NDArray[np.float32]
-BATCH = 64
+FUSION_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -63,22 +64,29 @@ def collate(windows: Sequence[WindowFeatures], config: FusionConfig) -> FusionIn
     return FusionInput(*(torch.from_numpy(array) for array in arrays))
 
 
-class FusionPredictor:
-    """Windows → calibrated log-probabilities. Deterministic; a window's answer does not depend on its neighbours."""
+class FusionPredictor(Predictor[WindowFeatures, EmotionOutputs]):
+    """Fusion model: features of a window → log-probabilities; uniform for a window without any. It has no embedding."""
+
+    depends: ClassVar[tuple[Role, ...]] = MODALITIES
 
     def __init__(self, network: Fusion, temperature: float, device: torch.device) -> None:
+        super().__init__()
         self._network = network.to(device).eval()
         self._temperature = temperature
         self._device = device
 
     @classmethod
-    def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
-        """Raises ModelStoreError when the store has no such model, or its weights do not fit."""
-        return cls(cast(Fusion, store.network(reference)), store.manifest(reference).temperature, device)
+    def _load(cls, store: ModelStore, manifest: Manifest, device: torch.device) -> Self:
+        return cls(open_network(store, manifest), manifest.temperature, device)
+
+    @classmethod
+    def fallback(cls, upstream: Mapping[Role, Predictor[Any, Any]], device: torch.device) -> Self:
+        sizes = [upstream[role].embedding_size if role in upstream else 1 for role in cls.depends]
+        return cls.addition(*sizes, device=device)
 
     @classmethod
     def addition(cls, face_size: int, audio_size: int, text_size: int, device: torch.device) -> Self:
-        """Plain addition of log-odds, for a bundle that names no fusion."""
+        """Return the plain addition of log-odds, for a bundle that names no fusion."""
         config = FusionConfig(face_size, audio_size, text_size, residual=False)
         return cls(cast(Fusion, build("fusion", config_of(config))), 1.0, device)
 
@@ -86,15 +94,27 @@ class FusionPredictor:
     def config(self) -> FusionConfig:
         return self._network.config
 
+    @property
+    def embedding_size(self) -> int:
+        return 0
+
+    @property
+    def batch_size(self) -> int:
+        return FUSION_BATCH_SIZE
+
     @torch.inference_mode()
-    def predict(self, windows: Sequence[WindowFeatures]) -> Floats:
-        """Log-probabilities [N, C]; uniform where a window holds nothing."""
+    def _predict(self, samples: Sequence[WindowFeatures]) -> EmotionOutputs:
         parts = [np.zeros((0, len(EMOTIONS)), np.float32)]
-        for first in range(0, len(windows), BATCH):
-            batch = collate(windows[first : first + BATCH], self.config)
+        for first in range(0, len(samples), FUSION_BATCH_SIZE):
+            batch = collate(samples[first : first + FUSION_BATCH_SIZE], self.config)
             record_batch("fusion", len(batch.mask_NM))
             logits = self._network(FusionInput(*(tensor.to(self._device) for tensor in batch)))
             empty = batch.mask_NM.sum(1, keepdim=True).to(self._device) == 0
             logits = torch.where(empty, 0.0, logits / self._temperature)
             parts.append(logits.log_softmax(dim=-1).cpu().numpy())
-        return np.concatenate(parts)
+        return EmotionOutputs(np.zeros((len(samples), 0), np.float32), np.concatenate(parts))
+
+    def _example(self, upstream: Mapping[Role, EmotionOutputs]) -> WindowFeatures:
+        features = {role: outputs.features(0) for role, outputs in upstream.items()}
+        faces = (features["face"],) if "face" in features else ()
+        return WindowFeatures(faces, features.get("audio"), features.get("text"))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from ml.inference.api import ModalityFeatures, TextReadingFeatures, TimeSpan
 from ml.inference.face.observations import FaceObservations
 from ml.inference.face.tracker import main_track, track_faces
 from ml.inference.fusion.moments import moments_of
-from ml.inference.fusion.predictor import BATCH, FusionPredictor, WindowFeatures
+from ml.inference.fusion.predictor import FUSION_BATCH_SIZE, FusionPredictor, WindowFeatures
 from ml.inference.fusion.windows import second_weights
 from ml.inference.voice.segments import WindowVoice
 from ml.results import (
@@ -33,17 +32,8 @@ from ml.vocabulary import EMOTIONS, SENTIMENTS, ClassSet, labels_for, simplify
 _FRAME_FIELDS = set(FaceFrame.model_fields)
 
 
-class TextPredictor(Protocol):
-    """What a model of the words offers."""
-
-    @property
-    def languages(self) -> tuple[str, ...]: ...
-
-    def read(self, sentences: Sequence[str], before: Sequence[str] = ()) -> list[TextReadingFeatures]: ...
-
-
 @dataclass(frozen=True)
-class WindowParts:
+class WindowInputs:
     """A window with its voice, its transcript, and the reading of the words where there is one."""
 
     span: TimeSpan
@@ -64,7 +54,7 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class Seen:
+class WindowFaces:
     """The sampled frames of a window: for each the reading of the window's main face, or null."""
 
     frames: tuple[ModalityFeatures | None, ...]
@@ -81,34 +71,34 @@ def probabilities_of(log_probabilities: NDArray[np.float32], classes: ClassSet) 
     return full if classes == "full" else simplify(full)
 
 
-class Tracked:
+class TrackedFaces:
     """The faces with their tracks: for each frame the boxes, and the track of each."""
 
     def __init__(self, sight: FaceObservations) -> None:
         self._sight, self._boxes = sight, sight.boxes_by_frame()
         self.tracks = track_faces(self._boxes, sight.times_F.tolist())
 
-    def within(self, span: TimeSpan) -> Seen:
+    def within(self, span: TimeSpan) -> WindowFaces:
         """What is seen of the main face of a stretch of time."""
         first, last = (int(np.searchsorted(self._sight.times_F, edge)) for edge in (span.start, span.end))
         main = main_track(self._boxes[first:last], self.tracks[first:last])
-        return Seen(tuple(self._reading(frame, main) for frame in range(first, last)))
+        return WindowFaces(tuple(self._reading(frame, main) for frame in range(first, last)))
 
     def _reading(self, frame: int, track: int | None) -> ModalityFeatures | None:
         if track not in self.tracks[frame]:
             return None
-        return self._sight.evidence(self._sight.rows(frame)[self.tracks[frame].index(track)])
+        return self._sight.features(self._sight.rows(frame)[self.tracks[frame].index(track)])
 
 
-def timeline(
-    sight: FaceObservations, parts: Sequence[WindowParts], fusion: FusionPredictor, options: Options
+def build_timeline(
+    sight: FaceObservations, parts: Sequence[WindowInputs], fusion: FusionPredictor, options: Options
 ) -> Timeline:
     """Tracks the faces, gives each window its main one, and fuses."""
-    tracked = Tracked(sight)
+    tracked = TrackedFaces(sight)
     windows = tuple(
         window
-        for first in range(0, len(parts), BATCH)
-        for window in _fused(tracked, parts[first : first + BATCH], fusion, options.classes)
+        for first in range(0, len(parts), FUSION_BATCH_SIZE)
+        for window in _fused(tracked, parts[first : first + FUSION_BATCH_SIZE], fusion, options.classes)
     )
     return Timeline(
         labels=labels_for(options.classes),
@@ -119,33 +109,43 @@ def timeline(
     )
 
 
-def _fused(tracked: Tracked, parts: Sequence[WindowParts], fusion: FusionPredictor, classes: ClassSet) -> list[Window]:
+def _fused(
+    tracked: TrackedFaces, parts: Sequence[WindowInputs], fusion: FusionPredictor, classes: ClassSet
+) -> list[Window]:
     seen = [tracked.within(part.span) for part in parts]
     features = [
-        WindowFeatures(faces.frames, part.voice.evidence, part.words.evidence if part.words else None)
+        WindowFeatures(faces.frames, part.voice.features, part.words.features if part.words else None)
         for faces, part in zip(seen, parts, strict=True)
     ]
-    fused = fusion.predict(features)
+    fused = fusion.predict(features).log_probabilities_NC
     return [
         _window(part, faces, found, logs, classes)
         for part, faces, found, logs in zip(parts, seen, features, fused, strict=True)
     ]
 
 
-def read_image(sight: FaceObservations, options: Options) -> Timeline:
+def image_timeline(sight: FaceObservations, options: Options) -> Timeline:
     """The faces of a single picture, largest first; the whole is their mean."""
     tracks = [list(range(1, len(sight.rows(frame)) + 1)) for frame in range(len(sight.times_F))]
     faces = _tracks(sight, tracks, options.classes)
     readings = [face.frames[0].probabilities for face in faces]
-    overall = Reading.of(_mean(readings, np.ones(len(readings)))) if readings else Reading.empty(options.classes)
+    overall = (
+        Reading.from_probabilities(_mean(readings, np.ones(len(readings))))
+        if readings
+        else Reading.empty(options.classes)
+    )
     return Timeline(labels_for(options.classes), overall, (), faces, ())
 
 
 def _window(
-    part: WindowParts, seen: Seen, evidence: WindowFeatures, fused: NDArray[np.float32], classes: ClassSet
+    part: WindowInputs, seen: WindowFaces, evidence: WindowFeatures, fused: NDArray[np.float32], classes: ClassSet
 ) -> Window:
     present = evidence.present
-    reading = Reading.of(probabilities_of(fused, classes)) if any(present.values()) else Reading.empty(classes)
+    reading = (
+        Reading.from_probabilities(probabilities_of(fused, classes))
+        if any(present.values())
+        else Reading.empty(classes)
+    )
     return Window(
         **reading.model_dump(),
         start=part.span.start,
@@ -159,7 +159,7 @@ def _window(
     )
 
 
-def _face_reading(seen: Seen, classes: ClassSet) -> FaceReading | None:
+def _face_reading(seen: WindowFaces, classes: ClassSet) -> FaceReading | None:
     readings = [probabilities_of(face.log_probabilities, classes) for face in seen.frames if face]
     if not readings:
         return None
@@ -167,16 +167,16 @@ def _face_reading(seen: Seen, classes: ClassSet) -> FaceReading | None:
 
 
 def _audio_reading(voice: WindowVoice, classes: ClassSet) -> AudioReading | None:
-    if voice.evidence is None:
+    if voice.features is None:
         return None
-    return AudioReading(probabilities=probabilities_of(voice.evidence.log_probabilities, classes), speech=voice.speech)
+    return AudioReading(probabilities=probabilities_of(voice.features.log_probabilities, classes), speech=voice.speech)
 
 
-def _text_reading(part: WindowParts, classes: ClassSet) -> TextReading | None:
+def _text_reading(part: WindowInputs, classes: ClassSet) -> TextReading | None:
     if part.words is None:
         return None
     return TextReading(
-        probabilities=probabilities_of(part.words.evidence.log_probabilities, classes),
+        probabilities=probabilities_of(part.words.features.log_probabilities, classes),
         sentiment=dict(zip(SENTIMENTS, part.words.sentiment.astype(float).tolist(), strict=True)),
         transcript=part.transcript,
     )
@@ -188,7 +188,7 @@ def overall_of(windows: Sequence[Window], classes: ClassSet) -> Reading:
     if not told:
         return Reading.empty(classes)
     weights = second_weights([TimeSpan(window.start, window.end) for window in told])
-    return Reading.of(_mean([window.probabilities for window in told], weights))
+    return Reading.from_probabilities(_mean([window.probabilities for window in told], weights))
 
 
 def _mean(readings: Sequence[Mapping[str, float]], weights: NDArray[np.float64]) -> Probabilities:
@@ -208,7 +208,7 @@ def _tracks(sight: FaceObservations, tracks: Sequence[Sequence[int]], classes: C
 
 def _face_frame(sight: FaceObservations, frame: int, row: int, classes: ClassSet) -> FaceFrame:
     """Made without a check and with one set of names for all: an hour of them takes a third less memory."""
-    reading = Reading.of(probabilities_of(sight.log_probabilities_NC[row], classes))
+    reading = Reading.from_probabilities(probabilities_of(sight.log_probabilities_NC[row], classes))
     return FaceFrame.model_construct(
         _FRAME_FIELDS,
         time=float(sight.times_F[frame]),

@@ -1,20 +1,22 @@
-"""A bundle, loaded: one predictor for each role, ready to be called."""
+"""Loaded bundles: one predictor per role, ready to be called."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from graphlib import TopologicalSorter
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
 
 from ml.cpu import cpu_count
 from ml.errors import ModelStoreError
-from ml.inference.api import ModalityFeatures, TimeSpan
-from ml.inference.face.predictor import FaceOutputs, FacePredictor
-from ml.inference.fusion.predictor import FusionPredictor, WindowFeatures
+from ml.inference.api import EmotionOutputs, Predictor, Role, TimeSpan
+from ml.inference.face.predictor import FacePredictor
+from ml.inference.fusion.predictor import FusionPredictor
 from ml.inference.speech.transcriber import Transcriber
 from ml.inference.speech.whisper import whisper_licence
-from ml.inference.text.predictor import TextOutputs, TextPredictor
-from ml.inference.voice.predictor import ToneOutputs, VoicePredictor
+from ml.inference.text.predictor import TextPredictor
+from ml.inference.voice.predictor import VoicePredictor
 from ml.media import SAMPLE_RATE
 from ml.registry import Bundle, Licence, Manifest, ModelStore
 from ml.results import ModelVersions
@@ -22,17 +24,30 @@ from ml.vocabulary import EMOTIONS
 
 Licences = Literal["any", "commercial"]
 
+ROLES: Mapping[Role, type[Predictor[Any, Any]]] = {
+    "face": FacePredictor,
+    "audio": VoicePredictor,
+    "text": TextPredictor,
+    "fusion": FusionPredictor,
+}
+"""Predictor of each role. A new modality is one more row, and a field of `ml.registry.Bundle`."""
+
+
+def load_order() -> tuple[Role, ...]:
+    """Return the roles so that each comes after those that it depends on."""
+    return tuple(TopologicalSorter({role: predictor.depends for role, predictor in ROLES.items()}).static_order())
+
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto`: the GPU where there is one."""
+    """Return the device; `auto` is the GPU if there is one."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
 
 
-def check_licences(told: dict[str, Licence], licences: Licences) -> None:
-    """Raises ModelStoreError naming each model whose licence forbids commercial use, when that is asked for."""
-    refused = [name for name, licence in told.items() if not licence.commercial]
+def check_licences(licence_of: Mapping[str, Licence], licences: Licences) -> None:
+    """Raise ModelStoreError if `licences` asks for commercial use and the licence of a model forbids it."""
+    refused = [name for name, licence in licence_of.items() if not licence.commercial]
     if licences == "commercial" and refused:
         raise ModelStoreError(
             f"AFFECT_LICENCES=commercial refuses {', '.join(refused)}: their licence does not permit it. "
@@ -41,25 +56,41 @@ def check_licences(told: dict[str, Licence], licences: Licences) -> None:
 
 
 def published(store: ModelStore, name: str, whisper: str | None = None) -> Bundle:
-    """The bundle as it is in the store now; `whisper` overrides its own. Raises ModelStoreError."""
+    """Return the bundle as the store has it now; `whisper` overrides its own. Raises ModelStoreError."""
     bundle = store.bundle(name)
     return bundle if whisper is None else bundle.model_copy(update={"whisper": whisper})
 
 
 @dataclass(frozen=True)
 class LoadedBundle:
-    """A role that the bundle does not name is null; so is `whisper` where its weights are not at hand. `threads`: of a
-    CPU that the models may take."""
+    """Predictors of a bundle, by role, without the roles that it leaves out.
+
+    `whisper` is null if the bundle names none or its weights are not available. `threads`: CPU threads that the models
+    may use.
+    """
 
     bundle: Bundle
-    manifests: dict[str, Manifest]
-    face: FacePredictor | None
-    audio: VoicePredictor | None
-    text: TextPredictor | None
+    manifests: Mapping[str, Manifest]
+    predictors: Mapping[Role, Predictor[Any, Any]]
     whisper: Transcriber | None
-    fusion: FusionPredictor
     whisper_licence: Licence | None = None
     threads: int = 1
+
+    @property
+    def face(self) -> FacePredictor | None:
+        return cast(FacePredictor | None, self.predictors.get("face"))
+
+    @property
+    def audio(self) -> VoicePredictor | None:
+        return cast(VoicePredictor | None, self.predictors.get("audio"))
+
+    @property
+    def text(self) -> TextPredictor | None:
+        return cast(TextPredictor | None, self.predictors.get("text"))
+
+    @property
+    def fusion(self) -> FusionPredictor:
+        return cast(FusionPredictor, self.predictors["fusion"])
 
     @classmethod
     def load(
@@ -71,62 +102,54 @@ class LoadedBundle:
         licences: Licences = "any",
         threads: int = 0,
     ) -> Self:
-        """Raises ModelStoreError when a model is missing, damaged, or refused."""
-        manifests = {role: store.manifest(reference) for role, reference in bundle.models().items()}
-        told = {manifest.reference: manifest.licence for manifest in manifests.values()}
+        """Return the bundle, loaded. `threads`: 0 takes all CPU cores that the process may use.
+
+        Raises ModelStoreError if a model is missing, damaged, or refused.
+        """
+        references = bundle.models()
+        manifests = {role: store.manifest(reference) for role, reference in references.items()}
+        licence_of = {manifest.reference: manifest.licence for manifest in manifests.values()}
         spoken = whisper_licence(bundle.whisper, store.root) if bundle.whisper else None
-        check_licences(told | ({f"whisper {bundle.whisper}": spoken} if spoken else {}), licences)
+        check_licences(licence_of | ({f"whisper {bundle.whisper}": spoken} if spoken else {}), licences)
         for manifest in manifests.values():
             if manifest.labels != EMOTIONS:
                 raise ModelStoreError(f"{manifest.reference} does not answer with the seven emotions in their order")
-        face = FacePredictor.load(store, bundle.face, device) if bundle.face else None
-        audio = VoicePredictor.load(store, bundle.audio, device) if bundle.audio else None
-        text = TextPredictor.load(store, bundle.text, device) if bundle.text else None
-        speech = Transcriber.load(bundle.whisper, store.root, device, threads) if bundle.whisper else None
-        if bundle.fusion:
-            fusion = FusionPredictor.load(store, bundle.fusion, device)
-        else:
-            face_size, audio_size, text_size = (read.embedding_size if read else 1 for read in (face, audio, text))
-            fusion = FusionPredictor.addition(face_size, audio_size, text_size, device)
-        licence = spoken if speech else None
-        return cls(bundle, manifests, face, audio, text, speech, fusion, licence, threads or cpu_count())
+        predictors: dict[Role, Predictor[Any, Any]] = {}
+        for role in load_order():
+            if role in references:
+                predictors[role] = ROLES[role].load(store, references[role], device)
+            elif fallback := ROLES[role].fallback(predictors, device):
+                predictors[role] = fallback
+        whisper = Transcriber.load(bundle.whisper, store.root, device, threads) if bundle.whisper else None
+        return cls(bundle, manifests, predictors, whisper, spoken if whisper else None, threads or cpu_count())
 
     def warm_up(self) -> None:
-        """Runs each model once, so that no job waits for what a first call builds. Raises ModelStoreError where one does
-        not answer with probabilities."""
-        found: dict[str, FaceOutputs | ToneOutputs | TextOutputs] = {}
-        if self.face:
-            found["face"] = self.face.warm_up()
-        if self.audio:
-            found["audio"] = self.audio.predict([np.zeros(SAMPLE_RATE, np.float32)])
-        if self.text:
-            found["text"] = self.text.predict(["Hello."])
+        """Run each model once, so that no job waits for what a first call builds.
+
+        Raises ModelStoreError if a model does not answer with probabilities.
+        """
+        outputs: dict[Role, EmotionOutputs] = {}
+        for role in load_order():
+            if predictor := self.predictors.get(role):
+                upstream = {source: outputs[source] for source in predictor.depends if source in outputs}
+                outputs[role] = predictor.warm_up(upstream)
         if self.whisper:
             silence = np.zeros(SAMPLE_RATE, np.int16)
             self.whisper.transcribe(silence, [TimeSpan(0, 1)], None, lambda: None, lambda _: None)
-        evidence = {
-            role: ModalityFeatures(outputs.embeddings_NE[0], outputs.log_probabilities_NC[0])
-            for role, outputs in found.items()
-        }
-        faces = (evidence["face"],) if self.face else ()
-        fused = self.fusion.predict([WindowFeatures(faces, evidence.get("audio"), evidence.get("text"))])
-        answers = {role: outputs.log_probabilities_NC for role, outputs in found.items()} | {"fusion": fused}
-        for role, logs_NC in answers.items():
-            if not np.allclose(np.exp(logs_NC).sum(), 1, atol=1e-3):  # nor is it where one is not a number
+        for role, answer in outputs.items():
+            if not np.allclose(np.exp(answer.log_probabilities_NC).sum(), 1, atol=1e-3):  # neither is it with a NaN
                 raise ModelStoreError(
                     f"the {role} model of the bundle {self.bundle.name} answers with no probabilities"
                 )
 
     @property
     def versions(self) -> ModelVersions:
-        used = [manifest.licence for manifest in self.manifests.values()]
-        free = all(licence.commercial for licence in [*used, *filter(None, [self.whisper_licence])])
+        """Versions and licence of the models, for the result document."""
+        licences = [*(manifest.licence for manifest in self.manifests.values()), self.whisper_licence]
+        commercial = all(licence.commercial for licence in licences if licence)
         return ModelVersions(
             bundle=self.bundle.name,
-            face=self.bundle.face,
-            audio=self.bundle.audio,
-            text=self.bundle.text,
-            fusion=self.bundle.fusion,
+            **{role: getattr(self.bundle, role) for role in ROLES},
             whisper=self.bundle.whisper if self.whisper else None,
-            licence="commercial" if free else "non-commercial",
+            licence="commercial" if commercial else "non-commercial",
         )

@@ -1,57 +1,75 @@
-"""What is heard: speech in each window → the tone of voice."""
+"""Voice of windows: segments of speech → features of each segment → features of each window."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.inference.api import ModalityFeatures, TimeSpan
+from ml.inference.api import BatchPredictor, FloatArray, ModalityFeatures, TimeSpan
 from ml.inference.voice.vad import Pcm, as_float
 from ml.media import SAMPLE_RATE
 
 MIN_SPEECH_SHARE = 0.1
-"""A window with a smaller share of speech has no tone of voice (design: `missing`)."""
-
+"""Minimum share of speech of a window whose voice is read (design: `missing`)."""
 MAX_SEGMENT_SECONDS = 5.0
 SEGMENT_BATCH_SIZE = 32
+"""Number of segments that form a batch. Batches are the same, whichever worker reads them."""
 
-
-class AudioOutputs(Protocol):
-    """Embeddings [N, E] and calibrated log-probabilities [N, 7]."""
-
-    @property
-    def embeddings_NE(self) -> NDArray[np.float32]: ...
-
-    @property
-    def log_probabilities_NC(self) -> NDArray[np.float32]: ...
-
-
-class AudioPredictor(Protocol):
-    """What a model of the tone of voice offers."""
-
-    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> AudioOutputs:
-        """`waveforms`: 16 kHz mono in −1..1, [samples] each, at most `MAX_SEGMENT_SECONDS` seconds."""
+SampleRange = tuple[int, int]
+"""Segment of a sound: samples [first, last)."""
 
 
 @dataclass(frozen=True)
 class WindowVoice:
-    """The sound of a window: its share of speech, and the tone of voice where there is enough."""
+    """Voice of a window: its share of speech, and its features, null if there is not enough speech."""
 
     speech: float
-    evidence: ModalityFeatures | None
+    features: ModalityFeatures | None
+
+
+@dataclass(frozen=True)
+class SegmentOutputs:
+    """Outputs of the voice model for segments of one sound: samples [first, last), embeddings and log-probabilities.
+
+    The names of the fields are keys of the features file.
+    """
+
+    pieces_P2: NDArray[np.int64]
+    embeddings_PE: FloatArray
+    log_probabilities_PC: FloatArray
+
+    @classmethod
+    def empty(cls, embedding_size: int = 1) -> Self:
+        """Return the outputs for no segment."""
+        return cls(np.zeros((0, 2), np.int64), np.zeros((0, embedding_size), np.float32), np.zeros((0, 7), np.float32))
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        """Concatenate parts, of which there is at least one; those with segments have one embedding size."""
+        filled = [part for part in parts if len(part.pieces_P2)] or parts[:1]
+        return cls(
+            np.concatenate([part.pieces_P2 for part in filled]),
+            np.concatenate([part.embeddings_PE for part in filled]),
+            np.concatenate([part.log_probabilities_PC for part in filled]),
+        )
+
+    def by_segment(self) -> dict[SampleRange, ModalityFeatures]:
+        """Return the features of each segment."""
+        rows = zip(self.pieces_P2.tolist(), self.embeddings_PE, self.log_probabilities_PC, strict=True)
+        return {(first, last): ModalityFeatures(embedding, logs) for (first, last), embedding, logs in rows}
 
 
 def speech_share(speech: Sequence[TimeSpan], window: TimeSpan) -> float:
-    """Share of the window that is speech, 0..1."""
-    spoken = sum(max(0.0, min(span.end, window.end) - max(span.start, window.start)) for span in speech)
-    return min(spoken / window.length, 1.0) if window.length > 0 else 0.0
+    """Return the share of the window that is speech, 0..1."""
+    seconds = sum(max(0.0, min(span.end, window.end) - max(span.start, window.start)) for span in speech)
+    return min(seconds / window.length, 1.0) if window.length > 0 else 0.0
 
 
 def split_segments(speech: Sequence[TimeSpan], window: TimeSpan) -> list[TimeSpan]:
-    """From the first to the last speech of the window, cut into equal pieces of at most `MAX_SEGMENT_SECONDS` seconds."""
+    """Split the window, from its first to its last speech, into equal segments of at most `MAX_SEGMENT_SECONDS`."""
     inside = [span for span in speech if span.start < window.end and span.end > window.start]
     if not inside:
         return []
@@ -61,111 +79,89 @@ def split_segments(speech: Sequence[TimeSpan], window: TimeSpan) -> list[TimeSpa
     return [TimeSpan(float(left), float(right)) for left, right in pairwise(edges)]
 
 
-def waveform(pcm: Pcm, span: TimeSpan) -> NDArray[np.float32]:
-    """A stretch of int16 PCM [samples] as float32 in −1..1."""
+def waveform(pcm: Pcm, span: TimeSpan) -> FloatArray:
+    """Return a span of int16 PCM [samples] as float32 in −1..1."""
     first, last = _sample_range(span)
     return as_float(pcm[first:last])
-
-
-SampleRange = tuple[int, int]
-"""A stretch of sound: samples [first, last)."""
 
 
 def _sample_range(span: TimeSpan) -> SampleRange:
     return round(span.start * SAMPLE_RATE), round(span.end * SAMPLE_RATE)
 
 
-@dataclass(frozen=True)
-class SegmentOutputs:
-    """The tone of voice in pieces of one sound: samples [first, last) of each, embeddings, log-probabilities."""
-
-    pieces_P2: NDArray[np.int64]
-    embeddings_PE: NDArray[np.float32]
-    log_probabilities_PC: NDArray[np.float32]
-
-    @classmethod
-    def empty(cls, embedding: int = 1) -> Self:
-        return cls(np.zeros((0, 2), np.int64), np.zeros((0, embedding), np.float32), np.zeros((0, 7), np.float32))
-
-    @classmethod
-    def concatenated(cls, parts: Sequence[Self]) -> Self:
-        """At least one; those that hold something have embeddings of one size."""
-        told = [part for part in parts if len(part.pieces_P2)] or parts[:1]
-        return cls(
-            np.concatenate([part.pieces_P2 for part in told]),
-            np.concatenate([part.embeddings_PE for part in told]),
-            np.concatenate([part.log_probabilities_PC for part in told]),
-        )
-
-    def by_segment(self) -> dict[SampleRange, ModalityFeatures]:
-        rows = zip(self.pieces_P2.tolist(), self.embeddings_PE, self.log_probabilities_PC, strict=True)
-        return {(first, last): ModalityFeatures(embedding, logs) for (first, last), embedding, logs in rows}
-
-
 def segments_by_window(speech: Sequence[TimeSpan], windows: Sequence[TimeSpan]) -> dict[TimeSpan, list[SampleRange]]:
-    """The pieces of each window that has enough speech. Windows that overlap may share some."""
+    """Return the segments of each window that has enough speech. Windows that overlap may share segments."""
     return {
-        window: [_sample_range(piece) for piece in split_segments(speech, window)]
+        window: [_sample_range(segment) for segment in split_segments(speech, window)]
         for window in windows
         if speech_share(speech, window) >= MIN_SPEECH_SHARE
     }
 
 
-def batch_segments(pieces: Iterable[SampleRange]) -> list[list[SampleRange]]:
-    """What the model hears together, each piece once, in order of time: the same whoever hears which batch."""
-    order = sorted(set(pieces))
+def batch_segments(segments: Iterable[SampleRange]) -> list[list[SampleRange]]:
+    """Return the distinct segments in batches for the model, in order of time."""
+    order = sorted(set(segments))
     return [order[first : first + SEGMENT_BATCH_SIZE] for first in range(0, len(order), SEGMENT_BATCH_SIZE)]
 
 
 def predict_segments(
-    predictor: AudioPredictor,
+    predictor: BatchPredictor[FloatArray],
     pcm: Pcm,
     batches: Sequence[Sequence[SampleRange]],
     progress: Callable[[float], None],
     check: Callable[[], None],
 ) -> SegmentOutputs:
-    """The tone of each piece. `pcm`: 16 kHz mono [samples]."""
-    found = [SegmentOutputs.empty()]
+    """Return the outputs for each segment.
+
+    `pcm`: 16 kHz mono [samples]. `check` is called before each batch, `progress` after it with the share that is done.
+    """
+    parts = [SegmentOutputs.empty()]
     for number, batch in enumerate(batches, start=1):
         check()
         outputs = predictor.predict([as_float(pcm[first:last]) for first, last in batch])
-        pieces = np.array(batch, np.int64)
-        found.append(SegmentOutputs(pieces, outputs.embeddings_NE, outputs.log_probabilities_NC))
+        parts.append(SegmentOutputs(np.array(batch, np.int64), outputs.embeddings_NE, outputs.log_probabilities_NC))
         progress(number / len(batches))
-    return SegmentOutputs.concatenated(found)
+    return SegmentOutputs.concatenated(parts)
 
 
 def voices_by_window(
-    tones: dict[SampleRange, ModalityFeatures],
-    wanted: dict[TimeSpan, list[SampleRange]],
+    features: Mapping[SampleRange, ModalityFeatures],
+    segments: Mapping[TimeSpan, Sequence[SampleRange]],
     speech: Sequence[TimeSpan],
     windows: Sequence[TimeSpan],
 ) -> list[WindowVoice]:
-    """The voice of each window. A window of which no tone is known tells its share of speech alone."""
+    """Return the voice of each window.
+
+    `features`: of the segments that were read; `segments`: of each window, as `segments_by_window` returns them. A
+    window without a segment that was read has its share of speech alone.
+    """
     return [
         WindowVoice(
-            speech_share(speech, window), _mean([tones[piece] for piece in wanted.get(window, ()) if piece in tones])
+            speech_share(speech, window),
+            mean_features([features[segment] for segment in segments.get(window, ()) if segment in features]),
         )
         for window in windows
     ]
 
 
-def predict_utterances(predictor: AudioPredictor, utterances: Sequence[Pcm]) -> list[ModalityFeatures | None]:
-    """The tone of each utterance, all of it taken for the speech of one window; null where it holds no sound."""
-    pieces = [_cut(pcm) for pcm in utterances]
-    outputs = predictor.predict([piece for own in pieces for piece in own])
-    heard = map(ModalityFeatures, outputs.embeddings_NE, outputs.log_probabilities_NC)
-    return [_mean(list(islice(heard, len(own)))) for own in pieces]
+def predict_utterances(
+    predictor: BatchPredictor[FloatArray], utterances: Sequence[Pcm]
+) -> list[ModalityFeatures | None]:
+    """Return the features of each utterance, read as one window that is all speech; null for one without a sample."""
+    waveforms = [_split_utterance(pcm) for pcm in utterances]
+    outputs = predictor.predict([segment for of_utterance in waveforms for segment in of_utterance])
+    rows = map(outputs.features, range(len(outputs.embeddings_NE)))
+    return [mean_features(list(islice(rows, len(of_utterance)))) for of_utterance in waveforms]
 
 
-def _cut(utterance: Pcm) -> list[NDArray[np.float32]]:
+def _split_utterance(utterance: Pcm) -> list[FloatArray]:
     whole = TimeSpan(0.0, len(utterance) / SAMPLE_RATE)
-    return [waveform(utterance, piece) for piece in split_segments([whole], whole)]
+    return [waveform(utterance, segment) for segment in split_segments([whole], whole)]
 
 
-def _mean(pieces: Sequence[ModalityFeatures]) -> ModalityFeatures | None:
-    """The mean of the pieces' embeddings and probabilities."""
-    if not pieces:
+def mean_features(segments: Sequence[ModalityFeatures]) -> ModalityFeatures | None:
+    """Return the mean of the embeddings and of the probabilities; None for no segment."""
+    if not segments:
         return None
-    probabilities = np.mean([np.exp(piece.log_probabilities) for piece in pieces], axis=0)
-    return ModalityFeatures(np.mean([piece.embedding for piece in pieces], axis=0), np.log(probabilities))
+    probabilities = np.mean([np.exp(segment.log_probabilities) for segment in segments], axis=0)
+    return ModalityFeatures(np.mean([segment.embedding for segment in segments], axis=0), np.log(probabilities))

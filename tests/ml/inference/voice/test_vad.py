@@ -8,15 +8,23 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ml.errors import Cancelled
-from ml.inference.fusion.windows import Span
-from ml.inference.voice.vad import BLOCK, STEP, as_float, spans_of, speech_probabilities, speech_spans, widen
+from ml.inference.api import TimeSpan
+from ml.inference.voice.vad import (
+    BLOCK_STEPS,
+    STEP_SAMPLES,
+    as_float,
+    pad_segments,
+    segments_above_threshold,
+    speech_probabilities,
+    speech_segments,
+)
 from ml.media import SAMPLE_RATE
 from tests.speech_files import Sound, ignore, melody, noise, say, silence
 
 SENTENCE = "The train to the coast was late again this morning."
 
 
-def spoken_seconds(spans: list[Span]) -> float:
+def spoken_seconds(spans: list[TimeSpan]) -> float:
     return sum(span.length for span in spans)
 
 
@@ -24,17 +32,17 @@ def spoken_seconds(spans: list[Span]) -> float:
     "sound", [silence(5), noise(20), noise(5, level=0.001), melody(20), silence(0)], ids=lambda s: str(len(s))
 )
 def test_what_is_not_speech_has_no_spans(sound: Sound) -> None:
-    assert speech_spans(sound, ignore) == []
+    assert speech_segments(sound, ignore) == []
 
 
 def test_a_tone_is_not_speech() -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(5 * SAMPLE_RATE) / SAMPLE_RATE) * 0.3
-    assert speech_spans(tone.astype(np.float32), ignore) == []
+    assert speech_segments(tone.astype(np.float32), ignore) == []
 
 
 def test_a_sentence_is_found_where_it_is() -> None:
     spoken = say(SENTENCE)
-    spans = speech_spans(np.concatenate([silence(2), spoken, silence(3)]), ignore)
+    spans = speech_segments(np.concatenate([silence(2), spoken, silence(3)]), ignore)
     assert spans
     assert spans[0].start == pytest.approx(2.0, abs=0.25)
     assert spans[-1].end == pytest.approx(2.0 + len(spoken) / SAMPLE_RATE, abs=0.4)
@@ -44,39 +52,46 @@ def test_a_sentence_is_found_where_it_is() -> None:
 @pytest.mark.parametrize("before", [noise(40), melody(40), silence(40)], ids=["noise", "melody", "silence"])
 def test_speech_after_a_long_stretch_of_something_else_is_not_missed(before: Sound) -> None:
     spoken = say(SENTENCE)
-    spans = speech_spans(np.concatenate([before, spoken]), ignore)
+    spans = speech_segments(np.concatenate([before, spoken]), ignore)
     assert all(span.start > 39.5 for span in spans)
     assert spoken_seconds(spans) > 0.8 * len(spoken) / SAMPLE_RATE
 
 
 @pytest.mark.parametrize("word", ["Yes.", "No!", "Why?"])
 def test_a_single_word_is_speech(word: str) -> None:
-    spans = speech_spans(np.concatenate([silence(1), say(word), silence(1)]), ignore)
+    spans = speech_segments(np.concatenate([silence(1), say(word), silence(1)]), ignore)
     assert len(spans) == 1
-    assert spans[0].holds(1.3)
+    assert spans[0].start <= 1.3 < spans[0].end
 
 
 def test_int16_float32_and_a_memory_map_give_the_same(tmp_path: Path) -> None:
     sound = np.concatenate([silence(0.7), say(SENTENCE), noise(4)])
     sound.tofile(tmp_path / "sound.s16")
     mapped = np.memmap(tmp_path / "sound.s16", np.int16, mode="r")
-    expected = speech_spans(sound, ignore)
+    expected = speech_segments(sound, ignore)
     assert expected
-    assert speech_spans(as_float(sound), ignore) == expected
-    assert speech_spans(mapped, ignore) == expected
+    assert speech_segments(as_float(sound), ignore) == expected
+    assert speech_segments(mapped, ignore) == expected
 
 
 def test_what_came_long_before_changes_nothing() -> None:
     sound = np.concatenate([say(SENTENCE), noise(5), say(SENTENCE)])
-    before = melody(BLOCK * STEP / SAMPLE_RATE * 4)
+    before = melody(BLOCK_STEPS * STEP_SAMPLES / SAMPLE_RATE * 4)
     alone, after = speech_probabilities(sound, ignore), speech_probabilities(np.concatenate([before, sound]), ignore)
-    np.testing.assert_array_equal(after[5 * BLOCK :], alone[BLOCK:])
+    np.testing.assert_array_equal(after[5 * BLOCK_STEPS :], alone[BLOCK_STEPS:])
 
 
 def test_one_probability_for_each_step_and_for_the_rest() -> None:
-    for samples in (1, STEP - 1, STEP, STEP + 1, BLOCK * STEP, BLOCK * STEP + 1):
+    for samples in (
+        1,
+        STEP_SAMPLES - 1,
+        STEP_SAMPLES,
+        STEP_SAMPLES + 1,
+        BLOCK_STEPS * STEP_SAMPLES,
+        BLOCK_STEPS * STEP_SAMPLES + 1,
+    ):
         probabilities = speech_probabilities(noise(1)[:samples] if samples < 1000 else noise(4)[:samples], ignore)
-        assert len(probabilities) == -(-samples // STEP)
+        assert len(probabilities) == -(-samples // STEP_SAMPLES)
         assert np.all((probabilities >= 0) & (probabilities <= 1))
 
 
@@ -85,7 +100,7 @@ def test_a_cancelled_job_stops() -> None:
         raise Cancelled("stopped")
 
     with pytest.raises(Cancelled):
-        speech_spans(silence(5), stop)
+        speech_segments(silence(5), stop)
 
 
 def test_long_sound_is_checked_on_the_way() -> None:
@@ -97,10 +112,10 @@ def test_long_sound_is_checked_on_the_way() -> None:
 probabilities_N = arrays.arrays(np.float32, st.integers(0, 300), elements=st.floats(0, 1, width=32))
 
 
-@given(probabilities_N, st.integers(0, STEP - 1))
+@given(probabilities_N, st.integers(0, STEP_SAMPLES - 1))
 def test_spans_are_in_order_apart_and_inside(probabilities: np.ndarray, cut: int) -> None:
-    duration = max(0.0, (len(probabilities) * STEP - cut) / SAMPLE_RATE)
-    spans = spans_of(probabilities, duration)
+    duration = max(0.0, (len(probabilities) * STEP_SAMPLES - cut) / SAMPLE_RATE)
+    spans = segments_above_threshold(probabilities, duration)
     edges = [edge for span in spans for edge in (span.start, span.end)]
     assert edges == sorted(edges)
     assert all(0 <= span.start < span.end <= duration for span in spans)
@@ -108,11 +123,11 @@ def test_spans_are_in_order_apart_and_inside(probabilities: np.ndarray, cut: int
 
 def test_gaps_are_bridged_and_blips_dropped() -> None:
     def steps(seconds: float, probability: float) -> list[float]:
-        return [probability] * round(seconds * SAMPLE_RATE / STEP)
+        return [probability] * round(seconds * SAMPLE_RATE / STEP_SAMPLES)
 
     trace = steps(1, 0) + steps(1, 0.9) + steps(0.2, 0.1) + steps(1, 0.9) + steps(2, 0) + steps(0.1, 0.9) + steps(1, 0)
     weak = steps(1, 0.45)
-    spans = spans_of(np.array(trace + weak, np.float32), 8.0)
+    spans = segments_above_threshold(np.array(trace + weak, np.float32), 8.0)
     assert len(spans) == 1
     assert spans[0].start == pytest.approx(0.9, abs=0.05)
     assert spans[0].end == pytest.approx(3.3, abs=0.05)
@@ -121,8 +136,8 @@ def test_gaps_are_bridged_and_blips_dropped() -> None:
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=20, unique=True), st.floats(0, 3))
 def test_widened_spans_hold_the_old_ones_and_do_not_overlap(edges: list[float], margin: float) -> None:
     ordered = sorted(edges)[: len(edges) // 2 * 2]
-    spans = [Span(start, end) for start, end in zip(ordered[::2], ordered[1::2], strict=True)]
-    wide = widen(spans, margin, 100.0)
+    spans = [TimeSpan(start, end) for start, end in zip(ordered[::2], ordered[1::2], strict=True)]
+    wide = pad_segments(spans, margin, 100.0)
     assert all(new.start <= old.start and new.end >= old.end for new, old in zip(wide, spans, strict=True))
     assert all(left.end <= right.start for left, right in pairwise(wide))
     assert all(new.start >= 0 and new.end <= 100 for new in wide)
