@@ -6,7 +6,8 @@ import re
 import pytest
 
 from tests.app.conftest import Gateway
-from workers.protocol.records import JobRequest, request_key
+from workers.protocol.blob_keys import request_key
+from workers.protocol.records import JobRequest
 
 
 @pytest.mark.parametrize("name", ["0123abcd-ef", "a" * 64, "svc.checkout_42"])
@@ -37,5 +38,5 @@ def test_the_log_names_route_and_job_but_neither_query_nor_address(
     lines = [(record.getMessage(), record.__dict__.get("fields", {})) for record in caplog.records]
     assert ("GET /v1/jobs/{job_id} 200", job_id) in [(line, fields.get("job_id")) for line, fields in lines]
     assert "GET unmatched 404" in [line for line, _ in lines]
-    assert ("a job is accepted", {"job_id": job_id}) in lines
+    assert ("job accepted", {"job_id": job_id}) in lines
     assert "hidden" not in str(lines) and "127.0.0.1" not in str(lines)

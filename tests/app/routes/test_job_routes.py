@@ -14,8 +14,9 @@ from redis import Redis
 
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.multipart import CONTENT_TYPE, encode
-from workers.protocol.blobs.filesystem import storage_full
-from workers.protocol.records import Failure, JobRequest, media_key, request_key
+from workers.protocol.blob_keys import media_key, request_key
+from workers.protocol.blobs.storage_backend import storage_full
+from workers.protocol.records import Failure, JobRequest
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict:
@@ -393,7 +394,7 @@ def test_a_list_that_cannot_be_is_refused(gateway: Gateway, query: str) -> None:
 def test_a_slow_upload_is_spoken_for(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.services.submission.UPLOAD_TTL_SECONDS", 0.03)
     held = threading.Event()
-    monkeypatch.setattr("workers.protocol.store.job_store.JobStore.hold_upload", lambda job_store, job_id: held.set())
+    monkeypatch.setattr("workers.protocol.store.job_store.JobStore.renew_upload", lambda job_store, job_id: held.set())
 
     def body() -> Iterator[bytes]:
         whole = encode([("file", PNG + bytes(3 * 2**20), "a.png")])

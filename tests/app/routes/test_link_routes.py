@@ -5,8 +5,9 @@ import pytest
 
 from tests.app.conftest import PNG, Gateway, OpenGateway
 from tests.app.multipart import CONTENT_TYPE, encode
+from workers.protocol.blob_keys import fetched_media_info_key, request_key
 from workers.protocol.broker import make_celery, pending_wake_ups
-from workers.protocol.records import WORKER_KINDS, JobMedia, JobRequest, fetched_media_key, request_key
+from workers.protocol.records import WORKER_KINDS, JobMedia, JobRequest
 
 LINK = "https://media.example/clips/talk.mp4?signature=secret"
 
@@ -41,7 +42,7 @@ def test_the_fetched_file_is_told_once_it_is_there(gateway: Gateway) -> None:
     claim = gateway.job_store.claim("io")
     assert claim is not None
     media = JobMedia(name="talk.mp4", size=3, sha256="0")
-    gateway.blobs.put(fetched_media_key(claim.job_id, claim.token), media.model_dump_json().encode())
+    gateway.blobs.put(fetched_media_info_key(claim.job_id, claim.token), media.model_dump_json().encode())
     assert gateway.client.get(job["links"]["self"]).json()["media"] is None
     gateway.job_store.hand_off(claim)
     assert gateway.client.get(job["links"]["self"]).json()["media"] == media.model_dump()

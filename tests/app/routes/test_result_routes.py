@@ -13,7 +13,8 @@ from httpx_sse import ServerSentEvent, aconnect_sse, connect_sse
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.routes.test_job_routes import problem
 from tests.app.test_gateway import KEYS, bearer
-from workers.protocol.records import Claim, artifact_key, media_key
+from workers.protocol.blob_keys import artifact_key, media_key
+from workers.protocol.records import Claim
 
 MP4 = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 20
 

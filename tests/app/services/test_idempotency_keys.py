@@ -110,7 +110,7 @@ def test_a_request_that_was_refused_leaves_its_key_free(gateway: Gateway) -> Non
 
 def test_what_a_dead_gateway_held_lapses(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that is killed says nothing more: whether it had written the job decides."""
-    monkeypatch.setattr("workers.protocol.store.idempotency.HOLD_SECONDS", 0.2)
+    monkeypatch.setattr("workers.protocol.store.idempotency.RESERVATION_TTL_SECONDS", 0.2)
     store = gateway.job_store.idempotency
     assert isinstance(store.reserve("local", KEY), Reservation)
     problem(post(gateway), 409, "idempotency_in_progress")
