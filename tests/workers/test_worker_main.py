@@ -95,7 +95,7 @@ def worker(settings: SharedSettings) -> Iterator[Running]:
     running.kill()
 
 
-def test_it_finishes_jobs_outlives_a_killed_child_and_hands_back_when_it_stops(
+def test_worker_survives_a_killed_child_and_requeues_at_shutdown(
     worker: Running, settings: SharedSettings, tmp_path: Path
 ) -> None:
     short = media_files.make_video(tmp_path / "short.mp4", seconds=1.0).read_bytes()
@@ -125,7 +125,7 @@ def test_it_finishes_jobs_outlives_a_killed_child_and_hands_back_when_it_stops(
     )  # the killed one may yet lapse
 
 
-def test_a_worker_of_links_loads_no_models_and_leaves_analyses_to_others(settings: SharedSettings) -> None:
+def test_worker_io_only_loads_no_models_and_leaves_analyses_alone(settings: SharedSettings) -> None:
     def answer(handler: Handler) -> None:
         picture = b"\x89PNG\r\n\x1a\n" + bytes(1000)
         if handler.path == "/quick.png":
@@ -163,14 +163,14 @@ def test_a_worker_of_links_loads_no_models_and_leaves_analyses_to_others(setting
         worker.kill()
 
 
-def test_a_kind_that_there_is_not_is_told() -> None:
+def test_worker_unknown_kind_is_reported() -> None:
     told = subprocess.run(
         [sys.executable, "-m", "workers", "--kinds", "oi"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert told.returncode == 1 and "'inference', 'io' or 'live'" in told.stderr
 
 
-def test_the_parent_process_leaves_the_models_libraries_out() -> None:
+def test_worker_parent_does_not_import_the_models_libraries() -> None:
     names = ("torch", "mediapipe", "transformers", "faster_whisper", "cv2")
     code = f"import sys, workers.main; print([name for name in {names} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ from workers.outbound.page_downloader import PageDownloader
 from workers.settings import WorkerSettings
 
 
-def test_kinds_and_pauses_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_kinds_and_pauses_are_parsed_as_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_WORKER_KINDS", "io, inference,io")
     monkeypatch.setenv("AFFECT_WEBHOOK_PAUSES", "1, 2.5,")
     settings = WorkerSettings()
@@ -18,13 +18,13 @@ def test_kinds_and_pauses_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kinds", ["", ",", "oi", "io,gpu"])
-def test_a_worker_has_kinds_that_there_are(monkeypatch: pytest.MonkeyPatch, kinds: str) -> None:
+def test_settings_invalid_kinds_are_refused(monkeypatch: pytest.MonkeyPatch, kinds: str) -> None:
     monkeypatch.setenv("AFFECT_WORKER_KINDS", kinds)
     with pytest.raises(ValidationError):
         WorkerSettings()
 
 
-def test_pages_are_read_where_yt_dlp_is_and_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_pages_need_yt_dlp(monkeypatch: pytest.MonkeyPatch) -> None:
     assert PageDownloader.from_settings(WorkerSettings()) is None
     monkeypatch.setenv("AFFECT_PAGES", "true")
     assert PageDownloader.from_settings(WorkerSettings()) is not None
@@ -34,7 +34,7 @@ def test_pages_are_read_where_yt_dlp_is_and_it_is_asked_for(monkeypatch: pytest.
         WorkerSettings()
 
 
-def test_compose_may_leave_the_speech_model_to_the_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_empty_whisper_model_is_the_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_WHISPER_MODEL", "")
     assert WorkerSettings().whisper_model is None
     monkeypatch.setenv("AFFECT_WHISPER_MODEL", "small")

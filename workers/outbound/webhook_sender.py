@@ -1,4 +1,4 @@
-"""Sender of webhooks: tells the caller's server that a job has ended, with retries for hours.
+"""Sender of webhooks: notifies the caller's server that a job has ended, and retries for hours.
 
 Each attempt is a POST, signed after Standard Webhooks, to an address that is checked (`workers.outbound.http_client`).
 Redirects are not followed. A 2xx response ends the delivery, 410 gives it up; after anything else it is retried, later
@@ -100,7 +100,7 @@ class WebhookSender:
         return delivery.id
 
     def _pause_before_retry(self, delivery: Delivery, response: _Response) -> float | None:
-        """Return the seconds until the next attempt, or None if there is none."""
+        """Return the seconds until the next attempt, or None to give up."""
         if response.permanent or delivery.test or delivery.attempt > len(self._policy.pauses):
             return None
         pause = self._policy.pauses[delivery.attempt - 1] * random.uniform(1, 1 + MAX_JITTER)

@@ -199,7 +199,7 @@ class Worker:
     def start_process(self, **signal: Any) -> None:
         """Start a process that runs jobs: register it, load the models, report ready."""
         if self._settings.needs_models:  # this is a child
-            memory.prepare(self._settings.threads)
+            memory.configure_process(self._settings.threads)
             self.metrics.close_inherited_socket()
         _ = self.work_dir
         self.heartbeat.start()

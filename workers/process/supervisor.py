@@ -22,9 +22,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import redis
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from workers.protocol.settings_base import EnvSettings
+from workers.protocol.settings import SharedSettings
 
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 WATCHED_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
@@ -38,15 +38,18 @@ _MAX_SOCKET_PATH_BYTES = 100
 _PR_SET_PDEATHSIG = 1
 
 
-class RunSettings(EnvSettings):
+class RunSettings(SharedSettings):
     """Settings that the supervisor itself needs. Its children read their own."""
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
-    data_dir: Path = Path(".affect")
-    redis_url: str | None = None
     api_keys: str = ""
     metrics_port: int | None = Field(None, ge=1, le=65000)
+
+    @property
+    def needs_redis(self) -> bool:
+        """Whether no Redis is configured, so that the supervisor runs a private one."""
+        return "redis_url" not in self.model_fields_set
 
     @property
     def address(self) -> str:
@@ -310,7 +313,7 @@ def supervise(settings: RunSettings) -> int:
         if settings.metrics_port is not None:
             specs = with_metrics_ports(specs, settings.metrics_port)
         environment = {**os.environ, "AFFECT_DATA_DIR": str(folder)}
-        if settings.redis_url is None:
+        if settings.needs_redis:
             specs.insert(0, redis_spec(folder / "redis", path))
             environment["AFFECT_REDIS_URL"] = f"unix://{path}"
         _report(f"Affect is starting and loading its models (logs: {folder / 'logs'}) …")
@@ -322,7 +325,7 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
     try:
         return supervise(RunSettings())
-    except StartupError as error:
+    except (StartupError, ValidationError) as error:
         print(error, file=sys.stderr)
         return 1
 

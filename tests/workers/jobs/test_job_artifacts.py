@@ -1,4 +1,4 @@
-"""The files of a result through the real job store and blobs, made by the real pipeline and studio."""
+"""The files of a result through the real job store and blobs, made by the real pipeline and artifact builder."""
 
 import errno
 import json
@@ -13,14 +13,14 @@ from redis import Redis
 from ml.errors import MediaInvalid, ProcessingTimeout
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.media import MediaLimits
-from ml.rendering.builder import ArtifactBuilder
+from ml.rendering.builder import INDEX, ArtifactBuilder
 from ml.results import Options, Result
 from tests.face_files import make_scenes, portrait
 from tests.redis_server import redis_server
 from tests.speech_files import melody
 from tests.toy_models import make_analyzer
 from workers.jobs.analysis import AnalysisRunner
-from workers.jobs.artifacts import INDEX_NAME, BuilderFactory, store_artifacts
+from workers.jobs.artifacts import BuilderFactory, store_artifacts
 from workers.jobs.runner import RunnerConfig
 from workers.protocol.blob_keys import artifact_key, artifacts_prefix, job_prefix, media_key, request_key, result_key
 from workers.protocol.blobs.blobs import BlobStore
@@ -50,27 +50,27 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 class Service:
-    """A job store and blobs, and a runner with a studio."""
+    """A job store and blobs, and a runner that makes artifacts."""
 
     def __init__(self, url: str, folder: Path, analyzer: Analyzer) -> None:
         settings = SharedSettings(data_dir=folder, lease_seconds=0.3)
         self.job_store, self.blobs = JobStore(Redis.from_url(url), settings), BlobStore.from_settings(settings)
         self._analyzer = analyzer
 
-    def work(self, media: bytes, options: Options, studio: BuilderFactory | None = None) -> str:
+    def work(self, media: bytes, options: Options, create_builder: BuilderFactory | None = None) -> str:
         """The id of a job that was posted and worked on."""
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), JobRequest(options=options).model_dump_json().encode())
         self.job_store.create([job_id], "ann")
-        self.go_on(studio or self.studio)
+        self.run(create_builder or self.create_builder)
         return job_id
 
-    def go_on(self, studio: BuilderFactory) -> None:
+    def run(self, create_builder: BuilderFactory) -> None:
         config = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
-        AnalysisRunner(self.job_store, self.blobs, self._analyzer, config, studio=studio).run_next()
+        AnalysisRunner(self.job_store, self.blobs, self._analyzer, config, create_builder=create_builder).run_next()
 
-    def studio(
+    def create_builder(
         self, path: Path, result: Result, options: Options, scratch: Path, check: Callable[[], None], name: str
     ) -> Any:
         return ArtifactBuilder(path, result, options, self._analyzer.models, scratch, MediaLimits(), check, name)
@@ -81,7 +81,7 @@ class Service:
         return Result.model_validate_json(content)
 
     def index(self, job_id: str, token: int = 1) -> list[dict[str, Any]]:
-        return list(json.loads(self.blobs.get(artifact_key(job_id, token, INDEX_NAME)) or b"[]"))
+        return list(json.loads(self.blobs.get(artifact_key(job_id, token, INDEX)) or b"[]"))
 
     def status(self, job_id: str) -> str:
         record = self.job_store.get(job_id)
@@ -95,7 +95,7 @@ def service(url: str, tmp_path: Path, analyzer: Analyzer) -> Service:
     return Service(url, tmp_path, analyzer)
 
 
-def test_a_result_has_the_files_that_were_asked_for(service: Service, film: bytes) -> None:
+def test_runner_requested_artifacts_are_stored_and_indexed(service: Service, film: bytes) -> None:
     job_id = service.work(film, ALL)
     assert service.status(job_id) == "succeeded"
     assert "artifact_unavailable" not in [warning.code for warning in service.result(job_id).warnings]
@@ -109,14 +109,14 @@ def test_a_result_has_the_files_that_were_asked_for(service: Service, film: byte
     assert not service.blobs.exists(artifacts_prefix(job_id, 1))
 
 
-def test_without_a_wish_there_is_a_summary(service: Service, film: bytes) -> None:
+def test_runner_no_artifacts_requested_stores_a_summary(service: Service, film: bytes) -> None:
     job_id = service.work(film, Options(modalities=("audio",)))
     assert [entry["name"] for entry in service.index(job_id)] == ["summary.png"]
 
 
 @dataclass(frozen=True)
 class Acting:
-    """A studio whose making of thumbnails does what a test says."""
+    """An artifact builder that does what a test says when it makes thumbnails."""
 
     real: Any
     act: Callable[[], None]
@@ -129,10 +129,10 @@ class Acting:
 
 
 def acting(service: Service, act: Callable[[], None]) -> BuilderFactory:
-    def studio(*parts: Any) -> Any:
-        return Acting(service.studio(*parts), act)
+    def create_builder(*parts: Any) -> Any:
+        return Acting(service.create_builder(*parts), act)
 
-    return studio
+    return create_builder
 
 
 def refuse() -> None:
@@ -151,7 +151,9 @@ def time_out() -> None:
     ("act", "told"),
     [(refuse, "It cannot be decoded again."), (crash, "Something went wrong"), (time_out, "longer than allowed")],
 )
-def test_what_cannot_be_made_is_a_warning(service: Service, film: bytes, act: Callable[[], None], told: str) -> None:
+def test_runner_artifact_that_cannot_be_made_becomes_a_warning(
+    service: Service, film: bytes, act: Callable[[], None], told: str
+) -> None:
     job_id = service.work(film, Options(thumbnails=True, modalities=("audio",)), acting(service, act))
     assert service.status(job_id) == "succeeded"
     (warning,) = [each for each in service.result(job_id).warnings if each.code == "artifact_unavailable"]
@@ -168,18 +170,18 @@ def fill_the_disk() -> None:
 
 
 @pytest.mark.parametrize("act", [lose_the_store, fill_the_disk])
-def test_a_job_whose_files_find_no_storage_goes_back_and_has_them_later(
+def test_runner_storage_failure_among_artifacts_requeues_the_job(
     service: Service, film: bytes, act: Callable[[], None]
 ) -> None:
     job_id = service.work(film, Options(modalities=("audio",)), acting(service, act))
     assert service.status(job_id) == "queued"
-    service.go_on(service.studio)
+    service.run(service.create_builder)
     assert service.status(job_id) == "succeeded"
     assert "artifact_unavailable" not in [warning.code for warning in service.result(job_id, 2).warnings]
     assert [entry["name"] for entry in service.index(job_id, 2)] == ["summary.png"]
 
 
-def test_a_job_whose_own_time_is_up_among_its_files_does_not_go_on(service: Service) -> None:
+def test_store_artifacts_job_time_limit_ends_the_work(service: Service) -> None:
     class Endless:
         requested: tuple[Any, ...] = ("summary", "annotate")
 
@@ -191,7 +193,7 @@ def test_a_job_whose_own_time_is_up_among_its_files_does_not_go_on(service: Serv
         store_artifacts(Endless(), service.blobs, Claim(job_id=new_job_id(), token=1, attempt=1), time_out)
 
 
-def test_a_job_cancelled_among_its_files_leaves_none(service: Service, film: bytes) -> None:
+def test_runner_job_cancelled_among_artifacts_leaves_none(service: Service, film: bytes) -> None:
     def cancel() -> None:
         (record,) = service.job_store.page("ann").records
         service.job_store.cancel(record.id)
@@ -203,16 +205,16 @@ def test_a_job_cancelled_among_its_files_leaves_none(service: Service, film: byt
     def check() -> None:
         checks[0]()
 
-    def studio(*parts: Any) -> Any:
+    def create_builder(*parts: Any) -> Any:
         checks.append(parts[4])
-        return Acting(service.studio(*parts), cancel)
+        return Acting(service.create_builder(*parts), cancel)
 
-    job_id = service.work(film, Options(modalities=("audio",)), studio)
+    job_id = service.work(film, Options(modalities=("audio",)), create_builder)
     assert service.status(job_id) == "cancelled"
     assert not service.blobs.exists(artifacts_prefix(job_id, 1)) and not service.blobs.exists(result_key(job_id, 1))
 
 
-def test_a_deleted_job_s_files_are_erased(service: Service, film: bytes) -> None:
+def test_runner_job_deleted_among_artifacts_leaves_nothing(service: Service, film: bytes) -> None:
     def delete() -> None:
         (record,) = service.job_store.page("ann").records
         service.job_store.delete(record.id)

@@ -78,7 +78,7 @@ class Scripted(ScriptedAnalyzer):
         super().__init__(act_on_media)
 
 
-def test_a_job_ends_with_its_result_and_without_its_media(service: Service, tmp_path: Path) -> None:
+def test_runner_completed_job_has_a_result_and_no_media(service: Service, tmp_path: Path) -> None:
     ModelStore(tmp_path).write_bundle(Bundle(name="bare", face=None, audio=None, text=None, fusion=None, whisper=None))
     path = media_files.make_video(tmp_path / "a.mp4", seconds=3.0)
     job_id = service.post(path.read_bytes(), JobRequest(options=Options(hop_seconds=1, window_seconds=1)))
@@ -91,7 +91,7 @@ def test_a_job_ends_with_its_result_and_without_its_media(service: Service, tmp_
     assert not service.blobs.exists(media_key(job_id))
 
 
-def test_a_result_is_written_without_a_text_of_it_in_memory(service: Service) -> None:
+def test_runner_large_result_is_written_without_a_copy_as_text(service: Service) -> None:
     """One sign would make each letter of such a text take four bytes."""
     result = RESULT.model_copy(update={"warnings": (Notice(code="a" * 2**23, message="😀"),)})
     job_id = service.post(b"media")
@@ -103,7 +103,7 @@ def test_a_result_is_written_without_a_text_of_it_in_memory(service: Service) ->
     assert peak < 2 * 2**23
 
 
-def test_an_error_with_a_code_keeps_it(service: Service) -> None:
+def test_runner_error_with_a_code_keeps_it(service: Service) -> None:
     def act(_: ProgressListener) -> Result:
         raise MediaInvalid("Nothing could be decoded.", stage="decode")
 
@@ -116,7 +116,7 @@ def test_an_error_with_a_code_keeps_it(service: Service) -> None:
 
 
 @pytest.mark.parametrize("key", [media_key, request_key])
-def test_a_job_that_the_store_has_lost_says_so(service: Service, key: Callable[[str], str]) -> None:
+def test_runner_media_or_request_lost_fails_the_job(service: Service, key: Callable[[str], str]) -> None:
     job_id = service.post(b"media")
     service.blobs.delete(key(job_id))
     service.work(Scripted(lambda _: pytest.fail("there is nothing to read")))
@@ -126,7 +126,7 @@ def test_a_job_that_the_store_has_lost_says_so(service: Service, key: Callable[[
     assert "post" in record.failure.message and record.attempts == 1
 
 
-def test_a_source_that_was_deleted_meanwhile_is_told(service: Service) -> None:
+def test_runner_deleted_source_job_fails_the_job(service: Service) -> None:
     kept = service.post(b"media", JobRequest(options=Options(keep_media=True)))
     service.work(Scripted(lambda _: RESULT))
     again = service.post(b"", JobRequest(source=ReanalysisSource(job_id=kept, fetch_token=0, token=1)))
@@ -137,7 +137,7 @@ def test_a_source_that_was_deleted_meanwhile_is_told(service: Service) -> None:
     assert (record.failure.code, record.failure.stage, record.failure.retryable) == ("job_expired", "fetch", False)
 
 
-def test_an_unknown_error_shows_nothing_of_itself(service: Service) -> None:
+def test_runner_unexpected_error_is_not_shown(service: Service) -> None:
     def act(observer: ProgressListener) -> Result:
         observer.stage("audio")
         raise RuntimeError("/secret/path")
@@ -150,7 +150,7 @@ def test_an_unknown_error_shows_nothing_of_itself(service: Service) -> None:
     assert record.failure.stage == "audio"
 
 
-def test_a_cancelled_job_stops_within_a_lease(service: Service) -> None:
+def test_runner_cancelled_job_stops_within_a_lease(service: Service) -> None:
     job_id = service.post(b"media")
 
     def act(observer: ProgressListener) -> Result:
@@ -163,7 +163,7 @@ def test_a_cancelled_job_stops_within_a_lease(service: Service) -> None:
     assert record is not None and record.status == "cancelled"
 
 
-def test_a_deleted_job_stops_and_leaves_nothing(service: Service) -> None:
+def test_runner_deleted_job_stops_and_leaves_nothing(service: Service) -> None:
     job_id = service.post(b"media")
 
     def act(observer: ProgressListener) -> Result:
@@ -175,7 +175,7 @@ def test_a_deleted_job_stops_and_leaves_nothing(service: Service) -> None:
     assert service.job_store.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))
 
 
-def test_a_result_written_after_a_delete_is_erased(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runner_result_written_after_a_delete_is_deleted(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker is past its last look when the delete comes."""
     job_id = service.post(b"media")
     put = service.blobs.put
@@ -189,7 +189,7 @@ def test_a_result_written_after_a_delete_is_erased(service: Service, monkeypatch
     assert not service.blobs.exists(job_prefix(job_id))
 
 
-def test_a_job_that_is_deleted_while_its_result_is_written_is_no_error(
+def test_runner_job_deleted_while_its_result_is_written_is_no_error(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its folder goes from under the file."""
@@ -206,7 +206,7 @@ def test_a_job_that_is_deleted_while_its_result_is_written_is_no_error(
     assert not service.blobs.exists(job_prefix(job_id)) and "internal error" not in caplog.text
 
 
-def test_a_late_worker_leaves_the_result_of_the_newer_claim(service: Service) -> None:
+def test_runner_late_worker_keeps_the_result_of_the_newer_claim(service: Service) -> None:
     job_id = service.post(b"media", JobRequest(options=Options(keep_media=True)))
     late = RunnerConfig(lease_seconds=60)
 
@@ -228,7 +228,7 @@ def lapse(job_store: JobStore, job_id: str) -> None:
     assert job_store.reap_expired_leases() == {job_id: "queued"}
 
 
-def test_a_worker_that_shuts_down_hands_its_job_back(service: Service) -> None:
+def test_runner_shutdown_requeues_the_job(service: Service) -> None:
     job_id = service.post(b"media")
     config = RunnerConfig(lease_seconds=0.3)
 
@@ -245,7 +245,7 @@ def test_a_worker_that_shuts_down_hands_its_job_back(service: Service) -> None:
     assert service.work(Scripted(act), config) is None  # it takes no new work either
 
 
-def test_a_job_that_takes_too_long_fails_where_it_is(service: Service) -> None:
+def test_runner_time_limit_fails_the_job_with_its_stage(service: Service) -> None:
     def act(observer: ProgressListener) -> Result:
         observer.stage("faces")
         while True:
@@ -262,7 +262,7 @@ def test_a_job_that_takes_too_long_fails_where_it_is(service: Service) -> None:
     )
 
 
-def test_no_job_no_work(service: Service) -> None:
+def test_runner_empty_queue_returns_none(service: Service) -> None:
     assert service.work(Scripted(lambda _: pytest.fail("nothing waits"))) is None
 
 
@@ -273,7 +273,7 @@ def without_room(_: ProgressListener) -> Result:
     raise NO_ROOM
 
 
-def test_without_room_on_the_disk_a_job_goes_back_and_none_is_begun(service: Service) -> None:
+def test_runner_full_disk_requeues_the_job_and_starts_none(service: Service) -> None:
     """The disk fills up while it works: nobody's attempt is used up."""
     job_id = service.post(b"media")
     room = [True, False]
@@ -293,7 +293,7 @@ def test_without_room_on_the_disk_a_job_goes_back_and_none_is_begun(service: Ser
     assert record is not None and (record.status, record.attempts) == ("succeeded", 1)
 
 
-def test_a_job_that_needs_more_room_than_there_is_fails_after_three_attempts(service: Service) -> None:
+def test_runner_job_that_fills_the_disk_fails_after_three_attempts(service: Service) -> None:
     job_id = service.post(b"media")
     config = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
     for attempt in (1, 2, 3):
@@ -305,7 +305,7 @@ def test_a_job_that_needs_more_room_than_there_is_fails_after_three_attempts(ser
     assert not service.blobs.exists(media_key(job_id))
 
 
-def test_a_store_that_fails_costs_no_job_an_attempt(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runner_storage_failure_uses_up_no_attempt(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = service.post(b"media")
     config = RunnerConfig(lease_seconds=0.3, storage_backoff_seconds=0)
 
@@ -323,7 +323,7 @@ def test_a_store_that_fails_costs_no_job_an_attempt(service: Service, monkeypatc
     assert record is not None and record.status == "succeeded"
 
 
-def test_a_worker_that_rests_is_stopped_at_once(service: Service) -> None:
+def test_runner_backoff_ends_at_shutdown(service: Service) -> None:
     service.post(b"media")
     stopping = threading.Event()
 
@@ -347,7 +347,7 @@ class Concurrent(ScriptedAnalyzer):
         super().__init__(act_together)
 
 
-def test_small_jobs_are_worked_on_beside_each_other_and_one_fails_alone(service: Service) -> None:
+def test_runner_small_jobs_run_concurrently_and_fail_separately(service: Service) -> None:
     def act(media: bytes, _: ProgressListener) -> Result:
         if media == b"bad":
             raise MediaInvalid("Nothing could be decoded.", stage="decode")
@@ -360,7 +360,7 @@ def test_small_jobs_are_worked_on_beside_each_other_and_one_fails_alone(service:
     assert service.job_store.claim() is None
 
 
-def test_a_small_job_is_begun_as_soon_as_one_has_ended(service: Service) -> None:
+def test_runner_small_job_starts_as_soon_as_another_ends(service: Service) -> None:
     """The first is under way until all others have ended, though no more than two are at once."""
     jobs = [service.post(str(number).encode(), small=True) for number in range(4)]
     ended = threading.Semaphore(0)
@@ -377,7 +377,7 @@ def test_a_small_job_is_begun_as_soon_as_one_has_ended(service: Service) -> None
     assert [record and record.status for record in records] == ["succeeded"] * 4
 
 
-def test_no_small_job_is_begun_before_a_long_one_that_was_there_first(service: Service) -> None:
+def test_runner_small_jobs_do_not_overtake_a_long_one(service: Service) -> None:
     small = [service.post(str(number).encode(), small=True) for number in range(2)]
     long = service.post(b"long")
     service.work(Concurrent(2, lambda *_: RESULT), RunnerConfig(lease_seconds=0.3, max_concurrent=2))
@@ -387,7 +387,7 @@ def test_no_small_job_is_begun_before_a_long_one_that_was_there_first(service: S
     assert service.work(Concurrent(1, lambda *_: RESULT), RunnerConfig(lease_seconds=0.3, max_concurrent=2)) == long
 
 
-def test_small_jobs_are_cancelled_and_deleted_one_by_one(service: Service) -> None:
+def test_runner_small_jobs_are_cancelled_and_deleted_separately(service: Service) -> None:
     jobs = [service.post(str(number).encode(), small=True) for number in range(3)]
 
     def act(media: bytes, observer: ProgressListener) -> Result:
@@ -406,7 +406,7 @@ def test_small_jobs_are_cancelled_and_deleted_one_by_one(service: Service) -> No
     assert not service.blobs.exists(job_prefix(jobs[1]))
 
 
-def test_a_worker_that_shuts_down_hands_every_small_job_back(service: Service) -> None:
+def test_runner_shutdown_requeues_every_small_job(service: Service) -> None:
     jobs = [service.post(b"media", small=True) for _ in range(3)]
     stopping = threading.Event()
 

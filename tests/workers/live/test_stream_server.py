@@ -118,7 +118,7 @@ def run(part: Awaitable[None]) -> None:
     asyncio.run(main())
 
 
-def test_a_face_and_a_voice_are_read_and_nothing_is_left(url: str, models: LoadedBundle) -> None:
+def test_stream_server_reads_face_and_voice_and_leaves_nothing(url: str, models: LoadedBundle) -> None:
     async def main() -> None:
         async with line_to(url) as line:
             ann = await call(line, Options(window_seconds=3, heatmaps=True))
@@ -143,7 +143,7 @@ def test_a_face_and_a_voice_are_read_and_nothing_is_left(url: str, models: Loade
     run(main())
 
 
-def test_the_newest_frame_wins_and_what_it_overtook_is_counted(url: str, models: LoadedBundle) -> None:
+def test_stream_server_reads_the_newest_frame_and_counts_dropped_ones(url: str, models: LoadedBundle) -> None:
     async def main() -> None:
         async with line_to(url) as line:
             ann = await call(line)
@@ -158,7 +158,7 @@ def test_the_newest_frame_wins_and_what_it_overtook_is_counted(url: str, models:
     run(main())
 
 
-def test_streams_take_turns_and_one_that_sends_rubbish_harms_no_other(url: str, models: LoadedBundle) -> None:
+def test_stream_server_streams_take_turns_and_fail_separately(url: str, models: LoadedBundle) -> None:
     async def main() -> None:
         async with line_to(url) as line:
             greedy, modest, broken = [await call(line, owner=name) for name in ("bob", "cid", "dan")]
@@ -185,7 +185,7 @@ def test_streams_take_turns_and_one_that_sends_rubbish_harms_no_other(url: str, 
     run(main())
 
 
-def test_a_worker_that_stops_says_so_and_one_that_is_full_lets_others_wait(url: str, models: LoadedBundle) -> None:
+def test_stream_server_shutdown_ends_streams_and_full_server_lets_others_wait(url: str, models: LoadedBundle) -> None:
     async def main() -> None:
         async with line_to(url) as line:
             first, second = [await call(line) for _ in range(2)]
@@ -203,7 +203,7 @@ def test_a_worker_that_stops_says_so_and_one_that_is_full_lets_others_wait(url: 
     run(main())
 
 
-def test_an_owner_has_so_many_streams_and_those_of_a_dead_gateway_lapse(url: str) -> None:
+def test_gateway_stream_limit_per_owner_and_expiry(url: str) -> None:
     async def main() -> None:
         async with line_to(url) as line:
             streams = [await line.open_stream("eve", Options(), 2) for _ in range(3)]
@@ -221,8 +221,8 @@ def test_an_owner_has_so_many_streams_and_those_of_a_dead_gateway_lapse(url: str
     run(main())
 
 
-def test_what_was_shown_and_said_is_not_left_on_disk() -> None:
-    """Redis appends every write to a file; the maintenance has it written anew after a stream, as after a deleted job."""
+def test_gateway_stream_content_is_not_left_on_disk() -> None:
+    """Redis appends every write to a file; maintenance rewrites the file after a stream, as after a deleted job."""
     shown = b"a picture of somebody"
 
     async def stream(url: str) -> None:

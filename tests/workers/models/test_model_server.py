@@ -98,7 +98,7 @@ def picture(tmp_path: Path) -> Path:
     return make_image(tmp_path / "a.png")
 
 
-def test_what_is_published_takes_the_place_and_a_rollback_takes_it_back(
+def test_model_server_published_bundle_and_rollback_are_served(
     opened: OpenServer, store: ModelStore, told: Told, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = opened()
@@ -112,13 +112,13 @@ def test_what_is_published_takes_the_place_and_a_rollback_takes_it_back(
     assert told.digest == ONE.digest and serves(server, picture) == "face@1"
 
 
-def test_a_look_at_what_has_not_changed_reads_nothing(opened: OpenServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_server_unchanged_file_is_not_read(opened: OpenServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server = opened()
     monkeypatch.setattr(module, "published", lambda *_: pytest.fail("the bundle was read"))
     server.poll()
 
 
-def test_an_analysis_ends_with_the_models_that_it_began_with(
+def test_model_server_bundle_replaced_during_an_analysis_does_not_change_it(
     opened: OpenServer, store: ModelStore, picture: Path
 ) -> None:
     server = opened()
@@ -133,7 +133,7 @@ def test_an_analysis_ends_with_the_models_that_it_began_with(
     assert serves(server, picture) == "face@2"
 
 
-def test_a_part_is_read_by_the_models_that_its_job_began_with(
+def test_model_server_part_is_extracted_by_the_models_of_its_plan(
     opened: OpenServer, store: ModelStore, tmp_path: Path
 ) -> None:
     """By the worker that has taken up others since, and by one that never had them; both go on with the new ones."""
@@ -180,7 +180,7 @@ def network_of(server: ModelServer) -> Callable[[], object]:
     return weakref.ref(face.network)
 
 
-def test_models_that_were_replaced_are_there_for_the_jobs_that_began_with_them(
+def test_model_server_replaced_models_stay_for_their_jobs(
     opened: OpenServer, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are loaded neither for these nor for a rollback."""
@@ -195,7 +195,7 @@ def test_models_that_were_replaced_are_there_for_the_jobs_that_began_with_them(
 
 
 @pytest.mark.usefixtures("kept_from_collecting")
-def test_models_that_were_replaced_are_freed_when_none_has_used_them_for_a_while(
+def test_model_server_replaced_models_unused_for_a_while_are_freed(
     opened: OpenServer, store: ModelStore, tmp_path: Path, clock: list[float]
 ) -> None:
     film = make_video(tmp_path / "film.mp4", 1.0)
@@ -214,7 +214,7 @@ def test_models_that_were_replaced_are_freed_when_none_has_used_them_for_a_while
 
 
 @pytest.mark.usefixtures("kept_from_collecting")
-def test_there_are_never_models_of_three_bundles(
+def test_model_server_never_holds_three_bundles(
     opened: OpenServer, store: ModelStore, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = opened()
@@ -231,7 +231,7 @@ def test_there_are_never_models_of_three_bundles(
     assert serves(server, picture) == third
 
 
-def test_the_files_of_a_result_are_made_by_the_models_that_made_it(
+def test_model_server_artifact_builder_has_the_models_of_the_result(
     opened: OpenServer, store: ModelStore, picture: Path, tmp_path: Path, clock: list[float]
 ) -> None:
     """However long it took, and whatever was published meanwhile."""
@@ -287,7 +287,7 @@ def ask_for_what_is_not_known(store: ModelStore) -> None:
         (ask_for_what_is_not_known, "the worker's log says why"),
     ],
 )
-def test_a_bad_bundle_is_refused_and_the_old_one_kept(
+def test_model_server_bad_bundle_is_rejected_and_the_old_one_kept(
     opened: OpenServer,
     store: ModelStore,
     told: Told,
@@ -306,7 +306,9 @@ def test_a_bad_bundle_is_refused_and_the_old_one_kept(
     assert told.refused is None
 
 
-def test_weights_that_are_no_numbers_are_refused(opened: OpenServer, store: ModelStore, told: Told) -> None:
+def test_model_server_weights_that_are_not_numbers_are_rejected(
+    opened: OpenServer, store: ModelStore, told: Told
+) -> None:
     server = opened()
     reference = publish_face(store, seed=3, scale=float("nan"))
     store.write_bundle(with_model(ONE, "face", reference))
@@ -314,7 +316,7 @@ def test_weights_that_are_no_numbers_are_refused(opened: OpenServer, store: Mode
     assert told.refused is not None and "no probabilities" in told.refused[1] and told.digest == ONE.digest
 
 
-def test_a_licence_that_is_not_wanted_is_refused(opened: OpenServer, store: ModelStore, told: Told) -> None:
+def test_model_server_licence_not_accepted_is_rejected(opened: OpenServer, store: ModelStore, told: Told) -> None:
     free = publish_face(store, commercial=True)
     store.write_bundle(with_model(ONE, "face", free))
     server = opened(licences="commercial")
@@ -324,7 +326,7 @@ def test_a_licence_that_is_not_wanted_is_refused(opened: OpenServer, store: Mode
     assert told.refused is not None and "AFFECT_LICENCES" in told.refused[1] and "face@2" in told.refused[1]
 
 
-def test_a_file_that_is_no_bundle_is_refused(opened: OpenServer, store: ModelStore, told: Told) -> None:
+def test_model_server_invalid_bundle_file_is_rejected(opened: OpenServer, store: ModelStore, told: Told) -> None:
     server = opened()
     for content in ("{", "null", ""):
         store.bundle_path("default").write_text(content)
@@ -332,7 +334,7 @@ def test_a_file_that_is_no_bundle_is_refused(opened: OpenServer, store: ModelSto
         assert told.refused == (None, "the bundle 'default' cannot be read") and server.is_ready
 
 
-def test_a_worker_without_models_waits_for_them(
+def test_model_server_without_a_bundle_is_not_ready(
     opened: OpenServer, store: ModelStore, told: Told, picture: Path
 ) -> None:
     store.bundle_path("default").unlink()
@@ -345,7 +347,7 @@ def test_a_worker_without_models_waits_for_them(
     assert server.is_ready and told.refused is None
 
 
-def test_what_was_refused_is_tried_again(
+def test_model_server_rejected_bundle_is_retried(
     opened: OpenServer, store: ModelStore, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bundle was there before its models were."""

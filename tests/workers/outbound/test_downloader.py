@@ -106,7 +106,7 @@ def giving(body: bytes = PNG, status: int = 200, **headers: str) -> Answer:
     return lambda handler: handler.reply(status, body, **headers)
 
 
-def test_what_a_link_gives_becomes_the_job_s_media(service: Service) -> None:
+def test_download_file_becomes_the_media_of_the_job(service: Service) -> None:
     body = PNG + bytes(3_000_000)
     with loopback(giving(body)) as server:
         record = service.fetched(server.url("/clips/my%20clip.png?key=secret", host="media.example"))
@@ -123,7 +123,7 @@ def test_what_a_link_gives_becomes_the_job_s_media(service: Service) -> None:
     assert claim is not None and claim.fetch_token == record.fetch_token
 
 
-def test_progress_is_told_while_it_comes(service: Service) -> None:
+def test_download_reports_progress(service: Service) -> None:
     seen: list[tuple[str | None, float]] = []
 
     def answer(handler: Handler) -> None:
@@ -155,14 +155,14 @@ def test_progress_is_told_while_it_comes(service: Service) -> None:
         ("", "/a/" + "b" * 300, "b" * 255),
     ],
 )
-def test_the_name_is_the_server_s_or_the_address_s(disposition: str, path: str, name: str) -> None:
+def test_name_of_is_the_servers_or_the_last_part_of_the_url(disposition: str, path: str, name: str) -> None:
     request = httpx.Request("GET", f"https://media.example{path}?q=1")
     headers = {"Content-Disposition": disposition} if disposition else {}
     assert name_of(httpx.Response(200, request=request, headers=headers)) == name
 
 
 @given(st.binary(max_size=80))
-def test_no_header_is_too_odd_to_be_read(header: bytes) -> None:
+def test_name_of_any_header_is_printable_and_short(header: bytes) -> None:
     request = httpx.Request("GET", "https://media.example/a.png")
     name = name_of(httpx.Response(200, request=request, headers=[(b"content-disposition", header)]))
     assert len(name) <= 255 and (not name or name.isprintable())
@@ -187,13 +187,13 @@ FORBIDDEN: list[tuple[str, Resolver]] = [
 
 
 @pytest.mark.parametrize(("address", "resolve"), FORBIDDEN)
-def test_a_forbidden_address_is_never_connected_to(service: Service, address: str, resolve: Resolver) -> None:
+def test_download_forbidden_address_is_never_connected_to(service: Service, address: str, resolve: Resolver) -> None:
     with loopback(giving()) as server:
         failure = service.failure(address.format(port=server.port), allowed=(), resolve=resolve)
         assert failure == ("forbidden_url", False) and server.connections == 0
 
 
-def test_a_name_that_changes_its_answer_is_asked_once_and_its_first_answer_is_kept(service: Service) -> None:
+def test_download_dns_rebinding_connects_to_the_checked_address(service: Service) -> None:
     """DNS rebinding: the address that was checked is the one that is connected to."""
     answers = iter([["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2"]])
     one = (ipaddress.ip_network("127.0.0.1/32"),)
@@ -211,7 +211,7 @@ REDIRECTS = ["http://127.0.0.2:{port}/a.png", "http://inner.example:{port}/a.png
 
 
 @pytest.mark.parametrize("location", REDIRECTS)
-def test_a_redirect_is_checked_as_the_first_address_was(service: Service, location: str) -> None:
+def test_download_redirect_to_a_forbidden_address_is_refused(service: Service, location: str) -> None:
     def answer(handler: Handler) -> None:
         handler.reply(302, Location=location.format(port=server.port))
 
@@ -225,7 +225,7 @@ def test_a_redirect_is_checked_as_the_first_address_was(service: Service, locati
         assert server.connections == 1
 
 
-def test_redirects_are_followed_to_an_end(service: Service) -> None:
+def test_download_follows_a_limited_number_of_redirects(service: Service) -> None:
     def answer(handler: Handler) -> None:
         step = int(handler.path.strip("/") or 0)
         handler.reply(200, PNG) if step == 5 else handler.reply(307, Location=f"/{step + 1}")
@@ -281,14 +281,14 @@ def silent(handler: Handler) -> None:
         (lambda handler: handler.wfile.write(b"\0\1\2\3" * 100), None, ("fetch_failed", True)),
     ],
 )
-def test_what_fails_is_told(
+def test_download_failure_has_its_code_and_retryable_flag(
     service: Service, answer: Answer, limits: FetchLimits | None, expected: tuple[str, bool]
 ) -> None:
     with loopback(answer) as server:
         assert service.failure(server.url(), limits=limits) == expected
 
 
-def test_the_media_of_a_page_are_fetched_where_pages_are_read(service: Service, tmp_path: Path) -> None:
+def test_download_page_with_pages_enabled_gives_its_media(service: Service, tmp_path: Path) -> None:
     film = media_files.make_video(tmp_path / "film.mp4", seconds=1).read_bytes()
 
     def answer(handler: Handler) -> None:
@@ -303,7 +303,7 @@ def test_the_media_of_a_page_are_fetched_where_pages_are_read(service: Service, 
     assert media.name.startswith("A talk") and (media.size, media.sha256) == (len(film), sha256(film).hexdigest())
 
 
-def test_what_may_pass_is_tried_again_before_anything_came(service: Service) -> None:
+def test_download_temporary_failure_before_any_data_is_retried(service: Service) -> None:
     def answer(handler: Handler) -> None:
         trouble = [giving(status=503), lambda handler: None, giving()]
         trouble[min(len(server.requests), 3) - 1](handler)
@@ -319,7 +319,7 @@ def test_what_may_pass_is_tried_again_before_anything_came(service: Service) -> 
             assert len(server.requests) == attempts
 
 
-def test_nobody_there_or_nobody_known_is_told(service: Service) -> None:
+def test_download_unreachable_or_unknown_host_is_retryable(service: Service) -> None:
     def unknown(host: str, port: int) -> list[str]:
         raise socket.gaierror
 
@@ -329,7 +329,7 @@ def test_nobody_there_or_nobody_known_is_told(service: Service) -> None:
     assert service.failure("http://nowhere.example/", resolve=unknown) == ("fetch_failed", True)
 
 
-def test_of_several_addresses_one_that_answers_is_taken(service: Service) -> None:
+def test_download_host_with_several_addresses_uses_one_that_answers(service: Service) -> None:
     with loopback(giving()) as server:
         link = server.url(host="media.example")
         record = service.fetched(link, resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
@@ -361,14 +361,14 @@ def during(service: Service, act: Callable[[str], None], config: RunnerConfig | 
     return job_id, time.monotonic() - acted
 
 
-def test_a_cancelled_download_stops_at_once(service: Service) -> None:
+def test_download_cancelled_job_stops_at_once(service: Service) -> None:
     job_id, seconds = during(service, service.job_store.cancel)
     record = service.job_store.get(job_id)
     assert record is not None and record.status == "cancelled" and seconds < 10
     assert not service.blobs.exists(media_prefix(job_id))
 
 
-def test_a_deleted_download_leaves_nothing(service: Service) -> None:
+def test_download_deleted_job_leaves_nothing(service: Service) -> None:
     def delete(job_id: str) -> None:
         service.job_store.delete(job_id)
         service.blobs.delete(job_prefix(job_id))
@@ -377,7 +377,7 @@ def test_a_deleted_download_leaves_nothing(service: Service) -> None:
     assert service.job_store.get(job_id) is None and not service.blobs.exists(job_prefix(job_id))
 
 
-def test_a_worker_that_shuts_down_hands_the_link_back(service: Service) -> None:
+def test_download_shutdown_requeues_the_job(service: Service) -> None:
     config = RunnerConfig(lease_seconds=0.3)
     job_id, _ = during(service, lambda _: config.stopping.set(), config)  # type: ignore[attr-defined]
     record = service.job_store.get(job_id)
@@ -389,7 +389,7 @@ def test_a_worker_that_shuts_down_hands_the_link_back(service: Service) -> None:
     assert record is not None and record.queue == "inference"
 
 
-def test_a_late_download_does_not_touch_what_another_fetched(service: Service) -> None:
+def test_download_late_worker_does_not_touch_the_newer_media(service: Service) -> None:
     """A worker that was paused past its lease ends its download when the job is long with the analyses."""
     late = threading.Event()
 
@@ -428,7 +428,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_certificate_is_checked_against_the_name(
+def test_download_certificate_is_checked_against_the_name(
     service: Service, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str | None] = []

@@ -57,7 +57,7 @@ def fetch(server: Loopback, folder: Path, path: str = "/watch", **limits: float)
     return pages.download(server.url(path, host="media.example"), folder, never_cancelled)
 
 
-def test_a_stream_in_pieces_becomes_one_film(tmp_path: Path) -> None:
+def test_page_downloader_segmented_stream_becomes_one_file(tmp_path: Path) -> None:
     media_files.make_video(tmp_path / "film.mp4", seconds=2)
     playlist = tmp_path / "list.m3u8"
     media_files.ffmpeg("-i", tmp_path / "film.mp4", "-c", "copy", "-hls_time", "1", "-f", "hls", playlist)
@@ -71,7 +71,7 @@ def test_a_stream_in_pieces_becomes_one_film(tmp_path: Path) -> None:
     assert found.kind == "video" and found.duration == pytest.approx(2, abs=0.3)
 
 
-def test_a_page_cannot_lead_to_where_nobody_may_go(tmp_path: Path) -> None:
+def test_page_downloader_forbidden_address_in_a_page_is_refused(tmp_path: Path) -> None:
     with loopback(Site().answer) as inner:
         link = inner.url("/film.mp4", host="inner.example")
         with loopback(Site(watch=page(link)).answer) as server, pytest.raises(ForbiddenUrl):
@@ -79,12 +79,12 @@ def test_a_page_cannot_lead_to_where_nobody_may_go(tmp_path: Path) -> None:
         assert inner.connections == 0 and server.connections > 0
 
 
-def test_a_page_without_media_is_told(tmp_path: Path) -> None:
+def test_page_downloader_page_without_media_is_refused(tmp_path: Path) -> None:
     with loopback(Site(watch="<html><body>Words.</body></html>").answer) as server, pytest.raises(NoMedia):
         fetch(server, tmp_path / "page")
 
 
-def test_what_is_no_longer_wanted_ends(tmp_path: Path) -> None:
+def test_page_downloader_cancelled_job_stops(tmp_path: Path) -> None:
     def answer(handler: Handler) -> None:
         handler.ended.wait(60)
 
@@ -106,7 +106,7 @@ def through(proxy: EgressProxy, request: str) -> bytes:
     return answer
 
 
-def test_the_proxy_checks_every_address_and_serves_one_program_alone(tmp_path: Path) -> None:
+def test_egress_proxy_checks_every_address_and_serves_one_program_only(tmp_path: Path) -> None:
     proxy = EgressProxy(egress(*ONE), 20, 10**6)
     with loopback(lambda handler: handler.reply(200, b"hello")) as server, proxy.running():
         key = base64.b64encode(proxy.url[7:].partition("@")[0].encode()).decode()

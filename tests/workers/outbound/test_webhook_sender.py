@@ -96,7 +96,7 @@ def answering(*statuses: int, **headers: str) -> Answer:
     return lambda handler: handler.reply(left.pop(0) if len(left) > 1 else left[0], **headers)
 
 
-def test_the_end_of_a_job_is_told_once_signed_and_with_nothing_private(service: Service) -> None:
+def test_webhook_job_end_is_sent_once_signed_and_without_private_data(service: Service) -> None:
     with loopback(answering(200)) as receiver:
         job_id = service.ended(receiver.url("/hook?token=1"))
         quiet = service.ended(None)
@@ -117,7 +117,7 @@ def test_the_end_of_a_job_is_told_once_signed_and_with_nothing_private(service: 
     assert service.log(quiet).state == "none"
 
 
-def test_every_final_state_is_told_and_no_other(service: Service) -> None:
+def test_webhook_is_sent_for_every_final_state_and_no_other(service: Service) -> None:
     with loopback(answering(204)) as receiver:
         hook = receiver.url("/hook")
         service.ended(hook)
@@ -148,7 +148,7 @@ def test_every_final_state_is_told_and_no_other(service: Service) -> None:
     assert b"Private" not in b"".join(received.body for received in receiver.requests)
 
 
-def test_a_receiver_in_trouble_is_told_again_under_the_same_id_until_it_hears(service: Service) -> None:
+def test_webhook_failing_receiver_is_retried_with_the_same_id(service: Service) -> None:
     with loopback(answering(500, 429, 200)) as receiver:
         job_id = service.ended(receiver.url())
         service.deliver()
@@ -158,14 +158,14 @@ def test_a_receiver_in_trouble_is_told_again_under_the_same_id_until_it_hears(se
     assert all(verified(received) for received in receiver.requests)
 
 
-def test_it_is_given_up_after_the_last_pause(service: Service) -> None:
+def test_webhook_is_given_up_after_the_last_pause(service: Service) -> None:
     with loopback(answering(500)) as receiver:
         job_id = service.ended(receiver.url())
         service.deliver()
     assert service.statuses(job_id) == [500] * 4 and service.log(job_id).state == "failed"
 
 
-def test_the_pauses_grow_and_are_kept_in_redis(service: Service) -> None:
+def test_webhook_pauses_grow_and_are_kept_in_redis(service: Service) -> None:
     policy = WebhookPolicy(timeout_seconds=20, pauses=(100, 1000))
     with loopback(answering(500, 503, 500, Retry_After="5000")) as receiver:
         job_id = service.ended(receiver.url())
@@ -186,7 +186,7 @@ def test_the_pauses_grow_and_are_kept_in_redis(service: Service) -> None:
             service.redis.zadd("affect:outbox", {job_id: 0})
 
 
-def test_a_redirect_is_not_followed(service: Service) -> None:
+def test_webhook_redirect_is_not_followed(service: Service) -> None:
     with loopback(answering(200)) as other, loopback(answering(307, 200, Location=other.url())) as receiver:
         job_id = service.ended(receiver.url())
         service.deliver()
@@ -195,7 +195,7 @@ def test_a_redirect_is_not_followed(service: Service) -> None:
         assert error is not None and "redirects" in error
 
 
-def test_gone_is_for_ever(service: Service) -> None:
+def test_webhook_receiver_gone_is_not_retried(service: Service) -> None:
     with loopback(answering(410, 200)) as receiver:
         job_id = service.ended(receiver.url())
         service.deliver()
@@ -203,7 +203,7 @@ def test_gone_is_for_ever(service: Service) -> None:
         assert len(receiver.requests) == 1
 
 
-def test_a_receiver_that_does_not_answer_does_not_hold_us_up(service: Service) -> None:
+def test_webhook_slow_receiver_times_out(service: Service) -> None:
     def slow(handler: Handler) -> None:
         if len(receiver.requests) == 1:
             handler.ended.wait(60)
@@ -226,7 +226,7 @@ def test_a_receiver_that_does_not_answer_does_not_hold_us_up(service: Service) -
         assert attempt.status is None and attempt.error is not None and attempt.seconds < 30
 
 
-def test_a_private_address_is_never_connected_to_unless_it_is_permitted(service: Service) -> None:
+def test_webhook_private_address_is_connected_to_only_if_allowed(service: Service) -> None:
     with loopback(answering(200)) as receiver:
         for hook in (receiver.url(), receiver.url(host="hooks.example")):
             job_id = service.ended(hook)
@@ -237,7 +237,7 @@ def test_a_private_address_is_never_connected_to_unless_it_is_permitted(service:
         assert service.log(job_id).state == "delivered"
 
 
-def test_a_deleted_job_sends_nothing_more_and_leaves_nothing(service: Service) -> None:
+def test_webhook_deleted_job_sends_nothing_and_leaves_nothing(service: Service) -> None:
     def delete(handler: Handler) -> None:
         """While its webhook is under way."""
         service.job_store.delete(job_id)
@@ -260,7 +260,7 @@ def test_a_deleted_job_sends_nothing_more_and_leaves_nothing(service: Service) -
     assert service.redis.zcard("affect:outbox") == 0
 
 
-def test_a_delivery_whose_worker_died_is_made_by_another_and_a_late_word_of_it_is_not_heard(service: Service) -> None:
+def test_webhook_delivery_of_a_dead_worker_is_made_by_another(service: Service) -> None:
     with loopback(answering(200)) as receiver:
         job_id = service.ended(receiver.url())
         taken = service.job_store.webhook_queue.lease_next(60)
@@ -279,7 +279,7 @@ def test_a_delivery_whose_worker_died_is_made_by_another_and_a_late_word_of_it_i
     assert service.log(job_id).state == "delivered" and service.statuses(job_id) == [200]
 
 
-def test_each_caller_s_webhooks_are_signed_with_its_own_secrets(service: Service) -> None:
+def test_webhook_is_signed_with_the_secrets_of_its_caller(service: Service) -> None:
     old, new = new_secret(), new_secret()
     service.secrets = [WebhookSecret.parse(f"ann:{old}"), WebhookSecret.parse(f"ann:{new}"), *service.secrets[1:]]
     with loopback(answering(200)) as receiver:
@@ -294,7 +294,7 @@ def test_each_caller_s_webhooks_are_signed_with_its_own_secrets(service: Service
     assert service.log(nobody).state == "failed"
 
 
-def test_a_test_is_one_attempt_and_is_forgotten(service: Service) -> None:
+def test_webhook_test_delivery_is_one_attempt_and_expires(service: Service) -> None:
     with loopback(answering(500)) as receiver:
         test_id = new_job_id()
         service.blobs.put(request_key(test_id), JobRequest(webhook_url=receiver.url()).model_dump_json().encode())

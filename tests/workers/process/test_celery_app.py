@@ -10,7 +10,7 @@ from workers.protocol.broker import make_celery
 from workers.settings import WorkerSettings
 
 
-def test_a_flag_is_seen_in_a_process_that_was_forked_before_it_was_set() -> None:
+def test_shared_flag_set_after_a_fork_is_seen_in_the_child() -> None:
     flag = SharedFlag()
 
     def wait() -> None:
@@ -25,7 +25,7 @@ def test_a_flag_is_seen_in_a_process_that_was_forked_before_it_was_set() -> None
     assert child.exitcode == 0
 
 
-def test_a_worker_that_stops_tells_its_children_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_shutdown_reaches_its_children_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is killed while it holds a lock of several processes holds it for ever."""
     monkeypatch.setattr(multiprocessing.synchronize.SemLock, "__init__", lambda *_, **__: pytest.fail("a lock"))
     settings = WorkerSettings()

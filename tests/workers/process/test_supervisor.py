@@ -15,7 +15,7 @@ import pytest
 
 from ml.registry import Bundle, ModelStore
 from tests.media_files import make_image
-from workers.process.supervisor import StartupError, check_port, exclusive_lock, socket_path
+from workers.process.supervisor import RunSettings, StartupError, check_port, exclusive_lock, socket_path
 
 ROOT = Path(__file__).parents[3]
 STAND_INS = """
@@ -81,7 +81,7 @@ def pid_in(path: Path) -> int:
     return int(path.read_text())
 
 
-def test_a_dead_child_is_started_again_and_what_it_left_is_ended(tmp_path: Path) -> None:
+def test_supervisor_killed_child_is_restarted_and_its_group_killed(tmp_path: Path) -> None:
     code = STAND_INS % ("shell('worker', 'sleep 1000 & echo $! > orphan; echo $$ > pid; wait')", "lambda: True")
     with running("-c", code, cwd=tmp_path) as process:
         read_until(process, "ready")
@@ -97,7 +97,7 @@ def test_a_dead_child_is_started_again_and_what_it_left_is_ended(tmp_path: Path)
         assert not alive(second)
 
 
-def test_the_next_is_started_when_the_one_before_is_up_and_the_end_is_in_reverse(tmp_path: Path) -> None:
+def test_supervisor_starts_children_in_order_and_stops_them_in_reverse(tmp_path: Path) -> None:
     ending = "trap 'echo %s >> ends; exit' TERM; touch %s; while :; do sleep 0.05; done"
     first = f"ProcessSpec('first', ('bash', '-c', '''{ending % ('first', 'one')}'''), 5.0, Path('go').exists)"
     second = f"shell('second', '''{ending % ('second', 'two')}''')"
@@ -111,14 +111,14 @@ def test_the_next_is_started_when_the_one_before_is_up_and_the_end_is_in_reverse
     assert (tmp_path / "ends").read_text().split() == ["second", "first"]
 
 
-def test_a_child_that_does_not_come_up_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_supervisor_child_that_cannot_start_is_reported_with_its_log(tmp_path: Path) -> None:
     code = STAND_INS % ("shell('worker', 'echo the store is empty; exit 3')", "lambda: False")
     with running("-c", code, cwd=tmp_path) as process:
         said = read_until(process, "the store is empty")
         assert "the store is empty" in said and process.wait(20) == 1
 
 
-def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+def test_supervisor_second_ctrl_c_kills_at_once(tmp_path: Path) -> None:
     deaf = "shell('worker', '''trap \"touch told\" TERM; touch up; while :; do sleep 0.05; done''', 1000.0)"
     with running("-c", STAND_INS % (deaf, "Path('up').exists"), cwd=tmp_path) as process:
         read_until(process, "ready")
@@ -128,13 +128,13 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
         assert process.wait(20) == 0
 
 
-def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
+def test_supervisor_killed_takes_its_children_along(tmp_path: Path) -> None:
     with running("-c", STAND_INS % ("shell('worker', 'echo $$ > pid; exec sleep 1000')", "lambda: True"), cwd=tmp_path):
         child = pid_in(tmp_path / "pid")
     until(lambda: not alive(child))
 
 
-def test_a_folder_is_for_one_supervisor(tmp_path: Path) -> None:
+def test_exclusive_lock_second_holder_is_refused(tmp_path: Path) -> None:
     with exclusive_lock(tmp_path):
         with pytest.raises(StartupError, match="already running"), exclusive_lock(tmp_path):
             pass
@@ -142,18 +142,31 @@ def test_a_folder_is_for_one_supervisor(tmp_path: Path) -> None:
         pass
 
 
-def test_a_taken_port_is_told(free_port: int) -> None:
+def test_check_port_taken_port_is_refused(free_port: int) -> None:
     with socket.create_server(("127.0.0.1", free_port)), pytest.raises(StartupError, match="AFFECT_PORT"):
         check_port("127.0.0.1", free_port)
     check_port("127.0.0.1", free_port)
 
 
-def test_a_long_path_gets_a_socket_elsewhere(tmp_path: Path) -> None:
+def test_socket_path_too_long_is_in_a_temporary_folder(tmp_path: Path) -> None:
     with socket_path(tmp_path / ("long" * 30)) as path:
         assert len(str(path)) < 100 and path.parent.stat().st_mode & 0o077 == 0
     assert not path.parent.exists()
     with socket_path(Path("/short")) as path:
         assert path == Path("/short/redis.sock")
+
+
+def test_run_settings_without_a_redis_url_need_a_private_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AFFECT_REDIS_URL", raising=False)
+    assert RunSettings().needs_redis
+    monkeypatch.setenv("AFFECT_REDIS_URL", "redis://127.0.0.1:6379/0")
+    assert not RunSettings().needs_redis
+
+
+def test_supervisor_invalid_setting_is_reported_without_a_traceback(tmp_path: Path) -> None:
+    with running("-m", "workers.process.supervisor", cwd=tmp_path, AFFECT_PORT="0") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "port" in output and "Traceback" not in output
 
 
 @pytest.fixture
@@ -162,7 +175,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def test_the_service_ends_with_ctrl_c_and_finds_its_jobs_again(tmp_path: Path, free_port: int) -> None:
+def test_supervisor_restarted_service_finds_its_jobs_again(tmp_path: Path, free_port: int) -> None:
     ModelStore(tmp_path / "store").write_bundle(
         Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
     )

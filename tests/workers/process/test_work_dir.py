@@ -17,7 +17,7 @@ sys.stdin.read()
 """
 
 
-def test_a_folder_lasts_as_long_as_its_process(tmp_path: Path) -> None:
+def test_work_dir_abandoned_by_a_killed_process_is_removed(tmp_path: Path) -> None:
     other = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

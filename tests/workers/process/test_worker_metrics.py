@@ -137,7 +137,7 @@ def _serves(metrics: WorkerMetrics, port: int) -> bool:
         ("echo 'No devices were found'", []),
     ],
 )
-def test_gpus_are_read_from_nvidia_smi(
+def test_read_gpus_parses_nvidia_smi(
     script: str, found: list[Gpu], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "nvidia-smi"
@@ -149,6 +149,6 @@ def test_gpus_are_read_from_nvidia_smi(
     assert shown(metrics, "affect_gpu_busy_ratio", gpu="0") == (0.37 if found else None)
 
 
-def test_without_nvidia_smi_there_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_gpus_without_nvidia_smi_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert read_gpus() == []
