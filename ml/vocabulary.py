@@ -44,6 +44,12 @@ MODALITY_NAMES: Mapping[Modality, str] = {"face": "Face", "audio": "Voice", "tex
 NO_SIGNAL = "no signal"
 """Displayed in place of an emotion if there was nothing to read."""
 
+
+def channel_name(channel: int) -> str:
+    """Return the display name of an audio channel: `Channel 1` for number 0 of the API."""
+    return f"Channel {channel + 1}"
+
+
 Stage = Literal["fetch", "probe", "decode", "segment", "faces", "audio", "transcribe", "text", "fuse", "write"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 

@@ -4,7 +4,7 @@ the downloaded file."""
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from app.errors import Fault, ValidationFailed
@@ -12,7 +12,10 @@ from ml.reports.formats import FORMATS, FormatName, Rows
 from ml.reports.report import Report
 from ml.results import Result
 
-ResultFormat = Literal["json", FormatName]
+if TYPE_CHECKING:
+    ResultFormat = FormatName
+else:
+    ResultFormat = Literal["json", FormatName]
 
 MAX_FILE_NAME_CHARACTERS = 100
 

@@ -1,28 +1,27 @@
-"""A result as tiers, for annotation tools: spans of time with a label, never two at once in one tier.
+"""Tiers for annotation tools (ELAN, Praat): labelled intervals that never overlap within one tier.
 
-Windows overlap, so they are dealt out over as many tiers as it takes: `emotion`, `emotion 2`, … together hold each
-window once, with its own times. Single face tracks are not here: a long film has hundreds (see the CSV of faces).
+Windows overlap, so they are distributed over as many tiers as needed: `combined`, `combined 2`, … together hold each
+window once, with its own times. Single face tracks are left out: a long video has hundreds (see the CSV of faces).
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ml.reports.report import Voice, milliseconds, moment_told, plain, voices_of
+from ml.reports.report import ChannelTrack, channel_tracks, milliseconds, moment_text, sanitize
 from ml.results import Result, Window
-from ml.vocabulary import MODALITIES, Modality
+from ml.vocabulary import COMBINED, MODALITIES, MODALITY_NAMES, NO_SIGNAL, Modality
 
-NONE = "none"
-"""The label of a window in which nothing could be read."""
-MOMENT = 0.2
-"""Seconds that a moment lasts as a span: long enough to be clicked."""
+MOMENT_SECONDS = 0.2
+"""Seconds that a moment lasts as an interval: long enough to be clicked."""
 
 TierKind = Literal["emotion", "confidence", "speech", "moments"]
 
 
 @dataclass(frozen=True)
-class Span:
-    """Whole milliseconds, `end` after `start`. `confidence`: of the label, as text; empty where there is none."""
+class Interval:
+    """A labelled interval in whole milliseconds, `end` after `start`. `confidence`: of the label, as text; may be
+    empty."""
 
     start: int
     end: int
@@ -30,76 +29,87 @@ class Span:
     confidence: str = ""
 
     @classmethod
-    def of(cls, start: float, end: float, label: str, confidence: str = "") -> "Span":
-        """From seconds; at least a millisecond long."""
+    def from_seconds(cls, start: float, end: float, label: str, confidence: str = "") -> "Interval":
+        """Return an interval that lasts at least one millisecond."""
         first = milliseconds(start)
-        return cls(first, max(milliseconds(end), first + 1), plain(label), confidence)
+        return cls(first, max(milliseconds(end), first + 1), sanitize(label), confidence)
 
 
 @dataclass(frozen=True)
 class Tier:
-    """Spans in order of time. `parent`: the tier that has the same spans, of which this one tells more."""
+    """Intervals in order of time. `parent`: name of the tier with the same intervals that this one describes
+    further."""
 
     name: str
     kind: TierKind
-    spans: tuple[Span, ...]
+    intervals: tuple[Interval, ...]
     participant: str = ""
     parent: str | None = None
 
 
-def tiers_of(result: Result) -> list[Tier]:
-    """The fused emotion with its confidence, then each modality, of the whole and of each channel; sentences, words and
-    moments. A tier without spans is left out; where there is no span at all, one empty tier is given."""
+def annotation_tiers(result: Result) -> list[Tier]:
+    """Return the tiers of a result.
+
+    They are the combined emotion with its confidence, then each modality, of the whole media and of each channel; then
+    sentences, words and moments. Tiers without intervals are left out; if all are, one empty tier is returned.
+    """
     segments = result.transcript.segments
-    sentences = (Span.of(part.start, part.end, part.text) for part in segments)
-    words = (Span.of(word.start, word.end, word.word) for part in segments for word in part.words)
-    moments = (Span.of(moment.time, moment.time + MOMENT, moment_told(moment)) for moment in result.moments)
-    found = [
-        *(tier for voice in voices_of(result) for tier in _voice_tiers(voice)),
-        *_dealt("transcript", "speech", sentences),
-        *_dealt("words", "speech", words),
-        *_dealt("moments", "moments", moments),
+    sentences = (Interval.from_seconds(part.start, part.end, part.text) for part in segments)
+    words = (Interval.from_seconds(word.start, word.end, word.word) for part in segments for word in part.words)
+    moments = (
+        Interval.from_seconds(moment.time, moment.time + MOMENT_SECONDS, moment_text(moment))
+        for moment in result.moments
+    )
+    tiers = [
+        *(tier for track in channel_tracks(result) for tier in _track_tiers(track)),
+        *_distribute("transcript", "speech", sentences),
+        *_distribute("transcript words", "speech", words),
+        *_distribute("moments", "moments", moments),
     ]
-    return found or [Tier("emotion", "emotion", ())]
+    return tiers or [Tier(COMBINED.lower(), "emotion", ())]
 
 
-def duration_of(result: Result, tiers: Iterable[Tier]) -> int:
-    """Milliseconds that hold the media and every span; at least one."""
-    ends = (span.end for tier in tiers for span in tier.spans)
+def duration_ms(result: Result, tiers: Iterable[Tier]) -> int:
+    """Return the milliseconds that cover the media and every interval; at least one."""
+    ends = (interval.end for tier in tiers for interval in tier.intervals)
     return max(milliseconds(result.media.duration or 0.0), 1, *ends)
 
 
-def _voice_tiers(voice: Voice) -> Iterator[Tier]:
-    prefix = f"{voice.name.lower()} " if voice.name else ""
-    told = (Span.of(w.start, w.end, w.emotion or NONE, f"{w.confidence:.2f}") for w in voice.windows)
-    for tier in _dealt(f"{prefix}emotion", "emotion", told, voice.name):
+def _track_tiers(track: ChannelTrack) -> Iterator[Tier]:
+    prefix = f"{track.name.lower()} " if track.name else ""
+    combined = (
+        Interval.from_seconds(window.start, window.end, window.emotion or NO_SIGNAL, f"{window.confidence:.2f}")
+        for window in track.windows
+    )
+    for tier in _distribute(f"{prefix}{COMBINED.lower()}", "emotion", combined, track.name):
         yield tier
-        more = tuple(Span(span.start, span.end, span.confidence) for span in tier.spans)
-        yield Tier(f"{tier.name} confidence", "confidence", more, voice.name, parent=tier.name)
+        confidences = tuple(Interval(each.start, each.end, each.confidence) for each in tier.intervals)
+        yield Tier(f"{tier.name} confidence", "confidence", confidences, track.name, parent=tier.name)
     for modality in MODALITIES:
-        yield from _dealt(f"{prefix}{modality}", "emotion", _readings(voice.windows, modality), voice.name)
-    if voice.channel is not None:  # what is said in a channel is known by window alone
-        said = ((window, window.modalities.text) for window in voice.windows)
-        spans = (Span.of(window.start, window.end, text.transcript) for window, text in said if text)
-        yield from _dealt(f"{prefix}transcript", "speech", spans, voice.name)
+        readings = _modality_intervals(track.windows, modality)
+        yield from _distribute(f"{prefix}{MODALITY_NAMES[modality].lower()}", "emotion", readings, track.name)
+    if track.channel is not None:  # the words of a single channel are known only by window
+        spoken = ((window, window.modalities.text) for window in track.windows)
+        transcripts = (Interval.from_seconds(w.start, w.end, text.transcript) for w, text in spoken if text)
+        yield from _distribute(f"{prefix}transcript", "speech", transcripts, track.name)
 
 
-def _readings(windows: Iterable[Window], modality: Modality) -> Iterator[Span]:
-    """What the modality alone reads, in the windows where it is there."""
+def _modality_intervals(windows: Iterable[Window], modality: Modality) -> Iterator[Interval]:
+    """Yield the emotion that the modality gives by itself, for the windows that have it."""
     for window in windows:
         if reading := getattr(window.modalities, modality):
-            mode = max(reading.probabilities, key=reading.probabilities.__getitem__)
-            yield Span.of(window.start, window.end, mode, f"{reading.probabilities[mode]:.2f}")
+            emotion = max(reading.probabilities, key=reading.probabilities.__getitem__)
+            yield Interval.from_seconds(window.start, window.end, emotion, f"{reading.probabilities[emotion]:.2f}")
 
 
-def _dealt(name: str, kind: TierKind, spans: Iterable[Span], participant: str = "") -> Iterator[Tier]:
-    """Tiers of one name and a number that hold the spans, each in the first where there is room."""
-    lanes: list[list[Span]] = []
-    for span in sorted((span for span in spans if span.label), key=lambda span: (span.start, span.end)):
-        lane = next((lane for lane in lanes if lane[-1].end <= span.start), None)
-        if lane is None:
-            lanes.append([span])
+def _distribute(name: str, kind: TierKind, intervals: Iterable[Interval], participant: str = "") -> Iterator[Tier]:
+    """Yield tiers `name`, `name 2`, … that hold the intervals, each in the first tier with a free place."""
+    rows: list[list[Interval]] = []
+    for interval in sorted((each for each in intervals if each.label), key=lambda each: (each.start, each.end)):
+        row = next((row for row in rows if row[-1].end <= interval.start), None)
+        if row is None:
+            rows.append([interval])
         else:
-            lane.append(span)
-    for number, lane in enumerate(lanes, 1):
-        yield Tier(name if number == 1 else f"{name} {number}", kind, tuple(lane), participant)
+            row.append(interval)
+    for number, row in enumerate(rows, 1):
+        yield Tier(name if number == 1 else f"{name} {number}", kind, tuple(row), participant)

@@ -1,7 +1,7 @@
 """ELAN's annotation format, EAF 3.0 (http://www.mpi.nl/tools/elan/EAFv3.0.xsd).
 
-The emotion tiers draw on a controlled vocabulary, so that ELAN offers the labels where an annotator corrects one; the
-confidence of each window is a tier below its own.
+The emotion tiers use a controlled vocabulary, so that ELAN offers the labels when an annotator corrects one. The
+confidence of each window is in a dependent tier.
 """
 
 import mimetypes
@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from ml.reports.annotation_tiers import NONE, Span, Tier, tiers_of
-from ml.reports.report import DISCLAIMER, Report, plain
+from ml.reports.annotation_tiers import Interval, Tier, annotation_tiers
+from ml.reports.report import DISCLAIMER, Report, sanitize
+from ml.vocabulary import NO_SIGNAL
 
 SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 VOCABULARY = "emotions"
@@ -25,23 +26,25 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,8}")
 
 @dataclass(frozen=True)
 class _Annotation:
-    """A span and its id. Its time slots have the same number: they are given with the document's other slots."""
+    """An interval and its id. Its time slots use the same number; they are listed with the document's other slots."""
 
     id: str
-    span: Span
+    interval: Interval
 
     @property
     def edges(self) -> tuple[tuple[int, str], tuple[int, str]]:
-        """Time and slot of the begin and of the end."""
-        return (self.span.start, f"{self.id}b"), (self.span.end, f"{self.id}e")
+        """Time and slot of the start and of the end."""
+        return (self.interval.start, f"{self.id}b"), (self.interval.end, f"{self.id}e")
 
 
 def eaf(report: Report) -> str:
-    """The document. It names the media by its file name, to be found beside it."""
-    tiers = tiers_of(report.result)
-    numbers = iter(range(1, 1 + sum(len(tier.spans) for tier in tiers)))
-    annotations = {tier.name: [_Annotation(f"a{next(numbers)}", span) for span in tier.spans] for tier in tiers}
-    aligned = [one for tier in tiers if tier.parent is None for one in annotations[tier.name]]
+    """Return the document. It refers to the media by file name, to be found in the same folder."""
+    tiers = annotation_tiers(report.result)
+    numbers = iter(range(1, 1 + sum(len(tier.intervals) for tier in tiers)))
+    annotations = {
+        tier.name: [_Annotation(f"a{next(numbers)}", interval) for interval in tier.intervals] for tier in tiers
+    }
+    aligned = [annotation for tier in tiers if tier.parent is None for annotation in annotations[tier.name]]
     language = report.result.transcript.language
     spoken = language if language and _LANGUAGE.fullmatch(language) else UNDETERMINED
 
@@ -50,11 +53,11 @@ def eaf(report: Report) -> str:
     _time_order(root, aligned)
     for tier in tiers:
         _tier(root, tier, annotations[tier.name], annotations.get(tier.parent or "", ()), spoken)
-    _types(root)
+    _tier_types(root)
     for code in dict.fromkeys([UNDETERMINED, spoken]):
         SubElement(root, "LANGUAGE", LANG_ID=code, LANG_LABEL=code)
     SubElement(root, "CONSTRAINT", STEREOTYPE=ASSOCIATION, DESCRIPTION="1-1 association with a parent annotation")
-    _vocabulary(root, [*report.result.labels, NONE])
+    _vocabulary(root, [*report.result.labels, NO_SIGNAL])
     indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'
 
@@ -75,16 +78,16 @@ def _root() -> Element:
 
 def _header(root: Element, report: Report) -> None:
     header = SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    kind = mimetypes.guess_type(report.name)[0] or f"{report.result.media.kind}/*"
-    place = f"./{quote(report.name)}"
-    SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=place, RELATIVE_MEDIA_URL=place, MIME_TYPE=kind)
-    for name, value in (("bundle", report.result.models.bundle), ("reading", DISCLAIMER)):
-        SubElement(header, "PROPERTY", NAME=name).text = plain(value)
+    media_type = mimetypes.guess_type(report.name)[0] or f"{report.result.media.kind}/*"
+    url = f"./{quote(report.name)}"
+    SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=url, RELATIVE_MEDIA_URL=url, MIME_TYPE=media_type)
+    for name, value in (("bundle", report.result.models.bundle), ("disclaimer", DISCLAIMER)):
+        SubElement(header, "PROPERTY", NAME=name).text = sanitize(value)
 
 
 def _time_order(root: Element, annotations: Sequence[_Annotation]) -> None:
     order = SubElement(root, "TIME_ORDER")
-    for time, slot in sorted(edge for one in annotations for edge in one.edges):
+    for time, slot in sorted(edge for annotation in annotations for edge in annotation.edges):
         SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(time))
 
 
@@ -97,35 +100,34 @@ def _tier(
     if tier.kind == "speech":
         element.set("LANG_REF", spoken)
     if tier.parent is None:
-        for one in annotations:
-            (_, begin), (_, end) = one.edges
-            _annotation(element, one, "ALIGNABLE_ANNOTATION", TIME_SLOT_REF1=begin, TIME_SLOT_REF2=end)
+        for annotation in annotations:
+            (_, start), (_, end) = annotation.edges
+            _annotation(element, annotation, "ALIGNABLE_ANNOTATION", TIME_SLOT_REF1=start, TIME_SLOT_REF2=end)
     else:
         element.set("PARENT_REF", tier.parent)
-        for one, parent in zip(annotations, parents, strict=True):
-            _annotation(element, one, "REF_ANNOTATION", ANNOTATION_REF=parent.id)
+        for annotation, parent in zip(annotations, parents, strict=True):
+            _annotation(element, annotation, "REF_ANNOTATION", ANNOTATION_REF=parent.id)
 
 
 def _annotation(tier: Element, annotation: _Annotation, kind: str, **references: str) -> None:
     holder = SubElement(SubElement(tier, "ANNOTATION"), kind, {"ANNOTATION_ID": annotation.id, **references})
-    SubElement(holder, "ANNOTATION_VALUE").text = annotation.span.label
+    SubElement(holder, "ANNOTATION_VALUE").text = annotation.interval.label
 
 
-def _types(root: Element) -> None:
-    """The kinds of tiers."""
-    for kind, more in {
+def _tier_types(root: Element) -> None:
+    for kind, attributes in {
         "emotion": {"CONTROLLED_VOCABULARY_REF": VOCABULARY},
         "confidence": {"CONSTRAINTS": ASSOCIATION},
         "speech": {},
         "moments": {},
     }.items():
-        alignable = "false" if "CONSTRAINTS" in more else "true"
-        rest = {"GRAPHIC_REFERENCES": "false", "TIME_ALIGNABLE": alignable, **more}
+        alignable = "false" if "CONSTRAINTS" in attributes else "true"
+        rest = {"GRAPHIC_REFERENCES": "false", "TIME_ALIGNABLE": alignable, **attributes}
         SubElement(root, "LINGUISTIC_TYPE", {"LINGUISTIC_TYPE_ID": kind, **rest})
 
 
 def _vocabulary(root: Element, labels: Sequence[str]) -> None:
     vocabulary = SubElement(root, "CONTROLLED_VOCABULARY", CV_ID=VOCABULARY)
     for label in labels:
-        entry = SubElement(vocabulary, "CV_ENTRY_ML", CVE_ID=f"cve_{label}")
+        entry = SubElement(vocabulary, "CV_ENTRY_ML", CVE_ID=f"cve_{label.replace(' ', '_')}")
         SubElement(entry, "CVE_VALUE", LANG_REF=UNDETERMINED).text = label

@@ -1,27 +1,44 @@
-"""Which formats a result can be written in."""
+"""The export formats.
+
+To add a format, write a module in this package with a function from a `Report` to text, and add a row to `FORMATS`. The
+API (`format=NAME`, `Accept`), the command line (`--NAME PATH`), the page's downloads and the tests of all formats use
+that table. A test compares the README's table of formats with it, and prints the row to add.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from ml.reports.eaf import eaf
-from ml.reports.plain_text import prose
+from ml.reports.plain_text import plain_text
 from ml.reports.report import Report
 from ml.reports.subtitles import srt, vtt, window_cues
 from ml.reports.tables import faces_csv, moments_csv, windows_csv, words_csv
 from ml.reports.textgrid import textgrid
 
-FormatName = Literal["csv", "vtt", "srt", "eaf", "textgrid", "txt"]
-FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)
 Rows = Literal["windows", "faces", "moments", "words", "speech"]
-"""What a row of a table, or a cue of subtitles, stands for."""
+ROWS: Mapping[Rows, str] = {
+    "windows": "one per window",
+    "faces": "one per face and frame",
+    "moments": "one per moment",
+    "words": "one per word, with its count",
+    "speech": "one per sentence, and for the emotions in pauses",
+}
+"""What the rows of a table, or the cues of subtitles, are."""
 
 Writer = Callable[[Report], str]
 
 
 @dataclass(frozen=True)
-class Format:
-    """How a result is written, in UTF-8. `writers`: by what is asked for; the first unless something is."""
+class ExportFormat:
+    """A format of a result, always in UTF-8.
+
+    Attributes:
+        title: display name.
+        media_type: value of the `Content-Type` header.
+        suffix: extension of the file name.
+        writers: function for each choice of rows; the first is the default.
+    """
 
     title: str
     media_type: str
@@ -33,35 +50,42 @@ class Format:
         return next(iter(self.writers))
 
 
-def _alone(writer: Callable[[Sequence[Report]], str]) -> Writer:
+def _of_one(writer: Callable[[Sequence[Report]], str]) -> Writer:
+    """Adapt a writer of several reports to a single one."""
     return lambda report: writer([report])
 
 
-FORMATS: Mapping[FormatName, Format] = {
-    "csv": Format(
+FORMATS: Mapping[str, ExportFormat] = {
+    "csv": ExportFormat(
         "CSV table",
         "text/csv",
         "csv",
         {
-            "windows": _alone(windows_csv),
-            "faces": _alone(faces_csv),
-            "moments": _alone(moments_csv),
-            "words": _alone(words_csv),
+            "windows": _of_one(windows_csv),
+            "faces": _of_one(faces_csv),
+            "moments": _of_one(moments_csv),
+            "words": _of_one(words_csv),
         },
     ),
-    "vtt": Format(
+    "vtt": ExportFormat(
         "WebVTT subtitles",
         "text/vtt",
         "vtt",
         {"speech": vtt, "windows": lambda report: vtt(report, window_cues)},
     ),
-    "srt": Format(
+    "srt": ExportFormat(
         "SubRip subtitles",
         "application/x-subrip",
         "srt",
         {"speech": srt, "windows": lambda report: srt(report, window_cues)},
     ),
-    "eaf": Format("ELAN annotations", "text/x-eaf+xml", "eaf", {"windows": eaf}),
-    "textgrid": Format("Praat TextGrid", "text/praat-textgrid", "TextGrid", {"windows": textgrid}),
-    "txt": Format("plain text", "text/plain", "txt", {"windows": prose}),
+    "eaf": ExportFormat("ELAN annotations", "text/x-eaf+xml", "eaf", {"windows": eaf}),
+    "textgrid": ExportFormat("Praat TextGrid", "text/praat-textgrid", "TextGrid", {"windows": textgrid}),
+    "txt": ExportFormat("plain text", "text/plain", "txt", {"windows": plain_text}),
 }
+"""The formats by the name that callers use, in the order in which they are offered."""
+
+if TYPE_CHECKING:
+    FormatName = str  # a type checker cannot read the keys of a table
+else:
+    FormatName = Literal[tuple(FORMATS)]

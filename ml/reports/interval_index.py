@@ -1,4 +1,4 @@
-"""Questions to a timeline: what lies at a time, and what is read over a stretch."""
+"""Search of a timeline: intervals at a time, and the mean reading over an interval."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from typing import Generic, Protocol, TypeVar
 from ml.results import Reading, Window
 
 
-class Timed(Protocol):
-    """Something that lasts. Seconds."""
+class HasInterval(Protocol):
+    """Object with a start and an end, in seconds."""
 
     @property
     def start(self) -> float: ...
@@ -18,51 +18,52 @@ class Timed(Protocol):
     def end(self) -> float: ...
 
 
-T = TypeVar("T", bound=Timed)
+T = TypeVar("T", bound=HasInterval)
 
 
-class Axis(Generic[T]):
-    """Things in order of their starts, found by time without looking at each. They may overlap."""
+class IntervalIndex(Generic[T]):
+    """Objects in order of their starts, found by time with a binary search. They may overlap."""
 
-    def __init__(self, things: Sequence[T]) -> None:
-        self.things = sorted(things, key=lambda thing: (thing.start, thing.end))
-        self._starts = [thing.start for thing in self.things]
-        self._ends = list(accumulate((thing.end for thing in self.things), max))
+    def __init__(self, items: Sequence[T]) -> None:
+        self.items = sorted(items, key=lambda item: (item.start, item.end))
+        self._starts = [item.start for item in self.items]
+        self._ends = list(accumulate((item.end for item in self.items), max))
 
-    def touching(self, start: float, end: float) -> list[T]:
-        """Those that share at least one instant with start…end."""
+    def overlapping(self, start: float, end: float) -> list[T]:
+        """Return the objects that share at least one instant with start…end."""
         first, last = bisect_left(self._ends, start), bisect_right(self._starts, end)
-        return [thing for thing in self.things[first:last] if thing.end >= start]
+        return [item for item in self.items[first:last] if item.end >= start]
 
-    def at(self, time: float) -> T | None:
-        """The one that lies around the time, its middle the nearest; else the next to it. None where there is none."""
-        around = self.touching(time, time)
-        if not around:
-            place = bisect_left(self._starts, time)
-            around = self.things[max(place - 1, 0) : place + 1]
-        return min(around, key=lambda thing: abs(thing.start + thing.end - 2 * time), default=None)
+    def nearest(self, time: float) -> T | None:
+        """Return the object around the time with the nearest middle; if there is none, a neighbour. None if empty."""
+        candidates = self.overlapping(time, time)
+        if not candidates:
+            index = bisect_left(self._starts, time)
+            candidates = self.items[max(index - 1, 0) : index + 1]
+        return min(candidates, key=lambda item: abs(item.start + item.end - 2 * time), default=None)
 
 
-def reading_over(windows: Axis[Window], start: float, end: float) -> Reading | None:
-    """The mean reading of the windows over a stretch, each by the time it shares with it. None without evidence."""
-    near = [window for window in windows.touching(start, end) if window.emotion is not None]
-    times = [min(window.end, end) - max(window.start, start) for window in near]
+def mean_reading(windows: IntervalIndex[Window], start: float, end: float) -> Reading | None:
+    """Return the mean reading over an interval, each window weighted by the time that it shares. None without
+    evidence."""
+    shared = [window for window in windows.overlapping(start, end) if window.emotion is not None]
+    times = [min(window.end, end) - max(window.start, start) for window in shared]
     total = sum(times)
     if not total:
-        return Reading.from_probabilities(near[0].probabilities) if near else None
-    shares = [time / total for time in times]
+        return Reading.from_probabilities(shared[0].probabilities) if shared else None
+    weights = [time / total for time in times]
     return Reading.from_probabilities(
         {
-            label: min(sum(w.probabilities[label] * share for w, share in zip(near, shares, strict=True)), 1.0)
-            for label in near[0].probabilities
+            label: min(sum(w.probabilities[label] * weight for w, weight in zip(shared, weights, strict=True)), 1.0)
+            for label in shared[0].probabilities
         }
     )
 
 
-def cells(windows: Sequence[Window]) -> list[tuple[float, float, Window]]:
-    """The stretch that each window speaks for, where windows overlap: without overlap, over the whole timeline.
+def without_overlap(windows: Sequence[Window]) -> list[tuple[float, float, Window]]:
+    """Divide the timeline among overlapping windows: start and end (seconds) of the part that each one represents.
 
-    A border lies halfway between the end of a window and the start of the next. Seconds.
+    A border is halfway between the end of a window and the start of the next.
     """
     if not windows:
         return []

@@ -1,6 +1,6 @@
-"""One colour for each emotion, in terminal, picture, video and page: names always stand beside them.
+"""One colour for each emotion, in terminal, image, video and page. Its name is always displayed with it.
 
-Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision.
+Okabe and Ito, "Color Universal Design" (2008): distinguishable with any colour vision.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ COLOURS: Mapping[str, str] = {
     "sad_fear": _BLUE,
     "surprise_disgust": _SKY,
 }
-UNREAD = "#4A4A4A"
-"""Where nothing could be read."""
+NO_SIGNAL_COLOUR = "#4A4A4A"
+"""Colour if there was nothing to read."""
 
-TERMINAL: Mapping[str, int] = {
+TERMINAL_COLOURS: Mapping[str, int] = {
     "angry": 166,
     "disgust": 36,
     "fear": 175,
@@ -33,9 +33,9 @@ TERMINAL: Mapping[str, int] = {
     "sad_fear": 33,
     "surprise_disgust": 81,
 }
-"""The same as near as the 256 colours of a terminal come."""
+"""The nearest of a terminal's 256 colours."""
 
 
-def colour_of(emotion: str | None) -> str:
-    """`#RRGGBB`."""
-    return UNREAD if emotion is None else COLOURS[emotion]
+def emotion_colour(emotion: str | None) -> str:
+    """Return the colour of an emotion as `#RRGGBB`."""
+    return NO_SIGNAL_COLOUR if emotion is None else COLOURS[emotion]

@@ -1,29 +1,28 @@
-"""What several reports say alike: safe text, times, readings and moments in words."""
+"""Parts shared by all export formats: safe text, times, readings and moments in words."""
 
 import re
 from dataclasses import dataclass
 
-from ml.results import Moment, Reading, Result, Window
-from ml.vocabulary import MODALITIES
+from ml.results import Media, Moment, Reading, Result, Window
+from ml.vocabulary import MODALITIES, MODALITY_NAMES, NO_SIGNAL, channel_name
 
-DISCLAIMER = "How people come across, as others would label it; not what they feel inside."
-NOTHING = "nothing to read"
+DISCLAIMER = "Results describe the expression an observer would see, not what someone feels, and they are often wrong."
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-"""What XML forbids, what moves a terminal's cursor, what breaks or turns a line."""
+"""Characters that XML forbids, that move a terminal's cursor, or that break or reverse a line."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A result, and the name of the file it was read from."""
+    """A result, and the name of the analysed file."""
 
     name: str
     result: Result
 
 
 @dataclass(frozen=True)
-class Voice:
-    """A timeline of the media: the whole's, or that of one audio channel."""
+class ChannelTrack:
+    """Timeline of the whole media, or of one audio channel. `channel`: its number, counted from 0, or None."""
 
     channel: int | None
     windows: tuple[Window, ...]
@@ -31,33 +30,38 @@ class Voice:
 
     @property
     def name(self) -> str:
-        """`Channel 1`; empty for the whole."""
-        return "" if self.channel is None else f"Channel {self.channel}"
+        """Display name, such as `Channel 1` for the first channel; empty for the whole media."""
+        return "" if self.channel is None else channel_name(self.channel)
 
 
-def voices_of(result: Result) -> tuple[Voice, ...]:
-    """The whole first, then the channels that were read separately."""
-    apart = (Voice(channel.channel, channel.windows, channel.overall) for channel in result.channels or ())
-    return (Voice(None, result.windows, result.overall), *apart)
+def channel_tracks(result: Result) -> tuple[ChannelTrack, ...]:
+    """Return the timeline of the whole media, then of the channels that were analysed separately."""
+    separate = (ChannelTrack(channel.channel, channel.windows, channel.overall) for channel in result.channels or ())
+    return (ChannelTrack(None, result.windows, result.overall), *separate)
 
 
-def plain(text: str) -> str:
-    """The text in one line, without the characters that would harm a file or a terminal."""
+def overall_name(media: Media) -> str:
+    """Return the display name of the overall reading."""
+    return "Whole photo" if media.kind == "image" else "Whole file"
+
+
+def sanitize(text: str) -> str:
+    """Return the text as one line, without characters that would harm a file or a terminal."""
     return " ".join(_UNSAFE.sub(" ", text).split())
 
 
 def milliseconds(time: float) -> int:
-    """Seconds → whole milliseconds, never negative."""
+    """Convert seconds to whole milliseconds, never negative."""
     return max(round(time * 1000), 0)
 
 
-def told(reading: Reading) -> str:
-    """`happy 77%`."""
-    return NOTHING if reading.emotion is None else f"{reading.emotion} {reading.confidence:.0%}"
+def reading_text(reading: Reading) -> str:
+    """Return a reading in words: `happy 77%`."""
+    return NO_SIGNAL if reading.emotion is None else f"{reading.emotion} {reading.confidence:.0%}"
 
 
-def moment_told(moment: Moment) -> str:
-    """`from neutral to angry: audio, text`; `peak of happy: face`."""
-    what = f"peak of {moment.to}" if moment.kind == "peak" else f"from {moment.from_ or NOTHING} to {moment.to}"
-    why = ", ".join(modality for modality in MODALITIES if modality in moment.why)
-    return plain(f"{what}: {why}" if why else what)
+def moment_text(moment: Moment) -> str:
+    """Return a moment in words: `neutral → angry: voice, words`; `happy peak: face`."""
+    change = f"{moment.to} peak" if moment.kind == "peak" else f"{moment.from_ or NO_SIGNAL} → {moment.to}"
+    support = ", ".join(MODALITY_NAMES[modality].lower() for modality in MODALITIES if modality in moment.why)
+    return sanitize(f"{change}: {support}" if support else change)

@@ -1,8 +1,8 @@
-"""Subtitles, WebVTT and SubRip: what is said, and how it comes across.
+"""Subtitles (WebVTT and SubRip) with speech and emotion.
 
-`speech`: a cue for each sentence, and where nobody speaks for a while, for what is read there; no two windows are shown
-at once. `windows`: a cue for each window with its own times, which overlap as the windows do. A moment is told in the
-cue that lies around it.
+`speech`: a cue for each sentence; during a longer pause in speech, cues for the emotions read there, one at a time.
+`windows`: a cue for each window with its own times, which overlap as the windows do. A moment is appended to the cue
+around it.
 """
 
 import html
@@ -10,132 +10,134 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ml.reports.interval_index import Axis, cells, reading_over
-from ml.reports.report import DISCLAIMER, Report, milliseconds, moment_told, plain, told, voices_of
+from ml.reports.interval_index import IntervalIndex, mean_reading, without_overlap
+from ml.reports.report import DISCLAIMER, Report, channel_tracks, milliseconds, moment_text, reading_text, sanitize
 from ml.results import Reading, Result, Segment, Window
 
-QUIET = 1.0
-"""Seconds without speech from which on a cue tells what is read there."""
-CLEARLY = 2.0
-"""How many times as much speech as any other channel a speaker's has. Turns within one window are not clear."""
+MIN_PAUSE_SECONDS = 1.0
+"""Minimum seconds without speech for which a cue without speech is made."""
+SPEAKER_DOMINANCE = 2.0
+"""Minimum ratio of the speech in a speaker's channel to that in any other. Turns within one window do not reach it."""
 
 
 @dataclass(frozen=True)
 class Cue:
-    """What is shown from `start` to `end` (seconds). `speaker` is empty where channels are not told apart."""
+    """Text shown from `start` to `end` (seconds). `speaker` is empty unless channels were analysed separately."""
 
     start: float
     end: float
     reading: Reading | None
-    said: str = ""
+    speech: str = ""
     speaker: str = ""
     moments: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
-        return f"[{told(self.reading)}]" if self.reading else ""
+        return f"[{reading_text(self.reading)}]" if self.reading else ""
 
 
-Cues = Callable[[Result], list[Cue]]
+CueMaker = Callable[[Result], list[Cue]]
 
 
 def speech_cues(result: Result) -> list[Cue]:
-    """In order of time. Sentences overlap where the transcript's do."""
-    voices = [_Timeline(voice.name, Axis(voice.windows)) for voice in voices_of(result)]
-    sentences = [segment for segment in result.transcript.segments if plain(segment.text)]
-    found = [_spoken(sentence, *voices) for sentence in sentences]
-    for start, end in _gaps(sentences, result.media.duration or 0.0):
-        found += _quiet(voices[0].windows, start, end)
-    return _with_moments(sorted(found, key=lambda cue: (cue.start, cue.end)), result)
+    """Return the cues in order of time. Sentences overlap if the transcript's do."""
+    tracks = [_Track(track.name, IntervalIndex(track.windows)) for track in channel_tracks(result)]
+    sentences = [segment for segment in result.transcript.segments if sanitize(segment.text)]
+    cues = [_sentence_cue(sentence, *tracks) for sentence in sentences]
+    for start, end in _pauses(sentences, result.media.duration or 0.0):
+        cues += _pause_cues(tracks[0].windows, start, end)
+    return _with_moments(sorted(cues, key=lambda cue: (cue.start, cue.end)), result)
 
 
 def window_cues(result: Result) -> list[Cue]:
-    """The windows in order of time, then those of each channel."""
-    whole, *apart = ([_window_cue(voice.name, window) for window in voice.windows] for voice in voices_of(result))
-    return [*_with_moments(whole, result), *(cue for cues in apart for cue in cues)]
+    """Return a cue for each window in order of time, then those of each channel."""
+    whole, *channels = (
+        [_window_cue(track.name, window) for window in track.windows] for track in channel_tracks(result)
+    )
+    return [*_with_moments(whole, result), *(cue for cues in channels for cue in cues)]
 
 
-def vtt(report: Report, cues: Cues = speech_cues) -> str:
-    """WebVTT. The emotion is a class (`::cue(.happy)`), the channel a voice."""
+def vtt(report: Report, cues: CueMaker = speech_cues) -> str:
+    """Return WebVTT. The emotion is a class (`::cue(.happy)`), the channel a voice."""
     blocks = [f"WEBVTT\n\nNOTE\n{DISCLAIMER}\n"]
     blocks += [f"{_times(cue, '.')}\n{_vtt_text(cue)}\n" for cue in cues(report.result)]
     return "\n".join(blocks)
 
 
-def srt(report: Report, cues: Cues = speech_cues) -> str:
-    """SubRip; empty for an image."""
-    found = enumerate(cues(report.result), 1)
-    return "\n".join(f"{number}\n{_times(cue, ',')}\n{_srt_text(cue)}\n" for number, cue in found)
+def srt(report: Report, cues: CueMaker = speech_cues) -> str:
+    """Return SubRip; empty for an image."""
+    numbered = enumerate(cues(report.result), 1)
+    return "\n".join(f"{number}\n{_times(cue, ',')}\n{_srt_text(cue)}\n" for number, cue in numbered)
 
 
 @dataclass(frozen=True)
-class _Timeline:
+class _Track:
     name: str
-    windows: Axis[Window]
+    windows: IntervalIndex[Window]
 
-    def speech(self, start: float, end: float) -> float:
-        """Seconds of speech in a stretch, as far as windows tell."""
-        near = ((window, window.modalities.audio) for window in self.windows.touching(start, end))
+    def speech_seconds(self, start: float, end: float) -> float:
+        """Estimate the seconds of speech in an interval from the windows' shares of speech."""
+        near = ((window, window.modalities.audio) for window in self.windows.overlapping(start, end))
         return sum(audio.speech * (min(w.end, end) - max(w.start, start)) for w, audio in near if audio)
 
 
-def _spoken(sentence: Segment, whole: _Timeline, *channels: _Timeline) -> Cue:
-    """A sentence with the reading of the channel that clearly speaks it, or else of the whole."""
+def _sentence_cue(sentence: Segment, whole: _Track, *channels: _Track) -> Cue:
+    """Return a cue with the reading of the channel that clearly speaks the sentence, or else of the whole media."""
     start, end = sentence.start, sentence.end
-    amounts = [channel.speech(start, end) for channel in channels]
+    amounts = [channel.speech_seconds(start, end) for channel in channels]
     rivals = [max(amounts[:index] + amounts[index + 1 :], default=0.0) for index in range(len(amounts))]
-    clear = zip(channels, amounts, rivals, strict=True)
-    voice = next((channel for channel, amount, rival in clear if amount > CLEARLY * rival), whole)
-    return Cue(start, end, reading_over(voice.windows, start, end), plain(sentence.text), voice.name)
+    candidates = zip(channels, amounts, rivals, strict=True)
+    track = next((channel for channel, amount, rival in candidates if amount > SPEAKER_DOMINANCE * rival), whole)
+    return Cue(start, end, mean_reading(track.windows, start, end), sanitize(sentence.text), track.name)
 
 
-def _gaps(sentences: Sequence[Segment], duration: float) -> Iterator[tuple[float, float]]:
-    """Where nobody speaks for at least `QUIET` seconds, or at all."""
-    until = 0.0
+def _pauses(sentences: Sequence[Segment], duration: float) -> Iterator[tuple[float, float]]:
+    """Yield the intervals without speech of at least `MIN_PAUSE_SECONDS`; the whole duration if there is no speech."""
+    last_end = 0.0
     for sentence in sorted(sentences, key=lambda sentence: sentence.start):
-        if sentence.start - until >= QUIET:
-            yield until, sentence.start
-        until = max(until, sentence.end)
-    if duration - until >= QUIET or not sentences:
-        yield until, duration
+        if sentence.start - last_end >= MIN_PAUSE_SECONDS:
+            yield last_end, sentence.start
+        last_end = max(last_end, sentence.end)
+    if duration - last_end >= MIN_PAUSE_SECONDS or not sentences:
+        yield last_end, duration
 
 
-def _quiet(windows: Axis[Window], start: float, end: float) -> Iterator[Cue]:
-    """A cue for each emotion in turn; none where there is nothing to read."""
-    inside = [(max(first, start), min(last, end), window) for first, last, window in cells(windows.things)]
-    inside = [cell for cell in inside if cell[0] < cell[1]]
-    for emotion, run in groupby(inside, key=lambda cell: cell[2].emotion):
-        pieces = list(run)
-        first, last = pieces[0][0], pieces[-1][1]
+def _pause_cues(windows: IntervalIndex[Window], start: float, end: float) -> Iterator[Cue]:
+    """Yield a cue for each emotion in turn, none without evidence."""
+    parts = [(max(first, start), min(last, end), window) for first, last, window in without_overlap(windows.items)]
+    parts = [part for part in parts if part[0] < part[1]]
+    for emotion, group in groupby(parts, key=lambda part: part[2].emotion):
+        run = list(group)
+        first, last = run[0][0], run[-1][1]
         if emotion is not None:
-            share = sum(window.confidence * (until - since) for since, until, window in pieces) / (last - first)
-            yield Cue(first, last, Reading(emotion=emotion, confidence=min(share, 1.0), probabilities={}))
+            confidence = sum(window.confidence * (stop - begin) for begin, stop, window in run) / (last - first)
+            yield Cue(first, last, Reading(emotion=emotion, confidence=min(confidence, 1.0), probabilities={}))
 
 
 def _window_cue(speaker: str, window: Window) -> Cue:
     text = window.modalities.text
-    return Cue(window.start, window.end, window, plain(text.transcript) if text else "", speaker)
+    return Cue(window.start, window.end, window, sanitize(text.transcript) if text else "", speaker)
 
 
 def _with_moments(cues: Sequence[Cue], result: Result) -> list[Cue]:
-    """Each moment of the whole in the cue that lies around it."""
-    axis = Axis(cues)
-    marks: dict[int, tuple[str, ...]] = {}
+    """Add each moment of the whole media to the cue around it."""
+    index = IntervalIndex(cues)
+    moments: dict[int, tuple[str, ...]] = {}
     for moment in result.moments:
-        if cue := axis.at(moment.time):
-            marks[id(cue)] = (*marks.get(id(cue), ()), f"({moment_told(moment)})")
-    return [replace(cue, moments=marks.get(id(cue), ())) for cue in cues]
+        if cue := index.nearest(moment.time):
+            moments[id(cue)] = (*moments.get(id(cue), ()), f"({moment_text(moment)})")
+    return [replace(cue, moments=moments.get(id(cue), ())) for cue in cues]
 
 
 def _vtt_text(cue: Cue) -> str:
     label = f"<c.{cue.reading.emotion}>{cue.label}</c>" if cue.reading and cue.reading.emotion else cue.label
-    text = "\n".join([_joined(label, _escaped(cue.said)), *map(_escaped, cue.moments)])
+    text = "\n".join([_joined(label, _escaped(cue.speech)), *map(_escaped, cue.moments)])
     return f"<v {cue.speaker}>{text}</v>" if cue.speaker else text
 
 
 def _srt_text(cue: Cue) -> str:
     speaker = f"{cue.speaker}:" if cue.speaker else ""
-    return "\n".join([_joined(speaker, cue.label, cue.said), *cue.moments]).replace("-->", "→")
+    return "\n".join([_joined(speaker, cue.label, cue.speech), *cue.moments]).replace("-->", "→")
 
 
 def _joined(*parts: str) -> str:
@@ -147,9 +149,9 @@ def _escaped(text: str) -> str:
 
 
 def _times(cue: Cue, point: str) -> str:
-    """`00:00:01.500 --> 00:00:02.000`; a cue lasts at least a millisecond."""
-    begin, end = milliseconds(cue.start), milliseconds(cue.end)
-    return f"{_clock(begin, point)} --> {_clock(max(end, begin + 1), point)}"
+    """Return `00:00:01.500 --> 00:00:02.000`; a cue lasts at least one millisecond."""
+    start, end = milliseconds(cue.start), milliseconds(cue.end)
+    return f"{_clock(start, point)} --> {_clock(max(end, start + 1), point)}"
 
 
 def _clock(time: int, point: str) -> str:

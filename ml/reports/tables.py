@@ -1,7 +1,8 @@
-"""Tidy tables as CSV (RFC 4180, UTF-8): one header, one row for each thing, one column for each of its values.
+"""Tables as CSV (RFC 4180, UTF-8): one header, one row for each item, one column for each of its values.
 
-Each row names its file, so tables of several results can be put under each other. A cell of text that a spreadsheet
-would take for a formula begins with an apostrophe.
+A column has the name of its field in the result document; a field of one modality begins with the modality. Each row
+names its file, so that tables of several results can be concatenated. A text cell that a spreadsheet would take for a
+formula begins with an apostrophe.
 """
 
 import csv
@@ -10,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 
-from ml.reports.interval_index import Axis
-from ml.reports.report import Report, Voice, moment_told, plain, voices_of
+from ml.reports.interval_index import IntervalIndex
+from ml.reports.report import ChannelTrack, Report, channel_tracks, moment_text, sanitize
 from ml.results import Probabilities, Result, Window
 from ml.vocabulary import MODALITIES, SENTIMENTS
 
@@ -23,36 +24,37 @@ _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 
 
 def windows_csv(reports: Sequence[Report]) -> str:
-    """One row for each window; the rows of an audio channel follow those of the whole and name it.
+    """Return one row for each window of the whole media, then those of each audio channel, which name it.
 
-    An image has no windows: one row without times tells its overall reading. Where nothing could be read `emotion` is
-    empty; where a modality is missing its columns are.
+    An image has no windows: one row without times has its overall reading. Without evidence `emotion` is empty; the
+    columns of a missing modality are empty.
     """
     labels = _labels(reports)
-    columns = ["file", "channel", "start", "end", "emotion", "confidence", *labels]
-    for modality, share in (("face", "coverage"), ("audio", "speech")):
-        columns += [f"{modality}_{share}", *(f"{modality}_{label}" for label in labels)]
-    columns += [f"text_{label}" for label in labels] + [f"sentiment_{name}" for name in SENTIMENTS]
-    columns += ["transcript", "missing", "moments"]
+    columns = ["file", "channel", "start", "end", "emotion", "confidence", *_probability_columns("", labels)]
+    columns += ["face_coverage", *_probability_columns("face_", labels)]
+    columns += ["audio_speech", *_probability_columns("audio_", labels)]
+    columns += [*_probability_columns("text_", labels), *(f"text_sentiment_{name}" for name in SENTIMENTS)]
+    columns += ["text_transcript", "missing", "moments"]
     return _csv(columns, (row for report in reports for row in _window_rows(report)))
 
 
 def faces_csv(reports: Sequence[Report]) -> str:
-    """One row for each face in each sampled frame; boxes are pixels of the original frame."""
-    columns = ["file", "track", "time", "x", "y", "width", "height", "score", "emotion", *_labels(reports)]
+    """Return one row for each face in each sampled frame. Boxes are in pixels of the original frame."""
+    columns = ["file", "track", "time", "x", "y", "width", "height", "score", "emotion"]
+    columns += _probability_columns("", _labels(reports))
     return _csv(columns, (row for report in reports for row in _face_rows(report)))
 
 
 def moments_csv(reports: Sequence[Report]) -> str:
-    """One row for each moment, in order of time; `rank` 1 is the strongest."""
-    columns = ["file", "time", "rank", "kind", "from", "to", "score", *(f"by_{modality}" for modality in MODALITIES)]
+    """Return one row for each moment, in order of time. `rank` 1 is the strongest."""
+    columns = ["file", "time", "rank", "kind", "from", "to", "score", *(f"why_{modality}" for modality in MODALITIES)]
     return _csv(columns, (row for report in reports for row in _moment_rows(report)))
 
 
 def words_csv(reports: Sequence[Report]) -> str:
-    """One row for each word of the transcripts together, the most frequent first; upper case is lower case."""
+    """Return one row for each word of all transcripts together, the most frequent first, regardless of case."""
     counts = Counter(
-        word.casefold() for report in reports for word in _WORD.findall(plain(report.result.transcript.text))
+        word.casefold() for report in reports for word in _WORD.findall(sanitize(report.result.transcript.text))
     )
     total = counts.total()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -61,8 +63,8 @@ def words_csv(reports: Sequence[Report]) -> str:
 
 
 def safe_cell(text: str) -> str:
-    """Text in one line, which no spreadsheet takes for a formula."""
-    line = plain(text)
+    """Return the text as one line that no spreadsheet takes for a formula."""
+    line = sanitize(text)
     return f"'{line}" if _FORMULA.match(line) else line
 
 
@@ -76,8 +78,16 @@ def _csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
 
 
 def _labels(reports: Sequence[Report]) -> list[str]:
-    """The labels of all the results, in their order."""
+    """Return the labels of all results, in their order."""
     return list(dict.fromkeys(label for report in reports for label in report.result.labels))
+
+
+def _probability_columns(prefix: str, labels: Iterable[str]) -> list[str]:
+    return [f"{prefix}probability_{label}" for label in labels]
+
+
+def _probability_cells(prefix: str, probabilities: Probabilities) -> dict[str, Cell]:
+    return dict(zip(_probability_columns(prefix, probabilities), probabilities.values(), strict=True))
 
 
 def _window_rows(report: Report) -> Iterator[Row]:
@@ -88,45 +98,43 @@ def _window_rows(report: Report) -> Iterator[Row]:
             "file": report.name,
             "emotion": overall.emotion,
             "confidence": overall.confidence,
-        } | overall.probabilities
-    for voice in voices_of(result):
-        moments = _moments_by_window(result, voice)
-        for window in voice.windows:
-            yield {"file": report.name, "channel": voice.channel, "moments": moments.get(window.start)} | _cells(window)
+            **_probability_cells("", overall.probabilities),
+        }
+    for track in channel_tracks(result):
+        moments = _moments_by_window(result, track)
+        for window in track.windows:
+            cells = _window_cells(window)
+            yield {"file": report.name, "channel": track.channel, "moments": moments.get(window.start), **cells}
 
 
-def _moments_by_window(result: Result, voice: Voice) -> dict[float, str]:
-    """What happens in a window, by its start. Moments are those of the whole."""
-    axis = Axis(voice.windows)
-    found: dict[float, list[str]] = {}
-    for moment in result.moments if voice.channel is None else ():
-        if window := axis.at(moment.time):
-            found.setdefault(window.start, []).append(moment_told(moment))
-    return {start: "; ".join(told) for start, told in found.items()}
+def _moments_by_window(result: Result, track: ChannelTrack) -> dict[float, str]:
+    """Return the moments in each window, by its start. Moments are those of the whole media."""
+    index = IntervalIndex(track.windows)
+    moments: dict[float, list[str]] = {}
+    for moment in result.moments if track.channel is None else ():
+        if window := index.nearest(moment.time):
+            moments.setdefault(window.start, []).append(moment_text(moment))
+    return {start: "; ".join(texts) for start, texts in moments.items()}
 
 
-def _cells(window: Window) -> dict[str, Cell]:
+def _window_cells(window: Window) -> dict[str, Cell]:
     face, audio, text = window.modalities.face, window.modalities.audio, window.modalities.text
-    row: dict[str, Cell] = {
+    cells: dict[str, Cell] = {
         "start": window.start,
         "end": window.end,
         "emotion": window.emotion,
         "confidence": window.confidence,
         "missing": " ".join(window.missing),
-        **window.probabilities,
+        **_probability_cells("", window.probabilities),
     }
     if face:
-        row |= {"face_coverage": face.coverage} | _prefixed("face", face.probabilities)
+        cells |= {"face_coverage": face.coverage, **_probability_cells("face_", face.probabilities)}
     if audio:
-        row |= {"audio_speech": audio.speech} | _prefixed("audio", audio.probabilities)
+        cells |= {"audio_speech": audio.speech, **_probability_cells("audio_", audio.probabilities)}
     if text:
-        row |= {"transcript": text.transcript} | _prefixed("text", text.probabilities)
-        row |= _prefixed("sentiment", text.sentiment)
-    return row
-
-
-def _prefixed(prefix: str, probabilities: Probabilities) -> dict[str, Cell]:
-    return {f"{prefix}_{label}": value for label, value in probabilities.items()}
+        cells |= {"text_transcript": text.transcript, **_probability_cells("text_", text.probabilities)}
+        cells |= {f"text_sentiment_{name}": value for name, value in text.sentiment.items()}
+    return cells
 
 
 def _face_rows(report: Report) -> Iterator[Row]:
@@ -139,7 +147,7 @@ def _face_rows(report: Report) -> Iterator[Row]:
                 **frame.box.model_dump(),
                 "score": frame.score,
                 "emotion": frame.emotion,
-                **frame.probabilities,
+                **_probability_cells("", frame.probabilities),
             }
 
 
@@ -156,5 +164,5 @@ def _moment_rows(report: Report) -> Iterator[Row]:
             "from": moment.from_,
             "to": moment.to,
             "score": moment.score,
-            **{f"by_{modality}": int(modality in moment.why) for modality in MODALITIES},
+            **{f"why_{modality}": int(modality in moment.why) for modality in MODALITIES},
         }

@@ -1,87 +1,85 @@
-"""Results on a terminal: colours, a progress bar, a table of several files."""
+"""Results on a terminal: colours, a progress bar, and a line for each of several files."""
 
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self, TextIO
 
-from ml.reports.palette import TERMINAL
-from ml.reports.plain_text import Paint, bar, kind_told, unpainted
-from ml.reports.report import Report, plain
+from tqdm import tqdm
+
+from ml.reports.palette import TERMINAL_COLOURS
+from ml.reports.plain_text import Colouring, media_text, reading_bar, without_colour
+from ml.reports.report import Report, sanitize
 from ml.results import Reading
 from ml.vocabulary import Stage
 
-LONGEST_NAME = 32
-_BAR = 24
+MAX_NAME_LENGTH = 32
+_BAR_FORMAT = "{bar:24} {percentage:3.0f}%  {desc}"
 
 
-def paint_for(stream: TextIO, environment: Mapping[str, str]) -> Paint:
-    """Colours where the stream is a terminal that has them, unless NO_COLOR is set (https://no-color.org)."""
-    plainly = environment.get("NO_COLOR") or environment.get("TERM") == "dumb"
-    return unpainted if plainly or not stream.isatty() else _painted
+def colouring_for(stream: TextIO, environment: Mapping[str, str]) -> Colouring:
+    """Return a function that adds colours if the stream is a terminal that has them, unless NO_COLOR is set
+    (https://no-color.org)."""
+    without = environment.get("NO_COLOR") or environment.get("TERM") == "dumb"
+    return without_colour if without or not stream.isatty() else _with_colour
 
 
-def _painted(text: str, reading: Reading) -> str:
+def _with_colour(text: str, reading: Reading) -> str:
     if not text or reading.emotion is None:
         return text
-    return f"\x1b[38;5;{TERMINAL[reading.emotion]}m{text}\x1b[0m"
+    return f"\x1b[38;5;{TERMINAL_COLOURS[reading.emotion]}m{text}\x1b[0m"
 
 
 class ProgressBar:
-    """An observer that shows how far an analysis is, where the stream is a terminal. Leaving it wipes the line."""
+    """Progress listener that displays a bar if the stream is a terminal. A context manager: leaving it clears the
+    line."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
-        self._stream = stream if stream.isatty() else None
-        self._name, self._stage, self._share = shortened(name), "", 0.0
-        self._shown = ""
+        self._name = shorten(name)
+        self._bar = tqdm(
+            total=1.0,
+            desc=self._name,
+            file=stream,
+            disable=not stream.isatty(),
+            leave=False,
+            bar_format=_BAR_FORMAT,
+        )
 
     def __enter__(self) -> Self:
-        self._show()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._stream:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+        self._bar.close()
 
     def stage(self, stage: Stage) -> None:
-        self._stage = stage
-        self._show()
+        self._bar.set_description_str(f"{self._name}: {stage}")
 
     def spent(self, stage: Stage, seconds: float) -> None:
         return None
 
     def progress(self, fraction: float) -> None:
-        self._share = fraction
-        self._show()
+        self._bar.update(fraction - self._bar.n)
 
     def check(self) -> None:
-        """Ctrl-C stops this process: there is nothing to look up."""
-
-    def _show(self) -> None:
-        full = round(self._share * _BAR)
-        line = f"{self._name}  {'█' * full}{'░' * (_BAR - full)} {self._share:4.0%}  {self._stage}".rstrip()
-        if self._stream and line != self._shown:
-            self._shown = line
-            self._stream.write(f"\r\x1b[K{line}")
-            self._stream.flush()
+        """Do nothing: Ctrl-C stops this process."""
 
 
-def row(report: Report, paint: Paint) -> str:
-    """A file of a folder: its name, its overall reading, what it is, and how many notes there are."""
-    notes = len(report.result.warnings)
-    told = [kind_told(report.result.media), *([f"{notes} note{'s' * (notes > 1)}"] if notes else [])]
-    return f"{shortened(report.name):{LONGEST_NAME}}  {bar(report.result.overall, paint)}  {', '.join(told)}"
+def file_row(report: Report, colouring: Colouring) -> str:
+    """Return a line about one file of a folder: name, overall reading, properties, and number of warnings."""
+    count = len(report.result.warnings)
+    details = [media_text(report.result.media), *([f"{count} warning{'s' * (count > 1)}"] if count else [])]
+    reading = reading_bar(report.result.overall, colouring)
+    return f"{shorten(report.name):{MAX_NAME_LENGTH}}  {reading}  {', '.join(details)}"
 
 
-def refused_row(name: str, message: str) -> str:
-    """A file that could not be read."""
-    return f"{shortened(name):{LONGEST_NAME}}  not read: {plain(message)}"
+def error_row(name: str, message: str) -> str:
+    """Return a line about a file of a folder that could not be analysed."""
+    return f"{shorten(name):{MAX_NAME_LENGTH}}  not analysed: {sanitize(message)}"
 
 
-def shortened(name: str) -> str:
-    """A name that fits a column: its begin and its end."""
-    line = plain(name)
-    half = (LONGEST_NAME - 1) // 2
-    return line if len(line) <= LONGEST_NAME else f"{line[:half]}…{line[-half:]}"
+def shorten(name: str) -> str:
+    """Return a name that fits a column: its beginning and its end."""
+    line = sanitize(name)
+    half = (MAX_NAME_LENGTH - 1) // 2
+    return line if len(line) <= MAX_NAME_LENGTH else f"{line[:half]}…{line[-half:]}"

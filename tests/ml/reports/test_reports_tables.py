@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.reports.report import Report, plain, voices_of
+from ml.reports.report import Report, channel_tracks, sanitize
 from ml.reports.tables import faces_csv, moments_csv, safe_cell, windows_csv, words_csv
 from ml.results import Transcript
 from ml.vocabulary import MODALITIES, SENTIMENTS
@@ -17,7 +17,7 @@ FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def rows(text: str) -> list[dict[str, str]]:
-    """The table, every row as long as the header."""
+    """Return the rows, all as long as the header."""
     found = list(csv.DictReader(StringIO(text, newline="")))
     assert all(None not in row and None not in row.values() for row in found)
     return found
@@ -25,33 +25,33 @@ def rows(text: str) -> list[dict[str, str]]:
 
 @patient
 @given(reports())
-def test_windows_come_back_as_they_were(report: Report) -> None:
+def test_windows_csv_read_back_has_same_windows(report: Report) -> None:
     read = rows(windows_csv([report]))
-    written = [(voice, window) for voice in voices_of(report.result) for window in voice.windows]
-    for row, (voice, told) in zip(read, written, strict=True):
-        assert row["channel"] == ("" if voice.channel is None else str(voice.channel))
-        assert (float(row["start"]), float(row["end"])) == (told.start, told.end)
-        assert (row["emotion"] or None) == told.emotion
-        assert float(row["confidence"]) == told.confidence
-        assert {label: float(row[label]) for label in report.result.labels} == told.probabilities
-        assert tuple(row["missing"].split()) == told.missing
+    written = [(track, window) for track in channel_tracks(report.result) for window in track.windows]
+    for row, (track, window_) in zip(read, written, strict=True):
+        assert row["channel"] == ("" if track.channel is None else str(track.channel))
+        assert (float(row["start"]), float(row["end"])) == (window_.start, window_.end)
+        assert (row["emotion"] or None) == window_.emotion
+        assert float(row["confidence"]) == window_.confidence
+        assert {label: float(row[f"probability_{label}"]) for label in report.result.labels} == window_.probabilities
+        assert tuple(row["missing"].split()) == window_.missing
         for modality in MODALITIES:
-            there = getattr(told.modalities, modality)
-            columns = [row[f"{modality}_{label}"] for label in report.result.labels]
-            assert columns == ([""] * len(columns) if there is None else [str(p) for p in there.probabilities.values()])
-        if told.modalities.text:
-            assert row["transcript"] in (
-                plain(told.modalities.text.transcript),
-                f"'{plain(told.modalities.text.transcript)}",
+            reading = getattr(window_.modalities, modality)
+            cells = [row[f"{modality}_probability_{label}"] for label in report.result.labels]
+            assert cells == ([""] * len(cells) if reading is None else [str(p) for p in reading.probabilities.values()])
+        if window_.modalities.text:
+            assert row["text_transcript"] in (
+                sanitize(window_.modalities.text.transcript),
+                f"'{sanitize(window_.modalities.text.transcript)}",
             )
-            assert [float(row[f"sentiment_{name}"]) for name in SENTIMENTS] == list(
-                told.modalities.text.sentiment.values()
+            assert [float(row[f"text_sentiment_{name}"]) for name in SENTIMENTS] == list(
+                window_.modalities.text.sentiment.values()
             )
 
 
 @patient
 @given(reports())
-def test_no_cell_of_text_is_a_formula_and_no_row_is_broken(report: Report) -> None:
+def test_csv_any_report_has_no_formula_and_no_broken_row(report: Report) -> None:
     for write in (windows_csv, faces_csv, moments_csv, words_csv):
         text = write([report])
         for row in csv.reader(StringIO(text, newline="")):
@@ -68,46 +68,46 @@ def _number(cell: str) -> bool:
 
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r\n-2", "＝1"])
-def test_a_formula_is_made_harmless(text: str) -> None:
-    assert safe_cell(text) == f"'{plain(text)}"
+def test_safe_cell_formula_is_escaped(text: str) -> None:
+    assert safe_cell(text) == f"'{sanitize(text)}"
 
 
 @pytest.mark.parametrize("text", ["a=b", "'tis", "", "5-4", "Ünïcode 日本"])
-def test_other_text_stays(text: str) -> None:
+def test_safe_cell_other_text_is_unchanged(text: str) -> None:
     assert safe_cell(text) == text
 
 
 @given(st.text())
-def test_a_cell_is_one_line(text: str) -> None:
+def test_safe_cell_is_one_line(text: str) -> None:
     assert len(safe_cell(text).splitlines()) <= 1
 
 
-def test_the_video_as_a_table() -> None:
+def test_windows_csv_of_video_has_all_columns() -> None:
     first, _, empty, last = rows(windows_csv([video()]))
-    assert list(first)[:7] == ["file", "channel", "start", "end", "emotion", "confidence", "angry"]
-    assert (first["file"], first["transcript"], first["face_coverage"]) == ("party.mp4", "Hello there.", "0.9")
-    assert (empty["emotion"], empty["face_happy"], empty["missing"]) == ("", "", "face audio text")
-    assert last["moments"] == "from happy to angry: audio"
+    assert list(first)[:7] == ["file", "channel", "start", "end", "emotion", "confidence", "probability_angry"]
+    assert (first["file"], first["text_transcript"], first["face_coverage"]) == ("party.mp4", "Hello there.", "0.9")
+    assert (empty["emotion"], empty["face_probability_happy"], empty["missing"]) == ("", "", "face audio text")
+    assert last["moments"] == "happy → angry: voice"
     assert last["missing"] == "text"
 
 
-def test_a_moment_stands_at_the_window_around_it() -> None:
+def test_windows_csv_moment_is_in_window_around_it() -> None:
     assert [row["moments"] for row in rows(windows_csv([video()]))] == [
-        "peak of happy: face, text", "", "", "from happy to angry: audio",
+        "happy peak: face, words", "", "", "happy → angry: voice",
     ]  # fmt: skip
 
 
-def test_channels_follow_the_whole() -> None:
+def test_windows_csv_channels_follow_whole_media() -> None:
     found = [(row["channel"], row["emotion"]) for row in rows(windows_csv([call()]))]
     assert found == [("", "neutral"), ("", "neutral"), ("0", "happy"), ("0", "neutral"), ("1", ""), ("1", "angry")]
 
 
-def test_an_image_is_one_row_without_times() -> None:
+def test_windows_csv_image_is_one_row_without_times() -> None:
     (row,) = rows(windows_csv([image()]))
     assert (row["file"], row["start"], row["end"], row["emotion"]) == ("photo.jpg", "", "", "happy")
 
 
-def test_several_files_are_one_table() -> None:
+def test_windows_csv_several_files_are_one_table() -> None:
     assert {row["file"] for row in rows(windows_csv([video(), call(), image()]))} == {
         "party.mp4",
         "call.wav",
@@ -115,24 +115,24 @@ def test_several_files_are_one_table() -> None:
     }
 
 
-def test_each_face_of_each_frame_is_a_row() -> None:
+def test_faces_csv_has_row_per_face_and_frame() -> None:
     found = rows(faces_csv([video()]))
     assert [(row["track"], row["time"], row["x"], row["emotion"]) for row in found] == [
         ("1", "0.0", "10.0", "happy"), ("1", "0.25", "10.0", "sad"), ("2", "0.25", "-3.5", "neutral"),
     ]  # fmt: skip
-    assert sum(float(found[0][label]) for label in FULL) == pytest.approx(1)
+    assert sum(float(found[0][f"probability_{label}"]) for label in FULL) == pytest.approx(1)
     assert len(rows(faces_csv([image()]))) == 1
 
 
-def test_moments_are_ranked_and_say_why() -> None:
+def test_moments_csv_has_rank_and_modalities() -> None:
     peak, shift = rows(moments_csv([video()]))
-    assert (peak["kind"], peak["from"], peak["to"], peak["rank"], peak["by_face"]) == ("peak", "", "happy", "2", "1")
+    assert (peak["kind"], peak["from"], peak["to"], peak["rank"], peak["why_face"]) == ("peak", "", "happy", "2", "1")
     assert (shift["kind"], shift["from"], shift["to"], shift["rank"]) == ("shift", "happy", "angry", "1")
-    assert [shift[f"by_{modality}"] for modality in MODALITIES] == ["0", "1", "0"]
+    assert [shift[f"why_{modality}"] for modality in MODALITIES] == ["0", "1", "0"]
     assert rows(moments_csv([call()])) == []
 
 
-def test_words_are_counted_over_all_files() -> None:
+def test_words_csv_counts_over_all_files() -> None:
     said = Transcript(source="caller", language=None, text="Well, well: don't. WELL-known\nwell 日本 =1")
     found = rows(words_csv([Report("a", result([window(0, 1, "sad")], transcript=said)), video()]))
     assert [(row["word"], row["count"]) for row in found][:3] == [("well", "3"), ("1", "1"), ("don't", "1")]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.errors import InvalidTranscript
-from ml.reports.caption_parser import MAX_CHARACTERS, MOST_WORDS, parse_transcript
+from ml.reports.caption_parser import MAX_CHARACTERS, MAX_WORDS, parse_transcript
 from ml.results import Transcript
 
 SRT = "1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Hello</i> there.\r\n\r\n2\r\n00:00:03,000 --> 00:00:99,000\r\nlost\r\n"
@@ -53,23 +53,23 @@ def words(transcript: Transcript) -> list[tuple[float, float, str]]:
     return [(word.start, word.end, word.word) for segment in transcript.segments for word in segment.words]
 
 
-def test_plain_text_is_one_segment_over_the_media() -> None:
+def test_parse_transcript_plain_text_is_one_segment() -> None:
     transcript = parse_transcript("I am\n so  happy", 10.0)
     assert cues(transcript) == [(0.0, 10.0, "I am so happy")]
     assert words(transcript) == [(0.0, 1.0, "I"), (1.0, 3.0, "am"), (3.0, 5.0, "so"), (5.0, 10.0, "happy")]
     assert transcript.source == "caller" and transcript.text == "I am so happy" and transcript.language is None
 
 
-def test_plain_text_is_taken_literally() -> None:
+def test_parse_transcript_plain_text_is_literal() -> None:
     said = "if a <b and b> c &amp; {\\an8} <00:01.000> then"
     assert parse_transcript(said, 5.0).text == said
 
 
-def test_srt_with_windows_line_ends_and_tags() -> None:
+def test_parse_transcript_srt_with_windows_line_ends_and_tags() -> None:
     assert cues(parse_transcript(SRT, None)) == [(1.0, 2.5, "Hello there.")]
 
 
-def test_srt_as_people_write_it() -> None:
+def test_parse_transcript_srt_written_by_hand() -> None:
     text = (
         "\ufeff7\n0:0:1 --> 0:0:2,5 X1:40 X2:600\n{\\an8}one\n2\n00:00:03.000-->00:00:04.000\ntwo\n\nstill two\n\n\n3\n"
     )
@@ -80,31 +80,31 @@ def test_srt_as_people_write_it() -> None:
     ]
 
 
-def test_webvtt_blocks_tags_and_entities() -> None:
+def test_parse_transcript_webvtt_blocks_tags_and_entities() -> None:
     assert cues(parse_transcript("\ufeff" + VTT, 10.0)) == [(1.0, 2.0, "Fish & chips a < b, I <3 you")]
 
 
-def test_stamps_are_the_times_of_words_and_rolling_lines_count_once() -> None:
+def test_parse_transcript_rolling_captions_have_word_times_and_no_repeats() -> None:
     transcript = parse_transcript(ROLLING, None)
     assert words(transcript) == [(0.0, 1.0, "so"), (1.0, 2.0, "we"), (2.01, 3.0, "meet"), (3.0, 4.0, "again")]
 
 
-def test_lines_said_twice_are_kept_where_nothing_rolls() -> None:
+def test_parse_transcript_repeated_lines_without_stamps_are_kept() -> None:
     text = "WEBVTT\n\n00:01.000 --> 00:02.000\nNo.\n\n00:02.000 --> 00:03.000\nNo.\n"
     assert parse_transcript(text, None).text == "No. No."
 
 
-def test_stamps_out_of_order_stay_within_the_cue() -> None:
+def test_parse_transcript_stamps_out_of_order_stay_within_cue() -> None:
     text = "WEBVTT\n\n00:01.000 --> 00:03.000\na <00:02.000>b <00:00.500>c <00:09.000>d\n"
     assert words(parse_transcript(text, None)) == [(1, 2, "a"), (2, 2, "b"), (2, 3, "c"), (3, 3, "d")]
 
 
-def test_cues_are_ordered_and_cut_at_the_end() -> None:
+def test_parse_transcript_cues_are_sorted_and_clipped() -> None:
     text = "00:05.000 --> 00:20.000\nlater\n\n00:01.000 --> 00:02.000\nsooner\n"
     assert cues(parse_transcript(text, 8.0)) == [(1.0, 2.0, "sooner"), (5.0, 8.0, "later")]
 
 
-def test_negative_and_wrapped_times() -> None:
+def test_parse_transcript_negative_and_reversed_times() -> None:
     text = "-00:00:02,000 --> 00:00:01,000\ncut\n\n-00:00:02,000 --> -00:00:01,000\nbefore\n\n"
     wrapped = "00:00:05,000 --> 00:00:01,000\nwrapped\n"
     assert cues(parse_transcript(text + wrapped, 8.0)) == [(0.0, 1.0, "cut"), (5.0, 5.0, "wrapped")]
@@ -113,7 +113,7 @@ def test_negative_and_wrapped_times() -> None:
 @pytest.mark.parametrize(
     "text", ["", " \n\t", "WEBVTT\n\n", "x --> y\nhello", "\x00", "\ud800", "01:00:00.000 --> 01:00:01.000\nbeyond"]
 )
-def test_nothing_to_read_is_an_error(text: str) -> None:
+def test_parse_transcript_without_words_raises(text: str) -> None:
     with pytest.raises(InvalidTranscript):
         parse_transcript(text, 5.0)
 
@@ -122,13 +122,13 @@ def test_nothing_to_read_is_an_error(text: str) -> None:
     "text",
     [
         "a" * (MAX_CHARACTERS + 1),
-        "a " * (MOST_WORDS + 1),
-        "1:00-->1:01\nx\n" * (MOST_WORDS + 1),
-        "1:00-->1:01\n" + "x " * (MOST_WORDS + 1),
+        "a " * (MAX_WORDS + 1),
+        "1:00-->1:01\nx\n" * (MAX_WORDS + 1),
+        "1:00-->1:01\n" + "x " * (MAX_WORDS + 1),
     ],
     ids=["characters", "words", "cues", "words of a cue"],
 )
-def test_too_much_is_an_error(text: str) -> None:
+def test_parse_transcript_too_much_text_raises(text: str) -> None:
     with pytest.raises(InvalidTranscript, match="more than"):
         parse_transcript(text, None)
 
@@ -136,7 +136,7 @@ def test_too_much_is_an_error(text: str) -> None:
 @pytest.mark.parametrize(
     "part", ["<", "<a", "1 ", "{\\", "<0:00.0>", "0:0-->0:0\n", "-->", "&#", "1:1", "\n", "0:0-->0:1 <"]
 )
-def test_megabytes_of_anything_take_little_time(part: str) -> None:
+def test_parse_transcript_megabytes_take_little_time(part: str) -> None:
     text = "WEBVTT\n\n0:00 --> 0:01\n" + part * (2_000_000 // len(part))
     begin = time.process_time()
     try:
@@ -161,7 +161,7 @@ lines = st.one_of(
 
 
 @given(st.lists(lines, max_size=30).map("\n".join), st.none() | st.floats(0, 100))
-def test_hostile_text_ends_in_a_transcript_or_a_coded_error(text: str, duration: float | None) -> None:
+def test_parse_transcript_hostile_text_gives_transcript_or_coded_error(text: str, duration: float | None) -> None:
     try:
         transcript = parse_transcript(text, duration)
     except InvalidTranscript:
