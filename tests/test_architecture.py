@@ -24,17 +24,33 @@ ML_ORDER = [
     ("predict",),
     ("__main__",),
 ]
+# The same for the packages of `ml.inference`; type annotations may also name a higher one.
+INFERENCE_ORDER = [("api",), ("runtime",), ("face", "voice", "text"), ("speech",), ("fusion",), ("pipeline",)]
 SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.errors", "ml.signatures")
 WORKERS = (*SHARED, "ml.memory", "ml.media", "ml.inference", "ml.registry", "ml.explanation", "ml.rendering", "workers")
 
 
 def imports_of(path: Path, absolute: bool = False) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    yield from imports_of_tree(ast.parse(path.read_text()), absolute)
+
+
+def imports_of_tree(tree: ast.AST, absolute: bool = False) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not (absolute and node.level):
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def runtime_imports_of(path: Path) -> Iterator[str]:
+    """Imports outside of `if TYPE_CHECKING:`."""
+
+    class Pruned(ast.NodeTransformer):
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
+
+    yield from imports_of_tree(Pruned().visit(ast.parse(path.read_text())))
 
 
 def sources(room: str) -> list[Path]:
@@ -59,6 +75,17 @@ def test_ml_imports_only_lower_rooms(path: Path) -> None:
     rank = next(index for index, rooms in enumerate(ML_ORDER) if room in rooms)
     allowed = {name for rooms in ML_ORDER[:rank] for name in rooms} | {room}
     assert ours(path, tuple(f"ml.{name}" for name in allowed | set(ML_ORDER[rank]))) == []
+
+
+@pytest.mark.parametrize("path", sources("ml/inference"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_inference_package_imports_only_lower_packages(path: Path) -> None:
+    package = path.relative_to(ROOT / "ml/inference").parts[0].removesuffix(".py")
+    if package == "__init__":
+        return
+    rank = next(index for index, packages in enumerate(INFERENCE_ORDER) if package in packages)
+    allowed = tuple(f"ml.inference.{name}" for packages in INFERENCE_ORDER[: rank + 1] for name in packages)
+    names = [name for name in runtime_imports_of(path) if within(name, ("ml.inference",))]
+    assert [name for name in names if not within(name, allowed)] == []
 
 
 @pytest.mark.parametrize("path", sources("app/client"), ids=lambda path: str(path.relative_to(ROOT)))

@@ -36,7 +36,7 @@ class StreamSession:
         """
         if self._options.wants("audio"):
             for sound in received.sounds:
-                self._reader.hear(sound.time, _samples(sound.payload))
+                self._reader.add_audio(sound.time, _samples(sound.payload))
         number = None
         if received.frame is not None and self._options.wants("face"):
             number = received.frame.number
@@ -52,7 +52,7 @@ class StreamSession:
         picture = read_jpeg(payload)
         height, width = picture.image.shape[:2]
         self._frame_size = round(width * picture.scale), round(height * picture.scale)
-        self._reader.see(at, picture.image, picture.scale)
+        self._reader.add_frame(at, picture.image, picture.scale)
 
     def _update(self, reading: LiveReading) -> Update:
         window = reading.window

@@ -1,45 +1,41 @@
-"""The places of a timeline that are worth a look: peaks and shifts."""
+"""Moments of a timeline that are worth a look: peaks and shifts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from ml.results import Moment, Window
 from ml.vocabulary import MODALITIES, Modality
 
-PEAK = 0.6
-SHIFT = 0.5
+MIN_PEAK_CONFIDENCE = 0.6
+MIN_SHIFT_CONFIDENCE = 0.5
 
 
-def moments_of(windows: Sequence[Window]) -> tuple[Moment, ...]:
-    """Moments in order of time.
+def find_moments(windows: Sequence[Window]) -> tuple[Moment, ...]:
+    """Return the moments in order of time.
 
-    A peak is where one emotion other than neutral is at its highest, at least `PEAK`; a shift where two neighbouring
-    windows name different emotions, each with at least `SHIFT`. Times are the middle of the window, or the border.
+    At a peak one emotion other than neutral is at its highest, with at least `MIN_PEAK_CONFIDENCE`. At a shift two
+    neighbouring windows have different emotions, each with at least `MIN_SHIFT_CONFIDENCE`. Times are the middle of the
+    window, or the border.
     """
-    told = [window for window in windows if window.emotion is not None]
-    return tuple(sorted([*_peaks(told), *_shifts(told)], key=lambda moment: (moment.time, moment.kind)))
+    read = [window for window in windows if window.emotion is not None]
+    return tuple(sorted([*_peaks(read), *_shifts(read)], key=lambda moment: (moment.time, moment.kind)))
 
 
-def _peaks(windows: Sequence[Window]) -> list[Moment]:
-    found = []
+def _peaks(windows: Sequence[Window]) -> Iterator[Moment]:
     for index, window in enumerate(windows):
         emotion = window.emotion
-        if emotion is None or emotion == "neutral" or window.confidence < PEAK:
+        if emotion is None or emotion == "neutral" or window.confidence < MIN_PEAK_CONFIDENCE:
             continue
         before = windows[index - 1].probabilities[emotion] if index else 0.0
         after = windows[index + 1].probabilities[emotion] if index + 1 < len(windows) else 0.0
         if window.confidence > before and window.confidence >= after:
-            middle = (window.start + window.end) / 2
-            found.append(_moment(middle, "peak", None, window))
-    return found
+            yield _moment((window.start + window.end) / 2, "peak", None, window)
 
 
-def _shifts(windows: Sequence[Window]) -> list[Moment]:
-    return [
-        _moment((left.end + right.start) / 2, "shift", left.emotion, right)
-        for left, right in pairwise(windows)
-        if left.emotion != right.emotion and min(left.confidence, right.confidence) >= SHIFT
-    ]
+def _shifts(windows: Sequence[Window]) -> Iterator[Moment]:
+    for left, right in pairwise(windows):
+        if left.emotion != right.emotion and min(left.confidence, right.confidence) >= MIN_SHIFT_CONFIDENCE:
+            yield _moment((left.end + right.start) / 2, "shift", left.emotion, right)
 
 
 def _moment(time: float, kind: str, before: str | None, window: Window) -> Moment:
@@ -50,13 +46,13 @@ def _moment(time: float, kind: str, before: str | None, window: Window) -> Momen
             "from": before,
             "to": window.emotion,
             "score": window.confidence,
-            "why": _agreeing(window),
+            "why": _agreeing_modalities(window),
         }
     )
 
 
-def _agreeing(window: Window) -> tuple[Modality, ...]:
-    """The modalities whose own reading is the window's emotion."""
+def _agreeing_modalities(window: Window) -> tuple[Modality, ...]:
+    """Return the modalities with the window's emotion as their own reading."""
 
     def agrees(modality: Modality) -> bool:
         reading = getattr(window.modalities, modality)

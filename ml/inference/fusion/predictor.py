@@ -1,4 +1,4 @@
-"""Fusion as served: the evidence of each window → one distribution."""
+"""Fusion model as served: features of each window → one distribution."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,23 +6,21 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ml.inference.api import EmotionOutputs, ModalityFeatures, Predictor, Role
+from ml.inference.api import EmotionOutputs, FloatArray, ModalityFeatures, Predictor, Role
 from ml.inference.runtime.batch_metrics import record_batch
 from ml.inference.runtime.sessions import open_network
-from ml.networks import build, config_of
+from ml.networks import build, config_to_dict
 from ml.networks.fusion import Fusion, FusionConfig, FusionInput
 from ml.registry import Manifest, ModelStore
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
-Floats = NDArray[np.float32]
 FUSION_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
 class WindowFeatures:
-    """What a window holds. `face` has one entry for each sampled frame, null where the face is not seen."""
+    """Features of a window. `face` has one entry for each sampled frame, null for a frame without the main face."""
 
     face: tuple[ModalityFeatures | None, ...] = ()
     audio: ModalityFeatures | None = None
@@ -30,31 +28,32 @@ class WindowFeatures:
 
     @property
     def present(self) -> dict[Modality, bool]:
-        seen = any(frame is not None for frame in self.face)
-        return {"face": seen, "audio": self.audio is not None, "text": self.text is not None}
+        """Which modalities the window has."""
+        has_face = any(frame is not None for frame in self.face)
+        return {"face": has_face, "audio": self.audio is not None, "text": self.text is not None}
 
     def without(self, modality: Modality) -> "WindowFeatures":
-        """The same window with one modality taken away."""
+        """Return the same window without one modality."""
         if modality == "face":
             return replace(self, face=())
         return replace(self, audio=None) if modality == "audio" else replace(self, text=None)
 
 
 def collate(windows: Sequence[WindowFeatures], config: FusionConfig) -> FusionInput:
-    """The tensors of a batch; what is absent is zero and masked."""
+    """Return the tensors of a batch; absent modalities are zero and masked."""
     steps = max(1, *(len(window.face) for window in windows))
     classes = len(EMOTIONS)
 
-    def zeros(*shape: int) -> Floats:
+    def zeros(*shape: int) -> FloatArray:
         return np.zeros((len(windows), *shape), np.float32)
 
     face, face_log, frames = zeros(steps, config.face_size), zeros(steps, classes), zeros(steps)
     audio, audio_log = zeros(config.audio_size), zeros(classes)
     text, text_log, mask = zeros(config.text_size), zeros(classes), zeros(3)
     for row, window in enumerate(windows):
-        for step, seen in enumerate(window.face):
-            if seen is not None:
-                face[row, step], face_log[row, step], frames[row, step] = seen.embedding, seen.log_probabilities, 1
+        for step, frame in enumerate(window.face):
+            if frame is not None:
+                face[row, step], face_log[row, step], frames[row, step] = frame.embedding, frame.log_probabilities, 1
         if window.audio is not None:
             audio[row], audio_log[row] = window.audio.embedding, window.audio.log_probabilities
         if window.text is not None:
@@ -81,14 +80,14 @@ class FusionPredictor(Predictor[WindowFeatures, EmotionOutputs]):
 
     @classmethod
     def fallback(cls, upstream: Mapping[Role, Predictor[Any, Any]], device: torch.device) -> Self:
-        sizes = [upstream[role].embedding_size if role in upstream else 1 for role in cls.depends]
-        return cls.addition(*sizes, device=device)
+        face, audio, text = (upstream[role].embedding_size if role in upstream else 1 for role in cls.depends)
+        return cls.addition(face, audio, text, device)
 
     @classmethod
     def addition(cls, face_size: int, audio_size: int, text_size: int, device: torch.device) -> Self:
         """Return the plain addition of log-odds, for a bundle that names no fusion."""
         config = FusionConfig(face_size, audio_size, text_size, residual=False)
-        return cls(cast(Fusion, build("fusion", config_of(config))), 1.0, device)
+        return cls(cast(Fusion, build("fusion", config_to_dict(config))), 1.0, device)
 
     @property
     def config(self) -> FusionConfig:

@@ -1,4 +1,4 @@
-"""Where the windows lie, and how their readings add up to one."""
+"""Windows over a recording, and the weights of their readings in the overall one."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from ml.inference.api import TimeSpan
 
 
 def windows_over(duration: float, window: float, hop: float) -> tuple[TimeSpan, ...]:
-    """Windows that start at k·hop and together cover 0..duration.
+    """Return windows that start at k·hop and together cover 0..duration, all in seconds; none for a duration of 0.
 
-    The first that reaches the end is cut there and is the last. Seconds throughout; no duration, no windows.
+    The first window that reaches the end is cut there and is the last.
     """
     spans: list[TimeSpan] = []
     while duration > 0:
         start = len(spans) * hop
-        end = max(start + window, (len(spans) + 1) * hop)  # by rounding alone the next would start a trace later
+        end = max(start + window, (len(spans) + 1) * hop)  # rounding alone would leave a gap before the next one
         spans.append(TimeSpan(start, min(end, duration)))
         if end >= duration:
             break
@@ -24,9 +24,9 @@ def windows_over(duration: float, window: float, hop: float) -> tuple[TimeSpan, 
 
 
 def second_weights(spans: Sequence[TimeSpan]) -> NDArray[np.float64]:
-    """How many seconds each span stands for when every second that is covered counts once: [len(spans)].
+    """Return the seconds that each span represents if every covered second counts once: [len(spans)].
 
-    A second under several spans is shared among them equally.
+    A second in several spans is shared equally among them.
     """
     starts, ends = (np.array([getattr(span, edge) for span in spans], dtype=float) for edge in ("start", "end"))
     edges = np.unique(np.concatenate([starts, ends]))
@@ -36,5 +36,5 @@ def second_weights(spans: Sequence[TimeSpan]) -> NDArray[np.float64]:
     np.add.at(change, last, -1)
     covering = np.cumsum(change)[:-1]
     share = np.divide(np.diff(edges), covering, out=np.zeros_like(covering), where=covering > 0)
-    until = np.concatenate([[0.0], np.cumsum(share)])
-    return until[last] - until[first]
+    cumulative = np.concatenate([[0.0], np.cumsum(share)])
+    return cumulative[last] - cumulative[first]

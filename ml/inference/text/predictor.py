@@ -12,7 +12,7 @@ from ml.inference.runtime.batch_metrics import record_batch
 from ml.inference.runtime.device import autocast, to_device
 from ml.inference.runtime.sessions import open_network
 from ml.networks.text import TextConfig, TextNet
-from ml.networks.tokens import SentenceTokenizer, TokenBatch, Tokens, padded
+from ml.networks.tokens import SentenceTokenizer, TokenBatch, Tokens, pad_tokens
 from ml.registry import Manifest, ModelStore
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
@@ -88,12 +88,12 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
     def _batches(self, tokens: Sequence[Tokens]) -> Iterator[TokenBatch]:
         """Yield batches of the texts with words, those of about one length together."""
         rows = sorted((row for row, own in enumerate(tokens) if own), key=lambda row: (len(tokens[row]), row))
-        return (padded(tokens, rows[first : first + TEXT_BATCH_SIZE]) for first in range(0, len(rows), TEXT_BATCH_SIZE))
+        return (pad_tokens(tokens, rows[first : first + TEXT_BATCH_SIZE]) for first in range(0, len(rows), TEXT_BATCH_SIZE))
 
 
 def open_tokenizer(config: TextConfig, path: Path) -> SentenceTokenizer:
     """Return the tokenizer for a network of this shape, from a `tokenizer.json`."""
-    return SentenceTokenizer.read(path, config.positions, config.before)
+    return SentenceTokenizer.from_file(path, config.positions, config.before)
 
 
 def _outputs_without_words(count: int, embedding_size: int) -> TextOutputs:

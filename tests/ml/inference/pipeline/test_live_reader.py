@@ -38,25 +38,25 @@ def test_a_face_is_read_keeps_its_track_and_is_forgotten(models: LoadedBundle, d
     reader = LiveReader(models, Options(window_seconds=2), detector)
     assert reader.read().window.emotion is None
     for step in range(5):
-        reader.see(step / 10, portrait(), 2.0)
+        reader.add_frame(step / 10, portrait(), 2.0)
     stands = reader.read()
     (face,) = stands.faces
     assert (face.track, face.frame.time, stands.time) == (1, 0.4, 0.4)
     assert face.frame.box.x == pytest.approx(170, abs=30) and face.frame.box.width == pytest.approx(196, abs=40)
     assert stands.window.modalities.face is not None and stands.window.missing == ("audio", "text")
     assert sum(stands.window.probabilities.values()) == pytest.approx(1, abs=1e-6)
-    reader.see(0.5, two_people(), 1.0)
+    reader.add_frame(0.5, two_people(), 1.0)
     assert [face.track for face in reader.read().faces] in ([1, 2], [2, 1], [2, 3], [3, 2])
-    reader.see(0.6, nobody(), 1.0)
+    reader.add_frame(0.6, nobody(), 1.0)
     assert reader.read().faces == ()
-    reader.see(5.0, nobody(), 1.0)
+    reader.add_frame(5.0, nobody(), 1.0)
     assert reader.read().window.emotion is None
 
 
 def test_old_frames_are_not_read_again(models: LoadedBundle, detector: FaceDetector) -> None:
     reader = LiveReader(models, Options(), detector)
-    reader.see(1.0, nobody(), 1.0)
-    reader.see(0.5, portrait(), 1.0)
+    reader.add_frame(1.0, nobody(), 1.0)
+    reader.add_frame(0.5, portrait(), 1.0)
     assert reader.read().faces == ()
 
 
@@ -66,7 +66,7 @@ def test_the_voice_of_the_last_seconds_is_read_and_silence_is_not(models: Loaded
     step = SAMPLE_RATE // 5
     read = []
     for first in range(0, len(spoken) - step, step):
-        reader.hear(first / SAMPLE_RATE, spoken[first : first + step])
+        reader.add_audio(first / SAMPLE_RATE, spoken[first : first + step])
         read.append(reader.read())
     heard = read[9].window.modalities.audio
     assert heard is not None and heard.speech > 0.5 and read[9].window.emotion == "angry"

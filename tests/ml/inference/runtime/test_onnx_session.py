@@ -9,8 +9,8 @@ from ml.inference.face.predictor import FacePredictor, FaceSample
 from ml.inference.runtime.onnx_session import OnnxSession
 from ml.networks import build
 from ml.networks.face import predict_with_flip_tta
-from ml.networks.face_ensemble import FaceEnsemble, ensemble_of
-from ml.networks.face_landmarks import with_landmarks
+from ml.networks.face_ensemble import FaceEnsemble, build_ensemble
+from ml.networks.face_landmarks import landmark_config
 
 CPU = torch.device("cpu")
 SENET = {"size": 48, "widths": [16, 16, 16, 16], "depths": [1, 1, 1, 1], "embedding": 8, "dropout": 0.2}
@@ -31,7 +31,7 @@ def _net(architecture: str, config: dict[str, object]) -> torch.nn.Module:
 
 def _ensemble(*views: str) -> FaceEnsemble:
     members = [(architecture, config, _net(architecture, config)) for architecture, config in ARCHITECTURES[:2]]
-    return ensemble_of(members, views)  # type: ignore[arg-type]
+    return build_ensemble(members, views)  # type: ignore[arg-type]
 
 
 NETS = {
@@ -59,7 +59,7 @@ def test_onnx_session_gives_the_outputs_of_the_network(name: str) -> None:
 
 def test_onnx_session_reads_landmarks() -> None:
     torch.manual_seed(0)
-    network = build("face_landmarks", vars(with_landmarks("face_senet", SENET))).eval()
+    network = build("face_landmarks", vars(landmark_config("face_senet", SENET))).eval()
     predictor = FacePredictor(lambda: network, 1.0, CPU)
     random = np.random.default_rng(0)
     crops = list(random.integers(0, 256, (3, 48, 48), dtype=np.uint8))

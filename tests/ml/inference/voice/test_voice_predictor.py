@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ml.inference.voice.predictor import CPU_VOICE_BATCH_SIZE, VoicePredictor
-from ml.networks import build, config_of
+from ml.networks import build, config_to_dict
 from ml.networks.audio import SpeechEncoderConfig
 from ml.registry import Licence, ModelDescription, ModelStore
 from ml.vocabulary import EMOTIONS
@@ -18,7 +18,7 @@ def _published(store: ModelStore, temperature: float) -> str:
     draft = ModelDescription(
         name="audio",
         architecture="speech_encoder",
-        config=config_of(CONFIG),
+        config=config_to_dict(CONFIG),
         labels=EMOTIONS,
         preprocessing={},
         temperature=temperature,
