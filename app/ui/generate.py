@@ -12,7 +12,7 @@ from typing import Any, get_args
 from ml.reports.formats import FORMATS
 from ml.reports.palette import COLOURS, NO_SIGNAL_COLOUR
 from ml.results import Options
-from ml.vocabulary import EMOTIONS, MODALITIES, SIMPLIFIED_FROM, STAGES
+from ml.vocabulary import COMBINED, EMOTIONS, MODALITIES, MODALITY_NAMES, NO_SIGNAL, SIMPLIFIED_FROM, STAGES
 from workers.protocol.records import FINAL_STATUSES, JobStatus
 
 FOLDER = Path(__file__).parent
@@ -30,7 +30,10 @@ def tables() -> str:
         "SIMPLIFIED_EMOTIONS": SIMPLIFIED_FROM,
         "COLOURS": COLOURS,
         "NO_SIGNAL_COLOUR": NO_SIGNAL_COLOUR,
+        "NO_SIGNAL_LABEL": NO_SIGNAL,
         "MODALITIES": MODALITIES,
+        "MODALITY_LABELS": {modality: MODALITY_NAMES[modality] for modality in MODALITIES},
+        "COMBINED_LABEL": COMBINED,
         "STAGES": STAGES,
         "JOB_STATUSES": statuses,
         "FINAL_STATUSES": [status for status in statuses if status in FINAL_STATUSES],

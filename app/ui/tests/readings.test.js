@@ -17,7 +17,7 @@ test("momentLabel names peaks and shifts", () => {
 test("supportText lists the modalities of a moment", () => {
   assert.equal(supportText({ why: [] }), "from the combination only");
   assert.equal(supportText({ why: ["face"] }), "from face");
-  assert.equal(supportText({ why: ["face", "audio", "text"] }), "from face, voice, and words");
+  assert.equal(supportText({ why: ["face", "audio", "text"] }), "from face, voice and words");
 });
 
 test("rankMoments puts the most certain first and leaves the list as it is", () => {

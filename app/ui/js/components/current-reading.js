@@ -1,17 +1,10 @@
 // The reading at the current time: combined and of each modality, or of a photo and each of its faces.
 
 import { h, tableHead } from "../lib/dom.js";
-import {
-  COMBINED_LABEL,
-  MODALITY_LABELS,
-  colourOf,
-  combinedProbabilities,
-  labelOf,
-  listOrder,
-  topReading,
-} from "../lib/emotions.js";
+import { colourOf, combinedProbabilities, labelOf, listOrder, topReading } from "../lib/emotions.js";
 import { formatPercent, formatSpan } from "../lib/format.js";
 import { windowFinder } from "../lib/intervals.js";
+import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/tables.js";
 import { namedSwatch, swatch } from "./emotion-badge.js";
 
 /** Faces of a photo that there is room for. */

@@ -2,10 +2,10 @@
 
 import { getJson } from "../api.js";
 import { disclosure, h, tableHead } from "../lib/dom.js";
-import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/emotions.js";
 import { capitalize, formatPercent } from "../lib/format.js";
 import { STAGE_LABELS } from "../lib/jobs.js";
 import { describeOptions } from "../lib/options.js";
+import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/tables.js";
 
 /** @type {Record<string, string>} */
 const ROLE_LABELS = { ...MODALITY_LABELS, fusion: COMBINED_LABEL, whisper: "Speech recognition" };

@@ -1,7 +1,6 @@
 // The form with the options of an analysis.
 
 import { checkbox, h, select } from "../lib/dom.js";
-import { MODALITY_LABELS } from "../lib/emotions.js";
 import {
   CHOICE_LABELS,
   OPTION_LABELS,
@@ -11,6 +10,7 @@ import {
   optionsFromForm,
   parseTags,
 } from "../lib/options.js";
+import { MODALITY_LABELS } from "../lib/tables.js";
 
 const NUMBER_STEP = "0.25";
 const MAX_LANGUAGE_LENGTH = 3;

@@ -1,9 +1,9 @@
 // The timeline as a table: a row for each window.
 
 import { button, h, tableHead } from "../lib/dom.js";
-import { COMBINED_LABEL, MODALITY_LABELS, readingText, topReading } from "../lib/emotions.js";
+import { readingText, topReading } from "../lib/emotions.js";
 import { formatPercent, formatSpan } from "../lib/format.js";
-import { MODALITIES } from "../lib/tables.js";
+import { COMBINED_LABEL, MODALITIES, MODALITY_LABELS } from "../lib/tables.js";
 import { badge } from "./emotion-badge.js";
 import { timeButton } from "./time-button.js";
 

@@ -1,8 +1,7 @@
-// Names, colours, patterns and order of emotions; names of modalities and of what combines them. A pattern and the name
-// always accompany a colour.
+// Names, colours, patterns and order of emotions. A pattern and the name always accompany a colour.
 
 import { formatPercent } from "./format.js";
-import { COLOURS, NO_SIGNAL_COLOUR } from "./tables.js";
+import { COLOURS, NO_SIGNAL_COLOUR, NO_SIGNAL_LABEL } from "./tables.js";
 
 /** @typedef {Record<string, number>} Probabilities */
 /** @typedef {{ emotion: string, confidence: number, probabilities: Probabilities }} TopReading */
@@ -20,14 +19,6 @@ const PATTERNS = {
   surprise_disgust: "falling",
 };
 const STACK_ORDER = ["neutral", "sad_fear", "sad", "fear", "disgust", "angry", "surprise_disgust", "surprise", "happy"];
-
-/** Names of the modalities. */
-export const MODALITY_LABELS = { face: "Face", audio: "Voice", text: "Words" };
-
-/** Name of the estimate that uses all modalities. */
-export const COMBINED_LABEL = "Combined";
-
-const NO_SIGNAL_LABEL = "no signal";
 
 /** @param {string | null | undefined} emotion */
 export const colourOf = (emotion) =>

@@ -1,7 +1,8 @@
 // Names and ranking of moments: peaks of one emotion and shifts from one to another.
 
-import { MODALITY_LABELS, labelOf } from "./emotions.js";
+import { labelOf } from "./emotions.js";
 import { capitalize } from "./format.js";
+import { MODALITY_LABELS } from "./tables.js";
 
 /** Seconds by which the time of a moment's picture may differ from that of the moment. */
 const TIME_TOLERANCE = 0.01;
@@ -20,7 +21,7 @@ export const momentLabel = ({ kind, from, to }) =>
 export function supportText({ why }) {
   if (!why.length) return "from the combination only";
   const names = why.map((modality) => MODALITY_LABELS[modality].toLowerCase());
-  return `from ${new Intl.ListFormat("en").format(names)}`;
+  return `from ${new Intl.ListFormat("en-GB").format(names)}`;
 }
 
 /**

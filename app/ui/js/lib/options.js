@@ -1,7 +1,6 @@
 // Names of the options of an analysis, and the options that a form asks for.
 
-import { MODALITY_LABELS } from "./emotions.js";
-import { OPTIONS } from "./tables.js";
+import { MODALITY_LABELS, OPTIONS } from "./tables.js";
 
 /** @type {Record<string, string>} */
 export const OPTION_LABELS = {

@@ -24,7 +24,17 @@ export const COLOURS = /** @type {const} */ ({
 
 export const NO_SIGNAL_COLOUR = /** @type {const} */ ("#4A4A4A");
 
+export const NO_SIGNAL_LABEL = /** @type {const} */ ("no signal");
+
 export const MODALITIES = /** @type {const} */ (["face", "audio", "text"]);
+
+export const MODALITY_LABELS = /** @type {const} */ ({
+  face: "Face",
+  audio: "Voice",
+  text: "Words",
+});
+
+export const COMBINED_LABEL = /** @type {const} */ ("Combined");
 
 export const STAGES = /** @type {const} */ (["fetch", "probe", "decode", "segment", "faces", "audio", "transcribe", "text", "fuse", "write"]);
 

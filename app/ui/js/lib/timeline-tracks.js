@@ -1,9 +1,9 @@
 // The tracks of a timeline: combined, each modality, each audio channel, each person.
 
-import { COMBINED_LABEL, MODALITY_LABELS, combinedProbabilities } from "./emotions.js";
+import { combinedProbabilities } from "./emotions.js";
 import { facePoints, frameInterval } from "./face-tracks.js";
 import { windowSpans } from "./intervals.js";
-import { MODALITIES } from "./tables.js";
+import { COMBINED_LABEL, MODALITIES, MODALITY_LABELS } from "./tables.js";
 
 /**
  * Probabilities from one time to another, drawn at `time`; null if there was no signal.

@@ -5,17 +5,11 @@ import { namedSwatch, swatch } from "../components/emotion-badge.js";
 import { drawFace } from "../components/face-overlay.js";
 import { drawTrack, fitCanvas } from "../lib/area-chart.js";
 import { announce, button, checkbox, h, select } from "../lib/dom.js";
-import {
-  COMBINED_LABEL,
-  MODALITY_LABELS,
-  colourOf,
-  combinedProbabilities,
-  labelOf,
-  listOrder,
-} from "../lib/emotions.js";
+import { colourOf, combinedProbabilities, labelOf, listOrder } from "../lib/emotions.js";
 import { formatPercent } from "../lib/format.js";
 import { boxOnScreen, containedRectangle, displaySize } from "../lib/geometry.js";
 import { LiveSession } from "../lib/live-session.js";
+import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/tables.js";
 
 /** Seconds of the timeline. */
 const TIMELINE_SECONDS = 60;
