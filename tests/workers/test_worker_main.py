@@ -18,10 +18,10 @@ from tests import media_files
 from tests.loopback import Handler, loopback
 from tests.redis_server import redis_server
 from workers.protocol.blob_keys import media_key, request_key, result_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.records import FINAL_STATUSES, JobRecord, JobRequest, new_job_id
 from workers.protocol.settings import SharedSettings
-from workers.protocol.store.job_store import JobStore
+from workers.protocol.store.job_store import JobStore, NewJobs
 from workers.protocol.store.worker_registry import WorkerRegistry
 
 ROOT = Path(__file__).parents[2]
@@ -62,14 +62,14 @@ class Running:
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), JobRequest().model_dump_json().encode())
-        self.job_store.create([job_id], "ann")
+        self.job_store.create(NewJobs([job_id], "ann"))
         return job_id
 
     def post_link(self, url: str) -> str:
         """Likewise."""
         job_id = new_job_id()
         self.blobs.put(request_key(job_id), JobRequest(url=url).model_dump_json().encode())
-        self.job_store.create([job_id], "ann", queue="io")
+        self.job_store.create(NewJobs([job_id], "ann", queue="io"))
         return job_id
 
     def until(self, job_id: str, holds: Callable[[JobRecord], bool], seconds: float = 60) -> JobRecord:

@@ -31,7 +31,7 @@ from workers.jobs.lease import Lease
 from workers.jobs.partition import PartStore, SplitPolicy, store_file
 from workers.jobs.runner import Completed, JobRunner, PartCompleted, RunnerConfig, SplitIntoParts
 from workers.protocol.blob_keys import artifacts_prefix, cache_prefix, media_key, parts_prefix, result_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.records import Claim, JobRequest, WorkerKind
 from workers.protocol.store.job_store import JobStore
 

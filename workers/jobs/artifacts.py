@@ -17,7 +17,7 @@ from ml.rendering.encoding import Artifact
 from ml.results import Notice, Options, Result
 from workers.jobs.failures import failure_of
 from workers.protocol.blob_keys import artifact_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import StorageError, is_out_of_space
 from workers.protocol.records import Claim
 from workers.protocol.store.job_store import LeaseLost

@@ -14,7 +14,7 @@ from ml.inference.pipeline.decoded_audio import DecodedAudio
 from ml.inference.pipeline.plan import AnalysisPlan, RecordingPlan
 from ml.results import Options
 from workers.protocol.blob_keys import part_features_key, shared_input_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.records import Claim
 from workers.settings import WorkerSettings
 

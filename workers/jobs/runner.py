@@ -19,7 +19,7 @@ from workers.jobs.failures import failure_of
 from workers.jobs.lease import Lease, ShuttingDown, StopSignal
 from workers.jobs.telemetry import AttemptTelemetry, Telemetry
 from workers.protocol.blob_keys import job_prefix, media_prefix, parts_prefix, request_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import StorageError, is_out_of_space
 from workers.protocol.records import FINAL_STATUSES, Claim, Failure, JobRequest, JobStatus, WorkerKind
 from workers.protocol.settings import LEASE_SECONDS
@@ -99,7 +99,7 @@ exception: the lease is lost, the worker shuts down, or the storage or Redis fai
 
 
 @dataclass
-class Attempt:
+class RunningAttempt:
     """One attempt in progress. `request` is empty until it has been loaded."""
 
     claim: Claim
@@ -125,7 +125,7 @@ class JobRunner(ABC):
 
     @abstractmethod
     def execute(self, claim: Claim, request: JobRequest, lease: Lease) -> Completed | Continuation:
-        """Do the work of a job. BlobStore are written under keys of this claim only (`written_keys`)."""
+        """Do the work of a job. Write blobs only under keys of this claim (`written_keys`)."""
 
     @abstractmethod
     def written_keys(self, claim: Claim) -> tuple[str, ...]:
@@ -146,9 +146,8 @@ class JobRunner(ABC):
         return claims[0].job_id if claims else None
 
     def _can_start(self) -> bool:
-        return not self._config.stopping.is_set() and self._has_room()
-
-    def _has_room(self) -> bool:
+        if self._config.stopping.is_set():
+            return False
         had_room, self._had_room = self._had_room, self._config.has_room()
         if had_room and not self._had_room:
             logger.error("not starting any job: too little free disk space")
@@ -165,7 +164,7 @@ class JobRunner(ABC):
                     future.result()
                 if time.monotonic() < deadline and self._can_start():
                     free = self._config.max_concurrent - len(running)
-                    claims = self._job_store.claim_batch(self.queue, free, small=True)
+                    claims = self._job_store.claim_batch(self.queue, free, small_only=True)
                     running |= {self._executor.submit(self._run_attempts, claim) for claim in claims}
         finally:
             wait(running)
@@ -190,7 +189,7 @@ class JobRunner(ABC):
                 time_limit=config.attempt_seconds,
                 stopping=config.stopping,
             )
-            attempt = Attempt(claim, lease, telemetry)
+            attempt = RunningAttempt(claim, lease, telemetry)
             try:
                 outcome = self._execute(attempt)
                 try:
@@ -208,7 +207,7 @@ class JobRunner(ABC):
                 telemetry.outcome = "handed_back"
         return None
 
-    def _execute(self, attempt: Attempt) -> Outcome:
+    def _execute(self, attempt: RunningAttempt) -> Outcome:
         """Run `execute` under the lease. Errors of the job itself become an outcome.
 
         Raises LeaseLost, ShuttingDown, RedisError, StorageError, and OSError if a disk is full.
@@ -236,7 +235,7 @@ class JobRunner(ABC):
             raise RequestLost("The stored request of the job is gone: post the job again.", stage="fetch")
         return JobRequest.model_validate_json(stored)
 
-    def _record(self, attempt: Attempt, outcome: Outcome) -> Claim | None:
+    def _record(self, attempt: RunningAttempt, outcome: Outcome) -> Claim | None:
         """Write the outcome to the job store and wake the workers that continue. Return the claim to assemble the parts
         of the job if this was the last one.
 
@@ -267,7 +266,7 @@ class JobRunner(ABC):
                 self._clean_up(claim, outcome)
         return None
 
-    def _finish(self, attempt: Attempt, status: JobStatus, failure: Failure | None = None) -> None:
+    def _finish(self, attempt: RunningAttempt, status: JobStatus, failure: Failure | None = None) -> None:
         stage = failure.stage if failure and failure.stage else attempt.lease.current_stage
         self._job_store.finish(attempt.claim, status, failure, stage)
         attempt.telemetry.outcome = status

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
 
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
+
 from ml.results import Result
 from ml.vocabulary import Stage
 from workers.process.metrics import WorkerMetrics
 from workers.protocol.observability import logs
-from workers.protocol.observability.tracing import Span, Traces
+from workers.protocol.observability.tracing import Tracing, mark_failed, trace_id_of
 from workers.protocol.records import Claim, JobStatus, RequestOrigin, WorkerKind
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ class Telemetry:
     """Telemetry sinks of a worker process: metrics and traces."""
 
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
-    traces: Traces = field(default_factory=Traces)
+    tracing: Tracing = field(default_factory=Tracing)
 
 
 class AttemptTelemetry:
@@ -35,10 +37,10 @@ class AttemptTelemetry:
 
     def __init__(self, claim: Claim, queue: WorkerKind, telemetry: Telemetry) -> None:
         self._claim, self._queue = claim, queue
-        self._metrics, self._traces = telemetry.metrics, telemetry.traces
+        self._metrics, self._tracing = telemetry.metrics, telemetry.tracing
         self._started = time.monotonic()
         self._log_context = ExitStack()
-        self._span = Span()
+        self._span: Span = INVALID_SPAN
         self._stage: tuple[Stage, float, Span] | None = None
         self._last_stage: Stage | None = None
         self._stage_seconds: dict[Stage, float] = {}
@@ -54,15 +56,19 @@ class AttemptTelemetry:
     def join_trace(self, origin: RequestOrigin) -> None:
         """Continue the trace of the request that created the job."""
         claim = self._claim
-        self._span = self._traces.begin(f"job {self._queue}", "consumer", origin.traceparent)
-        self._span.note({"affect.job": claim.job_id, "affect.queue": self._queue, "affect.attempt": claim.attempt})
-        self._span.child("queue", time.time() - claim.waited_seconds).end()
-        self._log_context.enter_context(logs.log_context(request_id=origin.request_id, trace_id=self._span.trace_id))
+        self._span = self._tracing.start_span(f"job {self._queue}", SpanKind.CONSUMER, origin.traceparent)
+        self._span.set_attributes(
+            {"affect.job": claim.job_id, "affect.queue": self._queue, "affect.attempt": claim.attempt}
+        )
+        self._tracing.start_child(self._span, "queue", time.time() - claim.waited_seconds).end()
+        self._log_context.enter_context(
+            logs.log_context(request_id=origin.request_id, trace_id=trace_id_of(self._span))
+        )
         logger.info("attempt %d started", claim.attempt, extra={"fields": {"waited": round(claim.waited_seconds, 3)}})
 
     def start_stage(self, stage: Stage) -> None:
         self._end_stage()
-        self._stage = (stage, time.monotonic(), self._span.child(stage))
+        self._stage = (stage, time.monotonic(), self._tracing.start_child(self._span, stage))
 
     def set_stage_seconds(self, stage: Stage, seconds: float) -> None:
         """Set the duration of a stage that may have run concurrently with the stage before it."""
@@ -94,8 +100,8 @@ class AttemptTelemetry:
         self._metrics.attempts_ended.labels(self._queue, self.outcome, self.failure_code).inc()
         self._metrics.attempt_seconds.labels(self._queue, self.outcome).observe(seconds)
         if self.failure_code:
-            self._span.failed(self.failure_code)
-        self._span.note({"affect.outcome": self.outcome})
+            mark_failed(self._span, self.failure_code)
+        self._span.set_attribute("affect.outcome", self.outcome)
         self._span.end()
         fields = {"seconds": round(seconds, 3), "stage": self._last_stage, "code": self.failure_code}
         present = {name: value for name, value in fields.items() if value}

@@ -23,7 +23,7 @@ from workers.jobs.runner import HandedOff, JobRunner, RunnerConfig
 from workers.outbound.http_client import MAX_REDIRECTS, open_client
 from workers.outbound.page_downloader import PageDownloader
 from workers.protocol.blob_keys import fetched_media_info_key, media_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.net.ssrf import EgressPolicy
 from workers.protocol.records import Claim, JobMedia, JobRequest, WorkerKind
 from workers.protocol.store.job_store import JobStore

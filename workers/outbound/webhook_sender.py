@@ -20,13 +20,14 @@ from ml.errors import FetchFailed
 from workers.outbound.http_client import open_client
 from workers.process.metrics import WorkerMetrics
 from workers.protocol.blob_keys import request_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.net.ssrf import EgressPolicy, ForbiddenUrl
 from workers.protocol.records import JobRequest
+from workers.protocol.settings import WebhookSecret
 from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.webhook_queue import Delivery, DeliveryAttempt
 from workers.protocol.webhooks.events import JobEvent, WebhookTestEvent
-from workers.protocol.webhooks.signing import WebhookSecret, signature
+from workers.protocol.webhooks.signing import signature
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings

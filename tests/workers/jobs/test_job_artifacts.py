@@ -23,11 +23,11 @@ from workers.jobs.analysis import AnalysisRunner
 from workers.jobs.artifacts import BuilderFactory, store_artifacts
 from workers.jobs.runner import RunnerConfig
 from workers.protocol.blob_keys import artifact_key, artifacts_prefix, job_prefix, media_key, request_key, result_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import storage_unavailable
 from workers.protocol.records import Claim, JobRequest, new_job_id
 from workers.protocol.settings import SharedSettings
-from workers.protocol.store.job_store import JobStore
+from workers.protocol.store.job_store import JobStore, NewJobs
 
 ALL = Options(annotate=True, thumbnails=True, heatmaps=True)
 
@@ -62,7 +62,7 @@ class Service:
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), JobRequest(options=options).model_dump_json().encode())
-        self.job_store.create([job_id], "ann")
+        self.job_store.create(NewJobs([job_id], "ann"))
         self.run(create_builder or self.create_builder)
         return job_id
 

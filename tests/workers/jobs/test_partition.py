@@ -19,10 +19,10 @@ from workers.jobs.analysis import AnalysisRunner
 from workers.jobs.partition import SplitPolicy
 from workers.jobs.runner import RunnerConfig
 from workers.protocol.blob_keys import media_key, parts_prefix, request_key, result_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.records import JobRequest, new_job_id
 from workers.protocol.settings import SharedSettings
-from workers.protocol.store.job_store import JobStore
+from workers.protocol.store.job_store import JobStore, NewJobs
 
 POLICY = SplitPolicy(min_seconds=100, part_seconds=60)
 
@@ -76,7 +76,7 @@ def test_runner_long_job_is_split_and_assembled_by_the_worker_of_its_last_part(u
     job_id = new_job_id()
     blobs.put(media_key(job_id), b"media")
     blobs.put(request_key(job_id), JobRequest().model_dump_json().encode())
-    job_store.create([job_id], "ann")
+    job_store.create(NewJobs([job_id], "ann"))
     runner = AnalysisRunner(
         job_store, blobs, Recorder(lambda *_: RESULT, 150), RunnerConfig(), woken.append, split_policy=POLICY
     )

@@ -22,11 +22,11 @@ from tests.workers.scripted_analyzer import ScriptedAnalyzer
 from workers.jobs.analysis import AnalysisRunner
 from workers.jobs.runner import RunnerConfig
 from workers.protocol.blob_keys import job_prefix, media_key, request_key, result_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import storage_unavailable
 from workers.protocol.records import JobRequest, ReanalysisSource, new_job_id
 from workers.protocol.settings import SharedSettings
-from workers.protocol.store.job_store import JobStore
+from workers.protocol.store.job_store import JobStore, NewJobs
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ class Service:
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), (request or JobRequest()).model_dump_json().encode())
-        self.job_store.create([job_id], "ann", small=[small])
+        self.job_store.create(NewJobs([job_id], "ann", small=[small]))
         return job_id
 
     def work(self, analyzer: MediaAnalyzer, config: RunnerConfig | None = None) -> str | None:

@@ -24,11 +24,11 @@ from workers.jobs.runner import RunnerConfig
 from workers.outbound.downloader import DownloadRunner, FetchLimits, name_of
 from workers.outbound.page_downloader import PageDownloader
 from workers.protocol.blob_keys import fetched_media_info_key, job_prefix, media_key, media_prefix, request_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.net.ssrf import EgressPolicy, Resolver, system_resolver
 from workers.protocol.records import JobMedia, JobRecord, JobRequest, WorkerKind, new_job_id
 from workers.protocol.settings import SharedSettings
-from workers.protocol.store.job_store import JobStore
+from workers.protocol.store.job_store import JobStore, NewJobs
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 LIMITS = FetchLimits(bytes=2**31, seconds=3600, idle_seconds=30)
@@ -57,7 +57,7 @@ class Service:
     def post(self, url: str) -> str:
         job_id = new_job_id()
         self.blobs.put(request_key(job_id), JobRequest(url=url).model_dump_json().encode())
-        self.job_store.create([job_id], "ann", queue="io")
+        self.job_store.create(NewJobs([job_id], "ann", queue="io"))
         return job_id
 
     def work(

@@ -12,16 +12,15 @@ from standardwebhooks import Webhook
 
 from tests.loopback import Answer, Handler, Received, loopback
 from tests.redis_server import redis_server
-from tests.workers.protocol.test_signing import new_secret
+from tests.workers.protocol.webhooks.test_signing import new_secret
 from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
 from workers.protocol.blob_keys import job_prefix, request_key
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.net.ssrf import EgressPolicy
 from workers.protocol.records import Claim, Failure, JobRequest, new_job_id
-from workers.protocol.settings import SharedSettings
-from workers.protocol.store.job_store import JobStore
+from workers.protocol.settings import SharedSettings, WebhookSecret
+from workers.protocol.store.job_store import JobStore, NewJobs
 from workers.protocol.store.webhook_queue import DeliveryLog
-from workers.protocol.webhooks.signing import WebhookSecret
 
 SECRET = new_secret()
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -46,7 +45,7 @@ class Service:
     def post(self, webhook: str | None, owner: str = "ann") -> str:
         job_id = new_job_id()
         self.blobs.put(request_key(job_id), JobRequest(webhook_url=webhook).model_dump_json().encode())
-        self.job_store.create([job_id], owner, webhook=webhook is not None)
+        self.job_store.create(NewJobs([job_id], owner, has_webhook=webhook is not None))
         return job_id
 
     def claim(self) -> Claim:
