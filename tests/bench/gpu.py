@@ -14,12 +14,14 @@ import torch
 
 from ml.cpu import cpu_count
 from ml.inference.face.backends.base import mediapipe_nets
-from ml.inference.face.predictor import FaceDetector, FacePredictor
+from ml.inference.face.detector import FaceDetector
+from ml.inference.face.predictor import FacePredictor, FaceSample
 from ml.inference.pipeline.analyzer import Analyzer
-from ml.inference.pipeline.bundle import LoadedBundle
+from ml.inference.pipeline.bundle import LoadedBundle, published
 from ml.inference.speech.whisper import find_whisper
 from ml.media import Decoder, DecodeRequest, MediaLimits, probe
 from ml.paths import MODEL_STORE
+from ml.registry import ModelStore
 from ml.results import Options
 from tests.bench.in_flight import Readers, by_threads
 from tests.bench.media import make_clip
@@ -95,7 +97,8 @@ class GpuBench:
         if self.device == "cuda" and not torch.cuda.is_available():
             sys.exit("There is no CUDA device here: nothing was measured.")
         whisper = WHISPER if find_whisper(WHISPER, MODEL_STORE) else None
-        return Analyzer.load(MODEL_STORE, device=self.device, whisper=whisper).models
+        bundle = published(ModelStore(MODEL_STORE), "default", whisper)
+        return Analyzer.load(MODEL_STORE, bundle, device=self.device).models
 
     def _figure(self, name: str, unit: str, values: list[float], aim: float | None = None) -> Figure:
         return Figure(f"{self.device}: {name}", unit, values, aim=aim, rising=aim is not None)
@@ -138,7 +141,7 @@ def seen(clip: Path, face: FacePredictor) -> dict[str, float]:
                 for first in range(0, len(images), on_device.batch_size):
                     on_device.detect_batch(images[first : first + on_device.batch_size], options.max_faces)
             with timed(spent, "face net"):
-                face.predict([each.crop for each in faces], [each.landmarks for each in faces])
+                face.predict([FaceSample(each.crop, each.landmarks) for each in faces])
     return spent
 
 

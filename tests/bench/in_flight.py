@@ -72,8 +72,11 @@ def main() -> None:
     args = parser.parse_args()
     memory.configure_process()
     from ml.inference.pipeline.analyzer import Analyzer
+    from ml.inference.pipeline.bundle import published
+    from ml.registry import ModelStore
 
-    analyzer = Analyzer.load(MODEL_STORE, device=args.device, whisper=args.whisper)
+    bundle = published(ModelStore(MODEL_STORE), "default", args.whisper)
+    analyzer = Analyzer.load(MODEL_STORE, bundle, device=args.device)
     analyzer.warm_up()
     print("ready", flush=True)
     for _ in sys.stdin:

@@ -43,18 +43,17 @@ class Analyzer:
         *,
         device: str = "auto",
         licences: Licences = "any",
-        whisper: str | None = None,
         threads: int = 0,
         limits: MediaLimits | None = None,
         face_search: FaceSearch = "graphs",
     ) -> Self:
-        """Load a bundle, or the one published under a name; `whisper` overrides that of a named one.
+        """Load a bundle, or the one that is published under a name.
 
         Raises ModelStoreError if one of its models is missing, damaged or refused.
         """
         store = ModelStore(store_root)
         if isinstance(bundle, str):
-            bundle = published(store, bundle, whisper)
+            bundle = published(store, bundle)
         models = LoadedBundle.load(store, bundle, device=pick_device(device), licences=licences, threads=threads)
         return cls(models, limits, face_search)
 
@@ -80,16 +79,16 @@ class Analyzer:
     def plan(self, media: Path, options: Options, context: AnalysisContext) -> AnalysisPlan:
         """Return the plan of the file at `media`; its decoded audio is in the context's folder.
 
-        A saved analysis in the context's cache is reused if it is by the same models. Raises as `analyze`.
+        A cached analysis in the context's cache is reused if it is by the same models. Raises as `analyze`.
         """
-        if saved := reuse.load_saved(context, self.models.bundle):
-            return reuse.plan_from_saved(self._planner, saved, media, options, context)
+        if cached := reuse.load_cached(context, self.models.bundle):
+            return reuse.plan_from_cached(self._planner, cached, media, options, context)
         return self._planner.plan(media, options, context)
 
     def extract(self, plan: AnalysisPlan, part: TimeSpan = WHOLE_MEDIA, *, context: AnalysisContext) -> Features:
         """Return the features of the media, or of one of the plan's parts. Raises as `analyze`."""
-        if plan.saved:
-            return reuse.extract_missing(self._planner, self._extractor, plan, plan.saved, context)
+        if plan.cached:
+            return reuse.extract_missing(self._planner, self._extractor, plan, plan.cached, context)
         return self._extractor.extract(plan, part, context)
 
     def assemble(self, plan: AnalysisPlan, features: Features, context: AnalysisContext) -> Result:

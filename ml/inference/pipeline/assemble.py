@@ -29,14 +29,14 @@ MEDIA_DAMAGED = Notice(
     code="media_damaged", message="Part of the media could not be decoded; the result covers the rest."
 )
 NO_EVIDENCE = Notice(
-    code="no_evidence", message="The media holds no face, voice or words that the models of the bundle can read."
+    code="no_evidence", message="The media contains no face, voice or words that the models of the bundle can read."
 )
 CHANNELS_UNAVAILABLE = Notice(
     code="channels_unavailable",
-    message="The media has not several channels that can be read separately, or no reading of sound was asked for.",
+    message="The media does not have several channels that can be read separately, or neither voice nor words are requested.",
 )
 CHANNELS_WITHOUT_WORDS = Notice(
-    code="channels_without_words", message="The caller's transcript does not say which channel speaks."
+    code="channels_without_words", message="The supplied transcript does not assign its words to channels."
 )
 
 EMPTY_SOUND, NO_AUDIO_FEATURES = SoundPlan(0, ()), AudioFeatures(SegmentOutputs.empty())
@@ -72,7 +72,7 @@ class Assembler:
         timer, options = context.timer, plan.options
         all_features = self._extractor.extract_missing_voice(plan, features, context)
         used_plan, features = plan, all_features
-        if plan.saved:
+        if plan.cached:
             used_plan, features = reuse.project(plan, all_features, self._planner.requested(plan, context))
         recording, info = used_plan.recording, plan.recording.info
         extent = recording.audio_extent | features.video_extent
@@ -228,7 +228,7 @@ def _unavailable_options(options: Options, info: MediaInfo) -> tuple[Notice, ...
             notices.append(Notice(code="modality_unavailable", message="The media has no picture."))
     for artifact in ("annotate", "thumbnails"):
         if getattr(options, artifact) and info.kind == "audio":
-            message = f"The media has no picture: {artifact} cannot be made."
+            message = f"The media has no picture, so {artifact} is not available."
             notices.append(Notice(code="artifact_unavailable", message=message))
     return tuple(notices)
 

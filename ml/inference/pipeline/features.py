@@ -40,7 +40,7 @@ class Features:
 
     Attributes:
         faces: faces of the sampled frames.
-        video_extent: how far the video was decoded.
+        video_extent: how far the video was decoded; of an image only whether it is damaged.
         audio: features of each sound of the plan, in its order.
     """
 

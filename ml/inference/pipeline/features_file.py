@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from ml.inference.face.observations import FaceObservations
 from ml.inference.pipeline.features import AudioFeatures, Features, FeaturesUnreadable
-from ml.inference.pipeline.plan import RecordingPlan, SavedAnalysis
+from ml.inference.pipeline.plan import CachedAnalysis, RecordingPlan
 from ml.inference.speech.transcriber import Sentence
 from ml.inference.voice.segments import SegmentOutputs
 from ml.media import DecodedExtent
@@ -68,7 +68,7 @@ def save(path: Path, recording: RecordingPlan, features: Features) -> None:
     save_file(arrays, path, metadata)
 
 
-def load(path: Path) -> SavedAnalysis:
+def load(path: Path) -> CachedAnalysis:
     """Raises FeaturesUnreadable if the file is damaged or of another version."""
     try:
         with safe_open(path, "np") as file:
@@ -85,7 +85,7 @@ def load(path: Path) -> SavedAnalysis:
         )
     except (SafetensorError, ValidationError, LookupError, TypeError) as error:
         raise FeaturesUnreadable("The features file is damaged.") from error
-    return SavedAnalysis(recording, Features(faces, observation.reach, audio))
+    return CachedAnalysis(recording, Features(faces, observation.reach, audio))
 
 
 def load_parts(paths: Sequence[Path]) -> Features:

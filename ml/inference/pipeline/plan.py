@@ -28,8 +28,13 @@ from ml.results import Options
 
 @dataclass(frozen=True)
 class FrameSampling:
-    """Which frames are searched for faces and what is kept of a face: frames per second, maximum number of faces per
-    frame, and whether landmarks are kept."""
+    """Frames that are searched for faces, and what is kept of them.
+
+    Attributes:
+        frame_rate: frames per second.
+        max_faces: maximum number of faces per frame.
+        landmarks: whether landmarks are kept.
+    """
 
     frame_rate: float
     max_faces: int
@@ -58,7 +63,7 @@ class SoundPlan:
 
 @dataclass(frozen=True)
 class RecordingPlan:
-    """Part of a plan that all parts of a recording share. Its JSON is part of the format of saved features.
+    """Part of a plan that all parts of a recording share. Its JSON is part of the format of the features file.
 
     Attributes:
         info: result of `probe`.
@@ -80,7 +85,7 @@ class RecordingPlan:
 
     @classmethod
     def from_json(cls, document: bytes | str) -> "RecordingPlan":
-        """Raises FeaturesUnreadable."""
+        """Read a plan as `to_json` writes it. Raises FeaturesUnreadable."""
         try:
             return _RECORDING.validate_json(document)
         except ValidationError as error:
@@ -103,7 +108,7 @@ _RECORDING = TypeAdapter(RecordingPlan)
 
 
 @dataclass(frozen=True)
-class SavedAnalysis:
+class CachedAnalysis:
     """Plan and features that an earlier analysis of the same media saved."""
 
     recording: RecordingPlan
@@ -117,16 +122,16 @@ class AnalysisPlan:
     Attributes:
         media: path of the file.
         options: options of the caller.
-        audio: files of the decoded audio. With a saved analysis they are written only if they are needed.
+        audio: files of the decoded audio. With a cached analysis they are written only if they are needed.
         recording: what all parts of the file share.
-        saved: saved analysis that is reused; null if every feature is extracted.
+        cached: cached analysis that is reused; null if every feature is extracted.
     """
 
     media: Path
     options: Options
     audio: DecodedAudio
     recording: RecordingPlan
-    saved: SavedAnalysis | None = None
+    cached: CachedAnalysis | None = None
 
     def in_parts_of(self, seconds: float) -> "AnalysisPlan":
         """Return the same plan with parts of about `seconds`."""
@@ -139,7 +144,7 @@ class AnalysisPlan:
     @property
     def can_split(self) -> bool:
         """Whether features can be extracted from each part by itself, without the others."""
-        return self.saved is None and is_seekable(self.recording.info)
+        return self.cached is None and is_seekable(self.recording.info)
 
 
 @dataclass(frozen=True)
@@ -187,6 +192,7 @@ class Planner:
         return self.with_sounds(plan, extent, context)
 
     def requested(self, plan: AnalysisPlan, context: AnalysisContext) -> RequestedFeatures:
+        """Return the features that the plan's options request."""
         models, info, options = self._models, plan.recording.info, plan.options
         sampling, channels, sounds = None, 0, 0
         if models.face is not None and options.wants("face") and info.has_video:
@@ -217,6 +223,7 @@ class Planner:
                 self.decode_audio(plan, context)
 
     def source(self, plan: AnalysisPlan, context: AnalysisContext) -> MediaSource:
+        """Return the plan's file, ready to be decoded."""
         return MediaSource(plan.media, plan.recording.info, self._limits, context.folder, context.timer.check)
 
     def with_sounds(

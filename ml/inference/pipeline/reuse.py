@@ -1,4 +1,4 @@
-"""Reuse of a saved analysis: the same media is read with other options, and only missing features are extracted."""
+"""Reuse of a cached analysis: the same media with other options. Only missing features are extracted."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,32 +10,32 @@ from ml.inference.pipeline.context import FEATURES_FILE, AnalysisContext
 from ml.inference.pipeline.decoded_audio import DecodedAudio
 from ml.inference.pipeline.extract import Extractor
 from ml.inference.pipeline.features import AudioFeatures, Features, FeaturesUnreadable
-from ml.inference.pipeline.plan import AnalysisPlan, Planner, RequestedFeatures, SavedAnalysis, SoundPlan
+from ml.inference.pipeline.plan import AnalysisPlan, CachedAnalysis, Planner, RequestedFeatures, SoundPlan
 from ml.inference.voice.segments import SegmentOutputs
 from ml.media import DecodedExtent
 from ml.registry import Bundle
 from ml.results import Options
 
 
-def load_saved(context: AnalysisContext, bundle: Bundle) -> SavedAnalysis | None:
-    """Return the saved analysis in the context's cache; null if there is none by the same models."""
+def load_cached(context: AnalysisContext, bundle: Bundle) -> CachedAnalysis | None:
+    """Return the cached analysis in the context's cache; null if there is none by the same models."""
     path = context.cached(FEATURES_FILE)
     if path is None:
         return None
     try:
-        saved = features_file.load(path)
+        cached = features_file.load(path)
     except FeaturesUnreadable:
         return None
-    return saved if saved.recording.bundle.digest == bundle.digest else None
+    return cached if cached.recording.bundle.digest == bundle.digest else None
 
 
-def plan_from_saved(
-    planner: Planner, saved: SavedAnalysis, media: Path, options: Options, context: AnalysisContext
+def plan_from_cached(
+    planner: Planner, cached: CachedAnalysis, media: Path, options: Options, context: AnalysisContext
 ) -> AnalysisPlan:
-    """Return the saved plan, extended by what the options request beyond it. Raises as `Planner.plan`."""
-    recording, timer = saved.recording, context.timer
+    """Return the cached plan, extended by what the options request beyond it. Raises as `Planner.plan`."""
+    recording, timer = cached.recording, context.timer
     with timer.stage("probe"):
-        plan = AnalysisPlan(media, options, DecodedAudio.in_folder(context.folder), recording, saved)
+        plan = AnalysisPlan(media, options, DecodedAudio.in_folder(context.folder), recording, cached)
     requested = planner.requested(plan, context)
     if requested.sampling and not (recording.sampling and recording.sampling.covers(requested.sampling)):
         plan = replace(plan, recording=replace(recording, sampling=requested.sampling))
@@ -55,11 +55,11 @@ def _with_languages(
     planner: Planner, plan: AnalysisPlan, known: tuple[SoundPlan, ...], context: AnalysisContext
 ) -> AnalysisPlan:
     """Return the plan with the languages of known sounds in which words are now requested, or in another language."""
-    assert plan.saved is not None
+    assert plan.cached is not None
     requested, wanted = planner.requested(plan, context), plan.options.language
     outdated = [
         number
-        for number, (sound, audio) in enumerate(zip(known, plan.saved.features.audio, strict=False))
+        for number, (sound, audio) in enumerate(zip(known, plan.cached.features.audio, strict=False))
         if requested.transcriber and (audio.sentences is None or wanted not in (None, sound.language))
     ]
     if not outdated:
@@ -74,11 +74,11 @@ def _with_languages(
 
 
 def extract_missing(
-    planner: Planner, extractor: Extractor, plan: AnalysisPlan, saved: SavedAnalysis, context: AnalysisContext
+    planner: Planner, extractor: Extractor, plan: AnalysisPlan, cached: CachedAnalysis, context: AnalysisContext
 ) -> Features:
-    """Return the saved features, extended by those that the plan needs beyond them. Raises as `Extractor.extract`."""
-    features, sounds = saved.features, plan.recording.sounds
-    if plan.recording.sampling != saved.recording.sampling:
+    """Return the cached features, extended by those that the plan needs beyond them. Raises as `Extractor.extract`."""
+    features, sounds = cached.features, plan.recording.sounds
+    if plan.recording.sampling != cached.recording.sampling:
         with context.timer.stage("faces"):
             faces, extent = extractor.extract_faces(plan, WHOLE_MEDIA, context)
         features = replace(features, faces=faces, video_extent=extent)
@@ -86,7 +86,7 @@ def extract_missing(
     features = extractor.extract_missing_voice(plan, replace(features, audio=(*features.audio, *new)), context)
     requested = planner.requested(plan, context)
     sounds, audio = plan.recording.sounds[: requested.sounds], list(features.audio)
-    languages = [sound.language for sound in saved.recording.sounds]
+    languages = [sound.language for sound in cached.recording.sounds]
     outdated = [
         number
         for number, sound in enumerate(sounds)

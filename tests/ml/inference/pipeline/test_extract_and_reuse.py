@@ -1,4 +1,4 @@
-"""Recordings of minutes, whole, in parts, and again from a saved analysis: real decoding, faces, voices and words."""
+"""Recordings of minutes, whole, in parts, and again from a cached analysis: real decoding, faces, voices and words."""
 
 import shutil
 import subprocess
@@ -240,7 +240,7 @@ def test_reuse_extracts_missing_features_from_the_media(
 def test_reuse_with_fewer_features_saves_all_of_them(
     analyzer: Analyzer, film: Path, whole: tuple[Result, Path], tmp_path: Path
 ) -> None:
-    """First only the faces of a saved analysis are requested, then everything."""
+    """First only the faces of a cached analysis are requested, then everything."""
     faces = Options(modalities=("face",), frame_rate=0.5, max_faces=1)
     analyzer.analyze(film, faces, AnalysisContext(cached=cache_in(whole[1]), save_to=tmp_path))
     with NoDecoding():
@@ -248,15 +248,15 @@ def test_reuse_with_fewer_features_saves_all_of_them(
     check_close(again, document(whole[0]))
 
 
-def test_load_saved_of_other_models_or_a_damaged_file_is_none(
+def test_load_cached_of_other_models_or_a_damaged_file_is_none(
     analyzer: Analyzer, film: Path, whole: tuple[Result, Path], tmp_path: Path
 ) -> None:
-    saved = features_file.load(whole[1] / FEATURES_FILE)
+    cached = features_file.load(whole[1] / FEATURES_FILE)
     other = tmp_path / FEATURES_FILE
-    bundle = saved.recording.bundle.model_copy(update={"whisper": "base"})
-    features_file.save(other, replace(saved.recording, bundle=bundle), saved.features)
+    bundle = cached.recording.bundle.model_copy(update={"whisper": "base"})
+    features_file.save(other, replace(cached.recording, bundle=bundle), cached.features)
     context = AnalysisContext(cached=cache_in(tmp_path))
-    assert reuse.load_saved(context, analyzer.models.bundle) is None
-    assert reuse.load_saved(context, bundle) is not None
+    assert reuse.load_cached(context, analyzer.models.bundle) is None
+    assert reuse.load_cached(context, bundle) is not None
     other.write_bytes(b"")
-    assert reuse.load_saved(context, bundle) is None
+    assert reuse.load_cached(context, bundle) is None
