@@ -31,27 +31,48 @@ _SET = Field(min_length=1, json_schema_extra={"uniqueItems": True})
 
 
 class Options(FrozenModel):
-    """What a caller may ask of an analysis. An unknown field is an error."""
+    """Options of an analysis. An unknown field is an error."""
 
     modalities: Annotated[tuple[Modality, ...], _SET, AfterValidator(_unique)] | None = Field(
-        None, description="Which of face, audio and text to read; null reads all that the media has."
+        None,
+        description="Modalities to analyse; null: all that the media has. Speech is recognised only if `text` is among "
+        "them.",
     )
     window_seconds: float = Field(4.0, ge=0.5, le=60, description="Length of a window, in seconds.")
-    hop_seconds: float = Field(2.0, ge=0.25, le=60, description="Distance between two window starts, in seconds.")
-    frame_rate: float = Field(4.0, ge=0.5, le=30, description="Frames a second that are searched for faces.")
-    classes: ClassSet = Field("full", description="`full`: seven emotions; `simplified`: five, summed from the seven.")
-    language: str | None = Field(
-        None, pattern=r"^[a-z]{2,3}$", description="Language spoken; null detects it where the Whisper model can."
+    hop_seconds: float = Field(
+        2.0, ge=0.25, le=60, description="Seconds from the start of one window to the start of the next."
     )
-    channels: Literal["mix", "separate"] = Field("mix", description="`separate`: a timeline for each audio channel.")
-    max_faces: int = Field(8, ge=1, le=32, description="Most faces read in one frame, the largest first.")
-    landmarks: bool = Field(False, description="Put the 468 mesh points of each face into the result.")
-    heatmaps: bool = Field(False, description="Make Grad-CAM pictures.")
-    annotate: bool = Field(False, description="Make a video with boxes and labels drawn in.")
-    thumbnails: bool = Field(False, description="Make a small picture of each face.")
-    words: bool = Field(True, description="Keep the times of single words in the transcript.")
+    frame_rate: float = Field(4.0, ge=0.5, le=30, description="Frames per second that are searched for faces.")
+    classes: ClassSet = Field(
+        "full", description="Set of emotions. `full`: seven; `simplified`: five, which are sums of the seven."
+    )
+    language: str | None = Field(
+        None,
+        pattern=r"^[a-z]{2,3}$",
+        description="Spoken language, as an ISO 639 code; null: detected if the Whisper model supports it.",
+    )
+    channels: Literal["mix", "separate"] = Field(
+        "mix", description="Audio channels. `separate`: in addition, a timeline for each channel, for calls."
+    )
+    max_faces: int = Field(8, ge=1, le=32, description="Maximum number of faces per frame; the largest are analysed.")
+    landmarks: bool = Field(False, description="Include the 468 mesh points of each face in the result.")
+    heatmaps: bool = Field(
+        False,
+        description="Create images that explain the result: Grad-CAM and feature maps of faces, and what in the voice "
+        "and which words contributed.",
+    )
+    annotate: bool = Field(
+        False, description="Create an annotated copy of the video or photo, with boxes, bars and captions."
+    )
+    thumbnails: bool = Field(
+        False,
+        description="Create thumbnails of the 16 faces that are visible longest, and of the 12 strongest moments.",
+    )
+    words: bool = Field(True, description="Include the time of each word in the transcript.")
     keep_media: bool = Field(
-        False, description="Keep the media, their sound and what was observed of them, so that they can be read again."
+        False,
+        description="Store the media, its decoded audio and what the models observed as long as the result, so that it "
+        "can be played and analysed again.",
     )
 
     @model_validator(mode="after")

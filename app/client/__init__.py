@@ -1,4 +1,4 @@
-"""The Python client of Affect, installed as `affect_client`.
+"""Python client of Affect, installed as `affect_client`.
 
 from affect_client import Client
 
@@ -7,7 +7,8 @@ with Client() as affect:
     print(result.overall.emotion)
 """
 
-from .clients import AsyncClient, Client
+from .async_client import AsyncClient
+from .client import Client
 from .errors import (
     AffectError,
     ConnectionFailed,
@@ -26,8 +27,8 @@ from .errors import (
     Unavailable,
 )
 from .models import Artifact, Change, DeliveryLog, Job, Model, Problem, Result, Window
-from .operations import Retries
-from .sansio import Upload
+from .transport import Retries
+from .uploads import Upload
 from .webhooks import NotVerified, WebhookEvent, verify
 
 __all__ = [

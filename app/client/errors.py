@@ -1,4 +1,6 @@
-"""What can go wrong, as exceptions. `code` is the service's own, stable word for it."""
+"""Errors as exceptions. `code` is the service's stable error code."""
+
+from collections.abc import Mapping
 
 import httpx
 from pydantic import ValidationError
@@ -7,7 +9,7 @@ from .models import Job, Problem
 
 
 class AffectError(Exception):
-    """Base of all. `problem`: what the service answered (RFC 9457); null where it did not answer."""
+    """Base of all errors. `problem` is the service's response (RFC 9457), or None if there was none."""
 
     def __init__(self, message: str, *, code: str, problem: Problem | None = None) -> None:
         super().__init__(f"{code}: {message}")
@@ -16,36 +18,36 @@ class AffectError(Exception):
 
     @property
     def status(self) -> int | None:
-        """The HTTP status."""
+        """The HTTP status, or None if the service did not respond."""
         return self.problem.status if self.problem else None
 
 
 class ConnectionFailed(AffectError):
-    """The service could not be reached, or broke off, after all retries."""
+    """The service could not be reached, or the connection broke, after all retries."""
 
 
 class Unauthorized(AffectError):
-    """No valid API key was sent."""
+    """The API key is missing or invalid."""
 
 
 class InvalidRequest(AffectError):
-    """The request, its options or its form are refused."""
+    """The request or its options are invalid."""
 
 
 class ForbiddenUrl(AffectError):
-    """The address may not be reached by the service."""
+    """The service is not allowed to reach this address."""
 
 
 class MediaRefused(AffectError):
-    """The file is too large, or of no accepted format."""
+    """The file is too large, damaged, or of an unsupported type."""
 
 
 class NotFound(AffectError):
-    """There is no such job or artifact."""
+    """The job or artifact does not exist."""
 
 
 class Expired(NotFound):
-    """There was such a job; its result is no longer kept."""
+    """The job has expired: its result is no longer stored."""
 
 
 class JobUnfinished(AffectError):
@@ -53,11 +55,11 @@ class JobUnfinished(AffectError):
 
 
 class JobCancelled(AffectError):
-    """The job was cancelled: it has no result."""
+    """The job was cancelled and has no result."""
 
 
 class JobFailed(AffectError):
-    """The analysis could not be done; `retryable`: it may succeed when the job is submitted again."""
+    """The job failed. `retryable`: it may succeed if it is submitted again."""
 
     @property
     def retryable(self) -> bool:
@@ -65,69 +67,68 @@ class JobFailed(AffectError):
 
 
 class IdempotencyError(AffectError):
-    """The idempotency key was used with another request, or that request is still being answered."""
+    """The idempotency key was used with a different request, or that request is still in progress."""
 
 
 class TooManyRequests(AffectError):
-    """Too many jobs or requests, after all retries. `retry_after`: seconds, where they were told."""
+    """There were too many jobs or requests, after all retries. `retry_after`: seconds, if the service sent them."""
 
     retry_after: float | None = None
 
 
 class Unavailable(AffectError):
-    """The service cannot work now, after all retries: no queue, no storage."""
+    """The service was unavailable (queue, workers or storage), after all retries."""
 
 
 class StillRunning(AffectError):
-    """The job did not end in the time that was given. `job`: as it stands."""
+    """The job did not end within the timeout. `job` is its last known state."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(f"job {job.id} is {job.status}", code="job_unfinished")
         self.job = job
 
 
-_KINDS: dict[str, type[AffectError]] = {
-    "unauthorized": Unauthorized,
-    "invalid_options": InvalidRequest,
+_BY_STATUS: Mapping[int, type[AffectError]] = {
+    400: InvalidRequest,
+    401: Unauthorized,
+    403: ForbiddenUrl,
+    404: NotFound,
+    410: Expired,
+    413: MediaRefused,
+    415: MediaRefused,
+    429: TooManyRequests,
+    503: Unavailable,
+    507: Unavailable,
+}
+"""Exception for each HTTP status. It also covers codes that a newer service adds."""
+_BY_CODE: Mapping[str, type[AffectError]] = {
     "validation_failed": InvalidRequest,
-    "forbidden_url": ForbiddenUrl,
-    "file_too_large": MediaRefused,
-    "unsupported_media": MediaRefused,
-    "media_invalid": MediaRefused,
-    "job_not_found": NotFound,
-    "artifact_not_found": NotFound,
-    "job_expired": Expired,
     "job_unfinished": JobUnfinished,
     "job_cancelled": JobCancelled,
     "idempotency_in_progress": IdempotencyError,
     "idempotency_mismatch": IdempotencyError,
-    "too_many_jobs": TooManyRequests,
-    "rate_limited": TooManyRequests,
-    "queue_unavailable": Unavailable,
-    "storage_full": Unavailable,
+    "media_invalid": MediaRefused,
 }
+"""Exceptions of codes that share their status with others, or have several. They take precedence."""
 
 
-def error_of(response: httpx.Response, *, of_job: bool = False) -> AffectError:
-    """The exception for an answer that is an error; `of_job`: a result was asked for, and 422 is how its job failed."""
-    problem = _problem_in(response)
-    if problem is None:
-        return AffectError(f"the service answered {response.status_code}", code="unexpected_answer")
-    kind = JobFailed if of_job and problem.status == 422 else _KINDS.get(problem.code, AffectError)
+def error_from(response: httpx.Response, *, needs_result: bool = False) -> AffectError:
+    """Return the exception of an error response. `needs_result`: a result was requested, and status 422 means that its
+    job failed."""
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        return AffectError(f"the service responded with status {response.status_code}", code="unexpected_answer")
+    kind = _BY_CODE.get(problem.code) or _BY_STATUS.get(problem.status, AffectError)
+    if needs_result and problem.status == 422:
+        kind = JobFailed
     error = kind(problem.detail or problem.title, code=problem.code, problem=problem)
     if isinstance(error, TooManyRequests):
         error.retry_after = retry_after(response)
     return error
 
 
-def _problem_in(response: httpx.Response) -> Problem | None:
-    try:
-        return Problem.model_validate_json(response.content)
-    except ValidationError:
-        return None
-
-
 def retry_after(response: httpx.Response) -> float | None:
-    """Seconds, where the answer tells them."""
-    told = response.headers.get("retry-after", "")
-    return float(told) if told.isascii() and told.isdigit() else None
+    """Return the seconds of `Retry-After`, or None if the header is missing or not a number of seconds."""
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isascii() and value.isdigit() else None

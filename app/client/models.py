@@ -1,170 +1,265 @@
-"""What the service answers with. Fields that a newer service adds are kept, and can be read by their names."""
+"""Models of what the service sends. Generated from its OpenAPI document: do not edit (`tools.generate`)."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from .model_base import ApiModel
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Options = Mapping[str, Any]
-"""As the README lists them, such as `{"hop_seconds": 1}`."""
 
 
-class Told(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True, serialize_by_alias=True)
-
-
-class Fault(Told):
-    """One thing that is wrong with a request."""
-
-    location: str
-    message: str
-    index: int | None = None
-
-
-class Problem(Told):
-    """An error (RFC 9457)."""
-
-    title: str
-    status: int
-    code: str
-    detail: str | None = None
-    instance: str | None = None
-    request_id: str | None = None
-    stage: str | None = None
-    retryable: bool | None = None
-    errors: tuple[Fault, ...] | None = None
-
-
-class JobMedia(Told):
-    """The file as the service received or fetched it."""
+class JobMedia(ApiModel):
+    """The file as it was received."""
 
     name: str
+    """File name given by the caller."""
     size: int
+    """Size in bytes."""
     sha256: str
 
 
-class Job(Told):
+class Fault(ApiModel):
+    """One error in a request."""
+
+    location: str
+    """The field, header or parameter that is wrong."""
+    message: str
+    """Description of the error."""
+    index: int | None = None
+    """Index of the file, from 0, if the request has several."""
+
+
+class Problem(ApiModel):
+    """An error (RFC 9457). Programs should check `code`; `title` and `detail` are for people."""
+
+    type: str = "about:blank"
+    """The code as a URI."""
+    title: str
+    """Short description of the code; the same for every occurrence."""
+    status: int
+    """The HTTP status."""
+    code: str
+    """Stable, machine-readable error code."""
+    detail: str | None = None
+    """Description of this occurrence. Safe to show to users."""
+    instance: str | None = None
+    """The path of the request, or the job that failed."""
+    request_id: str | None = None
+    """Id of this request in the service's log."""
+    stage: str | None = None
+    """The stage in which the job failed."""
+    retryable: bool | None = None
+    """Whether the failed job may succeed if it is submitted again."""
+    errors: tuple[Fault, ...] | None = None
+    """Each error in the request."""
+
+
+class Job(ApiModel):
+    """The analysis of one file, from upload to result."""
+
     id: str
     status: JobStatus
     stage: str | None = None
+    """Current stage of a running job; the last stage of an ended job."""
     progress: float = 0.0
+    """Progress from 0 to 1."""
     position: int | None = None
+    """Number of jobs ahead of a queued job; 0 is next."""
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
     expires_at: datetime | None = None
+    """Time at which an ended job and its result are deleted."""
     media: JobMedia | None = None
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
     error: Problem | None = None
-    links: dict[str, str | None] = {}
+    """Reason why the job failed."""
+    links: dict[str, str | None] = Field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
+        """Whether the job has succeeded, failed or been cancelled."""
         return self.status not in ("queued", "running")
 
 
-class JobPage(Told):
+class JobList(ApiModel):
+    """One page of the caller's jobs, newest first."""
+
     jobs: tuple[Job, ...]
     next_cursor: str | None = None
+    """Value of `cursor` for the next page; null on the last page."""
 
 
-class Change(Told):
-    """A job as it was after a change. `id`: of the event, with which reading may go on."""
+class Change(ApiModel):
+    """The data of one server-sent event: a job's state after a change."""
 
     id: str
+    """Id of the event, from which reading can be resumed."""
     status: JobStatus | Literal["deleted"]
     stage: str | None = None
     progress: float = 0.0
 
 
-class Artifact(Told):
-    """A file that was made beside the result."""
+class Artifact(ApiModel):
+    """A file that was created in addition to the result: an annotated video, a heatmap, a thumbnail."""
 
     name: str
     media_type: str
     size: int
+    """Size in bytes."""
+    link: str
+    """Path of the file in this API."""
 
 
-class Attempt(Told):
-    """One attempt at a webhook."""
+class ArtifactList(ApiModel):
+    """The artifacts of a job."""
+
+    artifacts: tuple[Artifact, ...]
+
+
+class Attempt(ApiModel):
+    """Result of one attempt."""
 
     at: datetime
     seconds: float
-    status: int | None
-    error: str | None
+    """Duration."""
+    status: int | None = None
+    """HTTP status of the receiver's response; null if there was none."""
+    error: str | None = None
+    """Reason of the failure; null if it was delivered."""
 
 
-class DeliveryLog(Told):
-    """What became of a webhook."""
+class DeliveryLog(ApiModel):
+    """`none`: the job has no webhook, or has not ended. `failed`: no further attempt is made."""
 
-    state: Literal["none", "pending", "delivered", "failed"]
+    state: Literal["none", "pending", "delivered", "failed"] = "none"
     next_at: datetime | None = None
+    """Earliest time of the next attempt."""
     attempts: tuple[Attempt, ...] = ()
 
 
-class Model(Told):
+class Model(ApiModel):
+    """A model that is served now."""
+
     role: str
     name: str
-    version: int | None
+    version: int | None = None
+    """Null for a model that was not published in this model store."""
     labels: tuple[str, ...]
     metrics: dict[str, Any]
-    licence: dict[str, Any] | None
+    """Figures measured when it was published, by data set."""
+    licence: dict[str, Any] | None = None
     loaded: int
+    """Number of worker processes that have it in memory."""
 
 
-class Media(Told):
+class ServedBundle(ApiModel):
+    """Models that are served together. Bundles with the same digest are identical."""
+
+    name: str
+    digest: str
+    loaded: int
+    """Number of worker processes that have it in memory."""
+
+
+class RefusedBundle(ApiModel):
+    """A published bundle that workers reject: they keep serving their previous bundle."""
+
+    name: str
+    digest: str | None = None
+    """Null if the bundle could not be read."""
+    reason: str
+    workers: int
+    """Number of worker processes that reject it."""
+
+
+class ModelList(ApiModel):
+    """The models and bundles that workers serve."""
+
+    models: tuple[Model, ...]
+    bundles: tuple[ServedBundle, ...]
+    refused: tuple[RefusedBundle, ...] = ()
+
+
+class Media(ApiModel):
+    """Properties of the analysed file."""
+
     kind: Literal["image", "audio", "video"]
-    duration: float | None
-    width: int | None
-    height: int | None
-    frame_rate: float | None
+    duration: float | None = None
+    """Seconds; null for an image."""
+    width: int | None = None
+    """Pixels of the upright image or frame; null for audio."""
+    height: int | None = None
+    """Pixels of the upright image or frame; null for audio."""
+    frame_rate: float | None = None
+    """Frames per second of the file; null without video."""
     has_audio: bool
     has_video: bool
     sha256: str
+    """Hash of the file, in hexadecimal."""
 
 
-class Reading(Told):
-    """Which emotion, and how sure; null without evidence."""
+class Reading(ApiModel):
+    """An emotion and its confidence. Without evidence `emotion` is null and the probabilities are uniform."""
 
-    emotion: str | None
+    emotion: str | None = None
     confidence: float
     probabilities: dict[str, float]
 
 
-class FaceReading(Told):
+class FaceReading(ApiModel):
+    """Emotion read from the main face of a window."""
+
     probabilities: dict[str, float]
     coverage: float
+    """Share of the sampled frames that show the face."""
 
 
-class AudioReading(Told):
+class AudioReading(ApiModel):
+    """Emotion read from the voice in a window."""
+
     probabilities: dict[str, float]
     speech: float
+    """Share of the window that is speech."""
 
 
-class TextReading(Told):
+class TextReading(ApiModel):
+    """Emotion and sentiment read from the words in a window."""
+
     probabilities: dict[str, float]
     sentiment: dict[str, float]
     transcript: str
+    """Words spoken in the window."""
 
 
-class Modalities(Told):
+class Modalities(ApiModel):
+    """Reading of each modality by itself; null if the modality is missing."""
+
     face: FaceReading | None = None
     audio: AudioReading | None = None
     text: TextReading | None = None
 
 
-class Window(Reading):
+class Window(ApiModel):
+    """Combined reading of a stretch of time, and the readings that it combines."""
+
+    emotion: str | None = None
+    confidence: float
+    probabilities: dict[str, float]
     start: float
+    """Seconds."""
     end: float
+    """Seconds."""
     modalities: Modalities
     missing: tuple[str, ...]
+    """Modalities without evidence in the window."""
 
 
-class Box(Told):
-    """Pixels of the original frame, after rotation."""
+class Box(ApiModel):
+    """Box around a face, in pixels of the original frame after rotation."""
 
     x: float
     y: float
@@ -172,79 +267,106 @@ class Box(Told):
     height: float
 
 
-class FaceFrame(Told):
+class FaceFrame(ApiModel):
+    """One face in one sampled frame."""
+
     time: float
+    """Seconds."""
     box: Box
     score: float
+    """Confidence of the face detector."""
     emotion: str
     probabilities: dict[str, float]
     landmarks: tuple[tuple[float, float, float], ...] | None = None
 
 
-class FaceTrack(Told):
+class FaceTrack(ApiModel):
+    """One face followed through the frames."""
+
     track: int
     frames: tuple[FaceFrame, ...]
 
 
-class Word(Told):
+class Word(ApiModel):
+    """A spoken word and its time."""
+
     start: float
+    """Seconds."""
     end: float
+    """Seconds."""
     word: str
 
 
-class Segment(Told):
+class Segment(ApiModel):
+    """A sentence of the transcript."""
+
     start: float
+    """Seconds."""
     end: float
+    """Seconds."""
     text: str
     words: tuple[Word, ...] = ()
 
 
-class Transcript(Told):
+class Transcript(ApiModel):
+    """The words spoken in the media, recognised by Whisper or supplied by the caller."""
+
     source: str
-    language: str | None
+    language: str | None = None
+    """ISO 639 code; null if unknown."""
     text: str
     segments: tuple[Segment, ...] = ()
 
 
-class ModelVersions(Told):
+class ModelVersions(ApiModel):
+    """The models that produced the result, and the licence of their weights."""
+
     bundle: str
-    face: str | None
-    audio: str | None
-    text: str | None
-    fusion: str | None
-    whisper: str | None
+    face: str | None = None
+    audio: str | None = None
+    text: str | None = None
+    fusion: str | None = None
+    whisper: str | None = None
     licence: str
 
 
-class Moment(Told):
-    """A place worth a look: a peak of one emotion, or a shift from one to another."""
+class Moment(ApiModel):
+    """A notable moment: a peak of one emotion, or a shift from one to another."""
 
     time: float
+    """Seconds."""
     kind: str
-    from_: str | None = Field(alias="from")
+    from_: str | None = Field(None, alias="from")
     to: str
     score: float
     why: tuple[str, ...]
+    """Modalities that support the moment."""
 
 
-class Channel(Told):
+class Channel(ApiModel):
+    """Timeline of one audio channel that was analysed separately."""
+
     channel: int
+    """Number of the channel, counted from 0."""
     windows: tuple[Window, ...]
     overall: Reading
 
 
-class Notice(Told):
+class Notice(ApiModel):
+    """Something the caller should know about the result, which is valid nonetheless."""
+
     code: str
     message: str
 
 
-class Result(Told):
-    """The result document; times in seconds."""
+class Result(ApiModel):
+    """Result document of an analysis."""
 
-    schema_version: str
+    schema_version: str = "1"
     media: Media
     labels: tuple[str, ...]
     overall: Reading
+    """Reading of the whole file."""
     windows: tuple[Window, ...]
     faces: tuple[FaceTrack, ...]
     transcript: Transcript
@@ -252,4 +374,5 @@ class Result(Told):
     moments: tuple[Moment, ...] = ()
     channels: tuple[Channel, ...] | None = None
     warnings: tuple[Notice, ...] = ()
-    timings: dict[str, float] = {}
+    timings: dict[str, float] = Field(default_factory=dict)
+    """Seconds spent in each stage."""

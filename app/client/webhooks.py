@@ -1,4 +1,4 @@
-"""For those who receive webhooks: is it from the service, and is it new (Standard Webhooks 1.0)?"""
+"""Verification of received webhooks (Standard Webhooks 1.0)."""
 
 import base64
 import binascii
@@ -10,18 +10,22 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from .models import Told
+from .model_base import ApiModel
 
 TOLERANCE_SECONDS = 300.0
+"""Maximum difference between the time of a webhook and now, in seconds."""
 
 
 class NotVerified(Exception):
-    """The webhook is not signed with any of these secrets, or too old, or no webhook: answer 400 and do nothing."""
+    """The request is not a webhook, has no valid signature, or is too old: respond with 400 and ignore it."""
 
 
-class WebhookEvent(Told):
-    """`type`: `job.succeeded`, `job.failed`, `job.cancelled` or `webhook.test`. `id`: the same each time that this
-    event is sent, so that it is acted upon once."""
+class WebhookEvent(ApiModel):
+    """A verified webhook.
+
+    `type`: `job.succeeded`, `job.failed`, `job.cancelled` or `webhook.test`. `id`: the same for every delivery of this
+    event, so that you can ignore repetitions.
+    """
 
     id: str
     type: str
@@ -30,6 +34,7 @@ class WebhookEvent(Told):
 
     @property
     def job_id(self) -> str | None:
+        """Id of the job, None for a test."""
         return self.data.get("id")
 
 
@@ -40,26 +45,29 @@ def verify(
     *,
     tolerance: float = TOLERANCE_SECONDS,
 ) -> WebhookEvent:
-    """The event that a request holds. `body`: as it came, byte by byte. `secrets`: `whsec_…`; several while they are
-    changed. Raises NotVerified, or ValueError for a secret that is none."""
-    given = {name.lower(): value for name, value in headers.items()}
-    message_id, timestamp, signatures = (given.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
+    """Verify a request and return its event.
+
+    `body`: the unmodified bytes of the request. `secrets`: `whsec_…`, or several during a rotation. `tolerance`:
+    maximum age in seconds. Raises NotVerified; ValueError if a secret is invalid.
+    """
+    lower = {name.lower(): value for name, value in headers.items()}
+    message_id, timestamp, signatures = (lower.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
     signed = f"{message_id}.{timestamp}.".encode() + body
-    sent = {signature.removeprefix("v1,") for signature in signatures.split() if signature.startswith("v1,")}
+    received = {signature.removeprefix("v1,") for signature in signatures.split() if signature.startswith("v1,")}
     expected = [_signature(secret, signed) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
-    if not any(hmac.compare_digest(one.encode(), other.encode()) for one in expected for other in sent):
-        raise NotVerified("no signature fits")
+    if not any(hmac.compare_digest(ours.encode(), theirs.encode()) for ours in expected for theirs in received):
+        raise NotVerified("no signature matches")
     if not timestamp.isascii() or not timestamp.isdigit() or abs(time.time() - int(timestamp)) > tolerance:
-        raise NotVerified("it was not sent just now")
+        raise NotVerified("the timestamp is too old or in the future")
     try:
         return WebhookEvent.model_validate({**json.loads(body), "id": message_id})
     except (ValueError, TypeError) as error:
-        raise NotVerified("it is no webhook of Affect") from error
+        raise NotVerified("the body is not a webhook of Affect") from error
 
 
 def _signature(secret: str, signed: bytes) -> str:
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error:
-        raise ValueError("a secret is written whsec_…, in base64") from None
+        raise ValueError("a secret is written whsec_… in base64") from None
     return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

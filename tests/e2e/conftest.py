@@ -19,7 +19,7 @@ import pytest
 from redis import Redis
 
 from app.client import Client, Job
-from app.client.operations import Asked
+from app.client.uploads import SubmitParams
 from ml.registry import Bundle, ModelStore
 from tests.redis_server import redis_server
 
@@ -46,7 +46,7 @@ class Service:
     def stream_address(self) -> str:
         return str(self.client.base_url).replace("http", "ws") + "/v1/stream"
 
-    def finished(self, path: Path, **asked: Unpack[Asked]) -> Job:
+    def finished(self, path: Path, **asked: Unpack[SubmitParams]) -> Job:
         """The job of a file, once it has ended."""
         return self.affect.wait(self.affect.submit(path, **asked), timeout=60)
 

@@ -8,7 +8,7 @@ from typing import Unpack
 import pytest
 
 from app.client import AffectError, JobFailed
-from app.client.operations import Asked
+from app.client.uploads import SubmitParams
 from tests import media_files
 from tests.e2e.conftest import Service
 
@@ -30,7 +30,7 @@ def works(service: Service, folder: Path) -> bool:
     return bool(service.finished(good).status == "succeeded")
 
 
-def refused(service: Service, path: Path, status: int, code: str, **asked: Unpack[Asked]) -> AffectError:
+def refused(service: Service, path: Path, status: int, code: str, **asked: Unpack[SubmitParams]) -> AffectError:
     """The error that a file is refused with."""
     with pytest.raises(AffectError) as raised:
         service.affect.submit(path, **asked)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import BaseModel
 
@@ -40,10 +41,14 @@ from app.client import (
     Unavailable,
     Upload,
 )
+from app.client.errors import error_from
+from app.errors import ERRORS, Problem
 from tests.app.conftest import PNG, Gateway, OpenGateway
 from tests.documents import RESULT
 from tests.loopback import Answer, Handler, loopback
-from workers.protocol.records import Failure, JobRequest, media_key, request_key
+from workers.protocol.blob_keys import media_key, request_key
+from workers.protocol.records import Failure, JobRequest
+from workers.protocol.store.job_store import NewJobs
 
 ROOT = Path(__file__).parents[3]
 QUICK = Retries(most=3, pause=0.001)
@@ -168,7 +173,7 @@ def work(gateway: Gateway, content: bytes) -> None:
 
 def test_a_list_goes_over_all_pages(gateway: Gateway, calling: Calling) -> None:
     ids = [f"job_{number}" for number in range(250)]
-    gateway.job_store.create(ids, "local")
+    gateway.job_store.create(NewJobs(ids, "local"))
     client = calling(address(gateway))
     assert [job.id for job in client.jobs()] == ids[::-1]
     assert client.jobs(status="failed") == [] and client.jobs(tag="none") == []
@@ -223,6 +228,24 @@ def test_an_error_keeps_its_code(calling: Calling, status: int, code: str, kind:
         calling(server.url("")).get("job_1")
     assert (raised.value.code, raised.value.status, len(server.requests)) == (code, status, 1)
     assert "not so" in str(raised.value)
+
+
+JOB_FAILURES = {
+    "media_too_long",
+    "media_too_large_frame",
+    "no_streams",
+    "fetch_failed",
+    "processing_timeout",
+    "worker_lost",
+}
+"""Codes that only failed jobs have: `JobFailed` stands for all of them."""
+
+
+@pytest.mark.parametrize("code", sorted(set(ERRORS) - JOB_FAILURES - {"internal_error"}))
+def test_error_code_of_service_has_an_exception(code: str) -> None:
+    response = httpx.Response(ERRORS[code].status, content=Problem.from_code(code).model_dump_json())
+    assert type(error_from(response)) is not AffectError
+    assert isinstance(error_from(response, needs_result=True), JobFailed) == (ERRORS[code].status == 422)
 
 
 def test_what_may_pass_is_tried_again_under_one_key(calling: Calling, tmp_path: Path) -> None:
@@ -408,4 +431,4 @@ def test_it_stands_by_itself_under_the_name_that_it_is_installed_by(tmp_path: Pa
     shutil.copytree(ROOT / "app" / "client", tmp_path / "affect_client")
     code = "import sys, affect_client; print(affect_client.Client.__module__, {'app', 'ml'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "affect_client.clients set()"
+    assert shown.stdout.strip() == "affect_client.client set()"

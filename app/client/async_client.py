@@ -1,0 +1,278 @@
+"""The asynchronous client. `tools.generate` derives the blocking client (`client.py`) from this file."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self, Unpack
+
+import httpx
+
+from .errors import ConnectionFailed, Expired, NotFound, StillRunning, error_from
+from .models import Artifact, ArtifactList, Change, DeliveryLog, Job, JobList, JobStatus, Model, ModelList, Result
+from .transport import (
+    LONG_POLL_SECONDS,
+    ApiRequest,
+    EventParser,
+    Retries,
+    complete_file,
+    http_settings,
+    job_id,
+    job_path,
+    may_succeed_later,
+)
+from .uploads import Source, SubmitParams, Upload, form_fields
+
+
+class AsyncClient:
+    """Asynchronous client. An async context manager; belongs to one event loop.
+
+    `url` and `api_key` default to `AFFECT_URL` and `AFFECT_API_KEY`, and then to the service of this machine without a
+    key. Requests are retried as `retries` says. Every method raises an `AffectError` for an error of the service.
+    """
+
+    def __init__(self, url: str | None = None, api_key: str | None = None, *, retries: Retries | None = None) -> None:
+        self._http = httpx.AsyncClient(**http_settings(url, api_key))
+        self._retries = retries or Retries()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def submit(
+        self,
+        source: Source | None = None,
+        *,
+        url: str | None = None,
+        source_job: Job | str | None = None,
+        **params: Unpack[SubmitParams],
+    ) -> Job:
+        """Submit one file (a path, bytes, or an open binary file), a link, or a kept job to analyse again."""
+        fields = []
+        if url is not None:
+            fields.append(("url", url))
+        if source_job is not None:
+            fields.append(("source_job", job_id(source_job)))
+        if (source is not None) + len(fields) != 1:
+            raise ValueError("give a file, or a url, or a source_job")
+        jobs = await self._submit([] if source is None else [source], fields, params)
+        return jobs[0]
+
+    async def submit_all(self, sources: Sequence[Source], **params: Unpack[SubmitParams]) -> list[Job]:
+        """Submit several files at once. Either all are accepted, or none."""
+        return await self._submit(sources, [], params)
+
+    async def analyse(
+        self,
+        source: Source | None = None,
+        *,
+        url: str | None = None,
+        timeout: float | None = None,
+        **params: Unpack[SubmitParams],
+    ) -> Result:
+        """Submit a file or a link, wait, and return the result. Raises JobFailed, StillRunning."""
+        job = await self.submit(source, url=url, **params)
+        return await self.result(job, timeout)
+
+    async def get(self, job: Job | str) -> Job:
+        """Return the job's current state."""
+        return await self._get(job)
+
+    async def wait(self, job: Job | str, timeout: float | None = None) -> Job:
+        """Return the job once it has ended, whatever its status. Raises StillRunning after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        wait_seconds = 0.0
+        while True:
+            current = await self._get(job, wait_seconds or None)
+            if current.ended:
+                return current
+            remaining = LONG_POLL_SECONDS if deadline is None else deadline - time.monotonic()
+            if remaining <= 0:
+                raise StillRunning(current)
+            wait_seconds = min(remaining, LONG_POLL_SECONDS)
+
+    async def result(self, job: Job | str, timeout: float | None = None) -> Result:
+        """Return the result once the job has ended. Raises JobFailed, JobCancelled; StillRunning after `timeout`
+        seconds."""
+        await self.wait(job, timeout)
+        response = await self._send(ApiRequest("GET", job_path(job, "result")), needs_result=True)
+        return Result.model_validate_json(response.content)
+
+    async def export(self, job: Job | str, format: str, rows: str | None = None) -> bytes:
+        """Return the result of an ended job as `csv`, `vtt`, `srt`, `eaf`, `textgrid` or `txt`."""
+        request = ApiRequest("GET", job_path(job, "result"), params={"format": format, "rows": rows})
+        response = await self._send(request, needs_result=True)
+        return response.content
+
+    async def jobs(self, *, status: JobStatus | None = None, tag: str | None = None) -> AsyncIterator[Job]:
+        """Iterate over your jobs, newest first. Pages are fetched as they are needed."""
+        cursor = None
+        while True:
+            params = {"status": status, "tag": tag, "limit": 100, "cursor": cursor}
+            response = await self._send(ApiRequest("GET", "/v1/jobs", params=params))
+            page = JobList.model_validate_json(response.content)
+            for job in page.jobs:
+                yield job
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def events(self, job: Job | str, last_event_id: str | None = None) -> AsyncIterator[Change]:
+        """Iterate over the job's changes as they happen, up to the last. A broken stream is resumed."""
+        failures = 0
+        while True:
+            headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_event_id} if last_event_id else {})}
+            async with self._stream(ApiRequest("GET", job_path(job, "events"), headers=headers)) as response:
+                if response.status_code == httpx.codes.NO_CONTENT:
+                    return
+                parser = EventParser()
+                try:
+                    async for piece in response.aiter_bytes():
+                        for event in parser.feed(piece):
+                            change = Change.model_validate({**json.loads(event["data"]), "id": event.get("id", "")})
+                            last_event_id, failures = change.id or last_event_id, 0
+                            yield change
+                            if change.status not in ("queued", "running"):
+                                return
+                except httpx.TransportError as error:
+                    if failures >= self._retries.most:
+                        raise ConnectionFailed("the event stream broke off", code="connection_failed") from error
+            await asyncio.sleep(self._retries.seconds(failures))
+            failures += 1
+
+    async def cancel(self, job: Job | str) -> Job:
+        """Request that the job stops. An ended job stays as it is."""
+        response = await self._send(ApiRequest("POST", job_path(job, "cancel")))
+        return Job.model_validate_json(response.content)
+
+    async def delete(self, job: Job | str) -> None:
+        """Cancel the job and delete its media, result and record."""
+        try:
+            await self._send(ApiRequest("DELETE", job_path(job)))
+        except NotFound as error:  # deleted already: an earlier response may have been lost
+            if isinstance(error, Expired):
+                raise
+
+    async def artifacts(self, job: Job | str) -> list[Artifact]:
+        """List the files that were created in addition to the result."""
+        response = await self._send(ApiRequest("GET", job_path(job, "artifacts")), needs_result=True)
+        return list(ArtifactList.model_validate_json(response.content).artifacts)
+
+    async def download_artifact(self, job: Job | str, name: str, path: str | Path) -> int:
+        """Download an artifact to a file and return its size in bytes."""
+        return await self._download(job_path(job, "artifacts", name), path)
+
+    async def download_media(self, job: Job | str, path: str | Path) -> int:
+        """Download the media to a file and return its size in bytes. They are stored only with `keep_media`."""
+        return await self._download(job_path(job, "media"), path)
+
+    async def deliveries(self, job: Job | str) -> DeliveryLog:
+        """Return the delivery attempts of the job's webhook."""
+        response = await self._send(ApiRequest("GET", job_path(job, "deliveries")))
+        return DeliveryLog.model_validate_json(response.content)
+
+    async def test_webhook(self, url: str) -> DeliveryLog:
+        """Have the service send one webhook of the type `webhook.test`, and return its outcome."""
+        response = await self._send(ApiRequest("POST", "/v1/webhooks/test", json={"url": url}))
+        return DeliveryLog.model_validate_json(response.content)
+
+    async def models(self) -> list[Model]:
+        """List the models that are served now."""
+        response = await self._send(ApiRequest("GET", "/v1/models"))
+        return list(ModelList.model_validate_json(response.content).models)
+
+    async def _submit(
+        self, sources: Sequence[Source], fields: Sequence[tuple[str, str]], params: SubmitParams
+    ) -> list[Job]:
+        request = ApiRequest(
+            "POST",
+            "/v1/jobs",
+            headers={"Idempotency-Key": params.get("idempotency_key") or str(uuid.uuid4())},
+            fields=[*fields, *form_fields(params)],
+            uploads=[Upload.from_source(source) for source in sources],
+        )
+        response = await self._send(request)
+        document = response.json()
+        return [Job.model_validate(job) for job in document.get("jobs", [document])]
+
+    async def _get(self, job: Job | str, wait: float | None = None) -> Job:
+        response = await self._send(ApiRequest("GET", job_path(job), params={"wait": wait}))
+        return Job.model_validate_json(response.content)
+
+    async def _download(self, url_path: str, path: str | Path) -> int:
+        """Download a body to a file, resuming a broken transfer. Returns the size in bytes."""
+        with complete_file(path) as file:
+            size, failures = 0, 0
+            while True:
+                headers = {"Range": f"bytes={size}-"} if size else {}
+                async with self._stream(ApiRequest("GET", url_path, headers=headers)) as response:
+                    if size and response.status_code != httpx.codes.PARTIAL_CONTENT:
+                        file.seek(-size, 1)
+                        file.truncate()
+                        size = 0
+                    try:
+                        async for piece in response.aiter_bytes():
+                            size += file.write(piece)
+                        return size
+                    except httpx.TransportError as error:
+                        if failures >= self._retries.most:
+                            raise ConnectionFailed("the download broke off", code="connection_failed") from error
+                await asyncio.sleep(self._retries.seconds(failures))
+                failures += 1
+
+    @asynccontextmanager
+    async def _stream(self, request: ApiRequest) -> AsyncIterator[httpx.Response]:
+        """Send a request and close its response afterwards, without reading its body. Raises as `_send`."""
+        response = await self._send(request, stream=True)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _send(self, request: ApiRequest, *, stream: bool = False, needs_result: bool = False) -> httpx.Response:
+        """Send a request, with retries, and return the successful response. Every request may be sent twice: a
+        submission has an idempotency key.
+
+        `stream`: leave the body of the response unread. `needs_result`: status 422 means that the job failed. Raises
+        ConnectionFailed or the exception of the service's error.
+        """
+        tried = 0
+        while True:
+            response: httpx.Response | None = None
+            transport_error: httpx.TransportError | None = None
+            try:
+                response = await self._send_once(request, stream)
+            except httpx.TransportError as error:
+                transport_error = error
+            if response is not None and response.is_success:
+                return response
+            if tried >= self._retries.most or (response is not None and not may_succeed_later(response)):
+                break
+            await asyncio.sleep(self._retries.seconds(tried, response))
+            tried += 1
+        if response is None:
+            message = str(transport_error) or type(transport_error).__name__
+            raise ConnectionFailed(message, code="connection_failed") from transport_error
+        raise error_from(response, needs_result=needs_result)
+
+    async def _send_once(self, request: ApiRequest, stream: bool) -> httpx.Response:
+        with ExitStack() as stack:
+            response = await self._http.send(request.build(self._http, stack), stream=stream)
+        if stream and not response.is_success:
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+        return response
