@@ -29,10 +29,10 @@ from app.services.tickets import Tickets
 from app.services.webhooks import Webhooks
 from app.services.worker_metrics import WorkerCollector
 from app.settings import Settings
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.broker import make_celery
 from workers.protocol.live.streams import GatewayStreams
-from workers.protocol.observability.tracing import traces_of
+from workers.protocol.observability.tracing import make_tracing
 from workers.protocol.store.events import EventReader
 from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.maintenance import Maintenance
@@ -119,7 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Create a gateway that shares nothing with others in the process. Settings default to the environment."""
     settings = settings or Settings()
     metrics = Metrics()
-    traces = traces_of("gateway", settings)
+    tracing = make_tracing("gateway", settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -128,7 +128,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 setattr(app.state, field.name, getattr(services, field.name))
             with metrics_server(settings, metrics):
                 yield
-        await run_in_threadpool(traces.close)
+        await run_in_threadpool(tracing.shut_down)
 
     app = FastAPI(
         title="Affect",
@@ -157,5 +157,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(errors.ErrorBoundary)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(RequestContextMiddleware, traces=traces)
+    app.add_middleware(RequestContextMiddleware, tracing=tracing)
     return app

@@ -9,7 +9,7 @@ from typing import cast
 
 from redis import Redis
 
-from workers.protocol.store.job_store import KEY_PREFIX
+from workers.protocol.store.keys import KEY_PREFIX
 
 WINDOW_SECONDS = 60
 """Length of the window in which requests are counted, in seconds."""

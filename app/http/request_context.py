@@ -6,12 +6,13 @@ import time
 import uuid
 from contextvars import ContextVar
 
+from opentelemetry.trace import Span, SpanKind
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http.metrics import method_label, route_template
 from workers.protocol.observability import logs
-from workers.protocol.observability.tracing import Span, Traces
+from workers.protocol.observability.tracing import Tracing, mark_failed, trace_id_of, traceparent_of
 from workers.protocol.records import RequestOrigin
 
 logger = logging.getLogger(__name__)
@@ -37,9 +38,9 @@ class RequestContextMiddleware:
     `traceparent` (W3C Trace Context) is continued.
     """
 
-    def __init__(self, app: ASGIApp, traces: Traces) -> None:
+    def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
         self.app = app
-        self._traces = traces
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,7 +50,7 @@ class RequestContextMiddleware:
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        span = self._traces.begin(method_label(scope), "server", headers.get("traceparent"))
+        span = self._tracing.start_span(method_label(scope), SpanKind.SERVER, headers.get("traceparent"))
         status, started = 500, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
@@ -60,8 +61,8 @@ class RequestContextMiddleware:
                 message = {**message, "headers": [*message.get("headers", ()), id_header]}
             await send(message)
 
-        token = _origin.set(RequestOrigin(request_id=request_id, traceparent=span.traceparent))
-        with logs.log_context(request_id=request_id, trace_id=span.trace_id):
+        token = _origin.set(RequestOrigin(request_id=request_id, traceparent=traceparent_of(span)))
+        with logs.log_context(request_id=request_id, trace_id=trace_id_of(span)):
             try:
                 await self.app(scope, receive, send_with_id)
             finally:
@@ -72,10 +73,10 @@ class RequestContextMiddleware:
 def _record_request(scope: Scope, status: int, seconds: float, span: Span) -> None:
     """Log the request and end its span, without the caller's address or the path, which may be personal."""
     method, route = method_label(scope), route_template(scope)
-    span.named(f"{method} {route}")
-    span.note({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    span.update_name(f"{method} {route}")
+    span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
     if status >= 500:
-        span.failed(str(status))
+        mark_failed(span, str(status))
     span.end()
     job_id = str(scope.get("path_params", {}).get("job_id", ""))
     fields = {"seconds": round(seconds, 4)} | ({"job_id": job_id} if _JOB_ID.fullmatch(job_id) else {})

@@ -23,7 +23,7 @@ from app.services.results import MEDIA_TYPES
 from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia
 from ml.reports.formats import Rows
 from ml.results import Result
-from workers.protocol.blobs.filesystem import StorageError, StorageFull
+from workers.protocol.blobs.storage_backend import StorageError, StorageFull
 from workers.protocol.net.ssrf import MAX_URL_LENGTH, ForbiddenUrl
 from workers.protocol.records import JobStatus
 from workers.protocol.store.webhook_queue import DeliveryLog

@@ -9,7 +9,7 @@ from app.dependencies import Owner, WebhooksDep
 from app.errors import ValidationFailed
 from app.schemas import CALLER_ERRORS, problem_responses
 from ml.results import FrozenModel
-from workers.protocol.blobs.filesystem import StorageFull
+from workers.protocol.blobs.storage_backend import StorageFull
 from workers.protocol.net.ssrf import MAX_URL_LENGTH, ForbiddenUrl
 from workers.protocol.store.webhook_queue import DeliveryLog
 from workers.protocol.webhooks.events import JobEvent

@@ -11,10 +11,10 @@ from app.http.uploads import UploadForm, UploadLimits
 from app.settings import Settings
 from ml.reports.caption_parser import parse_transcript
 from ml.results import Options
-from workers.protocol.blobs.blobs import BlobStore
-from workers.protocol.blobs.filesystem import StorageError
+from workers.protocol.blob_keys import job_prefix, media_key
+from workers.protocol.blobs.blob_store import BlobStore
+from workers.protocol.blobs.storage_backend import StorageError
 from workers.protocol.net.ssrf import MAX_URL_LENGTH, EgressPolicy
-from workers.protocol.records import job_prefix, media_key
 
 MAX_TAG_CHARACTERS = 64
 MAX_REPORTED_FAULTS = 20

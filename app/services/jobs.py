@@ -12,17 +12,9 @@ from app.schemas import Job, JobList, Links
 from app.services.request_cache import RequestCache
 from app.services.wake_ups import wake_worker
 from app.settings import Settings
-from workers.protocol.blobs.blobs import BlobStore
-from workers.protocol.records import (
-    FINAL_STATUSES,
-    JobRecord,
-    JobRequest,
-    JobStatus,
-    job_prefix,
-    media_prefix,
-    parts_prefix,
-    result_key,
-)
+from workers.protocol.blob_keys import job_prefix, media_prefix, parts_prefix, result_key
+from workers.protocol.blobs.blob_store import BlobStore
+from workers.protocol.records import FINAL_STATUSES, JobRecord, JobRequest, JobStatus
 from workers.protocol.store.events import EventReader
 from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.webhook_queue import DeliveryLog

@@ -5,9 +5,10 @@ import asyncio
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
-from workers.protocol.blobs.blobs import BlobStore
-from workers.protocol.blobs.filesystem import StorageError
-from workers.protocol.records import job_prefix, new_job_id
+from workers.protocol.blob_keys import job_prefix
+from workers.protocol.blobs.blob_store import BlobStore
+from workers.protocol.blobs.storage_backend import StorageError
+from workers.protocol.records import new_job_id
 from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.worker_registry import WorkerRegistry
 

@@ -3,8 +3,9 @@
 import time
 from collections import OrderedDict
 
-from workers.protocol.blobs.blobs import BlobStore
-from workers.protocol.records import JobMedia, JobRecord, JobRequest, fetched_media_key, request_key
+from workers.protocol.blob_keys import fetched_media_info_key, request_key
+from workers.protocol.blobs.blob_store import BlobStore
+from workers.protocol.records import JobMedia, JobRecord, JobRequest
 
 MAX_CACHED = 2000
 """Maximum number of requests in memory."""
@@ -43,6 +44,6 @@ class RequestCache:
         request = JobRequest.model_validate_json(stored) if stored else JobRequest()
         media = request.media
         if media is None and record.fetch_token:
-            fetched = self._blobs.get(fetched_media_key(record.id, record.fetch_token))
+            fetched = self._blobs.get(fetched_media_info_key(record.id, record.fetch_token))
             media = JobMedia.model_validate_json(fetched) if fetched else None
         return request.model_copy(update={"media": media, "transcript": None})

@@ -13,15 +13,9 @@ from app.http.ranges import RangeReadable
 from app.schemas import Artifact, ArtifactList
 from app.services.jobs import JobQueries, job_path
 from ml.signatures import SNIFF_BYTES, format_from_signature
-from workers.protocol.blobs.blobs import BlobStore
-from workers.protocol.records import (
-    FINAL_STATUSES,
-    JobRecord,
-    artifact_key,
-    artifacts_prefix,
-    is_artifact_name,
-    media_key,
-)
+from workers.protocol.blob_keys import artifact_key, artifacts_prefix, is_artifact_name, media_key
+from workers.protocol.blobs.blob_store import BlobStore
+from workers.protocol.records import FINAL_STATUSES, JobRecord
 from workers.protocol.store.events import EventReader, ProgressEvent
 
 KEEPALIVE_SECONDS = 15.0
@@ -133,7 +127,9 @@ class Results:
 
     async def _follow(self, record: JobRecord, last: str | None) -> AsyncIterator[ProgressEvent | None]:
         has_ended = record.status in FINAL_STATUSES
-        if last is None or (has_ended and record.last_event_id == "0"):  # the events of an ended job expire before its record
+        if last is None or (
+            has_ended and record.last_event_id == "0"
+        ):  # the events of an ended job expire before its record
             yield ProgressEvent(
                 id=_last_event_id(record), status=record.status, stage=record.stage, progress=record.progress
             )

@@ -28,12 +28,13 @@ from app.services.wake_ups import wake_worker
 from app.services.webhooks import check_webhook
 from app.settings import Settings
 from ml.results import Options
-from workers.protocol.blobs.blobs import BlobStore
-from workers.protocol.blobs.filesystem import StorageError, storage_full
+from workers.protocol.blob_keys import job_prefix, request_key
+from workers.protocol.blobs.blob_store import BlobStore
+from workers.protocol.blobs.storage_backend import StorageError, storage_full
 from workers.protocol.net.ssrf import EgressPolicy
-from workers.protocol.records import JobMedia, JobRequest, ReanalysisSource, job_prefix, new_job_id, request_key
+from workers.protocol.records import JobMedia, JobRequest, ReanalysisSource, new_job_id
 from workers.protocol.store.idempotency import CompletedRequest, Reservation
-from workers.protocol.store.job_store import UPLOAD_TTL_SECONDS, JobStore, QueueFull, Quota
+from workers.protocol.store.job_store import UPLOAD_TTL_SECONDS, JobStore, NewJobs, QueueFull, Quota
 
 logger = logging.getLogger(__name__)
 
@@ -186,18 +187,17 @@ class JobSubmission:
                 origin=current_origin(),
             )
             self._blobs.put(request_key(job_id), request.model_dump_json().encode())
-        self._job_store.create(
+        new_jobs = NewJobs(
             job_ids,
             owner,
             tags,
             "io" if url else "inference",
-            webhook=webhook is not None,
+            has_webhook=webhook is not None,
             keeps_media=request.options.keep_media,
-            sizes=[file.size for file in form.files] or None,
-            small=[file.is_image and file.size <= SMALL_IMAGE_BYTES for file in form.files] or None,
-            quota=self._quota,
-            reservation=reservation,
+            media_bytes=[file.size for file in form.files],
+            small=[file.is_image and file.size <= SMALL_IMAGE_BYTES for file in form.files],
         )
+        self._job_store.create(new_jobs, self._quota, reservation)
 
     def _find_source(self, owner: str, job_id: str) -> tuple[ReanalysisSource, JobMedia | None]:
         """Return the kept job to analyse again, and its media. Raises JobNotFound, JobUnfinished, JobFailed,

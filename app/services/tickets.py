@@ -10,7 +10,7 @@ from redis import Redis
 
 from app.errors import Unauthorized
 from app.schemas import Ticket
-from workers.protocol.store.job_store import KEY_PREFIX
+from workers.protocol.store.keys import KEY_PREFIX
 
 TICKET_SECONDS = 60
 """Seconds that a ticket is valid."""

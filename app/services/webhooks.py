@@ -7,10 +7,11 @@ from starlette.concurrency import run_in_threadpool
 
 from app.errors import ValidationFailed
 from app.settings import Settings
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blob_keys import job_prefix, request_key
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.broker import send_wake_up
 from workers.protocol.net.ssrf import EgressPolicy
-from workers.protocol.records import JobRequest, job_prefix, new_job_id, request_key
+from workers.protocol.records import JobRequest, new_job_id
 from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.webhook_queue import DeliveryLog
 
