@@ -1,4 +1,4 @@
-"""The command line of the offline side: `python -m ml predict FILE`, `… evaluate face`, `… fetch whisper NAME`."""
+"""Command line without a server: `python -m ml predict FILE`, `… evaluate face`, `… fetch whisper NAME`."""
 
 import argparse
 import sys
@@ -13,33 +13,33 @@ from ml.predict import add_arguments, add_explain_arguments
 
 
 @dataclass(frozen=True)
-class Offline:
-    """A command with rooms of its own: `module` has its `parser(name)`, and is imported only when it is called."""
+class Subcommand:
+    """A command defined by a module with a function `parser(name)`, which is imported only if the command is called."""
 
     module: str
     help: str
 
 
-OFFLINE = {
-    "datasets": Offline("ml.training.datasets.cli", "list, look at and import data sets"),
-    "preprocess": Offline("ml.training.preprocess", "crops, sound and words of a list of files, made once"),
-    "train": Offline("ml.training.cli", "train a model, or go on where a run was stopped"),
-    "tune": Offline("ml.training.tuning", "search for what trains best, by Optuna"),
-    "calibrate": Offline("ml.training.cli", "fit the temperature of a run"),
-    "publish": Offline("ml.training.cli", "measure a run and write it into the model store"),
-    "evaluate": Offline("ml.training.cli", "measure the served models on labelled data"),
-    "fetch": Offline("ml.registry.cli", "download weights into the model store"),
-    "rollback": Offline("ml.training.cli", "let a bundle name what it named before"),
+SUBCOMMANDS = {
+    "datasets": Subcommand("ml.training.datasets.cli", "list, inspect and import data sets"),
+    "preprocess": Subcommand("ml.training.preprocess", "extract crops, audio and words of a list of files"),
+    "train": Subcommand("ml.training.cli", "train a model, or resume a stopped run"),
+    "tune": Subcommand("ml.training.tuning", "search for the best hyperparameters with Optuna"),
+    "calibrate": Subcommand("ml.training.cli", "fit the temperature of a run's confidences"),
+    "publish": Subcommand("ml.training.cli", "evaluate a run and add it to the model store"),
+    "evaluate": Subcommand("ml.training.cli", "evaluate the served models on labelled data"),
+    "fetch": Subcommand("ml.registry.cli", "download weights into the model store"),
+    "rollback": Subcommand("ml.training.cli", "restore the previous version of a bundle"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit status is 0, or 1 with a line on standard error."""
+    """Run one command. Return the exit status: 0, or 1 with an error message on standard error."""
     memory.configure_process()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    offline = OFFLINE.get(words[0]) if words else None
-    parser = import_module(offline.module).parser(words[0]) if offline else _parser()
-    args = parser.parse_args(words[1:] if offline else words)
+    subcommand = SUBCOMMANDS.get(words[0]) if words else None
+    parser = import_module(subcommand.module).parser(words[0]) if subcommand else _parser()
+    args = parser.parse_args(words[1:] if subcommand else words)
     try:
         args.run(args)
     except AffectError as error:
@@ -49,13 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ml", description="How people come across, read offline.")
+    description = "Estimate the emotion that people express in photos, recordings and videos, without a server."
+    parser = argparse.ArgumentParser(prog="python -m ml", description=description)
     commands = parser.add_subparsers(required=True)
-    for name, offline in OFFLINE.items():
-        commands.add_parser(name, help=offline.help, add_help=False)
-    command = commands.add_parser("predict", help="read a file, or a folder of them, and tell its timeline")
+    for name, subcommand in SUBCOMMANDS.items():
+        commands.add_parser(name, help=subcommand.help, add_help=False)
+    command = commands.add_parser("predict", help="analyse a file, or a folder of files, and print its timeline")
     add_arguments(command, MODEL_STORE)
-    command = commands.add_parser("explain", help="read a file, and show why it reads so, as pictures")
+    command = commands.add_parser("explain", help="analyse a file, and write images that explain the result")
     add_explain_arguments(command, MODEL_STORE)
     return parser
 

@@ -1,18 +1,20 @@
-"""Why a result says what it says: pictures for the faces, sounds and words that matter most in it."""
+"""Explanation of a result: images for the faces, stretches of speech and sentences that matter most in it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.explanation.face_attribution import feature_maps, grad_cam
-from ml.explanation.heatmaps import face_heatmap, feature_sheet, tone_heatmap, word_picture
-from ml.explanation.text_attribution import weigh_words
-from ml.explanation.voice_attribution import tone_relevance
+from ml.explanation.heatmaps import face_heatmap, feature_map_sheet, text_heatmap, voice_heatmap
+from ml.explanation.text_attribution import attribute_words
+from ml.explanation.voice_attribution import voice_relevance
 from ml.inference.api import TimeSpan
 from ml.inference.face.backends.base import iou
-from ml.inference.face.predictor import DetectedFace, FaceDetector, FacePredictor
+from ml.inference.face.detector import DetectedFace, FaceDetector
+from ml.inference.face.predictor import FacePredictor
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.inference.speech.transcript_index import TranscriptIndex
 from ml.inference.voice.predictor import VoicePredictor
@@ -21,23 +23,26 @@ from ml.inference.voice.vad import speech_segments
 from ml.media import Decoder, DecodeRequest, MediaInfo, MediaLimits
 from ml.media.frame_at import frame_scale, frames_at
 from ml.media.sandbox import CancelCheck, never_cancelled
-from ml.rendering.encoding import Artifact, png
-from ml.rendering.thumbnails import Sighting, strongest_moments
-from ml.reports.report import plain
+from ml.rendering.encoding import Artifact, encode_png
+from ml.rendering.thumbnails import FaceSighting, strongest_moments
+from ml.reports.report import sanitize
 from ml.results import FaceFrame, Moment, Options, Probabilities, Result, Window
-from ml.vocabulary import EMOTIONS, Modality
+from ml.vocabulary import EMOTIONS, MODALITY_NAMES, Modality
 
-MOST_FACES, MOST_VOICES, MOST_TEXTS = 8, 3, 6
-NEAR_MOMENT = 2.0
-"""Seconds around a moment in which its face is looked for."""
-SAME_FACE = 0.3
-"""Least overlap (intersection over union) of a face found again with the box that it had."""
+MAX_FACES, MAX_VOICES, MAX_TEXTS = 8, 3, 6
+"""Maximum number of faces, of windows with speech, and of windows with words that are explained."""
+MOMENT_RADIUS_SECONDS = 2.0
+"""Seconds around a moment in which its face is searched."""
+SAME_FACE_MIN_IOU = 0.3
+"""Minimum intersection over union of a face's box in the result and in the frame that is decoded again."""
 
 
 @dataclass(frozen=True)
 class Explainer:
-    """Explains results of one file with the models that read it, as far as these are nets of ours. Everything is made
-    when it is asked for, one picture at a time. `scratch`: a folder for what is unpacked."""
+    """Explains results of one file with the models that made them, if these are nets of this project.
+
+    Each image is made when it is requested. `scratch`: folder for temporary files.
+    """
 
     models: LoadedBundle
     path: Path
@@ -48,36 +53,37 @@ class Explainer:
     check: CancelCheck = never_cancelled
 
     def explain(self, result: Result) -> Iterator[Artifact]:
-        """Pictures of the faces, then of the voices, then of the words. Raises what decoding and `check` raise."""
-        yield from self.faces(chosen_sightings(result))
-        yield from self.voices(chosen_windows(result, "audio", MOST_VOICES))
-        yield from self.words(chosen_windows(result, "text", MOST_TEXTS), TranscriptIndex(result.transcript.segments))
+        """Yield images for the faces, then the voice, then the words. Raises what decoding and `check` raise."""
+        yield from self.faces(choose_sightings(result))
+        yield from self.voices(choose_windows(result, "audio", MAX_VOICES))
+        yield from self.words(choose_windows(result, "text", MAX_TEXTS), TranscriptIndex(result.transcript.segments))
 
-    def faces(self, sightings: Sequence[Sighting]) -> Iterator[Artifact]:
-        """Grad-CAM and feature maps of each, for the emotion that the net reads."""
+    def faces(self, sightings: Sequence[FaceSighting]) -> Iterator[Artifact]:
+        """Yield Grad-CAM and feature maps of each face, for the emotion that the net predicts."""
         predictor = self.models.face
         if not isinstance(predictor, FacePredictor) or not predictor.is_explainable or not sightings:
             return
-        found = list(self._found_again(sightings, predictor.crop_size))
-        if not found:
+        matches = list(self._detect_again(sightings, predictor.crop_size))
+        if not matches:
             return
-        maps = grad_cam(predictor, [face.crop for _, face in found])
-        for (sighting, face), heat, target in zip(found, maps.maps_NHW, maps.targets_N, strict=True):
+        maps = grad_cam(predictor, [face.crop for _, face in matches])
+        for (sighting, face), heat, target in zip(matches, maps.maps_NHW, maps.targets_N, strict=True):
             self.check()
-            frame, emotion = sighting.frame, EMOTIONS[target]
-            what = f"Face {sighting.track} at {frame.time:.2f} s"
-            about = {"time": frame.time, "track": sighting.track, "emotion": emotion}
-            place = f"{sighting.track}-{frame.time:.2f}"
-            title = f"{what}: where the net sees “{emotion}”"
-            yield Artifact(
-                f"heatmap-face-{place}.png", "heatmap", title, png(face_heatmap(face.crop, heat, title)), about
-            )
-            title = f"{what}: feature maps, fine to coarse"
-            sheet = feature_sheet(feature_maps(predictor, face.crop), title)
-            yield Artifact(f"features-face-{place}.png", "features", title, png(sheet), about)
+            time, emotion = sighting.frame.time, EMOTIONS[target]
+            subject = f"Face {sighting.track} at {time:.2f} s"
+            about = {"time": time, "track": sighting.track, "emotion": emotion}
+            suffix = f"{sighting.track}-{time:.2f}"
+            title = f"{subject}: regions pointing to “{emotion}”"
+            image = encode_png(face_heatmap(face.crop, heat, title))
+            yield Artifact(f"heatmap-face-{suffix}.png", "heatmap", title, image, about)
+            title = f"{subject}: feature maps, fine to coarse"
+            sheet = encode_png(feature_map_sheet(feature_maps(predictor, face.crop), title))
+            yield Artifact(f"features-face-{suffix}.png", "features", title, sheet, about)
 
-    def _found_again(self, sightings: Sequence[Sighting], size: int) -> Iterator[tuple[Sighting, DetectedFace]]:
-        """The faces with their crops, in the frames decoded anew; one that is not found there is left out."""
+    def _detect_again(
+        self, sightings: Sequence[FaceSighting], crop_size: int
+    ) -> Iterator[tuple[FaceSighting, DetectedFace]]:
+        """Decode the frames again and yield the faces with their crops. A face that is not found again is left out."""
         times = sorted({sighting.frame.time for sighting in sightings})
         frames = frames_at(
             self.path,
@@ -89,7 +95,7 @@ class Explainer:
             check=self.check,
         )
         scale = frame_scale(self.info)
-        with FaceDetector(size) as detector:
+        with FaceDetector(crop_size) as detector:
             for frame in frames:
                 faces = detector.detect(frame.image, self.options.max_faces)
                 for sighting in sightings:
@@ -99,21 +105,21 @@ class Explainer:
                             yield sighting, match
 
     def voices(self, windows: Sequence[Window]) -> Iterator[Artifact]:
-        """What of the sound speaks for the reading of each window."""
+        """Yield the relevance of the sounds in each window's speech, for the emotion that the net predicts."""
         predictor = self.models.audio
         if not isinstance(predictor, VoicePredictor) or not predictor.is_explainable:
             return
         for window in windows:
             for span, sound in self._speech(window):
-                (found,) = tone_relevance(predictor, [sound])
-                emotion = EMOTIONS[found.target]
-                title = f"Voice, {span.start:.1f} – {span.end:.1f} s: what speaks for “{emotion}”"
+                (relevance,) = voice_relevance(predictor, [sound])
+                emotion = EMOTIONS[relevance.target]
+                title = f"{_title('audio', span)}: sounds pointing to “{emotion}”"
                 about = {"time": span.start, "end": span.end, "emotion": emotion}
-                picture = png(tone_heatmap(found, title))
-                yield Artifact(f"heatmap-voice-{span.start:.2f}.png", "voice", title, picture, about)
+                image = encode_png(voice_heatmap(relevance, title))
+                yield Artifact(f"heatmap-voice-{span.start:.2f}.png", "voice", title, image, about)
 
-    def _speech(self, window: Window) -> Iterator[tuple[TimeSpan, np.ndarray]]:
-        """The stretches of speech of a window, in the media's time, with their sound."""
+    def _speech(self, window: Window) -> Iterator[tuple[TimeSpan, NDArray[np.float32]]]:
+        """Yield the stretches of speech in a window, in media time, with their waveforms."""
         with Decoder(
             self.path,
             self.info,
@@ -124,72 +130,77 @@ class Explainer:
         ) as decoder:
             pcm = decoder.pcm()
             whole = TimeSpan(0.0, window.end - window.start)
-            for piece in split_segments(speech_segments(pcm, self.check), whole):
-                yield TimeSpan(window.start + piece.start, window.start + piece.end), waveform(pcm, piece)
+            for segment in split_segments(speech_segments(pcm, self.check), whole):
+                yield TimeSpan(window.start + segment.start, window.start + segment.end), waveform(pcm, segment)
 
-    def words(self, windows: Sequence[Window], spoken: TranscriptIndex) -> Iterator[Artifact]:
-        """How much each word of a window speaks for its reading, after what was spoken before it."""
+    def words(self, windows: Sequence[Window], transcript: TranscriptIndex) -> Iterator[Artifact]:
+        """Yield the weights of each window's words, given the words spoken before the window."""
         predictor = self.models.text
         if predictor is None:
             return
         for window in windows:
             self.check()
             assert window.modalities.text is not None
-            before = spoken.text_before(TimeSpan(window.start, window.end))
-            found = weigh_words(predictor, plain(window.modalities.text.transcript), before=before)
-            title = f"Words, {window.start:.1f} – {window.end:.1f} s: for (orange) or against (blue) “{found.emotion}”"
+            span = TimeSpan(window.start, window.end)
+            text = sanitize(window.modalities.text.transcript)
+            attribution = attribute_words(predictor, text, before=transcript.text_before(span))
+            title = f"{_title('text', span)}: for (orange) and against (blue) “{attribution.emotion}”"
             about = {
-                "time": window.start,
-                "end": window.end,
-                "emotion": found.emotion,
-                "words": [{"word": word.word, "weight": word.weight} for word in found.words],
+                "time": span.start,
+                "end": span.end,
+                "emotion": attribution.emotion,
+                "words": [{"word": word.word, "weight": word.weight} for word in attribution.words],
             }
-            yield Artifact(
-                f"heatmap-words-{window.start:.2f}.png", "words", title, png(word_picture(found, title)), about
-            )
+            image = encode_png(text_heatmap(attribution, title))
+            yield Artifact(f"heatmap-words-{span.start:.2f}.png", "words", title, image, about)
 
 
-def chosen_sightings(result: Result) -> list[Sighting]:
-    """The faces at the strongest moments, then each track's most expressive sighting; in order of time."""
-    at_moments = (_at_moment(result, moment) for moment in strongest_moments(result.moments, MOST_FACES))
-    tracks = sorted(result.faces, key=lambda track: (-len(track.frames), track.track))[:MOST_FACES]
-    expressive = (Sighting(track.track, max(track.frames, key=_expression)) for track in tracks if track.frames)
-    wanted = [sighting for sighting in (*at_moments, *expressive) if sighting is not None]
-    once = {(sighting.track, sighting.frame.time): sighting for sighting in wanted}
-    return sorted(list(once.values())[:MOST_FACES], key=lambda sighting: (sighting.frame.time, sighting.track))
+def choose_sightings(result: Result) -> list[FaceSighting]:
+    """Return the faces at the strongest moments, then each track's most expressive sighting; in order of time."""
+    at_moments = (_sighting_at(result, moment) for moment in strongest_moments(result.moments, MAX_FACES))
+    tracks = sorted(result.faces, key=lambda track: (-len(track.frames), track.track))[:MAX_FACES]
+    expressive = (
+        FaceSighting(track.track, max(track.frames, key=lambda frame: _expressiveness(frame.probabilities)))
+        for track in tracks
+        if track.frames
+    )
+    candidates = [sighting for sighting in (*at_moments, *expressive) if sighting is not None]
+    unique = {(sighting.track, sighting.frame.time): sighting for sighting in candidates}
+    return sorted(list(unique.values())[:MAX_FACES], key=lambda sighting: (sighting.frame.time, sighting.track))
 
 
-def chosen_windows(result: Result, modality: Modality, most: int) -> list[Window]:
-    """The windows in which the modality is surest of an emotion, no two overlapping; in order of time."""
-    told = [window for window in result.windows if getattr(window.modalities, modality)]
-    ranked = sorted(told, key=lambda window: -_sureness(getattr(window.modalities, modality).probabilities))
+def choose_windows(result: Result, modality: Modality, count: int) -> list[Window]:
+    """Return the windows in which the modality is most expressive, no two overlapping; in order of time."""
+    windows = [window for window in result.windows if getattr(window.modalities, modality)]
+    ranked = sorted(windows, key=lambda window: -_expressiveness(getattr(window.modalities, modality).probabilities))
     chosen: list[Window] = []
     for window in ranked:
-        if len(chosen) < most and all(window.end <= other.start or window.start >= other.end for other in chosen):
+        if len(chosen) < count and all(window.end <= other.start or window.start >= other.end for other in chosen):
             chosen.append(window)
     return sorted(chosen, key=lambda window: window.start)
 
 
-def _at_moment(result: Result, moment: Moment) -> Sighting | None:
+def _title(modality: Modality, span: TimeSpan) -> str:
+    return f"{MODALITY_NAMES[modality]}, {span.start:.1f} – {span.end:.1f} s"
+
+
+def _sighting_at(result: Result, moment: Moment) -> FaceSighting | None:
+    """Return the sighting near a moment that shows its emotion best."""
     near = [
-        Sighting(track.track, frame)
+        FaceSighting(track.track, frame)
         for track in result.faces
         for frame in track.frames
-        if abs(frame.time - moment.time) <= NEAR_MOMENT
+        if abs(frame.time - moment.time) <= MOMENT_RADIUS_SECONDS
     ]
     return max(near, key=lambda sighting: sighting.frame.probabilities[moment.to], default=None)
 
 
-def _expression(frame: FaceFrame) -> float:
-    return _sureness(frame.probabilities)
-
-
-def _sureness(probabilities: Probabilities) -> float:
-    """The largest probability of an emotion other than neutral."""
-    return max(share for emotion, share in probabilities.items() if emotion != "neutral")
+def _expressiveness(probabilities: Probabilities) -> float:
+    """Return the largest probability of an emotion other than neutral."""
+    return max(probability for emotion, probability in probabilities.items() if emotion != "neutral")
 
 
 def _same_face(frame: FaceFrame, faces: Sequence[DetectedFace], scale: float) -> DetectedFace | None:
     box = (frame.box.x / scale, frame.box.y / scale, frame.box.width / scale, frame.box.height / scale)
     best = max(faces, key=lambda face: iou(face.box, box), default=None)
-    return best if best is not None and iou(best.box, box) >= SAME_FACE else None
+    return best if best is not None and iou(best.box, box) >= SAME_FACE_MIN_IOU else None

@@ -1,4 +1,4 @@
-"""The files that go with a result: which there are to be, and how each is made."""
+"""Builder of the files that go with a result."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -16,23 +16,37 @@ from ml.inference.pipeline.bundle import LoadedBundle
 from ml.media import MediaInfo, MediaLimits, probe
 from ml.media.frame_at import frame_scale, frames_at
 from ml.media.sandbox import CancelCheck, never_cancelled
-from ml.rendering.encoding import Artifact, jpeg, png
+from ml.rendering.encoding import Artifact, encode_jpeg, encode_png
 from ml.rendering.summary import summary
-from ml.rendering.thumbnails import best_sightings, face_picture, frame_picture, sampled_before, strongest_moments
-from ml.rendering.video import annotate_film, annotate_picture
-from ml.reports.report import moment_told
+from ml.rendering.thumbnails import (
+    best_sightings_by_track,
+    crop_face,
+    sampled_time_before,
+    shrink_frame,
+    strongest_moments,
+)
+from ml.rendering.video import annotate_image, annotate_video
+from ml.reports.report import moment_text
 from ml.results import Options, Result
 
-Wish = Literal["summary", "annotate", "thumbnails", "heatmaps"]
-WISHES: tuple[Wish, ...] = get_args(Wish)
+ArtifactGroup = Literal["summary", "annotate", "thumbnails", "heatmaps"]
+"""Files that are made together. All but the summary have the name of the option that asks for them."""
+ARTIFACT_GROUPS: tuple[ArtifactGroup, ...] = get_args(ArtifactGroup)
 INDEX = "index.json"
-"""Name of the list of a result's files."""
+"""Name of the file that lists a result's files."""
 
 
 @dataclass(frozen=True)
-class Studio:
-    """Makes files for one result. `models`: those that read it; `name`: what the caller calls the media; `scratch`: a
-    folder for what is unpacked. Everything raises what decoding raises, and what `check` does."""
+class ArtifactBuilder:
+    """Builder of the files of one result. Its methods raise what decoding and `check` raise.
+
+    Attributes:
+        path, result, options: the media, its result, and the options of the analysis.
+        models: the models that made the result.
+        scratch: folder for temporary files.
+        limits, check: bounds on reading the media, and function that raises if the work is cancelled.
+        name: display name of the media.
+    """
 
     path: Path
     result: Result
@@ -44,66 +58,69 @@ class Studio:
     name: str = ""
 
     @property
-    def wishes(self) -> tuple[Wish, ...]:
-        """What the options ask for and the media allow; of what has a timeline a summary, too."""
+    def requested(self) -> tuple[ArtifactGroup, ...]:
+        """Groups that the options ask for and the media allows; a summary too if the media has a timeline."""
         options, kind = self.options, self.result.media.kind
-        seen = kind != "audio"
-        asked = {"annotate": options.annotate and seen, "thumbnails": options.thumbnails and seen}
-        asked |= {"summary": kind != "image", "heatmaps": options.heatmaps}
-        return tuple(wish for wish in WISHES if asked[wish])
+        has_picture = kind != "audio"
+        wanted: Mapping[ArtifactGroup, bool] = {
+            "summary": kind != "image",
+            "annotate": options.annotate and has_picture,
+            "thumbnails": options.thumbnails and has_picture,
+            "heatmaps": options.heatmaps,
+        }
+        return tuple(group for group in ARTIFACT_GROUPS if wanted[group])
 
-    def make(self, wish: Wish) -> Iterator[Artifact]:
-        """The files of one kind, one by one; a file on disk among them is gone when the next is asked for."""
-        makers: Mapping[Wish, Callable[[], Iterator[Artifact]]] = {
+    def make(self, group: ArtifactGroup) -> Iterator[Artifact]:
+        """Yield the files of one group. A file on disk among them is deleted once the next is requested."""
+        makers: Mapping[ArtifactGroup, Callable[[], Iterator[Artifact]]] = {
             "summary": self._summary,
             "annotate": self._annotated,
             "thumbnails": self._thumbnails,
             "heatmaps": self._heatmaps,
         }
-        return makers[wish]()
+        return makers[group]()
 
     @cached_property
     def info(self) -> MediaInfo:
         return probe(self.path, self.limits, self.check)
 
     def _summary(self) -> Iterator[Artifact]:
-        yield Artifact("summary.png", "summary", "Summary", png(summary(self.result, self.name)))
+        yield Artifact("summary.png", "summary", "Summary", encode_png(summary(self.result, self.name)))
 
     def _annotated(self) -> Iterator[Artifact]:
         if self.info.kind == "image":
-            picture = annotate_picture(self.path, self.info, self.result, self.limits, self.check)
-            yield Artifact("annotated.png", "picture", "The picture with what was read", png(picture))
+            image = annotate_image(self.path, self.info, self.result, self.limits, self.check)
+            yield Artifact("annotated.png", "picture", "Annotated photo", encode_png(image))
             return
         with tempfile.TemporaryDirectory(prefix="annotate-", dir=self.scratch) as folder:
             target = Path(folder) / "annotated.mp4"
-            annotate_film(self.path, self.info, self.result, target, self.limits, self.check)
-            yield Artifact("annotated.mp4", "video", "The video with what was read", target)
+            annotate_video(self.path, self.info, self.result, target, self.limits, self.check)
+            yield Artifact("annotated.mp4", "video", "Annotated video", target)
 
     def _thumbnails(self) -> Iterator[Artifact]:
         scale = frame_scale(self.info)
-        sightings = best_sightings(self.result)
-        for sighting in sightings:
+        for sighting in best_sightings_by_track(self.result):
             time = sighting.frame.time
-            for frame in self._stills(time):
+            for frame in self._frames_at(time):
                 title = f"Face {sighting.track} at {time:.2f} s"
-                picture = jpeg(face_picture(frame, sighting.frame.box, scale))
+                image = encode_jpeg(crop_face(frame, sighting.frame.box, scale))
                 about = {"time": time, "track": sighting.track, "emotion": sighting.frame.emotion}
-                yield Artifact(f"face-{sighting.track}.jpg", "face", title, picture, about)
+                yield Artifact(f"face-{sighting.track}.jpg", "face", title, image, about)
         for number, moment in enumerate(strongest_moments(self.result.moments), 1):
             duration = self.result.media.duration or 0.0
-            for frame in self._stills(sampled_before(moment.time, self.options.frame_rate, duration)):
-                title = f"{moment.time:.1f} s: {moment_told(moment)}"
+            for frame in self._frames_at(sampled_time_before(moment.time, self.options.frame_rate, duration)):
+                title = f"{moment.time:.1f} s: {moment_text(moment)}"
                 about = {"time": moment.time, "emotion": moment.to}
-                yield Artifact(f"moment-{number}.jpg", "moment", title, jpeg(frame_picture(frame)), about)
+                yield Artifact(f"moment-{number}.jpg", "moment", title, encode_jpeg(shrink_frame(frame)), about)
 
     def _heatmaps(self) -> Iterator[Artifact]:
         if self.models.versions != self.result.models:
-            raise ModelStoreError("The models that read the media are no longer served.")
+            raise ModelStoreError("The models that made this result are no longer loaded.")
         yield from Explainer(
             self.models, self.path, self.info, self.options, self.scratch, self.limits, self.check
         ).explain(self.result)
 
-    def _stills(self, time: float) -> Iterator[NDArray[np.uint8]]:
+    def _frames_at(self, time: float) -> Iterator[NDArray[np.uint8]]:
         frames = frames_at(
             self.path,
             self.info,

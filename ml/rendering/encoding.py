@@ -1,4 +1,4 @@
-"""Files that go with a result."""
+"""Files that go with a result, and the encoding of images."""
 
 import io
 from collections.abc import Mapping
@@ -8,14 +8,21 @@ from typing import Any, Literal
 
 from PIL import Image
 
-_QUALITY = 85
+_JPEG_QUALITY = 85
 
 ArtifactKind = Literal["summary", "video", "picture", "face", "moment", "heatmap", "features", "voice", "words"]
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file by a name of ours. `about`: what the index says of it beside name, kind and title (time, track, …)."""
+    """A file that goes with a result.
+
+    Attributes:
+        name: file name, chosen by the service.
+        kind, title: what it shows.
+        content: its bytes, or a file with them.
+        about: further fields of its index entry (time, track, …).
+    """
 
     name: str
     kind: ArtifactKind
@@ -25,24 +32,24 @@ class Artifact:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """Its line of the index."""
+        """Entry in the index."""
         return {"name": self.name, "kind": self.kind, "title": self.title, **self.about}
 
     def read(self) -> bytes:
         return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
 
 
-def png(image: Image.Image) -> bytes:
-    """Of a drawing: few colours, so that little compression is enough."""
+def encode_png(image: Image.Image) -> bytes:
+    """Encode a drawing. It has few colours, so low compression is enough."""
     return _encoded(image, "PNG", compress_level=1)
 
 
-def jpeg(image: Image.Image) -> bytes:
-    """Of a photo."""
-    return _encoded(image, "JPEG", quality=_QUALITY)
+def encode_jpeg(image: Image.Image) -> bytes:
+    """Encode a photo."""
+    return _encoded(image, "JPEG", quality=_JPEG_QUALITY)
 
 
-def _encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+def _encoded(image: Image.Image, format: str, **options: Any) -> bytes:
     out = io.BytesIO()
-    image.save(out, form, **options)
+    image.save(out, format, **options)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""The summary picture: a result at a glance, as stacked areas over time; of a photo, bars."""
+"""The summary image: a result at a glance, as stacked areas over time; for a photo, as bars."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,22 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ml.rendering.drawing import Colour, font, label, rgb, wrapped
-from ml.reports.interval_index import cells
-from ml.reports.plain_text import kind_told
-from ml.reports.report import DISCLAIMER, moment_told, plain, told, voices_of
+from ml.rendering.drawing import Colour, draw_label, emotion_rgb, font, wrap_text
+from ml.reports.interval_index import without_overlap
+from ml.reports.plain_text import media_text
+from ml.reports.report import DISCLAIMER, channel_tracks, moment_text, overall_name, reading_text, sanitize
 from ml.reports.subtitles import Cue, speech_cues
-from ml.results import Moment, Probabilities, Reading, Result, Window
-from ml.vocabulary import MODALITIES, Modality
+from ml.results import Moment, Probabilities, Result, Window
+from ml.vocabulary import COMBINED, MODALITIES, MODALITY_NAMES, Modality
 
 WIDTH = 1200
+"""Pixels; width of the image."""
 ROW, GAP = 84, 12
-_MARGIN, _NAMES, _LINE = 24, 110, 24
+"""Pixels; height of a row of areas, and distance between rows."""
+_MARGIN, _NAMES_WIDTH, _LINE = 24, 110, 24
 _PAPER: Colour = (255, 255, 255)
 _INK: Colour = (32, 32, 32)
 _PALE: Colour = (225, 225, 225)
-_MOST_MOMENTS, _MOST_SENTENCES = 8, 10
-_MOST_CHANNELS = 4
+_MAX_MOMENTS, _MAX_SENTENCES = 8, 10
+_MAX_CHANNELS = 4
 _TICKS = 8
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
@@ -31,26 +33,26 @@ _TEXT, _SMALL, _TITLE = 16, 13, 22
 
 @dataclass(frozen=True)
 class Band:
-    """One row of areas: for each stretch of time (seconds) a distribution, or null where there is none."""
+    """One row of areas. `parts`: start and end (seconds) of each part, with its distribution or None."""
 
     name: str
-    stretches: tuple[tuple[float, float, Probabilities | None], ...]
+    parts: tuple[tuple[float, float, Probabilities | None], ...]
 
 
 def summary(result: Result, name: str = "") -> Image.Image:
-    """RGB, 1200 pixels wide. `name`: of the file, where it may be shown."""
+    """Return an RGB image 1200 pixels wide. `name`: display name of the file, if it may be shown."""
     return _photo(result, name) if result.media.kind == "image" else _timeline(result, name)
 
 
-def bands_of(result: Result) -> Iterator[Band]:
-    """The fused reading, each modality that was read, and the channels that were read separately."""
-    whole, *channels = voices_of(result)
-    yield _band("all", whole.windows, None)
+def timeline_bands(result: Result) -> Iterator[Band]:
+    """Yield the combined reading, each modality with evidence, and the channels that were analysed separately."""
+    whole, *channels = channel_tracks(result)
+    yield _band(COMBINED, whole.windows, None)
     for modality in MODALITIES:
         if any(getattr(window.modalities, modality) for window in whole.windows):
-            yield _band(modality, whole.windows, modality)
-    for voice in channels[:_MOST_CHANNELS]:
-        yield _band(voice.name.lower(), voice.windows, None)
+            yield _band(MODALITY_NAMES[modality], whole.windows, modality)
+    for track in channels[:_MAX_CHANNELS]:
+        yield _band(track.name, track.windows, None)
 
 
 def _band(name: str, windows: Sequence[Window], modality: Modality | None) -> Band:
@@ -60,32 +62,34 @@ def _band(name: str, windows: Sequence[Window], modality: Modality | None) -> Ba
         reading = getattr(window.modalities, modality)
         return reading.probabilities if reading else None
 
-    return Band(name, tuple((start, end, shares(window)) for start, end, window in cells(windows)))
+    return Band(name, tuple((start, end, shares(window)) for start, end, window in without_overlap(windows)))
 
 
 def areas(band: Band, labels: Sequence[str], duration: float, width: int, height: int) -> NDArray[np.uint8]:
-    """RGB [height, width, 3]: the first label at the bottom, evenly changing between the middles of stretches; pale
-    where there is nothing."""
+    """Return stacked areas as RGB [height, width, 3], the first label at the bottom.
+
+    Values are interpolated between the middles of parts. Parts without a distribution are pale.
+    """
     times = (np.arange(width) + 0.5) * duration / width
-    edges = np.array([start for start, _, _ in band.stretches])
-    place = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, None)
-    there = np.array([shares is not None for _, _, shares in band.stretches])[place]
-    told = [(start + end, shares) for start, end, shares in band.stretches if shares is not None]
+    edges = np.array([start for start, _, _ in band.parts])
+    index = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, None)
+    has_signal = np.array([shares is not None for _, _, shares in band.parts])[index]
+    known = [(start + end, shares) for start, end, shares in band.parts if shares is not None]
     image = np.full((height, width, 3), _PALE, np.uint8)
-    if not told:
+    if not known:
         return image
-    middles = np.array([total / 2 for total, _ in told])
-    values = [np.interp(times, middles, [shares[label] for _, shares in told]) for label in labels]
+    middles = np.array([total / 2 for total, _ in known])
+    values = [np.interp(times, middles, [shares[label] for _, shares in known]) for label in labels]
     tops = np.cumsum(values, axis=0)  # [labels, width]
     level = (height - 0.5 - np.arange(height))[:, None] / height  # share at the middle of each row
-    which = np.minimum((level[None] > tops[:, None, :]).sum(0), len(labels) - 1)
-    colours = np.array([rgb(label) for label in labels], np.uint8)
-    image[:, there] = colours[which][:, there]
+    label_index = np.minimum((level[None] > tops[:, None, :]).sum(0), len(labels) - 1)
+    colours = np.array([emotion_rgb(label) for label in labels], np.uint8)
+    image[:, has_signal] = colours[label_index][:, has_signal]
     return image
 
 
 class _Sheet:
-    """A page that is written from top to bottom."""
+    """An image that is filled from top to bottom. `y`: pixels from the top at which the next part begins."""
 
     def __init__(self, height: int) -> None:
         self.image = Image.new("RGB", (WIDTH, height), _PAPER)
@@ -99,7 +103,7 @@ class _Sheet:
     def legend(self, labels: Sequence[str]) -> None:
         x: float = _MARGIN
         for name in labels:
-            self.draw.rectangle((x, self.y + 3, x + 14, self.y + 17), fill=rgb(name))
+            self.draw.rectangle((x, self.y + 3, x + 14, self.y + 17), fill=emotion_rgb(name))
             self.draw.text((x + 20, self.y), name, font=font(_TEXT), fill=_INK)
             x += 44 + font(_TEXT).getlength(name)
         self.y += _LINE + GAP
@@ -110,9 +114,9 @@ class _Sheet:
 
 
 def _heading(sheet: _Sheet, result: Result, name: str) -> None:
-    what = kind_told(result.media)
-    sheet.line(plain(f"{name}: {what}" if name else what), _SMALL, (110, 110, 110))
-    sheet.line(f"Overall: {told(result.overall)}", _TITLE)
+    details = media_text(result.media)
+    sheet.line(sanitize(f"{name}: {details}" if name else details), _SMALL, (110, 110, 110))
+    sheet.line(f"{overall_name(result.media)}: {reading_text(result.overall)}", _TITLE)
 
 
 def _photo(result: Result, name: str) -> Image.Image:
@@ -120,7 +124,8 @@ def _photo(result: Result, name: str) -> Image.Image:
     _heading(sheet, result, name)
     for emotion, share in result.overall.probabilities.items():
         length = (WIDTH - 2 * _MARGIN - 200) * (share if result.overall.emotion else 0)
-        sheet.draw.rectangle((_MARGIN + 150, sheet.y + 3, _MARGIN + 150 + length, sheet.y + 19), fill=rgb(emotion))
+        bar = (_MARGIN + 150, sheet.y + 3, _MARGIN + 150 + length, sheet.y + 19)
+        sheet.draw.rectangle(bar, fill=emotion_rgb(emotion))
         sheet.draw.text((_MARGIN + 156 + length, sheet.y), f"{share:.0%}", font=font(_TEXT), fill=_INK)
         sheet.line(emotion)
     sheet.y += GAP
@@ -128,10 +133,10 @@ def _photo(result: Result, name: str) -> Image.Image:
 
 
 def _timeline(result: Result, name: str) -> Image.Image:
-    bands = list(bands_of(result))
-    sentences = [cue for cue in speech_cues(result) if cue.said]
-    moments = sorted(sorted(result.moments, key=lambda each: -each.score)[:_MOST_MOMENTS], key=lambda each: each.time)
-    lines = len(moments) + 2 * min(len(sentences), _MOST_SENTENCES) + 10
+    bands = list(timeline_bands(result))
+    sentences = [cue for cue in speech_cues(result) if cue.speech]
+    moments = sorted(sorted(result.moments, key=lambda each: -each.score)[:_MAX_MOMENTS], key=lambda each: each.time)
+    lines = len(moments) + 2 * min(len(sentences), _MAX_SENTENCES) + 10
     sheet = _Sheet(2 * _MARGIN + (len(bands) + 1) * (ROW + GAP) + lines * (_LINE + 4))
     _heading(sheet, result, name)
     sheet.legend(result.labels)
@@ -140,52 +145,53 @@ def _timeline(result: Result, name: str) -> Image.Image:
     for band in bands:
         _draw_band(sheet, band, result.labels, duration)
     if sentences:
-        _draw_speech(sheet, sentences, duration)
+        _draw_transcript(sheet, sentences, duration)
     _axis(sheet, duration)
     for number, moment in enumerate(moments, 1):
-        sheet.line(f"{number}   {moment.time:.1f} s   {moment_told(moment)}")
-    for cue in sentences[:_MOST_SENTENCES]:
+        sheet.line(f"{number}   {moment.time:.1f} s   {moment_text(moment)}")
+    for cue in sentences[:_MAX_SENTENCES]:
         _sentence(sheet, cue)
-    if len(sentences) > _MOST_SENTENCES:
-        sheet.line(f"… and {len(sentences) - _MOST_SENTENCES} more sentences")
+    if len(sentences) > _MAX_SENTENCES:
+        sheet.line(f"… and {len(sentences) - _MAX_SENTENCES} more sentences")
     sheet.y += GAP
     return sheet.finish()
 
 
-def _place(time: float, duration: float) -> float:
-    """Pixels from the left."""
-    left = _MARGIN + _NAMES
+def _x(time: float, duration: float) -> float:
+    """Return the pixels from the left for a time."""
+    left = _MARGIN + _NAMES_WIDTH
     return left + (WIDTH - _MARGIN - left) * min(max(time / duration, 0.0), 1.0)
 
 
 def _marks(sheet: _Sheet, moments: Sequence[Moment], duration: float) -> None:
     for number, moment in enumerate(moments, 1):
-        x = _place(moment.time, duration)
+        x = _x(moment.time, duration)
         sheet.draw.text((x, sheet.y), str(number), font=font(_SMALL), fill=_INK, anchor="ma")
-        sheet.draw.polygon([(x - 5, sheet.y + 18), (x + 5, sheet.y + 18), (x, sheet.y + 25)], fill=rgb(moment.to))
+        triangle = [(x - 5, sheet.y + 18), (x + 5, sheet.y + 18), (x, sheet.y + 25)]
+        sheet.draw.polygon(triangle, fill=emotion_rgb(moment.to))
     sheet.y += 28 if moments else 0
 
 
 def _draw_band(sheet: _Sheet, band: Band, labels: Sequence[str], duration: float) -> None:
-    left = _MARGIN + _NAMES
-    picture = areas(band, labels, duration, WIDTH - _MARGIN - left, ROW)
-    sheet.image.paste(Image.fromarray(picture), (left, sheet.y))
+    left = _MARGIN + _NAMES_WIDTH
+    image = areas(band, labels, duration, WIDTH - _MARGIN - left, ROW)
+    sheet.image.paste(Image.fromarray(image), (left, sheet.y))
     sheet.draw.text((_MARGIN, sheet.y + ROW / 2), band.name, font=font(_TEXT), fill=_INK, anchor="lm")
     sheet.y += ROW + GAP
 
 
-def _draw_speech(sheet: _Sheet, sentences: Sequence[Cue], duration: float) -> None:
-    sheet.draw.text((_MARGIN, sheet.y + 8), "speech", font=font(_TEXT), fill=_INK, anchor="lm")
+def _draw_transcript(sheet: _Sheet, sentences: Sequence[Cue], duration: float) -> None:
+    sheet.draw.text((_MARGIN, sheet.y + 8), "Transcript", font=font(_TEXT), fill=_INK, anchor="lm")
     for cue in sentences:
-        span = (_place(cue.start, duration), sheet.y, max(_place(cue.end, duration), _place(cue.start, duration) + 2))
-        sheet.draw.rectangle((*span, sheet.y + 16), fill=rgb(cue.reading.emotion if cue.reading else None))
+        span = (_x(cue.start, duration), sheet.y, max(_x(cue.end, duration), _x(cue.start, duration) + 2))
+        sheet.draw.rectangle((*span, sheet.y + 16), fill=emotion_rgb(cue.reading.emotion if cue.reading else None))
     sheet.y += 16 + GAP
 
 
 def _axis(sheet: _Sheet, duration: float) -> None:
     step = next((step for step in _STEPS if duration / step <= _TICKS), _STEPS[-1] * round(duration / 28800 + 1))
     for time in np.arange(0, duration + 1e-9, step):
-        x = _place(float(time), duration)
+        x = _x(float(time), duration)
         sheet.draw.line((x, sheet.y - GAP, x, sheet.y - GAP + 5), fill=_INK)
         sheet.draw.text((x, sheet.y - GAP + 6), _clock(float(time)), font=font(_SMALL), fill=_INK, anchor="ma")
     sheet.y += GAP * 2
@@ -197,12 +203,11 @@ def _clock(time: float) -> str:
 
 
 def _sentence(sheet: _Sheet, cue: Cue) -> None:
-    reading: Reading | None = cue.reading
-    said = f"{cue.speaker}: {cue.said}" if cue.speaker else cue.said
-    when = f"{_clock(cue.start)}"
-    sheet.draw.text((_MARGIN, sheet.y), when, font=font(_TEXT), fill=(110, 110, 110))
-    if reading:
-        label(sheet.draw, _MARGIN + 60, sheet.y, told(reading), font(_SMALL), rgb(reading.emotion))
+    text = f"{cue.speaker}: {cue.speech}" if cue.speaker else cue.speech
+    sheet.draw.text((_MARGIN, sheet.y), _clock(cue.start), font=font(_TEXT), fill=(110, 110, 110))
+    if cue.reading:
+        ground = emotion_rgb(cue.reading.emotion)
+        draw_label(sheet.draw, _MARGIN + 60, sheet.y, reading_text(cue.reading), font(_SMALL), ground)
     left = _MARGIN + 200
-    for text in wrapped(said, font(_TEXT), WIDTH - _MARGIN - left, 2):
-        sheet.line(text, left=left)
+    for line in wrap_text(text, font(_TEXT), WIDTH - _MARGIN - left, 2):
+        sheet.line(line, left=left)

@@ -1,4 +1,4 @@
-"""Annotated films and pictures: what was read, drawn over what was seen."""
+"""Annotated videos and photos: the result drawn over the media."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -11,14 +11,14 @@ from PIL import Image
 from ml.media import MediaInfo, MediaLimits, load_image
 from ml.media.overlay import MAX_SIDE, Canvas, OverlayRequest, overlay
 from ml.media.sandbox import CancelCheck, never_cancelled
-from ml.rendering.overlay_layer import Layer
+from ml.rendering.overlay_layer import OverlayPainter
 from ml.results import Result
 
-LAYER_RATE = 15.0
-"""Layers a second at most; the frames between them show the last one."""
+OVERLAY_RATE = 15.0
+"""Maximum overlay images per second; frames in between show the last one."""
 
 
-def annotate_film(
+def annotate_video(
     path: Path,
     info: MediaInfo,
     result: Result,
@@ -26,25 +26,29 @@ def annotate_film(
     limits: MediaLimits | None = None,
     check: CancelCheck = never_cancelled,
 ) -> None:
-    """Draws the result of the film at `path` over it: MP4 (H.264, AAC), every frame and the sound where they were.
+    """Draw a result over its video: MP4 (H.264, AAC) with every frame and the audio at their times.
 
-    `target` lies in a folder of its own. Raises MediaInvalid, ProcessingTimeout, and whatever `check` raises.
+    `target` is in a folder of its own. Raises MediaInvalid, ProcessingTimeout, and whatever `check` raises.
     """
     canvas = _canvas(info)
     duration = result.media.duration or info.duration or 0.0
-    rate = min(info.frame_rate or LAYER_RATE, LAYER_RATE)
+    rate = min(info.frame_rate or OVERLAY_RATE, OVERLAY_RATE)
     request = OverlayRequest(path, info, target, canvas, rate, duration, limits or MediaLimits())
-    overlay(request, _layers(Layer(result, canvas), rate), check)
+    overlay(request, _overlay_images(OverlayPainter(result, canvas), rate), check)
 
 
-def annotate_picture(
-    path: Path, info: MediaInfo, result: Result, limits: MediaLimits | None = None, check: CancelCheck = never_cancelled
+def annotate_image(
+    path: Path,
+    info: MediaInfo,
+    result: Result,
+    limits: MediaLimits | None = None,
+    check: CancelCheck = never_cancelled,
 ) -> Image.Image:
-    """Draws the result of the photo at `path` over it: RGB. Raises what `load_image` does."""
+    """Draw a result over its photo, in RGB. Raises what `load_image` raises."""
     canvas = _canvas(info)
-    picture = load_image(path, info, limits or MediaLimits(), MAX_SIDE, check).image
-    photo = Image.fromarray(picture).resize((canvas.width, canvas.height), Image.Resampling.BICUBIC).convert("RGBA")
-    return Image.alpha_composite(photo, Image.fromarray(Layer(result, canvas).at(0.0))).convert("RGB")
+    pixels = load_image(path, info, limits or MediaLimits(), MAX_SIDE, check).image
+    photo = Image.fromarray(pixels).resize((canvas.width, canvas.height), Image.Resampling.BICUBIC).convert("RGBA")
+    return Image.alpha_composite(photo, Image.fromarray(OverlayPainter(result, canvas).at(0.0))).convert("RGB")
 
 
 def _canvas(info: MediaInfo) -> Canvas:
@@ -52,6 +56,6 @@ def _canvas(info: MediaInfo) -> Canvas:
     return Canvas.for_size(info.width, info.height)
 
 
-def _layers(layer: Layer, rate: float) -> Iterator[NDArray[np.uint8]]:
-    """Without end: the film itself ends."""
-    return (layer.at(index / rate) for index in count())
+def _overlay_images(painter: OverlayPainter, rate: float) -> Iterator[NDArray[np.uint8]]:
+    """Yield images without end: the video itself ends."""
+    return (painter.at(index / rate) for index in count())

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from ml.explanation.face_attribution import feature_maps, grad_cam
-from ml.explanation.text_attribution import weigh_words
-from ml.explanation.voice_attribution import tone_relevance
-from ml.inference.face.predictor import FaceDetector, FacePredictor
-from ml.inference.text.predictor import TextPredictor
-from ml.inference.voice.predictor import TonePredictor
+from ml.explanation.text_attribution import attribute_words
+from ml.explanation.voice_attribution import voice_relevance
+from ml.inference.face.detector import FaceDetector
+from ml.inference.face.predictor import FacePredictor, FaceSample
+from ml.inference.text.predictor import TextPredictor, TextSample
+from ml.inference.voice.predictor import VoicePredictor
 from ml.networks import build
 from ml.paths import MODEL_STORE
 from ml.registry import ModelStore
@@ -71,7 +72,7 @@ def randomised(predictor: FacePredictor, seed: int) -> FacePredictor:
     return FacePredictor(lambda: network, 1.0, CPU)
 
 
-def test_the_map_depends_on_the_weights(face: FacePredictor, crop: NDArray[np.uint8]) -> None:
+def test_grad_cam_depends_on_weights(face: FacePredictor, crop: NDArray[np.uint8]) -> None:
     """The sanity check of Adebayo et al., "Sanity Checks for Saliency Maps" (2018): model parameter randomisation."""
     found = grad_cam(face, [crop])
     target = found.targets_N.tolist()
@@ -81,7 +82,7 @@ def test_the_map_depends_on_the_weights(face: FacePredictor, crop: NDArray[np.ui
     assert np.mean([abs(alike(found.maps_NHW[0], other)) for other in others]) < 0.5
 
 
-def test_what_speaks_for_a_reading_lies_in_the_face(
+def test_grad_cam_evidence_is_inside_face(
     face: FacePredictor, crop: NDArray[np.uint8], inside: NDArray[np.bool_]
 ) -> None:
     found = grad_cam(face, [crop] * len(EMOTIONS), range(len(EMOTIONS)))
@@ -90,13 +91,11 @@ def test_what_speaks_for_a_reading_lies_in_the_face(
 
 
 @pytest.mark.parametrize("bundle", ["default", "light"])
-def test_a_batch_says_what_each_says_alone_and_where_both_are_seen_alike_the_mirror_image_says_it_mirrored(
-    bundle: str, crop: NDArray[np.uint8]
-) -> None:
+def test_grad_cam_batch_equals_single_and_mirrored_crop_is_mirrored(bundle: str, crop: NDArray[np.uint8]) -> None:
     face = of_bundle(bundle)
     own = cv2.resize(crop, (face.crop_size, face.crop_size), interpolation=cv2.INTER_AREA)
     both = grad_cam(face, [own, np.ascontiguousarray(own[:, ::-1])])
-    assert both.targets_N[0] == face.predict([own]).log_probabilities_NC[0].argmax()
+    assert both.targets_N[0] == face.predict([FaceSample(own)]).log_probabilities_NC[0].argmax()
     np.testing.assert_allclose(both.maps_NHW[0], grad_cam(face, [own]).maps_NHW[0], atol=1e-3)
     if not getattr(face.network, "chooses_views", False):
         assert both.targets_N[1] == both.targets_N[0]
@@ -105,7 +104,7 @@ def test_a_batch_says_what_each_says_alone_and_where_both_are_seen_alike_the_mir
 
 
 @pytest.mark.parametrize("architecture", ["face_senet", "face_mobilenet"])
-def test_no_hook_and_no_gradient_is_left_in_either_net(architecture: str) -> None:
+def test_grad_cam_and_feature_maps_leave_no_hook_and_no_gradient(architecture: str) -> None:
     network = build(architecture, {})
     predictor = FacePredictor(lambda: network, 1.0, CPU)  # type: ignore[arg-type]
     crop = np.random.default_rng(0).integers(0, 255, (predictor.crop_size,) * 2).astype(np.uint8)
@@ -119,12 +118,12 @@ def test_no_hook_and_no_gradient_is_left_in_either_net(architecture: str) -> Non
 
 
 @pytest.mark.parametrize("bundle", ["default", "light"])
-def test_relevance_lies_where_the_sound_is_and_adds_up(bundle: str) -> None:
+def test_voice_relevance_is_at_sound_and_sums_to_change(bundle: str) -> None:
     reference = STORE.bundle(bundle).audio
     assert reference is not None
-    predictor = TonePredictor.load(STORE, reference, CPU)
+    predictor = VoicePredictor.load(STORE, reference, CPU)
     sound = np.concatenate([melody(0.5), silence(1.0), melody(0.5, seed=1)]) + noise(2.0, 1e-4)
-    (found,) = tone_relevance(predictor, [sound.astype(np.float32) / 32768])
+    (found,) = voice_relevance(predictor, [sound.astype(np.float32) / 32768])
     assert found.map_MT.shape == found.relevance_MT.shape == (80, 200)
     by_time = np.abs(found.relevance_MT).sum(0)
     assert by_time[60:140].sum() < 0.1 * by_time.sum()
@@ -132,14 +131,14 @@ def test_relevance_lies_where_the_sound_is_and_adds_up(bundle: str) -> None:
     assert all(parameter.grad is None for parameter in predictor.network.parameters())
 
 
-def test_leaving_the_weightiest_word_out_changes_the_reading_most() -> None:
+def test_attribute_words_heaviest_word_changes_reading_most() -> None:
     reference = STORE.bundle("default").text
     assert reference is not None
     predictor = TextPredictor.load(STORE, reference, CPU)
-    found = weigh_words(predictor, "I am so happy  today, although the bus was late.")
+    found = attribute_words(predictor, "I am so happy  today, although the bus was late.")
     weights = [word.weight for word in found.words]
     assert found.emotion == "happy" and [word.word for word in found.words][3:5] == ["happy", "today,"]
     assert max(weights) == weights[3] and None not in weights
-    without = predictor.read(["I am so today, although the bus was late."])[0].evidence.log_probabilities
+    without = predictor.predict([TextSample("I am so today, although the bus was late.")]).log_probabilities_NC[0]
     assert np.exp(without[EMOTIONS.index("happy")]) < found.probability - 0.3
-    assert weigh_words(predictor, " ".join(["word"] * 130)).words[-1].weight is None
+    assert attribute_words(predictor, " ".join(["word"] * 130)).words[-1].weight is None

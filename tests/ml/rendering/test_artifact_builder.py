@@ -12,7 +12,7 @@ from ml.errors import ModelStoreError
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.context import AnalysisContext
 from ml.media import MediaLimits
-from ml.rendering.builder import Studio, Wish
+from ml.rendering.builder import ArtifactBuilder, ArtifactGroup
 from ml.rendering.encoding import Artifact
 from ml.results import Moment, Options, Result
 from tests import media_files
@@ -30,15 +30,15 @@ def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nobody, then somebody, for a second each."""
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One second without a face, then one second with a face."""
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
     return make_scenes(path, [(nobody(), 1.0), (portrait(), 1.0)], melody(2.0))
 
 
 @pytest.fixture(scope="module")
-def result(analyzer: Analyzer, film: Path) -> Result:
-    read = analyzer.analyze(film, ALL, AnalysisContext(transcript=CAPTIONS))
+def result(analyzer: Analyzer, video: Path) -> Result:
+    read = analyzer.analyze(video, ALL, AnalysisContext(transcript=CAPTIONS))
     moment = Moment.model_validate(
         {"time": 0.9, "kind": "peak", "from": None, "to": "happy", "score": 0.9, "why": ["face"]}
     )
@@ -46,22 +46,22 @@ def result(analyzer: Analyzer, film: Path) -> Result:
 
 
 @pytest.fixture
-def studio(analyzer: Analyzer, film: Path, result: Result, tmp_path: Path) -> Iterator[Studio]:
-    yield Studio(film, result, ALL, analyzer.models, tmp_path, MediaLimits(), name="film.mp4")
+def builder(analyzer: Analyzer, video: Path, result: Result, tmp_path: Path) -> Iterator[ArtifactBuilder]:
+    yield ArtifactBuilder(video, result, ALL, analyzer.models, tmp_path, MediaLimits(), name="video.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
-def made(studio: Studio, wish: Wish) -> dict[str, tuple[Artifact, bytes]]:
-    return {artifact.name: (artifact, artifact.read()) for artifact in studio.make(wish)}
+def made(builder: ArtifactBuilder, group: ArtifactGroup) -> dict[str, tuple[Artifact, bytes]]:
+    return {artifact.name: (artifact, artifact.read()) for artifact in builder.make(group)}
 
 
 def image(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 
 
-def test_thumbnails_show_the_face_and_the_frame_of_the_moment(studio: Studio) -> None:
-    assert studio.wishes == ("summary", "annotate", "thumbnails", "heatmaps")
-    found = made(studio, "thumbnails")
+def test_make_thumbnails_show_face_and_frame_of_moment(builder: ArtifactBuilder) -> None:
+    assert builder.requested == ("summary", "annotate", "thumbnails", "heatmaps")
+    found = made(builder, "thumbnails")
     assert set(found) == {"face-1.jpg", "moment-1.jpg"}
     about, content = found["face-1.jpg"]
     x, y, side = 85 + 49, 73 + 49, 98 * 1.6  # of the portrait's face
@@ -71,8 +71,8 @@ def test_thumbnails_show_the_face_and_the_frame_of_the_moment(studio: Studio) ->
     assert np.abs(image(found["moment-1.jpg"][1]) - 120).mean() < 5  # at 0.9 s nobody is there yet
 
 
-def test_heatmaps_explain_faces_and_words(studio: Studio) -> None:
-    found = made(studio, "heatmaps")
+def test_make_heatmaps_explain_faces_and_words(builder: ArtifactBuilder) -> None:
+    found = made(builder, "heatmaps")
     kinds = [artifact.kind for artifact, _ in found.values()]
     assert kinds.count("heatmap") == kinds.count("features") >= 1 and kinds.count("words") == 1
     for artifact, content in found.values():
@@ -83,31 +83,31 @@ def test_heatmaps_explain_faces_and_words(studio: Studio) -> None:
     assert max(weights, key=weights.__getitem__) == "museum" and words.entry["emotion"] == "happy"
 
 
-def test_models_that_did_not_read_it_explain_nothing(studio: Studio) -> None:
-    other = studio.result.models.model_copy(update={"face": "face@99"})
-    stale = Studio(
-        studio.path, studio.result.model_copy(update={"models": other}), ALL, studio.models, studio.scratch,
-        studio.limits,
+def test_make_heatmaps_with_other_models_raises(builder: ArtifactBuilder) -> None:
+    other = builder.result.models.model_copy(update={"face": "face@99"})
+    stale = ArtifactBuilder(
+        builder.path, builder.result.model_copy(update={"models": other}), ALL, builder.models, builder.scratch,
+        builder.limits,
     )  # fmt: skip
     with pytest.raises(ModelStoreError):
         list(stale.make("heatmaps"))
 
 
-def test_a_photo_is_annotated_as_a_picture_and_explained(analyzer: Analyzer, tmp_path: Path) -> None:
+def test_make_of_photo_annotates_and_explains(analyzer: Analyzer, tmp_path: Path) -> None:
     path = tmp_path / "two.png"
     Image.fromarray(two_people()).save(path)
     result = analyzer.analyze(path, ALL)
-    studio = Studio(path, result, ALL, analyzer.models, tmp_path, MediaLimits())
-    (name,) = made(studio, "annotate")
+    builder = ArtifactBuilder(path, result, ALL, analyzer.models, tmp_path, MediaLimits())
+    (name,) = made(builder, "annotate")
     assert name == "annotated.png"
-    assert set(made(studio, "thumbnails")) == {"face-1.jpg", "face-2.jpg"}
-    assert len(made(studio, "heatmaps")) == 4
-    assert studio.wishes == ("annotate", "thumbnails", "heatmaps")  # it has no timeline
+    assert set(made(builder, "thumbnails")) == {"face-1.jpg", "face-2.jpg"}
+    assert len(made(builder, "heatmaps")) == 4
+    assert builder.requested == ("annotate", "thumbnails", "heatmaps")  # it has no timeline
 
 
-def test_sound_alone_has_no_picture_to_draw_on(analyzer: Analyzer, tmp_path: Path) -> None:
+def test_make_of_audio_draws_nothing(analyzer: Analyzer, tmp_path: Path) -> None:
     path = media_files.make_audio(tmp_path / "a.wav", seconds=1.0)
     result = analyzer.analyze(path, ALL)
     assert [warning.code for warning in result.warnings] == ["artifact_unavailable"] * 2 + ["no_evidence"]
-    studio = Studio(path, result, ALL, analyzer.models, tmp_path, MediaLimits())
-    assert studio.wishes == ("summary", "heatmaps") and made(studio, "heatmaps") == {}
+    builder = ArtifactBuilder(path, result, ALL, analyzer.models, tmp_path, MediaLimits())
+    assert builder.requested == ("summary", "heatmaps") and made(builder, "heatmaps") == {}

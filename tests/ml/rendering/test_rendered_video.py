@@ -1,4 +1,4 @@
-"""Films with a layer over them, made by the real ffmpeg from made clips."""
+"""Annotated videos, made by the real ffmpeg from generated clips."""
 
 import subprocess
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ml.errors import Cancelled, MediaInvalid
 from ml.media import SAMPLE_RATE, Decoder, DecodeRequest, MediaLimits, probe
 from ml.media.overlay import Canvas
-from ml.rendering.drawing import rgb
-from ml.rendering.overlay_layer import Faces, Layer
-from ml.rendering.video import annotate_film, annotate_picture
+from ml.rendering.drawing import emotion_rgb
+from ml.rendering.overlay_layer import FaceTimeline, OverlayPainter
+from ml.rendering.video import annotate_image, annotate_video
 from ml.results import Box, FaceFrame, FaceTrack, Result
 from tests import media_files
 from tests.ml.reports.made_results import media, result, sure_of, window
@@ -66,12 +66,12 @@ def beep(path: Path, scratch: Path) -> float | None:
 
 
 @pytest.mark.parametrize("name", CLIPS)
-def test_every_frame_and_the_sound_stay_where_they_were(name: str, tmp_path: Path) -> None:
+def test_annotate_video_keeps_times_of_frames_and_audio(name: str, tmp_path: Path) -> None:
     path = CLIPS[name](tmp_path / name)
     target = tmp_path / "made" / "annotated.mp4"
     target.parent.mkdir()
     info = probe(path, LIMITS)
-    annotate_film(path, info, seen(), target)
+    annotate_video(path, info, seen(), target)
     made = probe(target, LIMITS)
     before, after = frame_times(path), frame_times(target)
     frame = float(np.diff(before).min())
@@ -85,11 +85,11 @@ def test_every_frame_and_the_sound_stay_where_they_were(name: str, tmp_path: Pat
     assert (first is None) == (second is None)
     assert first is None or second == pytest.approx(first, abs=frame)
     codecs = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", str(target)]
-    told = subprocess.run(codecs, capture_output=True, text=True, check=True).stdout.split()
-    assert told == (["h264", "aac"] if info.has_audio else ["h264"])
+    codec_names = subprocess.run(codecs, capture_output=True, text=True, check=True).stdout.split()
+    assert codec_names == (["h264", "aac"] if info.has_audio else ["h264"])
 
 
-def test_a_box_is_drawn_where_the_face_is_in_time_and_place(tmp_path: Path) -> None:
+def test_annotate_video_box_follows_face_in_time_and_place(tmp_path: Path) -> None:
     """On a picture that is stored lying down."""
     lying = tmp_path / "lying.mp4"
     media_files.ffmpeg("-f", "lavfi", "-i", "color=gray:s=160x120:r=8:d=1.25", "-pix_fmt", "yuv420p", lying)
@@ -99,7 +99,7 @@ def test_a_box_is_drawn_where_the_face_is_in_time_and_place(tmp_path: Path) -> N
     boxes = [Box(x=20 + 10 * step, y=60, width=40, height=50) for step in range(5)]
     target = tmp_path / "made" / "annotated.mp4"
     target.parent.mkdir()
-    annotate_film(path, info, seen(*boxes, width=120, height=160, seconds=1.2), target)
+    annotate_video(path, info, seen(*boxes, width=120, height=160, seconds=1.2), target)
     made = probe(target, LIMITS)
     with Decoder(target, made, DecodeRequest(4.0, audio=False), limits=LIMITS, scratch=tmp_path) as decoder:
         frames = list(decoder.frames())
@@ -107,39 +107,39 @@ def test_a_box_is_drawn_where_the_face_is_in_time_and_place(tmp_path: Path) -> N
     for frame, box in zip(frames[1:4], boxes[1:4], strict=True):
         middle = round((box.y + box.height * 0.5) * scale)
         edge = frame.image[middle, round(box.x * scale) + 1 : round(box.x * scale) + 3].mean(0)
-        assert np.abs(edge - rgb("happy")).max() < 60, (frame.time, edge)
+        assert np.abs(edge - emotion_rgb("happy")).max() < 60, (frame.time, edge)
 
 
-def test_between_two_sightings_the_box_moves_evenly_and_after_the_last_it_goes() -> None:
+def test_face_timeline_interpolates_between_sightings_and_ends_after_last() -> None:
     frames = (
         face(0.0, Box(x=0, y=0, width=10, height=10)),
         face(0.5, Box(x=50, y=0, width=20, height=10), "sad"),
         face(3.0, Box(x=0, y=0, width=10, height=10)),
     )
-    faces = Faces([FaceTrack(track=3, frames=frames)])
+    faces = FaceTimeline([FaceTrack(track=3, frames=frames)])
     (placed,) = faces.at(0.3)
     assert (placed.box.x, placed.box.width) == pytest.approx((30, 16)) and placed.frame.emotion == "sad"
     assert [each.frame.time for time in (0.7, 2.8, 3.2) for each in faces.at(time)] == [0.5, 3.0, 3.0]
     assert list(faces.at(1.5)) == list(faces.at(4.0)) == []
 
 
-def test_the_bars_keep_off_the_side_where_the_faces_are() -> None:
+def test_overlay_painter_bars_avoid_side_with_faces() -> None:
     canvas = Canvas.for_size(640, 480)
     for x, free in ((20.0, np.s_[:, :320]), (500.0, np.s_[:, 320:])):
-        drawn = Layer(seen(Box(x=x, y=300, width=80, height=80)), canvas).at(3.9)  # the face has gone by then
+        drawn = OverlayPainter(seen(Box(x=x, y=300, width=80, height=80)), canvas).at(3.9)  # the face has gone by then
         assert drawn.shape == (480, 640, 4) and drawn[..., 3].any() and not drawn[free].any()
 
 
-def test_a_picture_has_its_boxes_drawn_in(tmp_path: Path) -> None:
+def test_annotate_image_draws_boxes(tmp_path: Path) -> None:
     path = media_files.make_image(tmp_path / "a.jpg", (320, 240), exif_orientation=6)
     read = seen(Box(x=100, y=200, width=80, height=80), width=240, height=320)
     read = read.model_copy(update={"media": read.media.model_copy(update={"kind": "image", "duration": None})})
-    drawn = np.asarray(annotate_picture(path, probe(path, LIMITS), read))
+    drawn = np.asarray(annotate_image(path, probe(path, LIMITS), read))
     assert drawn.shape == (640, 480, 3)
-    assert tuple(drawn[480, 201]) == rgb("happy")
+    assert tuple(drawn[480, 201]) == emotion_rgb("happy")
 
 
-def test_cancelling_stops_the_drawing(tmp_path: Path) -> None:
+def test_annotate_video_cancelled_stops(tmp_path: Path) -> None:
     path = media_files.make_video(tmp_path / "a.mp4", 30.0, (320, 240), fps=10)
     target = tmp_path / "made" / "annotated.mp4"
     target.parent.mkdir()
@@ -152,13 +152,13 @@ def test_cancelling_stops_the_drawing(tmp_path: Path) -> None:
             raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
-        annotate_film(path, probe(path, LIMITS), seen(seconds=30.0), target, check=check)
+        annotate_video(path, probe(path, LIMITS), seen(seconds=30.0), target, check=check)
 
 
-def test_a_film_that_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
+def test_annotate_video_undecodable_raises(tmp_path: Path) -> None:
     path = media_files.make_video(tmp_path / "a.mkv", 2.0, audio=False)
     info = probe(path, LIMITS)
     path.write_bytes(path.read_bytes()[:600])
     (tmp_path / "made").mkdir()
     with pytest.raises(MediaInvalid):
-        annotate_film(path, info, seen(), tmp_path / "made" / "annotated.mp4")
+        annotate_video(path, info, seen(), tmp_path / "made" / "annotated.mp4")
