@@ -1,9 +1,9 @@
-"""The networks: an `nn.Module` and a frozen config for each architecture, found by name.
+"""Networks: an `nn.Module` and a frozen configuration per architecture, found by name.
 
-A model module calls `register("name", Config, Module)`; `build` makes the network that a manifest describes. Each
-module is imported here, so that the table is whole.
+A module calls `register("name", Config, Module)` and has a row in `registry.MODULES`; `build` makes the network that a
+manifest describes.
 """
 
-from ml.networks.registry import Architecture, build, config_of, register
+from ml.networks.registry import Architecture, build, config_to_dict, register
 
-__all__ = ["Architecture", "build", "config_of", "register"]
+__all__ = ["Architecture", "build", "config_to_dict", "register"]

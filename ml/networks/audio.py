@@ -1,6 +1,6 @@
-"""Nets for the tone of voice: a speech encoder with attention pooling, and a small CNN for small machines.
+"""Voice networks: a speech encoder with attention pooling, and a small CNN for small machines.
 
-The encoder has the shape of Whisper tiny's (Radford et al. 2022), so that it can start from its weights. All of its
+The encoder has the shape of Whisper tiny's (Radford et al. 2022), so that its weights can be the start. All of its
 layers are mixed by learned weights, and pooled into mean and deviation (Okabe et al. 2018).
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, relu
 
 from ml.networks.face import Block, SqueezeExcite
-from ml.networks.mel import MELS, deltas
+from ml.networks.mel import MEL_BANDS, deltas
 from ml.networks.registry import register
 from ml.vocabulary import EMOTIONS
 
@@ -49,9 +49,9 @@ class Head(nn.Module):
 
 @dataclass(frozen=True)
 class SpeechEncoderConfig:
-    """`frames`: the length that maps are padded to; 0 for the longest of a batch."""
+    """Shape of a SpeechEncoder. `frames`: length to which maps are padded; 0 for the longest of a batch."""
 
-    mels: int = MELS
+    mels: int = MEL_BANDS
     hidden: int = 384
     layers: int = 4
     heads: int = 6
@@ -83,7 +83,7 @@ class SpeechEncoder(nn.Module):
     def forward(self, maps_NMT: Tensor, mask_NT: Tensor) -> tuple[Tensor, Tensor]:
         x_NHT = gelu(self.conv2(gelu(self.conv1(maps_NMT))))
         x_NTH = x_NHT.transpose(1, 2)
-        x_NTH = x_NTH + sinusoids(x_NTH.shape[1], self.config.hidden).to(x_NTH)
+        x_NTH = x_NTH + sinusoidal_positions(x_NTH.shape[1], self.config.hidden).to(x_NTH)
         kept_NT = mask_NT[:, ::2]
         layers = [x_NTH]
         for block in self.blocks:
@@ -94,8 +94,8 @@ class SpeechEncoder(nn.Module):
         return self.head(self.pool(mixed_NTH, kept_NT))
 
 
-def sinusoids(length: int, channels: int) -> Tensor:
-    """Whisper's positions: sines, then cosines, of time scales from 1 to 10,000. [length, channels]"""
+def sinusoidal_positions(length: int, channels: int) -> Tensor:
+    """Return Whisper's positions [length, channels]: sines, then cosines, of time scales from 1 to 10,000."""
     scales = torch.exp(-math.log(10_000) / (channels // 2 - 1) * torch.arange(channels // 2))
     angles = torch.arange(length)[:, None] * scales
     return torch.cat([angles.sin(), angles.cos()], dim=1)
@@ -103,9 +103,10 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
 @dataclass(frozen=True)
 class AudioCnnConfig:
-    """`frames`: the length that maps are padded to; 0 for the longest of a batch.
+    """Shape of an AudioCnn.
 
-    `widths`: channels of each stage; each halves bands and frames. `hidden`: channels of a moment, over all bands.
+    `widths`: channels of each stage; each halves bands and frames. `hidden`: channels per time step, over all bands.
+    `frames`: length to which maps are padded; 0 for the longest of a batch.
     """
 
     widths: tuple[int, ...] = (24, 48, 96, 144)
@@ -115,8 +116,8 @@ class AudioCnnConfig:
     frames: int = 0
 
 
-class TimedBlock(Block):
-    """A block that sees nothing beyond a sound's end, so that its answer does not depend on how far it is padded."""
+class MaskedBlock(Block):
+    """Block that ignores the padding after a sound, so that its output does not depend on the length of the padding."""
 
     def forward(self, x_NCMT: Tensor, mask_N11T: Tensor) -> Tensor:  # type: ignore[override]
         enter, leave, excite = self.body[:3], self.body[3:5], self.body[5]
@@ -138,8 +139,8 @@ class AudioCnn(nn.Module):
             nn.Conv2d(3, widths[0], 5, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
         )
         pairs = zip(widths[:1] + widths[:-1], widths, strict=True)
-        self.stages = nn.ModuleList(TimedBlock(*pair, 2 if i else 1) for i, pair in enumerate(pairs))
-        bands = MELS // 2 ** len(widths)
+        self.stages = nn.ModuleList(MaskedBlock(*pair, 2 if i else 1) for i, pair in enumerate(pairs))
+        bands = MEL_BANDS // 2 ** len(widths)
         self.moment = nn.Sequential(
             nn.Dropout(config.dropout / 2), nn.Linear(widths[-1] * bands, config.hidden), nn.GELU()
         )
@@ -147,19 +148,21 @@ class AudioCnn(nn.Module):
         self.head = Head(2 * config.hidden, config.embedding, config.dropout)
 
     def forward(self, maps_NMT: Tensor, mask_NT: Tensor) -> tuple[Tensor, Tensor]:
-        x_N3MT = deltas(_standardised(maps_NMT, mask_NT)) * mask_NT[:, None, None]
+        x_N3MT = deltas(_standardize(maps_NMT, mask_NT)) * mask_NT[:, None, None]
         kept_NT = mask_NT[:, ::2]
         features_NCMT = self.stem(x_N3MT.contiguous(memory_format=torch.channels_last)) * kept_NT[:, None, None]
-        for place, stage in enumerate(self.stages):
-            kept_NT = kept_NT[:, ::2] if place else kept_NT
+        for index, stage in enumerate(self.stages):
+            kept_NT = kept_NT[:, ::2] if index else kept_NT
             features_NCMT = stage(features_NCMT, kept_NT[:, None, None].to(features_NCMT))
         moments_NTH = self.moment(features_NCMT.flatten(1, 2).transpose(1, 2))
         return self.head(self.pool(moments_NTH.float(), kept_NT))
 
 
-def _standardised(maps_NMT: Tensor, mask_NT: Tensor) -> Tensor:
-    """Each sound with mean 0 and deviation 1 over the frames that are sound; 0 beyond. What bands are to each other
-    stays: it tells a tense voice from a soft one."""
+def _standardize(maps_NMT: Tensor, mask_NT: Tensor) -> Tensor:
+    """Return each map with mean 0 and deviation 1 over the frames that are sound, and 0 beyond.
+
+    The ratio of the bands stays: it distinguishes a tense voice from a soft one.
+    """
     mask_N1T = mask_NT[:, None].to(maps_NMT)
     count_N11 = mask_N1T.sum(dim=2, keepdim=True) * maps_NMT.shape[1]
     centred = (maps_NMT - (maps_NMT * mask_N1T).sum(dim=(1, 2), keepdim=True) / count_N11) * mask_N1T

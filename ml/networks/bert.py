@@ -1,16 +1,16 @@
-"""BERT's encoder (Devlin et al. 2019), its parameters named as in published weights.
+"""BERT's encoder (Devlin et al. 2019), with parameters named as in published weights.
 
-Of our own, because the library that has it takes 150 MB and seconds to be imported: more than all our nets together.
+transformers has it too, but its import takes 150 MB and seconds: more than all networks here together.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from ml.networks.tokens import BEFORE
+from ml.networks.tokens import CONTEXT_TOKEN
 
-EPSILON = 1e-12
-START_DEVIATION = 0.02
+NORM_EPSILON = 1e-12
+INIT_DEVIATION = 0.02
 
 
 class _Embeddings(nn.Module):
@@ -19,7 +19,7 @@ class _Embeddings(nn.Module):
         self.word_embeddings = nn.Embedding(vocabulary, hidden, padding_idx=0)
         self.position_embeddings = nn.Embedding(positions, hidden)
         self.token_type_embeddings = nn.Embedding(2, hidden)
-        self.LayerNorm = nn.LayerNorm(hidden, EPSILON)
+        self.LayerNorm = nn.LayerNorm(hidden, NORM_EPSILON)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, ids_NT: Tensor, kinds_NT: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class _Embeddings(nn.Module):
 class _SelfAttention(nn.Module):
     def __init__(self, hidden: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.drops = heads, dropout
+        self.heads, self.dropout = heads, dropout
         self.query, self.key, self.value = (nn.Linear(hidden, hidden) for _ in range(3))
 
     def forward(self, x_NTH: Tensor, mask_N11T: Tensor) -> Tensor:
@@ -41,22 +41,22 @@ class _SelfAttention(nn.Module):
             layer(x_NTH).view(count, tokens, self.heads, -1).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        drops = self.drops if self.training else 0.0
-        found = scaled_dot_product_attention(query, key, value, attn_mask=mask_N11T, dropout_p=drops)
-        return found.transpose(1, 2).reshape(count, tokens, hidden)
+        dropout = self.dropout if self.training else 0.0
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask_N11T, dropout_p=dropout)
+        return attended.transpose(1, 2).reshape(count, tokens, hidden)
 
 
 class _Output(nn.Module):
-    """Back to the width of the stream, beside it."""
+    """Projection back to the hidden size, added to the residual."""
 
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.dense = nn.Linear(width, hidden)
-        self.LayerNorm = nn.LayerNorm(hidden, EPSILON)
+        self.LayerNorm = nn.LayerNorm(hidden, NORM_EPSILON)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_NTW: Tensor, beside_NTH: Tensor) -> Tensor:
-        return self.LayerNorm(self.dropout(self.dense(x_NTW)) + beside_NTH)
+    def forward(self, x_NTW: Tensor, residual_NTH: Tensor) -> Tensor:
+        return self.LayerNorm(self.dropout(self.dense(x_NTW)) + residual_NTH)
 
 
 class _Attention(nn.Module):
@@ -104,7 +104,7 @@ class _Layers(nn.Module):
 class BertEncoder(nn.Module):
     """Token ids [N, T] and mask [N, T] → hidden states [N, T, hidden].
 
-    The mask is 1 for a token of the sentence, 2 for one of what was said before it, 0 for what is filled up.
+    The mask is 1 for tokens of the sentence, 2 for tokens of the context before it, 0 for padding.
     """
 
     def __init__(
@@ -121,16 +121,18 @@ class BertEncoder(nn.Module):
         super().__init__()
         self.embeddings = _Embeddings(vocabulary, hidden, positions, dropout)
         self.encoder = _Layers(layers, hidden, heads, intermediate, dropout)
-        self.apply(_start)
+        self.apply(_initialize)
 
     def forward(self, ids_NT: Tensor, mask_NT: Tensor) -> Tensor:
-        return self.encoder(self.embeddings(ids_NT, (mask_NT == BEFORE).long()), mask_NT.bool()[:, None, None, :])
+        return self.encoder(
+            self.embeddings(ids_NT, (mask_NT == CONTEXT_TOKEN).long()), mask_NT.bool()[:, None, None, :]
+        )
 
 
 @torch.no_grad()
-def _start(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear | nn.Embedding):
-        module.weight.normal_(std=START_DEVIATION)
+        module.weight.normal_(std=INIT_DEVIATION)
     if isinstance(module, nn.Linear):
         module.bias.zero_()
     if isinstance(module, nn.Embedding) and module.padding_idx is not None:

@@ -1,4 +1,4 @@
-"""The face net: a residual CNN with squeeze-and-excitation (He et al. 2016, Hu et al. 2018) on small grey crops."""
+"""Compact face network: a residual CNN with squeeze-and-excitation (He et al. 2016, Hu et al. 2018) on grey crops."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,12 @@ from ml.networks.registry import register
 from ml.vocabulary import EMOTIONS
 
 MIN_DEVIATION = 0.05
+"""Added to the standard deviation of a crop (values 0..1)."""
 
 
 @dataclass(frozen=True)
 class FaceConfig:
-    """`size`: side of the square crop in pixels. `widths` and `depths`: channels and blocks of each stage."""
+    """Shape of a FaceNet. `size`: side of the crop in pixels. `widths`, `depths`: channels and blocks of each stage."""
 
     size: int = 48
     widths: tuple[int, ...] = (32, 64, 128, 192)
@@ -24,7 +25,7 @@ class FaceConfig:
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by what the whole picture holds."""
+    """Scales each channel by a gate computed from the means of all channels."""
 
     def __init__(self, channels: int, reduction: int = 8) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class SqueezeExcite(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions and a gate beside a shortcut."""
+    """Two 3×3 convolutions and a gate, with a shortcut."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -65,14 +66,14 @@ class Block(nn.Module):
 class CropClassifier(nn.Module):
     """Grey crops [N, 1, size, size] in 0..1 → (embeddings [N, E], logits [N, 7]).
 
-    Each crop is standardised; `least_deviation` is added to its own, so that noise in a flat one stays small.
+    Each crop is standardized; `min_deviation` is added to its deviation, so that noise in a flat crop stays small.
     """
 
     def __init__(
-        self, backbone: nn.Sequential, channels: int, embedding: int, dropout: float, least_deviation: float
+        self, backbone: nn.Sequential, channels: int, embedding: int, dropout: float, min_deviation: float
     ) -> None:
         super().__init__()
-        self.least_deviation = least_deviation
+        self.min_deviation = min_deviation
         self.backbone = backbone
         self.embed = nn.Sequential(
             nn.Dropout(dropout),
@@ -85,13 +86,13 @@ class CropClassifier(nn.Module):
     def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         mean_N = crops_NCHW.mean(dim=(1, 2, 3), keepdim=True)
         deviation_N = crops_NCHW.std(dim=(1, 2, 3), keepdim=True)
-        features_NCHW = self.backbone((crops_NCHW - mean_N) / (deviation_N + self.least_deviation))
+        features_NCHW = self.backbone((crops_NCHW - mean_N) / (deviation_N + self.min_deviation))
         embeddings_NE = self.embed(features_NCHW.float().mean(dim=(2, 3)))
         return embeddings_NE, self.head(embeddings_NE)
 
 
 class FaceNet(CropClassifier):
-    """The compact net of residual blocks."""
+    """Compact network of residual blocks."""
 
     def __init__(self, config: FaceConfig) -> None:
         layers: list[nn.Module] = [
@@ -109,13 +110,13 @@ class FaceNet(CropClassifier):
 
     @property
     def map_side(self) -> int:
-        """Side of the backbone's last map."""
+        """Side of the backbone's last feature map."""
         return self.config.size // 2 ** (len(self.config.widths) - 1)
 
 
 @dataclass(frozen=True)
 class CropView:
-    """What is seen of a crop: the middle `share` of each side, `mirrored` or not."""
+    """View of a crop for test-time augmentation: the middle `share` of each side, `mirrored` or not."""
 
     share: float = 1.0
     mirrored: bool = False
@@ -127,9 +128,10 @@ PLAIN, MIRRORED = CropView(), CropView(mirrored=True)
 def predict_with_flip_tta(
     network: nn.Module, crops_NCHW: Tensor, points_NP3: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Mean embeddings and logits of the crops and their mirror images; `points_NP3` for nets that take them too.
+    """Return the mean embeddings and logits of the crops and their mirror images.
 
-    An ensemble that chooses what each of its nets is given is called with the crops alone.
+    `points_NP3`: for networks that also take points. An ensemble that chooses the views of its members is called with
+    the crops alone.
     """
     if getattr(network, "chooses_views", False):
         return network(crops_NCHW)

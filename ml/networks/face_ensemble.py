@@ -1,4 +1,4 @@
-"""Several face nets as one: the mean of their logits, their embeddings side by side."""
+"""Ensemble of face networks: the mean of their logits, and their embeddings concatenated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ml.networks.face import MIRRORED, PLAIN, CropView
 from ml.networks.registry import build, register
 
 View = Literal["plain", "mirrored", "both", "closer"]
-"""What a net is given of a face: the crop, its mirror image, both, or the crop and the mirror image seen closer."""
+"""Input of a member: the crop, its mirror image, both, or the crop and a closer view of its mirror image."""
 VIEWS: tuple[View, ...] = get_args(View)
 CROP_VIEWS: dict[View, tuple[CropView, ...]] = {
     "plain": (PLAIN,),
@@ -25,8 +25,11 @@ CROP_VIEWS: dict[View, tuple[CropView, ...]] = {
 
 @dataclass(frozen=True)
 class FaceEnsembleConfig:
-    """`members`: `{"architecture", "config"}` of each net. `size`: side of the square crop in pixels, which each net is
-    given at its own size. `views`: what each net is given; where it is not told, the ensemble is called with both."""
+    """Shape of an ensemble.
+
+    `members`: `{"architecture", "config"}` of each network. `size`: side of the square crop in pixels; each member gets
+    it at its own size. `views`: view of each member; if empty, the caller passes both views.
+    """
 
     members: tuple[dict[str, Any], ...]
     size: int
@@ -35,7 +38,7 @@ class FaceEnsembleConfig:
 
 
 class FaceEnsemble(nn.Module):
-    """Grey crops [N, 1, size, size] in 0..1 → (embeddings [N, E], logits [N, 7]). Each view has one voice."""
+    """Grey crops [N, 1, size, size] in 0..1 → (embeddings [N, E], logits [N, 7]). Each view has the same weight."""
 
     def __init__(self, config: FaceEnsembleConfig) -> None:
         super().__init__()
@@ -44,42 +47,44 @@ class FaceEnsemble(nn.Module):
 
     @property
     def backbone(self) -> nn.Module:
-        """That of the member with the finest last map, among those that see the crop as it is: explanations show it."""
+        """Backbone that explanations show: of the members with a plain view, that with the finest last map."""
         return cast(nn.Module, self._explained[0].backbone)
 
     @property
     def explained_views(self) -> tuple[CropView, ...]:
-        """What the member that explanations show is given."""
+        """Views of the member that explanations show."""
         return self._explained[1]
 
     @property
     def chooses_views(self) -> bool:
+        """Whether the ensemble chooses the views of its members, so that callers pass the crop alone."""
         return bool(self.config.views)
 
     @property
     def _explained(self) -> tuple[Any, tuple[CropView, ...]]:
-        seen = [(member, looks) for member, looks in self._given() if PLAIN in looks]
-        return max(seen, key=lambda pair: pair[0].map_side)
+        plain = [(member, crops) for member, crops in self._members_with_views() if PLAIN in crops]
+        return max(plain, key=lambda pair: pair[0].map_side)
 
-    def _given(self) -> list[tuple[Any, tuple[CropView, ...]]]:
+    def _members_with_views(self) -> list[tuple[Any, tuple[CropView, ...]]]:
         views: Sequence[View] = self.config.views or ["plain"] * len(self.members)
         return [(member, CROP_VIEWS[view]) for member, view in zip(self.members, views, strict=True)]
 
     def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         embeddings, logits = [], []
-        for member, looks in self._given():
-            given = [_seen(crops_NCHW, member.config.size, look) for look in looks]
-            embedding, answer = member(torch.cat(given))
-            embeddings.append(embedding.unflatten(0, (len(given), -1)).mean(0))
-            logits.append(answer.unflatten(0, (len(given), -1)))
+        for member, views in self._members_with_views():
+            inputs = [_view_of(crops_NCHW, member.config.size, view) for view in views]
+            embedding, own_logits = member(torch.cat(inputs))
+            embeddings.append(embedding.unflatten(0, (len(inputs), -1)).mean(0))
+            logits.append(own_logits.unflatten(0, (len(inputs), -1)))
         return torch.cat(embeddings, dim=1), torch.cat(logits).mean(0)
 
 
-Member = tuple[str, dict[str, Any], nn.Module]
-"""Architecture, configuration and trained net."""
+EnsembleMember = tuple[str, dict[str, Any], nn.Module]
+"""Architecture, configuration and trained network."""
 
 
-def ensemble_of(members: list[Member], views: Sequence[View] = ()) -> FaceEnsemble:
+def build_ensemble(members: list[EnsembleMember], views: Sequence[View] = ()) -> FaceEnsemble:
+    """Return the ensemble of trained networks, in eval mode. `views`: view of each."""
     configs = [config for _, config, _ in members]
     ensemble = FaceEnsemble(
         FaceEnsembleConfig(
@@ -93,26 +98,28 @@ def ensemble_of(members: list[Member], views: Sequence[View] = ()) -> FaceEnsemb
     return ensemble.eval()
 
 
-def _seen(crops_NCHW: Tensor, size: int, look: CropView) -> Tensor:
-    sized_NCHW = _sized(crops_NCHW, size, look.share)
-    return sized_NCHW.flip(-1) if look.mirrored else sized_NCHW
+def _view_of(crops_NCHW: Tensor, size: int, view: CropView) -> Tensor:
+    resized_NCHW = _resize_middle(crops_NCHW, size, view.share)
+    return resized_NCHW.flip(-1) if view.mirrored else resized_NCHW
 
 
-def _sized(crops_NCHW: Tensor, size: int, share: float) -> Tensor:
-    """The middle of the crops at `size` pixels: along each side, a product with the weights of its resampling."""
+def _resize_middle(crops_NCHW: Tensor, size: int, share: float) -> Tensor:
+    """Return the middle of the crops at `size` pixels, by a product with resampling weights along each side."""
     side = int(crops_NCHW.shape[-1])
     if side == size and share == 1:
         return crops_NCHW
-    weights_SH = _resampling(side, size, share, crops_NCHW.device)
-    with torch.autocast(crops_NCHW.device.type, enabled=False):  # pixels keep their digits
+    weights_SH = _resampling_weights(side, size, share, crops_NCHW.device)
+    with torch.autocast(crops_NCHW.device.type, enabled=False):  # pixels keep full precision
         return weights_SH @ crops_NCHW.float() @ weights_SH.T
 
 
 @cache
-def _resampling(side: int, size: int, share: float, device: torch.device) -> Tensor:
-    """Weights [size, side] of linear interpolation that averages where it makes smaller: torch's `interpolate` with
-    `antialias`, which graphs of ONNX do not know. `share`: how much of the side is shown. Kept on the device: a CUDA
-    graph cannot be recorded over a copy from the CPU."""
+def _resampling_weights(side: int, size: int, share: float, device: torch.device) -> Tensor:
+    """Return weights [size, side] of linear interpolation that averages when it shrinks.
+
+    This is torch's `interpolate` with `antialias`, which ONNX does not have. `share`: part of the side that is shown.
+    The cache is on the device, because a CUDA graph cannot be captured over a copy from the CPU.
+    """
     scale = share * side / size
     reach = max(scale, 1.0)
     centres = (1 - share) / 2 * side + (np.arange(size)[:, None] + 0.5) * scale

@@ -1,4 +1,4 @@
-"""A face net with a second branch, on the points of the mesh: what moved, beside what it looks like."""
+"""Face network with a second branch that reads the points of the mesh."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,8 +13,11 @@ from ml.vocabulary import EMOTIONS
 
 @dataclass(frozen=True)
 class FaceLandmarkConfig:
-    """`crop`: `{"architecture", "config"}` of the net that sees the crop, of side `size` in pixels. `hidden`, `branch`:
-    sizes of the layers on the points. `embedding`: that of the crop's net and `branch` together."""
+    """Shape of a FaceLandmarkNet.
+
+    `crop`: `{"architecture", "config"}` of the network that reads the crop, of side `size` in pixels. `hidden`,
+    `branch`: sizes of the layers on the points. `embedding`: that of the crop's network plus `branch`.
+    """
 
     crop: dict[str, Any]
     size: int
@@ -27,7 +30,7 @@ class FaceLandmarkConfig:
 class FaceLandmarkNet(nn.Module):
     """Grey crops [N, 1, size, size] in 0..1 and normalised points [N, 468, 3] → (embeddings [N, E], logits [N, 7]).
 
-    A face without points (all zeros, or null for all) is read by its crop alone.
+    A face without points (all zeros, or null for all faces) is read by its crop alone.
     """
 
     def __init__(self, config: FaceLandmarkConfig) -> None:
@@ -46,20 +49,20 @@ class FaceLandmarkNet(nn.Module):
 
     @property
     def backbone(self) -> nn.Module:
-        """Of the net that sees the crop."""
+        """Backbone of the network that reads the crop."""
         return cast(nn.Module, self.crop.backbone)
 
     def forward(self, crops_NCHW: Tensor, points_NP3: Tensor | None = None) -> tuple[Tensor, Tensor]:
         embeddings_NE, logits_NC = self.crop(crops_NCHW)
         if points_NP3 is None:
             points_NP3 = torch.zeros(len(crops_NCHW), LANDMARKS, 3, device=crops_NCHW.device)
-        seen_N1 = (points_NP3 != 0).flatten(1).any(dim=1, keepdim=True)
-        moved_NB = self.branch(points_NP3.flatten(1).float()).float() * seen_N1
-        return torch.cat([embeddings_NE, moved_NB], dim=1), logits_NC + self.head(moved_NB)
+        has_points_N1 = (points_NP3 != 0).flatten(1).any(dim=1, keepdim=True)
+        branch_NB = self.branch(points_NP3.flatten(1).float()).float() * has_points_N1
+        return torch.cat([embeddings_NE, branch_NB], dim=1), logits_NC + self.head(branch_NB)
 
 
-def with_landmarks(architecture: str, config: dict[str, Any]) -> FaceLandmarkConfig:
-    """The configuration of a branch beside the net of a crop."""
+def landmark_config(architecture: str, config: dict[str, Any]) -> FaceLandmarkConfig:
+    """Return the configuration of a network of this architecture with a branch for points."""
     crop = {"architecture": architecture, "config": config}
     return FaceLandmarkConfig(crop, config["size"], config["embedding"] + FaceLandmarkConfig.branch)
 

@@ -1,7 +1,7 @@
-"""The wider face net: MobileNet (Howard et al. 2017) on grey crops, the shape of nets that tell people apart."""
+"""Wide face network: MobileNet (Howard et al. 2017) on grey crops, the shape of networks that identify people."""
 
 from ml.networks.registry import register
-from ml.networks.separable import Ramped, SeparableConfig, SeparableNet
+from ml.networks.separable import ConvolutionRelu6, SeparableConfig, SeparableNet
 
 STAGES = (
     (64, 1),
@@ -23,12 +23,15 @@ STEM = 32
 
 
 class FaceMobileNet(SeparableNet):
-    """The net of separable convolutions."""
+    """MobileNet on grey crops."""
 
     def __init__(self, config: SeparableConfig) -> None:
-        layers, channels = [Ramped(1, STEM, 3, 2)], STEM
+        layers, channels = [ConvolutionRelu6(1, STEM, 3, 2)], STEM
         for width, stride in STAGES:
-            layers += [Ramped(channels, channels, 3, stride, groups=channels), Ramped(channels, width, 1)]
+            layers += [
+                ConvolutionRelu6(channels, channels, 3, stride, groups=channels),
+                ConvolutionRelu6(channels, width, 1),
+            ]
             channels = width
         super().__init__(layers, channels, config)
 

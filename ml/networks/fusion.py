@@ -1,8 +1,8 @@
 """Fusion of face, voice and words in one window.
 
 Calibrated addition of log-odds (each modality's log-probabilities, weighted and summed; the independent-evidence rule
-of Kittler et al., "On combining classifiers", 1998), and over it a residual: an LSTM over the face's frames and a dense
-net over all embeddings. With `residual` false the addition alone remains. A modality that is absent adds nothing.
+of Kittler et al., "On combining classifiers", 1998), plus a residual: an LSTM over the face's frames and a dense
+network over all embeddings. Without `residual` the addition alone remains. An absent modality adds nothing.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ CLASSES = len(EMOTIONS)
 
 @dataclass(frozen=True)
 class FusionConfig:
-    """Embedding sizes are those of the models of the bundle; `residual` adds the LSTM and the dense net."""
+    """Shape of a fusion. Embedding sizes are those of the bundle's models; `residual` adds LSTM and dense network."""
 
     face_size: int
     audio_size: int
@@ -32,7 +32,7 @@ class FusionConfig:
 
 
 class FusionInput(NamedTuple):
-    """A batch of windows. Where a mask is 0, what it masks is not read.
+    """Batch of windows. Values with a mask of 0 are not read.
 
     N windows, T frames, C emotions, F/A/X embedding sizes.
     """
@@ -60,7 +60,7 @@ class Fusion(nn.Module):
             self.residual = Residual(config)
 
     def forward(self, windows: FusionInput) -> Tensor:
-        evidence_NMC = torch.stack([mean_log(windows), windows.audio_log_NC, windows.text_log_NC], dim=1)
+        evidence_NMC = torch.stack([mean_log_probabilities(windows), windows.audio_log_NC, windows.text_log_NC], dim=1)
         present_NM1 = windows.mask_NM.unsqueeze(-1)
         evidence_NMC = torch.where(present_NM1 > 0, evidence_NMC, 0.0)
         logits_NC = ((evidence_NMC * self.weight.unsqueeze(-1) + self.bias) * present_NM1).sum(dim=1)
@@ -68,7 +68,7 @@ class Fusion(nn.Module):
 
 
 class Residual(nn.Module):
-    """What the embeddings say beyond the sum: a correction of the logits, zero before training."""
+    """Correction of the logits from the embeddings, zero before training."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
@@ -97,14 +97,14 @@ class Residual(nn.Module):
 
 
 class Projection(nn.Sequential):
-    """An embedding of any scale → `size` values."""
+    """Embedding of any scale → `size` values."""
 
     def __init__(self, width: int, size: int) -> None:
         super().__init__(nn.LayerNorm(width), nn.Linear(width, size), nn.GELU())
 
 
-def mean_log(windows: FusionInput) -> Tensor:
-    """The mean over the frames that show the face of its log-probabilities: [N, C]."""
+def mean_log_probabilities(windows: FusionInput) -> Tensor:
+    """Return the mean log-probabilities over the frames that show the face: [N, C]."""
     frames_NT1 = windows.frame_mask_NT.unsqueeze(-1)
     kept_NTC = torch.where(frames_NT1 > 0, windows.face_log_NTC, 0.0)
     return kept_NTC.sum(1) / frames_NT1.sum(1).clamp(min=1)

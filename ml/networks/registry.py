@@ -1,4 +1,4 @@
-"""Architectures by name."""
+"""Registry of architectures, by the names that manifests use."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,13 +12,13 @@ from ml.errors import ModelStoreError
 
 @dataclass(frozen=True)
 class Architecture:
-    """`config` is a frozen dataclass of JSON values; `module` takes one and is the network."""
+    """Architecture of a network. `config`: frozen dataclass of JSON values; `module`: class that takes one."""
 
     config: type[Any]
     module: Callable[[Any], nn.Module]
 
 
-_MODULES = {
+MODULES = {
     "face_senet": "ml.networks.face",
     "face_mobilenet": "ml.networks.face_mobilenet",
     "face_efficientnet": "ml.networks.face_efficientnet",
@@ -32,10 +32,12 @@ _MODULES = {
     "hub_voice": "ml.networks.hub",
     "hub_words": "ml.networks.hub",
 }
+"""Module that registers each architecture; it is imported when the architecture is first needed."""
 _ARCHITECTURES: dict[str, Architecture] = {}
 
 
 def register(name: str, config: type[Any], module: Callable[[Any], nn.Module]) -> None:
+    """Register an architecture. Raises ValueError if the name is taken."""
     if name in _ARCHITECTURES:
         raise ValueError(f"architecture {name} is registered twice")
     _ARCHITECTURES[name] = Architecture(config, module)
@@ -43,23 +45,26 @@ def register(name: str, config: type[Any], module: Callable[[Any], nn.Module]) -
 
 def _find(name: str) -> Architecture:
     if name not in _ARCHITECTURES:
-        if name not in _MODULES:
+        if name not in MODULES:
             raise ModelStoreError(f"unknown architecture {name}")
-        import_module(_MODULES[name])
+        import_module(MODULES[name])
     return _ARCHITECTURES[name]
 
 
 def build(architecture: str, config: dict[str, Any]) -> nn.Module:
-    """The network with fresh weights, in eval mode. `config` is what `config_of` gave when it was published."""
+    """Return the network with fresh weights, in eval mode. `config`: as `config_to_dict` returned it.
+
+    Raises ModelStoreError if the architecture is unknown.
+    """
     found = _find(architecture)
-    known = {key: _frozen(value) for key, value in config.items()}
-    return found.module(found.config(**known)).eval()
+    values = {key: _to_tuples(value) for key, value in config.items()}
+    return found.module(found.config(**values)).eval()
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+def _to_tuples(value: Any) -> Any:
+    return tuple(map(_to_tuples, value)) if isinstance(value, list) else value
 
 
-def config_of(config: Any) -> dict[str, Any]:
-    """The JSON form of a frozen config."""
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """Return the JSON form of a frozen configuration."""
     return asdict(config)

@@ -1,7 +1,7 @@
-"""The text net: a small BERT encoder, the mean over its tokens, and a head for emotions and one for sentiment.
+"""Text network: a small BERT encoder, the mean over its tokens, and heads for emotions and sentiment.
 
-The shape is MiniLM's (Wang et al. 2020), six layers of 384; sentence-transformers' training left it with a mean over
-tokens that means the sentence, so that no pooler is needed.
+The shape is MiniLM's (Wang et al. 2020), six layers of 384. sentence-transformers trained it so that the mean over the
+tokens represents the sentence; no pooler is needed.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,17 @@ from torch import Tensor, nn
 
 from ml.networks.bert import BertEncoder
 from ml.networks.registry import register
-from ml.networks.tokens import SENTENCE
+from ml.networks.tokens import SENTENCE_TOKEN
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """`positions`: the most tokens of a sentence, with the two that mark its ends. `before`: the most tokens of what
-    was said before it, with the one that ends them; 0: each sentence is read alone."""
+    """Shape of a TextNet.
+
+    `positions`: maximum tokens of a sentence, with the two that mark its ends. `before`: maximum tokens of the context
+    before it, with the one that ends them; 0 reads each sentence alone.
+    """
 
     vocabulary: int = 30522
     hidden: int = 384
@@ -33,7 +36,7 @@ class TextConfig:
 class TextNet(nn.Module):
     """Token ids and mask [N, T] → (embeddings [N, hidden], emotion logits [N, 7], sentiment logits [N, 3]).
 
-    The mask is 1 for the sentence, whose tokens are averaged, 2 for what was said before it, 0 for what is filled up.
+    The mask is 1 for tokens of the sentence, which are averaged, 2 for the context before it, 0 for padding.
     """
 
     def __init__(self, config: TextConfig) -> None:
@@ -54,16 +57,18 @@ class TextNet(nn.Module):
 
     def forward(self, ids_NT: Tensor, mask_NT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         hidden_NTH = self.encoder(ids_NT, mask_NT).float()
-        own_NT = mask_NT == SENTENCE
+        own_NT = mask_NT == SENTENCE_TOKEN
         weights_NT1 = (own_NT / own_NT.sum(dim=1, keepdim=True)).unsqueeze(-1)
         embeddings_NH = (hidden_NTH * weights_NT1).sum(dim=1)
         kept_NH = self.dropout(embeddings_NH)
         return embeddings_NH, self.emotion(kept_NH), self.sentiment(kept_NH)
 
 
-def load_start(network: TextNet, weights: dict[str, Tensor]) -> None:
-    """Seats the weights of a published BERT encoder of this shape: every one of them is needed. Its pooler and the
-    positions beyond ours are left out."""
+def load_pretrained_encoder(network: TextNet, weights: dict[str, Tensor]) -> None:
+    """Load the weights of a published BERT encoder of this shape, without its pooler and further positions.
+
+    Raises KeyError if a weight is missing.
+    """
     own = network.encoder.state_dict()
     with torch.no_grad():
         for name, parameter in own.items():

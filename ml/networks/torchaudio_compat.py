@@ -1,8 +1,8 @@
-"""torchaudio's transforms beside a CPU torch.
+"""torchaudio's transforms with a CPU build of torch.
 
 The torchaudio 2.11 wheel loads a library that is linked against CUDA when it is imported; `torchaudio.transforms` are
-pure PyTorch and do not need it. A stand-in for the extension module is seated before the first import. Whoever needs
-torchaudio (or transformers, which imports it when present) imports this module first.
+pure PyTorch and do not need it. This module replaces the extension module by a stand-in before the first import. Import
+it before torchaudio, and before transformers, which imports torchaudio if it is installed.
 """
 
 import sys

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from ml.networks import build, config_of
-from ml.networks.audio import AudioCnnConfig, SpeechEncoderConfig, sinusoids
+from ml.networks import build, config_to_dict
+from ml.networks.audio import AudioCnnConfig, SpeechEncoderConfig, sinusoidal_positions
 from ml.networks.mel import log_mel
 
 SMALL = SpeechEncoderConfig(hidden=32, layers=2, heads=2, intermediate=64, embedding=16)
@@ -11,7 +11,7 @@ SMALL = SpeechEncoderConfig(hidden=32, layers=2, heads=2, intermediate=64, embed
 @pytest.mark.parametrize(("name", "config"), [("speech_encoder", SMALL), ("audio_cnn", AudioCnnConfig())])
 def test_an_answer_does_not_depend_on_the_neighbours(name: str, config: SpeechEncoderConfig | AudioCnnConfig) -> None:
     torch.manual_seed(1)
-    network = build(name, config_of(config))
+    network = build(name, config_to_dict(config))
     short, long = torch.randn(12_345) * 0.1, torch.randn(60_000) * 0.1
     alone = log_mel([short], config.frames or None)
     together = log_mel([short, long], config.frames or None)
@@ -25,7 +25,7 @@ def test_an_answer_does_not_depend_on_the_neighbours(name: str, config: SpeechEn
 
 
 def test_positions_are_sines_then_cosines() -> None:
-    positions = sinusoids(10, 8)
+    positions = sinusoidal_positions(10, 8)
     assert torch.equal(positions[0], torch.tensor([0.0] * 4 + [1.0] * 4))
     assert torch.allclose(positions[3, 0], torch.sin(torch.tensor(3.0)))
     assert torch.allclose(positions[3, 7], torch.cos(torch.tensor(3e-4)))

@@ -3,7 +3,7 @@ import torch
 
 from ml.networks import torchaudio_compat  # noqa: F401  (seated before transformers imports torchaudio)
 from ml.networks.bert import BertEncoder
-from ml.networks.tokens import BEFORE
+from ml.networks.tokens import CONTEXT_TOKEN
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def test_it_answers_as_the_library_does(encoders: tuple[BertEncoder, torch.nn.Mo
     ids = torch.randint(1, 50, (3, 9))
     mask = torch.ones_like(ids)
     mask[1, 5:] = mask[2, 1:] = 0
-    mask[0, 4:] = mask[1, 3:5] = BEFORE
+    mask[0, 4:] = mask[1, 3:5] = CONTEXT_TOKEN
     with torch.inference_mode():
-        told = {"attention_mask": mask.bool().long(), "token_type_ids": (mask == BEFORE).long()}
+        told = {"attention_mask": mask.bool().long(), "token_type_ids": (mask == CONTEXT_TOKEN).long()}
         found, expected = ours(ids, mask), theirs(input_ids=ids, **told).last_hidden_state
     torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], rtol=1e-4, atol=1e-5)
 

@@ -8,7 +8,7 @@ from ml.explanation.face_attribution import grad_cam
 from ml.inference.face.predictor import FacePredictor
 from ml.networks import build
 from ml.networks.face import predict_with_flip_tta
-from ml.networks.face_ensemble import FaceEnsemble, View, ensemble_of
+from ml.networks.face_ensemble import FaceEnsemble, View, build_ensemble
 
 COARSE = {"size": 32, "widths": (16, 16, 16, 16), "embedding": 8}
 FINE = {"size": 64, "widths": (16, 16, 16, 16), "embedding": 8}
@@ -17,7 +17,7 @@ FINE = {"size": 64, "widths": (16, 16, 16, 16), "embedding": 8}
 def ensemble(*views: View) -> FaceEnsemble:
     torch.manual_seed(0)
     members = [("face_senet", config, build("face_senet", config).eval()) for config in (COARSE, FINE)]
-    return ensemble_of(members, views)
+    return build_ensemble(members, views)
 
 
 @torch.inference_mode()

@@ -3,7 +3,7 @@ import pytest
 import torch
 from faster_whisper.feature_extractor import FeatureExtractor
 
-from ml.networks.mel import LEVEL, MELS, deltas, levelled, log_mel, trimmed
+from ml.networks.mel import MEL_BANDS, TARGET_RMS, deltas, log_mel, normalize_level, trim_silence
 
 
 def _tone(seconds: float, hertz: float = 220.0, level: float = 0.1) -> torch.Tensor:
@@ -15,14 +15,14 @@ def test_maps_are_whispers() -> None:
     torch.manual_seed(0)
     sound = torch.randn(32_000) * 0.05
     ours = log_mel([sound]).maps_NMT[0, :, :198].numpy()
-    theirs = FeatureExtractor(feature_size=MELS)(levelled(sound).numpy())[:, :198]
+    theirs = FeatureExtractor(feature_size=MEL_BANDS)(normalize_level(sound).numpy())[:, :198]
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_loudness_changes_nothing() -> None:
     quiet, loud = (log_mel([_tone(1.0, level=level)]).maps_NMT for level in (0.002, 0.9))
     assert torch.allclose(quiet, loud, atol=1e-3)
-    assert float(levelled(_tone(1.0)).square().mean().sqrt()) == pytest.approx(LEVEL, rel=1e-4)
+    assert float(normalize_level(_tone(1.0)).square().mean().sqrt()) == pytest.approx(TARGET_RMS, rel=1e-4)
 
 
 def test_a_sound_does_not_see_its_neighbours() -> None:
@@ -37,16 +37,16 @@ def test_a_sound_does_not_see_its_neighbours() -> None:
 def test_silence_at_the_ends_is_cut_and_silence_alone_is_kept() -> None:
     silence = torch.zeros(16_000)
     sound = torch.cat([silence, _tone(0.5), silence])
-    assert abs(len(trimmed(sound)) - 8_000) <= 640
-    assert len(trimmed(silence)) == 16_000
+    assert abs(len(trim_silence(sound)) - 8_000) <= 640
+    assert len(trim_silence(silence)) == 16_000
     assert torch.isfinite(log_mel([silence]).maps_NMT).all()
 
 
 def test_lengths_from_nothing_to_too_long() -> None:
     batch = log_mel([torch.zeros(0), _tone(9.0)])
     assert batch.mask_NT.sum(1).tolist() == [10, 500]
-    assert batch.maps_NMT.shape == (2, MELS, 512)
-    assert log_mel([_tone(1.0)], frames=500).maps_NMT.shape == (1, MELS, 500)
+    assert batch.maps_NMT.shape == (2, MEL_BANDS, 512)
+    assert log_mel([_tone(1.0)], frames=500).maps_NMT.shape == (1, MEL_BANDS, 500)
 
 
 def test_maps_have_few_lengths() -> None:
@@ -55,8 +55,8 @@ def test_maps_have_few_lengths() -> None:
 
 
 def test_deltas_of_a_steady_rise() -> None:
-    ramp = torch.arange(20.0).expand(1, MELS, 20)
+    ramp = torch.arange(20.0).expand(1, MEL_BANDS, 20)
     stacked = deltas(ramp)
-    assert stacked.shape == (1, 3, MELS, 20)
-    assert torch.allclose(stacked[0, 1, :, 5:15], torch.ones(MELS, 10))
-    assert torch.allclose(stacked[0, 2, :, 8:12], torch.zeros(MELS, 4), atol=1e-5)
+    assert stacked.shape == (1, 3, MEL_BANDS, 20)
+    assert torch.allclose(stacked[0, 1, :, 5:15], torch.ones(MEL_BANDS, 10))
+    assert torch.allclose(stacked[0, 2, :, 8:12], torch.zeros(MEL_BANDS, 4), atol=1e-5)

@@ -7,12 +7,12 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from ml.networks.tokens import BEFORE, MAX_CHARACTERS, SENTENCE, SentenceTokenizer, Tokens, padded
+from ml.networks.tokens import CONTEXT_TOKEN, MAX_CHARACTERS, SENTENCE_TOKEN, SentenceTokenizer, Tokens, pad_tokens
 
 FIRST, END = 100, 101
 
 
-def tokenizer(most_tokens: int, most_before: int = 0) -> SentenceTokenizer:
+def tokenizer(max_tokens: int, most_before: int = 0) -> SentenceTokenizer:
     marks = {"[CLS]": FIRST, "[SEP]": END}
     made = Tokenizer(WordLevel(marks | {f"w{number}": number for number in range(50)} | {"?": 99}, unk_token="?"))
     made.pre_tokenizer = Whitespace()
@@ -21,7 +21,7 @@ def tokenizer(most_tokens: int, most_before: int = 0) -> SentenceTokenizer:
     )
     made.enable_truncation(2)
     made.enable_padding(length=20)
-    return SentenceTokenizer(made, most_tokens, most_before)
+    return SentenceTokenizer(made, max_tokens, most_before)
 
 
 def test_a_sentence_is_cut_at_its_end_and_what_was_said_before_it_at_its_beginning() -> None:
@@ -31,7 +31,7 @@ def test_a_sentence_is_cut_at_its_end_and_what_was_said_before_it_at_its_beginni
         Tokens((FIRST, 1, 2, 3, END), (5, END)),
     ]
     (found,) = tokenizer(5, 4).encode(["w1"], ["w2 " * MAX_CHARACTERS + "w7 w8 w9"])
-    assert found.before == (7, 8, 9, END)
+    assert found.context == (7, 8, 9, END)
 
 
 @pytest.mark.parametrize("said", ["", "  ", "https://example.com"])
@@ -46,7 +46,7 @@ def test_a_net_that_reads_sentences_alone_gets_them_alone() -> None:
 
 def test_the_mask_tells_a_sentence_from_what_was_said_before() -> None:
     tokens = [Tokens((FIRST, 1, END), (2, END)), Tokens((9,)), Tokens((FIRST, 3, 4, END))]
-    batch = padded(tokens, [2, 0])
+    batch = pad_tokens(tokens, [2, 0])
     assert batch.rows == [2, 0]
     assert np.array_equal(batch.ids_NT, [[FIRST, 3, 4, END, 0], [FIRST, 1, END, 2, END]])
-    assert np.array_equal(batch.mask_NT, [[SENTENCE] * 4 + [0], [SENTENCE] * 3 + [BEFORE] * 2])
+    assert np.array_equal(batch.mask_NT, [[SENTENCE_TOKEN] * 4 + [0], [SENTENCE_TOKEN] * 3 + [CONTEXT_TOKEN] * 2])

@@ -12,8 +12,10 @@ import torch
 
 from ml.__main__ import main
 from ml.errors import FetchFailed, ModelStoreError
+from ml.inference.face.predictor import FaceSample
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import LoadedBundle
+from ml.inference.text.predictor import TextSample
 from ml.registry import Bundle, ModelStore
 from ml.registry.cli import read_labels
 from ml.vocabulary import EMOTIONS
@@ -119,8 +121,8 @@ def test_a_face_classifier_is_served(hub: FakeHub, store: ModelStore, tmp_path: 
     assert store.bundle("mine").face == "face-vit@1"
     models = served(store, "mine")
     assert models.face and models.face.crop_size == 32 and models.versions.licence == "commercial"
-    crops = np.random.default_rng(0).integers(0, 255, (2, 32, 32), dtype=np.uint8)
-    both, alone = models.face.predict(list(crops)), models.face.predict([crops[1]])
+    samples = [FaceSample(crop) for crop in np.random.default_rng(0).integers(0, 255, (2, 32, 32), dtype=np.uint8)]
+    both, alone = models.face.predict(samples), models.face.predict(samples[1:])
     assert np.allclose(both.log_probabilities_NC[1], alone.log_probabilities_NC[0], atol=1e-4)
     assert "| angry | anger |" in store.file("face-vit@1", "card.md").read_text()
     cv2.imwrite(str(tmp_path / "someone.png"), portrait()[..., ::-1])
@@ -155,7 +157,7 @@ def test_a_text_classifier_of_several_labels_is_served(hub: FakeHub, store: Mode
     assert fetch(hub, store, "text", "some/words", "--labels", *told, "--bundle", "mine") == 0
     models = served(store, "mine")
     assert models.text and models.text.languages == ("en",)
-    found = models.text.predict(["so happy", "", "happy " * 100])
+    found = models.text.predict([TextSample(text) for text in ("so happy", "", "happy " * 100)])
     assert np.allclose(np.exp(found.log_probabilities_NC).sum(1), 1, atol=1e-4)
     assert np.allclose(found.sentiment_N3.sum(1), 1, atol=1e-4)
     happy, angry = (np.exp(found.log_probabilities_NC[0, EMOTIONS.index(name)]) for name in ("happy", "angry"))

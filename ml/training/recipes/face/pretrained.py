@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ml.errors import InvalidManifest
-from ml.networks.face_efficientnet import Bottleneck, Ends, FaceEfficientNet
+from ml.networks.face_efficientnet import Bottleneck, EndConvolution, FaceEfficientNet
 from ml.networks.face_mobilenet import STAGES, FaceMobileNet
 from ml.networks.separable import MIN_DEVIATION, Convolution
 
@@ -54,7 +54,7 @@ def load_start(network: FaceMobileNet, arrays: dict[str, Tensor], crops_NCHW: Te
     for layer, name in zip(layers, names, strict=True):
         kernel, offset = _folded(arrays, name)
         layer.conv.weight.copy_(kernel)
-        raw, norm = layer.filtered(features), layer.norm
+        raw, norm = layer.convolve(features), layer.norm
         assert norm.running_mean is not None and norm.running_var is not None
         norm.running_mean.copy_(raw.mean(dim=(0, 2, 3)))
         norm.running_var.copy_(raw.var(dim=(0, 2, 3)))
@@ -80,7 +80,7 @@ def load_imagenet(network: FaceEfficientNet, path: Path) -> None:
     array is missing, RuntimeError when one is of another shape."""
     arrays = torch.load(path, map_location="cpu", weights_only=True)
     stem, *bottlenecks, head = network.backbone
-    assert isinstance(stem, Ends) and isinstance(head, Ends)
+    assert isinstance(stem, EndConvolution) and isinstance(head, EndConvolution)
     arrays["_conv_stem.weight"] = arrays["_conv_stem.weight"].sum(dim=1, keepdim=True)
     _seat(stem.layer, arrays, "_conv_stem", "_bn0")
     for index, bottleneck in enumerate(bottlenecks):
