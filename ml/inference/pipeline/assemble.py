@@ -22,6 +22,7 @@ from ml.media import MediaInfo, MediaLimits
 from ml.memory import trim_heap
 from ml.reports.caption_parser import parse_transcript
 from ml.results import Channel, Media, Notice, Options, Result, Transcript
+from ml.vocabulary import channel_name
 
 NO_TRANSCRIPT = Transcript(source="none", language=None, text="")
 
@@ -33,7 +34,7 @@ NO_EVIDENCE = Notice(
 )
 CHANNELS_UNAVAILABLE = Notice(
     code="channels_unavailable",
-    message="The media does not have several channels that can be read separately, or neither voice nor words are requested.",
+    message="The media has no channels that can be read separately, or neither voice nor words are requested.",
 )
 CHANNELS_WITHOUT_WORDS = Notice(
     code="channels_without_words", message="The supplied transcript does not assign its words to channels."
@@ -236,7 +237,7 @@ def _unavailable_options(options: Options, info: MediaInfo) -> tuple[Notice, ...
 def _transcript_notices(mix: ChannelReading, channels: Sequence[ChannelReading]) -> tuple[Notice, ...]:
     """Return the notices about the words of the mix, and those about a channel that the mix does not have."""
     channel_notices = (
-        Notice(code=notice.code, message=f"Channel {number}: {notice.message}")
+        Notice(code=notice.code, message=f"{channel_name(number)}: {notice.message}")
         for number, channel in enumerate(channels)
         for notice in channel.words.notices
         if notice not in mix.words.notices
