@@ -144,7 +144,7 @@ def test_it_is_not_ready_without_redis_or_room(open_gateway: OpenGateway, monkey
     def refuses(*_: object) -> None:
         raise storage_full()
 
-    monkeypatch.setattr("workers.protocol.blobs.blobs.BlobStore.put", refuses)
+    monkeypatch.setattr("workers.protocol.blobs.blob_store.BlobStore.put", refuses)
     answer = open_gateway(redis_url="unix:///nowhere/redis.sock").client.get("/readyz")
     assert answer.status_code == 503
     assert [fault["location"] for fault in answer.json()["errors"]] == ["redis", "storage", "workers"]
@@ -260,7 +260,8 @@ def test_the_pages_load_nothing_from_elsewhere(gateway: Gateway) -> None:
     script = gateway.client.get("/ui/js/docs.js")
     assert "javascript" in script.headers["content-type"]
     assert "http:" not in script.text and "https:" not in script.text
-    assert gateway.client.get("/ui/docs.html").status_code == 400
+    assert gateway.client.get("/ui/docs.html", follow_redirects=True).status_code == 400
+    assert gateway.client.get("/ui/tests/format.test.js").status_code == 400
     assert gateway.client.get("/ui/js/..%2f..%2fsettings.py").status_code in (400, 404)
     assert gateway.client.get("/ui/js/..%2fdocs.html").status_code == 404
     assert gateway.client.get("/ui/js/nothing.js").json()["code"] == "validation_failed"
