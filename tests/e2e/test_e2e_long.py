@@ -16,7 +16,7 @@ from tests.documents import apart
 from tests.long_files import make_long
 from tests.toy_models import make_store
 from workers.protocol.blob_keys import parts_prefix
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -59,11 +59,6 @@ def unsplit(cluster: Cluster, film: Path, tmp_path_factory: pytest.TempPathFacto
     return Unsplit(analyzer, film, tmp_path_factory.mktemp("kept"))
 
 
-def parts_left(cluster: Cluster, job_id: str) -> int | None:
-    left = cluster.redis.hget(f"affect:parts:{job_id}", "left")
-    return None if left is None else int(left)
-
-
 def result_of(client: Any, job_id: str) -> dict[str, Any]:
     document = client.get(f"/v1/jobs/{job_id}/result").raise_for_status().json()
     del document["timings"]
@@ -75,17 +70,17 @@ def test_a_film_in_parts_outlives_a_worker(cluster: Cluster, film: Path, unsplit
     first, second = cluster.start_worker(), cluster.start_worker()
     cluster.wait_for_workers(2)
     job_id = gateway.post(film, options=OPTIONS.model_dump_json())["id"]
-    until(lambda: (parts_left(cluster, job_id) or 9) <= 2, what="the first part")
+    until(lambda: (cluster.inspector.unfinished_parts(job_id) or 9) <= 2, what="the first part")
     first.kill()
-    seen = [float(fields[b"progress"]) for _, fields in cluster.redis.xrange(f"affect:events:{job_id}")]
+    seen = [progress for *_, progress in cluster.inspector.events(job_id)]
     assert seen == sorted(seen)
     record = cluster.ended(job_id)
     assert record.status == "succeeded", record.failure
     assert check_once(cluster, [job_id]) == {"succeeded": 1}
-    # The survey, three parts, the join, and once more the part of the worker that died, maybe before it said so.
-    first_attempts, second_attempts = (cluster.log().count(f"attempt {number} begins") for number in (1, 2))
+    # The plan, three parts, the assembly, and once more the part of the worker that died, maybe before it said so.
+    first_attempts, second_attempts = (cluster.log().count(f"attempt {number} started") for number in (1, 2))
     assert 5 <= first_attempts + second_attempts <= 6 and second_attempts <= 1
-    assert cluster.log().count("ends: split") == 1
+    assert cluster.log().count("ended: split") == 1
     assert list(apart(result_of(gateway.client, job_id), unsplit.read())) == []
     assert not BlobStore.from_settings(cluster.settings).exists(parts_prefix(job_id))
     assert second.runs
@@ -105,7 +100,7 @@ def test_a_kept_film_is_read_again_in_another_way(cluster: Cluster, film: Path, 
     record = cluster.ended(job["id"])
     assert record.status == "succeeded", record.failure
     assert list(apart(result_of(client, job["id"]), unsplit.read(other))) == []
-    assert cluster.log().count("ends: split") == 1  # it was not observed again
+    assert cluster.log().count("ended: split") == 1  # its features were not extracted again
     assert client.get(f"/v1/jobs/{job['id']}/media").content == film.read_bytes()
 
     third = again(job["id"], Options(modalities=("audio",))).raise_for_status().json()["id"]
@@ -123,7 +118,7 @@ def test_a_kept_film_is_read_again_in_another_way(cluster: Cluster, film: Path, 
 def test_a_cancelled_film_leaves_nothing_to_do(cluster: Cluster, film: Path) -> None:
     gateway = cluster.start_gateway()
     job_id = gateway.post(film, options=OPTIONS.model_dump_json())["id"]
-    until(lambda: parts_left(cluster, job_id) is not None, what="the split")
+    until(lambda: cluster.inspector.unfinished_parts(job_id) is not None, what="the split")
     answer = gateway.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
     assert answer.json()["status"] == "cancelled"
     blobs = BlobStore.from_settings(cluster.settings)
