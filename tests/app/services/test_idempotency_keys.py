@@ -15,6 +15,7 @@ from tests.app.multipart import CONTENT_TYPE, encode
 from tests.app.routes.test_job_routes import problem
 from tests.app.test_gateway import KEYS, bearer
 from workers.protocol.store.idempotency import IdempotencyStore, Reservation
+from workers.protocol.store.keys import KEY_PREFIX
 
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 
@@ -85,7 +86,7 @@ def test_while_the_first_is_being_answered_the_second_is_told(gateway: Gateway) 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(gateway.client.post, "/v1/jobs", content=body(), headers=headers)
         assert half.wait(20)
-        assert eventually(lambda: bool(gateway.job_store._redis.keys("affect:pledge:*")))
+        assert eventually(lambda: bool(gateway.redis.idempotency_keys()))
         second = post(gateway)
         told.set()
     problem(second, 409, "idempotency_in_progress")
@@ -110,7 +111,7 @@ def test_a_request_that_was_refused_leaves_its_key_free(gateway: Gateway) -> Non
 
 def test_what_a_dead_gateway_held_lapses(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that is killed says nothing more: whether it had written the job decides."""
-    monkeypatch.setattr("workers.protocol.store.idempotency.RESERVATION_TTL_SECONDS", 0.2)
+    monkeypatch.setattr("workers.protocol.store.idempotency._RESERVATION_TTL_MILLISECONDS", 200)
     store = gateway.job_store.idempotency
     assert isinstance(store.reserve("local", KEY), Reservation)
     problem(post(gateway), 409, "idempotency_in_progress")
@@ -136,11 +137,10 @@ def test_without_an_answer_from_redis_the_request_may_be_sent_again(
 
 def test_of_a_deleted_job_the_key_keeps_nothing_but_that_it_was_used(gateway: Gateway) -> None:
     job_id = post(gateway).json()["id"]
-    redis = gateway.job_store._redis
-    (name,) = redis.keys("affect:pledge:*")  # type: ignore[misc]
-    assert 86_000 < redis.ttl(name) <= 86_400  # type: ignore[operator]
+    (key,) = gateway.redis.idempotency_keys()
+    assert 86_000 < gateway.redis.ttl(key) <= 86_400
     gateway.client.delete(f"/v1/jobs/{job_id}")
-    assert job_id.encode() not in b"".join(redis.hgetall(name).values())  # type: ignore[union-attr]
+    assert job_id.encode() not in gateway.redis.hash_values(key)
     problem(post(gateway), 404, "job_not_found")
     assert gateway.job_store.queue_length() == 0
 
@@ -174,7 +174,7 @@ def test_a_fingerprint_is_of_what_is_asked_not_of_how_it_is_written() -> None:
 def test_a_holder_is_spoken_for_until_it_ends(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
-        store = IdempotencyStore(redis, "affect:")
+        store = IdempotencyStore(redis, KEY_PREFIX)
         reservation = store.reserve("ann", "k")
         assert isinstance(reservation, Reservation)
         (name,) = redis.keys()
