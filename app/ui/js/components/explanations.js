@@ -21,7 +21,7 @@ const MIN_WEIGHT = 1e-9;
 /** @typedef {import("../lib/artifacts.js").IndexedArtifact} IndexedArtifact */
 
 /**
- * Create a card of explanations; null if there are none.
+ * Create a card of explanations; null without any.
  * @param {IndexedArtifact[]} artifacts
  * @param {import("../lib/playback.js").Playback} playback
  * @param {AbortSignal} signal

@@ -1,4 +1,4 @@
-// Draws one track of a timeline: stacked areas of probability over time, with hatched gaps where there was no signal.
+// Draws one track of a timeline: stacked areas of probability over time, with hatched gaps for times without a signal.
 
 import { colourOf, patternOf, stackOrder } from "./emotions.js";
 

@@ -41,7 +41,7 @@ export function exportChoices() {
 }
 
 /**
- * Return the file name in a `Content-Disposition` header (RFC 6266); `result` if there is none.
+ * Return the file name in a `Content-Disposition` header (RFC 6266); `result` without one.
  * @param {string} disposition
  */
 export function fileNameIn(disposition) {

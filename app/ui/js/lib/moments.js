@@ -31,7 +31,7 @@ export function supportText({ why }) {
 export const rankMoments = (moments) => [...moments].sort((a, b) => b.score - a.score);
 
 /**
- * Return the index of the moment at a time; -1 if there is none.
+ * Return the index of the moment at a time; -1 without one.
  * @param {{ time: number }[]} moments
  * @param {number} time
  */

@@ -4,7 +4,7 @@
 const END_TOLERANCE = 0.05;
 
 /**
- * Follows a media element, or a clock of its own while there is none. Events: `time` (also on every frame while
+ * Follows a media element, or its own clock while it has no media element. Events: `time` (also on every frame while
  * playing) and `state` (playing or not).
  */
 export class Playback extends EventTarget {

@@ -63,7 +63,7 @@ export function packet(kind, time, payload) {
 }
 
 /**
- * Return the picture that a video element shows as JPEG; null while there is none.
+ * Return the picture that a video element shows as JPEG; null before it shows one.
  * @param {HTMLVideoElement} video
  * @param {HTMLCanvasElement} canvas drawn on
  */

@@ -1,4 +1,4 @@
-// One job: its progress, then its result or why there is none.
+// One job: its progress, then its result or why it failed.
 
 import { infoBox, problemAlert } from "../components/alerts.js";
 import { confirmDelete, statusMark } from "../components/job-status.js";
