@@ -85,6 +85,10 @@ class Options(FrozenModel):
         return self.modalities is None or modality in self.modalities
 
 
+LIVE_OPTIONS = frozenset({"modalities", "classes", "max_faces", "window_seconds", "frame_rate"})
+"""Names of the options that a live stream uses; it ignores the others. Of the modalities it reads face and audio."""
+
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 Probabilities = dict[str, Probability]
 

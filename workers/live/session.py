@@ -9,14 +9,12 @@ from ml.errors import MediaInvalid
 from ml.inference.pipeline.live import LiveFace as TrackedFace
 from ml.inference.pipeline.live import LiveReader, LiveReading
 from ml.media.webcam import read_jpeg
-from ml.results import Notice, Options
+from ml.results import LIVE_OPTIONS, Notice, Options
 from workers.protocol.live.messages import LiveFace, LiveModalities, Update
 from workers.protocol.live.streams import StreamInput
 
 UPDATE_INTERVAL_SECONDS = 0.75
 """Seconds after which an update is sent even if no frame was read."""
-LIVE_OPTIONS = frozenset({"modalities", "classes", "max_faces", "window_seconds", "frame_rate"})
-"""Names of the options that have an effect on a live stream."""
 
 
 class StreamSession:

@@ -1,4 +1,4 @@
-"""What crosses between a live stream's client, the gateway and a live worker."""
+"""Messages between the client of a live stream, the gateway and a live worker."""
 
 import struct
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ _KINDS: dict[int, PayloadKind] = {1: "frame", 2: "sound"}
 
 
 class MessageInvalid(AffectError):
-    """A live message that is not of the protocol."""
+    """Live message that violates the protocol."""
 
     code = "validation_failed"
 
 
 @dataclass(frozen=True)
 class Packet:
-    """A binary message: byte 1 is 1 (`frame`, JPEG) or 2 (`sound`, PCM s16le, 16 kHz mono), bytes 2–9 the time in
-    seconds (float64, little-endian), the rest the payload."""
+    """Binary message of a client. Byte 1 is 1 (`frame`, JPEG) or 2 (`sound`, PCM s16le, 16 kHz mono), bytes 2–9 are the
+    time in seconds (float64, little-endian), the rest is the payload."""
 
     kind: PayloadKind
     time: float
@@ -33,26 +33,25 @@ class Packet:
 
     @classmethod
     def parse(cls, message: bytes) -> Self:
-        """Raises MessageInvalid."""
+        """Parse a binary message. Raises MessageInvalid."""
         if len(message) <= _HEADER.size:
             raise MessageInvalid("A binary message has a kind, a time and a payload.")
         kind, time = _HEADER.unpack_from(message)
         if kind not in _KINDS:
             raise MessageInvalid("The first byte of a binary message is 1 (JPEG) or 2 (PCM).")
         if not 0 <= time < 1e9:
-            raise MessageInvalid("The time of a binary message is in seconds, from 0 on.")
+            raise MessageInvalid("The time of a binary message is a number of seconds, not negative.")
         return cls(_KINDS[kind], time, message[_HEADER.size :])
 
 
 class Start(FrozenModel):
-    """The first message of a client. Live are `modalities` (face, audio), `classes`, `max_faces`, `window_seconds` and
-    `frame_rate`, at which the window is sampled."""
+    """First message of a client. A live stream uses the options in `ml.results.LIVE_OPTIONS`."""
 
     options: Options = Options()
 
 
 class Ready(FrozenModel):
-    """A worker reads the stream: frames and sound may come."""
+    """Message that a worker reads the stream: the client may send frames and sound."""
 
     type: Literal["ready"] = "ready"
     labels: tuple[str, ...]
@@ -61,14 +60,14 @@ class Ready(FrozenModel):
 
 
 class Ended(FrozenModel):
-    """The worker lets the stream go: for a reason, or, without one, because it shuts down."""
+    """Message that the worker ends the stream. `failure`: the reason; None if the worker shuts down."""
 
     type: Literal["ended"] = "ended"
     failure: Failure | None = None
 
 
 class LiveFace(FrozenModel):
-    """A face of the newest frame that was read; the box in pixels of that frame."""
+    """Face in the newest frame that was read. `box`: in pixels of that frame."""
 
     track: int
     box: Box
@@ -83,15 +82,15 @@ class LiveModalities(FrozenModel):
 
 
 class Update(FrozenModel):
-    """How things stand: the last `window_seconds` fused, and the faces of the newest frame that was read.
+    """Current reading: the last `window_seconds` fused, and the faces of the newest frame that was read.
 
-    At least once a second. `dropped` counts the frames since the start that newer ones overtook. `latency`: seconds
-    from a frame's arrival to this update; null where no new frame was read.
+    Sent at least once a second. `dropped`: number of frames since the start that were replaced by newer ones before
+    they were read. `latency`: seconds from a frame's arrival to this update; None if no new frame was read.
     """
 
     type: Literal["update"] = "update"
-    time: float = Field(description="Of the newest frame or sound that was read, in the client's seconds.")
-    width: int | None = Field(description="Of the newest frame, pixels.")
+    time: float = Field(description="Time of the newest frame or sound that was read, in seconds of the client.")
+    width: int | None = Field(description="Width of the newest frame, in pixels.")
     height: int | None
     faces: tuple[LiveFace, ...]
     emotion: str | None
@@ -104,8 +103,9 @@ class Update(FrozenModel):
 
 
 WorkerMessage = Annotated[Ready | Update | Ended, Field(discriminator="type")]
-_FROM_WORKER: TypeAdapter[Ready | Update | Ended] = TypeAdapter(WorkerMessage)
+_WORKER_MESSAGE: TypeAdapter[WorkerMessage] = TypeAdapter(WorkerMessage)
 
 
-def parse_worker_message(message: bytes) -> Ready | Update | Ended:
-    return _FROM_WORKER.validate_json(message)
+def parse_worker_message(message: bytes) -> WorkerMessage:
+    """Parse a message of a worker."""
+    return _WORKER_MESSAGE.validate_json(message)
