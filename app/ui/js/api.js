@@ -3,7 +3,9 @@
 import { Problem, isAbort } from "./lib/problem.js";
 import { apiKey } from "./settings.js";
 
-/** @typedef {{ method?: string, signal?: AbortSignal, headers?: Record<string, string>, body?: BodyInit }} CallOptions */
+/**
+ * @typedef {{ method?: string, signal?: AbortSignal, headers?: Record<string, string>, body?: BodyInit }} CallOptions
+ */
 
 /**
  * @param {string} text

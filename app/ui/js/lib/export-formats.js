@@ -23,7 +23,7 @@ const ROW_TEXTS = {
 /** @typedef {{ name: string, description: string, query: string }} Export */
 
 /**
- * Return the exports that are offered: each format once, but tables once for each kind of row; then the complete result.
+ * Return the exports on offer: each format once, but tables once for each kind of row; then the complete result.
  * A format that this page has no text for is offered under its own title.
  * @returns {Export[]}
  */

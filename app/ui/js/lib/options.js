@@ -35,7 +35,9 @@ export const SWITCH_HINTS = {
 };
 
 /** @typedef {keyof typeof OPTIONS} OptionName */
-/** @typedef {{ default: unknown, minimum?: number, maximum?: number, enum?: readonly string[], pattern?: string }} Option */
+/**
+ * @typedef {{ default: unknown, minimum?: number, maximum?: number, enum?: readonly string[], pattern?: string }} Option
+ */
 
 /**
  * Return default, bounds and choices of an option.

@@ -36,7 +36,18 @@ export const MODALITY_LABELS = /** @type {const} */ ({
 
 export const COMBINED_LABEL = /** @type {const} */ ("Combined");
 
-export const STAGES = /** @type {const} */ (["fetch", "probe", "decode", "segment", "faces", "audio", "transcribe", "text", "fuse", "write"]);
+export const STAGES = /** @type {const} */ ([
+  "fetch",
+  "probe",
+  "decode",
+  "segment",
+  "faces",
+  "audio",
+  "transcribe",
+  "text",
+  "fuse",
+  "write",
+]);
 
 export const JOB_STATUSES = /** @type {const} */ (["queued", "running", "succeeded", "failed", "cancelled"]);
 
