@@ -6,8 +6,8 @@ To add an error code:
 
 1. Add an exception class with the code: here if only the gateway raises it, else in `ml.errors`.
 2. Add its row to `ERRORS`: status, title, and whether its responses carry `Retry-After`.
-3. Where it is raised, add the class to the documented errors of the route (`app.schemas.problem_responses`), usually
-   through the service's tuple, such as `app.services.jobs.RESULT_ERRORS`.
+3. Add the class to the documented errors of the routes that can raise it (`app.schemas.problem_responses`), usually
+   through a tuple of the service, such as `app.services.jobs.RESULT_ERRORS`.
 
 The rest follows: response, OpenAPI enum and examples, and the client's exception, which it chooses by status (a code
 that needs another one has a row in `app/client/errors.py`). A hint for users of the page is optional (`HINTS` in

@@ -1,4 +1,4 @@
-"""What both clients share below their calls: connection settings, requests, retries, event streams, file downloads."""
+"""Transport shared by both clients: connection settings, requests, retries, event streams, file downloads."""
 
 import os
 import random

@@ -28,7 +28,7 @@ _WEIGHT = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 
 @dataclass(frozen=True)
 class Export:
-    """The format and rows that a caller asked for. `rows` is None for the format's default."""
+    """The format and rows that a caller asked for. Without `rows`, the format's default applies."""
 
     format: ResultFormat
     rows: Rows | None = None

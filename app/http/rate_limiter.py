@@ -31,7 +31,7 @@ return {'0', math.floor((window - (full - now)) / step + 0.0001), tostring(full 
 
 @dataclass(frozen=True)
 class RateLimitStatus:
-    """What a caller has left after a request.
+    """State of a caller's limit after a request.
 
     `wait_seconds`: seconds until the next request is allowed; 0 if this one is. `remaining`: requests left now.
     `reset_seconds`: seconds until the full limit is available again.

@@ -15,14 +15,14 @@ metrics_router = APIRouter(tags=["health"])
 
 @router.get("/livez")
 async def livez() -> Health:
-    """The process is alive."""
+    """Report that the process is alive."""
     return Health(status="alive")
 
 
 @router.get("/readyz", response_model=Health, responses=problem_responses(QueueUnavailable))
 async def readyz(request: Request, readiness: ReadinessDep) -> Health | Response:
-    """The service can accept and process work: Redis and the blob store answer, and at least one worker has its models
-    in memory. Status 503 lists what is missing."""
+    """Report whether the service can accept and process work: Redis and the blob store answer, and at least one worker
+    has its models in memory. Status 503 lists the problems."""
     problems = await readiness.problems()
     if not problems:
         return Health(status="ready")
@@ -33,5 +33,5 @@ async def readyz(request: Request, readiness: ReadinessDep) -> Health | Response
 
 @metrics_router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(metrics: MetricsDep) -> Response:
-    """Prometheus metrics of this gateway."""
+    """Return the Prometheus metrics of this gateway."""
     return Response(await run_in_threadpool(metrics.exposition), media_type=CONTENT_TYPE_LATEST)

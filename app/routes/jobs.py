@@ -138,7 +138,7 @@ async def create_jobs(
     content_type: Annotated[str | None, Header(include_in_schema=False)] = None,
     content_length: Annotated[int | None, Header(include_in_schema=False, ge=0)] = None,
 ) -> Job | JobBatch:
-    """Submits media, or a link to them, for analysis. The request is validated while it arrives.
+    """Submit media, or a link to them, for analysis. The request is validated while it arrives.
 
     One file creates one job, several create a batch. An empty file is `media_invalid`. A file whose first bytes are not
     those of an image, audio or video format is `unsupported_media`. Errors that only decoding reveals fail the job.
@@ -168,8 +168,8 @@ async def list_jobs(
         str | None, Query(pattern=r"^[0-9]{1,15}$", description="`next_cursor` of the previous page.")
     ] = None,
 ) -> JobList:
-    """The caller's own jobs, newest first. A page may have fewer than `limit` jobs although more follow: only a null
-    `next_cursor` marks the last page."""
+    """List the caller's own jobs, newest first. A page may have fewer than `limit` jobs although more follow: only a
+    null `next_cursor` marks the last page."""
     return await jobs.list_jobs(owner, status, tag.strip() if tag else None, limit, int(cursor) if cursor else None)
 
 
@@ -183,8 +183,8 @@ async def get_job(
         float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for a change of state (long poll).")
     ] = 0,
 ) -> Job:
-    """The job's current state. Until it has ended, `Retry-After` contains the seconds after which to ask again; for a
-    queued job it is an estimate of the waiting time."""
+    """Return the job's current state. Until it has ended, `Retry-After` contains the seconds after which to ask again;
+    for a queued job it is an estimate of the waiting time."""
     job, seconds = await jobs.poll(owner, job_id, wait)
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
@@ -212,8 +212,8 @@ async def get_result(
     ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """The result document, or its content as a table, subtitles or annotations. If the job failed, status 422 with the
-    job's `error`."""
+    """Return the result document, or its content as a table, subtitles or annotations. If the job failed, status 422
+    with the job's `error`."""
     export = Export.negotiate(format, rows, accept)
     document = await jobs.result(owner, job_id)
     name = await jobs.media_name(owner, job_id)
@@ -224,17 +224,17 @@ async def get_result(
 
 @router.get("/{job_id}/deliveries", responses=problem_responses(*LOOKUP_ERRORS))
 async def get_deliveries(job_id: JobId, jobs: JobsDep, owner: Owner) -> DeliveryLog:
-    """The delivery attempts of the job's webhook."""
+    """List the delivery attempts of the job's webhook."""
     return await jobs.deliveries(owner, job_id)
 
 
 @router.post("/{job_id}/cancel", responses=problem_responses(*LOOKUP_ERRORS))
 async def cancel_job(job_id: JobId, jobs: JobsDep, owner: Owner) -> Job:
-    """Stops a queued job at once, and a running one at its next check. An ended job stays as it is."""
+    """Stop a queued job at once, and a running one at its next check. An ended job stays as it is."""
     return await jobs.cancel(owner, job_id)
 
 
 @router.delete("/{job_id}", status_code=204, responses=problem_responses(*LOOKUP_ERRORS))
 async def delete_job(job_id: JobId, jobs: JobsDep, owner: Owner) -> None:
-    """Cancels the job and deletes its media, result and record."""
+    """Cancel the job and delete its media, result and record."""
     await jobs.delete(owner, job_id)

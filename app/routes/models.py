@@ -12,5 +12,5 @@ router = APIRouter(prefix="/v1/models", tags=["models"], responses=problem_respo
 
 @router.get("")
 async def get_models(registry: RegistryDep, owner: Owner) -> ModelList:
-    """The models that workers have in memory, with their published metrics and licences."""
+    """List the models that workers have in memory, with their published metrics and licences."""
     return list_models(await run_in_threadpool(registry.workers))

@@ -79,9 +79,9 @@ async def get_events(
         Header(pattern=EVENT_ID, description="Continue after this event, as browsers do."),
     ] = None,
 ) -> Response:
-    """Server-sent events. The data of each is JSON: `status`, `stage`, `progress`. The first event is the job's current
-    state, the last its final state (or `deleted`); then the response ends. A request that continues after the final
-    event gets status 204, which stops a browser's `EventSource`."""
+    """Stream the job's progress as server-sent events. The data of each event is JSON: `status`, `stage`, `progress`. The
+    first event is the job's current state, the last its final state (or `deleted`); then the response ends. A request
+    that continues after the final event gets status 204, which stops a browser's `EventSource`."""
     events = await results.events(viewer, job_id, last_event_id)
     if events is None:
         return Response(status_code=204)
@@ -110,13 +110,14 @@ async def get_media(
     range: _Range = None,
     if_range: _IfRange = None,
 ) -> Response:
-    """The media. They are stored until the job has ended; after that only if the job succeeded and had `keep_media`."""
+    """Return the media. They are stored until the job has ended; after that only if the job succeeded and had
+    `keep_media`."""
     return range_response(request, await results.media(viewer, job_id))
 
 
 @router.get("/artifacts", responses=_NO_RESULT)
 async def list_artifacts(job_id: JobId, results: ResultsDep, viewer: Viewer) -> ArtifactList:
-    """The files that were created in addition to the result, as requested by `annotate`, `heatmaps` and
+    """List the files that were created in addition to the result, as requested by `annotate`, `heatmaps` and
     `thumbnails`."""
     return await results.artifacts(viewer, job_id)
 
@@ -135,5 +136,5 @@ async def get_artifact(
     range: _Range = None,
     if_range: _IfRange = None,
 ) -> Response:
-    """One artifact."""
+    """Return one artifact."""
     return range_response(request, await results.artifact(viewer, job_id, name))

@@ -4,8 +4,9 @@ A browser that needs a key calls `POST /v1/tickets` first and opens `/v1/stream?
 `Authorization: Bearer KEY`.
 
 The first message of the client is text: `{"options": {…}}`, with the options of a job. A live stream uses those in
-`ml.results.LIVE_OPTIONS` and lists the others in `warnings`. All further messages are binary: byte 1 is 1 (JPEG) or 2 (PCM s16le, 16 kHz, mono), bytes 2–9 are the time in seconds since the start of the stream
-(float64, little-endian), the rest is the payload. The client ends the stream by closing the socket.
+`ml.results.LIVE_OPTIONS` and lists the others in `warnings`. All further messages are binary: byte 1 is 1 (JPEG) or 2
+(PCM s16le, 16 kHz, mono), bytes 2–9 are the time in seconds since the start of the stream (float64, little-endian), the
+rest is the payload. The client ends the stream by closing the socket.
 
 The server sends JSON text. `type` is one of:
 

@@ -11,6 +11,6 @@ router = APIRouter(prefix="/v1/tickets", tags=["tickets"], responses=problem_res
 
 @router.post("", status_code=201)
 async def create_ticket(tickets: TicketsDep, owner: Owner) -> Ticket:
-    """Creates a ticket that is valid for 60 seconds: `?ticket=` replaces the key for a job's events, media and
+    """Create a ticket that is valid for 60 seconds: `?ticket=` replaces the key for a job's events, media and
     artifacts, and for the live stream."""
     return await run_in_threadpool(tickets.issue, owner)

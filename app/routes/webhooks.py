@@ -30,7 +30,7 @@ def job_ended(
         str, Header(description="`v1,` and a signature for each secret, separated by spaces.")
     ],
 ) -> None:
-    """Sent to a job's `webhook_url` when the job has ended, signed according to Standard Webhooks. Delivery is retried
+    """Notify a job's `webhook_url` that the job has ended, signed according to Standard Webhooks. Delivery is retried
     for hours until the receiver responds with 2xx, or with 410 to stop. Redirects are not followed."""
 
 
@@ -42,6 +42,6 @@ class WebhookTest(FrozenModel):
 
 @router.post("/test", responses=problem_responses(ValidationFailed, ForbiddenUrl, StorageFull))
 async def test_webhook(request: WebhookTest, webhooks: WebhooksDep, owner: Owner) -> DeliveryLog:
-    """Sends one signed webhook of the type `webhook.test` and returns its outcome, which is `pending` if no worker sent
+    """Send one signed webhook of the type `webhook.test` and return its outcome, which is `pending` if no worker sent
     it within 30 seconds."""
     return await webhooks.test(owner, request.url)

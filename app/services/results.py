@@ -1,4 +1,4 @@
-"""What a job has in addition to its result document: progress events, stored media, artifacts."""
+"""Data of a job in addition to its result document: progress events, stored media, artifacts."""
 
 import math
 from collections.abc import AsyncIterator, Mapping
