@@ -18,7 +18,7 @@ function advance(seconds) {
 beforeEach(() => {
   now = 0;
   nextFrame = null;
-  performance.now = () => now;
+  Object.defineProperty(globalThis, "performance", { value: { now: () => now }, configurable: true });
   globalThis.requestAnimationFrame = (callback) => {
     nextFrame = callback;
     return 1;
