@@ -99,7 +99,7 @@ def _publish(request: ClassifierRequest, snapshot: Snapshot, folder: Path, store
         labels=EMOTIONS,
         preprocessing=serving.preprocessing,
         metrics={},
-        data=(f"as {request.repository} tells",),
+        data=(f"as {request.repository} states",),
         starts=(f"{request.repository} at {snapshot.revision}",),
         command=f"python -m ml fetch {request.kind} {request.repository} --revision {snapshot.revision}",
         licence=licence_from_tags(snapshot.tags, request.repository, request.licence, request.commercial),
@@ -120,10 +120,10 @@ def group_labels(classifier_config: Mapping[str, Any], stated: Mapping[str, str]
     unmapped = sorted(label for label, emotion in emotions.items() if emotion not in (*EMOTIONS, ""))
     unknown = sorted(set(stated) - set(index_of))
     if unmapped or unknown or not index_of:
-        strange = ", ".join(unmapped or unknown) or "any"
+        labels = ", ".join(unmapped or unknown) or "any"
         raise FetchFailed(
-            f"which of {', '.join(EMOTIONS)} its labels mean is not known of {strange}: "
-            "tell it with --labels theirs=ours (theirs= for none), or a JSON file"
+            f"no emotion is known for the labels {labels}: state it with --labels LABEL=EMOTION (LABEL= for none), "
+            f"or in a JSON file; the emotions are {', '.join(EMOTIONS)}"
         )
     return tuple(tuple(index_of[label] for label in index_of if emotions[label] == emotion) for emotion in EMOTIONS)
 

@@ -83,7 +83,7 @@ def _fetch_classifier(args: argparse.Namespace, progress: Progress) -> str:
 def _name_in_store(name: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:32].rstrip("-")
     if not _NAME.fullmatch(slug):
-        raise FetchFailed(f"{name!r} is no name for the store: tell one with --as, of small letters, digits and -")
+        raise FetchFailed(f"{name!r} cannot be a name in the store: state one of small letters, digits and - with --as")
     return slug
 
 
@@ -98,5 +98,5 @@ def read_labels(words: Sequence[str]) -> dict[str, str]:
         try:
             labels |= {str(label): str(emotion or "") for label, emotion in json.loads(Path(word).read_text()).items()}
         except (OSError, ValueError, AttributeError) as error:
-            raise FetchFailed(f"{word} is no JSON object of their labels to ours") from error
+            raise FetchFailed(f"{word} is no JSON object of labels and emotions") from error
     return labels

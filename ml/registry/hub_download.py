@@ -147,7 +147,7 @@ class Hub:
             return FetchFailed(f"the hub {self.endpoint} answered {error.response.status_code}")
         if isinstance(error, _UNREACHABLE_ERRORS):
             return self._unreachable()
-        return FetchFailed(f"the connection to {self.endpoint} was lost; the same command goes on where it ended")
+        return FetchFailed(f"the connection to {self.endpoint} was lost; run the same command again to resume")
 
     def _unreachable(self) -> FetchFailed:
         return FetchFailed(f"the hub {self.endpoint} cannot be reached (HF_ENDPOINT names another)")

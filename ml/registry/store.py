@@ -44,7 +44,7 @@ class ModelStore:
         name, version = parse_reference(reference)
         folder = (self.root / name / str(version)).resolve()
         if self.root.resolve() not in folder.parents:
-            raise ModelStoreError(f"{reference!r} lies outside the model store")
+            raise ModelStoreError(f"{reference!r} is outside the model store")
         return folder
 
     def manifest(self, reference: str) -> Manifest:

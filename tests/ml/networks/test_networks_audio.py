@@ -9,7 +9,9 @@ SMALL = SpeechEncoderConfig(hidden=32, layers=2, heads=2, intermediate=64, embed
 
 
 @pytest.mark.parametrize(("name", "config"), [("speech_encoder", SMALL), ("audio_cnn", AudioCnnConfig())])
-def test_an_answer_does_not_depend_on_the_neighbours(name: str, config: SpeechEncoderConfig | AudioCnnConfig) -> None:
+def test_audio_network_row_does_not_depend_on_other_rows(
+    name: str, config: SpeechEncoderConfig | AudioCnnConfig
+) -> None:
     torch.manual_seed(1)
     network = build(name, config_to_dict(config))
     short, long = torch.randn(12_345) * 0.1, torch.randn(60_000) * 0.1
@@ -24,7 +26,7 @@ def test_an_answer_does_not_depend_on_the_neighbours(name: str, config: SpeechEn
     assert not torch.allclose(both[0], both[1], atol=1e-4)
 
 
-def test_positions_are_sines_then_cosines() -> None:
+def test_sinusoidal_positions_are_sines_then_cosines() -> None:
     positions = sinusoidal_positions(10, 8)
     assert torch.equal(positions[0], torch.tensor([0.0] * 4 + [1.0] * 4))
     assert torch.allclose(positions[3, 0], torch.sin(torch.tensor(3.0)))

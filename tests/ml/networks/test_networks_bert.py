@@ -26,7 +26,7 @@ def encoders() -> tuple[BertEncoder, torch.nn.Module]:
     return ours.eval(), theirs.eval()
 
 
-def test_it_answers_as_the_library_does(encoders: tuple[BertEncoder, torch.nn.Module]) -> None:
+def test_bert_encoder_equals_transformers(encoders: tuple[BertEncoder, torch.nn.Module]) -> None:
     ours, theirs = encoders
     ids = torch.randint(1, 50, (3, 9))
     mask = torch.ones_like(ids)
@@ -38,7 +38,7 @@ def test_it_answers_as_the_library_does(encoders: tuple[BertEncoder, torch.nn.Mo
     torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], rtol=1e-4, atol=1e-5)
 
 
-def test_it_can_be_trained(encoders: tuple[BertEncoder, torch.nn.Module]) -> None:
+def test_bert_encoder_has_gradients(encoders: tuple[BertEncoder, torch.nn.Module]) -> None:
     ours, _ = encoders
     ids = torch.randint(1, 50, (2, 5))
     ours.train()

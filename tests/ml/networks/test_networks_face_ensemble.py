@@ -21,7 +21,7 @@ def ensemble(*views: View) -> FaceEnsemble:
 
 
 @torch.inference_mode()
-def test_each_view_that_a_net_is_given_has_one_voice() -> None:
+def test_face_ensemble_gives_each_view_the_same_weight() -> None:
     crops = torch.rand(3, 1, 64, 64)
     small = interpolate(crops, (32, 32), mode="bilinear", antialias=True)
     network = ensemble("both", "mirrored")
@@ -34,7 +34,7 @@ def test_each_view_that_a_net_is_given_has_one_voice() -> None:
 
 
 @torch.inference_mode()
-def test_where_no_views_are_told_all_nets_are_given_both() -> None:
+def test_face_ensemble_without_views_gets_both_views() -> None:
     crops = torch.rand(3, 1, 64, 64)
     untold, told = ensemble(), ensemble("both", "both")
     for one, other in zip(predict_with_flip_tta(untold, crops), predict_with_flip_tta(told, crops), strict=True):
@@ -42,7 +42,7 @@ def test_where_no_views_are_told_all_nets_are_given_both() -> None:
 
 
 @torch.inference_mode()
-def test_a_closer_look_is_at_the_middle_of_the_mirror_image() -> None:
+def test_face_ensemble_closer_view_is_the_middle_of_the_mirror_image() -> None:
     crops = torch.rand(3, 1, 80, 80)
     network = ensemble("mirrored", "closer")
     plain, middle = (
@@ -58,7 +58,7 @@ def test_a_closer_look_is_at_the_middle_of_the_mirror_image() -> None:
     ("views", "explained"),
     [((), 1), (("plain", "mirrored"), 0), (("plain", "both"), 1), (("mirrored", "closer"), 1)],
 )
-def test_explanations_look_into_a_net_that_sees_the_crop_as_it_is(views: tuple[View, ...], explained: int) -> None:
+def test_face_ensemble_explained_member_has_a_plain_view(views: tuple[View, ...], explained: int) -> None:
     network = ensemble(*views)
     assert network.backbone is network.members[explained].backbone
     predictor = FacePredictor(lambda: network, 1.0, torch.device("cpu"))  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ def tokenizer(max_tokens: int, most_before: int = 0) -> SentenceTokenizer:
     return SentenceTokenizer(made, max_tokens, most_before)
 
 
-def test_a_sentence_is_cut_at_its_end_and_what_was_said_before_it_at_its_beginning() -> None:
+def test_encode_cuts_a_sentence_at_its_end_and_its_context_at_its_start() -> None:
     long = " ".join(f"w{number}" for number in range(1, 10))
     assert tokenizer(5, 4).encode(["w1 w2", long], [long, "w5"]) == [
         Tokens((FIRST, 1, 2, END), (7, 8, 9, END)),
@@ -35,16 +35,16 @@ def test_a_sentence_is_cut_at_its_end_and_what_was_said_before_it_at_its_beginni
 
 
 @pytest.mark.parametrize("said", ["", "  ", "https://example.com"])
-def test_what_has_no_words_has_no_tokens(said: str) -> None:
+def test_encode_text_without_words_has_no_tokens(said: str) -> None:
     found = tokenizer(5, 4).encode([said, "w1"], ["w2", said])
     assert found == [Tokens(), Tokens((FIRST, 1, END))] and not found[0]
 
 
-def test_a_net_that_reads_sentences_alone_gets_them_alone() -> None:
+def test_encode_without_context_tokens_ignores_the_context() -> None:
     assert tokenizer(5).encode(["w1"], ["w2"]) == tokenizer(5, 4).encode(["w1"]) == [Tokens((FIRST, 1, END))]
 
 
-def test_the_mask_tells_a_sentence_from_what_was_said_before() -> None:
+def test_pad_tokens_mask_separates_sentence_and_context() -> None:
     tokens = [Tokens((FIRST, 1, END), (2, END)), Tokens((9,)), Tokens((FIRST, 3, 4, END))]
     batch = pad_tokens(tokens, [2, 0])
     assert batch.rows == [2, 0]

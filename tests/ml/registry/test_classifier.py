@@ -116,7 +116,7 @@ def served(store: ModelStore, bundle: str) -> LoadedBundle:
     return found
 
 
-def test_a_face_classifier_is_served(hub: FakeHub, store: ModelStore, tmp_path: Path) -> None:
+def test_fetch_classifier_face_is_served(hub: FakeHub, store: ModelStore, tmp_path: Path) -> None:
     assert fetch(hub, store, "face", "some/Face_ViT", "--bundle", "mine") == 0
     assert store.bundle("mine").face == "face-vit@1"
     models = served(store, "mine")
@@ -130,7 +130,7 @@ def test_a_face_classifier_is_served(hub: FakeHub, store: ModelStore, tmp_path: 
     assert (result.models.face, result.models.licence) == ("face-vit@1", "commercial") and result.overall.emotion
 
 
-def test_a_voice_classifier_is_served_as_transformers_reads_it(hub: FakeHub, store: ModelStore, tmp_path: Path) -> None:
+def test_fetch_classifier_voice_answers_as_transformers(hub: FakeHub, store: ModelStore, tmp_path: Path) -> None:
     labels = tmp_path / "labels.json"
     labels.write_text(json.dumps({"neu": "neutral", "hap": "happy", "ang": "angry"}))
     assert fetch(hub, store, "audio", "some/voice", "--labels", str(labels), "--bundle", "mine") == 0
@@ -152,7 +152,7 @@ def test_a_voice_classifier_is_served_as_transformers_reads_it(hub: FakeHub, sto
     assert np.exp(logs[0, EMOTIONS.index("happy")]) == pytest.approx(float(expected[1]), abs=2e-3)
 
 
-def test_a_text_classifier_of_several_labels_is_served(hub: FakeHub, store: ModelStore) -> None:
+def test_fetch_classifier_text_with_several_labels_is_served(hub: FakeHub, store: ModelStore) -> None:
     told = ["optimism=happy", "curiosity="]
     assert fetch(hub, store, "text", "some/words", "--labels", *told, "--bundle", "mine") == 0
     models = served(store, "mine")
@@ -164,7 +164,9 @@ def test_a_text_classifier_of_several_labels_is_served(hub: FakeHub, store: Mode
     assert happy > angry, "two of their labels mean it"
 
 
-def test_labels_that_nobody_maps_are_named(hub: FakeHub, store: ModelStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_classifier_names_labels_without_an_emotion(
+    hub: FakeHub, store: ModelStore, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fetch(hub, store, "text", "some/words") == 1
     assert "curiosity, optimism" in capsys.readouterr().err
     assert fetch(hub, store, "face", "some/Face_ViT", "--labels", "contempt=angry") == 1
@@ -172,7 +174,7 @@ def test_labels_that_nobody_maps_are_named(hub: FakeHub, store: ModelStore, caps
     assert store.names() == []
 
 
-def test_a_licence_that_forbids_commerce_is_refused_by_name(hub: FakeHub, store: ModelStore) -> None:
+def test_load_bundle_names_the_model_with_a_non_commercial_licence(hub: FakeHub, store: ModelStore) -> None:
     hub.tags = ("license:cc-by-nc-4.0",)
     assert fetch(hub, store, "face", "some/Face_ViT", "--bundle", "mine") == 0
     assert store.manifest("face-vit@1").licence.name == "cc-by-nc-4.0"
@@ -196,7 +198,7 @@ def test_a_licence_that_forbids_commerce_is_refused_by_name(hub: FakeHub, store:
     ],
     ids=["pickled", "no processor", "broken", "no weights", "no model", "no numbers", "a list"],
 )
-def test_what_cannot_be_served_is_refused(
+def test_fetch_classifier_refuses_what_cannot_be_served(
     hub: FakeHub, store: ModelStore, capsys: pytest.CaptureFixture[str], damage: Any, told: str
 ) -> None:
     damage(hub.repositories["some/Face_ViT"])
@@ -205,7 +207,7 @@ def test_what_cannot_be_served_is_refused(
     assert store.names() == []
 
 
-def test_a_net_without_its_head_is_no_classifier(
+def test_fetch_classifier_refuses_a_network_without_its_head(
     hub: FakeHub, store: ModelStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from safetensors.torch import load, save
@@ -217,7 +219,7 @@ def test_a_net_without_its_head_is_no_classifier(
     assert "no weights for classifier" in capsys.readouterr().err
 
 
-def test_names_and_labels_that_cannot_be_read(tmp_path: Path) -> None:
+def test_fetch_command_refuses_invalid_names_and_labels(tmp_path: Path) -> None:
     assert main(["fetch", "face", "no-owner", "--store", str(tmp_path)]) == 1
     assert read_labels(["a=b=happy", "c="]) == {"a=b": "happy", "c": ""}
     with pytest.raises(FetchFailed, match="no JSON object"):

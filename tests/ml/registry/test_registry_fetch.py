@@ -60,7 +60,7 @@ def downloads(hub: FakeHub, name: str = "model.bin") -> list[str | None]:
     return [asked for file, asked in hub.asked if file == name]
 
 
-def test_a_model_is_fetched_with_its_record_and_found_by_its_name(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_whisper_writes_a_record_and_is_found_by_name(hub: FakeHub, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     folder = fetch_whisper(
         WhisperSource.from_name("tiny"), tmp_path, lambda *progress: told.append(progress), hub.endpoint
@@ -82,11 +82,11 @@ def test_a_model_is_fetched_with_its_record_and_found_by_its_name(hub: FakeHub, 
     assert told[-1] == (total, total) and {of for _, of in told} == {total}
 
 
-def test_a_model_of_anybody_is_kept_under_its_last_name(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_whisper_of_a_repository_is_kept_under_its_last_name(hub: FakeHub, tmp_path: Path) -> None:
     assert fetch(hub, tmp_path, "someone/whisper-pl.ct2") == find_whisper("whisper-pl.ct2", tmp_path)
 
 
-def test_a_model_that_is_there_is_left_as_it_is(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_whisper_leaves_an_existing_model_as_it_is(hub: FakeHub, tmp_path: Path) -> None:
     folder = fetch(hub, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     hub.asked.clear()
@@ -95,7 +95,7 @@ def test_a_model_that_is_there_is_left_as_it_is(hub: FakeHub, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("file", ["model.bin", "config.json"])
-def test_another_model_of_that_name_is_not_overwritten(hub: FakeHub, tmp_path: Path, file: str) -> None:
+def test_fetch_whisper_does_not_overwrite_another_model(hub: FakeHub, tmp_path: Path, file: str) -> None:
     folder = fetch(hub, tmp_path)
     (folder / file).write_bytes(b"other")
     with pytest.raises(FetchFailed, match="remove whisper/tiny"):
@@ -103,15 +103,15 @@ def test_another_model_of_that_name_is_not_overwritten(hub: FakeHub, tmp_path: P
     assert (folder / file).read_bytes() == b"other"
 
 
-def test_a_lost_connection_is_taken_up_again(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_resumes_a_lost_connection(hub: FakeHub, tmp_path: Path) -> None:
     hub.cuts = [1_000_000, 1_500_000]
     assert (fetch(hub, tmp_path) / "model.bin").read_bytes() == WEIGHTS
     assert downloads(hub) == [None, "bytes=1000000-", "bytes=2500000-"]
 
 
-def test_a_connection_that_brings_nothing_ends_it_and_the_next_call_goes_on(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_without_progress_fails_and_the_next_call_resumes(hub: FakeHub, tmp_path: Path) -> None:
     hub.cuts = [1_000_000, *NOTHING]
-    with pytest.raises(FetchFailed, match="goes on"):
+    with pytest.raises(FetchFailed, match="resume"):
         fetch(hub, tmp_path)
     assert find_whisper("tiny", tmp_path) is None
     hub.asked.clear()
@@ -119,12 +119,12 @@ def test_a_connection_that_brings_nothing_ends_it_and_the_next_call_goes_on(hub:
     assert hub.asked == [("model.bin", "bytes=1000000-")]
 
 
-def test_a_hub_that_knows_no_ranges_sends_all_again(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_from_a_hub_without_ranges_starts_again(hub: FakeHub, tmp_path: Path) -> None:
     hub.cuts, hub.ranges = [1_000_000], False
     assert (fetch(hub, tmp_path) / "model.bin").read_bytes() == WEIGHTS
 
 
-def test_a_killed_fetch_is_gone_on_with(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_after_a_kill_resumes(hub: FakeHub, tmp_path: Path) -> None:
     hub.repositories[REPOSITORY]["model.bin"] = LARGE
     hub.cuts, hub.gate = [20_000_000], threading.Event()
     command = [sys.executable, "-m", "ml", "fetch", "whisper", "tiny"]
@@ -145,9 +145,7 @@ def test_a_killed_fetch_is_gone_on_with(hub: FakeHub, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["model.bin", "config.json"])
 @pytest.mark.parametrize("longer", [0, 1])
-def test_a_wrong_hash_is_refused_and_leaves_nothing_in_place(
-    hub: FakeHub, tmp_path: Path, file: str, longer: int
-) -> None:
+def test_fetch_refuses_a_wrong_hash_and_leaves_nothing(hub: FakeHub, tmp_path: Path, file: str, longer: int) -> None:
     hub.served[file] = b"x" * (len(FILES[file]) + longer)
     with pytest.raises(FetchFailed, match=f"{file} .* hash"):
         fetch(hub, tmp_path)
@@ -157,7 +155,7 @@ def test_a_wrong_hash_is_refused_and_leaves_nothing_in_place(
     assert (fetch(hub, tmp_path) / file).read_bytes() == FILES[file]
 
 
-def test_a_new_revision_does_not_go_on_with_the_old_one(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_of_a_new_revision_does_not_resume_the_old_one(hub: FakeHub, tmp_path: Path) -> None:
     hub.cuts = [1_000_000, *NOTHING]
     with pytest.raises(FetchFailed):
         fetch(hub, tmp_path)
@@ -167,7 +165,7 @@ def test_a_new_revision_does_not_go_on_with_the_old_one(hub: FakeHub, tmp_path: 
     assert {path.name for path in (tmp_path / "whisper" / "tiny").iterdir()} == KEPT | {"whisper.json"}
 
 
-def test_two_at_once_do_not_mix(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_by_two_processes_is_refused_to_the_second(hub: FakeHub, tmp_path: Path) -> None:
     hub.cuts, hub.gate = [2_000_000], threading.Event()
     first = threading.Thread(target=lambda: fetch(hub, tmp_path))
     first.start()
@@ -180,12 +178,12 @@ def test_two_at_once_do_not_mix(hub: FakeHub, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["huge", "", "../tiny", "a/../b", "a/b/c", "/etc", "a/.b"])
-def test_what_is_no_name_is_said_so(name: str) -> None:
+def test_whisper_source_of_an_invalid_name_raises(name: str) -> None:
     with pytest.raises(FetchFailed, match=r"OWNER/REPO .* large-v3, "):
         WhisperSource.from_name(name)
 
 
-def test_an_unknown_model_is_said_so(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_of_an_unknown_model_raises(hub: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match="no public model Systran/faster-whisper-small"):
         fetch(hub, tmp_path, "small")
     with pytest.raises(FetchFailed, match="at v9"):
@@ -194,14 +192,16 @@ def test_an_unknown_model_is_said_so(hub: FakeHub, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["model.bin", "tokenizer.json"])
-def test_what_is_no_whisper_model_is_refused(hub: FakeHub, tmp_path: Path, missing: str) -> None:
+def test_fetch_whisper_refuses_another_kind_of_model(hub: FakeHub, tmp_path: Path, missing: str) -> None:
     del hub.repositories[REPOSITORY][missing]
     with pytest.raises(FetchFailed, match=f"CTranslate2 form: it has no {missing}"):
         fetch(hub, tmp_path)
     assert hub.asked == []
 
 
-def test_a_server_that_is_no_hub_is_said_so(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_from_a_server_that_is_no_hub_raises(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for answer in (b"<html>", b"{}", b'{"sha": "../x", "siblings": []}'):
         monkeypatch.setattr(hub, "listing", lambda _, answer=answer: answer)
         with pytest.raises(FetchFailed, match="not the answer of a hub"):
@@ -209,7 +209,7 @@ def test_a_server_that_is_no_hub_is_said_so(hub: FakeHub, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:{port}", "ftp://127.0.0.1", "nowhere", "http://[", ""])
-def test_no_hub_is_said_so(tmp_path: Path, endpoint: str) -> None:
+def test_fetch_without_a_hub_raises(tmp_path: Path, endpoint: str) -> None:
     with contextlib.closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))  # never listens: connections are refused
         with pytest.raises(FetchFailed, match="cannot be reached"):
@@ -218,13 +218,13 @@ def test_no_hub_is_said_so(tmp_path: Path, endpoint: str) -> None:
             )
 
 
-def test_a_place_that_cannot_be_written_is_said_so(hub: FakeHub, tmp_path: Path) -> None:
+def test_fetch_to_a_place_that_cannot_be_written_raises(hub: FakeHub, tmp_path: Path) -> None:
     (tmp_path / "whisper").write_text("a file")
     with pytest.raises(FetchFailed, match="cannot be written"):
         fetch(hub, tmp_path)
 
 
-def test_the_command_shows_a_bar_and_tells_how_to_serve_it(
+def test_fetch_command_shows_a_bar_and_how_to_serve_the_model(
     hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
@@ -236,5 +236,5 @@ def test_the_command_shows_a_bar_and_tells_how_to_serve_it(
     assert "fetch_failed: the hub" in capsys.readouterr().err
 
 
-def test_the_names_are_those_of_faster_whisper() -> None:
+def test_whisper_repositories_equal_those_of_faster_whisper() -> None:
     assert WHISPER_REPOSITORIES == faster_whisper_utils._MODELS

@@ -27,7 +27,7 @@ def draft(name: str = "face") -> ModelDescription:
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor([3])}
 
 
-def test_what_is_published_is_read_back(tmp_path: Path) -> None:
+def test_publish_weights_are_read_back(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     assert store.publish(draft(), WEIGHTS, "# card", {"tokenizer.json": b"{}"}) == "face@1"
     loaded = store.weights("face@1")
@@ -37,14 +37,14 @@ def test_what_is_published_is_read_back(tmp_path: Path) -> None:
     assert store.manifest("face@1").licence.commercial
 
 
-def test_versions_go_on_and_leave_nothing_half_done(tmp_path: Path) -> None:
+def test_publish_counts_versions_and_leaves_no_staging(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     assert [store.publish(draft(), WEIGHTS, "") for _ in range(3)] == ["face@1", "face@2", "face@3"]
     assert store.versions("face") == [1, 2, 3] and store.names() == ["face"]
     assert sorted(path.name for path in (tmp_path / "face").iterdir()) == ["1", "2", "3"]
 
 
-def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+def test_weights_damaged_raises(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     store.publish(draft(), WEIGHTS, "")
     path = tmp_path / "face" / "1" / "weights.safetensors"
@@ -55,7 +55,7 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
         store.weights("face@1")
 
 
-def test_a_network_comes_with_its_weights_or_not_at_all(tmp_path: Path) -> None:
+def test_network_has_its_weights_or_raises(tmp_path: Path) -> None:
     store, made = ModelStore(tmp_path), build("face_senet", {})
     store.publish(draft(), made.half().state_dict(), "")
     found = store.network("face@1").state_dict()
@@ -66,19 +66,19 @@ def test_a_network_comes_with_its_weights_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reference", ["face", "face@", "@1", "face@x", "../face@1", "face@9"])
-def test_a_wrong_reference_is_an_error(tmp_path: Path, reference: str) -> None:
+def test_manifest_of_a_wrong_reference_raises(tmp_path: Path, reference: str) -> None:
     with pytest.raises(ModelStoreError):
         ModelStore(tmp_path).manifest(reference)
 
 
-def test_weights_that_are_too_large_leave_no_version(tmp_path: Path) -> None:
+def test_publish_too_large_weights_leaves_no_version(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     with pytest.raises(ModelStoreError, match="larger"):
         store.publish(draft(), {"a": torch.zeros(26 * 2**20)}, "")
     assert store.versions("face") == []
 
 
-def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
+def test_write_bundle_replaces_the_whole_bundle(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     first = Bundle(name="default", face="face@1", audio=None, text=None, fusion=None)
     store.write_bundle(first)
@@ -90,7 +90,7 @@ def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["My_Bundle", "../x", ""])
-def test_a_bundle_that_could_not_be_read_is_not_made(name: str) -> None:
+def test_replacing_with_an_invalid_name_raises(name: str) -> None:
     first = Bundle(name="default", face="face@1", audio=None, text=None, fusion="fusion@1")
     assert first.replacing("mine", "face", "face@2").fusion is None
     with pytest.raises(ModelStoreError, match="no bundle is named"):

@@ -60,7 +60,7 @@ def watcher(reader: Reader, beside: ThreadPoolExecutor | None = None, finder: Fi
     return FaceCollector(cast(FaceDetector, finder or Finder()), reader, 9, False, beside)
 
 
-def test_frames_are_searched_as_many_together_as_suit_the_detector() -> None:
+def test_face_collector_searches_frames_in_batches_of_the_detector() -> None:
     counts, finder, reader = [1, 0, 1, 2, 0, 5, 0, 1], Finder(batch_size=3), Reader()
     together = watch(watcher(reader, finder=finder), counts)
     assert (finder.searched, reader.read) == ([3, 3, 2], [9, 1])
@@ -69,7 +69,7 @@ def test_frames_are_searched_as_many_together_as_suit_the_detector() -> None:
 
 
 @pytest.mark.parametrize("threaded", [False, True])
-def test_faces_stay_with_their_frames_however_they_are_read_together(threaded: bool) -> None:
+def test_face_collector_keeps_faces_with_their_frames(threaded: bool) -> None:
     reader = Reader()
     with ThreadPoolExecutor(1) as pool:
         sight = watch(watcher(reader, pool if threaded else None), [1, 0, 1, 2, 0, 5, 0, 1])
@@ -79,7 +79,7 @@ def test_faces_stay_with_their_frames_however_they_are_read_together(threaded: b
     assert sight.times_F.tolist() == list(range(8)) and sight.box(0).width == 6.0
 
 
-def test_no_more_than_a_few_batches_wait_for_the_network() -> None:
+def test_face_collector_bounds_the_pending_batches() -> None:
     reader = Reader()
     reader.open.clear()
     with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as searching:
@@ -93,7 +93,7 @@ def test_no_more_than_a_few_batches_wait_for_the_network() -> None:
         assert len(ended.result(timeout=30).scores_N) == 3 * (MAX_PENDING_BATCHES + 5)
 
 
-def test_what_the_network_raises_is_raised() -> None:
+def test_face_collector_raises_errors_of_the_network() -> None:
     class Broken(Reader):
         def predict(self, samples: Sequence[FaceSample]) -> EmotionOutputs:
             raise MemoryError
@@ -102,7 +102,7 @@ def test_what_the_network_raises_is_raised() -> None:
         watch(watcher(Broken(), pool), [3, 3])
 
 
-def test_the_mesh_of_a_face_is_in_the_result_to_the_last_digit_and_of_a_face_without_one_there_is_none() -> None:
+def test_image_timeline_keeps_every_digit_of_a_mesh_and_null_for_none() -> None:
     mesh = np.random.default_rng(0).normal(200, 90, (468, 3)).astype(np.float32)
     sight = FaceObservations(
         times_F=np.zeros(1),

@@ -12,32 +12,34 @@ def box(x: float, y: float = 0, width: float = 50) -> Box:
     return Box(x=x, y=y, width=width, height=width)
 
 
-def test_two_faces_are_two_tracks_whatever_their_order() -> None:
+def test_track_faces_two_faces_in_any_order_are_two_tracks() -> None:
     frames = [[box(0), box(300)], [box(305), box(4)], [box(8), box(310)]]
     assert track_faces(frames, [0, 0.25, 0.5]) == [[1, 2], [2, 1], [1, 2]]
 
 
-def test_a_short_gap_is_bridged_and_a_long_one_is_not() -> None:
+def test_track_faces_bridges_a_short_gap_only() -> None:
     frames = [[box(0)], [], [box(5)], [], [box(5)]]
     assert track_faces(frames, [0, 1, 2, 3, 5]) == [[1], [], [1], [], [2]]
 
 
-def test_a_cut_starts_a_new_track() -> None:
+def test_track_faces_after_a_cut_starts_a_new_track() -> None:
     assert track_faces([[box(0)], [box(400)]], [0, 0.25]) == [[1], [2]]
 
 
-def test_the_larger_face_is_numbered_first() -> None:
+def test_track_faces_numbers_the_larger_face_first() -> None:
     assert track_faces([[box(0, width=40), box(300, width=90)]], [0]) == [[2, 1]]
 
 
-def test_the_main_track_is_the_largest_and_longest() -> None:
+def test_main_track_is_the_largest_and_longest() -> None:
     frames = [[box(0), box(300, width=60)], [box(0)], [box(0)]]
     assert main_track(frames, [[1, 2], [1], [1]]) == 1
     assert main_track([[], []], [[], []]) is None
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 2000), st.integers(20, 200)), max_size=5), max_size=8), st.randoms())
-def test_tracks_do_not_depend_on_the_order_within_a_frame(raw: list[list[tuple[int, int]]], random: object) -> None:
+def test_track_faces_does_not_depend_on_the_order_within_a_frame(
+    raw: list[list[tuple[int, int]]], random: object
+) -> None:
     frames = [[box(x, width=width) for x, width in sorted(set(faces))] for faces in raw]
     times = [index * 0.25 for index in range(len(frames))]
     numbers = track_faces(frames, times)
@@ -50,7 +52,7 @@ def test_tracks_do_not_depend_on_the_order_within_a_frame(raw: list[list[tuple[i
 
 @pytest.mark.parametrize("speed", [30, 80, 160])
 @pytest.mark.parametrize("hidden", [False, True])
-def test_two_people_who_cross_keep_their_tracks(speed: int, hidden: bool) -> None:
+def test_track_faces_two_people_who_cross_keep_their_tracks(speed: int, hidden: bool) -> None:
     """`hidden`: while they overlap, the one behind is not seen."""
     frames, times = [], [0.25 * index for index in range(int(1200 / speed / 0.25))]
     for time in times:
@@ -61,14 +63,14 @@ def test_two_people_who_cross_keep_their_tracks(speed: int, hidden: bool) -> Non
     assert {number for row in numbers for number in row} == {1, 2}
 
 
-def test_a_face_that_stops_or_turns_back_keeps_its_track() -> None:
+def test_track_faces_face_that_stops_or_turns_back_keeps_its_track() -> None:
     places = [0, 20, 40, 60, 60, 60, 40, 20, 0]
     assert track_faces([[box(x)] for x in places], [0.25 * index for index in range(len(places))]) == [[1]] * len(
         places
     )
 
 
-def test_neighbours_that_come_and_go_are_not_mixed_up() -> None:
+def test_track_faces_does_not_mix_up_neighbours() -> None:
     left, right = box(0), box(70)
     frames = [[left, right], [left], [right], [right, left], [], [left], [right, left]]
     assert track_faces(frames, [0.25 * index for index in range(7)]) == [[1, 2], [1], [2], [2, 1], [], [1], [2, 1]]
@@ -81,9 +83,7 @@ faces_in_frames = st.lists(
 
 
 @given(faces_in_frames, st.randoms(use_true_random=False))
-def test_every_face_has_one_track_however_a_frame_lists_them(
-    raw: list[list[tuple[int, int, int]]], random: Random
-) -> None:
+def test_track_faces_gives_every_face_one_track(raw: list[list[tuple[int, int, int]]], random: Random) -> None:
     frames = [[box(*face) for face in faces] for faces in raw]
     times = [index * 0.25 for index in range(len(frames))]
     numbers = track_faces(frames, times)

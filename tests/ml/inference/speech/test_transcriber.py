@@ -58,14 +58,14 @@ def transcribe(transcriber: Transcriber, sound: Sound, language: str | None = No
     return transcriber.transcribe(sound, speech_segments(sound, ignore), language, ignore, ignore)
 
 
-def test_without_weights_there_is_no_transcriber(tmp_path: Path) -> None:
+def test_transcriber_load_without_weights_is_none(tmp_path: Path) -> None:
     assert Transcriber.load("large-v3", tmp_path, torch.device("cpu")) is None
     notice = unavailable_notice("large-v3")
     assert notice.code == "transcript_unavailable"
     assert "large-v3" in notice.message
 
 
-def test_words_are_those_spoken_at_the_time_they_are_spoken(transcriber: Transcriber) -> None:
+def test_transcribe_finds_the_words_at_their_times(transcriber: Transcriber) -> None:
     parts = [noise(6), say(TRAIN), silence(4), say(MUSEUM), melody(5), say(GARDEN), silence(1)]
     edges = np.cumsum([0, *(len(part) for part in parts)]) / SAMPLE_RATE
     found = transcribe(transcriber, np.concatenate(parts))
@@ -77,7 +77,7 @@ def test_words_are_those_spoken_at_the_time_they_are_spoken(transcriber: Transcr
     assert between(found, 0, edges[1]) == between(found, edges[2] + 0.2, edges[3]) == []
 
 
-def test_segments_are_in_order_and_hold_their_words(transcriber: Transcriber) -> None:
+def test_transcribe_segments_are_ordered_and_contain_their_words(transcriber: Transcriber) -> None:
     found = transcribe(transcriber, np.concatenate([say(TRAIN), silence(2), say(MUSEUM)]))
     times = [edge for segment in found.segments for word in segment.words for edge in (word.start, word.end)]
     assert times == sorted(times)
@@ -86,7 +86,7 @@ def test_segments_are_in_order_and_hold_their_words(transcriber: Transcriber) ->
         assert plain(segment.text) == plain(" ".join(word.word for word in segment.words))
 
 
-def test_the_same_sound_gives_the_same_words_whatever_came_before(transcriber: Transcriber) -> None:
+def test_transcribe_is_repeatable_after_other_sounds(transcriber: Transcriber) -> None:
     sound = np.concatenate([say(MUSEUM), silence(2), say(TRAIN)])
     alone = transcribe(transcriber, sound)
     transcribe(transcriber, np.concatenate([say(GARDEN), say("Der Zug kam heute wieder zu spät.", "de")]))
@@ -95,7 +95,7 @@ def test_the_same_sound_gives_the_same_words_whatever_came_before(transcriber: T
     assert transcriber.transcribe(as_floats, speech_segments(as_floats, ignore), None, ignore, ignore) == alone
 
 
-def test_no_word_is_lost_when_more_is_decoded_at_once(transcriber: Transcriber) -> None:
+def test_transcribe_with_larger_batches_loses_no_word(transcriber: Transcriber) -> None:
     parts = [part for text in (TRAIN, MUSEUM, GARDEN) * 3 for part in (say(text), silence(2))]
     sound = np.concatenate(parts)
     together = Transcriber("tiny.en", transcriber._recognizer, batches_per_call=3)
@@ -112,7 +112,9 @@ def test_no_word_is_lost_when_more_is_decoded_at_once(transcriber: Transcriber) 
         ("fr", "Le train pour la côte était encore en retard ce matin. J'ai attendu sur le quai avec un café."),
     ],
 )
-def test_another_language_is_not_turned_into_english_sentences(transcriber: Transcriber, voice: str, text: str) -> None:
+def test_transcribe_another_language_gives_no_english_sentences(
+    transcriber: Transcriber, voice: str, text: str
+) -> None:
     found = transcribe(transcriber, say(text, voice))
     assert found.segments == ()
     assert found.language is None
@@ -120,13 +122,13 @@ def test_another_language_is_not_turned_into_english_sentences(transcriber: Tran
 
 
 @pytest.mark.parametrize("sound", [noise(8), melody(8), silence(8)], ids=["noise", "melody", "silence"])
-def test_no_sentence_is_invented_where_the_detector_was_wrong(transcriber: Transcriber, sound: Sound) -> None:
+def test_transcribe_invents_no_sentence_for_other_sounds(transcriber: Transcriber, sound: Sound) -> None:
     found = transcriber.transcribe(sound, [TimeSpan(0.5, 7.5)], None, ignore, ignore)
     assert found.segments == ()
     assert found.language is None
 
 
-def test_english_beside_another_language_is_kept(transcriber: Transcriber) -> None:
+def test_transcribe_keeps_english_next_to_another_language(transcriber: Transcriber) -> None:
     foreign = say("Pociąg na wybrzeże znowu się dziś rano spóźnił. Czekałem na peronie i piłem kawę.", "pl")
     sound = np.concatenate([foreign, silence(3), say(MUSEUM), say(GARDEN)])
     found = transcribe(transcriber, sound)
@@ -136,7 +138,7 @@ def test_english_beside_another_language_is_kept(transcriber: Transcriber) -> No
     assert codes(found) == ["language_undetected"]
 
 
-def test_a_language_that_the_model_does_not_know_is_said_so(transcriber: Transcriber) -> None:
+def test_transcribe_unsupported_language_gives_a_notice(transcriber: Transcriber) -> None:
     found = transcribe(transcriber, say(TRAIN), "de")
     assert found.segments == ()
     assert codes(found) == ["language_unsupported"]
@@ -186,7 +188,7 @@ def run(told: Told, language: str | None = None, check: Callable[[], None] = ign
 GOOD = heard("the museum is closed on mondays.")
 
 
-def test_clear_words_are_kept() -> None:
+def test_transcribe_keeps_clear_words() -> None:
     found = run(Told(GOOD))
     assert [segment.text for segment in found.segments] == ["the museum is closed on mondays."]
     assert (found.language, found.notices) == ("en", ())
@@ -202,7 +204,7 @@ def test_clear_words_are_kept() -> None:
     ],
     ids=["improbable", "no speech", "loop", "too fast"],
 )
-def test_doubtful_words_are_dropped_and_said_so(doubtful: RecognizedClip) -> None:
+def test_transcribe_drops_doubtful_words_with_a_notice(doubtful: RecognizedClip) -> None:
     alone = run(Told(doubtful))
     assert (alone.segments, alone.language, codes(alone)) == ((), None, ["language_undetected"])
     beside = run(Told(GOOD, GOOD, GOOD, doubtful))
@@ -210,7 +212,7 @@ def test_doubtful_words_are_dropped_and_said_so(doubtful: RecognizedClip) -> Non
     assert beside.language == "en"
 
 
-def test_mostly_doubtful_speech_is_no_known_language() -> None:
+def test_transcribe_mostly_doubtful_speech_has_no_language() -> None:
     poor = heard("thank you very much for this.", 0.3)
     found = run(Told(GOOD, poor, poor))
     assert found.language is None
@@ -218,22 +220,22 @@ def test_mostly_doubtful_speech_is_no_known_language() -> None:
     assert len(found.segments) == 1
 
 
-def test_some_doubtful_speech_makes_the_transcript_uncertain() -> None:
+def test_transcribe_some_doubtful_speech_makes_the_transcript_uncertain() -> None:
     found = run(Told(GOOD, GOOD, heard("thank you very much for this.", 0.3)))
     assert (found.language, codes(found), len(found.segments)) == ("en", ["transcript_uncertain"], 2)
 
 
-def test_the_callers_language_is_believed() -> None:
+def test_transcribe_takes_the_language_of_the_caller() -> None:
     found = run(Told(heard("thank you.", 0.3)), language="en")
     assert (found.language, codes(found), found.segments) == ("en", ["transcript_uncertain"], ())
 
 
-def test_real_repetition_is_kept() -> None:
+def test_transcribe_keeps_real_repetition() -> None:
     again = heard("stop it. " * 6, 0.9, seconds=0.3, compression=5.0)
     assert len(run(Told(again)).segments) == 6
 
 
-def test_a_multilingual_model_finds_the_language_out() -> None:
+def test_transcribe_multilingual_model_detects_the_language() -> None:
     told = Told(GOOD, GOOD, languages=("de", "en", "pl"), spoken={"de": 0.2, "pl": 0.7, "en": 0.1})
     assert run(told).language == "pl"
     assert told.asked == ["pl", "pl"]
@@ -242,12 +244,12 @@ def test_a_multilingual_model_finds_the_language_out() -> None:
     assert named.asked == ["de"]
 
 
-def test_no_speech_asks_nothing() -> None:
+def test_transcribe_without_speech_does_not_call_the_recognizer() -> None:
     found = run(Told())
     assert found == Transcription()
 
 
-def test_a_cancelled_job_stops_between_batches() -> None:
+def test_transcribe_cancelled_job_stops_between_batches() -> None:
     told = Told(*[GOOD] * 12)
     calls: list[None] = []
 
@@ -262,7 +264,7 @@ def test_a_cancelled_job_stops_between_batches() -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_progress_grows_to_one(at_once: int) -> None:
+def test_transcribe_progress_grows_to_one(at_once: int) -> None:
     told, shares = Told(*[GOOD] * 9), list[float]()
     spans = [TimeSpan(index * 10.0 + 1, index * 10.0 + 9) for index in range(9)]
     Transcriber("told", told, at_once).transcribe(silence(90), spans, None, ignore, shares.append)
@@ -284,7 +286,7 @@ def speech(draw: st.DrawFn) -> tuple[list[TimeSpan], float]:
 
 
 @given(speech())
-def test_chunks_hold_all_speech_once_and_are_short_enough(case: tuple[list[TimeSpan], float]) -> None:
+def test_pack_speech_has_all_speech_once_in_short_chunks(case: tuple[list[TimeSpan], float]) -> None:
     spans, duration = case
     pcm = np.zeros(round(duration * SAMPLE_RATE), np.int16)
     chunks = pack_speech(pcm, spans)
@@ -300,7 +302,7 @@ def test_chunks_hold_all_speech_once_and_are_short_enough(case: tuple[list[TimeS
         assert np.all(covered[round(span.start * SAMPLE_RATE) : round(span.end * SAMPLE_RATE)] == 1)
 
 
-def test_long_speech_is_cut_where_it_is_quiet() -> None:
+def test_pack_speech_cuts_long_speech_at_quiet_places() -> None:
     sound = noise(30)
     pause = round(12.3 * SAMPLE_RATE)
     sound[pause : pause + 2000] = 0
@@ -309,7 +311,7 @@ def test_long_speech_is_cut_where_it_is_quiet() -> None:
 
 
 @given(speech(), st.data())
-def test_a_word_goes_back_to_where_it_was_said(case: tuple[list[TimeSpan], float], data: st.DataObject) -> None:
+def test_media_time_is_where_the_word_was_spoken(case: tuple[list[TimeSpan], float], data: st.DataObject) -> None:
     spans, duration = case
     for chunk in pack_speech(np.zeros(round(duration * SAMPLE_RATE), np.int16), spans):
         before = 0
@@ -322,21 +324,21 @@ def test_a_word_goes_back_to_where_it_was_said(case: tuple[list[TimeSpan], float
             before += last - first
 
 
-def test_a_word_over_a_cut_stays_on_the_side_of_its_middle() -> None:
+def test_media_time_of_a_word_over_a_cut_is_that_of_its_middle() -> None:
     chunk = PackedChunk(((0, SAMPLE_RATE), (5 * SAMPLE_RATE, 6 * SAMPLE_RATE)))
     assert chunk.media_time(RecognizedWord(0.5, 1.2, " x", 1.0)) == (0.5, 1.0)
     assert chunk.media_time(RecognizedWord(0.9, 1.6, " x", 1.0)) == (5.0, 5.6)
     assert chunk.media_time(RecognizedWord(2.5, 9.0, " x", 1.0)) == (6.0, 6.0)
 
 
-def test_a_word_at_the_first_sample_of_a_piece_lies_in_it() -> None:
+def test_media_time_at_the_first_sample_of_a_piece_is_inside() -> None:
     """1001 / 16,000 times 16,000 is a little less than 1001."""
     first = 5 * SAMPLE_RATE
     chunk, at = PackedChunk(((0, 1001), (first, first + SAMPLE_RATE))), 1001 / SAMPLE_RATE
     assert chunk.media_time(RecognizedWord(at, at, " x", 1.0)) == (5.0, 5.0)
 
 
-def test_a_word_does_not_reach_into_a_pause() -> None:
+def test_split_sentences_cuts_words_at_pauses() -> None:
     chunk = PackedChunk(((0, 4 * SAMPLE_RATE),))
     spans = [TimeSpan(0.2, 1.0), TimeSpan(2.0, 3.5)]
     words = (
@@ -349,7 +351,7 @@ def test_a_word_does_not_reach_into_a_pause() -> None:
     assert [(word.start, word.end) for word in sentence.words] == [(2.0, 2.6), (2.6, 3.5)]
 
 
-def test_sentences_end_at_points_and_are_never_too_long() -> None:
+def test_split_sentences_at_full_stops_and_maximum_length() -> None:
     chunk = PackedChunk(((0, 15 * SAMPLE_RATE),))
     spans = [TimeSpan(0, 15)]
     two = split_sentences(chunk, heard("this is one. this is two", seconds=0.4), spans)
@@ -362,5 +364,5 @@ def test_sentences_end_at_points_and_are_never_too_long() -> None:
     assert all(sentence.words[-1].end - sentence.words[0].start <= MAX_SEGMENT_SECONDS for sentence in long)
 
 
-def test_nothing_heard_is_no_sentence() -> None:
+def test_split_sentences_without_words_is_empty() -> None:
     assert split_sentences(PackedChunk(((0, SAMPLE_RATE),)), RecognizedClip(), [TimeSpan(0, 1)]) == []

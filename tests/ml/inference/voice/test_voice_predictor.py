@@ -30,7 +30,7 @@ def _published(store: ModelStore, temperature: float) -> str:
     return store.publish(draft, build("speech_encoder", draft.config).state_dict(), card="made")
 
 
-def test_any_order_and_number_give_the_same_answers(tmp_path: Path) -> None:
+def test_voice_predictor_answers_do_not_depend_on_order_and_number(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     predictor = VoicePredictor.load(store, _published(store, 1.0), torch.device("cpu"))
     random = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_any_order_and_number_give_the_same_answers(tmp_path: Path) -> None:
         np.testing.assert_allclose(alone.embeddings_NE[0], together.embeddings_NE[row], atol=1e-4)
 
 
-def test_the_temperature_softens(tmp_path: Path) -> None:
+def test_voice_predictor_temperature_softens_the_answer(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     sound = [np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32)]
     sharp, soft = (
@@ -58,7 +58,7 @@ def test_the_temperature_softens(tmp_path: Path) -> None:
     assert sharp.log_probabilities_NC.argmax() == soft.log_probabilities_NC.argmax()
 
 
-def test_no_sound_no_answer(tmp_path: Path) -> None:
+def test_voice_predictor_without_sounds_has_no_rows(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     outputs = VoicePredictor.load(store, _published(store, 1.0), torch.device("cpu")).predict([])
     assert outputs.log_probabilities_NC.shape == (0, 7)

@@ -28,7 +28,7 @@ def graphs(detection: Callable[..., Any], mesh: Callable[..., Any]) -> Iterator[
         ]
 
 
-def test_they_answer_as_mediapipe_does_and_start_no_threads() -> None:
+def test_mediapipe_cpu_equals_mediapipe_without_starting_threads() -> None:
     image = two_people()
     with graphs(PooledDetection, PooledMesh) as (near, far, mesh):
         expected = [near.process(image).detections, far.process(image).detections]

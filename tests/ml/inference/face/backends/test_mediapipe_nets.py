@@ -54,12 +54,12 @@ def same(found: list[DetectedFace], expected: list[DetectedFace]) -> None:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_the_nets_find_what_the_graphs_find(name: str, detectors: tuple[FaceDetector, FaceDetector]) -> None:
+def test_mediapipe_nets_find_what_the_graphs_find(name: str, detectors: tuple[FaceDetector, FaceDetector]) -> None:
     graphs, nets = detectors
     same(nets.detect(IMAGES[name], 4), graphs.detect(IMAGES[name], 4))
 
 
-def test_the_pictures_show_what_their_names_say(detectors: tuple[FaceDetector, FaceDetector]) -> None:
+def test_mediapipe_nets_find_the_faces_that_the_images_show(detectors: tuple[FaceDetector, FaceDetector]) -> None:
     found = dict(zip(IMAGES, detectors[1].detect_batch(list(IMAGES.values()), 4), strict=True))
     assert {name: len(faces) for name, faces in found.items() if len(faces) != 1} == {
         "two people": 2,
@@ -69,7 +69,7 @@ def test_the_pictures_show_what_their_names_say(detectors: tuple[FaceDetector, F
     assert all(face.landmarks is not None for faces in found.values() for face in faces)
 
 
-def test_images_searched_together_are_read_as_alone(detectors: tuple[FaceDetector, FaceDetector]) -> None:
+def test_mediapipe_nets_batch_equals_single_images(detectors: tuple[FaceDetector, FaceDetector]) -> None:
     _, nets = detectors
     images = [*IMAGES.values()] * 3
     assert len(images) > nets.batch_size
