@@ -16,9 +16,11 @@ from redis import Redis
 
 from app.main import create_app
 from app.settings import Settings
+from tests.redis_inspector import RedisInspector
 from tests.redis_server import redis_server
-from workers.protocol.blobs.blobs import Blobs
-from workers.protocol.records import Failure, result_key
+from workers.protocol.blob_keys import result_key
+from workers.protocol.blobs.blob_store import BlobStore
+from workers.protocol.records import Failure
 from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.worker_registry import WorkerRegistry
 
@@ -57,8 +59,9 @@ class Gateway:
     client: httpx.Client
     settings: Settings
     job_store: JobStore
-    blobs: Blobs
-    roster: WorkerRegistry
+    blobs: BlobStore
+    worker_registry: WorkerRegistry
+    redis: RedisInspector
 
     def post(self, content: bytes = PNG, name: str = "a.png", **fields: Any) -> httpx.Response:
         return self.client.post("/v1/jobs", files={"file": (name, content)}, data=fields)
@@ -110,7 +113,14 @@ def open_gateway(redis_url: str, tmp_path: Path) -> Iterator[OpenGateway]:
         url = server.__enter__()
         client = httpx.Client(base_url=url, headers=headers, timeout=20)
         closing.extend([client.close, lambda: server.__exit__(None, None, None)])
-        return Gateway(client, chosen, JobStore(redis, chosen), Blobs.of(chosen), WorkerRegistry(redis))
+        return Gateway(
+            client,
+            chosen,
+            JobStore(redis, chosen),
+            BlobStore.from_settings(chosen),
+            WorkerRegistry(redis),
+            RedisInspector(redis),
+        )
 
     yield opened
     for close in closing:

@@ -49,7 +49,9 @@ def job(gateway: Gateway, key: str) -> str:
     return str(answer.json()["id"])
 
 
-def test_a_deleted_job_is_nowhere(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_delete_leaves_nothing_of_job(
+    open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("workers.protocol.store.maintenance.COMPACT_INTERVAL_SECONDS", 0.2)
     with RedisServer("--appendonly", "yes") as server, Redis.from_url(server.url) as redis:
         gateway = open_gateway(redis_url=server.url, lease_seconds=0.3)

@@ -40,7 +40,7 @@ def keyed(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> Gateway
 @pytest.mark.parametrize(
     "headers", [{}, bearer("wrong"), {"Authorization": "Bearer"}, {"Authorization": "Basic bmV3"}, bearer("é" * 9)]
 )
-def test_without_a_valid_key_nothing_is_told_or_stored(keyed: Gateway, headers: dict[str, str]) -> None:
+def test_request_without_valid_key_is_unauthorized(keyed: Gateway, headers: dict[str, str]) -> None:
     encoded = {name: value.encode() for name, value in headers.items()}
     answer = keyed.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, headers=encoded)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
@@ -48,7 +48,7 @@ def test_without_a_valid_key_nothing_is_told_or_stored(keyed: Gateway, headers: 
     assert keyed.stored() == []
 
 
-def test_a_job_belongs_to_a_name_whichever_of_its_keys_is_sent(keyed: Gateway) -> None:
+def test_job_belongs_to_caller_not_to_key(keyed: Gateway) -> None:
     post = keyed.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, headers=bearer("old"))
     path = post.json()["links"]["self"]
     assert keyed.client.get(path, headers=bearer("new")).status_code == 200
@@ -62,20 +62,20 @@ def test_a_job_belongs_to_a_name_whichever_of_its_keys_is_sent(keyed: Gateway) -
     assert keyed.client.get(path, headers=bearer("new")).json()["status"] == "queued"
 
 
-def test_health_needs_no_key(keyed: Gateway) -> None:
+def test_health_without_key_is_available(keyed: Gateway) -> None:
     assert keyed.client.get("/livez").json() == {"status": "alive"}
     assert keyed.client.get("/metrics").status_code == 200
 
 
 @pytest.mark.parametrize("keys", ["ann", "ann:123", "ann:" + "g" * 64, "a b:" + "0" * 64])
-def test_keys_that_cannot_be_read_stop_the_start(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_invalid_api_keys_raise(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_API_KEYS", keys)
     with pytest.raises(ValidationError, match="name:sha256"):
         Settings()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
-def test_without_keys_only_loopback_is_bound(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_public_host_without_keys_raises(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError, match="AFFECT_API_KEYS"):
         Settings(host=host)
     monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
@@ -93,13 +93,13 @@ def test_without_keys_only_loopback_is_bound(host: str, monkeypatch: pytest.Monk
         {"Origin": "http://127.0.0.1:1"},
     ],
 )
-def test_a_page_of_elsewhere_is_refused(gateway: Gateway, headers: dict[str, str]) -> None:
+def test_request_from_other_origin_is_unauthorized(gateway: Gateway, headers: dict[str, str]) -> None:
     for path in ("/", "/v1/jobs/job_x", "/metrics"):
         answer = gateway.client.get(path, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
-def test_a_page_of_its_own_is_let_in(gateway: Gateway) -> None:
+def test_request_from_own_page_is_accepted(gateway: Gateway) -> None:
     own = str(gateway.client.base_url).rstrip("/")
     assert gateway.client.get("/livez", headers={"Origin": own}).status_code == 200
     port = gateway.client.base_url.port
@@ -120,7 +120,7 @@ def worker(name: str, *models: ServedModel, loaded: bool = True) -> Heartbeat:
     return Heartbeat(worker=name, bundle="default", digest="0" * 64, models=models, loaded=loaded)
 
 
-def test_it_is_ready_when_a_worker_has_its_models_in_memory(gateway: Gateway) -> None:
+def test_readyz_is_ready_once_worker_has_loaded(gateway: Gateway) -> None:
     def reason() -> str:
         answer = gateway.client.get("/readyz")
         assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
@@ -140,7 +140,9 @@ def test_it_is_ready_when_a_worker_has_its_models_in_memory(gateway: Gateway) ->
     assert "loading" not in reason()
 
 
-def test_it_is_not_ready_without_redis_or_room(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readyz_without_redis_or_space_is_unavailable(
+    open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuses(*_: object) -> None:
         raise storage_full()
 
@@ -150,7 +152,7 @@ def test_it_is_not_ready_without_redis_or_room(open_gateway: OpenGateway, monkey
     assert [fault["location"] for fault in answer.json()["errors"]] == ["redis", "storage", "workers"]
 
 
-def test_models_are_told_once_with_the_number_of_their_workers(gateway: Gateway) -> None:
+def test_models_are_listed_once_with_worker_count(gateway: Gateway) -> None:
     assert gateway.client.get("/v1/models").json() == {"models": [], "bundles": [], "refused": []}
     newer = FACE.model_copy(update={"version": 4})
     for heartbeat in (worker("a", FACE), worker("b", FACE), worker("c", newer), worker("d", newer, loaded=False)):
@@ -166,7 +168,7 @@ def test_models_are_told_once_with_the_number_of_their_workers(gateway: Gateway)
     assert told["bundles"] == [{"name": "default", "digest": "0" * 64, "loaded": 3}]
 
 
-def test_a_refused_bundle_is_told_with_its_reason(gateway: Gateway) -> None:
+def test_models_rejected_bundle_has_reason(gateway: Gateway) -> None:
     refusal = BundleRejection(digest="1" * 64, reason="the weights of face@4 are damaged")
     refusing = [worker(name, loaded=False).model_copy(update={"refused": refusal}) for name in "ab"]
     for heartbeat in refusing:
@@ -177,12 +179,12 @@ def test_a_refused_bundle_is_told_with_its_reason(gateway: Gateway) -> None:
     assert refusal.reason in gateway.client.get("/readyz").json()["detail"]
 
 
-def test_models_are_for_callers(keyed: Gateway) -> None:
+def test_models_without_key_are_unauthorized(keyed: Gateway) -> None:
     assert keyed.client.get("/v1/models").status_code == 401
     assert keyed.client.get("/v1/models", headers=bearer("new")).status_code == 200
 
 
-def test_a_list_and_a_place_in_the_queue_tell_nothing_of_others(keyed: Gateway) -> None:
+def test_list_and_position_reveal_nothing_of_others(keyed: Gateway) -> None:
     for secret in ("old", "bobs", "new"):
         keyed.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, data={"tag": "x"}, headers=bearer(secret))
     mine = keyed.client.get("/v1/jobs?tag=x", headers=bearer("old")).json()["jobs"]
@@ -191,7 +193,7 @@ def test_a_list_and_a_place_in_the_queue_tell_nothing_of_others(keyed: Gateway) 
     assert keyed.client.get("/v1/jobs").status_code == 401
 
 
-def test_an_expired_job_of_another_is_unknown(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_job_of_other_caller_is_not_found(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
     gateway = open_gateway(result_ttl=0.001, lease_seconds=0.1)
     post = gateway.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, headers=bearer("new"))
@@ -201,7 +203,7 @@ def test_an_expired_job_of_another_is_unknown(open_gateway: OpenGateway, monkeyp
     assert gateway.client.get(path, headers=bearer("bobs")).status_code == 404
 
 
-def test_metrics_name_routes_by_their_template(gateway: Gateway) -> None:
+def test_metrics_label_routes_by_template(gateway: Gateway) -> None:
     job_id = gateway.made()
     gateway.client.get(f"/v1/jobs/{job_id}")
     gateway.client.get("/no/such/path")
@@ -215,14 +217,14 @@ def test_metrics_name_routes_by_their_template(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/v1/jobs/x", 405), ("GET", "/v1/nowhere", 404)]
 )
-def test_errors_of_the_framework_are_problems_too(gateway: Gateway, method: str, path: str, status: int) -> None:
+def test_framework_error_is_problem(gateway: Gateway, method: str, path: str, status: int) -> None:
     answer = gateway.client.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (status, "validation_failed")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["instance"] == path
 
 
-def test_what_nobody_foresaw_gives_nothing_away(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_reveals_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("secret of the house")
 
@@ -235,19 +237,19 @@ def test_what_nobody_foresaw_gives_nothing_away(gateway: Gateway, monkeypatch: p
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/livez", "/nowhere"])
-def test_every_answer_carries_a_policy(gateway: Gateway, path: str) -> None:
+def test_response_has_security_headers(gateway: Gateway, path: str) -> None:
     headers = gateway.client.get(path).headers
     assert "default-src 'none'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_page_says_what_it_is_not(gateway: Gateway) -> None:
+def test_page_has_disclaimer(gateway: Gateway) -> None:
     page = gateway.client.get("/").text
     assert "What this is not" in page
     assert 'href="/docs"' in page
 
 
-def test_the_pages_load_nothing_from_elsewhere(gateway: Gateway) -> None:
+def test_pages_load_nothing_from_other_hosts(gateway: Gateway) -> None:
     for page in ("/", "/docs"):
         answer = gateway.client.get(page)
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -281,7 +283,7 @@ def references(node: Any) -> Iterator[str]:
             yield from references(part)
 
 
-def test_openapi_holds_the_result_the_options_and_the_problem(document: dict[str, Any]) -> None:
+def test_openapi_has_result_options_and_problem(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     assert set(schemas["Result"]["properties"]) == set(Result.model_fields)
     assert set(schemas["Options"]["properties"]) == set(Options.model_fields)
@@ -290,14 +292,14 @@ def test_openapi_holds_the_result_the_options_and_the_problem(document: dict[str
     assert "from" in schemas["Moment"]["properties"]
 
 
-def test_openapi_refers_to_nothing_that_is_missing(document: dict[str, Any]) -> None:
+def test_openapi_references_exist(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     named = set(references(document))
     assert named
     assert {name.removeprefix("#/components/schemas/") for name in named} <= set(schemas)
 
 
-def test_openapi_shows_each_code_of_an_upload(document: dict[str, Any]) -> None:
+def test_openapi_has_example_of_each_upload_error(document: dict[str, Any]) -> None:
     responses = document["paths"]["/v1/jobs"]["post"]["responses"]
     shown = {
         code
@@ -308,7 +310,7 @@ def test_openapi_shows_each_code_of_an_upload(document: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
-def test_the_gateway_leaves_torch_and_cv2_out() -> None:
+def test_import_gateway_does_not_import_torch_or_cv2() -> None:
     code = "import sys, app.main; print([m for m in ('torch', 'cv2', 'ml.media', 'ml.inference') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -16,7 +16,7 @@ import pytest
 from tests.app.conftest import PNG, Gateway, OpenGateway
 from tests.app.test_gateway import FACE, KEYS, bearer, worker
 from tests.ml.reports.made_results import video
-from workers.protocol.records import artifact_key, result_key
+from workers.protocol.blob_keys import artifact_key, result_key
 from workers.protocol.store.job_store import LeaseLost
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def gateway(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.mark.timeout(3600)
-def test_the_service_does_what_its_document_says(gateway: Gateway, tmp_path: Path) -> None:
+def test_service_conforms_to_openapi_document(gateway: Gateway, tmp_path: Path) -> None:
     job_id = gateway.made(options='{"keep_media": true}')
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),

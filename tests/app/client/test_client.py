@@ -109,7 +109,7 @@ def address(gateway: Gateway) -> str:
 
 
 @pytest.mark.parametrize("form", ["path", "string", "bytes", "file", "named"])
-def test_a_file_in_any_form_becomes_a_job(gateway: Gateway, calling: Calling, tmp_path: Path, form: str) -> None:
+def test_submit_source_of_any_type_creates_job(gateway: Gateway, calling: Calling, tmp_path: Path, form: str) -> None:
     path = tmp_path / "party.png"
     path.write_bytes(PNG)
     with path.open("rb") as file:
@@ -130,7 +130,7 @@ def test_a_file_in_any_form_becomes_a_job(gateway: Gateway, calling: Calling, tm
     assert stored is not None and JobRequest.model_validate_json(stored).transcript == "Hello."
 
 
-def test_several_files_are_one_batch_and_a_link_is_a_job(gateway: Gateway, calling: Calling) -> None:
+def test_submit_all_creates_batch_and_submit_url_creates_job(gateway: Gateway, calling: Calling) -> None:
     client = calling(address(gateway))
     jobs = client.submit_all([PNG + b"1", Upload(PNG + b"2", "two.png")], tags=["batch"])
     assert [job.media.name for job in jobs] == ["upload", "two.png"]
@@ -147,7 +147,7 @@ def test_several_files_are_one_batch_and_a_link_is_a_job(gateway: Gateway, calli
             client.submit(**wrong)
 
 
-def test_from_submission_to_result(gateway: Gateway, calling: Calling) -> None:
+def test_analyse_returns_result(gateway: Gateway, calling: Calling) -> None:
     client = calling(address(gateway))
     content = RESULT.model_dump_json().encode()
     worker = threading.Thread(target=lambda: work(gateway, content))
@@ -171,7 +171,7 @@ def work(gateway: Gateway, content: bytes) -> None:
     gateway.succeed(content)
 
 
-def test_a_list_goes_over_all_pages(gateway: Gateway, calling: Calling) -> None:
+def test_jobs_iterates_over_all_pages(gateway: Gateway, calling: Calling) -> None:
     ids = [f"job_{number}" for number in range(250)]
     gateway.job_store.create(NewJobs(ids, "local"))
     client = calling(address(gateway))
@@ -179,7 +179,7 @@ def test_a_list_goes_over_all_pages(gateway: Gateway, calling: Calling) -> None:
     assert client.jobs(status="failed") == [] and client.jobs(tag="none") == []
 
 
-def test_how_a_job_ended_is_told(gateway: Gateway, calling: Calling) -> None:
+def test_result_of_unsuccessful_job_raises(gateway: Gateway, calling: Calling) -> None:
     client = calling(address(gateway))
     job = client.submit(PNG)
     gateway.fail(Failure(code="media_invalid", message="Nothing could be decoded.", stage="decode"))
@@ -202,9 +202,7 @@ def test_how_a_job_ended_is_told(gateway: Gateway, calling: Calling) -> None:
         client.submit(PNG, options={"frame_rate": -1})
 
 
-def test_the_key_is_sent_and_missed(
-    open_gateway: OpenGateway, calling: Calling, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_api_key_is_sent(open_gateway: OpenGateway, calling: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"  # of foo
     gateway = open_gateway(api_keys=f"ann:{digest}")
     with pytest.raises(Unauthorized):
@@ -223,7 +221,7 @@ def test_the_key_is_sent_and_missed(
         (507, "storage_full", Unavailable), (418, "of_a_newer_service", AffectError),
     ],
 )  # fmt: skip
-def test_an_error_keeps_its_code(calling: Calling, status: int, code: str, kind: type[AffectError]) -> None:
+def test_error_has_code_of_service(calling: Calling, status: int, code: str, kind: type[AffectError]) -> None:
     with loopback(problem(status, code)) as server, pytest.raises(kind) as raised:
         calling(server.url("")).get("job_1")
     assert (raised.value.code, raised.value.status, len(server.requests)) == (code, status, 1)
@@ -248,7 +246,7 @@ def test_error_code_of_service_has_an_exception(code: str) -> None:
     assert isinstance(error_from(response, needs_result=True), JobFailed) == (ERRORS[code].status == 422)
 
 
-def test_what_may_pass_is_tried_again_under_one_key(calling: Calling, tmp_path: Path) -> None:
+def test_temporary_error_is_retried_with_same_key(calling: Calling, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     trouble = (
@@ -266,7 +264,7 @@ def test_what_may_pass_is_tried_again_under_one_key(calling: Calling, tmp_path: 
     assert [request.headers["idempotency-key"] for request in server.requests] == ["mine", "mine"]
 
 
-def test_one_key_is_one_submission(gateway: Gateway, calling: Calling) -> None:
+def test_submit_with_same_idempotency_key_creates_one_job(gateway: Gateway, calling: Calling) -> None:
     client = calling(address(gateway))
     first, second = (client.submit(PNG, idempotency_key="mine") for _ in range(2))
     assert first.id == second.id and gateway.job_store.queue_length() == 1
@@ -274,7 +272,7 @@ def test_one_key_is_one_submission(gateway: Gateway, calling: Calling) -> None:
         client.submit(PNG + b"other", idempotency_key="mine")
 
 
-def test_two_submissions_have_two_keys(calling: Calling) -> None:
+def test_submit_twice_has_different_keys(calling: Calling) -> None:
     with loopback(telling(JOB)) as server:
         for _ in range(2):
             calling(server.url("")).submit(PNG)
@@ -286,13 +284,13 @@ def test_two_submissions_have_two_keys(calling: Calling) -> None:
     [(problem(429, "rate_limited"), TooManyRequests), (problem(503, "queue_unavailable"), Unavailable),
      (broken, ConnectionFailed), (lambda handler: handler.reply(502, b"<html>"), AffectError)],
 )  # fmt: skip
-def test_at_last_it_gives_up(calling: Calling, answer: Answer, kind: type[AffectError]) -> None:
+def test_permanent_error_raises_after_retries(calling: Calling, answer: Answer, kind: type[AffectError]) -> None:
     with loopback(answer) as server, pytest.raises(kind):
         calling(server.url("")).get("job_1")
     assert len(server.requests) == 4
 
 
-def test_the_service_s_word_for_how_long_to_wait_is_kept() -> None:
+def test_retries_wait_as_retry_after_says() -> None:
     asked: list[float] = []
 
     class Watched(Retries):
@@ -328,7 +326,7 @@ def streaming(*pieces: bytes) -> Answer:
     return answer
 
 
-def test_events_go_on_where_they_broke_off(calling: Calling) -> None:
+def test_events_resume_after_broken_connection(calling: Calling) -> None:
     first, rest = event(1, "queued", 0), event(2, "running", 0.5)
     answers = [
         streaming(b"retry: 2000\n\n", first + rest[:20]),
@@ -344,12 +342,12 @@ def test_events_go_on_where_they_broke_off(calling: Calling) -> None:
     assert asked == [None, "1-0", "1-0"]
 
 
-def test_events_of_a_job_that_has_ended_are_at_their_end(calling: Calling) -> None:
+def test_events_after_final_event_are_empty(calling: Calling) -> None:
     with loopback(lambda handler: handler.reply(204)) as server:
         assert calling(server.url("")).events("job_1", "9-0") == []
 
 
-def test_who_stops_listening_ends_the_stream() -> None:
+def test_events_stopped_early_close_the_stream() -> None:
     with loopback(streaming(event(1, "running", 0), event(2, "running", 0.5))) as server:
         with Client(server.url(""), retries=QUICK) as client:
             for change in client.events("job_1"):
@@ -366,7 +364,7 @@ def test_who_stops_listening_ends_the_stream() -> None:
     assert len(server.requests) == 2
 
 
-def test_files_are_downloaded_whole_or_not_at_all(calling: Calling, tmp_path: Path) -> None:
+def test_download_writes_complete_file_or_none(calling: Calling, tmp_path: Path) -> None:
     content = bytes(range(256)) * 2000
 
     def half(handler: Handler) -> None:
@@ -389,7 +387,7 @@ def test_files_are_downloaded_whole_or_not_at_all(calling: Calling, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "m.mp4"]
 
 
-def test_artifacts_are_listed(calling: Calling) -> None:
+def test_artifacts_lists_files(calling: Calling) -> None:
     made = {
         "name": "annotated.mp4",
         "media_type": "video/mp4",
@@ -401,7 +399,7 @@ def test_artifacts_are_listed(calling: Calling) -> None:
     assert (artifact.name, artifact.size) == ("annotated.mp4", 3)
 
 
-def test_both_clients_offer_the_same() -> None:
+def test_clients_have_same_methods() -> None:
     def offered(kind: type) -> dict[str, list[str]]:
         methods = inspect.getmembers(kind, inspect.isfunction)
         return {name: list(inspect.signature(method).parameters) for name, method in methods if name[0] != "_"}
@@ -409,7 +407,7 @@ def test_both_clients_offer_the_same() -> None:
     assert offered(Client) == offered(AsyncClient)
 
 
-def test_the_types_of_the_result_are_those_of_the_service() -> None:
+def test_result_has_fields_of_service() -> None:
     def shape(kind: type[BaseModel]) -> dict[str, Any]:
         schema = kind.model_json_schema(by_alias=True)
         return {name: sorted(each.get("properties", {})) for name, each in schema["$defs"].items()} | {
@@ -419,13 +417,13 @@ def test_the_types_of_the_result_are_those_of_the_service() -> None:
     assert shape(app.client.Result) == shape(ml.results.Result)
 
 
-def test_what_a_newer_service_adds_can_be_read(calling: Calling) -> None:
+def test_unknown_field_can_be_read(calling: Calling) -> None:
     with loopback(telling({**JOB, "mood": "new"})) as server:
         job = calling(server.url("")).get("job_1")
     assert job.model_extra == {"mood": "new"} and job.mood == "new"
 
 
-def test_it_stands_by_itself_under_the_name_that_it_is_installed_by(tmp_path: Path) -> None:
+def test_client_installed_alone_imports_nothing_of_service(tmp_path: Path) -> None:
     about = tomllib.loads((ROOT / "app" / "client" / "pyproject.toml").read_text())
     assert about["tool"]["setuptools"]["package-dir"] == {"affect_client": "."}
     shutil.copytree(ROOT / "app" / "client", tmp_path / "affect_client")

@@ -32,7 +32,7 @@ def told(text: str) -> dict[tuple[str, str], float]:
     }
 
 
-def test_queues_workers_and_models_are_measured_at_each_scrape(gateway: Gateway) -> None:
+def test_metrics_show_queues_workers_and_models(gateway: Gateway) -> None:
     face = ServedModel(role="face", name="face", version=3, labels=("happy",), metrics={}, licence=None)
     serving = Heartbeat(worker="a", bundle="default", digest="f" * 64, models=(face,), loaded=True)
     gateway.worker_registry.heartbeat(serving)
@@ -59,14 +59,14 @@ def test_queues_workers_and_models_are_measured_at_each_scrape(gateway: Gateway)
     assert not any("job_" in labels for _, labels in found if "{job_id}" not in labels)
 
 
-def test_without_redis_the_gateway_still_tells_of_itself(open_gateway: OpenGateway) -> None:
+def test_metrics_without_redis_show_gateway_only(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(redis_url="unix:///nowhere/redis.sock")
     found = told(gateway.client.get("/metrics").text)
     assert found["affect_redis_up", ""] == 0
     assert not any(name.startswith("affect_queue") for name, _ in found)
 
 
-def test_a_port_of_their_own_takes_them_from_the_other(open_gateway: OpenGateway) -> None:
+def test_metrics_port_moves_metrics(open_gateway: OpenGateway) -> None:
     port = free_port()
     gateway = open_gateway(metrics_port=port)
     assert gateway.client.get("/metrics").status_code == 404
@@ -74,14 +74,12 @@ def test_a_port_of_their_own_takes_them_from_the_other(open_gateway: OpenGateway
     assert "/metrics" not in gateway.client.get("/openapi.json").json()["paths"]
 
 
-def test_a_port_for_several_processes_is_refused() -> None:
+def test_metrics_port_with_several_processes_is_rejected() -> None:
     with pytest.raises(ValidationError, match="AFFECT_METRICS_PORT"):
         Settings(gateway_processes=2, metrics_port=9000)
 
 
-def test_several_processes_answer_with_the_counts_of_all_and_forget_what_the_dead_had_under_way(
-    redis_url: str, tmp_path: Path
-) -> None:
+def test_metrics_several_processes_are_summed_without_dead_ones(redis_url: str, tmp_path: Path) -> None:
     port = free_port()
     environment = os.environ | {
         "AFFECT_REDIS_URL": redis_url,

@@ -31,7 +31,7 @@ def fetch(gateway: Gateway, job_id: str, headers: dict[str, str] | None = None, 
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_is_served_with_its_type_and_a_file_name(gateway: Gateway, name: str) -> None:
+def test_result_format_has_content_type_and_file_name(gateway: Gateway, name: str) -> None:
     answer = fetch(gateway, done(gateway), format=name)
     assert answer.status_code == 200, answer.text
     known = FORMATS[name]  # type: ignore[index]
@@ -42,7 +42,7 @@ def test_every_format_is_served_with_its_type_and_a_file_name(gateway: Gateway, 
         assert answer.text == known.writers[known.default](video())
 
 
-def test_the_formats_are_what_they_say(gateway: Gateway) -> None:
+def test_result_formats_are_valid(gateway: Gateway) -> None:
     job_id = done(gateway)
     table = list(csv.DictReader(StringIO(fetch(gateway, job_id, format="csv").text)))
     assert [row["emotion"] for row in table] == ["happy", "happy", "", "angry"]
@@ -52,7 +52,7 @@ def test_the_formats_are_what_they_say(gateway: Gateway) -> None:
     assert document.tag == "ANNOTATION_DOCUMENT"
 
 
-def test_json_stays_as_the_worker_wrote_it(gateway: Gateway) -> None:
+def test_result_json_is_unchanged(gateway: Gateway) -> None:
     job_id = done(gateway)
     for answer in (fetch(gateway, job_id), fetch(gateway, job_id, format="json")):
         assert answer.content == video().result.model_dump_json().encode()
@@ -71,7 +71,7 @@ def test_json_stays_as_the_worker_wrote_it(gateway: Gateway) -> None:
         ("vtt", "windows", "party.windows.vtt", None),
     ],
 )
-def test_rows_choose_what_is_told(gateway: Gateway, format: str, rows: str, file: str, length: int | None) -> None:
+def test_result_rows_select_content(gateway: Gateway, format: str, rows: str, file: str, length: int | None) -> None:
     answer = fetch(gateway, done(gateway), format=format, rows=rows)
     assert answer.headers["content-disposition"] == f'attachment; filename="{file}"'
     assert length is None or len(answer.text.splitlines()) == length
@@ -82,12 +82,12 @@ def test_rows_choose_what_is_told(gateway: Gateway, format: str, rows: str, file
     [{"format": "xls"}, {"format": ""}, {"format": "csv", "rows": "cows"}, {"format": "csv", "rows": "speech"},
      {"format": "eaf", "rows": "faces"}, {"format": "json", "rows": "windows"}, {"rows": "faces"}],
 )  # fmt: skip
-def test_nonsense_is_refused(gateway: Gateway, query: dict[str, str]) -> None:
+def test_result_invalid_query_is_rejected(gateway: Gateway, query: dict[str, str]) -> None:
     told = problem(fetch(gateway, done(gateway), **query), 400, "validation_failed")
     assert told["errors"][0]["location"].removeprefix("query.") in ("format", "rows")
 
 
-def test_accept_chooses_and_format_overrules_it(gateway: Gateway) -> None:
+def test_result_format_takes_precedence_over_accept(gateway: Gateway) -> None:
     job_id = done(gateway)
     assert fetch(gateway, job_id, {"Accept": "text/vtt"}).text.startswith("WEBVTT")
     assert fetch(gateway, job_id, {"Accept": "text/vtt"}, format="txt").text.startswith("party.mp4")
@@ -114,13 +114,13 @@ def test_accept_chooses_and_format_overrules_it(gateway: Gateway) -> None:
         ("text/csv;q=9, text/plain;q=0.1", "txt"),
     ],
 )
-def test_the_best_liked_format_is_taken(accept: str | None, format: str) -> None:
+def test_negotiate_picks_format_with_highest_weight(accept: str | None, format: str) -> None:
 
     assert Export.negotiate(None, None, accept).format == format
 
 
 @pytest.mark.parametrize("accept", ["image/png", "nonsense", "text/csv;q=0", ";;,,", "text/csv;q=high"])
-def test_an_accept_that_takes_nothing_of_ours_is_refused(accept: str) -> None:
+def test_negotiate_no_acceptable_format_is_rejected(accept: str) -> None:
     with pytest.raises(ValidationFailed):
         Export.negotiate(None, None, accept)
 
@@ -142,7 +142,7 @@ def test_an_accept_that_takes_nothing_of_ours_is_refused(accept: str) -> None:
         ("x" * 300 + ".mp4", "x" * 100 + ".csv"),
     ],
 )
-def test_a_file_name_is_safe(name: str, saved: str) -> None:
+def test_disposition_name_is_safe(name: str, saved: str) -> None:
     header = Export("csv").disposition(name)
     assert header.isascii()
     assert header.isprintable()
@@ -151,11 +151,11 @@ def test_a_file_name_is_safe(name: str, saved: str) -> None:
     assert unquote(parts[2] or parts[1]) == saved
 
 
-def test_an_unfinished_job_has_no_table(gateway: Gateway) -> None:
+def test_result_table_of_unfinished_job_is_conflict(gateway: Gateway) -> None:
     problem(fetch(gateway, gateway.made(), format="csv"), 409, "job_unfinished")
 
 
-def test_the_formats_are_documented(gateway: Gateway) -> None:
+def test_openapi_lists_result_formats(gateway: Gateway) -> None:
     operation = gateway.client.get("/openapi.json").json()["paths"]["/v1/jobs/{job_id}/result"]["get"]
     assert {known.media_type for known in FORMATS.values()} < set(operation["responses"]["200"]["content"])
     assert "application/json" in operation["responses"]["200"]["content"]

@@ -24,18 +24,18 @@ from app.http.ranges import RangeNotSatisfiable, parse_range
         ("bytes=٣-٤", None),
     ],
 )
-def test_a_range_is_read_as_the_rfc_says(header: str | None, part: tuple[int, int] | None) -> None:
+def test_parse_range_follows_rfc(header: str | None, part: tuple[int, int] | None) -> None:
     assert parse_range(header, 10) == part
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=99-100", "bytes=-0"])
-def test_a_range_beyond_the_end_is_told(header: str) -> None:
+def test_parse_range_beyond_end_raises(header: str) -> None:
     with pytest.raises(RangeNotSatisfiable):
         parse_range(header, 10)
 
 
 @given(st.text(max_size=30) | st.from_regex(r"bytes=[0-9]*-[0-9]*", fullmatch=True), st.integers(0, 1000))
-def test_no_header_reaches_outside_the_file(header: str, size: int) -> None:
+def test_parse_range_never_exceeds_file(header: str, size: int) -> None:
     try:
         part = parse_range(header, size)
     except RangeNotSatisfiable:

@@ -1,15 +1,9 @@
-"""What one caller may do in a minute and have at once, and the keys that callers are known by."""
+"""Limits of one caller: requests per minute, waiting jobs, stored bytes."""
 
-import hashlib
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from io import StringIO
 
 import pytest
 
-from app import keys
-from app.keys import ApiKey
 from tests.app.conftest import PNG, Gateway, OpenGateway
 from tests.app.routes.test_job_routes import problem
 from tests.app.test_gateway import KEYS, bearer
@@ -21,7 +15,7 @@ def keyed(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> OpenGat
     return open_gateway
 
 
-def test_a_minute_has_so_many_requests_over_all_gateways_and_keys_of_a_name(keyed: OpenGateway) -> None:
+def test_rate_limit_counts_all_gateways_and_keys_of_a_caller(keyed: OpenGateway) -> None:
     gateways = [keyed(requests_per_minute=30), keyed(requests_per_minute=30)]
 
     def ask(number: int) -> int:
@@ -41,7 +35,7 @@ def test_a_minute_has_so_many_requests_over_all_gateways_and_keys_of_a_name(keye
     assert gateways[0].client.get("/v1/jobs").status_code == 401
 
 
-def test_what_is_left_is_told_and_comes_back(open_gateway: OpenGateway) -> None:
+def test_rate_limit_headers_show_remaining_requests(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(requests_per_minute=3)
     seen = [gateway.client.get("/v1/models") for _ in range(3)]
     assert [answer.headers["ratelimit"].partition(";t=")[0] for answer in seen] == [
@@ -51,25 +45,24 @@ def test_what_is_left_is_told_and_comes_back(open_gateway: OpenGateway) -> None:
     waiting = gateway.client.get("/v1/models")
     problem(waiting, 429, "rate_limited")
     assert 15 <= int(waiting.headers["retry-after"]) <= 20
-    redis = gateway.job_store._redis
-    redis.set("affect:rate:local", float(redis.get("affect:rate:local")) - 20)  # type: ignore[arg-type]
+    gateway.redis.age_rate_limit("local", 20)
     assert gateway.client.get("/v1/models").status_code == 200
     assert gateway.client.get("/v1/models").status_code == 429
 
 
-def test_an_upload_beyond_the_rate_is_not_read(open_gateway: OpenGateway) -> None:
+def test_rate_limit_exceeded_upload_is_not_read(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(requests_per_minute=1)
     gateway.made()
     problem(gateway.post(), 429, "rate_limited")
     assert gateway.job_store.queue_length() == 1
 
 
-def test_without_a_limit_nothing_is_counted(gateway: Gateway) -> None:
+def test_rate_limit_disabled_counts_nothing(gateway: Gateway) -> None:
     assert "ratelimit" not in gateway.client.get("/v1/models").headers
-    assert gateway.job_store._redis.keys("affect:rate:*") == []
+    assert gateway.redis.keys("rate:*") == []
 
 
-def test_one_caller_fills_its_own_queue_only(keyed: OpenGateway) -> None:
+def test_queue_limit_of_one_caller_does_not_affect_others(keyed: OpenGateway) -> None:
     gateway = keyed(max_queued_per_key=2)
 
     def post(secret: str, count: int = 1) -> int:
@@ -83,7 +76,7 @@ def test_one_caller_fills_its_own_queue_only(keyed: OpenGateway) -> None:
     assert post("old") == 202
 
 
-def test_one_caller_stores_so_many_bytes_and_frees_them(open_gateway: OpenGateway) -> None:
+def test_storage_limit_is_freed_by_ended_jobs(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(max_bytes_per_key=5000)
     job_id = gateway.made(content=PNG + bytes(3000), options='{"keep_media": true}')
     problem(gateway.post(PNG + bytes(3000)), 429, "too_many_jobs")
@@ -94,12 +87,12 @@ def test_one_caller_stores_so_many_bytes_and_frees_them(open_gateway: OpenGatewa
     gateway.made(content=PNG + bytes(3000))
 
 
-def test_retry_after_tells_when_a_turn_comes(open_gateway: OpenGateway) -> None:
+def test_retry_after_estimates_waiting_time(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(max_queued=3)
     ids = [gateway.made() for _ in range(3)]
     claim = gateway.job_store.claim()
     assert claim is not None
-    gateway.job_store._redis.hincrbyfloat(f"affect:job:{ids[0]}", "started_at", -7.5)
+    gateway.redis.age_start(ids[0], 7.5)
     gateway.job_store.finish(claim, "succeeded")
     ids.append(gateway.made())
 
@@ -113,29 +106,3 @@ def test_retry_after_tells_when_a_turn_comes(open_gateway: OpenGateway) -> None:
     assert 8 <= int(full.headers["retry-after"]) <= 11
     gateway.job_store.claim()
     assert told(f"/v1/jobs/{ids[1]}") == 1
-
-
-def test_a_key_is_made_and_opens(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = [sys.executable, "-m", "app", "keys", "new", "team-a"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    key, entry = (line.split()[-1] for line in shown.splitlines())
-    assert entry == f"team-a:{hashlib.sha256(key.encode()).hexdigest()}"
-    monkeypatch.setenv("AFFECT_API_KEYS", f"{KEYS},{entry}")
-    assert open_gateway().client.get("/v1/jobs", headers=bearer(key)).status_code == 200
-
-
-def test_a_key_of_ones_own_is_hashed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.stdin", StringIO("secret\n"))
-    keys.main(["hash", "ann"])
-    entry = capsys.readouterr().out.split()[-1]
-    assert entry == ApiKey.parse(entry).entry == ApiKey.from_key("ann", "secret").entry
-
-
-@pytest.mark.parametrize("arguments", [("new", "two words"), ("new",), ("hash", "ann"), ("old", "ann")])
-def test_a_name_that_is_none_makes_no_key(
-    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.stdin", StringIO())
-    with pytest.raises(SystemExit) as ended:
-        keys.main(arguments)
-    assert ended.value.code == 2 and not capsys.readouterr().out

@@ -11,7 +11,7 @@ from workers.protocol.records import JobRequest
 
 
 @pytest.mark.parametrize("name", ["0123abcd-ef", "a" * 64, "svc.checkout_42"])
-def test_a_plain_name_is_kept_and_goes_with_the_job(gateway: Gateway, name: str) -> None:
+def test_request_id_valid_is_kept_and_stored_with_job(gateway: Gateway, name: str) -> None:
     gateway.client.headers["X-Request-ID"] = name
     answer = gateway.post()
     assert answer.headers["x-request-id"] == name
@@ -22,14 +22,12 @@ def test_a_plain_name_is_kept_and_goes_with_the_job(gateway: Gateway, name: str)
 
 
 @pytest.mark.parametrize("name", ["short", "a" * 65, "ann@example.org", 'x"} {"level', "über-name-123"])
-def test_any_other_is_replaced(gateway: Gateway, name: str) -> None:
+def test_request_id_invalid_is_replaced(gateway: Gateway, name: str) -> None:
     answer = gateway.client.get("/v1/jobs", headers={"X-Request-ID": name.encode()})
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
-def test_the_log_names_route_and_job_but_neither_query_nor_address(
-    gateway: Gateway, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_log_has_route_and_job_but_no_query_or_address(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "app")
     job_id = gateway.made()
     gateway.client.get(f"/v1/jobs/{job_id}?wait=0&note=hidden-query")

@@ -28,7 +28,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict:
     return answer.json()
 
 
-def test_an_upload_becomes_a_queued_job_whose_media_is_stored(gateway: Gateway) -> None:
+def test_submit_file_creates_queued_job(gateway: Gateway) -> None:
     content = PNG + bytes(range(256)) * 10_000
     answer = gateway.post(content, "party.png", options='{"frame_rate": 2}', tag=["a", "b"])
     job = answer.json()
@@ -41,13 +41,13 @@ def test_an_upload_becomes_a_queued_job_whose_media_is_stored(gateway: Gateway) 
     assert gateway.client.get(job["links"]["self"]).json() == job
 
 
-def test_two_uploads_of_one_name_stay_apart(gateway: Gateway) -> None:
+def test_submit_same_file_name_twice_creates_two_jobs(gateway: Gateway) -> None:
     first, second = gateway.made(content=PNG + b"1"), gateway.made(content=PNG + b"2")
     assert gateway.blobs.get(media_key(first)) == PNG + b"1"
     assert gateway.blobs.get(media_key(second)) == PNG + b"2"
 
 
-def test_several_files_are_a_batch_in_their_order(gateway: Gateway) -> None:
+def test_submit_several_files_creates_batch_in_order(gateway: Gateway) -> None:
     files = [("file", (f"{number}.png", PNG + bytes([number]))) for number in range(3)]
     jobs = gateway.client.post("/v1/jobs", files=files).json()["jobs"]
     assert [job["media"]["name"] for job in jobs] == ["0.png", "1.png", "2.png"]
@@ -55,13 +55,13 @@ def test_several_files_are_a_batch_in_their_order(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..\\..\\x", "a/../../b.png"])
-def test_a_name_is_never_a_path(gateway: Gateway, tmp_path: Path, name: str) -> None:
+def test_submit_file_name_is_never_a_path(gateway: Gateway, tmp_path: Path, name: str) -> None:
     job_id = gateway.made(name=name)
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {f"blobs/jobs/{job_id}/{part}" for part in ("media/0", "request.json")}
 
 
-def test_a_transcript_travels_in_the_request(gateway: Gateway) -> None:
+def test_submit_transcript_is_stored_in_request(gateway: Gateway) -> None:
     job_id = gateway.made(transcript="Hello there.")
     stored = gateway.blobs.get(request_key(job_id))
     assert stored is not None
@@ -78,7 +78,7 @@ def test_a_transcript_travels_in_the_request(gateway: Gateway) -> None:
         (PNG + bytes(200_000), 413, "file_too_large"),
     ],
 )
-def test_a_file_that_is_refused_is_told_by_code_and_leaves_nothing(
+def test_submit_bad_file_is_rejected_and_leaves_nothing(
     open_gateway: OpenGateway, content: bytes, status: int, code: str
 ) -> None:
     gateway = open_gateway(max_upload_bytes=100_000)
@@ -109,14 +109,14 @@ def test_a_file_that_is_refused_is_told_by_code_and_leaves_nothing(
         "[" * 5000,
     ],
 )
-def test_options_that_cannot_be_read_are_named(gateway: Gateway, options: str) -> None:
+def test_submit_invalid_options_are_named(gateway: Gateway, options: str) -> None:
     told = problem(gateway.post(options=options), 400, "invalid_options")
     assert all(fault["location"].startswith("options") for fault in told["errors"])
     assert gateway.stored() == []
 
 
 @pytest.mark.parametrize("order", [("file", "options"), ("options", "file")])
-def test_fields_come_in_any_order(gateway: Gateway, order: tuple[str, str]) -> None:
+def test_submit_fields_in_any_order_are_accepted(gateway: Gateway, order: tuple[str, str]) -> None:
     parts = {"file": ("file", PNG, "a.png"), "options": ("options", b'{"words": false}')}
     body = encode([parts[name] for name in order])
     job = gateway.client.post("/v1/jobs", content=body, headers={"content-type": CONTENT_TYPE}).json()
@@ -127,12 +127,12 @@ def test_fields_come_in_any_order(gateway: Gateway, order: tuple[str, str]) -> N
     "fields",
     [{"transcript": "WEBVTT\n\nno --> cue"}, {"transcript": " "}, {"tag": ""}, {"tag": "x" * 65}, {"url": "http://x/"}],
 )
-def test_a_field_that_does_not_fit_is_refused(gateway: Gateway, fields: dict[str, str]) -> None:
+def test_submit_invalid_field_is_rejected(gateway: Gateway, fields: dict[str, str]) -> None:
     problem(gateway.post(**fields), 400, "validation_failed")
     assert gateway.stored() == []
 
 
-def test_a_transcript_belongs_to_one_file(gateway: Gateway) -> None:
+def test_submit_transcript_with_several_files_is_rejected(gateway: Gateway) -> None:
     files = [("file", ("a.png", PNG)), ("file", ("b.png", PNG))]
     answer = gateway.client.post("/v1/jobs", files=files, data={"transcript": "Hello."})
     problem(answer, 400, "validation_failed")
@@ -140,18 +140,18 @@ def test_a_transcript_belongs_to_one_file(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data", CONTENT_TYPE])
-def test_a_body_that_is_no_form_is_refused(gateway: Gateway, content_type: str) -> None:
+def test_submit_other_content_type_is_rejected(gateway: Gateway, content_type: str) -> None:
     answer = gateway.client.post("/v1/jobs", content=b"{}", headers={"content-type": content_type})
     problem(answer, 400, "validation_failed")
 
 
-def test_a_form_without_a_file_is_refused(gateway: Gateway) -> None:
+def test_submit_without_file_is_rejected(gateway: Gateway) -> None:
     body = encode([("options", b"{}")])
     answer = gateway.client.post("/v1/jobs", content=body, headers={"content-type": CONTENT_TYPE})
     assert "`file`" in problem(answer, 400, "validation_failed")["detail"]
 
 
-def test_a_length_beyond_the_limit_is_refused_before_anything_is_sent(gateway: Gateway) -> None:
+def test_submit_too_long_content_length_is_rejected_before_body(gateway: Gateway) -> None:
     address = gateway.client.base_url
     head = f"POST /v1/jobs HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: {CONTENT_TYPE}\r\n"
     with socket.create_connection((address.host, address.port)) as raw:
@@ -159,7 +159,7 @@ def test_a_length_beyond_the_limit_is_refused_before_anything_is_sent(gateway: G
         assert raw.recv(4096).startswith(b"HTTP/1.1 413")
 
 
-def test_a_body_without_length_is_counted(open_gateway: OpenGateway) -> None:
+def test_submit_chunked_body_is_limited(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(max_upload_bytes=1000)
 
     def body() -> Iterator[bytes]:
@@ -171,7 +171,7 @@ def test_a_body_without_length_is_counted(open_gateway: OpenGateway) -> None:
     assert gateway.stored() == []
 
 
-def test_a_caller_who_goes_away_leaves_nothing(gateway: Gateway, tmp_path: Path) -> None:
+def test_submit_disconnected_caller_leaves_nothing(gateway: Gateway, tmp_path: Path) -> None:
     address = gateway.client.base_url
     body = encode([("file", PNG + bytes(5 * 2**20), "a.png")])
     head = f"POST /v1/jobs HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: {CONTENT_TYPE}\r\n"
@@ -182,7 +182,7 @@ def test_a_caller_who_goes_away_leaves_nothing(gateway: Gateway, tmp_path: Path)
     assert gateway.job_store.queue_length() == 0
 
 
-def test_a_full_queue_refuses_a_batch_as_a_whole(open_gateway: OpenGateway) -> None:
+def test_submit_batch_to_full_queue_is_rejected_completely(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(max_queued=2)
     gateway.made()
     stored = gateway.stored()
@@ -192,16 +192,16 @@ def test_a_full_queue_refuses_a_batch_as_a_whole(open_gateway: OpenGateway) -> N
     assert gateway.stored() == stored
 
 
-def test_without_room_the_answer_says_so(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_submit_without_disk_space_is_storage_full(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*_: object) -> None:
         raise storage_full()
 
-    monkeypatch.setattr("workers.protocol.blobs.blobs.BlobStore.put", refuses)
+    monkeypatch.setattr("workers.protocol.blobs.blob_store.BlobStore.put", refuses)
     problem(gateway.post(), 507, "storage_full")
     assert gateway.stored() == []
 
 
-def test_without_redis_nothing_is_taken(open_gateway: OpenGateway) -> None:
+def test_submit_without_redis_is_queue_unavailable(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(redis_url="unix:///nowhere/redis.sock")
     for answer in (gateway.post(), gateway.client.get("/v1/jobs/job_x")):
         problem(answer, 503, "queue_unavailable")
@@ -209,7 +209,7 @@ def test_without_redis_nothing_is_taken(open_gateway: OpenGateway) -> None:
     assert gateway.stored() == []
 
 
-def test_a_result_is_given_when_there_is_one(gateway: Gateway) -> None:
+def test_result_of_succeeded_job_is_returned(gateway: Gateway) -> None:
     job_id = gateway.made()
     early = gateway.client.get(f"/v1/jobs/{job_id}/result")
     problem(early, 409, "job_unfinished")
@@ -221,13 +221,13 @@ def test_a_result_is_given_when_there_is_one(gateway: Gateway) -> None:
     assert job["created_at"] < job["finished_at"] < job["expires_at"]
 
 
-def test_another_format_is_refused(gateway: Gateway) -> None:
+def test_result_unknown_format_is_rejected(gateway: Gateway) -> None:
     job_id = gateway.made()
     told = problem(gateway.client.get(f"/v1/jobs/{job_id}/result?format=xml"), 400, "validation_failed")
     assert told["errors"][0]["location"] == "query.format"
 
 
-def test_a_failed_job_tells_why_in_the_job_and_in_place_of_its_result(gateway: Gateway) -> None:
+def test_failed_job_and_its_result_have_problem(gateway: Gateway) -> None:
     job_id = gateway.made()
     gateway.fail(Failure(code="no_streams", message="Nothing to see or hear.", stage="probe"))
     told = problem(gateway.client.get(f"/v1/jobs/{job_id}/result"), 422, "no_streams")
@@ -237,13 +237,13 @@ def test_a_failed_job_tells_why_in_the_job_and_in_place_of_its_result(gateway: G
     assert shown["status"] == 422
 
 
-def test_a_cancelled_job_has_no_result(gateway: Gateway) -> None:
+def test_result_of_cancelled_job_is_conflict(gateway: Gateway) -> None:
     job_id = gateway.made()
     assert gateway.client.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "cancelled"
     problem(gateway.client.get(f"/v1/jobs/{job_id}/result"), 409, "job_cancelled")
 
 
-def test_a_running_job_is_asked_to_stop(gateway: Gateway) -> None:
+def test_cancel_running_job_requests_stop(gateway: Gateway) -> None:
     job_id = gateway.made()
     claim = gateway.job_store.claim()
     assert claim is not None
@@ -251,7 +251,7 @@ def test_a_running_job_is_asked_to_stop(gateway: Gateway) -> None:
     assert gateway.job_store.renew(claim) is True
 
 
-def test_a_deleted_job_is_as_unknown_as_one_that_never_was(gateway: Gateway) -> None:
+def test_deleted_job_is_not_found(gateway: Gateway) -> None:
     job_id = gateway.made()
     assert gateway.client.delete(f"/v1/jobs/{job_id}").status_code == 204
     assert gateway.stored() == []
@@ -265,7 +265,7 @@ def test_a_deleted_job_is_as_unknown_as_one_that_never_was(gateway: Gateway) -> 
     problem(gateway.client.get(f"/v1/jobs/{job_id}"), 404, "job_not_found")
 
 
-def test_an_expired_job_is_told_from_an_unknown_one(open_gateway: OpenGateway) -> None:
+def test_expired_job_is_gone(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(result_ttl=0.001, lease_seconds=0.1)
     job_id = gateway.made()
     gateway.succeed()
@@ -274,7 +274,7 @@ def test_an_expired_job_is_told_from_an_unknown_one(open_gateway: OpenGateway) -
     problem(gateway.client.get(f"/v1/jobs/{job_id}/result"), 410, "job_expired")
 
 
-def test_a_long_poll_wakes_when_the_job_changes_state(gateway: Gateway) -> None:
+def test_long_poll_returns_when_job_changes_state(gateway: Gateway) -> None:
     job_id = gateway.made()
     answered: list[tuple[float, str]] = []
     asked = threading.Event()
@@ -297,7 +297,7 @@ def test_a_long_poll_wakes_when_the_job_changes_state(gateway: Gateway) -> None:
     assert moment - changed < 0.5
 
 
-def test_a_wait_ends_with_its_seconds_and_never_holds_an_ended_job(gateway: Gateway) -> None:
+def test_long_poll_ends_after_timeout_and_at_once_for_ended_job(gateway: Gateway) -> None:
     job_id = gateway.made()
     answer = gateway.client.get(f"/v1/jobs/{job_id}?wait=0.2")
     assert (answer.json()["status"], answer.headers["retry-after"]) == ("queued", "1")
@@ -309,13 +309,13 @@ def test_a_wait_ends_with_its_seconds_and_never_holds_an_ended_job(gateway: Gate
 
 
 @pytest.mark.parametrize("wait", ["-1", "61", "soon", "nan"])
-def test_a_wait_out_of_bounds_is_refused(gateway: Gateway, wait: str) -> None:
+def test_long_poll_invalid_wait_is_rejected(gateway: Gateway, wait: str) -> None:
     told = problem(gateway.client.get(f"/v1/jobs/job_x?wait={wait}"), 400, "validation_failed")
     assert told["errors"][0]["location"] == "query.wait"
 
 
 @pytest.mark.parametrize("end", ["delete", "cancel"])
-def test_a_long_poll_ends_when_its_job_does(gateway: Gateway, end: str) -> None:
+def test_long_poll_ends_with_job(gateway: Gateway, end: str) -> None:
     job_id = gateway.made()
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(gateway.client.get(f"/v1/jobs/{job_id}?wait=15")))
@@ -327,7 +327,7 @@ def test_a_long_poll_ends_when_its_job_does(gateway: Gateway, end: str) -> None:
     assert answers[0].status_code == 404 if end == "delete" else answers[0].json()["status"] == "cancelled"
 
 
-def test_many_long_polls_hold_no_thread(gateway: Gateway) -> None:
+def test_long_polls_hold_no_thread(gateway: Gateway) -> None:
     """More than the thread pool has threads, and the service answers all the same."""
     job_id = gateway.made()
     waiting = [threading.Thread(target=gateway.client.get, args=(f"/v1/jobs/{job_id}?wait=19",)) for _ in range(60)]
@@ -343,7 +343,7 @@ def test_many_long_polls_hold_no_thread(gateway: Gateway) -> None:
     assert not any(thread.is_alive() for thread in waiting)
 
 
-def test_a_queued_job_knows_its_place(gateway: Gateway) -> None:
+def test_queued_job_has_position(gateway: Gateway) -> None:
     ids = [gateway.made() for _ in range(3)]
 
     def places() -> list[int | None]:
@@ -356,7 +356,7 @@ def test_a_queued_job_knows_its_place(gateway: Gateway) -> None:
     assert places() == [None, None, 0]
 
 
-def test_a_cancelled_job_leaves_its_place_and_its_media(open_gateway: OpenGateway) -> None:
+def test_cancel_queued_job_frees_position_and_media(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(max_queued=1)
     job_id = gateway.made()
     problem(gateway.post(), 429, "too_many_jobs")
@@ -366,7 +366,7 @@ def test_a_cancelled_job_leaves_its_place_and_its_media(open_gateway: OpenGatewa
     gateway.made()
 
 
-def test_jobs_are_listed_newest_first_page_by_page(gateway: Gateway) -> None:
+def test_list_jobs_is_paged_newest_first(gateway: Gateway) -> None:
     ids = [gateway.made(tag=[f"n{number}", "all"]) for number in range(5)]
     seen: list[str] = []
     query: dict[str, str | int] = {"limit": 2}
@@ -386,12 +386,12 @@ def test_jobs_are_listed_newest_first_page_by_page(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("query", ["status=lost", "limit=0", "limit=101", "cursor=x", "cursor=-1", "tag=" + "x" * 65])
-def test_a_list_that_cannot_be_is_refused(gateway: Gateway, query: str) -> None:
+def test_list_jobs_invalid_query_is_rejected(gateway: Gateway, query: str) -> None:
     told = problem(gateway.client.get(f"/v1/jobs?{query}"), 400, "validation_failed")
     assert told["errors"][0]["location"] == "query." + query.partition("=")[0]
 
 
-def test_a_slow_upload_is_spoken_for(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_submit_slow_upload_is_renewed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.services.submission.UPLOAD_TTL_SECONDS", 0.03)
     held = threading.Event()
     monkeypatch.setattr("workers.protocol.store.job_store.JobStore.renew_upload", lambda job_store, job_id: held.set())
@@ -406,7 +406,7 @@ def test_a_slow_upload_is_spoken_for(gateway: Gateway, monkeypatch: pytest.Monke
     assert answer.status_code == 202
 
 
-def test_a_full_queue_refuses_before_anything_is_sent(open_gateway: OpenGateway) -> None:
+def test_submit_to_full_queue_is_rejected_before_body(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(max_queued=1)
     gateway.made()
     address = gateway.client.base_url

@@ -30,7 +30,7 @@ def done(gateway: Gateway, artifacts: dict[str, bytes]) -> str:
     return job_id
 
 
-def test_artifacts_are_listed_and_served_with_their_types(gateway: Gateway) -> None:
+def test_artifacts_are_listed_and_served_with_media_types(gateway: Gateway) -> None:
     job_id = done(gateway, {"annotated.mp4": MP4, "heatmap-1.png": PNG})
     gateway.blobs.put(artifact_key(job_id, 99, "late.png"), PNG)  # of a claim that was lost
     listed = gateway.client.get(f"/v1/jobs/{job_id}/artifacts").json()["artifacts"]
@@ -46,7 +46,7 @@ def test_artifacts_are_listed_and_served_with_their_types(gateway: Gateway) -> N
 
 
 @pytest.mark.parametrize("name", ["late.png", "..%2frequest.json", "%2e%2e", "Annotated.mp4", "a.part", "%00", "é"])
-def test_what_is_no_artifact_is_not_found(gateway: Gateway, name: str) -> None:
+def test_artifact_unknown_name_is_not_found(gateway: Gateway, name: str) -> None:
     job_id = done(gateway, {"annotated.mp4": MP4})
     answer = gateway.client.get(f"/v1/jobs/{job_id}/artifacts/{name}")
     assert answer.status_code == 404
@@ -54,7 +54,7 @@ def test_what_is_no_artifact_is_not_found(gateway: Gateway, name: str) -> None:
         problem(answer, 404, "artifact_not_found")
 
 
-def test_a_job_without_a_result_has_no_artifacts(gateway: Gateway) -> None:
+def test_artifacts_of_job_without_result_are_conflict(gateway: Gateway) -> None:
     job_id = gateway.made()
     for path in ("artifacts", "artifacts/annotated.mp4"):
         problem(gateway.client.get(f"/v1/jobs/{job_id}/{path}"), 409, "job_unfinished")
@@ -63,7 +63,7 @@ def test_a_job_without_a_result_has_no_artifacts(gateway: Gateway) -> None:
     assert gateway.client.get(f"/v1/jobs/{done(gateway, {})}/artifacts").json() == {"artifacts": []}
 
 
-def test_media_are_served_in_ranges_while_they_are_kept(gateway: Gateway) -> None:
+def test_media_stored_are_served_in_ranges(gateway: Gateway) -> None:
     job_id = gateway.post(MP4, "Größe ü.mov", options='{"keep_media": true}').json()["id"]
     path = f"/v1/jobs/{job_id}/media"
     whole = gateway.client.get(path)
@@ -90,7 +90,7 @@ def test_media_are_served_in_ranges_while_they_are_kept(gateway: Gateway) -> Non
     assert ask("bytes=0-3").content == MP4[:4]
 
 
-def test_media_that_are_not_kept_are_not_found(gateway: Gateway) -> None:
+def test_media_not_stored_are_not_found(gateway: Gateway) -> None:
     job_id = gateway.made()
     gateway.succeed()
     gateway.blobs.delete(media_key(job_id))  # as a worker does
@@ -99,7 +99,7 @@ def test_media_that_are_not_kept_are_not_found(gateway: Gateway) -> None:
     problem(gateway.client.get(f"/v1/jobs/{job_id}/media"), 404, "artifact_not_found")
 
 
-def test_a_file_that_is_deleted_while_it_is_sent_breaks_off(gateway: Gateway) -> None:
+def test_media_deleted_while_sent_break_connection(gateway: Gateway) -> None:
     content = MP4 + bytes(24 * 2**20)
     job_id = gateway.made(content=content)
     with gateway.client.stream("GET", f"/v1/jobs/{job_id}/media") as answer:
@@ -123,7 +123,7 @@ def states(read: Iterator[ServerSentEvent]) -> list[tuple[str, str | None, float
     return [(each["status"], each["stage"], each["progress"]) for each in told]
 
 
-def test_events_tell_each_change_and_end_with_the_last(gateway: Gateway) -> None:
+def test_events_report_changes_up_to_final_state(gateway: Gateway) -> None:
     job_id = gateway.made()
     reader = events(gateway, job_id)
     assert json.loads(next(reader).data) == {"status": "queued", "stage": None, "progress": 0}
@@ -135,7 +135,7 @@ def test_events_tell_each_change_and_end_with_the_last(gateway: Gateway) -> None
     assert states(reader) == [("succeeded", "write", 1)]
 
 
-def test_events_go_on_after_the_last_that_was_seen(gateway: Gateway) -> None:
+def test_events_resume_after_last_event_id(gateway: Gateway) -> None:
     job_id = gateway.made()
     claim = gateway.job_store.claim()
     assert claim is not None
@@ -150,16 +150,16 @@ def test_events_go_on_after_the_last_that_was_seen(gateway: Gateway) -> None:
     problem(gateway.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": "x"}), 400, "validation_failed")
 
 
-def test_of_a_job_that_ended_long_ago_the_final_state_is_told_once(gateway: Gateway) -> None:
+def test_events_of_old_job_report_final_state_once(gateway: Gateway) -> None:
     job_id = done(gateway, {})
-    gateway.job_store._redis.delete(f"affect:events:{job_id}")  # as its time to live would
+    gateway.redis.expire_events(job_id)
     (event,) = events(gateway, job_id, {"Last-Event-ID": "1-0"})
     assert json.loads(event.data)["status"] == "succeeded"
     assert gateway.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": event.id}).status_code == 204
 
 
 @pytest.mark.parametrize(("act", "last"), [("cancel", "cancelled"), ("delete", "deleted")])
-def test_events_end_with_their_job(gateway: Gateway, act: str, last: str) -> None:
+def test_events_end_with_job(gateway: Gateway, act: str, last: str) -> None:
     job_id = gateway.made()
     reader = events(gateway, job_id)
     next(reader)
@@ -167,22 +167,19 @@ def test_events_end_with_their_job(gateway: Gateway, act: str, last: str) -> Non
     assert [state for state, *_ in states(reader)] == [last]
 
 
-def test_silence_is_filled_and_a_reader_who_leaves_is_let_go(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_send_keep_alive_and_stop_with_reader(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.services.results.KEEPALIVE_SECONDS", 0.05)
     job_id = gateway.made()
-
-    def waiting() -> int:
-        return int(gateway.job_store._redis.info("clients")["blocked_clients"])  # type: ignore[index]
 
     with gateway.client.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = answer.iter_lines()
         assert [line for line in (next(lines) for _ in range(8)) if line.startswith(":")]
-        assert eventually(lambda: waiting() == 1)
-    assert eventually(lambda: waiting() == 0)
+        assert eventually(lambda: gateway.redis.blocked_clients() == 1)
+    assert eventually(lambda: gateway.redis.blocked_clients() == 0)
 
 
-def test_more_readers_than_threads_or_pooled_connections(gateway: Gateway) -> None:
+def test_events_more_readers_than_threads_are_served(gateway: Gateway) -> None:
     job_id = gateway.made()
     path, readers = f"/v1/jobs/{job_id}/events", 120
     reading = asyncio.Barrier(readers + 1)
@@ -209,9 +206,7 @@ def test_more_readers_than_threads_or_pooled_connections(gateway: Gateway) -> No
 VIEWS = ["/v1/jobs/{}/events", "/v1/jobs/{}/media", "/v1/jobs/{}/artifacts", "/v1/jobs/{}/artifacts/a.png"]
 
 
-def test_a_ticket_stands_for_the_key_where_things_are_looked_at(
-    open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ticket_replaces_key_for_reading(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
     gateway = open_gateway()
     answer = gateway.client.post(
@@ -238,13 +233,12 @@ def test_a_ticket_stands_for_the_key_where_things_are_looked_at(
     problem(gateway.client.post("/v1/tickets", params={"ticket": mine}), 401, "unauthorized")
 
 
-def test_a_ticket_lives_a_minute_and_redis_does_not_hold_it(gateway: Gateway) -> None:
+def test_ticket_expires_and_is_not_in_redis(gateway: Gateway) -> None:
     told = gateway.client.post("/v1/tickets").json()
-    redis = gateway.job_store._redis
-    (key,) = redis.keys("affect:ticket:*")  # type: ignore[misc]
-    assert told["ticket"].encode() not in key
-    assert 50 < redis.ttl(key) <= 60  # type: ignore[operator]
+    (key,) = gateway.redis.keys("ticket:*")
+    assert told["ticket"] not in key
+    assert 50 < gateway.redis.ttl(key) <= 60
     assert time.time() < datetime.fromisoformat(told["expires_at"]).timestamp() <= time.time() + 60
-    redis.delete(key)  # as its time to live would
+    gateway.redis.expire(key)
     answer = gateway.client.get("/v1/jobs/job_x/events", params={"ticket": told["ticket"]})
     problem(answer, 401, "unauthorized")

@@ -89,7 +89,7 @@ def arrived(desk: WorkerStreams, name: str, holds: Callable[[StreamInput], bool]
     pytest.fail("it does not arrive")
 
 
-def test_frames_go_out_and_updates_come_back_until_the_client_leaves(gateway: Gateway) -> None:
+def test_stream_relays_frames_and_updates(gateway: Gateway) -> None:
     desk = live_worker(gateway)
     with stream(gateway) as socket:
         socket.send(json.dumps({"options": {"window_seconds": 3, "classes": "full"}}))
@@ -109,10 +109,10 @@ def test_frames_go_out_and_updates_come_back_until_the_client_leaves(gateway: Ga
         desk.send(name, update(1.5))
         assert told(socket)["latency"] is None
     assert eventually(lambda: desk.remove_closed() == [name])
-    assert eventually(lambda: not list(desk.redis.scan_iter("affect:live*")))
+    assert eventually(lambda: not gateway.redis.keys("live*"))
 
 
-def test_frames_beyond_the_rate_are_dropped_and_counted(open_gateway: OpenGateway) -> None:
+def test_stream_frames_above_rate_are_dropped_and_counted(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(live_frame_rate=0.5)
     desk = live_worker(gateway)
     with stream(gateway) as socket:
@@ -137,7 +137,7 @@ def test_frames_beyond_the_rate_are_dropped_and_counted(open_gateway: OpenGatewa
         ("{}", frame(0.0, bytes(5000)), "file_too_large", 1009),
     ],
 )
-def test_what_is_no_message_ends_the_stream_with_a_reason(
+def test_stream_invalid_message_closes_with_problem(
     open_gateway: OpenGateway, first: str | bytes, then: str | bytes | None, code: str, close: int
 ) -> None:
     gateway = open_gateway(live_message_bytes=4000)
@@ -151,14 +151,14 @@ def test_what_is_no_message_ends_the_stream_with_a_reason(
         assert refused(socket) == (code, close)
 
 
-def test_without_a_live_worker_it_is_said_at_once(gateway: Gateway) -> None:
+def test_stream_without_live_worker_closes_at_once(gateway: Gateway) -> None:
     gateway.worker_registry.heartbeat(Heartbeat(worker="w:1", kinds=("inference",), bundle="default", loaded=True))
     with stream(gateway) as socket:
         socket.send("{}")
         assert refused(socket) == ("queue_unavailable", 1013)
 
 
-def test_a_key_has_so_many_streams_at_once(open_gateway: OpenGateway) -> None:
+def test_stream_above_limit_of_caller_is_rejected(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(live_per_key=1)
     desk = live_worker(gateway)
     with stream(gateway) as first:
@@ -167,7 +167,7 @@ def test_a_key_has_so_many_streams_at_once(open_gateway: OpenGateway) -> None:
         with stream(gateway) as second:
             second.send("{}")
             assert refused(second) == ("rate_limited", 1013)
-    assert eventually(lambda: not list(desk.redis.scan_iter("affect:live*")))
+    assert eventually(lambda: not gateway.redis.keys("live*"))
     with stream(gateway) as third:
         third.send("{}")
         adopted(desk)
@@ -182,9 +182,7 @@ def test_a_key_has_so_many_streams_at_once(open_gateway: OpenGateway) -> None:
         (Ended(failure=Failure(code="internal_error", message="Number 1.", retryable=True)), "internal_error", 1011),
     ],
 )
-def test_a_worker_that_lets_go_ends_the_stream_with_its_reason(
-    gateway: Gateway, ended: Ended, code: str, close: int
-) -> None:
+def test_stream_ended_by_worker_closes_with_problem(gateway: Gateway, ended: Ended, code: str, close: int) -> None:
     desk = live_worker(gateway)
     with stream(gateway) as socket:
         socket.send("{}")
@@ -194,7 +192,7 @@ def test_a_worker_that_lets_go_ends_the_stream_with_its_reason(
         assert refused(socket) == (code, close)
 
 
-def test_a_worker_that_falls_silent_is_lost(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stream_silent_worker_is_lost(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.services.streams.UPDATE_TIMEOUT_SECONDS", 1.5)
     desk = live_worker(gateway)
     with stream(gateway) as socket:
@@ -204,7 +202,7 @@ def test_a_worker_that_falls_silent_is_lost(gateway: Gateway, monkeypatch: pytes
         assert refused(socket) == ("worker_lost", 1011)
 
 
-def test_a_client_that_falls_silent_is_let_go(open_gateway: OpenGateway) -> None:
+def test_stream_silent_client_is_closed(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(live_idle_seconds=1.5)
     desk = live_worker(gateway)
     with stream(gateway) as socket:
@@ -214,7 +212,7 @@ def test_a_client_that_falls_silent_is_let_go(open_gateway: OpenGateway) -> None
         assert refused(socket) == ("validation_failed", 1001)
 
 
-def test_pages_of_others_and_callers_without_a_key_are_refused(open_gateway: OpenGateway) -> None:
+def test_stream_other_origin_or_missing_key_is_rejected(open_gateway: OpenGateway) -> None:
     with stream(open_gateway(), additional_headers={"Origin": "https://evil.example"}) as socket:
         assert refused(socket) == ("unauthorized", 1008)
     key = f"ann:{hashlib.sha256(b'secret').hexdigest()}"
@@ -228,7 +226,7 @@ def test_pages_of_others_and_callers_without_a_key_are_refused(open_gateway: Ope
         assert told(socket)["type"] == "ready"
 
 
-def test_a_ticket_opens_a_stream_in_place_of_the_key(open_gateway: OpenGateway) -> None:
+def test_stream_accepts_ticket(open_gateway: OpenGateway) -> None:
     key = f"ann:{hashlib.sha256(b'secret').hexdigest()}"
     gateway = open_gateway(api_keys=key, headers={"Authorization": "Bearer secret"})
     desk = live_worker(gateway)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.app.conftest import Gateway, OpenGateway
 from tests.loopback import loopback
-from tests.workers.protocol.test_signing import new_secret
+from tests.workers.protocol.webhooks.test_signing import new_secret
 from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
 from workers.protocol.broker import make_celery, pending_wake_ups
 from workers.protocol.net.ssrf import EgressPolicy
@@ -32,7 +32,7 @@ def deliveries(gateway: Gateway, job_id: str) -> dict:
     return dict(gateway.client.get(f"/v1/jobs/{job_id}/deliveries").raise_for_status().json())
 
 
-def test_what_became_of_a_webhook_is_told(gateway: Gateway) -> None:
+def test_deliveries_list_attempts(gateway: Gateway) -> None:
     with loopback(lambda handler: handler.reply(500 if len(receiver.requests) == 1 else 200)) as receiver:
         job_id = gateway.made(webhook_url=receiver.url("/hook"))
         assert deliveries(gateway, job_id) == {"state": "none", "next_at": None, "attempts": []}
@@ -41,52 +41,50 @@ def test_what_became_of_a_webhook_is_told(gateway: Gateway) -> None:
         sender(gateway).send_next()
         told = deliveries(gateway, job_id)
         assert told["state"] == "pending" and told["next_at"] > told["attempts"][0]["at"]
-        gateway.job_store._redis.zadd("affect:outbox", {job_id: 0})
+        gateway.redis.make_delivery_due(job_id)
         sender(gateway).send_next()
     told = deliveries(gateway, job_id)
     assert (told["state"], told["next_at"]) == ("delivered", None)
     assert [(each["status"], each["error"] is None) for each in told["attempts"]] == [(500, False), (200, True)]
 
 
-def test_a_job_without_one_tells_nobody(gateway: Gateway) -> None:
+def test_deliveries_job_without_webhook_are_empty(gateway: Gateway) -> None:
     job_id = gateway.made()
     gateway.succeed()
     assert sender(gateway).send_next() is None and deliveries(gateway, job_id)["state"] == "none"
     assert gateway.client.get("/v1/jobs/job_x/deliveries").status_code == 404
 
 
-def test_a_queued_job_that_is_cancelled_is_told_too(gateway: Gateway) -> None:
+def test_cancel_queued_job_queues_webhook(gateway: Gateway) -> None:
     job_id = gateway.made(webhook_url=HOOK)
     gateway.client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
     assert deliveries(gateway, job_id)["state"] == "pending" and gateway.job_store.webhook_queue.due_count() == 1
     assert pending_wake_ups(make_celery(gateway.settings), "io") == 1
 
 
-def test_redis_holds_no_address(gateway: Gateway) -> None:
+def test_webhook_address_is_not_in_redis(gateway: Gateway) -> None:
     gateway.made(webhook_url=HOOK)
     gateway.succeed()
-    redis = gateway.job_store._redis
-    hashes = [key for key in redis.keys("*") if redis.type(key) == b"hash"]
-    assert b"hooks.example" not in b"".join(b"".join(redis.hgetall(key).values()) for key in hashes)
+    assert b"hooks.example" not in gateway.redis.hash_values("*")
 
 
 @pytest.mark.parametrize(
     "hook", ["http://10.0.0.1/", "http://169.254.169.254/", "file:///etc/passwd", "http://u:p@a.example/"]
 )
-def test_a_forbidden_address_is_refused_at_once(gateway: Gateway, hook: str) -> None:
+def test_submit_forbidden_webhook_address_is_rejected(gateway: Gateway, hook: str) -> None:
     for answer in (gateway.post(webhook_url=hook), gateway.client.post("/v1/webhooks/test", json={"url": hook})):
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_url")
     assert gateway.stored() == []
 
 
-def test_without_a_secret_there_is_no_webhook(open_gateway: OpenGateway) -> None:
+def test_submit_webhook_without_secret_is_rejected(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(webhook_secrets=f"somebody-else:{new_secret()}")
     for answer in (gateway.post(webhook_url=HOOK), gateway.client.post("/v1/webhooks/test", json={"url": HOOK})):
         assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
     assert gateway.stored() == [] and gateway.job_store.queue_length() == 0
 
 
-def test_what_is_sent_stands_in_the_openapi_document(gateway: Gateway) -> None:
+def test_openapi_describes_webhook(gateway: Gateway) -> None:
     told = gateway.client.get("/openapi.json").json()
     ended = told["webhooks"]["job-ended"]["post"]
     body = ended["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
@@ -94,7 +92,7 @@ def test_what_is_sent_stands_in_the_openapi_document(gateway: Gateway) -> None:
     assert {each["name"] for each in ended["parameters"]} == {"webhook-id", "webhook-timestamp", "webhook-signature"}
 
 
-def test_a_webhook_can_be_tried(gateway: Gateway) -> None:
+def test_test_webhook_returns_outcome(gateway: Gateway) -> None:
     def trial(url: str) -> httpx.Response:
         sending = threading.Thread(target=send)
         sending.start()
@@ -113,7 +111,7 @@ def test_a_webhook_can_be_tried(gateway: Gateway) -> None:
     assert gateway.stored() == [] and gateway.job_store.page("local").records == ()
 
 
-def test_a_trial_that_no_worker_makes_is_pending(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_webhook_without_worker_is_pending(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.services.webhooks.TEST_TIMEOUT_SECONDS", 0.2)
     answer = gateway.client.post("/v1/webhooks/test", json={"url": HOOK})
     assert answer.json()["state"] == "pending" and answer.json()["attempts"] == []

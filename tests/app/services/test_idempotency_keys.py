@@ -26,7 +26,7 @@ def post(gateway: Gateway, content: bytes = PNG, key: str = KEY, **fields: str |
     )
 
 
-def test_the_same_request_again_gets_the_same_job(gateway: Gateway) -> None:
+def test_submit_same_request_again_returns_same_job(gateway: Gateway) -> None:
     first = post(gateway, options='{"words": false, "frame_rate": 2}', tag=["x", "y"])
     again = post(gateway, options='{"frame_rate": 2.0,  "words": false}', tag=["x", " y "])
     assert first.status_code == again.status_code == 202
@@ -39,13 +39,13 @@ def test_the_same_request_again_gets_the_same_job(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("change", [{"content": PNG + b"1"}, {"options": '{"words": false}'}, {"tag": "x"}])
-def test_another_request_with_the_key_is_refused(gateway: Gateway, change: dict) -> None:
+def test_submit_other_request_with_same_key_is_rejected(gateway: Gateway, change: dict) -> None:
     post(gateway)
     problem(post(gateway, **change), 422, "idempotency_mismatch")
     assert gateway.job_store.queue_length() == 1
 
 
-def test_a_batch_is_one_request(gateway: Gateway) -> None:
+def test_submit_batch_again_returns_same_jobs(gateway: Gateway) -> None:
     files = [("file", (f"{number}.png", PNG + bytes([number]))) for number in range(3)]
     headers = {"Idempotency-Key": KEY}
     first = gateway.client.post("/v1/jobs", files=files, headers=headers).json()
@@ -54,7 +54,9 @@ def test_a_batch_is_one_request(gateway: Gateway) -> None:
     assert gateway.job_store.queue_length() == 3
 
 
-def test_keys_are_each_callers_own(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idempotency_key_of_another_caller_is_independent(
+    open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
     gateway = open_gateway()
     ids = []
@@ -65,14 +67,14 @@ def test_keys_are_each_callers_own(open_gateway: OpenGateway, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, '"', "ü"])
-def test_a_key_that_is_none_is_refused(gateway: Gateway, key: str) -> None:
+def test_submit_invalid_key_is_rejected(gateway: Gateway, key: str) -> None:
     answer = gateway.client.post(
         "/v1/jobs", files={"file": ("a.png", PNG)}, headers={"Idempotency-Key": key.encode("latin-1")}
     )
     problem(answer, 400, "validation_failed")
 
 
-def test_while_the_first_is_being_answered_the_second_is_told(gateway: Gateway) -> None:
+def test_submit_while_first_is_in_progress_is_conflict(gateway: Gateway) -> None:
     half, told = threading.Event(), threading.Event()
 
     def body() -> Iterator[bytes]:
@@ -94,7 +96,7 @@ def test_while_the_first_is_being_answered_the_second_is_told(gateway: Gateway) 
     assert first.result().status_code == 202
 
 
-def test_a_storm_of_the_same_request_makes_one_job(open_gateway: OpenGateway) -> None:
+def test_submit_concurrent_same_requests_create_one_job(open_gateway: OpenGateway) -> None:
     gateways = [open_gateway(), open_gateway()]
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda number: post(gateways[number % 2]), range(24)))
@@ -104,12 +106,12 @@ def test_a_storm_of_the_same_request_makes_one_job(open_gateway: OpenGateway) ->
     assert gateways[0].job_store.queue_length() == 1
 
 
-def test_a_request_that_was_refused_leaves_its_key_free(gateway: Gateway) -> None:
+def test_submit_after_rejected_request_reuses_key(gateway: Gateway) -> None:
     problem(post(gateway, b"no media"), 415, "unsupported_media")
     assert post(gateway).status_code == 202
 
 
-def test_what_a_dead_gateway_held_lapses(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reservation_of_dead_gateway_expires(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that is killed says nothing more: whether it had written the job decides."""
     monkeypatch.setattr("workers.protocol.store.idempotency._RESERVATION_TTL_MILLISECONDS", 200)
     store = gateway.job_store.idempotency
@@ -119,9 +121,7 @@ def test_what_a_dead_gateway_held_lapses(gateway: Gateway, monkeypatch: pytest.M
     assert gateway.job_store.queue_length() == 1
 
 
-def test_without_an_answer_from_redis_the_request_may_be_sent_again(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_submit_without_reply_from_redis_can_be_repeated(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     create = gateway.job_store.create.__func__  # type: ignore[attr-defined]
 
     def written_but_unheard(*args: object, **kwargs: object) -> None:
@@ -135,7 +135,7 @@ def test_without_an_answer_from_redis_the_request_may_be_sent_again(
     assert post(gateway).status_code == 202
 
 
-def test_of_a_deleted_job_the_key_keeps_nothing_but_that_it_was_used(gateway: Gateway) -> None:
+def test_key_of_deleted_job_keeps_only_that_it_was_used(gateway: Gateway) -> None:
     job_id = post(gateway).json()["id"]
     (key,) = gateway.redis.idempotency_keys()
     assert 86_000 < gateway.redis.ttl(key) <= 86_400
@@ -145,7 +145,7 @@ def test_of_a_deleted_job_the_key_keeps_nothing_but_that_it_was_used(gateway: Ga
     assert gateway.job_store.queue_length() == 0
 
 
-def test_answers_of_one_key_are_of_one_job_which_a_delete_takes_from_both(gateway: Gateway) -> None:
+def test_delete_after_replay_deletes_the_one_job(gateway: Gateway) -> None:
     first, again = (post(gateway).json()["links"] for _ in range(2))
     assert gateway.client.delete(first["self"]).status_code == 204
     for path in (again["self"], f"{again['self']}/deliveries", again["events"]):
@@ -153,7 +153,7 @@ def test_answers_of_one_key_are_of_one_job_which_a_delete_takes_from_both(gatewa
     problem(post(gateway), 404, "job_not_found")
 
 
-def test_an_expired_job_is_told_by_its_key(open_gateway: OpenGateway) -> None:
+def test_submit_again_after_expiry_reports_expired_job(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(result_ttl=0.001, lease_seconds=0.1)
     job_id = post(gateway).json()["id"]
     gateway.succeed()
@@ -161,7 +161,7 @@ def test_an_expired_job_is_told_by_its_key(open_gateway: OpenGateway) -> None:
     problem(post(gateway), 410, "job_expired")
 
 
-def test_a_fingerprint_is_of_what_is_asked_not_of_how_it_is_written() -> None:
+def test_fingerprint_ignores_order_and_names() -> None:
     file = ReceivedFile("a.png", 1, "0" * 64)
 
     def of(*files: ReceivedFile, **fields: list[str]) -> str:
@@ -171,7 +171,7 @@ def test_a_fingerprint_is_of_what_is_asked_not_of_how_it_is_written() -> None:
     assert len({of(file), of(file, file), of(file, tag=["a"]), of(file, tag=["a", "b"]), of(file, tag=["b", "a"])}) == 5
 
 
-def test_a_holder_is_spoken_for_until_it_ends(redis_url: str) -> None:
+def test_reservation_is_renewed_until_request_ends(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
         store = IdempotencyStore(redis, KEY_PREFIX)
