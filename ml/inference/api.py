@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.results import Options, Result
+from ml.vocabulary import Modality
 
 if TYPE_CHECKING:  # these import torch, or this module
     import torch
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # these import torch, or this module
 
 FloatArray = NDArray[np.float32]
 
-Role = Literal["face", "audio", "text", "fusion"]
+Role = Modality | Literal["fusion"]
 """Task of a model in a bundle: the field of `ml.registry.Bundle` that names the model."""
 
 

@@ -52,7 +52,7 @@ class TfliteNet(nn.Module):
     def __init__(self, path: Path) -> None:
         """Raises ModelStoreError if the file has an operation that is not supported."""
         super().__init__()
-        reader = _Reader(path)
+        reader = _GraphReader(path)
         self.size = reader.shape(reader.graph.Inputs(0))[1]
         """Side of the images, in pixels."""
         self._input = reader.graph.Inputs(0)
@@ -76,7 +76,7 @@ class TfliteNet(nn.Module):
         return tuple(tensors[index] for index in self._outputs)
 
 
-class _Reader:
+class _GraphReader:
     """Graph of a file, with its constants by the index of their tensor."""
 
     def __init__(self, path: Path) -> None:
@@ -187,7 +187,7 @@ def _integers(schema: Any, metadata: Any, name: str) -> NDArray[np.int64]:
 class _Convolution(nn.Module):
     """Convolution padded as TensorFlow does it, with its fused activation."""
 
-    def __init__(self, reader: _Reader, weights_OIHW: Tensor, bias_O: Tensor, options: Any, groups: int) -> None:
+    def __init__(self, reader: _GraphReader, weights_OIHW: Tensor, bias_O: Tensor, options: Any, groups: int) -> None:
         super().__init__()
         channels, _, height, width = weights_OIHW.shape
         self.stride = (options.StrideH(), options.StrideW())
@@ -221,26 +221,26 @@ class _Function(nn.Module):
         return self.function(*inputs)
 
 
-def _conv_2d(reader: _Reader, operator: Any) -> nn.Module:
+def _conv_2d(reader: _GraphReader, operator: Any) -> nn.Module:
     options = reader.options(operator, "Conv2DOptions")
     weights_OIHW = reader.weights(operator, 1).permute(0, 3, 1, 2)
     return _Convolution(reader, weights_OIHW, reader.weights(operator, 2), options, groups=1)
 
 
-def _depthwise_conv_2d(reader: _Reader, operator: Any) -> nn.Module:
+def _depthwise_conv_2d(reader: _GraphReader, operator: Any) -> nn.Module:
     options = reader.options(operator, "DepthwiseConv2DOptions")
     weights_CIHW = reader.weights(operator, 1).permute(3, 0, 1, 2)
     return _Convolution(reader, weights_CIHW, reader.weights(operator, 2), options, groups=len(weights_CIHW))
 
 
-def _prelu(reader: _Reader, operator: Any) -> nn.Module:
+def _prelu(reader: _GraphReader, operator: Any) -> nn.Module:
     slope_C = reader.weights(operator, 1).flatten()
     module = nn.PReLU(len(slope_C))
     module.weight = nn.Parameter(slope_C)
     return module
 
 
-def _max_pool_2d(reader: _Reader, operator: Any) -> nn.Module:
+def _max_pool_2d(reader: _GraphReader, operator: Any) -> nn.Module:
     options = reader.options(operator, "Pool2DOptions")
     kernel, stride = (options.FilterHeight(), options.FilterWidth()), (options.StrideH(), options.StrideW())
     pads_same = reader.pads_same(options)
@@ -251,17 +251,17 @@ def _max_pool_2d(reader: _Reader, operator: Any) -> nn.Module:
     return _Function(pool)
 
 
-def _pad(reader: _Reader, operator: Any) -> nn.Module:
+def _pad(reader: _GraphReader, operator: Any) -> nn.Module:
     batch, height, width, channels = reader.constant(operator.Inputs(1)).tolist()
     return _Function(partial(pad, pad=(*width, *height, *channels, *batch)))
 
 
-def _add(reader: _Reader, operator: Any) -> nn.Module:
+def _add(reader: _GraphReader, operator: Any) -> nn.Module:
     activation = reader.activation(reader.options(operator, "AddOptions"))
     return _Function(lambda one_NCHW, other_NCHW: activation(one_NCHW + other_NCHW))
 
 
-def _resize_bilinear(reader: _Reader, operator: Any) -> nn.Module:
+def _resize_bilinear(reader: _GraphReader, operator: Any) -> nn.Module:
     options = reader.options(operator, "ResizeBilinearOptions")
     size = tuple(reader.constant(operator.Inputs(1)).tolist())
     if not (options.HalfPixelCenters() or options.AlignCorners()):
@@ -269,7 +269,7 @@ def _resize_bilinear(reader: _Reader, operator: Any) -> nn.Module:
     return _Function(partial(interpolate, size=size, mode="bilinear", align_corners=options.AlignCorners()))
 
 
-def _depth_to_space(reader: _Reader, operator: Any) -> nn.Module:
+def _depth_to_space(reader: _GraphReader, operator: Any) -> nn.Module:
     block = reader.options(operator, "DepthToSpaceOptions").BlockSize()
 
     def rearrange(x_NCHW: Tensor) -> Tensor:
@@ -279,17 +279,17 @@ def _depth_to_space(reader: _Reader, operator: Any) -> nn.Module:
     return _Function(rearrange)
 
 
-def _reshape(reader: _Reader, operator: Any) -> nn.Module:
+def _reshape(reader: _GraphReader, operator: Any) -> nn.Module:
     _, *shape = reader.shape(operator.Outputs(0))
     return _Function(lambda x_NCHW: x_NCHW.permute(0, 2, 3, 1).reshape(-1, *shape))
 
 
-def _concatenation(reader: _Reader, operator: Any) -> nn.Module:
+def _concatenation(reader: _GraphReader, operator: Any) -> nn.Module:
     axis = reader.options(operator, "ConcatenationOptions").Axis()
     return _Function(lambda *parts: torch.cat(parts, dim=axis))
 
 
-_BUILDERS: dict[str, Callable[[_Reader, Any], nn.Module]] = {
+_BUILDERS: dict[str, Callable[[_GraphReader, Any], nn.Module]] = {
     "CONV_2D": _conv_2d,
     "DEPTHWISE_CONV_2D": _depthwise_conv_2d,
     "MAX_POOL_2D": _max_pool_2d,

@@ -19,7 +19,7 @@ _NO_MATCH_COST = 1e6
 
 
 @dataclass
-class _Track:
+class _TrackState:
     """Last observation of a person's face. `velocity`: of its centre, in pixels per second."""
 
     number: int
@@ -53,7 +53,7 @@ class Tracker:
     """
 
     def __init__(self) -> None:
-        self._tracks: list[_Track] = []
+        self._tracks: list[_TrackState] = []
         self._count = 0
 
     def update(self, boxes: Sequence[Box], time: float) -> list[int]:
@@ -64,7 +64,7 @@ class Tracker:
             track.update(boxes[index], time)
         for index in sorted(set(range(len(boxes))) - set(matched), key=lambda index: _size_order(boxes[index])):
             self._count += 1
-            matched[index] = _Track(self._count, boxes[index], time)
+            matched[index] = _TrackState(self._count, boxes[index], time)
             self._tracks.append(matched[index])
         return [matched[index].number for index in range(len(boxes))]
 
@@ -88,7 +88,7 @@ def _size_order(box: Box) -> tuple[float, float, float]:
     return -box.width * box.height, box.x, box.y
 
 
-def _match(tracks: Sequence[_Track], boxes: Sequence[Box], time: float) -> dict[int, _Track]:
+def _match(tracks: Sequence[_TrackState], boxes: Sequence[Box], time: float) -> dict[int, _TrackState]:
     """Return the track of each box that has one, by the box's index."""
     if not tracks or not boxes:
         return {}
@@ -99,7 +99,7 @@ def _match(tracks: Sequence[_Track], boxes: Sequence[Box], time: float) -> dict[
     return {order[column]: tracks[row] for row, column in pairs if costs[row][column] < _NO_MATCH_COST}
 
 
-def _cost(track: _Track, box: Box, time: float) -> float:
+def _cost(track: _TrackState, box: Box, time: float) -> float:
     """Return the distance from the predicted centre, in mean widths, plus the log of the change of size.
 
     Infinite if it cannot be one face: too far from both the predicted centre and the last one (a face may stop), or of

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ml.inference.api import WHOLE_MEDIA, TimeSpan
-from ml.inference.face.backends.base import FaceSearch, mediapipe_graphs, mediapipe_nets
+from ml.inference.face.backends.base import FaceSearch, backend_factory
 from ml.inference.face.detector import DetectorPool
 from ml.inference.face.observations import FaceCollector, FaceObservations
 from ml.inference.fusion.windows import windows_over
@@ -45,7 +45,7 @@ class Extractor:
         self._planner, self._models, self._limits = planner, models, limits
         self._detectors = None
         if models.face:
-            open_backend = mediapipe_nets(models.face.device) if face_search == "nets" else mediapipe_graphs
+            open_backend = backend_factory(face_search, models.face.device)
             self._detectors = DetectorPool(models.face.crop_size, open_backend)
         self._image_faces = CrossJobBatcher(models.face) if models.face else None
 
@@ -182,7 +182,7 @@ class Extractor:
     def _segments(
         self, plan: AnalysisPlan, sound: SoundPlan, requested: RequestedFeatures, seconds: float
     ) -> list[SampleRange]:
-        """Return the segments of a sound whose voice the windows over `seconds` of media need."""
+        """Return the segments of a sound that are read for the windows over `seconds` of media."""
         if not requested.voice:
             return []
         windows = windows_over(seconds, plan.options.window_seconds, plan.options.hop_seconds)

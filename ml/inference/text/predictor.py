@@ -88,7 +88,8 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
     def _batches(self, tokens: Sequence[Tokens]) -> Iterator[TokenBatch]:
         """Yield batches of the texts with words, those of about one length together."""
         rows = sorted((row for row, own in enumerate(tokens) if own), key=lambda row: (len(tokens[row]), row))
-        return (pad_tokens(tokens, rows[first : first + TEXT_BATCH_SIZE]) for first in range(0, len(rows), TEXT_BATCH_SIZE))
+        for first in range(0, len(rows), TEXT_BATCH_SIZE):
+            yield pad_tokens(tokens, rows[first : first + TEXT_BATCH_SIZE])
 
 
 def open_tokenizer(config: TextConfig, path: Path) -> SentenceTokenizer:
