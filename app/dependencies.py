@@ -7,7 +7,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from app.http.metrics import Metrics
+from app.http.metrics import GatewayMetrics
 from app.http.rate_limit import enforce
 from app.http.rate_limiter import RateLimiter
 from app.http.security import LOCAL_OWNER, authenticate
@@ -33,7 +33,7 @@ def _from_state(name: str) -> Any:
 
 
 SettingsDep = Annotated[Settings, _from_state("settings")]
-MetricsDep = Annotated[Metrics, _from_state("metrics")]
+MetricsDep = Annotated[GatewayMetrics, _from_state("metrics")]
 SubmissionDep = Annotated[JobSubmission, _from_state("submission")]
 JobsDep = Annotated[JobQueries, _from_state("jobs")]
 ResultsDep = Annotated[Results, _from_state("results")]

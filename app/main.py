@@ -11,7 +11,7 @@ from redis import Redis
 from starlette.concurrency import run_in_threadpool
 
 from app import errors
-from app.http.metrics import Metrics, MetricsMiddleware
+from app.http.metrics import GatewayMetrics, MetricsMiddleware
 from app.http.rate_limit import RateLimitHeaders
 from app.http.rate_limiter import RateLimiter
 from app.http.request_context import RequestContextMiddleware
@@ -34,7 +34,7 @@ from workers.protocol.broker import make_celery
 from workers.protocol.live.streams import GatewayStreams
 from workers.protocol.observability.tracing import make_tracing
 from workers.protocol.store.events import EventReader
-from workers.protocol.store.job_store import JobStore
+from workers.protocol.store.job_store import JobStore, require_supported_layout
 from workers.protocol.store.maintenance import Maintenance
 from workers.protocol.store.worker_registry import WorkerRegistry
 
@@ -63,9 +63,10 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIterator[Services]:
     """Open the services of one gateway, and run maintenance in a thread. If Redis is unreachable, the first call
-    fails, not this function."""
+    fails, not this function. Raises UnsupportedLayout."""
+    await run_in_threadpool(require_supported_layout, settings)
     redis = Redis.from_url(settings.redis_url)
     job_store, blobs, celery = JobStore(redis, settings), BlobStore.from_settings(settings), make_celery(settings)
     events, gateway_streams = EventReader.connect(settings), GatewayStreams.connect(settings)
@@ -101,7 +102,7 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
 
 
 @contextmanager
-def metrics_server(settings: Settings, metrics: Metrics) -> Iterator[None]:
+def metrics_server(settings: Settings, metrics: GatewayMetrics) -> Iterator[None]:
     """Serve the metrics on their own port, if one is set. Raises OSError if the port is taken."""
     if settings.metrics_port is None:
         yield
@@ -118,7 +119,7 @@ def metrics_server(settings: Settings, metrics: Metrics) -> Iterator[None]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Create a gateway that shares nothing with others in the process. Settings default to the environment."""
     settings = settings or Settings()
-    metrics = Metrics()
+    metrics = GatewayMetrics()
     tracing = make_tracing("gateway", settings)
 
     @asynccontextmanager

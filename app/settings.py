@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from app.http.loopback import is_loopback
 from app.keys import ApiKey
+from app.loopback import is_loopback
 from workers.protocol.settings import SharedSettings
 
 

@@ -26,6 +26,17 @@ ML_ORDER = [
 ]
 # The same for the packages of `ml.inference`; type annotations may also name a higher one.
 INFERENCE_ORDER = [("api",), ("runtime",), ("face", "voice", "text"), ("speech",), ("fusion",), ("pipeline",)]
+# The same for the gateway, whose client and page are apart.
+APP_ORDER = [
+    ("errors", "keys", "loopback"),
+    ("schemas", "settings"),
+    ("http",),
+    ("services",),
+    ("dependencies", "openapi"),
+    ("routes",),
+    ("main",),
+    ("__main__",),
+]
 SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.errors", "ml.signatures")
 WORKERS = (*SHARED, "ml.memory", "ml.media", "ml.inference", "ml.registry", "ml.explanation", "ml.rendering", "workers")
 
@@ -98,6 +109,22 @@ def test_the_client_knows_nothing_but_itself(path: Path) -> None:
 @pytest.mark.parametrize("path", sources("app"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_gateway_knows_only_the_wire_and_the_results(path: Path) -> None:
     assert ours(path, (*SHARED, "app", "workers.protocol")) == []
+
+
+@pytest.mark.parametrize("path", sources("app"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_gateway_module_imports_only_lower_modules(path: Path) -> None:
+    room = path.relative_to(ROOT / "app").parts[0].removesuffix(".py")
+    if room in ("__init__", "client", "ui"):
+        return
+    rank = next(index for index, rooms in enumerate(APP_ORDER) if room in rooms)
+    allowed = tuple(f"app.{name}" for rooms in APP_ORDER[: rank + 1] for name in rooms)
+    names = [name for name in imports_of(path) if within(name, ("app",)) and name != "app"]
+    assert [name for name in names if not within(name, allowed)] == []
+
+
+def test_settings_of_gateway_import_no_features() -> None:
+    """They are read everywhere, so that they must not lead back to what reads them."""
+    assert ours(ROOT / "app/settings.py", ("app.keys", "app.loopback", "workers.protocol.settings")) == []
 
 
 @pytest.mark.parametrize("path", sources("workers"), ids=lambda path: str(path.relative_to(ROOT)))

@@ -53,7 +53,7 @@ _SCALARS = {"string": "str", "number": "float", "integer": "int", "boolean": "bo
 
 def generate() -> str:
     """Return the module with the models, not formatted."""
-    document = create_app(Settings(_env_file=None)).openapi()  # type: ignore[call-arg]
+    document = create_app(Settings()).openapi()
     schemas: dict[str, Any] = document["components"]["schemas"] | {"Change": _event_schema(document)}
     statuses = ", ".join(f'"{status}"' for status in schemas["Job"]["properties"]["status"]["enum"])
     lines = [

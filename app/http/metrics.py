@@ -15,7 +15,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class Metrics:
+class GatewayMetrics:
     """Metrics of the gateway's own work."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Metrics:
 class MetricsMiddleware:
     """ASGI middleware that counts and times requests."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
         self.app = app
         self._metrics = metrics
 

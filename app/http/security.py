@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import Unauthorized, problem_from, problem_response
-from app.http.loopback import is_loopback
 from app.keys import ApiKey
+from app.loopback import is_loopback
 
 LOCAL_OWNER = "local"
 """Owner of all jobs when no API keys are set."""

@@ -79,9 +79,9 @@ async def get_events(
         Header(pattern=EVENT_ID, description="Continue after this event, as browsers do."),
     ] = None,
 ) -> Response:
-    """Stream the job's progress as server-sent events. The data of each event is JSON: `status`, `stage`, `progress`. The
-    first event is the job's current state, the last its final state (or `deleted`); then the response ends. A request
-    that continues after the final event gets status 204, which stops a browser's `EventSource`."""
+    """Stream the job's progress as server-sent events. The data of each event is JSON: `status`, `stage`, `progress`.
+    The first event is the job's current state, the last its final state (or `deleted`); then the response ends. A
+    request that continues after the final event gets status 204, which stops a browser's `EventSource`."""
     events = await results.events(viewer, job_id, last_event_id)
     if events is None:
         return Response(status_code=204)

@@ -7,7 +7,7 @@ from celery import Celery
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import FAILED_STATUS, JobCancelled, JobExpired, JobFailed, JobNotFound, JobUnfinished, Problem
-from app.http.metrics import Metrics
+from app.http.metrics import GatewayMetrics
 from app.schemas import Job, JobList, Links
 from app.services.request_cache import RequestCache
 from app.services.wake_ups import wake_worker
@@ -41,7 +41,7 @@ class JobQueries:
         blobs: BlobStore,
         celery: Celery,
         settings: Settings,
-        metrics: Metrics,
+        metrics: GatewayMetrics,
     ) -> None:
         self._requests, self._job_store, self._events, self._blobs = requests, job_store, events, blobs
         self._celery, self._settings, self._metrics = celery, settings, metrics

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import JobExpired, TooManyJobs
-from app.http.metrics import Metrics
+from app.http.metrics import GatewayMetrics
 from app.http.request_context import current_origin
 from app.http.uploads import OpenSink, UploadForm, UploadReader
 from app.schemas import Job
@@ -53,7 +53,7 @@ class JobSubmission:
         blobs: BlobStore,
         celery: Celery,
         settings: Settings,
-        metrics: Metrics,
+        metrics: GatewayMetrics,
     ) -> None:
         self._jobs, self._requests, self._job_store, self._blobs = jobs, requests, job_store, blobs
         self._celery, self._settings, self._metrics = celery, settings, metrics

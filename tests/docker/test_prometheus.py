@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
-from app.http.metrics import Metrics
+from app.http.metrics import GatewayMetrics
 from app.services.worker_metrics import WorkerCollector
 from app.settings import Settings
 from tests.redis_server import redis_server
@@ -34,7 +34,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
         settings = Settings(redis_url=url, data_dir=tmp_path_factory.mktemp("data"))
         fleet = CollectorRegistry()
         fleet.register(WorkerCollector(JobStore(redis, settings), WorkerRegistry(redis), settings))
-        registries = (Metrics().registry, WorkerMetrics().registry, fleet)
+        registries = (GatewayMetrics().registry, WorkerMetrics().registry, fleet)
         families = [family for registry in registries for family in registry.collect()]
     yield {f"{family.name}{suffix}" for family in families for suffix in _SUFFIXES.get(family.type, ())} | {"up"}
 
