@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from workers.process.celery_app import create_worker
 from workers.protocol.observability import logs
+from workers.protocol.store.job_store import UnsupportedLayout
 from workers.settings import WorkerSettings
 
 DISABLED_FEATURES = ("--without-gossip", "--without-mingle", "--without-heartbeat")
@@ -24,7 +25,11 @@ def main() -> None:
     except ValidationError as error:
         sys.exit(str(error))
     logs.configure("worker", settings)
-    create_worker(settings).worker_main(["--quiet", "worker", *DISABLED_FEATURES, *celery_options])
+    try:
+        celery = create_worker(settings)
+    except UnsupportedLayout as error:
+        sys.exit(error.message)
+    celery.worker_main(["--quiet", "worker", *DISABLED_FEATURES, *celery_options])
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ def test_a_lock_holds_what_its_image_imports_and_is_derived_from_the_one_of_all(
         "workers.process.celery_app",
         "workers.outbound.downloader",
         "workers.outbound.webhook_sender",
-        "workers.protocol.observability.otel",
+        "opentelemetry.sdk.trace",
+        "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     ]
     modules += ["kombu.transport.redis", "s3fs"]
     modules += ["app.main", "app.__main__"] if image == "gateway" else ["workers.models.model_server"]

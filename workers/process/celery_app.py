@@ -33,15 +33,15 @@ from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
 from workers.process.heartbeat import HeartbeatSender
 from workers.process.metrics import WorkerMetrics
 from workers.process.work_dir import WorkDir
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import free_bytes
 from workers.protocol.broker import WORK_TASK, make_celery, send_wake_up
 from workers.protocol.live.streams import WorkerStreams
 from workers.protocol.net.ssrf import EgressPolicy
 from workers.protocol.observability import logs
-from workers.protocol.observability.tracing import traces_of
+from workers.protocol.observability.tracing import make_tracing
 from workers.protocol.records import WorkerKind
-from workers.protocol.store.job_store import JobStore
+from workers.protocol.store.job_store import JobStore, require_supported_layout
 from workers.protocol.store.maintenance import Maintenance
 from workers.protocol.store.worker_registry import WorkerRegistry
 from workers.settings import WorkerSettings
@@ -107,7 +107,7 @@ class Worker:
 
     @cached_property
     def telemetry(self) -> Telemetry:
-        return Telemetry(self.metrics, traces_of("worker", self._settings))
+        return Telemetry(self.metrics, make_tracing("worker", self._settings))
 
     @property
     def runner_config(self) -> RunnerConfig:
@@ -213,7 +213,7 @@ class Worker:
             self.model_server.stop()
         self.heartbeat.stop()
         self.work_dir.remove()
-        self.telemetry.traces.close()
+        self.telemetry.tracing.shut_down()
 
     def shut_down(self, **_: Any) -> None:
         self._stopping.set()
@@ -245,7 +245,9 @@ class Worker:
 
 
 def create_worker(settings: WorkerSettings) -> Celery:
-    """Create the Celery application of a worker, which listens to the queues of its kinds and does maintenance."""
+    """Create the Celery application of a worker, which listens to the queues of its kinds and does maintenance. Raises
+    UnsupportedLayout."""
+    require_supported_layout(settings)
     celery = make_celery(settings)
     celery.conf.update(
         task_queues=[Queue(kind) for kind in settings.worker_kinds],
