@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
+from tests.redis_inspector import RedisInspector
 from tests.redis_server import redis_server
 
 
@@ -14,7 +15,12 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def redis(url: str) -> Iterator[Redis]:
-    """Of each test its own: empty."""
+    """An empty Redis for each test."""
     with Redis.from_url(url) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def inspector(redis: Redis) -> RedisInspector:
+    return RedisInspector(redis)

@@ -1,4 +1,4 @@
-"""The changes of a job, as they come: one capped stream in Redis for each, written by the job store's scripts."""
+"""Progress events of jobs: one capped stream in Redis per job, written by the scripts of the job store."""
 
 import asyncio
 import math
@@ -11,16 +11,16 @@ from ml.results import FrozenModel
 from ml.vocabulary import Stage
 from workers.protocol.records import FINAL_STATUSES, JobStatus
 from workers.protocol.settings import SharedSettings
-from workers.protocol.store.job_store import KEY_PREFIX
+from workers.protocol.store.keys import KEY_PREFIX
 
 MAX_READERS = 4000
-"""Of one process; each holds a connection while it waits."""
+"""Maximum concurrent readers of one process; each holds a connection while it waits."""
 
-_Read = list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]
+_Reply = list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]
 
 
 class ProgressEvent(FrozenModel):
-    """A job as it was after a change; `id` says where the reading goes on."""
+    """State of a job after a change. `id`: position in the stream, after which reading continues."""
 
     id: str
     status: JobStatus | Literal["deleted"]
@@ -29,12 +29,12 @@ class ProgressEvent(FrozenModel):
 
     @property
     def is_last(self) -> bool:
-        """Nothing comes after it."""
+        """Whether no event follows."""
         return self.status == "deleted" or self.status in FINAL_STATUSES
 
 
 class EventReader:
-    """Reads the streams without holding a thread. Belongs to one event loop."""
+    """Reads the streams without blocking a thread. Belongs to one event loop. Every method raises RedisError."""
 
     def __init__(self, redis: Redis, prefix: str = KEY_PREFIX) -> None:
         self._redis = redis
@@ -42,31 +42,34 @@ class EventReader:
 
     @classmethod
     def connect(cls, settings: SharedSettings) -> Self:
+        """Create a reader with connections of its own."""
+        # A read may block as long as the caller waits, but redis-py's default timeout is 5 s.
         redis = Redis.from_url(settings.redis_url, max_connections=MAX_READERS, socket_timeout=None)
-        return cls(redis)  # a read may last as long as the caller waits: the client would give up after 5 s
+        return cls(redis)
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._redis.aclose()
 
     async def read_after(self, job_id: str, last: str, seconds: float) -> tuple[ProgressEvent, ...]:
-        """What came after the event `last`, oldest first; waits up to so many seconds where nothing has. Raises
-        RedisError."""
+        """Return the events after the event `last`, oldest first. Waits up to `seconds` for the first one."""
         stream = f"{self._prefix}events:{job_id}"
-        found = cast(_Read, await self._redis.xread({stream: last}, block=max(1, math.ceil(seconds * 1000))))
-        return tuple(_event(name.decode(), fields) for _, entries in found for name, fields in entries)
+        reply = cast(_Reply, await self._redis.xread({stream: last}, block=max(1, math.ceil(seconds * 1000))))
+        return tuple(_event(event_id.decode(), fields) for _, entries in reply for event_id, fields in entries)
 
     async def wait_for_status_change(self, job_id: str, status: JobStatus, last: str, seconds: float) -> None:
-        """Waits until the job, of this status at the event `last`, has another, or so many seconds have passed."""
-        until = asyncio.get_running_loop().time() + seconds
-        while (left := until - asyncio.get_running_loop().time()) > 0:
-            for event in await self.read_after(job_id, last, left):
+        """Wait until the job, which had this status at the event `last`, has another status, at most `seconds`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while (remaining := deadline - loop.time()) > 0:
+            for event in await self.read_after(job_id, last, remaining):
                 if event.status != status:
                     return
                 last = event.id
 
 
-def _event(name: str, fields: dict[bytes, bytes]) -> ProgressEvent:
+def _event(event_id: str, fields: dict[bytes, bytes]) -> ProgressEvent:
     stage = fields[b"stage"].decode()
     return ProgressEvent.model_validate(
-        {"id": name, "status": fields[b"status"].decode(), "stage": stage or None, "progress": fields[b"progress"]}
+        {"id": event_id, "status": fields[b"status"].decode(), "stage": stage or None, "progress": fields[b"progress"]}
     )

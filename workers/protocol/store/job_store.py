@@ -1,76 +1,111 @@
-"""The job store: the truth about every job, in Redis.
+"""The job store: state of every job, in Redis.
 
-A record is a hash. Each change is one Lua script, so that two workers, a late writer or a crash between two commands
-cannot leave a job in two states. Each kind of worker has a queue. In a queue, jobs lie in a sorted set for each owner,
-and the owners in a ring: a claim takes the first job of the first owner and sends that owner to the back. A claim
-carries a fencing token; every later write names it and is refused when a newer claim exists (Kleppmann, "How to do
-distributed locking", 2016).
+A record is a hash. Each change is one Lua script (`store/lua/jobs`), so that two workers, a late writer or a crash
+between two commands cannot leave a job in two states. Each kind of worker has a queue, in which the owners of jobs take
+turns. A claim carries a fencing token; every later write names it and is rejected if a newer claim exists (Kleppmann,
+"How to do distributed locking", 2016).
 
-Redis holds ids and states only: what a caller wrote (names, options, tags) lies in blobs; of a tag it holds a digest.
+Redis holds ids and states only. What the caller wrote (names, options, tags) is stored in blobs; for tags Redis holds
+digests. `store/keys.py` lists the keys.
 """
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from redis import Redis, ResponseError
+from redis import Redis, RedisError, ResponseError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ml.errors import AffectError, Cancelled
 from ml.vocabulary import Stage
-from workers.protocol.records import FINAL_STATUSES, WORKER_KINDS, Claim, Failure, JobRecord, JobStatus, WorkerKind
+from workers.protocol.records import (
+    FINAL_STATUSES,
+    WORKER_KINDS,
+    Claim,
+    Failure,
+    JobRecord,
+    JobStatus,
+    WorkerKind,
+)
 from workers.protocol.settings import SharedSettings
-from workers.protocol.store import scripts
 from workers.protocol.store.idempotency import IdempotencyStore, Reservation
+from workers.protocol.store.keys import KEY_LAYOUT, KEY_PREFIX
+from workers.protocol.store.scripts import Scripts
 from workers.protocol.store.webhook_queue import WebhookQueue
 
-KEY_PREFIX = "affect:"
 EXPIRED_OWNER_TTL_SECONDS = 7 * 86400
-"""Seconds for which an expired job is told from one that never was."""
+"""Seconds for which an expired job is distinguished from one that never existed."""
 UPLOAD_TTL_SECONDS = 900
-"""Seconds for which an upload that nobody has spoken for since is taken to be under way."""
+"""Seconds after which an upload that was not renewed is considered dead."""
 
-KEY_LAYOUT = b"2"
-"""Of the keys. Redis says which one it has in the key `layout`."""
-EARLIER_RING = "ring"
-"""Where an earlier version keeps the owners of waiting jobs."""
+_LAYOUT_TIMEOUT_SECONDS = 2.0
+"""Seconds to wait for Redis when a process starts."""
 
-_LOST = Failure(code="worker_lost", message="The workers that tried this job died.", retryable=True)
+_WORKER_LOST = Failure(code="worker_lost", message="The workers that tried this job died.", retryable=True)
+_JOB_LEASE_LOST = "The job belongs to another worker now."
+
+
+class UnsupportedLayout(AffectError):
+    """Redis contains job data in a layout that this version cannot read."""
 
 
 class QueueFull(AffectError):
-    """As many jobs wait as may."""
+    """The queue, or the caller's share of it, is full."""
 
     code = "too_many_jobs"
     retryable = True
 
 
 class ReservationLost(AffectError):
-    """The idempotency key belongs to another request by now."""
+    """The idempotency key is reserved by another request."""
 
     code = "idempotency_in_progress"
     retryable = True
 
 
 class LeaseLost(AffectError):
-    """The job belongs to a newer claim, was deleted, or is final: stop, and write nothing."""
+    """The job has a newer claim, was deleted or has ended. The worker must stop and write nothing."""
 
     code = "worker_lost"
 
 
 @dataclass(frozen=True)
 class Quota:
-    """Most jobs of one owner that wait, and bytes of its media that are stored, at once."""
+    """Limits of one owner: jobs that wait, and bytes of stored media."""
 
     max_queued_jobs: float = math.inf
     max_stored_bytes: float = math.inf
 
 
 @dataclass(frozen=True)
+class NewJobs:
+    """Jobs that one request creates.
+
+    Args:
+        has_webhook: Whether a webhook is sent when each of them ends.
+        keeps_media: Whether the media stay when a job has succeeded.
+        media_bytes: Size of the media of each job; 0 for all by default.
+        small: Whether each job may be claimed and run together with others; False for all by default.
+    """
+
+    ids: Sequence[str]
+    owner: str
+    tags: Sequence[str] = ()
+    queue: WorkerKind = "inference"
+    has_webhook: bool = False
+    keeps_media: bool = False
+    media_bytes: Sequence[int] = ()
+    small: Sequence[bool] = ()
+
+
+@dataclass(frozen=True)
 class Page:
-    """Some records of a longer list; `next` is where the rest of it begins, null at its end."""
+    """Part of a list of records. `next_cursor`: where the next page begins; None at the end of the list."""
 
     records: tuple[JobRecord, ...]
     next_cursor: int | None
@@ -78,7 +113,7 @@ class Page:
 
 @dataclass(frozen=True)
 class QueueLoad:
-    """How many jobs wait in a queue, and for how many seconds the oldest has."""
+    """Number of waiting jobs in a queue, and age of the oldest in seconds."""
 
     depth: int
     oldest_seconds: float
@@ -86,14 +121,17 @@ class QueueLoad:
 
 @dataclass(frozen=True)
 class ServiceLoad:
-    """What there is to do: by queue, and how many jobs are worked on."""
+    """Load of each queue, and number of running jobs."""
 
     queues: Mapping[WorkerKind, QueueLoad]
     running: int
 
 
 class JobStore:
-    """All reads and writes of job records. Safe to share between threads. `prefix` keeps one Redis for several uses."""
+    """All reads and writes of job records. Safe to share between threads.
+
+    `prefix` allows several services to share one Redis. Every method raises RedisError.
+    """
 
     def __init__(self, redis: Redis, settings: SharedSettings, prefix: str = KEY_PREFIX) -> None:
         self._redis = redis
@@ -101,134 +139,137 @@ class JobStore:
         self._prefix = prefix
         self.webhook_queue = WebhookQueue(redis, prefix)
         self.idempotency = IdempotencyStore(redis, prefix)
-        self._scripts = {name: redis.register_script(script) for name, script in scripts.ALL.items()}
+        self._scripts = Scripts(redis, "jobs")
 
     def _run(self, script: str, *values: str | float) -> Any:
-        return self._scripts[script]([], [self._prefix, *values])
+        return self._scripts.run(script, self._prefix, *values)
 
     def _key(self, *parts: str) -> str:
         return self._prefix + ":".join(parts)
 
-    def create(
-        self,
-        job_ids: Sequence[str],
-        owner: str,
-        tags: Iterable[str] = (),
-        queue: WorkerKind = "inference",
-        *,
-        webhook: bool = False,
-        keeps_media: bool = False,
-        sizes: Sequence[int] | None = None,
-        small: Sequence[bool] | None = None,
-        quota: Quota = Quota(),
-        reservation: Reservation | None = None,
-    ) -> None:
-        """Writes queued jobs, all or none; `webhook`: somebody is to be told of their end; `sizes`: bytes of their
-        media; `small`: whether they are worked on beside others; `pledge` is kept with them. Raises QueueFull when more
-        would wait or be stored than may, PledgeLost."""
-        digests = " ".join(_digest(owner, tag) for tag in tags)
-        kept = (
-            (reservation.key_digest, reservation.holder, reservation.fingerprint, reservation.ttl_seconds)
-            if reservation
-            else ("", "", "", 0)
+    def check_layout(self) -> None:
+        """Mark a new Redis with the layout of this version. Raises UnsupportedLayout if Redis has another layout."""
+        key = self._key("layout")
+        self._redis.set(key, KEY_LAYOUT, nx=True)
+        layout = cast(bytes, self._redis.get(key))
+        if layout != KEY_LAYOUT:
+            raise UnsupportedLayout(
+                f"Redis contains job data in layout {layout.decode(errors='replace')}, but this version of Affect only "
+                f"supports layout {KEY_LAYOUT.decode()}. Run the version that wrote the data, or use another Redis."
+            )
+
+    def create(self, jobs: NewJobs, quota: Quota = Quota(), reservation: Reservation | None = None) -> None:
+        """Create queued jobs, all or none, and store their ids under the reserved idempotency key.
+
+        Raises QueueFull if a limit would be exceeded, ReservationLost.
+        """
+        tags = " ".join(_digest(jobs.owner, tag) for tag in jobs.tags)
+        key = reservation or Reservation(key_digest="", holder="", ttl_seconds=0)
+        none = (0,) * len(jobs.ids)
+        each = zip(jobs.ids, jobs.media_bytes or none, map(int, jobs.small or none), strict=True)
+        _raise_rejection(
+            self._run(
+                "create",
+                jobs.owner,
+                *self._limits(quota),
+                *(tags, jobs.queue, int(jobs.has_webhook), int(jobs.keeps_media)),
+                *(key.key_digest, key.holder, key.fingerprint, key.ttl_seconds),
+                *(value for job in each for value in job),
+            )
         )
-        none = [0] * len(job_ids)
-        jobs = [part for job in zip(job_ids, sizes or none, map(int, small or none), strict=True) for part in job]
-        about = (digests, queue, int(webhook), int(keeps_media))
-        _admit(self._run("create", owner, *self._bounds(quota), *about, *kept, *jobs))
 
     def check_capacity(self, owner: str, quota: Quota = Quota()) -> None:
-        """Raises QueueFull where not even one job more of the owner may wait."""
-        _admit(self._run("room", owner, *self._bounds(quota), 1, 1))
+        """Raise QueueFull if the owner may not create even one more job."""
+        _raise_rejection(self._run("check_capacity", owner, *self._limits(quota), 1, 1))
 
-    def _bounds(self, quota: Quota) -> tuple[float, float, float]:
+    def _limits(self, quota: Quota) -> tuple[float, float, float]:
         return self._settings.max_queued, quota.max_queued_jobs, quota.max_stored_bytes
 
     def estimate_seconds(self, jobs: int) -> float:
-        """Until so many jobs more have ended, as they do now; 0 where that is not known."""
-        return float(self._run("pace", jobs))
+        """Return the seconds until that many more jobs have ended, at the current pace; 0 if the pace is unknown."""
+        return float(self._run("estimate_seconds", jobs))
 
     def claim(self, queue: WorkerKind = "inference") -> Claim | None:
-        """The next job of a queue, round-robin over the owners; null when none waits."""
+        """Claim the next job of a queue, in turn among the owners. Returns None if no job waits."""
         return next(iter(self.claim_batch(queue, 1)), None)
 
-    def claim_batch(self, queue: WorkerKind, most: int, *, small: bool = False) -> list[Claim]:
-        """The next job of a queue, and where it is a small one those after it as long as they are, each in the turn of
-        its owner. Empty when none waits; of `small` ones alone also where another comes first."""
-        values = (self._settings.lease_seconds, queue, most, int(small))
-        return [_claim(found) for found in self._run("claim", *values)]
+    def claim_batch(self, queue: WorkerKind, max_claims: int, *, small_only: bool = False) -> list[Claim]:
+        """Claim the next job of a queue; if it is small, also the small ones that follow it, in turn among the owners.
+
+        Returns an empty list if no job waits or, with `small_only`, if the next one is not small.
+        """
+        values = (self._settings.lease_seconds, queue, max_claims, int(small_only))
+        return [_claim(reply) for reply in self._run("claim", *values)]
 
     def renew(self, claim: Claim, stage: Stage | None = None, progress: float = 0.0) -> bool:
-        """Holds the lease, and tells where the work is. True: the caller wants it to stop. Raises LeaseLost."""
-        told = (stage or "", f"{progress:.3f}")
-        answer = self._run("renew", claim.member, claim.token, self._settings.lease_seconds, *told)
-        if answer < 0:
-            raise LeaseLost("The job belongs to another worker now.")
-        return bool(answer)
+        """Renew the lease and store stage and progress. Returns whether the caller asked to cancel the job. Raises
+        LeaseLost."""
+        values = (self._settings.lease_seconds, stage or "", f"{progress:.3f}")
+        reply = self._run("renew", claim.member, claim.token, *values)
+        if reply < 0:
+            raise LeaseLost(_JOB_LEASE_LOST)
+        return bool(reply)
 
     def finish(
         self, claim: Claim, status: JobStatus, failure: Failure | None = None, stage: Stage | None = None
     ) -> None:
-        """Writes the one final state, and the stage where it ended; a part that fails ends its job. Raises LeaseLost
-        when there is none to write."""
-        told = failure.model_dump_json() if failure else ""
-        values = (claim.member, claim.token, status, stage or "", told, self._settings.result_ttl)
+        """Write the final status of a job, and the stage in which it ended. A part that fails ends its job. Raises
+        LeaseLost."""
+        failure_json = failure.model_dump_json() if failure else ""
+        values = (claim.member, claim.token, status, stage or "", failure_json, self._settings.result_ttl)
         if status not in FINAL_STATUSES or not self._run("finish", *values):
-            raise LeaseLost("The job belongs to another worker now.")
+            raise LeaseLost(_JOB_LEASE_LOST)
 
     def hand_off(self, claim: Claim, queue: WorkerKind = "inference") -> None:
-        """The media were fetched under this claim: the job waits in the next queue, where its attempts count anew.
-        Raises LeaseLost, or Cancelled where the caller has asked for a stop meanwhile."""
-        answer = self._run("pass_on", claim.job_id, claim.token, queue)
-        if answer == 2:
-            raise Cancelled("The job was cancelled.")
-        if not answer:
-            raise LeaseLost("The job belongs to another worker now.")
+        """Move a job with downloaded media to another queue, where its attempts are counted from 0 again. Raises
+        LeaseLost; Cancelled if the caller asked to cancel the job."""
+        _check_claimed(self._run("hand_off", claim.job_id, claim.token, queue))
 
     def split(self, claim: Claim, count: int) -> None:
-        """The job is worked on in so many parts from now on, which wait in its queue; their attempts count anew. Raises
-        LeaseLost, or Cancelled where the caller has asked for a stop meanwhile."""
-        answer = self._run("split", claim.job_id, claim.token, count)
-        if answer == 2:
-            raise Cancelled("The job was cancelled.")
-        if not answer:
-            raise LeaseLost("The job belongs to another worker now.")
+        """Split a job into parts, which wait in its queue; their attempts are counted from 0. Raises LeaseLost;
+        Cancelled if the caller asked to cancel the job."""
+        _check_claimed(self._run("split", claim.job_id, claim.token, count))
 
     def complete_part(self, claim: Claim) -> Claim | None:
-        """What the part was to give is stored. After the last one: the claim of the job, whose parts are to be joined.
-        Raises LeaseLost."""
-        answer = self._run("part_done", claim.member, claim.token, self._settings.lease_seconds)
-        if answer == 0:
+        """Mark a part as done, after its features were stored. Returns the claim of the job if this was the last part,
+        for the worker to join the parts. Raises LeaseLost."""
+        reply = self._run("complete_part", claim.member, claim.token, self._settings.lease_seconds)
+        if reply == 0:
             raise LeaseLost("The part belongs to another worker now.")
-        return None if answer == 1 else _claim(answer)
+        return None if reply == 1 else _claim(reply)
 
     def requeue(self, claim: Claim) -> None:
-        """Puts the job back in its place, as a worker that shuts down does: no attempt is counted."""
-        self._run("hand_back", claim.member, claim.token, self._settings.result_ttl)
+        """Return a job to its place in the queue without counting the attempt, as a worker that shuts down does."""
+        self._run("requeue", claim.member, claim.token, self._settings.result_ttl)
 
     def fail_attempt(self, claim: Claim, failure: Failure) -> JobStatus | None:
-        """Puts the job back in its place for another attempt; after the last one it ends with this failure. The job's
-        status then; null when the claim was lost."""
+        """Return a job to its place in the queue for another attempt; after the last attempt, end it with this failure.
+
+        Returns the status of the job then; None if the claim was lost.
+        """
         values = (self._settings.max_attempts, failure.model_dump_json(), self._settings.result_ttl)
-        status = self._run("release", claim.member, claim.token, *values)
+        status = self._run("fail_attempt", claim.member, claim.token, *values)
         return status.decode() if status else None
 
     def reap_expired_leases(self) -> dict[str, JobStatus]:
-        """Takes jobs whose lease has lapsed from their workers: each is queued again or ends. Their states, by id."""
-        found = self._run("reap", self._settings.max_attempts, _LOST.model_dump_json(), self._settings.result_ttl)
-        return {job_id.decode(): status.decode() for job_id, status in found}
+        """Take jobs with an expired lease from their workers: each is queued again or ends. Returns their status by
+        id."""
+        values = (self._settings.max_attempts, _WORKER_LOST.model_dump_json(), self._settings.result_ttl)
+        return {job_id.decode(): status.decode() for job_id, status in self._run("reap", *values)}
 
     def cancel(self, job_id: str) -> JobStatus | None:
-        """Asks for a stop: a queued job ends at once, so does one in parts, a running one when its worker next looks.
-        Returns the status that the job had (`queued` also where it was in parts: no worker will end it); null when
-        there is none."""
+        """Cancel a job: at once if it waits or was split, otherwise when its worker next renews its lease.
+
+        Returns the status that the job had (`queued` also if it was split: no worker will end it); None if there is no
+        such job.
+        """
         status = self._run("cancel", job_id, self._settings.result_ttl)
         return status.decode() if status else None
 
     def get(self, job_id: str) -> JobRecord | None:
-        """The record; null for an id that is unknown, deleted or expired."""
-        found = self._run("read", job_id)
-        return _record(found) if found else None
+        """Return a record; None if the id is unknown, deleted or expired."""
+        reply = self._run("read", job_id)
+        return _record(reply) if reply else None
 
     def page(
         self,
@@ -239,128 +280,124 @@ class JobStore:
         limit: int = 20,
         before: int | None = None,
     ) -> Page:
-        """An owner's jobs, newest first; `before` is the `next` of the page before this one.
+        """Return an owner's jobs, newest first. `before`: the `next_cursor` of the previous page.
 
-        A page may hold fewer than `limit` though more follow, where a filter passes few of very many jobs.
+        A page may hold fewer than `limit` records although more follow, if a filter passes few of very many jobs.
         """
         start = "" if before is None else str(before)
         digest = "" if tag is None else _digest(owner, tag)
-        last, found = self._run("page", owner, start, status or "", digest, limit)
-        return Page(tuple(_record(each) for each in found), int(last) if last else None)
+        last, replies = self._run("page", owner, start, status or "", digest, limit)
+        return Page(tuple(map(_record, replies)), int(last) if last else None)
 
     def expire(self) -> list[str]:
-        """Forgets finished jobs whose time is over, and returns their ids; their blobs are the caller's to delete."""
-        return [raw.decode() for raw in self._run("expire", EXPIRED_OWNER_TTL_SECONDS)]
+        """Delete ended jobs that are no longer kept. Returns their ids; the caller deletes their blobs."""
+        return [job_id.decode() for job_id in self._run("expire", EXPIRED_OWNER_TTL_SECONDS)]
 
     def owner_of_expired(self, job_id: str) -> str | None:
-        """Whose the job was; null unless it has expired, within `EXPIRED_MEMORY`."""
+        """Return the owner of an expired job; None unless it expired within `EXPIRED_OWNER_TTL_SECONDS`."""
         owner = cast(bytes | None, self._redis.get(self._key("expired", job_id)))
         return owner.decode() if owner else None
 
     def delete(self, job_id: str) -> None:
-        """Leaves nothing of the job. A worker that holds it loses its claim."""
+        """Delete a job. A worker that runs it loses its claim."""
         self._run("delete", job_id)
 
     def queue_length(self, *queues: WorkerKind) -> int:
-        """How many jobs wait; in these queues, or in all."""
-        return int(self._run("queued", *(queues or WORKER_KINDS)))
+        """Return how many jobs and parts wait in these queues; in all queues by default."""
+        return int(self._run("queue_length", *(queues or WORKER_KINDS)))
 
     def pending_wake_ups(self, queue: WorkerKind) -> int:
-        """How many messages to the workers of a queue wait."""
+        """Return how many wake-ups no worker of this kind has taken yet."""
         return self._redis.llen(queue)
 
     def load(self) -> ServiceLoad:
-        """How much waits, and how much is worked on."""
+        """Return how many jobs wait and run."""
         queues, running = self._run("load")
-        found = {name.decode(): QueueLoad(depth, max(float(oldest), 0.0)) for name, depth, oldest in queues}
-        return ServiceLoad(cast(dict[WorkerKind, QueueLoad], found), running)
+        loads = {name.decode(): QueueLoad(depth, max(float(oldest), 0.0)) for name, depth, oldest in queues}
+        return ServiceLoad(cast(dict[WorkerKind, QueueLoad], loads), running)
 
     def compact_append_only_file(self) -> None:
-        """Makes Redis write its append-only file anew where that still tells of a deleted job."""
+        """Make Redis rewrite its append-only file if that still mentions a deleted job."""
         key = self._key("erased")
         if not self._redis.exists(key) or not cast(dict[str, int], self._redis.info("persistence"))["aof_enabled"]:
             return
-        again = bool(self._redis.exists(self._key("erasing")))
+        needs_another = bool(self._redis.exists(self._key("erasing")))
         self._redis.delete(key)
         try:
             self._redis.bgrewriteaof()
-        except ResponseError:  # it is being written just now, perhaps from before the deletion
-            again = True
-        if again:
+        except ResponseError:  # a rewrite is running, which may have begun before the deletion
+            needs_another = True
+        if needs_another:
             self._redis.set(key, 1)
 
     def renew_upload(self, job_id: str) -> None:
-        """Says that the media of a job to be are still arriving; to be said again within `UPLOAD_HOLD`."""
+        """Record that the media of a future job are still arriving. Call again within `UPLOAD_TTL_SECONDS`."""
         self._redis.set(self._key("upload", job_id), 1, ex=UPLOAD_TTL_SECONDS)
 
     def exists(self, job_id: str) -> bool:
-        """Whether there is such a job, or an upload that is to become one."""
+        """Return whether there is such a job, or an upload that is to become one."""
         return bool(self._redis.exists(self._key("job", job_id), self._key("upload", job_id)))
 
-    def is_settled(self) -> bool:
-        """Whether all that Redis holds is laid out as this version does it."""
-        layout = cast(bytes | None, self._redis.get(self._key("layout")))
-        return layout == KEY_LAYOUT and not self._redis.exists(self._key(EARLIER_RING))
-
-    def earlier_jobs(self) -> Iterator[str]:
-        """The jobs of before there were queues by kind."""
-        records = self._key("job", "")
-        for key in self._redis.scan_iter(f"{records}*", count=1000):
-            if not self._redis.hexists(key, "queue"):
-                yield key.decode().removeprefix(records)
-
-    def adopt(self, job_id: str) -> None:
-        """Gives such a job its queue, and its place there where it waits."""
-        self._run("adopt", job_id)
-
-    def settle(self) -> None:
-        """There are no such jobs any more."""
-        self._redis.delete(self._key(EARLIER_RING))
-        self._redis.set(self._key("layout"), KEY_LAYOUT)
-
-    def acquire_periodic_lock(self, chore: str, seconds: float) -> bool:
-        """Whether it falls to the caller to do a chore that is done once in so many seconds, whoever does it."""
-        return bool(self._redis.set(self._key("turn", chore), 1, px=max(1, round(seconds * 1000)), nx=True))
+    def acquire_periodic_lock(self, name: str, seconds: float) -> bool:
+        """Return whether the caller should run a task that one process runs every `seconds`."""
+        return bool(self._redis.set(self._key("turn", name), 1, px=max(1, round(seconds * 1000)), nx=True))
 
 
-_FULL = {
-    b"jobs": "As many jobs are waiting as are allowed: try again later.",
-    b"own_jobs": "As many of your jobs are waiting as are allowed: try again later.",
-    b"own_bytes": "As many bytes of your media are stored as are allowed: try again when jobs have ended.",
+def require_supported_layout(settings: SharedSettings) -> None:
+    """Check the layout before a process of the service starts, if Redis is reachable.
+
+    Raises UnsupportedLayout. A Redis that is reachable later only is checked by the maintenance.
+    """
+    no_retry = Retry(NoBackoff(), 0)
+    with Redis.from_url(settings.redis_url, retry=no_retry, socket_timeout=_LAYOUT_TIMEOUT_SECONDS) as redis:
+        with suppress(RedisError):
+            JobStore(redis, settings).check_layout()
+
+
+_REJECTIONS = {
+    b"jobs": "The queue is full. Try again later.",
+    b"own_jobs": "Too many of your jobs are queued. Try again later.",
+    b"own_bytes": "Too many bytes of your media are stored. Try again when jobs have ended.",
 }
 
 
-def _admit(reason: bytes | None) -> None:
-    if reason is None:
-        return
-    if reason == b"pledge":
-        raise ReservationLost("Another request with this key is being answered.")
-    raise QueueFull(_FULL[reason])
+def _raise_rejection(reason: bytes | None) -> None:
+    if reason == b"reservation":
+        raise ReservationLost("Another request with this key is in progress.")
+    if reason is not None:
+        raise QueueFull(_REJECTIONS[reason])
+
+
+def _check_claimed(reply: int) -> None:
+    if reply == 2:
+        raise Cancelled("The job was cancelled.")
+    if not reply:
+        raise LeaseLost(_JOB_LEASE_LOST)
 
 
 def _digest(owner: str, tag: str) -> str:
     return hashlib.sha256(f"{owner}\0{tag}".encode()).hexdigest()[:32]
 
 
-def _claim(found: list[Any]) -> Claim:
-    job_id, token, attempt, fetched, waited, part, split, *parts = found
+def _claim(reply: list[Any]) -> Claim:
+    """Parse the reply of the Lua function `claim_reply`."""
+    job_id, token, attempt, fetch_token, waited_seconds, part, split_token, *part_tokens = reply
     return Claim(
         job_id=job_id.decode(),
         token=token,
         attempt=attempt,
-        fetch_token=fetched,
-        waited_seconds=float(waited),
+        fetch_token=fetch_token,
+        waited_seconds=float(waited_seconds),
         part=int(part) if part else None,
-        split_token=split,
-        part_tokens=tuple(parts),
+        split_token=split_token,
+        part_tokens=tuple(part_tokens),
     )
 
 
-def _record(found: list[Any]) -> JobRecord:
-    """What the script `view` answers: id, fields and values in turn, place in the queue, id of the last event, seconds
-    until it is claimed."""
-    job_id, flat, position, event, waits = found
-    fields = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+def _record(reply: list[Any]) -> JobRecord:
+    """Parse the reply of the Lua function `record_reply`."""
+    job_id, flat_fields, position, last_event_id, wait_seconds = reply
+    fields = {name.decode(): value.decode() for name, value in zip(flat_fields[::2], flat_fields[1::2], strict=True)}
     failure = Failure.model_validate_json(fields["failure"]) if fields.get("failure") else None
     if failure is not None and failure.stage is None:
         failure = failure.model_copy(update={"stage": fields.get("stage")})
@@ -372,13 +409,13 @@ def _record(found: list[Any]) -> JobRecord:
         stage=fields.get("stage"),
         progress=float(fields["progress"]),
         position=position,
-        estimated_wait_seconds=float(waits),
+        estimated_wait_seconds=float(wait_seconds),
         attempts=int(fields["attempts"]),
         token=int(fields["token"]),
         fetch_token=int(fields.get("fetched", 0)),
         has_webhook=fields.get("webhook") == "1",
         cancel_requested=fields.get("cancel") == "1",
-        last_event_id=event.decode(),
+        last_event_id=last_event_id.decode(),
         failure=failure,
         **{
             name: datetime.fromtimestamp(float(fields[name]), UTC)

@@ -1,179 +1,186 @@
+-- include: prelude
+-- include: parts
+-- Jobs, their queues, leases, events and quotas.
+local MAX_EVENTS = 100              -- approximate length of a job's event stream; a slow reader misses progress only
+local ENDED_EVENTS_SECONDS = 3600   -- time to live of the events of a finished job, unless the job expires earlier
+local PACE_WEIGHT = 0.1             -- weight of the newest job in the moving average of the seconds per job
+local PACE_SECONDS = 86400          -- time to live of that average
+local QUEUES = {{QUEUES}}
 
-local P = ARGV[1]
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+local function get_job(id, field) return redis.call('HGET', job_key(id), field) end
+local function set_job(id, ...) redis.call('HSET', job_key(id), ...) end
+local function events_key(id) return PREFIX .. 'events:' .. id end
 
--- include: include/parts
-
-local function get(id, field) return redis.call('HGET', P .. 'job:' .. id, field) end
-local function set(id, ...) redis.call('HSET', P .. 'job:' .. id, ...) end
-
-local function tell(id)
-  local state = redis.call('HMGET', P .. 'job:' .. id, 'status', 'stage', 'progress')
-  redis.call('XADD', P .. 'events:' .. id, 'MAXLEN', '~', {{MAX_EVENTS}}, '*',
+local function publish_event(id)
+  local state = redis.call('HMGET', job_key(id), 'status', 'stage', 'progress')
+  redis.call('XADD', events_key(id), 'MAXLEN', '~', MAX_EVENTS, '*',
     'status', state[1], 'stage', state[2] or '', 'progress', state[3])
 end
 
-local function ring(queue) return P .. 'ring:' .. queue end
-local function waiting(queue, owner) return P .. 'waiting:' .. queue .. ':' .. owner end
+-- A queue is a list of the owners with waiting jobs, and a sorted set of waiting jobs for each of them. A claim takes
+-- the first job of the first owner and moves that owner to the end.
+local function owner_queue(queue) return PREFIX .. 'ring:' .. queue end
+local function waiting_key(queue, owner) return PREFIX .. 'waiting:' .. queue .. ':' .. owner end
 
 local function enqueue(member)
-  set_of(member, 'queued_at', now)
-  local job = P .. 'job:' .. job_of(member)
-  local queue, owner, number = unpack(redis.call('HMGET', job, 'queue', 'owner', 'number'))
-  if redis.call('ZADD', waiting(queue, owner), number, member) == 1 then count_part(member, owner, 1) end
-  if not redis.call('LPOS', ring(queue), owner) then redis.call('RPUSH', ring(queue), owner) end
+  set_member(member, 'queued_at', now)
+  local queue, owner, number = unpack(redis.call('HMGET', job_key(job_of(member)), 'queue', 'owner', 'number'))
+  if redis.call('ZADD', waiting_key(queue, owner), number, member) == 1 then change_queued_parts(member, owner, 1) end
+  if not redis.call('LPOS', owner_queue(queue), owner) then redis.call('RPUSH', owner_queue(queue), owner) end
 end
 
 local function dequeue(member)
-  local queue, owner = unpack(redis.call('HMGET', P .. 'job:' .. job_of(member), 'queue', 'owner'))
-  local list = waiting(queue, owner)
-  if redis.call('ZREM', list, member) == 0 then return end
-  count_part(member, owner, -1)
-  if redis.call('ZCARD', list) == 0 then redis.call('LREM', ring(queue), 0, owner) end
+  local queue, owner = unpack(redis.call('HMGET', job_key(job_of(member)), 'queue', 'owner'))
+  local key = waiting_key(queue, owner)
+  if redis.call('ZREM', key, member) == 0 then return end
+  change_queued_parts(member, owner, -1)
+  if redis.call('ZCARD', key) == 0 then redis.call('LREM', owner_queue(queue), 0, owner) end
 end
 
-local function queued(...)
+local function queue_length(queues)
   local count = 0
-  for _, queue in ipairs({...}) do
-    for _, owner in ipairs(redis.call('LRANGE', ring(queue), 0, -1)) do
-      count = count + redis.call('ZCARD', waiting(queue, owner))
+  for _, queue in ipairs(queues) do
+    for _, owner in ipairs(redis.call('LRANGE', owner_queue(queue), 0, -1)) do
+      count = count + redis.call('ZCARD', waiting_key(queue, owner))
     end
   end
   return count
 end
 
-local function drop_parts(id)
-  for _, member in ipairs(every_part(id)) do
+local function delete_parts(id)
+  for _, member in ipairs(part_members(id)) do
     dequeue(member)
-    redis.call('ZREM', P .. 'leases', member)
+    redis.call('ZREM', PREFIX .. 'leases', member)
   end
-  redis.call('DEL', parts(id))
+  redis.call('DEL', parts_key(id))
 end
 
--- The media of a job count among the owner's stored bytes until they go.
-local function store(id, owner, bytes)
+-- The media of a job count towards the stored bytes of its owner until they are deleted.
+local function charge_quota(id, owner, bytes)
   if bytes == 0 then return end
-  set(id, 'bytes', bytes)
-  redis.call('INCRBY', P .. 'bytes:' .. owner, bytes)
+  set_job(id, 'bytes', bytes)
+  redis.call('INCRBY', PREFIX .. 'bytes:' .. owner, bytes)
 end
 
-local function unstore(id)
-  local owner, bytes = unpack(redis.call('HMGET', P .. 'job:' .. id, 'owner', 'bytes'))
+local function release_quota(id)
+  local owner, bytes = unpack(redis.call('HMGET', job_key(id), 'owner', 'bytes'))
   if not bytes then return end
-  redis.call('HDEL', P .. 'job:' .. id, 'bytes')
-  local key = P .. 'bytes:' .. owner
+  redis.call('HDEL', job_key(id), 'bytes')
+  local key = PREFIX .. 'bytes:' .. owner
   if redis.call('DECRBY', key, bytes) <= 0 then redis.call('DEL', key) end
 end
 
-local function finish(id, status, ttl, failure)
-  drop_parts(id)
-  if status ~= 'succeeded' or get(id, 'keeps') ~= '1' then unstore(id) end
-  set(id, 'status', status, 'finished_at', now, 'failure', failure)
-  if status == 'succeeded' then set(id, 'progress', '1') end
-  redis.call('ZREM', P .. 'leases', id)
-  redis.call('ZADD', P .. 'expiry', now + ttl, id)
-  tell(id)
-  redis.call('PEXPIRE', P .. 'events:' .. id, math.ceil(math.min(ttl, {{ENDED_EVENTS_SECONDS}}) * 1000))
-  if get(id, 'webhook') == '1' then
-    redis.call('HSET', P .. 'delivery:' .. id, 'owner', get(id, 'owner'), 'state', 'pending', 'attempts', '0')
-    redis.call('ZADD', P .. 'outbox', now, id)
+local function finish_job(id, status, ttl, failure)
+  delete_parts(id)
+  if status ~= 'succeeded' or get_job(id, 'keeps') ~= '1' then release_quota(id) end
+  set_job(id, 'status', status, 'finished_at', now, 'failure', failure)
+  if status == 'succeeded' then set_job(id, 'progress', '1') end
+  redis.call('ZREM', PREFIX .. 'leases', id)
+  redis.call('ZADD', PREFIX .. 'expiry', now + ttl, id)
+  publish_event(id)
+  redis.call('PEXPIRE', events_key(id), math.ceil(math.min(ttl, ENDED_EVENTS_SECONDS) * 1000))
+  if get_job(id, 'webhook') == '1' then
+    redis.call('HSET', PREFIX .. 'delivery:' .. id, 'owner', get_job(id, 'owner'), 'state', 'pending', 'attempts', '0')
+    redis.call('ZADD', PREFIX .. 'outbox', now, id)
   end
 end
 
--- Each finished job moves the average of the seconds that one takes.
-local function measure(id)
-  local seconds, before = now - tonumber(get(id, 'started_at') or now), redis.call('GET', P .. 'pace')
-  if before then seconds = before + (seconds - before) * {{PACE_WEIGHT}} end
-  redis.call('SET', P .. 'pace', seconds, 'EX', {{PACE_SECONDS}})
+-- Updates the moving average of the seconds that a job takes.
+local function update_pace(id)
+  local seconds, average = now - tonumber(get_job(id, 'started_at') or now), redis.call('GET', PREFIX .. 'pace')
+  if average then seconds = average + (seconds - average) * PACE_WEIGHT end
+  redis.call('SET', PREFIX .. 'pace', seconds, 'EX', PACE_SECONDS)
 end
 
--- Seconds until so many jobs more have ended, as they do now; 0 where that is not known.
-local function pace(jobs)
-  local seconds = tonumber(redis.call('GET', P .. 'pace') or 0)
-  return seconds * jobs / math.max(1, redis.call('ZCARD', P .. 'leases'))
+-- Returns the seconds until that many more jobs have ended, at the current pace; 0 if the pace is unknown.
+local function estimate_seconds(jobs)
+  local seconds = tonumber(redis.call('GET', PREFIX .. 'pace') or 0)
+  return seconds * jobs / math.max(1, redis.call('ZCARD', PREFIX .. 'leases'))
 end
 
--- Of a job or of one of its parts.
-local function holds(member, token)
-  if get(job_of(member), 'status') ~= 'running' or get_of(member, 'token') ~= token then return false end
-  return not part_of(member) or part_get(member, 'state') == 'running'
+-- Returns whether the job or part is still claimed with this token.
+local function is_claimed(member, token)
+  if get_job(job_of(member), 'status') ~= 'running' or get_member(member, 'token') ~= token then return false end
+  return not part_of(member) or get_part(member, 'state') == 'running'
 end
 
 local function requeue(member)
-  redis.call('ZREM', P .. 'leases', member)
+  redis.call('ZREM', PREFIX .. 'leases', member)
   if part_of(member) then
-    part_set(member, 'state', 'waiting')
+    set_part(member, 'state', 'waiting')
     enqueue(member)
     return
   end
-  set(member, 'status', 'queued')
-  if redis.call('EXISTS', parts(member)) == 0 then
-    set(member, 'progress', '0')
-    redis.call('HDEL', P .. 'job:' .. member, 'stage')
+  set_job(member, 'status', 'queued')
+  if redis.call('EXISTS', parts_key(member)) == 0 then
+    set_job(member, 'progress', '0')
+    redis.call('HDEL', job_key(member), 'stage')
   end
   enqueue(member)
-  tell(member)
+  publish_event(member)
 end
 
--- Puts a running job or part back in its place, or ends the job where it was cancelled or its attempts are used up.
-local function put_back(member, most_attempts, lost, ttl)
+-- Returns a running job or part to its queue; ends the job if it was cancelled or has no attempts left.
+local function requeue_or_finish(member, max_attempts, failure, ttl)
   local id = job_of(member)
-  if get(id, 'cancel') == '1' then
-    finish(id, 'cancelled', ttl, '')
-  elseif tonumber(get_of(member, 'attempts')) >= most_attempts then
-    finish(id, 'failed', ttl, lost)
+  if get_job(id, 'cancel') == '1' then
+    finish_job(id, 'cancelled', ttl, '')
+  elseif tonumber(get_member(member, 'attempts')) >= max_attempts then
+    finish_job(id, 'failed', ttl, failure)
   else
     requeue(member)
   end
 end
 
--- Leaves nothing of a job; its owner, if there was one.
-local function forget(id)
-  local owner = get(id, 'owner')
+-- Deletes all keys of a job except its events. Returns its owner, or false if there is no such job.
+local function erase_job(id)
+  local owner = get_job(id, 'owner')
   if not owner then return false end
-  drop_parts(id)
+  delete_parts(id)
   dequeue(id)
-  unstore(id)
-  redis.call('ZREM', P .. 'jobs:' .. owner, id)
-  redis.call('ZREM', P .. 'leases', id)
-  redis.call('ZREM', P .. 'expiry', id)
-  redis.call('ZREM', P .. 'outbox', id)
-  redis.call('DEL', P .. 'job:' .. id, P .. 'delivery:' .. id, P .. 'attempts:' .. id)
+  release_quota(id)
+  redis.call('ZREM', PREFIX .. 'jobs:' .. owner, id)
+  redis.call('ZREM', PREFIX .. 'leases', id)
+  redis.call('ZREM', PREFIX .. 'expiry', id)
+  redis.call('ZREM', PREFIX .. 'outbox', id)
+  redis.call('DEL', job_key(id), PREFIX .. 'delivery:' .. id, PREFIX .. 'attempts:' .. id)
   return owner
 end
 
--- How many jobs of its queue are claimed before a queued one: each owner's turn comes in the order of the ring.
-local function position(id)
-  local queue, owner = unpack(redis.call('HMGET', P .. 'job:' .. id, 'queue', 'owner'))
-  local rank = redis.call('ZRANK', waiting(queue, owner), id)
+-- Returns how many jobs of its queue are claimed before a queued job, given that the owners take turns; false if the
+-- job does not wait.
+local function queue_position(id)
+  local queue, owner = unpack(redis.call('HMGET', job_key(id), 'queue', 'owner'))
+  local rank = redis.call('ZRANK', waiting_key(queue, owner), id)
   if not rank then return false end
   local before, turns = rank, rank + 1
-  for _, other in ipairs(redis.call('LRANGE', ring(queue), 0, -1)) do
+  for _, other in ipairs(redis.call('LRANGE', owner_queue(queue), 0, -1)) do
     if other == owner then
       turns = rank
     else
-      before = before + math.min(redis.call('ZCARD', waiting(queue, other)), turns)
+      before = before + math.min(redis.call('ZCARD', waiting_key(queue, other)), turns)
     end
   end
   return before
 end
 
--- Id, fields, place in the queue, the last event that the fields know of, and the seconds until it is claimed.
-local function view(id)
-  local fields = redis.call('HGETALL', P .. 'job:' .. id)
+-- Returns a record: id, fields, position in the queue, id of the last event that the fields include, and the estimated
+-- seconds until the job is claimed.
+local function record_reply(id)
+  local fields = redis.call('HGETALL', job_key(id))
   if #fields == 0 then return false end
-  local last = redis.call('XREVRANGE', P .. 'events:' .. id, '+', '-', 'COUNT', 1)
-  local place = position(id)
-  return {id, fields, place, last[1] and last[1][1] or '0', tostring(place and pace(place + 1) or 0)}
+  local last = redis.call('XREVRANGE', events_key(id), '+', '-', 'COUNT', 1)
+  local position = queue_position(id)
+  local wait = position and estimate_seconds(position + 1) or 0
+  return {id, fields, position, last[1] and last[1][1] or '0', tostring(wait)}
 end
 
--- What keeps an owner from so many jobs more, with so many bytes; null where nothing does.
-local function bound(owner, jobs, bytes, most, most_own_jobs, most_own_bytes)
-  local mine = 0
-  for _, queue in ipairs({{{QUEUES}}}) do mine = mine + redis.call('ZCARD', waiting(queue, owner)) end
-  mine = mine - parts_waiting(owner)
-  if mine + jobs > most_own_jobs then return 'own_jobs' end
-  if tonumber(redis.call('GET', P .. 'bytes:' .. owner) or 0) + bytes > most_own_bytes then return 'own_bytes' end
-  if queued({{QUEUES}}) + jobs > most then return 'jobs' end
+-- Returns which limit an owner would exceed with that many more jobs and bytes; nil if none.
+local function exceeded_limit(owner, jobs, bytes, max_queued, max_own_queued, max_own_bytes)
+  local own_queued = 0
+  for _, queue in ipairs(QUEUES) do own_queued = own_queued + redis.call('ZCARD', waiting_key(queue, owner)) end
+  own_queued = own_queued - count_queued_parts(owner)
+  if own_queued + jobs > max_own_queued then return 'own_jobs' end
+  if tonumber(redis.call('GET', PREFIX .. 'bytes:' .. owner) or 0) + bytes > max_own_bytes then return 'own_bytes' end
+  if queue_length(QUEUES) + jobs > max_queued then return 'jobs' end
 end

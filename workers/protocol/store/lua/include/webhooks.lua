@@ -1,5 +1,6 @@
+-- include: prelude
+-- Deliveries of webhooks.
+local TEST_TTL_SECONDS = 600  -- time to live of a test delivery
 
-local P = ARGV[1]
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
-local id = ARGV[2]
+local function delivery_key(id) return PREFIX .. 'delivery:' .. id end
+local function attempts_key(id) return PREFIX .. 'attempts:' .. id end

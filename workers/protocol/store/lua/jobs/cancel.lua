@@ -1,14 +1,16 @@
--- include: include/jobs
-
-local id = ARGV[2]
-local status = get(id, 'status')
+-- Cancels a job: at once if it waits or was split, otherwise by a flag that its worker reads. Returns the status that
+-- the job had ('queued' also if it was split), or false if there is no such job.
+-- ARGV: prefix, id, seconds to keep an ended job
+-- include: jobs
+local id, ttl = ARGV[2], tonumber(ARGV[3])
+local status = get_job(id, 'status')
 if status == 'queued' then
   dequeue(id)
-  finish(id, 'cancelled', tonumber(ARGV[3]), '')
-elseif status == 'running' and parts_left(id) > 0 then
-  finish(id, 'cancelled', tonumber(ARGV[3]), '')
+  finish_job(id, 'cancelled', ttl, '')
+elseif status == 'running' and count_unfinished_parts(id) > 0 then
+  finish_job(id, 'cancelled', ttl, '')
   return 'queued'
 elseif status == 'running' then
-  set(id, 'cancel', '1')
+  set_job(id, 'cancel', '1')
 end
 return status

@@ -1,6 +1,7 @@
--- include: include/jobs
-
+-- Returns which limit the owner would exceed with more jobs; nil if none.
+-- ARGV: prefix, owner, limits (waiting jobs of all owners, of this owner, stored bytes of this owner), new jobs, bytes
+-- include: jobs
 local numbers = {}
 for index = 3, 7 do numbers[#numbers + 1] = tonumber(ARGV[index]) end
-local most, most_own_jobs, most_own_bytes, jobs, bytes = unpack(numbers)
-return bound(ARGV[2], jobs, bytes, most, most_own_jobs, most_own_bytes)
+local max_queued, max_own_queued, max_own_bytes, jobs, bytes = unpack(numbers)
+return exceeded_limit(ARGV[2], jobs, bytes, max_queued, max_own_queued, max_own_bytes)

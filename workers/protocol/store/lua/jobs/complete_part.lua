@@ -1,20 +1,22 @@
--- include: include/jobs
-
-local member, token = ARGV[2], ARGV[3]
+-- Marks a part as done. Returns the claim of its job if this was the last part, for the worker to join the parts;
+-- otherwise 1; 0 if the claim of the part is lost.
+-- ARGV: prefix, part, token, seconds of a lease
+-- include: jobs
+local member, token, lease_seconds = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local id = job_of(member)
-if part_get(member, 'state') == 'done' and part_get(member, 'token') == token then
-  if redis.call('HGET', parts(id), 'joined_by') ~= get(id, 'token') then return 1 end
-  return claimed(id, tonumber(get(id, 'token')), tonumber(get(id, 'attempts')), 0)
+if get_part(member, 'state') == 'done' and get_part(member, 'token') == token then
+  if redis.call('HGET', parts_key(id), 'joined_by') ~= get_job(id, 'token') then return 1 end
+  return claim_reply(id, tonumber(get_job(id, 'token')), tonumber(get_job(id, 'attempts')), 0)
 end
-if not holds(member, token) then return 0 end
-part_set(member, 'state', 'done')
-part_set(member, 'progress', '1')
-set(id, 'progress', string.format('%.3f', math.max(parts_progress(id), tonumber(get(id, 'progress')))))
-tell(id)
-redis.call('ZREM', P .. 'leases', member)
-if redis.call('HINCRBY', parts(id), 'left', -1) > 0 then return 1 end
-local joining = redis.call('HINCRBY', P .. 'job:' .. id, 'token', 1)
-local attempt = redis.call('HINCRBY', P .. 'job:' .. id, 'attempts', 1)
-redis.call('HSET', parts(id), 'joined_by', joining)
-redis.call('ZADD', P .. 'leases', now + tonumber(ARGV[4]), id)
-return claimed(id, joining, attempt, 0)
+if not is_claimed(member, token) then return 0 end
+set_part(member, 'state', 'done')
+set_part(member, 'progress', '1')
+set_job(id, 'progress', string.format('%.3f', math.max(progress_of_parts(id), tonumber(get_job(id, 'progress')))))
+publish_event(id)
+redis.call('ZREM', PREFIX .. 'leases', member)
+if redis.call('HINCRBY', parts_key(id), 'left', -1) > 0 then return 1 end
+local job_token = redis.call('HINCRBY', job_key(id), 'token', 1)
+local attempt = redis.call('HINCRBY', job_key(id), 'attempts', 1)
+redis.call('HSET', parts_key(id), 'joined_by', job_token)
+redis.call('ZADD', PREFIX .. 'leases', now + lease_seconds, id)
+return claim_reply(id, job_token, attempt, 0)

@@ -1,9 +1,12 @@
--- include: include/jobs
-
+-- Moves a claimed job to another queue, where its attempts are counted from 0 again. Returns 1; 2 if the caller asked
+-- to cancel it; 0 if the claim is lost.
+-- ARGV: prefix, id, token, queue
+-- include: jobs
 local id, token, queue = ARGV[2], ARGV[3], ARGV[4]
-if get(id, 'token') == token and get(id, 'status') == 'queued' and get(id, 'queue') == queue then return 1 end
-if not holds(id, token) then return 0 end
-if get(id, 'cancel') == '1' then return 2 end
-set(id, 'queue', queue, 'attempts', '0', 'fetched', token)
+local was_moved = get_job(id, 'token') == token and get_job(id, 'status') == 'queued' and get_job(id, 'queue') == queue
+if was_moved then return 1 end
+if not is_claimed(id, token) then return 0 end
+if get_job(id, 'cancel') == '1' then return 2 end
+set_job(id, 'queue', queue, 'attempts', '0', 'fetched', token)
 requeue(id)
 return 1

@@ -1,2 +1,4 @@
--- include: include/jobs
-return view(ARGV[2])
+-- Returns a record (see `record_reply`), or false.
+-- ARGV: prefix, id
+-- include: jobs
+return record_reply(ARGV[2])

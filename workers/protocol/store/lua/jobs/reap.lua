@@ -1,14 +1,17 @@
--- include: include/jobs
-
+-- Takes jobs and parts with an expired lease from their workers: each is queued again, or its job ends. Returns pairs
+-- of job id and status.
+-- ARGV: prefix, maximum attempts, failure of a job without attempts left, seconds to keep an ended job
+-- include: jobs
+local MAX_LEASES = 100  -- per call
+local max_attempts, failure, ttl = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local reaped = {}
-local lapsed = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, {{MAX_REAPED}})
-for _, member in ipairs(lapsed) do
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', PREFIX .. 'leases', '-inf', now, 'LIMIT', 0, MAX_LEASES)) do
   local id = job_of(member)
-  if get(id, 'status') == 'running' then
-    put_back(member, tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]))
-    reaped[#reaped + 1] = {id, get(id, 'status')}
+  if get_job(id, 'status') == 'running' then
+    requeue_or_finish(member, max_attempts, failure, ttl)
+    reaped[#reaped + 1] = {id, get_job(id, 'status')}
   else
-    redis.call('ZREM', P .. 'leases', member)
+    redis.call('ZREM', PREFIX .. 'leases', member)
   end
 end
 return reaped

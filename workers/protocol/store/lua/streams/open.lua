@@ -1,4 +1,6 @@
-
+-- Opens a live stream, unless its owner has as many as allowed. Returns 1 or 0.
+-- KEYS: streams of the owner, options of the stream, messages of its worker, streams that wait for a worker.
+-- ARGV: id, maximum streams of the owner, milliseconds to live, options
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)

@@ -1,5 +1,7 @@
--- include: include/webhooks
-
-redis.call('HSET', P .. 'delivery:' .. id, 'owner', ARGV[3], 'state', 'pending', 'attempts', '0', 'test', '1')
-redis.call('EXPIRE', P .. 'delivery:' .. id, {{TEST_TTL_SECONDS}})
-redis.call('ZADD', P .. 'outbox', now, id)
+-- Adds a test delivery, which is due now.
+-- ARGV: prefix, id, owner
+-- include: webhooks
+local id, owner = ARGV[2], ARGV[3]
+redis.call('HSET', delivery_key(id), 'owner', owner, 'state', 'pending', 'attempts', '0', 'test', '1')
+redis.call('EXPIRE', delivery_key(id), TEST_TTL_SECONDS)
+redis.call('ZADD', PREFIX .. 'outbox', now, id)

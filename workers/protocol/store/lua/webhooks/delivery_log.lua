@@ -1,6 +1,9 @@
--- include: include/webhooks
-
-local state = redis.call('HGET', P .. 'delivery:' .. id, 'state')
+-- Returns the state of a delivery, when it is due (seconds since 1970, or ''), and the results of its attempts; false
+-- if there is no such delivery.
+-- ARGV: prefix, id
+-- include: webhooks
+local id = ARGV[2]
+local state = redis.call('HGET', delivery_key(id), 'state')
 if not state then return false end
-local due = redis.call('ZSCORE', P .. 'outbox', id) or ''
-return {state, due, redis.call('LRANGE', P .. 'attempts:' .. id, 0, -1)}
+local due = redis.call('ZSCORE', PREFIX .. 'outbox', id) or ''
+return {state, due, redis.call('LRANGE', attempts_key(id), 0, -1)}

@@ -1,2 +1,0 @@
--- include: include/jobs
-return tostring(pace(tonumber(ARGV[2])))
