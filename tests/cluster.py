@@ -20,12 +20,13 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from ml.registry import Bundle, ModelStore
+from tests.redis_inspector import RedisInspector
 from tests.redis_server import RedisServer
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.broker import make_celery
 from workers.protocol.records import FINAL_STATUSES, Heartbeat, JobRecord
 from workers.protocol.settings import SharedSettings
-from workers.protocol.store.job_store import KEY_PREFIX, JobStore
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.maintenance import Maintenance
 from workers.protocol.store.worker_registry import WorkerRegistry
 
@@ -116,6 +117,7 @@ class Cluster:
         }
         retry = Retry(ConstantBackoff(0.1), 300)  # a test that restarts Redis goes on when it is back
         self.redis = Redis.from_url(redis.url, retry=retry, retry_on_error=[ConnectionError])
+        self.inspector = RedisInspector(self.redis)
         self.settings = SharedSettings(redis_url=redis.url, data_dir=self.data)
         self.job_store = JobStore(self.redis, self.settings)
         self.worker_registry = WorkerRegistry(self.redis)
@@ -202,10 +204,8 @@ class Cluster:
         return found
 
     def final_states(self, job_id: str) -> list[str]:
-        """Every final state that the job's events tell of: one, if all is well."""
-        events = self.redis.xrange(f"{KEY_PREFIX}events:{job_id}")
-        states = [fields[b"status"].decode() for _, fields in events]
-        return [state for state in states if state in FINAL_STATUSES]
+        """Return every final state in the events of a job: one, if all is well."""
+        return [status for status, *_ in self.inspector.events(job_id) if status in FINAL_STATUSES]
 
 
 def check_once(cluster: Cluster, job_ids: Sequence[str]) -> Counter[str]:

@@ -15,7 +15,6 @@ from ml.vocabulary import Stage
 from tests import cluster, media_files
 from tests.cluster import Cluster, Gateway, check_once, until
 from workers.protocol.store.idempotency import RESERVATION_TTL_SECONDS
-from workers.protocol.store.job_store import KEY_PREFIX
 from workers.protocol.store.scripts import DELETED_EVENTS_SECONDS
 
 LEASE = 2.0
@@ -232,11 +231,11 @@ def test_a_gateway_killed_while_it_held_a_key_leaves_it_to_the_next(
     """The caller sends the request again, until the key is free."""
     doomed = workers.start_gateway()
     content, key = files["picture"].read_bytes(), {"Idempotency-Key": "of a doomed gateway".replace(" ", "-")}
-    before = set(workers.redis.scan_iter(f"{KEY_PREFIX}pledge:*"))
+    before = workers.inspector.idempotency_keys()
 
     def body() -> Iterator[bytes]:
         yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + content[:10]
-        until(lambda: set(workers.redis.scan_iter(f"{KEY_PREFIX}pledge:*")) - before, what="the key")
+        until(lambda: workers.inspector.idempotency_keys() - before, what="the key")
         doomed.process.kill()
         yield content[10:]
 
@@ -249,9 +248,9 @@ def test_a_gateway_killed_while_it_held_a_key_leaves_it_to_the_next(
     refused = again()
     assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_in_progress")
     assert 0 < int(refused.headers["retry-after"]) <= RESERVATION_TTL_SECONDS
-    (reservation,) = set(workers.redis.scan_iter(f"{KEY_PREFIX}pledge:*")) - before
-    assert 0 < workers.redis.pttl(reservation) <= RESERVATION_TTL_SECONDS * 1000
-    workers.redis.pexpire(reservation, 1)  # as time would
+    (reservation,) = workers.inspector.idempotency_keys() - before
+    assert 0 < workers.inspector.ttl(reservation) <= RESERVATION_TTL_SECONDS
+    workers.inspector.expire(reservation)
     answers = [until(lambda: (answer := again()).status_code == 202 and answer) for _ in range(2)]
     job_id, same = (answer.json()["id"] for answer in answers)
     assert job_id == same and workers.ended(job_id).status == "succeeded"
@@ -328,7 +327,7 @@ def test_what_was_deleted_after_all_that_has_left_nothing(
     assert gateway.client.delete(f"/v1/jobs/{jobs[0]}").status_code == 204
     content = named.read_bytes()
     needles = [content[1000:1064], b"private recording", b"private tag", *map(str.encode, jobs)]
-    lapsing = {f"{KEY_PREFIX}events:{job_id}" for job_id in jobs}  # for those who read them just now
-    assert all(0 < workers.redis.ttl(key) <= DELETED_EVENTS_SECONDS for key in lapsing)
-    workers.redis.delete(*lapsing)
+    ttls = [workers.inspector.ttl(f"events:{job_id}") for job_id in jobs]  # for those who read them just now
+    assert all(0 < ttl <= DELETED_EVENTS_SECONDS for ttl in ttls)
+    workers.inspector.expire_events(*jobs)
     until(lambda: not workers.traces(needles), what="that nothing is left")

@@ -10,7 +10,6 @@ from tests import cluster, media_files
 from tests.cluster import Cluster, check_once, until
 from tests.e2e.conftest import WEBHOOK_SECRET
 from tests.loopback import Handler, loopback
-from workers.protocol.store.job_store import KEY_PREFIX
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_a_worker_killed_while_it_fetches_loses_no_link_and_a_restart_no_webhook
     assert {(event.id, event.type) for event in events} == {(f"msg_{job.id[4:]}", "job.succeeded")}
 
     affect.delete(job)
-    service.redis.delete(f"{KEY_PREFIX}events:{job.id}")  # as its time to live would
+    service.inspector.expire_events(job.id)
     needles = [
         content[500:564],
         b"private picture",

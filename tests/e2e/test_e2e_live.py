@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.conftest import Service, process
 from tests.face_files import portrait
 from tests.live_client import LiveClient, jpeg
+from tests.redis_inspector import RedisInspector
 from tests.speech_files import silence
 from workers.protocol.records import Heartbeat
 from workers.protocol.store.worker_registry import WorkerRegistry
@@ -39,7 +40,7 @@ def live_worker(service: Service, other_than: str = "") -> Heartbeat:
 def nothing_is_left(service: Service) -> bool:
     """Whether all streams are gone from Redis, soon after they were closed."""
     until = time.monotonic() + 10
-    while (left := list(service.redis.scan_iter("affect:live*"))) and time.monotonic() < until:
+    while (left := RedisInspector(service.redis).keys("live*")) and time.monotonic() < until:
         time.sleep(0.1)
     return not left
 

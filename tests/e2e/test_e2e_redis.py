@@ -1,4 +1,4 @@
-"""Redis with a password, behind TLS and on a socket: broker, job_store and events reach it alike, and trust no other."""
+"""Redis with a password, behind TLS and on a socket: broker, job store and events use it, and trust no other."""
 
 import ipaddress
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ from ml.results import Result
 from tests import cluster, media_files
 from tests.cluster import Cluster, Gateway, until
 from tests.s3_server import BUCKET, keys, s3_server
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 
 MEBIBYTE = 2**20
 SHORT = {"lease_seconds": "2", "result_ttl": "6", "long_seconds": "100", "part_seconds": "60"}

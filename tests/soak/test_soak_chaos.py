@@ -117,7 +117,7 @@ def test_two_hundred_jobs_under_kills(tmp_path: Path) -> None:
             accepted = time.monotonic() - began
             records = [service.ended(job_id, 900) for job_id in jobs]
         spent = time.monotonic() - began
-        every = [name.decode() for name in service.redis.zrange("affect:jobs:local", 0, -1)]
+        every = service.inspector.owned_jobs("local")
         counts = check_once(service, every)
         attempts = Counter(record.attempts for record in records)
         print(f"\n{JOBS} jobs accepted in {accepted:.0f} s, all ended after {spent:.0f} s: {dict(counts)}")

@@ -1,4 +1,7 @@
-"""Celery over Redis: it delivers wake-ups, the job store decides which job is worked on."""
+"""Celery over Redis.
+
+Celery carries wake-ups only: queues, retries, results and time limits of jobs are the job store's.
+"""
 
 from celery import Celery
 
@@ -6,22 +9,21 @@ from workers.protocol.records import WorkerKind
 from workers.protocol.settings import SharedSettings
 
 WORK_TASK = "affect.work"
+"""Name of the only task: claim and run the next jobs of a queue."""
 DEFAULT_QUEUE: WorkerKind = "inference"
 MAX_PENDING_WAKE_UPS = 16
-"""Messages that no worker has taken yet: another would find nothing to do that these do not find."""
+"""Number of pending wake-ups at which no more are sent: they would find nothing that these do not find."""
 TASK_TIME_LIMIT_SECONDS = 6 * 3600
-"""Seconds after which a worker process that does not end is killed."""
+"""Seconds after which a worker process that does not end its task is killed."""
 LIVE_TASK_TIME_LIMIT_SECONDS = 30 * 86400
-"""The same for a worker of live streams, whose work goes on while there are any."""
+"""Time limit of a worker of live streams, whose task lasts as long as there are streams."""
 WORKER_START_TIMEOUT_SECONDS = 600.0
-"""For which a worker process may load its models before it is taken for dead."""
+"""Seconds that a worker process may take to load its models before it is considered dead."""
 
 
 def make_celery(settings: SharedSettings) -> Celery:
-    """The Celery application that gateway and workers share: JSON only, one message at a time, acknowledged late.
-
-    A message stays hidden from other workers for longer than any job may take.
-    """
+    """Create the Celery application that gateway and workers share: JSON only, one message at a time, late
+    acknowledgement. A message stays invisible to other workers for longer than any task may take."""
     celery = Celery("affect", broker=_broker_url(settings.redis_url))
     celery.conf.update(
         task_serializer="json",
@@ -42,7 +44,7 @@ def make_celery(settings: SharedSettings) -> Celery:
 
 
 def _broker_url(redis_url: str) -> str:
-    """As kombu wants it: sockets have another scheme, and TLS without a word about certificates would trust any."""
+    """Return the URL in kombu's form: another scheme for sockets, and TLS that verifies certificates."""
     scheme, _, rest = redis_url.partition("://")
     if scheme == "rediss" and "ssl_cert_reqs=" not in rest:
         rest += f"{'&' if '?' in rest else '?'}ssl_cert_reqs=required"
@@ -50,12 +52,12 @@ def _broker_url(redis_url: str) -> str:
 
 
 def send_wake_up(celery: Celery, queue: WorkerKind) -> None:
-    """Tells one worker of that kind that a job, or a stream, waits."""
+    """Tell one worker of a kind that a job or a stream waits. Raises OperationalError, RedisError."""
     limit = LIVE_TASK_TIME_LIMIT_SECONDS if queue == "live" else TASK_TIME_LIMIT_SECONDS
     celery.send_task(WORK_TASK, (queue,), queue=queue, ignore_result=True, time_limit=limit)
 
 
 def pending_wake_ups(celery: Celery, queue: WorkerKind) -> int:
-    """How many wake-ups for a kind of worker none has taken yet."""
+    """Return how many wake-ups no worker of this kind has taken yet."""
     with celery.connection_for_read() as connection:
         return int(connection.default_channel.client.llen(queue))

@@ -1,7 +1,7 @@
-"""Where settings come from: environment variables with the prefix `AFFECT_`.
+"""Settings from environment variables with the prefix `AFFECT_`.
 
-Any of them may lie in a file instead, as secrets of containers do: `AFFECT_API_KEYS_FILE` names the file whose content
-is `AFFECT_API_KEYS`.
+Each may be stored in a file instead, as container secrets are: `AFFECT_API_KEYS_FILE` is the path of a file that
+contains the value of `AFFECT_API_KEYS`.
 """
 
 import os
@@ -13,25 +13,28 @@ _PREFIX = "AFFECT_"
 _SUFFIX = "_FILE"
 
 
-class _Files(EnvSettingsSource):
+class _FileSource(EnvSettingsSource):
     """Reads `AFFECT_NAME` from the file that `AFFECT_NAME_FILE` names."""
 
     def _load_env_vars(self) -> dict[str, str | None]:
-        named = {
+        paths = {
             name.removesuffix(_SUFFIX): Path(path)
             for name, path in os.environ.items()
             if name.startswith(_PREFIX) and name.endswith(_SUFFIX) and path
         }
-        return {name.lower(): path.read_text().strip() for name, path in named.items()}
+        return {name.lower(): path.read_text().strip() for name, path in paths.items()}
 
 
 class EnvSettings(BaseSettings):
-    """Read from the environment, or from the files that it names. What is refused is not shown: it may be a key."""
+    """Base of all settings. Error messages omit rejected values, because they may be secrets."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, hide_input_in_errors=True)
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        *sources: PydanticBaseSettingsSource,
+        **named_sources: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return named["init_settings"], named["env_settings"], _Files(settings_cls)
+        return named_sources["init_settings"], named_sources["env_settings"], _FileSource(settings_cls)

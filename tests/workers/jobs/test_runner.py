@@ -17,6 +17,7 @@ from ml.registry import Bundle, ModelStore
 from ml.results import Notice, Options, Result
 from tests import media_files
 from tests.documents import RESULT
+from tests.redis_inspector import RedisInspector
 from tests.redis_server import redis_server
 from tests.workers.scripted_analyzer import ScriptedAnalyzer
 from workers.jobs.analysis import AnalysisRunner
@@ -40,7 +41,8 @@ class Service:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.settings = SharedSettings(data_dir=folder, lease_seconds=0.3)
-        self.job_store = JobStore(Redis.from_url(url), self.settings)
+        self.redis = Redis.from_url(url)
+        self.job_store = JobStore(self.redis, self.settings)
         self.blobs = BlobStore.from_settings(self.settings)
 
     def post(self, media: bytes, request: JobRequest | None = None, *, small: bool = False) -> str:
@@ -211,7 +213,7 @@ def test_runner_late_worker_keeps_the_result_of_the_newer_claim(service: Service
     late = RunnerConfig(lease_seconds=60)
 
     def act(_: ProgressListener) -> Result:
-        lapse(service.job_store, job_id)
+        lapse(service, job_id)
         service.work(Scripted(lambda _: RESULT))
         return RESULT
 
@@ -222,10 +224,10 @@ def test_runner_late_worker_keeps_the_result_of_the_newer_claim(service: Service
     assert service.blobs.exists(media_key(job_id))
 
 
-def lapse(job_store: JobStore, job_id: str) -> None:
-    """Ends the lease of a running job, as time would."""
-    job_store._redis.zadd("affect:leases", {job_id: 0})
-    assert job_store.reap_expired_leases() == {job_id: "queued"}
+def lapse(service: Service, job_id: str) -> None:
+    """End the lease of a running job, as time would."""
+    RedisInspector(service.redis).expire_leases(job_id)
+    assert service.job_store.reap_expired_leases() == {job_id: "queued"}
 
 
 def test_runner_shutdown_requeues_the_job(service: Service) -> None:

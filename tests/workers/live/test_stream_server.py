@@ -17,6 +17,7 @@ from redis.asyncio import Redis as AsyncRedis
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.results import Options
 from tests.face_files import nobody, portrait
+from tests.redis_inspector import RedisInspector
 from tests.redis_server import redis_server
 from tests.speech_files import say
 from tests.toy_models import make_analyzer
@@ -137,8 +138,7 @@ def test_stream_server_reads_face_and_voice_and_leaves_nothing(url: str, models:
                 again = await ann.update()  # though nothing new came
                 assert again.time == heard.time and sum(again.probabilities.values()) == pytest.approx(1, abs=1e-6)
                 await line.close_stream("ann", ann.stream)
-        left = list(Redis.from_url(url).scan_iter("affect:live*"))
-        assert left == []
+        assert RedisInspector(Redis.from_url(url)).keys("live*") == []
 
     run(main())
 
@@ -211,11 +211,11 @@ def test_gateway_stream_limit_per_owner_and_expiry(url: str) -> None:
             assert await line.open_stream("fay", Options(), 2) is not None
             await line.renew_stream("eve", str(streams[0]))
             redis = Redis.from_url(url)
-            redis.zadd("affect:live-of:eve", {str(streams[1]): 1}, xx=True)  # as time would
+            inspector = RedisInspector(redis)
+            inspector.expire_stream("eve", str(streams[1]))
             assert await line.open_stream("eve", Options(), 2) is not None
-            found = set(redis.scan_iter("affect:live*")) - {b"affect:live:waiting"}
-            lasting = [redis.pttl(key) for key in found]
-            assert all(0 < ttl <= 15_000 for ttl in lasting)  # type: ignore[operator]
+            keys = set(inspector.keys("live*")) - {"live:waiting"}
+            assert all(0 < inspector.ttl(key) <= 15 for key in keys)
             redis.flushall()
 
     run(main())

@@ -19,6 +19,7 @@ from redis import Redis
 
 from tests import media_files
 from tests.loopback import Answer, Handler, loopback
+from tests.redis_inspector import RedisInspector
 from tests.redis_server import redis_server
 from workers.jobs.runner import RunnerConfig
 from workers.outbound.downloader import DownloadRunner, FetchLimits, name_of
@@ -50,7 +51,8 @@ class Service:
 
     def __init__(self, url: str, folder: Path) -> None:
         settings = SharedSettings(data_dir=folder, lease_seconds=0.3)
-        self.job_store = JobStore(Redis.from_url(url), settings)
+        self.redis = Redis.from_url(url)
+        self.job_store = JobStore(self.redis, settings)
         self.blobs = BlobStore.from_settings(settings)
         self.woken: list[WorkerKind] = []
 
@@ -404,7 +406,7 @@ def test_download_late_worker_does_not_touch_the_newer_media(service: Service) -
         slow.start()
         while not server.requests:
             time.sleep(0.01)
-        service.job_store._redis.zadd("affect:leases", {job_id: 0})
+        RedisInspector(service.redis).expire_leases(job_id)
         assert service.job_store.reap_expired_leases() == {job_id: "queued"}
         service.work()
         record = service.job_store.get(job_id)

@@ -11,6 +11,7 @@ from redis import Redis
 from standardwebhooks import Webhook
 
 from tests.loopback import Answer, Handler, Received, loopback
+from tests.redis_inspector import RedisInspector
 from tests.redis_server import redis_server
 from tests.workers.protocol.webhooks.test_signing import new_secret
 from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
@@ -37,9 +38,10 @@ class Service:
     """A job store, blobs, and somebody who sends webhooks."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self.redis = Redis.from_url(url)
+        redis = Redis.from_url(url)
+        self.inspector = RedisInspector(redis)
         settings = SharedSettings(data_dir=folder)
-        self.job_store, self.blobs = JobStore(self.redis, settings), BlobStore.from_settings(settings)
+        self.job_store, self.blobs = JobStore(redis, settings), BlobStore.from_settings(settings)
         self.secrets = [WebhookSecret.parse(f"{owner}:{SECRET}") for owner in ("ann", "bob")]
 
     def post(self, webhook: str | None, owner: str = "ann") -> str:
@@ -133,7 +135,7 @@ def test_webhook_is_sent_for_every_final_state_and_no_other(service: Service) ->
         lost = service.post(hook)
         for _ in range(3):
             service.claim()
-            service.redis.zadd("affect:leases", {lost: 0})
+            service.inspector.expire_leases(lost)
             service.job_store.reap_expired_leases()
         service.deliver()
     told = [verified(received) for received in receiver.requests]
@@ -173,16 +175,16 @@ def test_webhook_pauses_grow_and_are_kept_in_redis(service: Service) -> None:
             log = service.log(job_id)
             assert log.state == "pending" and log.next_at is not None
             assert least <= (log.next_at - log.attempts[-1].at).total_seconds() < least * 1.2
-            service.redis.zadd("affect:outbox", {job_id: 0})
+            service.inspector.make_delivery_due(job_id)
         service.deliver(policy)
     assert service.log(job_id).state == "failed" and len(receiver.requests) == 3
     with loopback(answering(500)) as receiver:
         job_id = service.ended(receiver.url())
         for pause in (100, 1000):
             service.deliver(policy)
-            score = service.redis.zscore("affect:outbox", job_id)
-            assert isinstance(score, float) and pause - 60 < score - time.time() < pause * 1.1 + 60
-            service.redis.zadd("affect:outbox", {job_id: 0})
+            due_at = service.inspector.delivery_due_at(job_id)
+            assert due_at is not None and pause - 60 < due_at - time.time() < pause * 1.1 + 60
+            service.inspector.make_delivery_due(job_id)
 
 
 def test_webhook_redirect_is_not_followed(service: Service) -> None:
@@ -252,11 +254,10 @@ def test_webhook_deleted_job_sends_nothing_and_leaves_nothing(service: Service) 
         service.deliver()
         assert len(receiver.requests) == 1
     assert service.log(job_id).state == "none"
-    for key in service.redis.keys("affect:events:*"):
-        service.redis.delete(key)  # as its time to live would
+    service.inspector.expire_events(never, job_id)
     for gone in (never, job_id):
-        assert not [key for key in service.redis.keys("*") if gone.encode() in key]
-    assert service.redis.zcard("affect:outbox") == 0
+        assert service.inspector.mentions(gone) == []
+    assert service.inspector.delivery_count() == 0
 
 
 def test_webhook_delivery_of_a_dead_worker_is_made_by_another(service: Service) -> None:
@@ -268,7 +269,7 @@ def test_webhook_delivery_of_a_dead_worker_is_made_by_another(service: Service) 
             and service.job_store.webhook_queue.lease_next(60) is None
             and service.job_store.webhook_queue.due_count() == 0
         )
-        service.redis.zadd("affect:outbox", {job_id: 0})  # as the seconds would pass
+        service.inspector.make_delivery_due(job_id)
         assert service.job_store.webhook_queue.due_count() == 1
         service.deliver()
         (attempt,) = service.log(job_id).attempts
@@ -302,6 +303,6 @@ def test_webhook_test_delivery_is_one_attempt_and_expires(service: Service) -> N
     assert verified(receiver.requests[0])["type"] == "webhook.test"
     assert service.log(test_id).state == "failed" and service.statuses(test_id) == [500]
     assert service.job_store.get(test_id) is None
-    kept = [key for key in service.redis.keys("*") if test_id.encode() in key]
-    assert len(kept) == 2 and all(0 < service.redis.ttl(key) <= 600 for key in kept)  # type: ignore[operator]
+    kept = service.inspector.mentions(test_id)
+    assert len(kept) == 2 and all(0 < service.inspector.ttl(key) <= 600 for key in kept)
     assert json.loads(receiver.requests[0].body)["data"] == {}

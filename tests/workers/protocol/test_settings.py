@@ -10,7 +10,7 @@ from app.settings import Settings
 from workers.protocol.settings import SharedSettings
 
 
-def test_a_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "keys").write_text(f"ann:{'0' * 64},bob:{'1' * 64}\n")
     monkeypatch.setenv("AFFECT_API_KEYS_FILE", str(tmp_path / "keys"))
     assert [key.name for key in Settings().api_keys] == ["ann", "bob"]
@@ -22,7 +22,7 @@ def test_a_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         Settings()
 
 
-def test_a_password_of_redis_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_password_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "password").write_text("p@ss/w:rd%\n")
     monkeypatch.setenv("AFFECT_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
     settings = SharedSettings(redis_url="redis://redis:6379/0")
@@ -35,7 +35,7 @@ def test_a_password_of_redis_may_lie_in_a_file(tmp_path: Path, monkeypatch: pyte
         SharedSettings(redis_url="unix:///redis.sock")
 
 
-def test_what_is_refused_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_value_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_API_KEYS", "ann:my-secret-key")
     with pytest.raises(ValidationError) as refused:
         Settings()

@@ -1,1 +1,1 @@
-"""Files shared by gateway and workers."""
+"""Files that gateway and workers share."""

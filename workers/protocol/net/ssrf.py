@@ -1,8 +1,9 @@
-"""Which addresses a caller may make us reach: links, webhooks and pages alike (against server-side request forgery).
+"""Protection against server-side request forgery: addresses that callers may make the service connect to.
 
-Only http and https, only public addresses (IANA's special-purpose registries, RFC 6890), but for networks that the
-operator permits (`AFFECT_EGRESS_ALLOW`). A name is resolved once, every address of the answer is checked, and the
-connection goes to an address that was checked: an answer that changes later changes nothing.
+The same rules apply to links, pages and webhooks: http and https only, and public addresses only (IANA's
+special-purpose registries, RFC 6890), except networks that the operator permits (`AFFECT_EGRESS_ALLOW`). A name is
+resolved once, every resolved address is checked, and the connection goes to a checked address. A DNS answer that
+changes later therefore has no effect.
 """
 
 import ipaddress
@@ -53,14 +54,14 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class ForbiddenUrl(AffectError):
-    """The address may not be reached from here."""
+    """The service may not connect to the address."""
 
     code = "forbidden_url"
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a URL leads: a name, or an address that was checked."""
+    """Destination of a URL: a name, or an address that was checked."""
 
     scheme: str
     host: str
@@ -68,14 +69,13 @@ class Target:
 
 
 def system_resolver(host: str, port: int) -> Sequence[str]:
-    """The addresses of a name, by the system. Raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
+    """Return the addresses of a name, as the operating system resolves it. Raises OSError."""
+    return [str(address[0]) for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 @dataclass(frozen=True)
 class EgressPolicy:
-    """The rules, with the networks that are permitted besides the public ones."""
+    """Rules for outgoing connections. `allowed`: networks that are permitted in addition to the public ones."""
 
     allowed: tuple[Network, ...] = ()
     resolve: Resolver = system_resolver
@@ -85,62 +85,64 @@ class EgressPolicy:
         return cls(settings.egress_allow)
 
     def check_url(self, url: str) -> Target:
-        """What can be told without asking anybody: scheme, form, and an address in place of a name. Raises
+        """Check what needs no name resolution: scheme, form, and the address if the URL contains one. Raises
         ForbiddenUrl."""
         if len(url) > MAX_URL_LENGTH or not url.isprintable() or any(sign in url for sign in " \\"):
-            raise ForbiddenUrl("The address is no URL.")
+            raise ForbiddenUrl("The address is not a valid URL.")
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError:
-            raise ForbiddenUrl("The address is no URL.") from None
+            raise ForbiddenUrl("The address is not a valid URL.") from None
         if parts.scheme not in _PORTS:
-            raise ForbiddenUrl("Only http and https addresses may be reached.")
+            raise ForbiddenUrl("Only http and https addresses are allowed.")
         if "@" in parts.netloc:
-            raise ForbiddenUrl("An address with a user name or password is not accepted.")
+            raise ForbiddenUrl("An address with a user name or password is not allowed.")
         if not host or port == 0:
-            raise ForbiddenUrl("The address names no host.")
+            raise ForbiddenUrl("The address contains no host.")
         target = Target(parts.scheme, host, port or _PORTS[parts.scheme])
         literal = _literal(host)
         if literal is not None:
             self._check(literal)
         elif "[" in parts.netloc:
-            raise ForbiddenUrl("The address names no host.")
+            raise ForbiddenUrl("The address contains no host.")
         return target
 
     def checked_addresses(self, target: Target) -> tuple[str, ...]:
-        """The addresses of a target, every one of them checked: connect to these, never to its name. Raises
-        ForbiddenUrl, or FetchFailed where the name is not known."""
+        """Return the checked addresses of a target. Connect to these, never to its name.
+
+        Raises ForbiddenUrl; FetchFailed if the name cannot be resolved.
+        """
         literal = _literal(target.host)
         if literal is not None:
             self._check(literal)
             return (str(literal),)
         try:
-            answer = self.resolve(target.host, target.port)
-            found = [ipaddress.ip_address(address.partition("%")[0]) for address in answer]
+            resolved = self.resolve(target.host, target.port)
+            addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in resolved]
         except (OSError, UnicodeError, ValueError):
-            raise FetchFailed("The name of the address is not known.", stage="fetch") from None
-        if not found:
-            raise FetchFailed("The name of the address is not known.", stage="fetch")
-        for address in found:
+            raise FetchFailed("The host name of the address could not be resolved.", stage="fetch") from None
+        if not addresses:
+            raise FetchFailed("The host name of the address could not be resolved.", stage="fetch")
+        for address in addresses:
             self._check(address)
-        return tuple(dict.fromkeys(map(str, found)))
+        return tuple(dict.fromkeys(map(str, addresses)))
 
     def _check(self, address: IPAddress) -> None:
-        meant = _embedded(address)
-        if not is_public(meant) and not any(meant in network for network in self.allowed):
-            raise ForbiddenUrl("The address lies in a network that may not be reached.")
+        embedded = _embedded(address)
+        if not is_public(embedded) and not any(embedded in network for network in self.allowed):
+            raise ForbiddenUrl("The address belongs to a network that is not allowed.")
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether anybody on the internet may have this address."""
+    """Return whether the address can belong to a host on the public internet."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _SPECIAL_V4)
     return address in _GLOBAL_V6 and not any(address in network for network in _SPECIAL_V6)
 
 
 def _embedded(address: IPAddress) -> IPAddress:
-    """The IPv4 address that an IPv6 one stands for: mapped (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056); or itself."""
+    """Return the IPv4 address within an IPv6 one: mapped (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056); or itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:
@@ -149,17 +151,20 @@ def _embedded(address: IPAddress) -> IPAddress:
 
 
 def _literal(host: str) -> IPAddress | None:
-    """The address that a host is written as; null for a name. Raises ForbiddenUrl for one in a form other than the
-    usual: a zone, or a number that some read as octal, hexadecimal, or short."""
+    """Return the address that a host is written as; None for a name.
+
+    Raises ForbiddenUrl if the form is ambiguous: a zone, or a number that some programs read as octal, hexadecimal or
+    shortened.
+    """
     plain = unicodedata.normalize("NFKC", host).translate(_DOTS).lower().rstrip(".")
     if plain == "localhost" or plain.endswith(".localhost"):
         return ipaddress.IPv4Address("127.0.0.1")
     if "%" in plain:
-        raise ForbiddenUrl("An address with a zone or an escape is not accepted.")
+        raise ForbiddenUrl("An address with a zone or an escape is not allowed.")
     try:
         return ipaddress.ip_address(plain)
     except ValueError:
         pass
     if not _NAME.fullmatch(plain) or _NUMBER.fullmatch(plain.rpartition(".")[2]):
-        raise ForbiddenUrl("The address is written in a form that is not accepted.")
+        raise ForbiddenUrl("The address is written in a form that is not allowed.")
     return None

@@ -1,4 +1,4 @@
-"""What a webhook says: how a job ended and where to ask; nothing of what it was about."""
+"""Bodies of webhooks: how a job ended and where to find its result, without anything about the media."""
 
 from datetime import UTC, datetime
 from typing import Literal, Self
@@ -24,12 +24,12 @@ class EventLinks(FrozenModel):
 class JobEventData(FrozenModel):
     id: str
     status: JobStatus
-    error: EventError | None = Field(description="Why it failed.")
+    error: EventError | None = Field(description="Reason of the failure.")
     links: EventLinks
 
 
 class JobEvent(FrozenModel):
-    """The body of a webhook."""
+    """Body of the webhook of a job."""
 
     type: Literal["job.succeeded", "job.failed", "job.cancelled"]
     timestamp: datetime = Field(description="When the job ended.")
@@ -37,18 +37,18 @@ class JobEvent(FrozenModel):
 
     @classmethod
     def from_record(cls, record: JobRecord) -> Self | None:
-        """Null for a job that has not ended."""
+        """Return the event of a job that has ended, otherwise None."""
         if record.status not in FINAL_STATUSES or record.finished_at is None:
             return None
         path, failure = f"/v1/jobs/{record.id}", record.failure
         error = EventError(code=failure.code, retryable=failure.retryable) if failure else None
         links = EventLinks(self=path, result=f"{path}/result")
-        end = JobEventData(id=record.id, status=record.status, error=error, links=links)
-        return cls.model_validate({"type": f"job.{record.status}", "timestamp": record.finished_at, "data": end})
+        data = JobEventData(id=record.id, status=record.status, error=error, links=links)
+        return cls.model_validate({"type": f"job.{record.status}", "timestamp": record.finished_at, "data": data})
 
 
 class WebhookTestEvent(FrozenModel):
-    """The body of a webhook on trial."""
+    """Body of a test webhook."""
 
     type: Literal["webhook.test"] = "webhook.test"
     timestamp: datetime = Field(default_factory=lambda: datetime.now(UTC))

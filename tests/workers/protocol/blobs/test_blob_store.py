@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.settings import SharedSettings
 
 
@@ -13,7 +13,7 @@ def blobs(tmp_path: Path) -> BlobStore:
     return BlobStore.from_settings(SharedSettings(data_dir=tmp_path))
 
 
-def test_a_blob_is_whole_or_not_there(blobs: BlobStore, tmp_path: Path) -> None:
+def test_open_writer_blob_is_complete_or_absent(blobs: BlobStore, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), blobs.open_writer("jobs/a/media") as file:
         file.write(b"half")
         raise RuntimeError
@@ -23,7 +23,7 @@ def test_a_blob_is_whole_or_not_there(blobs: BlobStore, tmp_path: Path) -> None:
     assert blobs.get("jobs/a/media") == b"two"
 
 
-def test_a_local_blob_is_read_in_place_and_a_remote_one_from_a_copy(blobs: BlobStore, tmp_path: Path) -> None:
+def test_as_file_local_blob_is_itself_remote_blob_is_a_copy(blobs: BlobStore, tmp_path: Path) -> None:
     remote = BlobStore("memory://affect-test")
     for store, copied in ((blobs, False), (remote, True)):
         store.put("jobs/a/media", b"bytes")
@@ -33,7 +33,7 @@ def test_a_local_blob_is_read_in_place_and_a_remote_one_from_a_copy(blobs: BlobS
             pass
 
 
-def test_a_delete_takes_all_under_a_prefix_and_nothing_beside_it(blobs: BlobStore) -> None:
+def test_delete_removes_exactly_the_prefix(blobs: BlobStore) -> None:
     for key in ("jobs/a/media", "jobs/a/result-1.json", "jobs/ab/media"):
         blobs.put(key, b"x")
     blobs.delete("jobs/a")
@@ -41,7 +41,7 @@ def test_a_delete_takes_all_under_a_prefix_and_nothing_beside_it(blobs: BlobStor
     assert not blobs.exists("jobs/a") and blobs.exists("jobs/ab/media")
 
 
-def test_two_may_delete_and_a_third_write_at_once(blobs: BlobStore) -> None:
+def test_delete_concurrent_with_delete_and_write_succeeds(blobs: BlobStore) -> None:
     errors: list[BaseException] = []
     together = threading.Barrier(3)
 
@@ -72,7 +72,7 @@ def test_two_may_delete_and_a_third_write_at_once(blobs: BlobStore) -> None:
 
 
 @pytest.mark.parametrize("url", ["local", "memory://affect-age"])
-def test_what_was_not_touched_is_told_with_its_names(tmp_path: Path, url: str) -> None:
+def test_find_untouched_jobs_returns_names(tmp_path: Path, url: str) -> None:
     blobs = BlobStore(f"file://{tmp_path}" if url == "local" else url)
     assert blobs.find_untouched_jobs(0) == {}
     blobs.put("jobs/a/media", b"x")

@@ -19,7 +19,7 @@ def new_secret(size: int = 32) -> str:
 
 
 @given(st.dictionaries(st.text(), st.text()))
-def test_the_reference_library_verifies_it(content: dict[str, str]) -> None:
+def test_signature_is_verified_by_the_reference_library(content: dict[str, str]) -> None:
     old, new, other = new_secret(), new_secret(), new_secret()
     body, now = json.dumps(content).encode(), int(time.time())
     signed = signature([WebhookSecret.parse(f"ann:{each}") for each in (old, new)], "msg_1", now, body)
@@ -39,13 +39,13 @@ WRONG = ["", "ann", "ann:", "ann:secret", f":{of_zeros(32)}", "ann:whsec_", "ann
 
 
 @pytest.mark.parametrize("text", [*WRONG, f"ann:{of_zeros(65)}", f"ann:{of_zeros(32)[6:]}"])
-def test_a_secret_that_is_none_is_refused_and_not_quoted(text: str) -> None:
+def test_parse_invalid_secret_is_rejected_and_not_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="name:whsec_") as refused:
         WebhookSecret.parse(text)
     assert text == "" or text not in str(refused.value)
 
 
-def test_several_secrets_of_several_callers_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_webhook_secrets_setting_holds_several_per_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_WEBHOOK_SECRETS", f"ann:{new_secret()}, ann:{new_secret()},bob:{new_secret(24)}")
     found = SharedSettings().webhook_secrets
     assert [secret.name for secret in found] == ["ann", "ann", "bob"]

@@ -39,7 +39,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_a_private_address_is_refused_written_out_or_as_the_answer_for_a_name(address: str) -> None:
+def test_egress_policy_private_address_is_forbidden_as_literal_and_as_resolved_name(address: str) -> None:
     host = f"[{address}]" if ":" in address else address
     with pytest.raises(ForbiddenUrl):
         EgressPolicy(resolve=never).check_url(f"http://{host}/a.png")
@@ -50,7 +50,7 @@ def test_a_private_address_is_refused_written_out_or_as_the_answer_for_a_name(ad
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_a_public_address_may_be_reached(address: str) -> None:
+def test_egress_policy_public_address_is_allowed(address: str) -> None:
     host = f"[{address}]" if ":" in address else address
     assert EgressPolicy(resolve=never).check_url(f"http://{host}:8080/a.png").port == 8080
     assert resolving(address).checked_addresses(Target("http", "media.example", 80)) == (
@@ -59,14 +59,14 @@ def test_a_public_address_may_be_reached(address: str) -> None:
 
 
 @pytest.mark.parametrize("host", ODD)
-def test_an_address_in_another_form_is_refused_and_never_looked_up(host: str) -> None:
+def test_egress_policy_unusual_form_is_forbidden_without_resolution(host: str) -> None:
     for allowed in ((), ("8.0.0.0/8",)):
         with pytest.raises(ForbiddenUrl):
             EgressPolicy(tuple(map(ipaddress.ip_network, allowed)), never).check_url(f"http://{host}/")
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0177.0.0.1", "0x7f.1", "127.1"])
-def test_a_permitted_network_does_not_permit_other_forms(host: str) -> None:
+def test_egress_policy_allowed_network_does_not_allow_unusual_forms(host: str) -> None:
     with pytest.raises(ForbiddenUrl):
         EgressPolicy((ipaddress.ip_network("127.0.0.0/8"),), never).check_url(f"http://{host}/")
 
@@ -82,12 +82,12 @@ def test_a_permitted_network_does_not_permit_other_forms(host: str) -> None:
         "http://8.8.8.8/" + "a" * 2048,
     ],
 )  # fmt: skip
-def test_only_plain_web_addresses_are_accepted(url: str) -> None:
+def test_check_url_allows_only_plain_web_addresses(url: str) -> None:
     with pytest.raises(ForbiddenUrl):
         EgressPolicy(resolve=never).check_url(url)
 
 
-def test_a_permitted_network_may_be_reached_and_no_other() -> None:
+def test_egress_policy_allowed_network_and_no_other_is_reachable() -> None:
     egress = resolving("10.1.2.3", allowed=("10.1.0.0/16", "fd00::/8"))
     target = egress.check_url("http://store.internal/a.png")
     assert egress.checked_addresses(target) == ("10.1.2.3",)
@@ -98,7 +98,7 @@ def test_a_permitted_network_may_be_reached_and_no_other() -> None:
             egress.check_url(url)
 
 
-def test_the_networks_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_egress_policy_from_settings_reads_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_EGRESS_ALLOW", "10.0.0.0/8, fd00::/8")
     assert EgressPolicy.from_settings(SharedSettings()).allowed == (
         ipaddress.ip_network("10.0.0.0/8"),
@@ -106,7 +106,7 @@ def test_the_networks_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_a_name_that_nobody_knows_is_no_forbidden_one() -> None:
+def test_checked_addresses_unknown_name_fails_as_fetch() -> None:
     def unknown(host: str, port: int) -> list[str]:
         raise OSError
 
@@ -117,7 +117,7 @@ def test_a_name_that_nobody_knows_is_no_forbidden_one() -> None:
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_is_as_public_in_every_ipv6_form(address: ipaddress.IPv4Address) -> None:
+def test_is_public_is_equal_for_every_ipv6_form(address: ipaddress.IPv4Address) -> None:
     number = int(address)
     forms = [f"::ffff:{address}", f"64:ff9b::{address}", str(ipaddress.IPv6Address((0x2002 << 112) | (number << 80)))]
     for form in (str(address), *forms):
@@ -130,7 +130,7 @@ def test_an_address_is_as_public_in_every_ipv6_form(address: ipaddress.IPv4Addre
 
 
 @given(st.ip_addresses())
-def test_what_python_knows_to_be_private_is_never_public(
+def test_is_public_is_false_for_what_python_calls_private(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     if (
@@ -144,7 +144,7 @@ def test_what_python_knows_to_be_private_is_never_public(
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["{0}", "{0:#x}", "0{0:o}", "{1}.{4}", "0x{1:x}.{2}.{3}.{5}"]))
-def test_a_number_is_never_taken_for_a_name(number: int, form: str) -> None:
+def test_check_url_never_takes_a_number_for_a_name(number: int, form: str) -> None:
     a, b, c, d = number.to_bytes(4, "big")
     host = form.format(number, a, b, c, number & 0xFFFFFF, d)
     with pytest.raises(ForbiddenUrl):
@@ -153,7 +153,7 @@ def test_a_number_is_never_taken_for_a_name(number: int, form: str) -> None:
 
 @settings(max_examples=40)
 @given(st.text(max_size=60) | st.text(st.characters(max_codepoint=127), max_size=30).map("http://{}".format))
-def test_whatever_is_sent_it_is_refused_or_read_the_same_twice(url: str) -> None:
+def test_check_url_any_text_is_forbidden_or_stable(url: str) -> None:
     egress = EgressPolicy(resolve=never)
     try:
         target = egress.check_url(url)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.s3_server import BUCKET, denying_server, keys, s3_server
-from workers.protocol.blobs.blobs import BlobStore
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import (
     BLOCK_BYTES,
     StorageError,
@@ -31,7 +31,7 @@ def blobs(server: None) -> Iterator[BlobStore]:
     blobs.delete("jobs")
 
 
-def test_a_blob_is_whole_or_not_there(blobs: BlobStore) -> None:
+def test_open_writer_blob_is_complete_or_absent(blobs: BlobStore) -> None:
     for size in (10, 2 * BLOCK_BYTES + 1):  # in one request, and in parts
         with pytest.raises(RuntimeError), blobs.open_writer("jobs/a/media/0") as file:
             file.write(bytes(size))
@@ -44,7 +44,7 @@ def test_a_blob_is_whole_or_not_there(blobs: BlobStore) -> None:
         assert keys() == []
 
 
-def test_an_upload_is_never_whole_in_memory(blobs: BlobStore, tmp_path: Path) -> None:
+def test_open_writer_holds_only_blocks_in_memory(blobs: BlobStore, tmp_path: Path) -> None:
     block = os.urandom(2**20)
     with blobs.open_writer("jobs/a/media/0") as file:
         for number in range(64):
@@ -55,7 +55,7 @@ def test_an_upload_is_never_whole_in_memory(blobs: BlobStore, tmp_path: Path) ->
         assert path.parent == tmp_path and path.read_bytes() == block * 64
 
 
-def test_a_copy_stops_when_it_is_no_longer_wanted(blobs: BlobStore, tmp_path: Path) -> None:
+def test_as_file_copy_stops_when_check_raises(blobs: BlobStore, tmp_path: Path) -> None:
     def check() -> None:
         raise InterruptedError
 
@@ -66,7 +66,7 @@ def test_a_copy_stops_when_it_is_no_longer_wanted(blobs: BlobStore, tmp_path: Pa
         pass
 
 
-def test_what_another_process_does_is_seen_at_once(blobs: BlobStore) -> None:
+def test_blob_store_sees_changes_of_other_processes(blobs: BlobStore) -> None:
     other = BlobStore(f"s3://{BUCKET}/some/folder")
     assert not blobs.exists("jobs/a/media/0") and blobs.find_untouched_jobs(0) == {}
     other.put("jobs/a/media/0", b"media")
@@ -87,14 +87,14 @@ def check_fault(blobs: BlobStore) -> None:
         with pytest.raises(StorageError) as caught:
             act()
         assert caught.value.code == "storage_unavailable" and caught.value.retryable
-        assert caught.value.message == "The storage cannot be reached. Try again soon."
+        assert caught.value.message == "The storage is unavailable. Try again soon."
 
 
-def test_a_bucket_that_is_missing_is_a_fault_of_the_store(server: None) -> None:
+def test_blob_store_missing_bucket_is_unavailable(server: None) -> None:
     check_fault(BlobStore("s3://nowhere/folder"))
 
 
-def test_a_bucket_that_is_denied_is_a_fault_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blob_store_denied_bucket_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     with denying_server(monkeypatch):
         check_fault(BlobStore("s3://denied/folder"))
 
@@ -103,7 +103,7 @@ def test_a_bucket_that_is_denied_is_a_fault_of_the_store(monkeypatch: pytest.Mon
     ("number", "code"),
     [(28, "storage_full"), (122, "storage_full"), (13, "storage_unavailable"), (5, "storage_unavailable")],
 )
-def test_errors_of_the_system_get_a_code(number: int, code: str) -> None:
+def test_translate_errors_maps_error_numbers_to_codes(number: int, code: str) -> None:
     def act() -> None:
         raise OSError(number, os.strerror(number))
 
@@ -112,7 +112,7 @@ def test_errors_of_the_system_get_a_code(number: int, code: str) -> None:
     assert caught.value.code == code
 
 
-def test_what_is_not_there_and_what_is_our_own_fault_stay_what_they_are(tmp_path: Path) -> None:
+def test_translate_errors_keeps_missing_files_and_bugs(tmp_path: Path) -> None:
     files, _ = open_file_system(f"file://{tmp_path}")
     with pytest.raises(FileNotFoundError):
         files.cat_file(str(tmp_path / "nothing"))
@@ -120,14 +120,14 @@ def test_what_is_not_there_and_what_is_our_own_fault_stay_what_they_are(tmp_path
         files.cat_file()
 
 
-def test_room_is_told_of_a_folder_that_is_yet_to_be(tmp_path: Path) -> None:
+def test_free_bytes_of_a_missing_folder_is_known(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "not" / "yet") > 0
     place = f"file://{tmp_path / 'blobs'}"
     assert BlobStore(place, 1).has_free_space() and not BlobStore(place, 2**60).has_free_space()
     assert BlobStore("memory://room", 2**60).has_free_space()
 
 
-def test_media_leave_room_for_what_is_under_way(tmp_path: Path) -> None:
+def test_open_writer_without_free_space_is_rejected_only_if_checked(tmp_path: Path) -> None:
     blobs = BlobStore(f"file://{tmp_path}", 2**60)
     with pytest.raises(StorageFull), blobs.open_writer("jobs/a/media", check_free_space=True) as file:
         file.write(b"media")
@@ -135,7 +135,7 @@ def test_media_leave_room_for_what_is_under_way(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["result-1.json"]
 
 
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_open_writer_on_a_full_disk_raises_storage_full(tmp_path: Path) -> None:
     """A device that is always full."""
     blobs = BlobStore(f"file://{tmp_path}")
     (tmp_path / "jobs" / "a").mkdir(parents=True)
