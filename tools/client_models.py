@@ -13,6 +13,8 @@ from app.settings import Settings
 
 ROOTS = ("Job", "JobList", "Change", "ArtifactList", "DeliveryLog", "ModelList", "Result")
 """Schemas that the client parses. Their parts follow from them."""
+BASES = {"Window": "Reading"}
+"""Models that extend another one, and the model that they extend."""
 TYPES = {
     "Job.options": "dict[str, Any]",
     "Job.links": "dict[str, str | None]",
@@ -69,7 +71,7 @@ def generate() -> str:
         f"JobStatus = Literal[{statuses}]",
     ]
     for name in _in_order(schemas):
-        lines += ["", "", *_class(name, schemas[name])]
+        lines += ["", "", *_class(name, schemas[name], schemas.get(BASES.get(name, ""), {}))]
     return "\n".join(lines) + "\n"
 
 
@@ -87,6 +89,8 @@ def _in_order(schemas: Mapping[str, Any]) -> list[str]:
     def visit(name: str) -> None:
         if name in ordered:
             return
+        if name in BASES:
+            visit(BASES[name])
         for field, schema in schemas[name]["properties"].items():
             if f"{name}.{field}" not in TYPES:
                 for part in _references(schema):
@@ -109,13 +113,17 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(child)
 
 
-def _class(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
-    yield f"class {name}(ApiModel):"
+def _class(name: str, schema: Mapping[str, Any], base: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a model. `base`: the schema that it extends, if any."""
+    yield f"class {name}({BASES.get(name, 'ApiModel')}):"
     yield from _docstring(schema["description"])
     yield ""
     yield from textwrap.indent(EXTRA_FIELDS.get(name, ""), "    ").splitlines()
     required = schema.get("required", ())
+    inherited = base.get("properties", {})
     for field, field_schema in schema["properties"].items():
+        if inherited.get(field) == field_schema:
+            continue
         key = f"{name}.{field}"
         annotation = TYPES.get(key) or _type(field_schema)
         default = DEFAULTS.get(key) or _default(field_schema, field in required)

@@ -201,7 +201,7 @@ class AsyncClient:
             "/v1/jobs",
             headers={"Idempotency-Key": params.get("idempotency_key") or str(uuid.uuid4())},
             fields=[*fields, *form_fields(params)],
-            uploads=[Upload.from_source(source) for source in sources],
+            uploads=[Upload.of(source) for source in sources],
         )
         response = await self._send(request)
         document = response.json()

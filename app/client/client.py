@@ -197,7 +197,7 @@ class Client:
             "/v1/jobs",
             headers={"Idempotency-Key": params.get("idempotency_key") or str(uuid.uuid4())},
             fields=[*fields, *form_fields(params)],
-            uploads=[Upload.from_source(source) for source in sources],
+            uploads=[Upload.of(source) for source in sources],
         )
         response = self._send(request)
         document = response.json()

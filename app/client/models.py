@@ -243,12 +243,9 @@ class Modalities(ApiModel):
     text: TextReading | None = None
 
 
-class Window(ApiModel):
+class Window(Reading):
     """Combined reading of a stretch of time, and the readings that it combines."""
 
-    emotion: str | None = None
-    confidence: float
-    probabilities: dict[str, float]
     start: float
     """Seconds."""
     end: float

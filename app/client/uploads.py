@@ -18,7 +18,7 @@ class Upload:
     name: str
 
     @classmethod
-    def from_source(cls, source: "Source") -> "Upload":
+    def of(cls, source: "Source") -> "Upload":
         """Return the upload of a source, named after the file, or "upload" if it has no name."""
         if isinstance(source, Upload):
             return source
