@@ -22,7 +22,7 @@ def check_a_job_in_parts(service: Cluster, gateway: Gateway, sound: Path) -> Non
     """What the parts share goes with the job's end; what is kept is read again, and goes with the job."""
     job_id = gateway.post(sound, options='{"keep_media": true}')["id"]
     assert service.ended(job_id).status == "succeeded"
-    assert service.log().count("ends: split") == 1 and service.log().count("ends: observed") == 3
+    assert service.log().count("ended: split") == 1 and service.log().count("ended: observed") == 3
     until(lambda: not any("/parts/" in key for key in keys()), what="that the parts are gone")
     kept = {key.rpartition("/")[2] for key in keys() if "/kept-" in key}
     assert kept == {"observed", "mix.flac", "channels.flac"}
@@ -113,7 +113,7 @@ def test_a_full_disk_refuses_uploads_loses_no_job_and_recovers(tmp_path: Path) -
             assert told["errors"][0]["location"] == "storage", told
             service.start_worker(scratch_dir=str(tmp_path / "scratch"))
             service.wait_for_workers()
-            until(lambda: "too little room" in service.log(), what="that the worker tells")
+            until(lambda: "too little free disk space" in service.log(), what="the worker's log line")
             assert [service.job_store.get(job_id).status for job_id in waiting] == ["queued", "queued"]
 
             (disk / "filler").unlink()

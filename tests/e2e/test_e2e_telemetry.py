@@ -207,12 +207,12 @@ def test_every_line_of_ours_is_json_and_names_the_request_and_the_job(seen: Seen
         assert {line["service"] for line in seen.logs[name]} == {service}
         about = [line for line in seen.logs[name] if (line.get("job_id"), line["level"]) == (good["id"], "info")]
         assert about and all(line["request_id"] == REQUEST_ID for line in about)
-    ended = [line for line in seen.logs["workers"] if line["message"].startswith("attempt 1 ends")]
+    ended = [line for line in seen.logs["workers"] if line["message"].startswith("attempt 1 ended")]
     assert [(line["job_id"], line["message"], line.get("code")) for line in ended] == [
-        (good["id"], "attempt 1 ends: succeeded", None),
-        (bad["id"], "attempt 1 ends: failed", "media_invalid"),
-        (linked["id"], "attempt 1 ends: passed_on", None),
-        (linked["id"], "attempt 1 ends: succeeded", None),
+        (good["id"], "attempt 1 ended: succeeded", None),
+        (bad["id"], "attempt 1 ended: failed", "media_invalid"),
+        (linked["id"], "attempt 1 ended: passed_on", None),
+        (linked["id"], "attempt 1 ended: succeeded", None),
     ]
     assert {line["trace_id"] for line in ended} == {TRACE_ID}
 
