@@ -39,7 +39,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """What to decode of a file.
+    """Request to decode a file or a part of it.
 
     Attributes:
         frame_rate: frames per second; None decodes no frames. Ignored if the file has no video.
@@ -171,7 +171,7 @@ class Decoder:
             raise
 
     def pcm(self) -> npt.NDArray[np.int16]:
-        """Return the audio: int16 at 16 kHz, [samples], or with `separate` [samples, channels]; empty if there is none.
+        """Return the audio: int16 at 16 kHz, [samples], or with `separate` [samples, channels]; empty without audio.
 
         Mapped from disk, not held in memory. Finishes decoding first and drops frames that were not taken.
         """

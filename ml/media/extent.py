@@ -19,7 +19,7 @@ class DecodedExtent:
     """How far decoding got. The names of its fields are part of the format of kept features.
 
     Attributes:
-        picture, sound: seconds at which the decoded video and audio end; 0 if there is none.
+        picture, sound: seconds at which the decoded video and audio end; 0 if missing.
         damaged: whether ffmpeg reported errors.
         oversized: whether one of them was a frame with too many pixels.
         step: seconds between two frames; 0 if no frames were requested.

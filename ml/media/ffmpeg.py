@@ -25,7 +25,7 @@ MAX_CHANNELS = 8
 
 @dataclass(frozen=True)
 class DecodePlan:
-    """What ffmpeg decodes.
+    """Frames and audio for ffmpeg to decode.
 
     Attributes:
         geometry: size of the frames.

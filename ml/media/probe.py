@@ -277,7 +277,7 @@ class _Picture:
 
     @classmethod
     def from_stream(cls, stream: _Stream, origin: float, limits: MediaLimits) -> "_Picture":
-        """Raises FrameTooLarge."""
+        """Convert a stream of ffprobe's report. Raises FrameTooLarge."""
         _check_pixels(stream["width"], stream["height"], limits)
         orientation = _orientation(stream)
         width, height = orientation.upright_size(stream["width"], stream["height"])

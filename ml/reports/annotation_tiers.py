@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ml.reports.report import ChannelTrack, channel_tracks, milliseconds, moment_text, sanitize
-from ml.results import Result, Window
+from ml.results import Reading, Result, Window
 from ml.vocabulary import COMBINED, MODALITIES, MODALITY_NAMES, NO_SIGNAL, Modality
 
 MOMENT_SECONDS = 0.2
@@ -98,8 +98,8 @@ def _modality_intervals(windows: Iterable[Window], modality: Modality) -> Iterat
     """Yield the emotion that the modality gives by itself, for the windows that have it."""
     for window in windows:
         if reading := getattr(window.modalities, modality):
-            emotion = max(reading.probabilities, key=reading.probabilities.__getitem__)
-            yield Interval.from_seconds(window.start, window.end, emotion, f"{reading.probabilities[emotion]:.2f}")
+            mode = Reading.from_probabilities(reading.probabilities)
+            yield Interval.from_seconds(window.start, window.end, mode.emotion or "", f"{mode.confidence:.2f}")
 
 
 def _distribute(name: str, kind: TierKind, intervals: Iterable[Interval], participant: str = "") -> Iterator[Tier]:

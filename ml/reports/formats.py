@@ -24,7 +24,7 @@ ROWS: Mapping[Rows, str] = {
     "words": "one per word, with its count",
     "speech": "one per sentence, and for the emotions in pauses",
 }
-"""What the rows of a table, or the cues of subtitles, are."""
+"""Meaning of each choice of rows of a table, or of cues of subtitles."""
 
 Writer = Callable[[Report], str]
 

@@ -35,7 +35,7 @@ class IntervalIndex(Generic[T]):
         return [item for item in self.items[first:last] if item.end >= start]
 
     def nearest(self, time: float) -> T | None:
-        """Return the object around the time with the nearest middle; if there is none, a neighbour. None if empty."""
+        """Return the object around the time with the nearest middle, or else a neighbour. None if empty."""
         candidates = self.overlapping(time, time)
         if not candidates:
             index = bisect_left(self._starts, time)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from ml.reports.report import DISCLAIMER, Report, channel_tracks, moment_text, overall_name, reading_text, sanitize
-from ml.results import Media, Probabilities, Reading, Window
+from ml.results import Media, Reading, Window
 from ml.vocabulary import MODALITIES, MODALITY_NAMES
 
 Colouring = Callable[[str, Reading], str]
@@ -78,13 +78,9 @@ def _modalities(window: Window) -> Iterator[str]:
     for modality in MODALITIES:
         name, reading = MODALITY_NAMES[modality].lower(), getattr(window.modalities, modality)
         if reading is not None:
-            yield f"{name} {_most_probable(reading.probabilities)}"
+            yield f"{name} {Reading.from_probabilities(reading.probabilities).emotion}"
         elif modality in window.missing:
             yield f"no {name}"
-
-
-def _most_probable(probabilities: Probabilities) -> str:
-    return max(probabilities, key=probabilities.__getitem__)
 
 
 def _moments(report: Report) -> Iterator[str]:

@@ -13,9 +13,9 @@ def sixteen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "affinity_count", lambda: 16)
 
 
-def group(folder: Path, told: str, files: dict[str, str]) -> tuple[Path, Path]:
+def group(folder: Path, proc_text: str, files: dict[str, str]) -> tuple[Path, Path]:
     proc, cgroups = folder / "cgroup", folder / "groups"
-    proc.write_text(told)
+    proc.write_text(proc_text)
     cgroups.mkdir()
     for name, text in files.items():
         path = cgroups / name
@@ -25,7 +25,7 @@ def group(folder: Path, told: str, files: dict[str, str]) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize(
-    "told, files, expected",
+    "proc_text, files, expected",
     [
         ("0::/\n", {}, 16),
         ("0::/\n", {"cpu.max": "max 100000\n"}, 16),
@@ -41,9 +41,11 @@ def group(folder: Path, told: str, files: dict[str, str]) -> tuple[Path, Path]:
         ("3:cpuset:/\n", {"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 16),
     ],
 )
-def test_a_quota_counts_where_it_is_the_least(tmp_path: Path, told: str, files: dict[str, str], expected: int) -> None:
-    assert cpu_count(*group(tmp_path, told, files)) == expected
+def test_cpu_count_is_limited_by_smallest_quota(
+    tmp_path: Path, proc_text: str, files: dict[str, str], expected: int
+) -> None:
+    assert cpu_count(*group(tmp_path, proc_text, files)) == expected
 
 
-def test_without_control_groups_all_count(tmp_path: Path) -> None:
+def test_cpu_count_without_control_groups_is_affinity(tmp_path: Path) -> None:
     assert cpu_count(tmp_path / "none", tmp_path) == 16

@@ -17,17 +17,17 @@ def held():
     status = open("/proc/self/status").read()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
-anew = faults()
+fresh = faults()
 with memory.keep_heap():
     b"x" * size
     kept, inside = faults(), held()
-print(anew, kept, inside - held(), faults())
+print(fresh, kept, inside - held(), faults())
 """
 
 
-def test_what_a_training_step_frees_the_next_one_takes_and_in_the_end_it_is_given_back() -> None:
+def test_keep_heap_reuses_freed_memory_and_returns_it_afterwards() -> None:
     done = subprocess.run([sys.executable, "-c", _MEASURED], capture_output=True, text=True, check=True)
-    anew, kept, given_back, afterwards = map(int, done.stdout.split())
-    assert anew > 20 * (kept + 1)
+    fresh, kept, given_back, afterwards = map(int, done.stdout.split())
+    assert fresh > 20 * (kept + 1)
     assert given_back > 40_000, "KiB"
-    assert afterwards > anew / 2
+    assert afterwards > fresh / 2

@@ -45,10 +45,10 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("head", "name"), ACCEPTED.items())
-def test_accepted_formats_are_told_by_their_first_bytes(head: bytes, name: str) -> None:
+def test_format_from_signature_accepted_format_is_named(head: bytes, name: str) -> None:
     assert format_from_signature(head) == name
 
 
 @pytest.mark.parametrize("head", REFUSED)
-def test_anything_else_is_none(head: bytes) -> None:
+def test_format_from_signature_other_bytes_give_none(head: bytes) -> None:
     assert format_from_signature(head) is None

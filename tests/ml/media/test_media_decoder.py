@@ -52,7 +52,7 @@ class Decoded:
 
 
 @pytest.mark.parametrize("suffix", VIDEO_CODECS)
-def test_video_of_each_format(media: Path, tmp_path: Path, suffix: str) -> None:
+def test_decoder_video_of_each_format_gives_frames_and_audio(media: Path, tmp_path: Path, suffix: str) -> None:
     decoded = Decoded(media / f"video{suffix}", tmp_path)
     assert decoded.indices[:12] == list(range(12))
     assert len(decoded.frames) in (12, 13)  # a stream of Opus or MP3 begins a little earlier than the picture
@@ -66,7 +66,7 @@ def test_video_of_each_format(media: Path, tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", AUDIO_CODECS)
-def test_audio_of_each_format(media: Path, tmp_path: Path, suffix: str) -> None:
+def test_decoder_audio_of_each_format_gives_samples(media: Path, tmp_path: Path, suffix: str) -> None:
     decoded = Decoded(media / f"audio{suffix}", tmp_path)
     assert decoded.frames == []
     assert decoded.pcm.shape == (len(decoded.pcm),)
@@ -75,7 +75,7 @@ def test_audio_of_each_format(media: Path, tmp_path: Path, suffix: str) -> None:
     assert not decoded.damaged
 
 
-def test_a_video_of_5_9_seconds_is_analysed_over_5_9_seconds(tmp_path: Path) -> None:
+def test_decoder_video_of_5_9_seconds_covers_5_9_seconds(tmp_path: Path) -> None:
     for name, options in {"film.mp4": [], "live.webm": ["-live", "1"]}.items():
         decoded = Decoded(make_video(tmp_path / name, 5.9, fps=20, options=options), tmp_path)
         assert decoded.duration == pytest.approx(5.9, abs=0.04), name
@@ -83,7 +83,7 @@ def test_a_video_of_5_9_seconds_is_analysed_over_5_9_seconds(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.0, 2.5, 4.0, 7.0, 12.5, 30.0])
-def test_frames_are_those_on_screen_at_the_grid(tmp_path: Path, rate: float) -> None:
+def test_decoder_frames_are_those_on_screen_at_grid(tmp_path: Path, rate: float) -> None:
     """25 frames a second, frame i grey i: at k / rate frame ⌊25 k / rate⌋ is on screen."""
     path = make_coded_video(tmp_path / "coded.mkv", range(148))
     decoded = Decoded(path, tmp_path, frame_rate=rate)
@@ -93,7 +93,7 @@ def test_frames_are_those_on_screen_at_the_grid(tmp_path: Path, rate: float) -> 
     assert decoded.duration == pytest.approx(148 / 25, abs=0.001)
 
 
-def test_a_variable_frame_rate_keeps_the_grid(tmp_path: Path) -> None:
+def test_decoder_variable_frame_rate_keeps_grid(tmp_path: Path) -> None:
     """Frames 20 to 79 are missing: frame 19 stays on screen until frame 80 comes, at 3.2 s."""
     coded = make_coded_video(tmp_path / "coded.mkv", range(148))
     path = tmp_path / "variable.mkv"
@@ -103,7 +103,7 @@ def test_a_variable_frame_rate_keeps_the_grid(tmp_path: Path) -> None:
     assert Decoded(path, tmp_path).greys == expected
 
 
-def test_chunks_agree_with_the_whole(tmp_path: Path) -> None:
+def test_decoder_chunks_equal_whole(tmp_path: Path) -> None:
     """Key frames are two seconds apart, and frames depend on later ones."""
     coded = make_coded_video(tmp_path / "coded.mkv", [20 + i for i in range(200)])
     path = tmp_path / "film.mp4"
@@ -123,7 +123,7 @@ def test_chunks_agree_with_the_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
 @pytest.mark.parametrize(("picture_late", "sound_late"), [(0.0, 0.0), (0.7, 0.0), (0.0, 0.7)])
-def test_picture_and_sound_share_their_time(
+def test_decoder_video_and_audio_are_in_sync(
     tmp_path: Path, suffix: str, picture_late: float, sound_late: float
 ) -> None:
     """A flash and a beep at 2.0 s, also where one stream begins 0.7 s late."""
@@ -137,7 +137,7 @@ def test_picture_and_sound_share_their_time(
     assert not decoded.damaged
 
 
-def test_a_change_of_size_within_the_stream_keeps_grid_and_shape(tmp_path: Path) -> None:
+def test_decoder_change_of_size_within_stream_keeps_grid_and_shape(tmp_path: Path) -> None:
     """Calls recorded by a browser change their size when the network does."""
     parts = []
     for index, size in enumerate([(64, 64), (96, 128)]):
@@ -154,7 +154,7 @@ def test_a_change_of_size_within_the_stream_keeps_grid_and_shape(tmp_path: Path)
     assert np.allclose(decoded.greys, [20 + math.floor(25 * k / 4) for k in range(16)], atol=8)
 
 
-def test_sound_that_changes_its_format_is_not_filled_twice(tmp_path: Path) -> None:
+def test_decoder_audio_changing_format_is_not_filled_twice(tmp_path: Path) -> None:
     plain = ["-write_xing", "0", "-id3v2_version", "0"]
     first = make_audio(tmp_path / "first.mp3", 3, 440, 22_050, 1, options=plain)
     second = make_audio(tmp_path / "second.mp3", 3, 880, 44_100, 2, options=plain)
@@ -165,7 +165,7 @@ def test_sound_that_changes_its_format_is_not_filled_twice(tmp_path: Path) -> No
     assert tone_frequency(decoded.pcm[SAMPLE_RATE // 2 : SAMPLE_RATE * 5 // 2]) == pytest.approx(440, abs=2)
 
 
-def test_gaps_in_sound_become_silence(tmp_path: Path) -> None:
+def test_decoder_gaps_in_audio_become_silence(tmp_path: Path) -> None:
     path = tmp_path / "gap.mkv"
     shift = "asetpts='PTS+gt(T,2)*3/TB'"
     ffmpeg("-f", "lavfi", "-i", "sine=frequency=440:duration=4", "-af", shift, "-c:a", "pcm_s16le", path)
@@ -175,7 +175,7 @@ def test_gaps_in_sound_become_silence(tmp_path: Path) -> None:
     assert tone_frequency(decoded.pcm[int(5.2 * SAMPLE_RATE) : int(6.8 * SAMPLE_RATE)]) == pytest.approx(440, abs=2)
 
 
-def test_a_time_stamp_far_beyond_the_end_does_no_harm(tmp_path: Path) -> None:
+def test_decoder_time_stamp_far_beyond_end_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "far.mkv"
     sources = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=4", "-f", "lavfi", "-i", "sine=duration=4"]
     shift = ["-af", "asetpts='PTS+gt(T,2)*50000/TB'"]
@@ -186,7 +186,7 @@ def test_a_time_stamp_far_beyond_the_end_does_no_harm(tmp_path: Path) -> None:
     assert len(decoded.pcm) / SAMPLE_RATE == pytest.approx(2, abs=0.3)
 
 
-def test_missing_streams_and_wishes(media: Path, tmp_path: Path) -> None:
+def test_decoder_missing_or_unrequested_stream_is_empty(media: Path, tmp_path: Path) -> None:
     silent = make_video(tmp_path / "silent.mp4", 2.0, audio=False)
     decoded = Decoded(silent, tmp_path)
     assert (len(decoded.frames), decoded.pcm.shape, decoded.duration) == (8, (0,), 2.0)
@@ -199,14 +199,14 @@ def test_missing_streams_and_wishes(media: Path, tmp_path: Path) -> None:
     assert (decoded.frames, decoded.pcm.shape, decoded.duration) == ([], (0,), 2.0)
 
 
-def test_an_unread_picture_that_lasts_longer_keeps_the_media_long(tmp_path: Path) -> None:
+def test_decoder_undecoded_longer_video_keeps_duration(tmp_path: Path) -> None:
     path = tmp_path / "long.mp4"
     sources = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=4", "-f", "lavfi", "-i", "sine=duration=1"]
     ffmpeg(*sources, "-c:v", "libx264", "-c:a", "aac", path)
     assert Decoded(path, tmp_path, frame_rate=None).duration == pytest.approx(4, abs=0.05)
 
 
-def test_channels_are_mixed_or_kept_apart(tmp_path: Path) -> None:
+def test_decoder_channels_are_mixed_or_separate(tmp_path: Path) -> None:
     path = make_audio(tmp_path / "call.wav", 1.0, frequency=500, channels=2)
     mixed = Decoded(path, tmp_path)
     assert mixed.pcm.shape == (SAMPLE_RATE,)
@@ -219,21 +219,21 @@ def test_channels_are_mixed_or_kept_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 6, 8, 12])
-def test_many_channels_are_mixed(tmp_path: Path, channels: int) -> None:
+def test_decoder_many_channels_are_mixed(tmp_path: Path, channels: int) -> None:
     path = make_audio(tmp_path / "many.wav", 1.0, frequency=300, channels=channels)
     decoded = Decoded(path, tmp_path)
     assert decoded.pcm.shape == (SAMPLE_RATE,)
     assert np.abs(decoded.pcm).max() > 500
 
 
-def test_too_many_channels_are_not_kept_apart(tmp_path: Path) -> None:
+def test_decoder_too_many_separate_channels_raises(tmp_path: Path) -> None:
     path = make_audio(tmp_path / "many.wav", 0.2, channels=12)
     with pytest.raises(MediaInvalid) as caught:
         Decoded(path, tmp_path, channels="separate")
     assert caught.value.stage == "decode"
 
 
-def test_large_frames_are_shrunk_and_the_scale_leads_back(tmp_path: Path) -> None:
+def test_decoder_large_frames_are_shrunk_with_scale(tmp_path: Path) -> None:
     path = make_video(tmp_path / "wide.mp4", 0.5, size=(320, 180), audio=False, rotation=90)
     decoded = Decoded(path, tmp_path, max_side=160)
     assert decoded.frames[0].image.shape == (160, 90, 3)
@@ -241,7 +241,7 @@ def test_large_frames_are_shrunk_and_the_scale_leads_back(tmp_path: Path) -> Non
     assert Decoded(path, tmp_path).scale == 1.0
 
 
-def test_rotation_is_applied(tmp_path: Path) -> None:
+def test_decoder_rotation_is_applied(tmp_path: Path) -> None:
     """The test card's top left corner, where it is brightest on one side, moves with the rotation."""
     upright = Decoded(make_video(tmp_path / "upright.mp4", 0.3, size=(96, 64), audio=False), tmp_path).frames[0].image
     for rotation, turns in ((90, 3), (180, 2), (270, 1)):
@@ -250,7 +250,7 @@ def test_rotation_is_applied(tmp_path: Path) -> None:
         assert np.array_equal(image, np.rot90(upright, turns)), rotation
 
 
-def test_the_same_input_gives_the_same_output(media: Path, tmp_path: Path) -> None:
+def test_decoder_same_input_gives_same_output(media: Path, tmp_path: Path) -> None:
     for name in ("video.mp4", "video.webm", "audio.mp3", "audio.opus"):
         one, two = Decoded(media / name, tmp_path), Decoded(media / name, tmp_path)
         assert one.indices == two.indices
@@ -258,7 +258,7 @@ def test_the_same_input_gives_the_same_output(media: Path, tmp_path: Path) -> No
         assert np.array_equal(one.pcm, two.pcm)
 
 
-def test_position_and_duration_while_decoding(media: Path, tmp_path: Path) -> None:
+def test_decoder_position_grows_while_decoding(media: Path, tmp_path: Path) -> None:
     info = probe(media / "video.mp4", LIMITS)
     request = DecodeRequest(4.0, audio=True)
     with Decoder(media / "video.mp4", info, request, limits=LIMITS, scratch=tmp_path) as decoder:
@@ -270,7 +270,7 @@ def test_position_and_duration_while_decoding(media: Path, tmp_path: Path) -> No
         assert positions == sorted(positions) and 0 < positions[0] <= positions[-1] <= 3.1
 
 
-def test_frames_that_nobody_takes_do_not_block_the_sound(media: Path, tmp_path: Path) -> None:
+def test_decoder_untaken_frames_do_not_block_audio(media: Path, tmp_path: Path) -> None:
     info = probe(media / "video.mp4", LIMITS)
     request = DecodeRequest(25.0, audio=True)
     with Decoder(media / "video.mp4", info, request, limits=LIMITS, scratch=tmp_path) as decoder:
@@ -280,7 +280,7 @@ def test_frames_that_nobody_takes_do_not_block_the_sound(media: Path, tmp_path: 
         assert list(frames) == []
 
 
-def test_too_long_as_decoded(media: Path, tmp_path: Path) -> None:
+def test_decoder_too_long_as_decoded_raises(media: Path, tmp_path: Path) -> None:
     """The container claims a second; decoding does not believe it."""
     short = replace(LIMITS, max_seconds=1.5)
     for name in ("video.mp4", "audio.opus", "audio.wav"):
@@ -290,14 +290,14 @@ def test_too_long_as_decoded(media: Path, tmp_path: Path) -> None:
         assert caught.value.stage == "decode"
 
 
-def test_frames_too_large_as_decoded(media: Path, tmp_path: Path) -> None:
+def test_decoder_too_large_frames_raise(media: Path, tmp_path: Path) -> None:
     info = probe(media / "video.mp4", LIMITS)
     with pytest.raises(FrameTooLarge) as caught:
         Decoded(media / "video.mp4", tmp_path, info, limits=replace(LIMITS, max_pixels=1000), audio=False)
     assert caught.value.stage == "decode"
 
 
-def test_a_container_that_promises_too_much_is_not_believed(media: Path, tmp_path: Path) -> None:
+def test_decoder_overstated_duration_is_corrected(media: Path, tmp_path: Path) -> None:
     info = replace(probe(media / "video.mp4", LIMITS), duration=1000.0)
     decoded = Decoded(media / "video.mp4", tmp_path, info)
     assert decoded.duration == pytest.approx(3, abs=0.06)
@@ -305,7 +305,7 @@ def test_a_container_that_promises_too_much_is_not_believed(media: Path, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["video.mkv", "video.webm", "audio.mp3", "audio.flac"])
-def test_media_cut_short_is_read_as_far_as_it_goes(media: Path, tmp_path: Path, name: str) -> None:
+def test_decoder_truncated_media_is_decoded_as_far_as_possible(media: Path, tmp_path: Path, name: str) -> None:
     content = (media / name).read_bytes()
     path = tmp_path / name
     path.write_bytes(content[: len(content) * 6 // 10])
@@ -314,7 +314,7 @@ def test_media_cut_short_is_read_as_far_as_it_goes(media: Path, tmp_path: Path, 
     assert decoded.damaged
 
 
-def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
+def test_decoder_damage_in_middle_is_skipped(tmp_path: Path) -> None:
     path = make_video(tmp_path / "film.mp4", 4.0)
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
@@ -325,7 +325,7 @@ def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
     assert decoded.duration == pytest.approx(4, abs=0.1)
 
 
-def test_damaged_media_of_less_than_a_second_is_invalid(tmp_path: Path) -> None:
+def test_decoder_damaged_media_under_one_second_raises(tmp_path: Path) -> None:
     path = make_video(tmp_path / "film.mkv", 3.0, audio=False)
     info = probe(path, LIMITS)
     content = path.read_bytes()
@@ -335,7 +335,7 @@ def test_damaged_media_of_less_than_a_second_is_invalid(tmp_path: Path) -> None:
     assert caught.value.stage == "decode"
 
 
-def test_media_of_zero_length_is_invalid(tmp_path: Path) -> None:
+def test_decoder_media_of_zero_length_raises(tmp_path: Path) -> None:
     for name in ("nothing.wav", "nothing.flac"):
         path = tmp_path / name
         ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "0", path)
@@ -345,7 +345,7 @@ def test_media_of_zero_length_is_invalid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("frame_rate", [4.0, None])
-def test_cancelling_kills_the_decoder_at_once(tmp_path: Path, frame_rate: float | None) -> None:
+def test_decoder_cancelled_kills_ffmpeg_at_once(tmp_path: Path, frame_rate: float | None) -> None:
     """With frames, and while sound alone is decoded."""
     path = make_video(tmp_path / "long.mkv", 20, size=(320, 240), options=["-c:a", "flac"])
     info = probe(path, LIMITS)
@@ -369,7 +369,7 @@ def test_cancelling_kills_the_decoder_at_once(tmp_path: Path, frame_rate: float 
     assert not any(tmp_path.glob("decode-*"))
 
 
-def test_an_error_of_ours_kills_the_decoder(tmp_path: Path) -> None:
+def test_decoder_error_in_caller_kills_ffmpeg(tmp_path: Path) -> None:
     path = make_video(tmp_path / "long.mp4", 20, size=(320, 240), fps=25)
     info = probe(path, LIMITS)
     others = _children()
@@ -381,20 +381,20 @@ def test_an_error_of_ours_kills_the_decoder(tmp_path: Path) -> None:
     assert _children() <= others
 
 
-def test_a_decoder_that_makes_us_wait_is_given_up(media: Path, tmp_path: Path) -> None:
+def test_decoder_slow_ffmpeg_times_out(media: Path, tmp_path: Path) -> None:
     impatient = replace(LIMITS, decode_grace_seconds=0.0, decode_pace=1e9)
     with pytest.raises(ProcessingTimeout) as caught:
         Decoded(media / "video.mp4", tmp_path, limits=impatient)
     assert caught.value.stage == "decode"
 
 
-def test_too_little_memory_is_an_error_of_ours(media: Path, tmp_path: Path) -> None:
+def test_decoder_too_little_memory_raises_coded_error(media: Path, tmp_path: Path) -> None:
     info = probe(media / "video.mp4", LIMITS)
     with pytest.raises(AffectError):
         Decoded(media / "video.mp4", tmp_path, info, limits=replace(LIMITS, child_memory=100 * 2**20))
 
 
-def test_a_full_disk_is_no_fault_of_the_media(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoder_full_disk_raises_os_error(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml.media.decoder.tempfile.TemporaryFile", lambda dir: io.FileIO("/dev/full", "r+"))
     info = probe(media / "audio.wav", LIMITS)
     with pytest.raises(OSError) as caught:
@@ -402,7 +402,7 @@ def test_a_full_disk_is_no_fault_of_the_media(media: Path, tmp_path: Path, monke
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+def test_decoder_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     """A frame is 230 kB: holding those of three minutes would take 166 MB."""
     peaks = {}
     for seconds in (10, 180):

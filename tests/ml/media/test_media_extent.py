@@ -10,7 +10,7 @@ LIMITS = MediaLimits(max_seconds=60)
 SOUND = DecodedExtent(sound=10.02, heard=True)
 
 
-def test_picture_and_sound_are_judged_together() -> None:
+def test_extent_union_covers_video_and_audio() -> None:
     first, last = DecodedExtent(picture=6.0, step=0.25), DecodedExtent(picture=10.0, step=0.25)
     whole = SOUND | first | last
     assert (whole.picture, whole.sound, whole.end) == (10.0, 10.02, 10.02)
@@ -28,11 +28,11 @@ def test_picture_and_sound_are_judged_together() -> None:
         (DecodedExtent(), 10.0),
     ],
 )
-def test_the_container_is_believed_where_decoding_bears_it_out(reach: DecodedExtent, duration: float) -> None:
+def test_extent_duration_is_declared_one_if_decoding_confirms_it(reach: DecodedExtent, duration: float) -> None:
     assert reach.duration(FILM) == duration
 
 
-def test_a_film_that_ends_early_is_damaged_and_one_of_nothing_is_refused() -> None:
+def test_extent_validate_early_end_is_damaged_and_nothing_raises() -> None:
     cut = DecodedExtent(sound=3.0, heard=True) | DecodedExtent(picture=3.0, step=0.25)
     assert cut.validate(FILM, LIMITS) is True
     with pytest.raises(MediaInvalid):
@@ -41,10 +41,10 @@ def test_a_film_that_ends_early_is_damaged_and_one_of_nothing_is_refused() -> No
         DecodedExtent(step=0.25, heard=True).validate(FILM, LIMITS)
     with pytest.raises(FrameTooLarge):
         DecodedExtent(step=0.25, heard=True, oversized=True).validate(FILM, LIMITS)
-    assert DecodedExtent().validate(FILM, LIMITS) is False  # nobody asked for anything
+    assert DecodedExtent().validate(FILM, LIMITS) is False  # nothing was requested
 
 
-def test_what_is_too_long_is_known_before_the_picture_is_read() -> None:
+def test_extent_validate_audio_too_long_raises() -> None:
     long = DecodedExtent(sound=61.0, heard=True)
     for validate in (long.validate_audio, long.validate):
         with pytest.raises(MediaTooLong):

@@ -1,4 +1,4 @@
-"""Sound that is kept: the very samples come back, damage is told, and memory does not grow with length."""
+"""Stored audio: the same samples come back, damage is detected, and memory does not grow with length."""
 
 import resource
 from pathlib import Path
@@ -20,7 +20,7 @@ def noise(samples: int, channels: int = 1, seed: int = 0) -> bytes:
 
 @pytest.mark.parametrize("channels", range(1, 9))
 @pytest.mark.parametrize("samples", [0, 1, 4607, 200_001])
-def test_the_very_samples_come_back(tmp_path: Path, channels: int, samples: int) -> None:
+def test_flac_unpack_gives_same_samples(tmp_path: Path, channels: int, samples: int) -> None:
     pcm, flac = tmp_path / "a.pcm", tmp_path / "a.flac"
     pcm.write_bytes(noise(samples, channels))
     pack(pcm, channels, flac)
@@ -28,7 +28,7 @@ def test_the_very_samples_come_back(tmp_path: Path, channels: int, samples: int)
     assert (tmp_path / "b.pcm").read_bytes() == pcm.read_bytes()
 
 
-def test_speech_takes_less_room(tmp_path: Path) -> None:
+def test_flac_pack_speech_is_smaller(tmp_path: Path) -> None:
     time = np.arange(10 * SAMPLE_RATE) / SAMPLE_RATE
     (tmp_path / "a.pcm").write_bytes((8000 * np.sin(2 * np.pi * 220 * time)).astype(np.int16).tobytes())
     pack(tmp_path / "a.pcm", 1, tmp_path / "a.flac")
@@ -36,7 +36,7 @@ def test_speech_takes_less_room(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["nothing", "text", "head", "half", "bits", "tail"])
-def test_damage_is_told(tmp_path: Path, harm: str) -> None:
+def test_flac_unpack_damaged_file_raises(tmp_path: Path, harm: str) -> None:
     flac = tmp_path / "a.flac"
     (tmp_path / "a.pcm").write_bytes(noise(100_000))
     pack(tmp_path / "a.pcm", 1, flac)
@@ -56,7 +56,7 @@ def test_damage_is_told(tmp_path: Path, harm: str) -> None:
         unpack(flac, tmp_path / "b.pcm")
 
 
-def test_both_stop_when_they_are_told(tmp_path: Path) -> None:
+def test_flac_cancelled_pack_and_unpack_stop(tmp_path: Path) -> None:
     def stop() -> None:
         raise Cancelled("stop")
 
@@ -70,7 +70,7 @@ def test_both_stop_when_they_are_told(tmp_path: Path) -> None:
             act()
 
 
-def test_an_hour_takes_no_more_memory_than_a_minute(tmp_path: Path) -> None:
+def test_flac_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     def peak() -> int:
         """MiB."""
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

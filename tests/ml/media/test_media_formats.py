@@ -6,11 +6,11 @@ from ml.signatures import SNIFF_BYTES
 
 
 @given(st.binary(max_size=SNIFF_BYTES))
-def test_any_bytes_give_a_known_format_or_none(head: bytes) -> None:
+def test_detect_format_any_bytes_give_known_format_or_none(head: bytes) -> None:
     found = detect_format(head)
     assert found is None or FORMATS[found.name] is found
 
 
-def test_no_format_may_use_a_demuxer_that_opens_other_files() -> None:
+def test_formats_have_no_demuxer_that_opens_other_files() -> None:
     demuxers = {demuxer for accepted in FORMATS.values() for demuxer in accepted.demuxers}
     assert demuxers.isdisjoint({"hls", "concat", "dash", "image2", "sdp", "lavfi", "tty", "imf", "webm_dash_manifest"})

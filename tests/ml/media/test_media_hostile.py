@@ -32,13 +32,13 @@ def read(path: Path, scratch: Path) -> np.ndarray:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """A local file that nobody may read through an upload: playable, so that following a reference would show."""
+    """A local file that no upload may read: playable, so that following a reference to it would show."""
     return make_audio(tmp_path / "target.wav", 3.0, frequency=2000, rate=16_000)
 
 
 @pytest.mark.parametrize("maker", [make_hls_playlist, make_ffconcat_script])
 @pytest.mark.parametrize("name", ["film.mp4", "film.m3u8", "film.ffconcat", "photo.jpg"])
-def test_scripts_that_name_other_files_are_unsupported(tmp_path: Path, target: Path, maker, name: str) -> None:
+def test_hostile_script_naming_other_files_is_unsupported(tmp_path: Path, target: Path, maker, name: str) -> None:
     path = maker(tmp_path / name, target)
     with pytest.raises(UnsupportedMedia) as caught:
         probe(path, LIMITS)
@@ -58,7 +58,7 @@ def test_scripts_that_name_other_files_are_unsupported(tmp_path: Path, target: P
         b"push graphic-context\nimage over 0,0 0,0 'msl:/etc/passwd'",
     ],
 )
-def test_other_documents_are_unsupported(tmp_path: Path, content: bytes) -> None:
+def test_hostile_other_documents_are_unsupported(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
     with pytest.raises(UnsupportedMedia):
@@ -66,7 +66,7 @@ def test_other_documents_are_unsupported(tmp_path: Path, content: bytes) -> None
 
 
 @pytest.mark.parametrize("head", ["ftyp", "matroska", "riff", "ogg", "id3"])
-def test_scripts_behind_the_first_bytes_of_media_open_nothing(tmp_path: Path, target: Path, head: str) -> None:
+def test_hostile_script_behind_media_signature_opens_nothing(tmp_path: Path, target: Path, head: str) -> None:
     """Our own sniffing passes these on; ffprobe's whitelist of the one format then holds."""
     heads = {
         "ftyp": b"\0\0\0\x18ftypisom\0\0\0\0isomiso2\n",
@@ -83,9 +83,9 @@ def test_scripts_behind_the_first_bytes_of_media_open_nothing(tmp_path: Path, ta
         assert caught.value.code in ("media_invalid", "unsupported_media", "no_streams")
 
 
-def test_a_reference_to_another_file_is_not_followed(tmp_path: Path, target: Path) -> None:
+def test_hostile_reference_to_other_file_is_not_followed(tmp_path: Path, target: Path) -> None:
     path = make_external_reference_mov(tmp_path / "outside.mov", target)
-    followed = tmp_path / "followed.wav"  # it is a reference that ffmpeg would follow if told to
+    followed = tmp_path / "followed.wav"  # ffmpeg would follow the reference if allowed to
     ffmpeg("-enable_drefs", "1", "-i", path, followed)
     assert tone_frequency(read(followed, tmp_path)) == pytest.approx(2000, abs=5)
     with pytest.raises(AffectError) as caught:
@@ -93,7 +93,7 @@ def test_a_reference_to_another_file_is_not_followed(tmp_path: Path, target: Pat
     assert caught.value.code == "media_invalid"
 
 
-def test_an_attached_playlist_is_not_opened(tmp_path: Path, target: Path) -> None:
+def test_hostile_attached_playlist_is_not_opened(tmp_path: Path, target: Path) -> None:
     playlist = make_hls_playlist(tmp_path / "list.m3u8", target)
     sound = make_audio(tmp_path / "sound.wav", 2.0, frequency=440)
     path = tmp_path / "film.mkv"
@@ -101,7 +101,7 @@ def test_an_attached_playlist_is_not_opened(tmp_path: Path, target: Path) -> Non
     assert tone_frequency(read(path, tmp_path)) == pytest.approx(440, abs=2)
 
 
-def test_nothing_of_the_media_or_its_place_is_in_a_message(tmp_path: Path) -> None:
+def test_hostile_error_message_contains_no_path_and_no_content(tmp_path: Path) -> None:
     (tmp_path / "secret-place").mkdir()
     path = tmp_path / "secret-place" / "secret-name.mp4"
     film = make_video(tmp_path / "film.mp4", 1.0).read_bytes()
@@ -112,7 +112,7 @@ def test_nothing_of_the_media_or_its_place_is_in_a_message(tmp_path: Path) -> No
         assert "secret" not in repr(caught.value)
 
 
-def test_ten_hours_in_a_small_file_are_stopped_at_the_limit(tmp_path: Path) -> None:
+def test_hostile_ten_hours_in_small_file_stop_at_limit(tmp_path: Path) -> None:
     """Where the container tells a length that is not true."""
     path = make_audio(tmp_path / "minutes.opus", 180, options=["-b:a", "6k", "-frame_duration", "60"])
     info = replace(probe(path, replace(LIMITS, max_seconds=1000)), duration=1.0)
@@ -123,7 +123,7 @@ def test_ten_hours_in_a_small_file_are_stopped_at_the_limit(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("rate", [1, 2_113_959_296])
-def test_an_absurd_sampling_rate_is_not_resampled(tmp_path: Path, rate: int) -> None:
+def test_hostile_absurd_sample_rate_is_not_resampled(tmp_path: Path, rate: int) -> None:
     path = make_audio(tmp_path / "absurd.wav", 1.0, rate=16_000)
     content = bytearray(path.read_bytes())
     content[24:28] = rate.to_bytes(4, "little")
@@ -138,10 +138,10 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return make_seeds(tmp_path_factory.mktemp("seeds"))
 
 
-def test_any_damage_ends_in_a_result_or_a_code(seeds: list[Path], tmp_path: Path) -> None:
+def test_hostile_any_damage_gives_result_or_coded_error(seeds: list[Path], tmp_path: Path) -> None:
     check(survey(seeds, tmp_path, MUTATIONS, LIMITS))
 
 
-def test_the_seeds_themselves_are_read(seeds: list[Path], tmp_path: Path) -> None:
+def test_hostile_undamaged_seeds_are_decoded(seeds: list[Path], tmp_path: Path) -> None:
     for seed in seeds:
         assert read(seed, tmp_path).size > 0, seed.name

@@ -1,5 +1,4 @@
-"""Decoding by a GPU, with an ffmpeg that stands in for one: what it does with `-hwaccel cuda` is told, the rest is
-ffmpeg's."""
+"""Decoding on a GPU, with a script in place of ffmpeg that imitates `-hwaccel cuda` and passes everything else on."""
 
 import shutil
 from dataclasses import replace
@@ -26,7 +25,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class StandIn:
-    """An `ffmpeg` before the real one on the path, which runs `script` where it is asked for a GPU. Keeps its calls."""
+    """An `ffmpeg` before the real one on the path, which runs `script` if a GPU is requested. It logs its calls."""
 
     def __init__(self, folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self._log = folder / "calls"
@@ -60,7 +59,9 @@ def decoded(
         return [frame.index for frame in frames], pixels, decoder.pcm().tobytes(), decoder.damaged
 
 
-def test_what_a_gpu_knows_it_decodes_after_a_trial(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_can_decode_supported_video_is_decoded_on_gpu(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = decoded(film, tmp_path, SOFTWARE)
     gpu = StandIn(tmp_path, KNOWS_IT, monkeypatch)
     assert decoded(film, tmp_path, CUDA) == wanted
@@ -69,7 +70,7 @@ def test_what_a_gpu_knows_it_decodes_after_a_trial(film: Path, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("script", [HAS_NO_DRIVER, FALLS_BACK, IS_KILLED])
-def test_what_it_does_not_know_is_decoded_in_software_and_is_not_damaged(
+def test_can_decode_unsupported_video_is_decoded_in_software(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
     wanted = decoded(film, tmp_path, SOFTWARE)
@@ -78,7 +79,7 @@ def test_what_it_does_not_know_is_decoded_in_software_and_is_not_damaged(
     assert gpu.accelerated == [True, False]
 
 
-def test_little_video_and_sound_alone_are_not_worth_a_trial(
+def test_can_decode_short_video_and_audio_skip_trial(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu = StandIn(tmp_path, KNOWS_IT, monkeypatch)
@@ -88,7 +89,7 @@ def test_little_video_and_sound_alone_are_not_worth_a_trial(
     assert gpu.accelerated == [False, False, False]
 
 
-def test_a_trial_ends_where_the_work_is_not_wanted(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_can_decode_cancelled_stops_trial(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     StandIn(tmp_path, "sleep 60", monkeypatch)
 
     def check() -> None:
@@ -102,7 +103,7 @@ def test_a_trial_ends_where_the_work_is_not_wanted(film: Path, tmp_path: Path, m
     assert not list(tmp_path.glob("decode-*"))
 
 
-def test_a_trial_that_takes_too_long_fails(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_can_decode_slow_trial_falls_back(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info, impatient = probe(film, CUDA), replace(CUDA, probe_seconds=0.1)
     gpu = StandIn(tmp_path, "sleep 60", monkeypatch)
     with Decoder(film, info, DecodeRequest(2.0, audio=False), limits=impatient, scratch=tmp_path) as decoder:

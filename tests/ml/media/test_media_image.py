@@ -26,7 +26,7 @@ def load(path: Path, limits: MediaLimits, **options: int) -> DecodedImage:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_each_format_shows_the_same_card(media: Path, limits: MediaLimits, suffix: str) -> None:
+def test_load_image_each_format_gives_same_pixels(media: Path, limits: MediaLimits, suffix: str) -> None:
     picture = load(media / f"image{suffix}", limits)
     assert picture.image.shape == (120, 160, 3) and picture.image.dtype == np.uint8
     assert (picture.scale, picture.damaged) == (1.0, False)
@@ -36,7 +36,7 @@ def test_each_format_shows_the_same_card(media: Path, limits: MediaLimits, suffi
     assert min(red, green, blue) > 200
 
 
-def test_colours_are_rgb(tmp_path: Path, limits: MediaLimits) -> None:
+def test_load_image_colours_are_rgb(tmp_path: Path, limits: MediaLimits) -> None:
     path = tmp_path / "red.ppm"
     path.write_bytes(b"P6 16 16 255\n" + bytes([250, 10, 20]) * 256)
     for suffix in (".png", ".jpg"):
@@ -46,7 +46,7 @@ def test_colours_are_rgb(tmp_path: Path, limits: MediaLimits) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_exif_orientation_is_applied(tmp_path: Path, limits: MediaLimits, suffix: str) -> None:
+def test_load_image_exif_orientation_is_applied(tmp_path: Path, limits: MediaLimits, suffix: str) -> None:
     upright = load(make_image(tmp_path / f"upright{suffix}", (96, 64)), limits).image
     for orientation, turn in EXIF_TURNS.items():
         path = make_image(tmp_path / f"turned{suffix}", (96, 64), exif_orientation=orientation)
@@ -56,20 +56,20 @@ def test_exif_orientation_is_applied(tmp_path: Path, limits: MediaLimits, suffix
         assert np.array_equal(picture.image, turn(upright)), orientation
 
 
-def test_a_large_picture_is_shrunk(tmp_path: Path, limits: MediaLimits) -> None:
+def test_load_image_large_image_is_shrunk(tmp_path: Path, limits: MediaLimits) -> None:
     path = make_image(tmp_path / "large.jpg", (2000, 1000), exif_orientation=6)
     picture = load(path, limits, max_side=500)
     assert picture.image.shape == (500, 250, 3)
     assert picture.scale == 4.0
 
 
-def test_the_first_picture_of_an_animation_is_read(tmp_path: Path, limits: MediaLimits, media: Path) -> None:
+def test_load_image_animation_gives_first_frame(tmp_path: Path, limits: MediaLimits, media: Path) -> None:
     picture = load(make_animated_webp(tmp_path / "moving.webp", (160, 120)), limits)
     reference = load(media / "image.png", limits).image
     assert np.abs(picture.image.astype(int) - reference).mean() < 12
 
 
-def test_names_do_not_matter(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+def test_load_image_file_name_is_ignored(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
     reference = load(media / "image.png", limits).image
     for name in ("image%03d.png", "*.png", "-i", "pipe:0", "a b\n.mp4"):
         path = tmp_path / name
@@ -77,7 +77,7 @@ def test_names_do_not_matter(media: Path, tmp_path: Path, limits: MediaLimits) -
         assert np.array_equal(load(path, limits).image, reference), name
 
 
-def test_half_a_jpeg_is_damaged_but_read(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+def test_load_image_half_jpeg_is_damaged(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
     path = tmp_path / "half.jpg"
     content = (media / "image.jpg").read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -87,7 +87,7 @@ def test_half_a_jpeg_is_damaged_but_read(media: Path, tmp_path: Path, limits: Me
     assert not np.array_equal(half.image[-16:], whole.image[-16:])
 
 
-def test_a_jpeg_without_a_line_of_picture_is_invalid(tmp_path: Path, limits: MediaLimits) -> None:
+def test_load_image_jpeg_without_lines_raises(tmp_path: Path, limits: MediaLimits) -> None:
     content = make_image(tmp_path / "turned.jpg", exif_orientation=6).read_bytes()
     scan = content.index(b"\xff\xda")
     for end in (scan, scan + 2, scan + 14):
@@ -97,7 +97,7 @@ def test_a_jpeg_without_a_line_of_picture_is_invalid(tmp_path: Path, limits: Med
             load(path, limits)
 
 
-def test_half_a_png_or_webp_is_invalid(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+def test_load_image_half_png_or_webp_raises(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
     for suffix in (".png", ".webp"):
         path = tmp_path / f"half{suffix}"
         content = (media / f"image{suffix}").read_bytes()
@@ -108,7 +108,7 @@ def test_half_a_png_or_webp_is_invalid(media: Path, tmp_path: Path, limits: Medi
         assert caught.value.stage == "decode"
 
 
-def test_a_header_that_lies_about_its_size_does_no_harm(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+def test_load_image_wrong_size_in_header_raises(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
     """Small in what we read, larger than allowed in what the decoder meets."""
     info = replace(probe(media / "image.jpg", limits), width=10, height=10)
     with pytest.raises(FrameTooLarge) as caught:
@@ -116,13 +116,13 @@ def test_a_header_that_lies_about_its_size_does_no_harm(media: Path, tmp_path: P
     assert caught.value.stage == "decode"
 
 
-def test_a_huge_header_costs_nothing(tmp_path: Path, limits: MediaLimits) -> None:
+def test_load_image_huge_size_in_header_raises(tmp_path: Path, limits: MediaLimits) -> None:
     with pytest.raises(FrameTooLarge) as caught:
         probe(make_png_header(tmp_path / "huge.png", 30_000, 30_000), limits)
     assert caught.value.stage == "probe"
 
 
-def test_a_check_that_raises_ends_it(media: Path, limits: MediaLimits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_image_cancelled_stops(media: Path, limits: MediaLimits, monkeypatch: pytest.MonkeyPatch) -> None:
     def check() -> None:
         raise Cancelled("not wanted any more")
 
@@ -132,14 +132,14 @@ def test_a_check_that_raises_ends_it(media: Path, limits: MediaLimits, monkeypat
         load_image(media / "image.jpg", info, limits, check=check)
 
 
-def test_a_slow_decoder_is_given_up(media: Path, limits: MediaLimits) -> None:
+def test_load_image_slow_decoder_times_out(media: Path, limits: MediaLimits) -> None:
     info = probe(media / "image.jpg", limits)
     with pytest.raises(ProcessingTimeout) as caught:
         load_image(media / "image.jpg", info, replace(limits, probe_seconds=0.0))
     assert caught.value.stage == "decode"
 
 
-def test_a_picture_of_one_grey_is_a_picture(tmp_path: Path, limits: MediaLimits) -> None:
+def test_load_image_of_one_colour_is_accepted(tmp_path: Path, limits: MediaLimits) -> None:
     path = tmp_path / "grey.jpg"
     ffmpeg("-f", "lavfi", "-i", "color=gray:s=64x48", "-frames:v", "1", path)
     picture = load(path, limits)

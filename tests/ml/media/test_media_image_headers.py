@@ -14,7 +14,7 @@ SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 
 
 @pytest.mark.parametrize("name", SUFFIXES)
-def test_size_and_orientation_are_read(tmp_path: Path, name: str) -> None:
+def test_read_image_header_has_size_and_orientation(tmp_path: Path, name: str) -> None:
     plain = make_image(tmp_path / f"plain{SUFFIXES[name]}", (70, 50))
     assert read_image_header(plain, name) == ImageHeader(70, 50, UPRIGHT)
     for orientation in range(1, 9):
@@ -22,7 +22,7 @@ def test_size_and_orientation_are_read(tmp_path: Path, name: str) -> None:
         assert read_image_header(turned, name) == ImageHeader(70, 50, Orientation.from_exif(orientation))
 
 
-def test_exif_may_be_big_endian(tmp_path: Path) -> None:
+def test_read_image_header_big_endian_exif(tmp_path: Path) -> None:
     image = make_image(tmp_path / "image.jpg", (70, 50))
     tiff = struct.pack(">4sIHHHIHHI", b"MM\0*", 8, 1, 0x0112, 3, 1, 8, 0, 0)
     block = b"Exif\0\0" + tiff
@@ -31,7 +31,7 @@ def test_exif_may_be_big_endian(tmp_path: Path) -> None:
     assert read_image_header(image, "jpeg").orientation == Orientation(270)
 
 
-def test_a_lossless_webp_and_a_huge_png_tell_their_size(tmp_path: Path) -> None:
+def test_read_image_header_lossless_webp_and_huge_png(tmp_path: Path) -> None:
     # VP8L: signature, then width - 1 and height - 1 in 14 bits each
     payload = b"\x2f" + struct.pack("<I", 299 | 199 << 14) + bytes(8)
     webp = tmp_path / "lossless.webp"
@@ -41,7 +41,7 @@ def test_a_lossless_webp_and_a_huge_png_tell_their_size(tmp_path: Path) -> None:
     assert read_image_header(png, "png") == ImageHeader(30_000, 30_000)
 
 
-def test_the_first_picture_of_an_animation_stands_alone(tmp_path: Path) -> None:
+def test_first_webp_frame_is_a_still_image(tmp_path: Path) -> None:
     animation = make_animated_webp(tmp_path / "moving.webp", (64, 48))
     still = first_webp_frame(animation)
     assert still is not None
@@ -53,7 +53,9 @@ def test_the_first_picture_of_an_animation_stands_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SUFFIXES)
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_any_damage_gives_a_header_or_an_error_of_ours(tmp_path: Path, name: str, data: st.DataObject) -> None:
+def test_read_image_header_any_damage_gives_header_or_coded_error(
+    tmp_path: Path, name: str, data: st.DataObject
+) -> None:
     source = tmp_path / f"source{SUFFIXES[name]}"
     if not source.exists():
         make_image(source, (70, 50), exif_orientation=6)
@@ -69,7 +71,7 @@ def test_any_damage_gives_a_header_or_an_error_of_ours(tmp_path: Path, name: str
     assert header.width > 0 and header.height > 0
 
 
-def test_a_header_that_never_ends_is_given_up(tmp_path: Path) -> None:
+def test_read_image_header_endless_header_raises(tmp_path: Path) -> None:
     endless = tmp_path / "endless.jpg"
     endless.write_bytes(b"\xff\xd8" + b"\xff" * 5_000_000)
     with pytest.raises(MediaInvalid):

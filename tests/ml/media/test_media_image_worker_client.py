@@ -28,7 +28,7 @@ def read(path: Path, limits: MediaLimits) -> np.ndarray:
     return load_image(path, probe(path, limits), limits).image
 
 
-def test_pictures_share_a_child(media: Path, limits: MediaLimits) -> None:
+def test_image_worker_is_reused(media: Path, limits: MediaLimits) -> None:
     first = read(media / "image.jpg", limits)
     (child,) = waiting()
     read(media / "image.png", limits)
@@ -36,7 +36,7 @@ def test_pictures_share_a_child(media: Path, limits: MediaLimits) -> None:
     assert np.array_equal(read(media / "image.jpg", limits), first)
 
 
-def test_a_damaged_picture_ends_its_child(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+def test_image_worker_damaged_image_ends_it(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
     half = tmp_path / "half.jpg"
     content = (media / "image.jpg").read_bytes()
     half.write_bytes(content[: len(content) // 2])
@@ -45,7 +45,7 @@ def test_a_damaged_picture_ends_its_child(media: Path, tmp_path: Path, limits: M
     assert not load_image(media / "image.jpg", probe(media / "image.jpg", limits), limits).damaged
 
 
-def test_a_child_that_died_meanwhile_costs_nobody_a_picture(media: Path, limits: MediaLimits) -> None:
+def test_image_worker_killed_while_idle_is_replaced(media: Path, limits: MediaLimits) -> None:
     before = read(media / "image.jpg", limits)
     (child,) = waiting()
     os.kill(child.pid, signal.SIGKILL)
@@ -54,7 +54,7 @@ def test_a_child_that_died_meanwhile_costs_nobody_a_picture(media: Path, limits:
     assert waiting() != [child]
 
 
-def test_a_child_that_takes_too_long_is_replaced(media: Path, limits: MediaLimits) -> None:
+def test_image_worker_too_slow_is_replaced(media: Path, limits: MediaLimits) -> None:
     info = probe(media / "image.jpg", limits)
     read(media / "image.jpg", limits)
     (child,) = waiting()
@@ -65,14 +65,14 @@ def test_a_child_that_takes_too_long_is_replaced(media: Path, limits: MediaLimit
     assert not load_image(media / "image.jpg", info, limits).damaged
 
 
-def test_a_picture_beyond_the_memory_of_a_child_ends_it_alone(media: Path, limits: MediaLimits) -> None:
+def test_image_worker_out_of_memory_ends_it_alone(media: Path, limits: MediaLimits) -> None:
     info = probe(media / "image.jpg", limits)
     with pytest.raises(MediaInvalid):
         load_image(media / "image.jpg", info, replace(limits, child_memory=50 * 2**20))
     assert load_image(media / "image.jpg", info, limits).image.size
 
 
-def test_a_child_serves_a_bounded_number_of_pictures(
+def test_image_worker_serves_bounded_number_of_images(
     media: Path, limits: MediaLimits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_worker_client, "MAX_IMAGES_PER_WORKER", 2)
@@ -82,14 +82,14 @@ def test_a_child_serves_a_bounded_number_of_pictures(
     assert waiting() == []
 
 
-def test_threads_share_as_many_children_as_there_are_cores(media: Path, limits: MediaLimits) -> None:
+def test_image_worker_pool_has_one_per_core(media: Path, limits: MediaLimits) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: read(media / "image.jpg", limits), range(12)))
     assert all(np.array_equal(each, found[0]) for each in found)
     assert len(waiting()) <= cpu_count()
 
 
-def test_unusual_names_reach_the_child(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+def test_image_worker_unusual_file_names_are_decoded(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
     for name in ("ein Bild\n.jpg", "größer.jpg", os.fsdecode(b"\xff\xfe.jpg")):
         path = tmp_path / name
         path.write_bytes((media / "image.jpg").read_bytes())

@@ -17,11 +17,11 @@ from tests.media_files import make_video, turn_video
     ("value", "rotation", "mirrored"),
     [(1, 0, False), (2, 0, True), (3, 180, False), (4, 180, True), (6, 90, False), (8, 270, False), (9, 0, False)],
 )
-def test_exif_values(value: int, rotation: int, mirrored: bool) -> None:
+def test_from_exif_each_value(value: int, rotation: int, mirrored: bool) -> None:
     assert Orientation.from_exif(value) == Orientation(rotation, mirrored)
 
 
-def test_turned_and_mirrored_video_is_shown_as_ffmpeg_would(tmp_path: Path) -> None:
+def test_from_display_matrix_equals_autorotation_of_ffmpeg(tmp_path: Path) -> None:
     """Our filters work after shrinking; ffmpeg's own (`-autorotate`) on each frame. They must agree."""
     source = make_video(tmp_path / "source.mp4", seconds=0.2, size=(96, 64), audio=False)
     for rotation, mirrored in itertools.product((0, 90, 180, 270), (False, True)):
@@ -53,19 +53,17 @@ def _first_frame(arguments: list[str]) -> bytes:
 
 
 @given(st.text(max_size=200) | st.lists(st.integers(), min_size=9, max_size=9).map(lambda cells: f"0: {cells}"))
-def test_any_matrix_gives_an_orientation(text: str) -> None:
+def test_from_display_matrix_any_text_gives_orientation(text: str) -> None:
     assert Orientation.from_display_matrix(text).rotation in (0, 90, 180, 270)
 
 
-def test_a_matrix_without_meaning_is_upright() -> None:
+def test_from_display_matrix_degenerate_is_upright() -> None:
     assert Orientation.from_display_matrix("0: 0 0 0\n1: 0 0 0\n2: 0 0 0") == UPRIGHT
     assert Orientation.from_display_matrix("N/A") == UPRIGHT
 
 
 @given(st.integers(1, 40_000), st.integers(1, 40_000), st.integers(16, 4096), st.sampled_from([0, 90, 180, 270]))
-def test_the_analysed_picture_keeps_within_the_side_and_is_never_enlarged(
-    width: int, height: int, side: int, rotation: int
-) -> None:
+def test_geometry_fits_side_and_never_enlarges(width: int, height: int, side: int, rotation: int) -> None:
     geometry = Geometry.fit(width, height, Orientation(rotation), side)
     assert 1 <= max(geometry.width, geometry.height) <= side
     assert geometry.scale >= 1

@@ -7,7 +7,7 @@ from ml.media import PcmReader
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_each_channel_is_read_piece_by_piece(tmp_path: Path, channels: int) -> None:
+def test_pcm_reader_reads_each_channel_in_slices(tmp_path: Path, channels: int) -> None:
     samples = np.random.default_rng(0).integers(-32768, 32767, (1000, channels)).astype(np.int16)
     path = tmp_path / "sound"
     path.write_bytes(samples.tobytes() + b"\x01")  # a last sample that is cut

@@ -35,7 +35,7 @@ AUDIO_FORMATS = {
 
 
 @pytest.mark.parametrize("suffix", VIDEO_FORMATS)
-def test_video_of_each_format(media: Path, limits: MediaLimits, suffix: str) -> None:
+def test_probe_video_of_each_format(media: Path, limits: MediaLimits, suffix: str) -> None:
     info = probe(media / f"video{suffix}", limits)
     assert (info.kind, info.format) == ("video", VIDEO_FORMATS[suffix])
     assert (info.has_video, info.has_audio, info.audio_channels) == (True, True, 1)
@@ -46,7 +46,7 @@ def test_video_of_each_format(media: Path, limits: MediaLimits, suffix: str) -> 
 
 
 @pytest.mark.parametrize("suffix", AUDIO_FORMATS)
-def test_audio_of_each_format(media: Path, limits: MediaLimits, suffix: str) -> None:
+def test_probe_audio_of_each_format(media: Path, limits: MediaLimits, suffix: str) -> None:
     info = probe(media / f"audio{suffix}", limits)
     assert (info.kind, info.format) == ("audio", AUDIO_FORMATS[suffix])
     assert (info.has_video, info.has_audio, info.audio_channels) == (False, True, 2)
@@ -56,13 +56,13 @@ def test_audio_of_each_format(media: Path, limits: MediaLimits, suffix: str) -> 
 
 
 @pytest.mark.parametrize(("suffix", "name"), [(".jpg", "jpeg"), (".png", "png"), (".webp", "webp")])
-def test_image_of_each_format(media: Path, limits: MediaLimits, suffix: str, name: str) -> None:
+def test_probe_image_of_each_format(media: Path, limits: MediaLimits, suffix: str, name: str) -> None:
     info = probe(media / f"image{suffix}", limits)
     assert (info.kind, info.format, info.duration) == ("image", name, None)
     assert (info.has_video, info.has_audio, info.width, info.height) == (False, False, 160, 120)
 
 
-def test_names_do_not_matter(media: Path, limits: MediaLimits, tmp_path: Path) -> None:
+def test_probe_file_name_is_ignored(media: Path, limits: MediaLimits, tmp_path: Path) -> None:
     for index, name in enumerate(["%03d.jpg", "-i.mp4", "concat:x.wav", "new\nline", "'\"$(x)", "snow ☃.webm"]):
         source = media / ("image.png" if index == 0 else "video.mp4")
         path = tmp_path / name
@@ -70,20 +70,20 @@ def test_names_do_not_matter(media: Path, limits: MediaLimits, tmp_path: Path) -
         assert probe(path, limits) == probe(source, limits)
 
 
-def test_size_is_that_of_the_upright_picture(tmp_path: Path, limits: MediaLimits) -> None:
+def test_probe_size_is_upright(tmp_path: Path, limits: MediaLimits) -> None:
     video = probe(make_video(tmp_path / "turned.mp4", 0.5, rotation=90, audio=False), limits)
     assert (video.width, video.height, video.rotation) == (120, 160, 90)
     image = probe(make_image(tmp_path / "turned.jpg", exif_orientation=8), limits)
     assert (image.width, image.height, image.rotation) == (120, 160, 270)
 
 
-def test_missing_streams(tmp_path: Path, limits: MediaLimits) -> None:
+def test_probe_missing_streams(tmp_path: Path, limits: MediaLimits) -> None:
     info = probe(make_video(tmp_path / "silent.mp4", 0.5, audio=False), limits)
     assert (info.kind, info.has_video, info.has_audio, info.audio_channels) == ("video", True, False, 0)
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".m4a", ".flac"])
-def test_a_cover_is_no_video(tmp_path: Path, media: Path, limits: MediaLimits, suffix: str) -> None:
+def test_probe_cover_is_not_video(tmp_path: Path, media: Path, limits: MediaLimits, suffix: str) -> None:
     path = tmp_path / f"song{suffix}"
     cover = media / "image.jpg"
     mapping = ["-map", "0:a", "-map", "1:v", "-c", "copy", "-disposition:v:0", "attached_pic"]
@@ -92,7 +92,7 @@ def test_a_cover_is_no_video(tmp_path: Path, media: Path, limits: MediaLimits, s
     assert (info.kind, info.has_video, info.has_audio, info.width) == ("audio", False, True, None)
 
 
-def test_subtitles_alone_are_no_stream(tmp_path: Path, limits: MediaLimits) -> None:
+def test_probe_subtitles_only_raises_no_streams(tmp_path: Path, limits: MediaLimits) -> None:
     (tmp_path / "words.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nhello\n")
     path = tmp_path / "words.mkv"
     ffmpeg("-i", tmp_path / "words.srt", path)
@@ -101,7 +101,7 @@ def test_subtitles_alone_are_no_stream(tmp_path: Path, limits: MediaLimits) -> N
     assert caught.value.stage == "probe"
 
 
-def test_a_recording_without_a_duration_is_measured(tmp_path: Path, limits: MediaLimits) -> None:
+def test_probe_missing_duration_is_measured(tmp_path: Path, limits: MediaLimits) -> None:
     """A browser's recorder writes WebM as it goes, and never a duration."""
     path = make_video(tmp_path / "live.webm", 5.9, options=["-live", "1"])
     assert probe(path, limits).duration == pytest.approx(5.9, abs=0.05)
@@ -109,7 +109,7 @@ def test_a_recording_without_a_duration_is_measured(tmp_path: Path, limits: Medi
         probe(path, replace(limits, max_seconds=3))
 
 
-def test_too_long_by_what_the_container_says(tmp_path: Path, limits: MediaLimits) -> None:
+def test_probe_declared_duration_too_long_raises(tmp_path: Path, limits: MediaLimits) -> None:
     minute = make_audio(tmp_path / "minute.opus", 60, options=["-b:a", "6k", "-frame_duration", "120"])
     hours = tmp_path / "hours.opus"
     ffmpeg("-stream_loop", "600", "-i", minute, "-c", "copy", hours)
@@ -118,7 +118,7 @@ def test_too_long_by_what_the_container_says(tmp_path: Path, limits: MediaLimits
     assert caught.value.stage == "probe"
 
 
-def test_a_guessed_duration_is_measured_before_it_is_refused(tmp_path: Path, limits: MediaLimits) -> None:
+def test_probe_guessed_duration_is_measured_before_it_raises(tmp_path: Path, limits: MediaLimits) -> None:
     """MP3 without a header: the bit rate of its quiet beginning promises hours."""
     quiet = make_audio(tmp_path / "quiet.mp3", 0.3, options=["-b:a", "32k", "-write_xing", "0", "-id3v2_version", "0"])
     loud = make_audio(tmp_path / "loud.mp3", 8, options=["-b:a", "320k", "-write_xing", "0", "-id3v2_version", "0"])
@@ -130,7 +130,7 @@ def test_a_guessed_duration_is_measured_before_it_is_refused(tmp_path: Path, lim
     assert measured.duration == pytest.approx(8.4, abs=0.3)
 
 
-def test_frames_too_large_are_refused_in_every_kind(media: Path, limits: MediaLimits) -> None:
+def test_probe_too_many_pixels_raises_for_every_kind(media: Path, limits: MediaLimits) -> None:
     small = replace(limits, max_pixels=100 * 100)
     exact = replace(limits, max_pixels=160 * 120)
     for name in ("video.mp4", "video.webm", "video.mkv", "video.avi", "image.jpg", "image.png", "image.webp"):
@@ -140,12 +140,12 @@ def test_frames_too_large_are_refused_in_every_kind(media: Path, limits: MediaLi
         assert probe(media / name, exact).width == 160
 
 
-def test_a_file_too_large_is_refused_unread(media: Path, limits: MediaLimits) -> None:
+def test_probe_file_too_large_raises(media: Path, limits: MediaLimits) -> None:
     with pytest.raises(FileTooLarge):
         probe(media / "audio.wav", replace(limits, max_bytes=1000))
 
 
-def test_an_empty_file_and_text_are_unsupported(tmp_path: Path, limits: MediaLimits) -> None:
+def test_probe_empty_file_and_text_are_unsupported(tmp_path: Path, limits: MediaLimits) -> None:
     for content in (b"", b"just words", "words".encode("utf-16"), b"ID3 is what this text begins with" * 50):
         path = tmp_path / "film.mp4"
         path.write_bytes(content)
@@ -154,7 +154,7 @@ def test_an_empty_file_and_text_are_unsupported(tmp_path: Path, limits: MediaLim
         assert caught.value.stage == "probe"
 
 
-def test_mp4_without_its_index_is_invalid(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
+def test_probe_mp4_without_index_raises(media: Path, tmp_path: Path, limits: MediaLimits) -> None:
     path = tmp_path / "cut.mp4"
     content = (media / "video.mp4").read_bytes()
     path.write_bytes(content[: content.index(b"moov") - 4])
@@ -162,7 +162,7 @@ def test_mp4_without_its_index_is_invalid(media: Path, tmp_path: Path, limits: M
         probe(path, limits)
 
 
-def test_a_check_that_raises_ends_the_probe(media: Path, limits: MediaLimits) -> None:
+def test_probe_cancelled_stops(media: Path, limits: MediaLimits) -> None:
     def check() -> None:
         raise Cancelled("not wanted any more")
 
@@ -170,14 +170,14 @@ def test_a_check_that_raises_ends_the_probe(media: Path, limits: MediaLimits) ->
         probe(media / "video.mp4", limits, check)
 
 
-def test_a_slow_probe_is_a_timeout(media: Path, limits: MediaLimits) -> None:
+def test_probe_slow_ffprobe_times_out(media: Path, limits: MediaLimits) -> None:
     with pytest.raises(ProcessingTimeout) as caught:
         probe(media / "video.mp4", replace(limits, probe_seconds=0.0))
     assert caught.value.stage == "probe" and caught.value.retryable
 
 
 @pytest.mark.parametrize("seconds", [-5.0, float("nan"), float("inf"), 1e300, 0.0])
-def test_durations_that_make_no_sense_are_not_believed(tmp_path: Path, limits: MediaLimits, seconds: float) -> None:
+def test_probe_implausible_duration_is_ignored(tmp_path: Path, limits: MediaLimits, seconds: float) -> None:
     path = make_video(tmp_path / "lies.mkv", 2.0, audio=False)
     content = bytearray(path.read_bytes())
     place = content.index(b"\x44\x89\x88") + 3  # Duration, 8 bytes (Matroska, RFC 9559)
@@ -189,7 +189,7 @@ def test_durations_that_make_no_sense_are_not_believed(tmp_path: Path, limits: M
         assert seconds > 1e9 and isinstance(error, MediaTooLong)
 
 
-def test_numbers_in_headers_are_taken_with_care() -> None:
+def test_probe_invalid_numbers_in_headers_are_ignored() -> None:
     assert [_number(text) for text in ("1.5", "N/A", None, "nan", "inf", "-3", "1e999")] == [
         1.5,
         None,

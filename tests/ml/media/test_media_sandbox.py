@@ -47,7 +47,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     return False
 
 
-def test_output_errors_and_status_come_back(tmp_path: Path) -> None:
+def test_sandbox_returns_output_errors_and_status(tmp_path: Path) -> None:
     with shell("printf abcdef; printf oops >&2; exit 3", tmp_path) as child:
         buffer = bytearray(4)
         assert child.read_into(memoryview(buffer)) == 4
@@ -57,7 +57,7 @@ def test_output_errors_and_status_come_back(tmp_path: Path) -> None:
     assert child.errors == "oops"
 
 
-def test_errors_are_kept_from_both_ends_and_bounded(tmp_path: Path) -> None:
+def test_sandbox_errors_keep_both_ends_and_are_bounded(tmp_path: Path) -> None:
     with shell("echo first >&2; seq 1 200000 >&2; echo last >&2", tmp_path) as child:
         assert child.wait() == 0
     assert child.errors.startswith("first\n1\n")
@@ -65,12 +65,12 @@ def test_errors_are_kept_from_both_ends_and_bounded(tmp_path: Path) -> None:
     assert len(child.errors) <= 2 * MAX_ERROR_BYTES
 
 
-def test_output_that_nobody_reads_does_not_block_the_end(tmp_path: Path) -> None:
+def test_sandbox_wait_drops_unread_output(tmp_path: Path) -> None:
     with shell("head -c 5000000 /dev/zero", tmp_path) as child:
         assert child.wait() == 0
 
 
-def test_the_kernel_holds_the_limits(tmp_path: Path) -> None:
+def test_sandbox_limits_are_set_in_kernel(tmp_path: Path) -> None:
     resources = ResourceLimits(memory=2**30, cpu_seconds=7, file_bytes=2**20, open_files=32)
     with shell(
         "ulimit -v; ulimit -t; ulimit -f; ulimit -n; ulimit -c; ulimit -H -v", tmp_path, resources=resources
@@ -79,7 +79,7 @@ def test_the_kernel_holds_the_limits(tmp_path: Path) -> None:
     assert values == [b"1048576", b"7", b"2048", b"32", b"0", b"1048576"]
 
 
-def test_beside_a_gpu_data_are_limited_and_addresses_are_not(tmp_path: Path) -> None:
+def test_sandbox_with_gpu_limits_data_not_addresses(tmp_path: Path) -> None:
     resources = ResourceLimits(memory=2**30, cpu_seconds=7, with_gpu=True)
     with shell("ulimit -d; ulimit -v", tmp_path, resources=resources) as child:
         data, addresses = child.read_all(1000).split()
@@ -88,7 +88,7 @@ def test_beside_a_gpu_data_are_limited_and_addresses_are_not(tmp_path: Path) -> 
     assert addresses == (b"unlimited" if own == resource.RLIM_INFINITY else str(own // 1024).encode())
 
 
-def test_too_much_memory_ends_the_child_alone(tmp_path: Path) -> None:
+def test_sandbox_out_of_memory_ends_child_alone(tmp_path: Path) -> None:
     resources = ResourceLimits(memory=200 * 2**20, cpu_seconds=60)
     script = "b = bytearray(10**9)"
     with start(sys.executable, "-S", "-c", script, cwd=tmp_path, resources=resources) as child:
@@ -96,25 +96,25 @@ def test_too_much_memory_ends_the_child_alone(tmp_path: Path) -> None:
     assert "MemoryError" in child.errors
 
 
-def test_too_much_computing_is_a_timeout(tmp_path: Path) -> None:
+def test_sandbox_cpu_limit_is_a_timeout(tmp_path: Path) -> None:
     with shell("while :; do :; done", tmp_path, resources=ResourceLimits(memory=2**30, cpu_seconds=1)) as child:
         with pytest.raises(ProcessingTimeout):
             child.wait()
 
 
-def test_too_much_waiting_is_a_timeout_and_kills(tmp_path: Path) -> None:
+def test_sandbox_wait_limit_is_a_timeout_and_kills(tmp_path: Path) -> None:
     with pytest.raises(ProcessingTimeout), shell("exec sleep 60", tmp_path, seconds=0.3) as child:
         child.wait()
     assert gone(child._process.pid)
 
 
-def test_time_in_which_the_child_waits_for_us_is_free(tmp_path: Path) -> None:
+def test_sandbox_time_of_waiting_child_is_not_counted(tmp_path: Path) -> None:
     with shell("head -c 3000000 /dev/zero", tmp_path, seconds=0.6) as child:
         threading.Event().wait(0.8)
         assert len(child.read_all(4_000_000)) == 3_000_000
 
 
-def test_a_check_that_raises_kills_the_whole_group_at_once(tmp_path: Path) -> None:
+def test_sandbox_cancelled_kills_whole_group(tmp_path: Path) -> None:
     def check() -> None:
         raise Cancelled("not wanted any more")
 
@@ -128,7 +128,7 @@ def test_a_check_that_raises_kills_the_whole_group_at_once(tmp_path: Path) -> No
     assert wait_until(lambda: gone(grandchild))
 
 
-def test_an_environment_without_switches_and_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sandbox_environment_is_minimal_and_without_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FFREPORT", "file=report.log")
     with shell("env; pwd; wc -c", tmp_path) as child:
         text = child.read_all(10_000).decode()
@@ -137,12 +137,12 @@ def test_an_environment_without_switches_and_no_input(tmp_path: Path, monkeypatc
     assert text.split()[-1] == "0"
 
 
-def test_a_missing_program_is_named(tmp_path: Path) -> None:
+def test_sandbox_missing_program_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no-such-program"):
         start("no-such-program", cwd=tmp_path)
 
 
-def test_a_child_outlives_the_thread_that_began_it(tmp_path: Path) -> None:
+def test_sandbox_child_outlives_starting_thread(tmp_path: Path) -> None:
     """The kernel's parent-death signal is sent when a thread ends; children are begun by one that stays."""
     children: list[SandboxedProcess] = []
     thread = threading.Thread(target=lambda: children.append(shell("sleep 0.3; echo done", tmp_path)))
@@ -153,7 +153,7 @@ def test_a_child_outlives_the_thread_that_began_it(tmp_path: Path) -> None:
         assert child.wait() == 0
 
 
-def test_a_child_may_be_begun_after_a_fork(tmp_path: Path) -> None:
+def test_sandbox_child_can_start_after_fork(tmp_path: Path) -> None:
     """Celery forks its workers; the thread that begins children does not survive that."""
     with shell("true", tmp_path) as child:
         child.wait()
@@ -168,7 +168,7 @@ def test_a_child_may_be_begun_after_a_fork(tmp_path: Path) -> None:
     assert os.waitpid(process, 0) == (process, 0)
 
 
-def test_no_child_survives_a_killed_parent(tmp_path: Path) -> None:
+def test_sandbox_child_dies_with_parent(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from ml.media.sandbox import ResourceLimits, SandboxedProcess\n"
         "child = SandboxedProcess(['sleep', '60'], cwd=Path(sys.argv[1]), resources=ResourceLimits(2**30, 60),"
@@ -187,7 +187,7 @@ def test_no_child_survives_a_killed_parent(tmp_path: Path) -> None:
     assert wait_until(lambda: gone(child))
 
 
-def test_a_pipe_is_fed_until_its_reader_goes(tmp_path: Path) -> None:
+def test_sandbox_write_to_pipe_until_reader_closes(tmp_path: Path) -> None:
     data = memoryview(bytes(range(256)) * 4096)  # more than a pipe holds
     for reader, whole in (("wc -c", True), ("head -c 10", False)):
         reading, writing = os.pipe()

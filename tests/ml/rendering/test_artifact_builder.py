@@ -68,7 +68,7 @@ def test_make_thumbnails_show_face_and_frame_of_moment(builder: ArtifactBuilder)
     expected = Image.fromarray(portrait()).crop((x - side / 2, y - side / 2, x + side / 2, y + side / 2))
     assert np.abs(image(content) - np.asarray(expected.resize((192, 192)))).mean() < 40
     assert about.entry["track"] == 1 and about.entry["time"] >= 1.0
-    assert np.abs(image(found["moment-1.jpg"][1]) - 120).mean() < 5  # at 0.9 s nobody is there yet
+    assert np.abs(image(found["moment-1.jpg"][1]) - 120).mean() < 5  # at 0.9 s there is no face yet
 
 
 def test_make_heatmaps_explain_faces_and_words(builder: ArtifactBuilder) -> None:

@@ -127,7 +127,7 @@ def damaged() -> Iterator[str]:
     text = eaf(video())
     yield text.replace('TIME_SLOT_REF1="a1b"', 'TIME_SLOT_REF1="a99b"')
     yield text.replace('TIER_ID="face"', 'TIER_ID="combined"', 1)
-    yield text.replace('PARENT_REF="combined"', 'PARENT_REF="nobody"')
+    yield text.replace('PARENT_REF="combined"', 'PARENT_REF="other"')
     yield text.replace('LINGUISTIC_TYPE_REF="speech"', 'LINGUISTIC_TYPE_REF="other"')
     yield text.replace('TIME_VALUE="4000"', 'TIME_VALUE="-1"', 1)
     yield text.replace('LANG_ID="en"', 'LANG_ID="de"')
