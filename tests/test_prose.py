@@ -1,4 +1,4 @@
-"""Plain words: the worst habits of prose stay out of docstrings, comments, messages and documents (see CONTRIBUTING.md)."""
+"""Plain words: the worst habits of prose stay out of docstrings, comments, messages and documents."""
 
 import ast
 import io
@@ -32,9 +32,9 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         for statement in body if isinstance(body, list) else ():
-            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-                if isinstance(statement.value.value, str):
-                    yield statement.lineno, statement.value.value
+            value = statement.value if isinstance(statement, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield statement.lineno, value.value
 
 
 def messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
