@@ -52,7 +52,7 @@ def _broker_url(redis_url: str) -> str:
 
 
 def send_wake_up(celery: Celery, queue: WorkerKind) -> None:
-    """Tell one worker of a kind that a job or a stream waits. Raises OperationalError, RedisError."""
+    """Wake one worker of a kind, because a job or a stream waits. Raises OperationalError, RedisError."""
     limit = LIVE_TASK_TIME_LIMIT_SECONDS if queue == "live" else TASK_TIME_LIMIT_SECONDS
     celery.send_task(WORK_TASK, (queue,), queue=queue, ignore_result=True, time_limit=limit)
 

@@ -1,5 +1,7 @@
 """Settings from the environment and from files."""
 
+import ast
+import inspect
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,10 @@ def test_rejected_value_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings()
     assert "my-secret-key" not in str(refused.value)
+
+
+def test_settings_import_no_features() -> None:
+    tree = ast.parse(Path(inspect.getfile(SharedSettings)).read_text())
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    own = {module for module in modules if module.split(".")[0] in ("app", "ml", "workers")}
+    assert own == {"workers.protocol.settings_base"}

@@ -163,7 +163,7 @@ class BlobStore:
                     raise
 
     def find_untouched_jobs(self, seconds: float) -> dict[str, frozenset[str]]:
-        """Return the jobs under whose prefix nothing was written for `seconds`: the names of their blobs by job id."""
+        """Return the jobs without writes for `seconds`: the names of their blobs by job id."""
         jobs_path = self._path("jobs")
         if not self._files.exists(jobs_path):
             return {}

@@ -138,7 +138,7 @@ def _message(record: logging.LogRecord, details: bool) -> str:
 
 
 def _describe_errors(record: logging.LogRecord, details: bool) -> list[dict[str, Any]]:
-    """Return a description of the record's error and of each error that caused it; empty if there is none."""
+    """Return a description of the record's error and of each error that caused it."""
     described: list[dict[str, Any]] = []
     seen: set[int] = set()
     error = record.exc_info[1] if record.exc_info else None

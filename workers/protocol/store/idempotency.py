@@ -34,7 +34,7 @@ class Reservation:
 
 @dataclass(frozen=True)
 class CompletedRequest:
-    """Earlier request with the key: its fingerprint and its jobs. The id of a deleted job is None."""
+    """Earlier request with the key: its fingerprint and its jobs. None stands for a deleted job."""
 
     fingerprint: str
     job_ids: tuple[str | None, ...]

@@ -1,4 +1,4 @@
-"""Blobs in an object store, over HTTP; and what a store that fails is told as."""
+"""Blobs in an object store, over HTTP; and the errors of a store that fails."""
 
 import os
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ def test_blob_store_sees_changes_of_other_processes(blobs: BlobStore) -> None:
 
 
 def check_fault(blobs: BlobStore) -> None:
-    """Reading and writing are told as a fault of the store, without a word of where it is."""
+    """Check that reading and writing raise a storage error, without the location of the store."""
     for act in (
         lambda: blobs.put("jobs/a/media/0", b"media"),
         lambda: blobs.put("jobs/a/media/0", bytes(2 * BLOCK_BYTES)),
@@ -139,7 +139,7 @@ def test_open_writer_on_a_full_disk_raises_storage_full(tmp_path: Path) -> None:
     """A device that is always full."""
     blobs = BlobStore(f"file://{tmp_path}")
     (tmp_path / "jobs" / "a").mkdir(parents=True)
-    for size in (2**20, 1):  # told at the write, and only at the end
+    for size in (2**20, 1):  # the error comes at the write, and only at the end
         (tmp_path / "jobs" / "a" / "media.part").symlink_to("/dev/full")
         with pytest.raises(StorageFull), blobs.open_writer("jobs/a/media") as file:
             file.write(bytes(size))

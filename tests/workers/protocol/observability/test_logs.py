@@ -9,7 +9,7 @@ import pytest
 from ml.errors import MediaInvalid
 from workers.protocol.observability import logs
 
-SECRET = "a sentence that somebody said"
+SECRET = "a private sentence"
 
 
 def record(name: str, message: str, *values: object, error: BaseException | None = None) -> logging.LogRecord:
@@ -17,8 +17,8 @@ def record(name: str, message: str, *values: object, error: BaseException | None
     return logging.LogRecord(name, logging.WARNING, "x.py", 1, message, values, raised)
 
 
-def written(found: logging.LogRecord, details: bool = False) -> dict[str, object]:
-    line = logs.JsonFormatter("worker", details).format(found)
+def written(entry: logging.LogRecord, details: bool = False) -> dict[str, object]:
+    line = logs.JsonFormatter("worker", details).format(entry)
     assert "\n" not in line
     return dict(json.loads(line))
 
@@ -31,16 +31,16 @@ def raised(error: Exception, cause: Exception | None = None) -> Exception:
 
 
 def test_json_formatter_line_has_level_logger_fields_and_ids() -> None:
-    found = record("workers.x", "%d of %d", 1, 2)
-    found.fields = {"seconds": 0.5}
+    entry = record("workers.x", "%d of %d", 1, 2)
+    entry.fields = {"seconds": 0.5}
     with logs.log_context(request_id="r", job_id=None), logs.log_context(job_id="job_1"):
-        told = written(found)
+        line = written(entry)
         assert logs.current_context() == {"request_id": "r", "job_id": "job_1"}
     assert logs.current_context() == {}
     kept = {"level": "warning", "service": "worker", "logger": "workers.x", "message": "1 of 2", "seconds": 0.5}
-    assert kept.items() <= told.items()
-    assert (told["request_id"], told["job_id"]) == ("r", "job_1")
-    assert str(told["time"]).endswith("+00:00")
+    assert kept.items() <= line.items()
+    assert (line["request_id"], line["job_id"]) == ("r", "job_1")
+    assert str(line["time"]).endswith("+00:00")
 
 
 def test_json_formatter_unexpected_error_shows_type_and_frames_own_error_shows_message() -> None:
@@ -54,14 +54,14 @@ def test_json_formatter_unexpected_error_shows_type_and_frames_own_error_shows_m
 
 def test_json_formatter_system_error_omits_file_name() -> None:
     error = raised(FileNotFoundError(2, "No such file or directory", f"/media/{SECRET}"))
-    told = str(written(record("workers.x", "failed", error=error)))
-    assert "No such file or directory" in told and SECRET not in told
+    line = str(written(record("workers.x", "failed", error=error)))
+    assert "No such file or directory" in line and SECRET not in line
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_formatter_library_message_with_error_shows_only_its_pattern(form: logs.LogFormat) -> None:
-    found = record("celery.x", "Task raised: %s\n%s", SECRET, SECRET, error=raised(ValueError(SECRET)))
-    line = logs.make_formatter("worker", form, False).format(found)
+    entry = record("celery.x", "Task raised: %s\n%s", SECRET, SECRET, error=raised(ValueError(SECRET)))
+    line = logs.make_formatter("worker", form, False).format(entry)
     assert SECRET not in line and "Task raised: %s" in line and "ValueError" in line
 
 

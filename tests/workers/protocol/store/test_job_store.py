@@ -32,7 +32,7 @@ def failed_late(*calls: Callable[[], object]) -> None:
 
 
 def lapsing(redis: Redis) -> JobStore:
-    """A job store whose leases have lapsed when they are given."""
+    """Return a job store with leases that expire at once."""
     return JobStore(redis, SharedSettings(lease_seconds=1e-6))
 
 
@@ -400,12 +400,12 @@ def test_compact_after_deletion_rewrites_the_append_only_file() -> None:
             except FileNotFoundError:  # Redis has just put another in its place
                 return b""
 
-        def told() -> bool:
+        def is_mentioned() -> bool:
             return any(b"job_gone" in content(path) for path in folder.glob("appendonly.aof.*.aof"))
 
         job_store.create(NewJobs(["job_gone"], "ann"))
         job_store.delete("job_gone")
-        assert told()
+        assert is_mentioned()
         job_store.compact_append_only_file()
         inspector = RedisInspector(redis)
         assert inspector.exists("erased")  # its events are still there
@@ -416,9 +416,9 @@ def test_compact_after_deletion_rewrites_the_append_only_file() -> None:
         inspector.expire("erasing")
         job_store.compact_append_only_file()
         until = time.monotonic() + 10
-        while told() and time.monotonic() < until:
+        while is_mentioned() and time.monotonic() < until:
             time.sleep(0.02)
-        assert not told()
+        assert not is_mentioned()
         rewritten = redis.info("persistence")
         job_store.compact_append_only_file()
         assert redis.info("persistence")["aof_rewrite_in_progress"] == 0 and rewritten["aof_enabled"] == 1
@@ -436,23 +436,23 @@ def test_compact_without_append_only_file_does_nothing(
 def test_claim_batch_small_jobs_are_claimed_together_in_turn(job_store: JobStore) -> None:
     job_store.create(NewJobs(["a", "b", "c"], "ann", small=[True] * 3))
     job_store.create(NewJobs(["d"], "bob", small=[True]))
-    found = job_store.claim_batch("inference", 3)
-    assert [claim.job_id for claim in found] == ["a", "d", "b"]
-    assert all(job_store.renew(claim) is False for claim in found)
+    claims = job_store.claim_batch("inference", 3)
+    assert [claim.job_id for claim in claims] == ["a", "d", "b"]
+    assert all(job_store.renew(claim) is False for claim in claims)
     assert [claim.job_id for claim in job_store.claim_batch("inference", 3)] == ["c"]
     assert job_store.claim_batch("inference", 3) == []
 
 
 def test_claim_batch_never_mixes_small_and_long_jobs(job_store: JobStore) -> None:
     job_store.create(NewJobs(["small", "long", "last"], "ann", small=[True, False, True]))
-    found = [[claim.job_id for claim in job_store.claim_batch("inference", 8)] for _ in range(4)]
-    assert found == [["small"], ["long"], ["last"], []]
+    batches = [[claim.job_id for claim in job_store.claim_batch("inference", 8)] for _ in range(4)]
+    assert batches == [["small"], ["long"], ["last"], []]
 
 
 def test_claim_batch_small_only_leaves_long_jobs(job_store: JobStore) -> None:
     job_store.create(NewJobs(["first", "long", "last"], "ann", small=[True, False, True]))
-    found = [[claim.job_id for claim in job_store.claim_batch("inference", 2, small_only=True)] for _ in range(2)]
-    assert found == [["first"], []]
+    batches = [[claim.job_id for claim in job_store.claim_batch("inference", 2, small_only=True)] for _ in range(2)]
+    assert batches == [["first"], []]
     record = job_store.get("long")
     assert record and (record.status, record.attempts) == ("queued", 0)
     assert [claim.job_id for claim in job_store.claim_batch("inference", 2)] == ["long"]

@@ -18,15 +18,15 @@ def job_store(redis: Redis, tmp_path: Path) -> JobStore:
 
 
 def claim(job_store: JobStore) -> Claim:
-    found = job_store.claim()
-    assert found is not None
-    return found
+    claimed = job_store.claim()
+    assert claimed is not None
+    return claimed
 
 
 def record(job_store: JobStore, job_id: str) -> JobRecord:
-    found = job_store.get(job_id)
-    assert found is not None
-    return found
+    stored = job_store.get(job_id)
+    assert stored is not None
+    return stored
 
 
 def split(job_store: JobStore, count: int, job_id: str = "one", owner: str = "ann") -> Claim:
@@ -109,8 +109,8 @@ def test_reap_part_without_attempts_left_fails_the_job(job_store: JobStore, insp
     for _ in range(2):
         inspector.expire_leases(claim(job_store).member)
         job_store.reap_expired_leases()
-    found = record(job_store, "one")
-    assert found.status == "failed" and found.failure is not None and found.failure.code == "worker_lost"
+    job = record(job_store, "one")
+    assert job.status == "failed" and job.failure is not None and job.failure.code == "worker_lost"
     assert inspector.traces_of_parts() == set() and job_store.queue_length() == 0
 
 

@@ -98,4 +98,4 @@ def test_estimated_wait_follows_pace_and_running_jobs(job_store: JobStore, inspe
     assert waits("3") == pytest.approx(10, abs=1)  # the first of those that wait, and two are worked on
     assert waits("2") == 0  # it is worked on
     job_store.cancel("5")
-    assert job_store.estimate_seconds(1) == pytest.approx(10, abs=1)  # what nobody worked on tells nothing
+    assert job_store.estimate_seconds(1) == pytest.approx(10, abs=1)  # a job that never ran does not count

@@ -47,6 +47,6 @@ def test_parse_invalid_secret_is_rejected_and_not_quoted(text: str) -> None:
 
 def test_webhook_secrets_setting_holds_several_per_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFFECT_WEBHOOK_SECRETS", f"ann:{new_secret()}, ann:{new_secret()},bob:{new_secret(24)}")
-    found = SharedSettings().webhook_secrets
-    assert [secret.name for secret in found] == ["ann", "ann", "bob"]
-    assert "key" not in repr(found) and "whsec" not in repr(SharedSettings())
+    configured = SharedSettings().webhook_secrets
+    assert [secret.name for secret in configured] == ["ann", "ann", "bob"]
+    assert "key" not in repr(configured) and "whsec" not in repr(SharedSettings())
