@@ -229,7 +229,7 @@ def _unavailable_options(options: Options, info: MediaInfo) -> tuple[Notice, ...
             notices.append(Notice(code="modality_unavailable", message="The media has no picture."))
     for artifact in ("annotate", "thumbnails"):
         if getattr(options, artifact) and info.kind == "audio":
-            message = f"The media has no picture, so {artifact} is not available."
+            message = f"The media has no picture, so the option {artifact} has no effect."
             notices.append(Notice(code="artifact_unavailable", message=message))
     return tuple(notices)
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class _BackgroundListener(NullListener):
-    """Listener in the background thread: it remembers progress for the waiting thread, and can be told to stop."""
+    """Listener in the background thread: it remembers the progress for the waiting thread, and can be stopped."""
 
     def __init__(self) -> None:
         self.fraction = 0.0

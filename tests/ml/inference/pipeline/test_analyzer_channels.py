@@ -26,7 +26,7 @@ def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
 
 
 def write(path: Path, *channels: Sound) -> Path:
-    """Channels of one file; the shorter ones end in silence."""
+    """Write a file of several channels; shorter ones are padded with silence."""
     longest = max(len(channel) for channel in channels)
     pcm = np.stack([np.pad(channel, (0, longest - len(channel))) for channel in channels], axis=1)
     layout = ["-f", "s16le", "-ar", str(SAMPLE_RATE), "-ac", str(len(channels)), "-i", "-"]
@@ -39,7 +39,7 @@ def soft(sound: Sound) -> Sound:
 
 
 def in_turn() -> tuple[Sound, Sound]:
-    """One speaks loudly and then is silent for as long as the other speaks softly."""
+    """Return two channels: one speaks loudly, then the other speaks softly."""
     train = say(TRAIN)
     return train, np.concatenate([silence(len(train) / SAMPLE_RATE + 2), soft(say(MUSEUM))])
 
@@ -50,7 +50,7 @@ def said(channel: Channel) -> str:
 
 
 def separated(result: Result) -> tuple[Channel, ...]:
-    """The channels, checked for what always holds."""
+    """Return the channels of a result after checking what holds for all of them."""
     assert result.channels is not None
     spans = [(window.start, window.end) for window in result.windows]
     for number, channel in enumerate(result.channels):

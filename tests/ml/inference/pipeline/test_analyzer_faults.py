@@ -22,7 +22,7 @@ def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
 
 
 def talk(seconds: float) -> Sound:
-    """One sentence after the other."""
+    """Return speech: alternating sentences."""
     sound = np.concatenate([say(TRAIN), silence(0.5), say(MUSEUM), silence(0.5)] * 4)
     return sound[: round(seconds * 16_000)]
 

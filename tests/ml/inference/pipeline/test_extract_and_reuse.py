@@ -109,7 +109,7 @@ def test_extract_audio_concurrently_or_after_video_gives_the_same_result(
 def test_extract_parts_of_difficult_containers_have_the_frames_of_the_whole(
     analyzer: Analyzer, tmp_path: Path, name: str, options: tuple[str, ...]
 ) -> None:
-    """Open groups of pictures, no index, fragments, a clock that does not start at zero."""
+    """The containers have open groups of pictures, no index, fragments, or a clock that does not start at zero."""
     path = make_long(tmp_path / name, 75, options, pause=100)
     seeing = Options(frame_rate=0.5, modalities=("face",))
     folder = tmp_path / "scratch"
@@ -121,7 +121,7 @@ def test_extract_parts_of_difficult_containers_have_the_frames_of_the_whole(
 
 @pytest.fixture(scope="module")
 def call(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sides, the second three seconds late."""
+    """Call with two sides, the second three seconds late."""
     path = tmp_path_factory.mktemp("call") / "call.mp3"
     sides = "[0:a]asplit[a][b];[b]adelay=3000[c];[a][c]join=inputs=2:channel_layout=stereo"
     media_files.ffmpeg("-ss", "50", "-t", "70", "-i", film, "-vn", "-filter_complex", sides, path)
@@ -156,7 +156,7 @@ class NoDecoding:
 
 
 def check_close(found: Any, wanted: Any) -> None:
-    """Equal, but for 1e-5 in a number."""
+    """Check that two documents are equal, except for 1e-5 in a number."""
     assert list(apart(found, wanted)) == []
 
 

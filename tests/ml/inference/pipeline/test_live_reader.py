@@ -1,4 +1,4 @@
-"""Live reading by real detector, voice detection and join; a face net of random weights, voices read by rule."""
+"""Live readings by the real face detector, voice detection and fusion; random weights for faces, a rule for voices."""
 
 import io
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def detector(models: LoadedBundle) -> Iterator[FaceDetector]:
         yield detector
 
 
-def test_a_face_is_read_keeps_its_track_and_is_forgotten(models: LoadedBundle, detector: FaceDetector) -> None:
+def test_read_face_keeps_its_track_and_is_dropped_when_old(models: LoadedBundle, detector: FaceDetector) -> None:
     reader = LiveReader(models, Options(window_seconds=2), detector)
     assert reader.read().window.emotion is None
     for step in range(5):
@@ -53,14 +53,14 @@ def test_a_face_is_read_keeps_its_track_and_is_forgotten(models: LoadedBundle, d
     assert reader.read().window.emotion is None
 
 
-def test_old_frames_are_not_read_again(models: LoadedBundle, detector: FaceDetector) -> None:
+def test_add_frame_older_than_the_newest_is_ignored(models: LoadedBundle, detector: FaceDetector) -> None:
     reader = LiveReader(models, Options(), detector)
     reader.add_frame(1.0, nobody(), 1.0)
     reader.add_frame(0.5, portrait(), 1.0)
     assert reader.read().faces == ()
 
 
-def test_the_voice_of_the_last_seconds_is_read_and_silence_is_not(models: LoadedBundle) -> None:
+def test_read_voice_of_the_last_seconds_but_not_of_silence(models: LoadedBundle) -> None:
     reader = LiveReader(models, Options(window_seconds=4), None)
     spoken = np.concatenate([say("I have told you so many times before"), silence(5.0)])
     step = SAMPLE_RATE // 5
@@ -79,7 +79,7 @@ def jpeg(width: int, height: int) -> bytes:
     return out.getvalue()
 
 
-def test_a_large_live_picture_is_shrunk_and_a_larger_one_refused() -> None:
+def test_read_jpeg_shrinks_a_large_frame_and_refuses_a_larger_one() -> None:
     picture = read_jpeg(jpeg(1280, 720))
     assert picture.image.shape == (360, 640, 3) and picture.scale == 2
     assert np.abs(picture.image[5, 5].astype(int) - (10, 200, 30)).max() < 6
@@ -93,8 +93,8 @@ def test_a_large_live_picture_is_shrunk_and_a_larger_one_refused() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200) | st.tuples(st.integers(0, 900), st.binary(max_size=40)))
-def test_any_bytes_are_a_picture_or_refused(found: bytes | tuple[int, bytes]) -> None:
+def test_read_jpeg_any_bytes_are_an_image_or_refused(data: bytes | tuple[int, bytes]) -> None:
     whole = jpeg(64, 48)
-    payload = found if isinstance(found, bytes) else whole[: found[0]] + found[1] + whole[found[0] + len(found[1]) :]
+    payload = data if isinstance(data, bytes) else whole[: data[0]] + data[1] + whole[data[0] + len(data[1]) :]
     with suppress(MediaInvalid, FrameTooLarge):
         assert read_jpeg(payload).image.shape[2] == 3
