@@ -24,7 +24,7 @@ from ml.results import Options
 if TYPE_CHECKING:  # these import torch
     from ml.inference.pipeline.analyzer import Analyzer
     from ml.rendering.builder import ArtifactGroup
-    from ml.rendering.encoding import Artifact
+    from ml.rendering.encoding import RenderedArtifact
 
 STANDARD_OUTPUT = "-"
 ARTIFACT_FLAGS: Mapping["ArtifactGroup", str] = {
@@ -243,7 +243,7 @@ class _Session:
             context = AnalysisContext(transcript=self.transcript, listener=bar)
             return Report(path.name, self.analyzer.analyze(path, self.options, context))
 
-    def artifacts(self, report: Report, path: Path, group: "ArtifactGroup") -> Iterator["Artifact"]:
+    def artifacts(self, report: Report, path: Path, group: "ArtifactGroup") -> Iterator["RenderedArtifact"]:
         """Yield the images or the video of one group; each is deleted once the next is requested."""
         from ml.media import MediaLimits
         from ml.rendering.builder import ArtifactBuilder

@@ -23,7 +23,7 @@ from ml.inference.voice.vad import speech_segments
 from ml.media import Decoder, DecodeRequest, MediaInfo, MediaLimits
 from ml.media.frame_at import frame_scale, frames_at
 from ml.media.sandbox import CancelCheck, never_cancelled
-from ml.rendering.encoding import Artifact, encode_png
+from ml.rendering.encoding import RenderedArtifact, encode_png
 from ml.rendering.thumbnails import FaceSighting, strongest_moments
 from ml.reports.report import sanitize
 from ml.results import FaceFrame, Moment, Options, Probabilities, Result, Window
@@ -52,13 +52,13 @@ class Explainer:
     limits: MediaLimits
     check: CancelCheck = never_cancelled
 
-    def explain(self, result: Result) -> Iterator[Artifact]:
+    def explain(self, result: Result) -> Iterator[RenderedArtifact]:
         """Yield images for the faces, then the voice, then the words. Raises what decoding and `check` raise."""
         yield from self.faces(choose_sightings(result))
         yield from self.voices(choose_windows(result, "audio", MAX_VOICES))
         yield from self.words(choose_windows(result, "text", MAX_TEXTS), TranscriptIndex(result.transcript.segments))
 
-    def faces(self, sightings: Sequence[FaceSighting]) -> Iterator[Artifact]:
+    def faces(self, sightings: Sequence[FaceSighting]) -> Iterator[RenderedArtifact]:
         """Yield Grad-CAM and feature maps of each face, for the emotion that the net predicts."""
         predictor = self.models.face
         if not isinstance(predictor, FacePredictor) or not predictor.is_explainable or not sightings:
@@ -75,10 +75,10 @@ class Explainer:
             suffix = f"{sighting.track}-{time:.2f}"
             title = f"{subject}: regions pointing to “{emotion}”"
             image = encode_png(face_heatmap(face.crop, heat, title))
-            yield Artifact(f"heatmap-face-{suffix}.png", "heatmap", title, image, about)
+            yield RenderedArtifact(f"heatmap-face-{suffix}.png", "heatmap", title, image, about)
             title = f"{subject}: feature maps, fine to coarse"
             sheet = encode_png(feature_map_sheet(feature_maps(predictor, face.crop), title))
-            yield Artifact(f"features-face-{suffix}.png", "features", title, sheet, about)
+            yield RenderedArtifact(f"features-face-{suffix}.png", "features", title, sheet, about)
 
     def _detect_again(
         self, sightings: Sequence[FaceSighting], crop_size: int
@@ -104,7 +104,7 @@ class Explainer:
                         if match is not None:
                             yield sighting, match
 
-    def voices(self, windows: Sequence[Window]) -> Iterator[Artifact]:
+    def voices(self, windows: Sequence[Window]) -> Iterator[RenderedArtifact]:
         """Yield the relevance of the sounds in each window's speech, for the emotion that the net predicts."""
         predictor = self.models.audio
         if not isinstance(predictor, VoicePredictor) or not predictor.is_explainable:
@@ -116,7 +116,7 @@ class Explainer:
                 title = f"{_title('audio', span)}: sounds pointing to “{emotion}”"
                 about = {"time": span.start, "end": span.end, "emotion": emotion}
                 image = encode_png(voice_heatmap(relevance, title))
-                yield Artifact(f"heatmap-voice-{span.start:.2f}.png", "voice", title, image, about)
+                yield RenderedArtifact(f"heatmap-voice-{span.start:.2f}.png", "voice", title, image, about)
 
     def _speech(self, window: Window) -> Iterator[tuple[TimeSpan, NDArray[np.float32]]]:
         """Yield the stretches of speech in a window, in media time, with their waveforms."""
@@ -133,7 +133,7 @@ class Explainer:
             for segment in split_segments(speech_segments(pcm, self.check), whole):
                 yield TimeSpan(window.start + segment.start, window.start + segment.end), waveform(pcm, segment)
 
-    def words(self, windows: Sequence[Window], transcript: TranscriptIndex) -> Iterator[Artifact]:
+    def words(self, windows: Sequence[Window], transcript: TranscriptIndex) -> Iterator[RenderedArtifact]:
         """Yield the weights of each window's words, given the words spoken before the window."""
         predictor = self.models.text
         if predictor is None:
@@ -152,7 +152,7 @@ class Explainer:
                 "words": [{"word": word.word, "weight": word.weight} for word in attribution.words],
             }
             image = encode_png(text_heatmap(attribution, title))
-            yield Artifact(f"heatmap-words-{span.start:.2f}.png", "words", title, image, about)
+            yield RenderedArtifact(f"heatmap-words-{span.start:.2f}.png", "words", title, image, about)
 
 
 def choose_sightings(result: Result) -> list[FaceSighting]:

@@ -16,7 +16,7 @@ from ml.inference.pipeline.bundle import LoadedBundle
 from ml.media import MediaInfo, MediaLimits, probe
 from ml.media.frame_at import frame_scale, frames_at
 from ml.media.sandbox import CancelCheck, never_cancelled
-from ml.rendering.encoding import Artifact, encode_jpeg, encode_png
+from ml.rendering.encoding import RenderedArtifact, encode_jpeg, encode_png
 from ml.rendering.summary import summary
 from ml.rendering.thumbnails import (
     best_sightings_by_track,
@@ -70,9 +70,9 @@ class ArtifactBuilder:
         }
         return tuple(group for group in ARTIFACT_GROUPS if wanted[group])
 
-    def make(self, group: ArtifactGroup) -> Iterator[Artifact]:
+    def make(self, group: ArtifactGroup) -> Iterator[RenderedArtifact]:
         """Yield the files of one group. A file on disk among them is deleted once the next is requested."""
-        makers: Mapping[ArtifactGroup, Callable[[], Iterator[Artifact]]] = {
+        makers: Mapping[ArtifactGroup, Callable[[], Iterator[RenderedArtifact]]] = {
             "summary": self._summary,
             "annotate": self._annotated,
             "thumbnails": self._thumbnails,
@@ -84,20 +84,20 @@ class ArtifactBuilder:
     def info(self) -> MediaInfo:
         return probe(self.path, self.limits, self.check)
 
-    def _summary(self) -> Iterator[Artifact]:
-        yield Artifact("summary.png", "summary", "Summary", encode_png(summary(self.result, self.name)))
+    def _summary(self) -> Iterator[RenderedArtifact]:
+        yield RenderedArtifact("summary.png", "summary", "Summary", encode_png(summary(self.result, self.name)))
 
-    def _annotated(self) -> Iterator[Artifact]:
+    def _annotated(self) -> Iterator[RenderedArtifact]:
         if self.info.kind == "image":
             image = annotate_image(self.path, self.info, self.result, self.limits, self.check)
-            yield Artifact("annotated.png", "picture", "Annotated photo", encode_png(image))
+            yield RenderedArtifact("annotated.png", "picture", "Annotated photo", encode_png(image))
             return
         with tempfile.TemporaryDirectory(prefix="annotate-", dir=self.scratch) as folder:
             target = Path(folder) / "annotated.mp4"
             annotate_video(self.path, self.info, self.result, target, self.limits, self.check)
-            yield Artifact("annotated.mp4", "video", "Annotated video", target)
+            yield RenderedArtifact("annotated.mp4", "video", "Annotated video", target)
 
-    def _thumbnails(self) -> Iterator[Artifact]:
+    def _thumbnails(self) -> Iterator[RenderedArtifact]:
         scale = frame_scale(self.info)
         for sighting in best_sightings_by_track(self.result):
             time = sighting.frame.time
@@ -105,15 +105,15 @@ class ArtifactBuilder:
                 title = f"Face {sighting.track} at {time:.2f} s"
                 image = encode_jpeg(crop_face(frame, sighting.frame.box, scale))
                 about = {"time": time, "track": sighting.track, "emotion": sighting.frame.emotion}
-                yield Artifact(f"face-{sighting.track}.jpg", "face", title, image, about)
+                yield RenderedArtifact(f"face-{sighting.track}.jpg", "face", title, image, about)
         for number, moment in enumerate(strongest_moments(self.result.moments), 1):
             duration = self.result.media.duration or 0.0
             for frame in self._frames_at(sampled_time_before(moment.time, self.options.frame_rate, duration)):
                 title = f"{moment.time:.1f} s: {moment_text(moment)}"
                 about = {"time": moment.time, "emotion": moment.to}
-                yield Artifact(f"moment-{number}.jpg", "moment", title, encode_jpeg(shrink_frame(frame)), about)
+                yield RenderedArtifact(f"moment-{number}.jpg", "moment", title, encode_jpeg(shrink_frame(frame)), about)
 
-    def _heatmaps(self) -> Iterator[Artifact]:
+    def _heatmaps(self) -> Iterator[RenderedArtifact]:
         if self.models.versions != self.result.models:
             raise ModelStoreError("The models that made this result are no longer loaded.")
         yield from Explainer(

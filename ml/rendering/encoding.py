@@ -14,7 +14,7 @@ ArtifactKind = Literal["summary", "video", "picture", "face", "moment", "heatmap
 
 
 @dataclass(frozen=True)
-class Artifact:
+class RenderedArtifact:
     """A file that goes with a result.
 
     Attributes:

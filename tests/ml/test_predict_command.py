@@ -11,6 +11,7 @@ import webvtt
 from PIL import Image
 
 from ml.__main__ import main
+from ml.inference.pipeline.assemble import NO_EVIDENCE
 from tests import media_files
 from tests.face_files import portrait
 from tests.toy_models import make_store
@@ -57,7 +58,7 @@ def test_predict_file_prints_timeline(store: Path, folder: Path, capsys: pytest.
     shown = capsys.readouterr()
     assert shown.out.startswith("a.wav: audio, 1.5 s\n")
     assert "no signal" in shown.out
-    assert "Warning: " in shown.out
+    assert f"Warning: {NO_EVIDENCE.message}" in shown.out
     assert "\x1b" not in shown.out + shown.err
 
 

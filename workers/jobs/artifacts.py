@@ -13,7 +13,7 @@ from typing import Any
 
 from ml.errors import Cancelled
 from ml.rendering.builder import INDEX, ArtifactBuilder
-from ml.rendering.encoding import Artifact
+from ml.rendering.encoding import RenderedArtifact
 from ml.results import Notice, Options, Result
 from workers.jobs.failures import failure_of
 from workers.protocol.blob_keys import artifact_key
@@ -63,7 +63,7 @@ def store_artifacts(
     return tuple(warnings)
 
 
-def _store(artifact: Artifact, blobs: BlobStore, claim: Claim) -> None:
+def _store(artifact: RenderedArtifact, blobs: BlobStore, claim: Claim) -> None:
     key = artifact_key(claim.job_id, claim.token, artifact.name)
     if isinstance(artifact.content, bytes):
         blobs.put(key, artifact.content)

@@ -13,7 +13,7 @@ from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.context import AnalysisContext
 from ml.media import MediaLimits
 from ml.rendering.builder import ArtifactBuilder, ArtifactGroup
-from ml.rendering.encoding import Artifact
+from ml.rendering.encoding import RenderedArtifact
 from ml.results import Moment, Options, Result
 from tests import media_files
 from tests.face_files import make_scenes, nobody, portrait, two_people
@@ -51,7 +51,7 @@ def builder(analyzer: Analyzer, video: Path, result: Result, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def made(builder: ArtifactBuilder, group: ArtifactGroup) -> dict[str, tuple[Artifact, bytes]]:
+def made(builder: ArtifactBuilder, group: ArtifactGroup) -> dict[str, tuple[RenderedArtifact, bytes]]:
     return {artifact.name: (artifact, artifact.read()) for artifact in builder.make(group)}
 
 
