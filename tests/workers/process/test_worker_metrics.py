@@ -67,6 +67,9 @@ def test_shared_metrics_killed_processes_stay_counted(shared: WorkerMetrics) -> 
     assert shown(shared, "affect_attempts_total", queue="inference") == 15
     assert shown(shared, "affect_queue_wait_seconds_sum", queue="inference") == pytest.approx(22.5)
     assert shown(shared, "affect_batch_size_sum", model="face") == 48
+    for name, labels in (("affect_attempts_created", {"queue": "inference"}), ("affect_faces_created", {})):
+        created = shown(shared, name, **labels)
+        assert created is not None and 0 <= time.time() - created < 600
 
 
 def test_shared_metrics_without_a_scrape_do_not_hold_up_jobs(shared: WorkerMetrics) -> None:

@@ -18,6 +18,8 @@ from prometheus_client.registry import Collector
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable that names the folder of the shared counts. prometheus_client and child processes read it."""
+_START = "start"
+"""Name of a file with the start of the counts as its modification time."""
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 """Preferred parent of that folder: counts do not fail when a disk is full."""
 
@@ -29,6 +31,7 @@ def start_sharing() -> Path:
     """
     use_memory = "TMPDIR" not in os.environ and os.access(_SHARED_MEMORY, os.W_OK)
     folder = tempfile.mkdtemp(prefix="affect-metrics-", dir=_SHARED_MEMORY if use_memory else None)
+    Path(folder, _START).touch()
     os.environ[SHARED_FOLDER] = folder
     values.ValueClass = values.MultiProcessValue()
     return Path(folder)
@@ -69,7 +72,7 @@ def scraped_registry(counts: CollectorRegistry) -> CollectorRegistry:
 
 
 class _SharedCounts(Collector):
-    """Collector of the sums over all processes, with the help texts and empty metrics that the files leave out."""
+    """Collector of sums over all processes, with help texts, empty metrics and start times that the files leave out."""
 
     def __init__(self, declared: list[Metric], folder: Path) -> None:
         self._declared, self._folder = declared, folder
@@ -80,11 +83,15 @@ class _SharedCounts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         self._drop_dead_processes()
+        start = (self._folder / _START).stat().st_mtime
         sums = {metric.name: metric for metric in MultiProcessCollector(None, str(self._folder)).collect()}
         for declared in self._declared:
             metric = Metric(declared.name, declared.documentation, declared.type)
             if declared.name in sums:
                 metric.samples = sums[declared.name].samples
+            for sample in list(metric.samples):
+                if sample.name.endswith(("_total", "_count")):
+                    metric.add_sample(f"{metric.name}_created", sample.labels, start)
             yield metric
 
     def _drop_dead_processes(self) -> None:
