@@ -2,7 +2,7 @@
 
 To add a format, write a module in this package with a function from a `Report` to text, and add a row to `FORMATS`. The
 API (`format=NAME`, `Accept`), the command line (`--NAME PATH`) and the tests of all formats use that table. The page's
-copy of it is written by `python -m app.ui.generate`. A test compares the README's table, and prints the rows to put there.
+copy is written by `python -m app.ui.generate`. A test compares the README's table, and prints the rows to put there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
