@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import torch
 
-from ml.inference.face.predictor import FaceDetector
-from ml.inference.voice.predictor import TonePredictor
+from ml.inference.face.detector import FaceDetector
+from ml.inference.voice.predictor import VoicePredictor
 from ml.media import SAMPLE_RATE
-from ml.networks.face import FaceNet, flip_averaged
+from ml.networks.face import FaceNet, predict_with_flip_tta
 from ml.paths import MODEL_STORE
 from ml.registry import ModelStore
 
@@ -52,14 +52,14 @@ def _faces(path: Path) -> int:
             if number / rate >= due:
                 due += 1 / FRAME_RATE
                 for face in detector.detect(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), 8):
-                    flip_averaged(network, torch.from_numpy(face.crop)[None, None].float() / 255)
+                    predict_with_flip_tta(network, torch.from_numpy(face.crop)[None, None].float() / 255)
                     found += 1
             number += 1
 
 
 def _voices(path: Path) -> int:
     store, models = _store_and_bundle()
-    predictor = TonePredictor.load(store, models["audio"], torch.device("cpu"))
+    predictor = VoicePredictor.load(store, models["audio"], torch.device("cpu"))
     command = ["ffmpeg", "-v", "error", "-i", path, "-vn", "-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "s16le", "-"]
     sound = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.int16)
     windows = np.arange(0, len(sound) / SAMPLE_RATE, HOP)

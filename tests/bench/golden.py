@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ml.errors import AffectError
-from ml.inference.face.backends.base import Way
-from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.face.backends.base import FaceSearch
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.paths import MODEL_STORE
 
 KEPT_APART = ("timings", "schema_version")
@@ -28,11 +28,11 @@ class Difference:
     bound: float
 
 
-def documents(folder: Path, analyser: Analyser) -> Iterator[tuple[str, dict[str, Any]]]:
+def documents(folder: Path, analyzer: Analyzer) -> Iterator[tuple[str, dict[str, Any]]]:
     """The result document of each file that is media, or its problem."""
     for path in sorted(each for each in folder.iterdir() if each.suffix not in (".md", ".json")):
         try:
-            yield path.name, json.loads(analyser.analyse(path).model_dump_json(by_alias=True))
+            yield path.name, json.loads(analyzer.analyze(path).model_dump_json(by_alias=True))
         except AffectError as error:
             yield path.name, {"error": error.code, "stage": error.stage}
 
@@ -89,10 +89,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--against", type=Path, metavar="DIR", help="compare with the documents that lie there")
     parser.add_argument("--store", type=Path, default=MODEL_STORE)
     parser.add_argument("--bundle", default="default")
-    parser.add_argument("--face-search", choices=get_args(Way), default="graphs")
+    parser.add_argument("--face-search", choices=get_args(FaceSearch), default="graphs")
     args = parser.parse_args(arguments)
-    analyser = Analyser.load(args.store, args.bundle, device="cpu", face_search=args.face_search)
-    found = dict(documents(args.media, analyser))
+    analyzer = Analyzer.load(args.store, args.bundle, device="cpu", face_search=args.face_search)
+    found = dict(documents(args.media, analyzer))
     if args.save:
         args.save.mkdir(parents=True, exist_ok=True)
         for name, document in found.items():

@@ -18,7 +18,8 @@ from mediapipe.python.solutions import face_detection, face_mesh
 from ml.inference.face import predictor as faces_of
 from ml.inference.face.backends import mediapipe_cpu
 from ml.inference.face.backends.base import mediapipe_nets
-from ml.inference.face.predictor import FaceDetector, FacePredictor
+from ml.inference.face.detector import FaceDetector
+from ml.inference.face.predictor import FacePredictor
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.runtime.background import MIN_CORES_FOR_OVERLAP
 from ml.networks.face import predict_with_flip_tta
@@ -193,7 +194,7 @@ class Bench:
         yield Figure(f"growth of memory from {lengths[0]} to {lengths[-1]} min", "%", [growth], floor=10.0, aim=2.0)
 
     def beside(self) -> Iterator[Figure]:
-        """Sound beside the pictures, as from `SPARE_CORES` on, against one after the other; speech recognised."""
+        """Sound beside the pictures, as from `MIN_CORES_FOR_OVERLAP` on, against one after the other; speech recognised."""
         models = Analyzer.load(MODEL_STORE, device="cpu").models
         clip = make_clip(self.folder, 60)
         sides: dict[str, Action] = {

@@ -18,7 +18,7 @@ from tests.bench.load import Load, Tally
 from tests.bench.processes import cpu_seconds, peak_memory, watched
 from tests.bench.timing import Figure, alternate, ratios
 from tests.cluster import Cluster, Gateway, Process
-from workers.protocol.records import FINAL
+from workers.protocol.records import FINAL_STATUSES
 
 POLLERS, UPLOADS, POLLED_JOBS = 500, 50, 200
 UPLOAD_BYTES = 4 * 2**20
@@ -176,7 +176,7 @@ class Reading:
 
         def final() -> str | None:
             status = self.gateway.client.get(f"{links['self']}?wait=30").raise_for_status().json()["status"]
-            return status if status in FINAL else None
+            return status if status in FINAL_STATUSES else None
 
         if (status := cluster.until(final, 600, "the end of a job", every=0)) != "succeeded":
             raise RuntimeError(f"the job of {path.name} {status}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.inference.pipeline.analyzer import Analyser
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.paths import MODEL_STORE
 from tests.bench import baseline, pipeline, report
 from tests.bench.gpu import MODELS, GpuBench
@@ -37,8 +37,8 @@ def clip(clips: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def analyser() -> Analyser:
-    return Analyser.load(MODEL_STORE, device="cpu")
+def analyzer() -> Analyzer:
+    return Analyzer.load(MODEL_STORE, device="cpu")
 
 
 @pytest.fixture
@@ -107,15 +107,15 @@ def test_figures_of_other_names_stay(tmp_path: Path) -> None:
 
 
 def test_a_clip_is_timed_against_its_decoding_and_by_stages(
-    clip: Path, analyser: Analyser, monkeypatch: pytest.MonkeyPatch
+    clip: Path, analyzer: Analyzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = list(pipeline.against_decode(analyser, clip, "1 s", 1, floor=6.0, aim=3.0))
+    figures = list(pipeline.against_decode(analyzer, clip, "1 s", 1, floor=6.0, aim=3.0))
     assert [figure.unit for figure in figures] == ["s", "×", "×"] and all(figure.least > 0 for figure in figures)
-    whole, *shares = pipeline.shares(lambda: analyser.analyse(clip), "1 s", 1)
+    whole, *shares = pipeline.shares(lambda: analyzer.analyze(clip), "1 s", 1)
     assert whole.least > 0 and 0 < sum(figure.median for figure in shares) <= 100
-    assert analyser.models.face
-    assert [size for size, _ in pipeline.faces_a_second(analyser.models.face, 1, (1, 2))] == [1, 2]
-    (ratio,) = pipeline.torch_against_graph(analyser.models.face, 1, 2)
+    assert analyzer.models.face
+    assert [size for size, _ in pipeline.faces_a_second(analyzer.models.face, 1, (1, 2))] == [1, 2]
+    (ratio,) = pipeline.torch_against_graph(analyzer.models.face, 1, 2)
     assert ratio.least > 0
     monkeypatch.setattr(pipeline, "SEARCHES", 1)
     assert [figure.least > 0 for figure in pipeline.detection(48, 1)] == [True] * 3
@@ -125,8 +125,8 @@ def test_the_plain_way_reads_the_clip(clip: Path) -> None:
     assert baseline.read(clip) > 1
 
 
-def test_the_bench_of_a_gpu_runs_on_a_cpu(clips: Path, analyser: Analyser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Analyser, "load", lambda *_, **__: analyser)
+def test_the_bench_of_a_gpu_runs_on_a_cpu(clips: Path, analyzer: Analyzer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Analyzer, "load", lambda *_, **__: analyzer)
     bench = GpuBench(clips, 1, "cpu", 1, HEIGHT, (1,), (1,))
     names = [figure.name for figure in bench.gpu()]
     for stage in ("pictures decoded", "detection and mesh", "real-time factor of the models alone", *AT_ONCE, *MODELS):
