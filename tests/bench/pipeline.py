@@ -194,7 +194,7 @@ class Bench:
         yield Figure(f"growth of memory from {lengths[0]} to {lengths[-1]} min", "%", [growth], floor=10.0, aim=2.0)
 
     def beside(self) -> Iterator[Figure]:
-        """Sound beside the pictures, as from `MIN_CORES_FOR_OVERLAP` on, against one after the other; speech recognised."""
+        """Measure audio concurrent with video, as from `MIN_CORES_FOR_OVERLAP` cores on, and after it; with speech."""
         models = Analyzer.load(MODEL_STORE, device="cpu").models
         clip = make_clip(self.folder, 60)
         sides: dict[str, Action] = {
