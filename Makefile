@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 LOCK := docker/lock/cpu.txt
 UI := app/ui
 
-.PHONY: setup run test soak bench bench-gpu lint types
+.PHONY: setup run test soak bench bench-gpu lint generate types
 
 setup: $(VENV)/.installed
 	@bash docker/tools.sh ffmpeg redis-server
@@ -41,6 +41,10 @@ $(UI)/node_modules/.installed: $(UI)/package.json $(UI)/package-lock.json
 	@command -v npm >/dev/null || { echo "make lint needs npm to check the page. Install it: sudo apt-get install npm" >&2; exit 1; }
 	cd $(UI) && npm ci --no-audit --no-fund
 	touch $@
+
+generate: setup
+	$(PYTHON) -m tools.generate
+	$(PYTHON) -m app.ui.generate
 
 types: setup
 	$(VENV)/bin/mypy

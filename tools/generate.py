@@ -1,4 +1,4 @@
-"""Generator of the files that are derived from others: `python -m tools.generate` rewrites them.
+"""Generator of the files that are derived from others: `make generate` rewrites them.
 
 | File | Source |
 |---|---|

@@ -41,7 +41,7 @@ def gateway(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
     monkeypatch.setenv("AFFECT_WEBHOOK_SECRETS", "ann:whsec_" + "YWZmZWN0" * 4)
     monkeypatch.setattr("app.services.webhooks.TEST_TIMEOUT_SECONDS", 0.05)  # nobody sends them
-    monkeypatch.setattr("workers.protocol.store.worker_registry.LAPSE_SECONDS", 3600)
+    monkeypatch.setattr("workers.protocol.store.worker_registry.LEASE_SECONDS", 3600)
     gateway = open_gateway(headers=bearer("new"))
     gateway.worker_registry.heartbeat(worker("a", FACE))
     ended = threading.Event()
