@@ -90,9 +90,9 @@ class EgressProxy:
 
     async def _connect(self, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         target = self._egress.check_url(url)
-        checked_addresses = await asyncio.to_thread(self._egress.checked_addresses, target)
+        addresses = await asyncio.to_thread(self._egress.checked_addresses, target)
         async with asyncio.timeout(self._idle):
-            return await asyncio.open_connection(checked_addresses[0], target.port)
+            return await asyncio.open_connection(addresses[0], target.port)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, idle: float | None) -> None:
         """Copy until the source ends, is silent for `idle` seconds, or the byte limit of the proxy is reached."""

@@ -1,5 +1,4 @@
-"""HTTP client for checked_addresses that a caller supplied: every connection is checked against
-`workers.protocol.net.ssrf`."""
+"""HTTP client for addresses that a caller supplied: `workers.protocol.net.ssrf` checks every connection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,13 +26,13 @@ class CheckedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         target = self._egress.check_url(str(request.url))
-        checked_addresses = await asyncio.to_thread(self._egress.checked_addresses, target)
-        for address in checked_addresses[:-1]:
+        addresses = await asyncio.to_thread(self._egress.checked_addresses, target)
+        for address in addresses[:-1]:
             try:
                 return await self._inner.handle_async_request(_pinned(request, address, target.host))
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
-        return await self._inner.handle_async_request(_pinned(request, checked_addresses[-1], target.host))
+        return await self._inner.handle_async_request(_pinned(request, addresses[-1], target.host))
 
     async def aclose(self) -> None:
         await self._inner.aclose()

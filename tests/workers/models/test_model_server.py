@@ -27,8 +27,8 @@ ONE = Bundle(name="default", face="face@1", audio=None, text=None, fusion=None, 
 TWO = with_model(ONE, "face", "face@2")
 
 
-class Told:
-    """In place of a heartbeat."""
+class FakeHeartbeat:
+    """A heartbeat sender that records what is reported."""
 
     def __init__(self) -> None:
         self.digest: str | None = None
@@ -51,18 +51,18 @@ def store(tmp_path: Path) -> ModelStore:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def heartbeat() -> FakeHeartbeat:
+    return FakeHeartbeat()
 
 
 OpenServer = Callable[..., ModelServer]
 
 
 @pytest.fixture
-def opened(store: ModelStore, told: Told) -> OpenServer:
+def opened(store: ModelStore, heartbeat: FakeHeartbeat) -> OpenServer:
     def opened(**settings: str) -> ModelServer:
         chosen = WorkerSettings(model_store=store.root, device="cpu", **settings)
-        server = ModelServer(chosen, told)  # type: ignore[arg-type]
+        server = ModelServer(chosen, heartbeat)  # type: ignore[arg-type]
         server.poll()
         return server
 
@@ -99,17 +99,17 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_model_server_published_bundle_and_rollback_are_served(
-    opened: OpenServer, store: ModelStore, told: Told, picture: Path, capsys: pytest.CaptureFixture[str]
+    opened: OpenServer, store: ModelStore, heartbeat: FakeHeartbeat, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = opened()
-    assert server.is_ready and told.digest == ONE.digest and serves(server, picture) == "face@1"
+    assert server.is_ready and heartbeat.digest == ONE.digest and serves(server, picture) == "face@1"
     store.write_bundle(TWO)
     assert serves(server, picture) == "face@1"
     server.poll()
-    assert told.digest == TWO.digest and serves(server, picture) == "face@2"
+    assert heartbeat.digest == TWO.digest and serves(server, picture) == "face@2"
     assert ml(["rollback", "default", "--store", str(store.root)]) == 0 and "face@1" in capsys.readouterr().out
     server.poll()
-    assert told.digest == ONE.digest and serves(server, picture) == "face@1"
+    assert heartbeat.digest == ONE.digest and serves(server, picture) == "face@1"
 
 
 def test_model_server_unchanged_file_is_not_read(opened: OpenServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,9 +248,9 @@ def test_model_server_artifact_builder_has_the_models_of_the_result(
     old = analyze(server, picture, options, AnalysisContext(listener=SwapsInside()))
     new = analyze(server, picture, options)
     for result, face in ((old, "face@1"), (new, "face@2")):
-        studio = server.artifact_builder(picture, result, options, tmp_path, lambda: None, "a.png")
-        assert studio.models.versions == result.models and result.models.face == face
-        list(studio.make("heatmaps"))
+        builder = server.artifact_builder(picture, result, options, tmp_path, lambda: None, "a.png")
+        assert builder.models.versions == result.models and result.models.face == face
+        list(builder.make("heatmaps"))
 
 
 def damage(store: ModelStore) -> None:
@@ -290,7 +290,7 @@ def ask_for_what_is_not_known(store: ModelStore) -> None:
 def test_model_server_bad_bundle_is_rejected_and_the_old_one_kept(
     opened: OpenServer,
     store: ModelStore,
-    told: Told,
+    heartbeat: FakeHeartbeat,
     picture: Path,
     spoil: Callable[[ModelStore], None],
     reason: str,
@@ -299,56 +299,64 @@ def test_model_server_bad_bundle_is_rejected_and_the_old_one_kept(
     spoil(store)
     store.write_bundle(TWO)
     server.poll()
-    assert told.refused is not None and told.refused[0] == TWO.digest and reason in told.refused[1]
-    assert told.digest == ONE.digest and serves(server, picture) == "face@1"
+    assert heartbeat.refused is not None and heartbeat.refused[0] == TWO.digest and reason in heartbeat.refused[1]
+    assert heartbeat.digest == ONE.digest and serves(server, picture) == "face@1"
     store.rollback("default")
     server.poll()
-    assert told.refused is None
+    assert heartbeat.refused is None
 
 
 def test_model_server_weights_that_are_not_numbers_are_rejected(
-    opened: OpenServer, store: ModelStore, told: Told
+    opened: OpenServer, store: ModelStore, heartbeat: FakeHeartbeat
 ) -> None:
     server = opened()
     reference = publish_face(store, seed=3, scale=float("nan"))
     store.write_bundle(with_model(ONE, "face", reference))
     server.poll()
-    assert told.refused is not None and "no probabilities" in told.refused[1] and told.digest == ONE.digest
+    assert (
+        heartbeat.refused is not None and "no probabilities" in heartbeat.refused[1] and heartbeat.digest == ONE.digest
+    )
 
 
-def test_model_server_licence_not_accepted_is_rejected(opened: OpenServer, store: ModelStore, told: Told) -> None:
+def test_model_server_licence_not_accepted_is_rejected(
+    opened: OpenServer, store: ModelStore, heartbeat: FakeHeartbeat
+) -> None:
     free = publish_face(store, commercial=True)
     store.write_bundle(with_model(ONE, "face", free))
     server = opened(licences="commercial")
     assert server.is_ready
     store.write_bundle(TWO)
     server.poll()
-    assert told.refused is not None and "AFFECT_LICENCES" in told.refused[1] and "face@2" in told.refused[1]
+    assert (
+        heartbeat.refused is not None and "AFFECT_LICENCES" in heartbeat.refused[1] and "face@2" in heartbeat.refused[1]
+    )
 
 
-def test_model_server_invalid_bundle_file_is_rejected(opened: OpenServer, store: ModelStore, told: Told) -> None:
+def test_model_server_invalid_bundle_file_is_rejected(
+    opened: OpenServer, store: ModelStore, heartbeat: FakeHeartbeat
+) -> None:
     server = opened()
     for content in ("{", "null", ""):
         store.bundle_path("default").write_text(content)
         server.poll()
-        assert told.refused == (None, "the bundle 'default' cannot be read") and server.is_ready
+        assert heartbeat.refused == (None, "the bundle 'default' cannot be read") and server.is_ready
 
 
 def test_model_server_without_a_bundle_is_not_ready(
-    opened: OpenServer, store: ModelStore, told: Told, picture: Path
+    opened: OpenServer, store: ModelStore, heartbeat: FakeHeartbeat, picture: Path
 ) -> None:
     store.bundle_path("default").unlink()
     server = opened()
-    assert not server.is_ready and told.refused is not None
+    assert not server.is_ready and heartbeat.refused is not None
     with pytest.raises(NoModelLoaded):
         analyze(server, picture)
     store.write_bundle(ONE)
     server.poll()
-    assert server.is_ready and told.refused is None
+    assert server.is_ready and heartbeat.refused is None
 
 
 def test_model_server_rejected_bundle_is_retried(
-    opened: OpenServer, store: ModelStore, told: Told, monkeypatch: pytest.MonkeyPatch
+    opened: OpenServer, store: ModelStore, heartbeat: FakeHeartbeat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bundle was there before its models were."""
     now = 1000.0
@@ -358,10 +366,10 @@ def test_model_server_rejected_bundle_is_retried(
     away.rename(store.root / "elsewhere")
     store.write_bundle(TWO)
     server.poll()
-    assert told.refused is not None
+    assert heartbeat.refused is not None
     (store.root / "elsewhere").rename(away)
     server.poll()
-    assert told.refused is not None
+    assert heartbeat.refused is not None
     now += module.RETRY_SECONDS
     server.poll()
-    assert told.refused is None and told.digest == TWO.digest
+    assert heartbeat.refused is None and heartbeat.digest == TWO.digest
