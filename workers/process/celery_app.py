@@ -32,6 +32,7 @@ from workers.outbound.page_downloader import PageDownloader
 from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
 from workers.process.heartbeat import HeartbeatSender
 from workers.process.metrics import WorkerMetrics
+from workers.process.readiness import read_readiness
 from workers.process.work_dir import WorkDir
 from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import free_bytes
@@ -239,9 +240,11 @@ class Worker:
         )
 
     def start_metrics_server(self) -> None:
-        """Serve the metrics, if they have a port. Runs in the parent process only."""
-        if self._settings.metrics_port is not None:
-            self.metrics.serve(self._settings.metrics_host, self._settings.metrics_port)
+        """Serve metrics and readiness, if they have a port. Runs in the parent process only."""
+        settings = self._settings
+        if settings.metrics_port is not None:
+            registry = WorkerRegistry(Redis.from_url(settings.redis_url))  # not shared with any child
+            self.metrics.serve(settings.metrics_host, settings.metrics_port, lambda: read_readiness(registry))
 
 
 def create_worker(settings: WorkerSettings) -> Celery:

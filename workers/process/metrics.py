@@ -1,17 +1,28 @@
-"""Prometheus metrics of a worker, served by its parent process on a port of its own."""
+"""Prometheus metrics and readiness of a worker, served by its parent process on a port of its own."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from wsgiref.simple_server import WSGIServer
+from socket import AI_PASSIVE, SOCK_STREAM, getaddrinfo
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.process_collector import ProcessCollector
 
 from workers.process.gpu import GpuCollector
+from workers.process.readiness import Readiness, health_app
 from workers.protocol.observability.metrics import jobs_reaped, scraped_registry, start_sharing, stop_sharing
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600)
 _RATIO = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5, 10)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class _SilentHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing."""
 
 
 class WorkerMetrics:
@@ -22,44 +33,44 @@ class WorkerMetrics:
         self._shared_folder: Path | None = start_sharing() if shared else None
         self._server: WSGIServer | None = None
         counts = CollectorRegistry()
-        self.attempts = Counter("affect_attempts", "Jobs claimed.", ["queue"], registry=counts)
+        self.attempts = Counter("affect_attempts", "Claimed jobs.", ["queue"], registry=counts)
         self.queue_wait_seconds = Histogram(
             "affect_queue_wait_seconds",
-            "Seconds that a job stood in its queue.",
+            "Seconds that a job waited in its queue.",
             ["queue"],
             buckets=_SECONDS,
             registry=counts,
         )
         self.attempts_ended = Counter(
             "affect_attempts_ended",
-            "Attempts ended: final state or reason, and code of a failure.",
+            "Ended attempts, by outcome and failure code.",
             ["queue", "outcome", "code"],
             registry=counts,
         )
         self.attempt_seconds = Histogram(
             "affect_attempt_seconds",
-            "Seconds from claim to outcome.",
+            "Seconds from claim to outcome of an attempt.",
             ["queue", "outcome"],
             buckets=_SECONDS,
             registry=counts,
         )
         self.stage_seconds = Histogram(
-            "affect_stage_seconds", "Seconds of a stage.", ["stage"], buckets=_SECONDS, registry=counts
+            "affect_stage_seconds", "Seconds of a stage of an analysis.", ["stage"], buckets=_SECONDS, registry=counts
         )
-        self.media_analysed = Counter("affect_media_analysed", "Files analysed.", ["kind"], registry=counts)
+        self.media_analysed = Counter("affect_media_analysed", "Analysed files.", ["kind"], registry=counts)
         self.media_analysed_seconds = Counter(
-            "affect_media_analysed_seconds", "Seconds of media analysed.", ["kind"], registry=counts
+            "affect_media_analysed_seconds", "Seconds of analysed media.", ["kind"], registry=counts
         )
         self.real_time_factor = Histogram(
             "affect_real_time_factor",
-            "Seconds of work for one second of media, of recordings that were not done in parts.",
+            "Seconds of work per second of media, for recordings that were not split into parts.",
             ["kind"],
             buckets=_RATIO,
             registry=counts,
         )
-        self.faces = Counter("affect_faces", "Faces read, one for each frame.", registry=counts)
+        self.faces = Counter("affect_faces", "Faces read; a face counts once per frame.", registry=counts)
         self.batch_size = Histogram(
-            "affect_batch_size", "Inputs of one forward.", ["model"], buckets=_SIZES, registry=counts
+            "affect_batch_size", "Inputs of one forward pass.", ["model"], buckets=_SIZES, registry=counts
         )
         self.webhook_deliveries = Counter(
             "affect_webhook_deliveries", "Attempts to deliver a webhook.", ["outcome"], registry=counts
@@ -75,12 +86,19 @@ class WorkerMetrics:
         ProcessCollector(registry=self.registry)
         self.registry.register(GpuCollector())
 
-    def serve(self, host: str, port: int) -> int:
-        """Serve the metrics over HTTP from the parent process. Return the port, which the system chooses if it is 0.
+    def serve(self, host: str, port: int, readiness: Callable[[], Readiness]) -> int:
+        """Serve metrics, `/livez` and `/readyz` over HTTP from the parent process. Return the port, which the system
+        chooses if it is 0.
 
         Raises OSError if the port is taken.
         """
-        self._server, _ = start_http_server(port, host, self.registry)
+
+        class Server(ThreadingWSGIServer):
+            address_family = getaddrinfo(host, port, type=SOCK_STREAM, flags=AI_PASSIVE)[0][0]
+
+        app = health_app(make_wsgi_app(self.registry), readiness)
+        self._server = make_server(host, port, app, Server, handler_class=_SilentHandler)
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
         return int(self._server.server_port)
 
     def close_inherited_socket(self) -> None:

@@ -84,7 +84,7 @@ def test_shared_metrics_without_a_scrape_do_not_hold_up_jobs(shared: WorkerMetri
 
 def test_shared_metrics_have_the_names_types_and_help_of_unshared_ones(shared: WorkerMetrics) -> None:
     names = families_of(shared)
-    assert len(names) > 15 and names["affect_attempts"] == ("counter", "Jobs claimed.")
+    assert len(names) > 15 and names["affect_attempts"] == ("counter", "Claimed jobs.")
     values.ValueClass = values.MutexValue
     unshared = WorkerMetrics()
     unshared_names = families_of(unshared)
