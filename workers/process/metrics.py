@@ -12,7 +12,7 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.process_collector import ProcessCollector
 
 from workers.process.gpu import GpuCollector
-from workers.process.readiness import Readiness, health_app
+from workers.process.readiness import WorkerReadiness, health_app
 from workers.protocol.observability.metrics import jobs_reaped, scraped_registry, start_sharing, stop_sharing
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600)
@@ -86,7 +86,7 @@ class WorkerMetrics:
         ProcessCollector(registry=self.registry)
         self.registry.register(GpuCollector())
 
-    def serve(self, host: str, port: int, readiness: Callable[[], Readiness]) -> int:
+    def serve(self, host: str, port: int, readiness: Callable[[], WorkerReadiness]) -> int:
         """Serve metrics, `/livez` and `/readyz` over HTTP from the parent process. Return the port, which the system
         chooses if it is 0.
 

@@ -17,8 +17,8 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
-class Readiness:
-    """Answer of a worker. `reason`: why it takes no jobs, or, if it takes some, why it does not serve the newest bundle."""
+class WorkerReadiness:
+    """Readiness of a worker. `reason`: why it takes no jobs; if it takes some, why it rejects the newest bundle."""
 
     ready: bool
     reason: str | None = None
@@ -29,17 +29,17 @@ class Readiness:
         return answer | ({"reason": self.reason} if self.reason else {})
 
 
-def read_readiness(registry: WorkerRegistry) -> Readiness:
+def read_readiness(registry: WorkerRegistry) -> WorkerReadiness:
     """Return the readiness of this process and its children, as their heartbeats report it."""
     try:
         own = [heartbeat for heartbeat in registry.workers() if _is_own(heartbeat)]
     except RedisError:
-        return Readiness(False, "Redis does not answer.")
+        return WorkerReadiness(False, "Redis does not answer.")
     refused = next((heartbeat.refused for heartbeat in own if heartbeat.refused), None)
     reason = f"The worker rejects the bundle: {refused.reason}." if refused else None
     if any(heartbeat.loaded for heartbeat in own):
-        return Readiness(True, reason)
-    return Readiness(False, reason or ("The worker is loading its models." if own else "The worker is starting."))
+        return WorkerReadiness(True, reason)
+    return WorkerReadiness(False, reason or ("The worker is loading its models." if own else "The worker is starting."))
 
 
 def _is_own(heartbeat: Heartbeat) -> bool:
@@ -59,7 +59,7 @@ def _parent(process: int) -> int | None:
     return int(status.rpartition(")")[2].split()[1])  # the name before it may contain spaces
 
 
-def health_app(metrics: WsgiApp, readiness: Callable[[], Readiness]) -> WsgiApp:
+def health_app(metrics: WsgiApp, readiness: Callable[[], WorkerReadiness]) -> WsgiApp:
     """Return an application that answers `/livez` and `/readyz`, and everything else with the metrics."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

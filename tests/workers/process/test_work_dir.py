@@ -36,3 +36,19 @@ def test_work_dir_abandoned_by_a_killed_process_is_removed(tmp_path: Path) -> No
         mine.remove()
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
     assert Path(tempfile.gettempdir()).is_dir()
+
+
+def test_work_dirs_of_several_workers_share_a_folder_and_a_start_removes_those_of_all_killed(tmp_path: Path) -> None:
+    """The volume /scratch of all workers of a host, each killed as a host that loses power kills them."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    workers = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    folders = [Path((worker.stdout.readline() if worker.stdout else "").strip()) for worker in workers]
+    assert all(folder.is_dir() for folder in folders) and len(set(folders)) == 3
+    for worker in workers:
+        worker.kill()
+        worker.communicate()
+    assert all([*folder.glob("*/pcm")] for folder in folders)
+    WorkDir(tmp_path).remove()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]

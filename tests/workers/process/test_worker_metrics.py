@@ -13,7 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from workers.process.gpu import Gpu, read_gpus
 from workers.process.metrics import WorkerMetrics
+from workers.process.readiness import WorkerReadiness
 from workers.protocol.observability.metrics import SHARED_FOLDER
+
+
+def ready() -> WorkerReadiness:
+    return WorkerReadiness(True)
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -101,7 +106,7 @@ def test_shared_metrics_closed_leave_no_files() -> None:
 
 
 def test_metrics_port_is_free_once_the_parent_has_exited_even_if_a_child_lives_on(shared: WorkerMetrics) -> None:
-    port = shared.serve("127.0.0.1", 0)
+    port = shared.serve("127.0.0.1", 0, ready)
 
     def live_on() -> None:
         shared.close_inherited_socket()
@@ -124,7 +129,7 @@ def test_metrics_port_is_free_once_the_parent_has_exited_even_if_a_child_lives_o
 
 def _serves(metrics: WorkerMetrics, port: int) -> bool:
     try:
-        return metrics.serve("127.0.0.1", port) == port
+        return metrics.serve("127.0.0.1", port, ready) == port
     except OSError:
         return False
 
