@@ -21,6 +21,7 @@ from ml.inference.pipeline.bundle import LoadedBundle, published
 from ml.inference.pipeline.context import AnalysisContext
 from ml.inference.pipeline.features import Features
 from ml.inference.pipeline.plan import AnalysisPlan
+from ml.inference.runtime.device import gpu_reason
 from ml.registry import Bundle, ModelStore
 from ml.rendering.builder import ArtifactBuilder
 from ml.results import Options, Result
@@ -154,9 +155,11 @@ class ModelServer:
             self._heartbeat.report_serving(bundle.digest, served_models(self.current_models()))
         except ModelStoreError as error:
             self._reject(bundle, error.message)
-        except Exception:  # weights that do not fit, no memory: whatever it is, the current models are still good
-            logger.exception("cannot load the bundle")
-            self._reject(bundle, "it cannot be loaded; the worker's log says why")
+        except Exception as error:  # weights that do not fit, no memory: the current models are still good
+            reason = gpu_reason(error)
+            if reason is None:
+                logger.exception("cannot load the bundle")
+            self._reject(bundle, reason or "it cannot be loaded; the worker's log says why")
 
     def _fingerprint(self) -> tuple[int, int, int] | None:
         """Return a value that changes whenever the bundle's file is replaced, or None if there is no file."""

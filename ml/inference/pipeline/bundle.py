@@ -13,6 +13,7 @@ from ml.errors import ModelStoreError
 from ml.inference.api import EmotionOutputs, Predictor, Role, TimeSpan
 from ml.inference.face.predictor import FacePredictor
 from ml.inference.fusion.predictor import FusionPredictor
+from ml.inference.runtime.device import working_device
 from ml.inference.speech.transcriber import Transcriber
 from ml.inference.speech.whisper import whisper_licence
 from ml.inference.text.predictor import TextPredictor
@@ -39,10 +40,10 @@ def load_order() -> tuple[Role, ...]:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device; `auto` is the GPU if there is one."""
+    """Return the device; `auto` is the GPU if there is one. Raises ModelStoreError if the device does not work."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return working_device(name)
 
 
 def check_licences(licence_of: Mapping[str, Licence], licences: Licences) -> None:

@@ -373,3 +373,28 @@ def test_model_server_rejected_bundle_is_retried(
     now += module.RETRY_SECONDS
     server.poll()
     assert heartbeat.refused is None and heartbeat.digest == TWO.digest
+
+
+def test_model_server_gpu_error_is_rejected_with_its_reason_and_no_traceback(
+    opened: OpenServer,
+    store: ModelStore,
+    heartbeat: FakeHeartbeat,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(Analyzer, "load", fail)
+    server = opened()
+    reason = "the GPU does not work: CUDA out of memory. Tried to allocate 2.00 GiB"
+    assert heartbeat.refused == (ONE.digest, reason) and not server.is_ready
+    assert [record.getMessage() for record in caplog.records] == [f"rejecting bundle default: {reason}"]
+
+
+def test_model_server_device_that_does_not_work_is_named(
+    store: ModelStore, heartbeat: FakeHeartbeat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ModelServer(WorkerSettings(model_store=store.root, device="gpu"), heartbeat)  # type: ignore[arg-type]
+    server.poll()
+    assert heartbeat.refused is not None and "the device gpu does not work" in heartbeat.refused[1]

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ml.errors import ModelStoreError
+
 Image = NDArray[np.uint8]
 """RGB image [H, W, 3]."""
 Mesh = NDArray[np.float32]
@@ -52,10 +54,15 @@ def iou(a: Rectangle, b: Rectangle) -> float:
 
 
 def mediapipe_graphs() -> FaceBackend:
-    """Return mediapipe's graphs, which run on the CPU; for one thread at a time."""
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    from ml.inference.face.backends.mediapipe_cpu import MediapipeGraphs
+    """Return mediapipe's graphs, which run on the CPU; for one thread at a time.
 
+    Raises ModelStoreError on a machine for which there is no mediapipe.
+    """
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    try:
+        from ml.inference.face.backends.mediapipe_cpu import MediapipeGraphs
+    except ImportError as error:
+        raise ModelStoreError("mediapipe's graphs do not run on this machine: set AFFECT_FACE_SEARCH=nets") from error
     return MediapipeGraphs()
 
 
