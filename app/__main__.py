@@ -12,6 +12,9 @@ from workers.protocol.observability.metrics import start_sharing, stop_sharing
 
 SHUTDOWN_SECONDS = 5
 """Seconds to let responses in progress finish after Ctrl-C; a long poll would otherwise delay the exit by a minute."""
+STARTUP_SECONDS = 60
+"""Seconds without an answer after which one of several gateway processes is replaced. On a busy host several processes
+that import their packages at the same time take longer than uvicorn's 5 seconds."""
 
 
 def main() -> None:
@@ -40,6 +43,7 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.gateway_processes,
+        timeout_worker_healthcheck=STARTUP_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         server_header=False,
         access_log=False,  # `RequestContextMiddleware` logs requests, without addresses and queries

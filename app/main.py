@@ -29,6 +29,7 @@ from app.services.tickets import Tickets
 from app.services.webhooks import Webhooks
 from app.services.worker_metrics import WorkerCollector
 from app.settings import Settings
+from ml.version import software_version
 from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.broker import make_celery
 from workers.protocol.live.streams import GatewayStreams
@@ -133,7 +134,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Affect",
-        version="0.1.0",
+        version=software_version(),
         description=_DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,  # app.routes.pages serves our own: FastAPI's loads scripts from other hosts

@@ -5,12 +5,28 @@ contains the value of `AFFECT_API_KEYS`.
 """
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 _PREFIX = "AFFECT_"
 _SUFFIX = "_FILE"
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
+"""Begin of a variable that Kubernetes sets for a Service: a Service called `affect` sets AFFECT_PORT=tcp://10.0.0.7:80."""
+
+
+class _EnvironmentSource(EnvSettingsSource):
+    """Reads the variables, without those of Kubernetes Services that have the name of a port setting."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        variables = super()._load_env_vars()
+        return {
+            name: value
+            for name, value in variables.items()
+            if not (name.lower().endswith("port") and _SERVICE_LINK.match(value or ""))
+        }
 
 
 class _FileSource(EnvSettingsSource):
@@ -37,4 +53,4 @@ class EnvSettings(BaseSettings):
         *sources: PydanticBaseSettingsSource,
         **named_sources: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return named_sources["init_settings"], named_sources["env_settings"], _FileSource(settings_cls)
+        return named_sources["init_settings"], _EnvironmentSource(settings_cls), _FileSource(settings_cls)

@@ -49,3 +49,20 @@ def test_settings_import_no_features() -> None:
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
     own = {module for module in modules if module.split(".")[0] in ("app", "ml", "workers")}
     assert own == {"workers.protocol.settings_base"}
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "sctp"])
+def test_settings_ports_of_a_kubernetes_service_of_the_same_name_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    """Services called `affect` and `affect-metrics` put these into the environment of every container."""
+    monkeypatch.setenv("AFFECT_PORT", f"{protocol}://10.0.0.7:80")
+    monkeypatch.setenv("AFFECT_PORT_80_TCP_PORT", "80")
+    monkeypatch.setenv("AFFECT_SERVICE_PORT", "80")
+    monkeypatch.setenv("AFFECT_METRICS_PORT", f"{protocol}://10.0.0.8:9100")
+    assert (Settings().port, Settings().metrics_port) == (8000, None)
+    monkeypatch.setenv("AFFECT_PORT", "8080")
+    assert Settings().port == 8080
+    monkeypatch.setenv("AFFECT_PORT", "10.0.0.7:80")
+    with pytest.raises(ValidationError):
+        Settings()
