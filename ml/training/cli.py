@@ -1,4 +1,4 @@
-"""`python -m ml train|calibrate|publish|rollback|evaluate`: from data to a served model, and how good it is."""
+"""`python -m ml train|calibrate|publish|rollback|evaluate`: train models, publish them, and measure them."""
 
 import argparse
 import json
@@ -6,128 +6,177 @@ import logging
 import os
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 from ml.errors import InvalidManifest
 from ml.paths import MODEL_STORE
 from ml.registry import Bundle, ModelStore
 from ml.training import evaluation
 from ml.training.calibration import Calibration, calibrate, fingerprint
+from ml.training.config import TrainConfig
 from ml.training.cross_validation import FILE as FOLDS_FILE
 from ml.training.cross_validation import evaluate_folds
 from ml.training.datasets.example import Split
 from ml.training.loop import CHECKPOINT, HISTORY, fit
+from ml.training.options import add_options, bind, from_args, option
 from ml.training.plots import write_confusion, write_reliability
 from ml.training.recipes import recipe
-from ml.training.recipes.recipe import SUBJECTS, OutOfFold, Recipe
+from ml.training.recipes.recipe import SUBJECTS, OutOfFold, Recipe, Subject
 
-SPLITS: tuple[Split, ...] = get_args(Split)
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackConfig:
+    """Options of `python -m ml rollback`."""
+
+    bundle: str = option(help="bundle to restore as it was before its last change", flag="bundle")
+    store: Path = option(help="model store", default=MODEL_STORE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishConfig:
+    """Options of `python -m ml publish`, in addition to those of the recipe. The fusion names its bundle itself."""
+
+    bundle: str | None = option(
+        help="bundle to write with the new model (its fusion then is the addition of log-odds)", default=None
+    )
+    folds: Path | None = option(
+        help="folds.json of `evaluate --folds`: gives the temperature, and figures for the card",
+        metavar="FILE",
+        default=None,
+    )
+    base: str = option(help="bundle that the other models are taken from", default="default")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Options of `python -m ml evaluate`."""
+
+    subject: Subject = option(help="model to evaluate", flag="subject")
+    manifest: Path | None = option(
+        help="labelled data: a CSV with path,label (text: text,label)", group="data", default=None
+    )
+    composed: Path | None = option(
+        help="fusion: clips composed of this folder of collected data, as `train fusion --data` reads it",
+        metavar="DATA",
+        group="data",
+        default=None,
+    )
+    split: tuple[Split, ...] = option(help="only these splits of the manifest; by default all", nargs="+", default=())
+    crops: bool = option(help="face: the pictures are face crops already", default=False)
+    bundle: str = option(help="bundle with the models", default="default")
+    ablate: bool = option(help="fusion: also evaluate each modality alone, and without each modality", default=False)
+    folds: int | None = option(
+        help="train and evaluate K unpublished networks of the same recipe, split by the speakers of the manifest",
+        metavar="K",
+        default=None,
+    )
+    out: Path | None = option(help="folds: folder of their runs, which are resumed", default=None)
+    changes: tuple[str, ...] = option(
+        help="folds: options of the recipe to change (epochs=2 'datasets=goemotions meld' served=)",
+        flag="--set",
+        metavar="OPTION=VALUE",
+        default=(),
+    )
+    json: str | None = option(help="file to write the figures to (-: standard output)", metavar="PATH", default=None)
+    plots: Path | None = option(
+        help="folder to write confusion.png and reliability.png to", metavar="FOLDER", default=None
+    )
+    cache: Path = option(help="composed: folder of cached predictions", default=Path(".cache"))
+    store: Path = option(help="model store", default=MODEL_STORE)
 
 
 def parser(verb: str) -> argparse.ArgumentParser:
-    """Of one verb; what a recipe needs is told by `python -m ml VERB SUBJECT --help`."""
+    """Return the parser of one verb; `python -m ml VERB SUBJECT --help` lists the options of a recipe."""
     parser = argparse.ArgumentParser(prog=f"python -m ml {verb}", description=__doc__)
     if verb == "rollback":
-        parser.add_argument("bundle", help="goes back to what it named before it was last written")
-        parser.add_argument("--store", type=Path, default=MODEL_STORE)
-        parser.set_defaults(run=rollback)
-        return parser
-    if verb == "evaluate":
-        return _evaluate_parser(parser)
-    subjects = parser.add_subparsers(required=True)
-    for subject in SUBJECTS:
-        command = subjects.add_parser(subject)
-        recipe.find(subject).add_arguments(command)
-        if verb == "publish" and subject != "fusion":
-            told = "write this bundle anew, with the model in it (its fusion is then the addition of log-odds)"
-            command.add_argument("--bundle", help=told)
-            told = "folds.json of `evaluate --folds`: the temperature comes from it, and figures of the card"
-            command.add_argument("--folds", type=Path, metavar="FILE", help=told)
-            command.add_argument("--base", default="default", help="the bundle that gives the other models")
-        command.set_defaults(run={"train": train, "calibrate": fit_calibration, "publish": publish}[verb])
-        command.set_defaults(subject=subject)
+        bind(parser, RollbackConfig, rollback)
+    elif verb == "evaluate":
+        bind(parser, EvaluateConfig, evaluate)
+        parser.set_defaults(bundle=os.environ.get("AFFECT_BUNDLE", "default"))
+    else:
+        subjects = parser.add_subparsers(required=True)
+        for subject in SUBJECTS:
+            _add_subject(subjects.add_parser(subject), verb, subject)
     return parser
 
 
-def _evaluate_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("subject", choices=SUBJECTS)
-    measured = parser.add_mutually_exclusive_group(required=True)
-    measured.add_argument("--manifest", type=Path, help="a CSV with path,label (text: text,label)")
-    told = "fusion: clips composed of collected data, as `train fusion --data` takes it"
-    measured.add_argument("--composed", type=Path, metavar="DATA", help=told)
-    told = "only these rows of the manifest; by default all"
-    parser.add_argument("--split", nargs="+", choices=SPLITS, default=[], help=told)
-    parser.add_argument("--crops", action="store_true", help="face: the pictures are face crops already")
-    parser.add_argument("--bundle", default=os.environ.get("AFFECT_BUNDLE", "default"))
-    parser.add_argument("--ablate", action="store_true", help="fusion: also each modality alone, and taken away")
-    told = "train and measure as many unpublished nets of the same recipe, split by the speakers of the manifest"
-    parser.add_argument("--folds", type=int, metavar="K", help=told)
-    parser.add_argument("--out", type=Path, help="folds: folder of their runs, to be gone on with")
-    told = "folds: change the recipe (epochs=2 'sets=goemotions meld' served=)"
-    parser.add_argument("--set", nargs="*", default=[], metavar="WORD", help=told)
-    parser.add_argument("--json", metavar="PATH", help="write the figures (- is standard output)")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write confusion.png and reliability.png")
-    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="composed: what its pieces were read as")
-    parser.add_argument("--store", type=Path, default=MODEL_STORE)
-    parser.set_defaults(run=evaluate)
-    return parser
+def _add_subject(command: argparse.ArgumentParser, verb: str, subject: Subject) -> None:
+    config_type: type[TrainConfig] = recipe.find(subject).config_type
+    add_options(command, config_type)
+    if verb == "publish" and subject != "fusion":
+        add_options(command, PublishConfig)
+
+    def run(args: argparse.Namespace) -> None:
+        config = from_args(config_type, args)
+        if verb == "train":
+            train(subject, config)
+        elif verb == "calibrate":
+            fit_calibration(subject, config)
+        else:
+            publish(subject, config, PublishConfig() if subject == "fusion" else from_args(PublishConfig, args))
+
+    command.set_defaults(run=run)
 
 
-def evaluate(args: argparse.Namespace) -> None:
-    """Figures of the served model, or of K nets like it, on a manifest; of a fusion also on composed clips."""
-    report = _report(args)
+def evaluate(config: EvaluateConfig) -> None:
+    """Print the figures of the served model, or of K networks like it, on a manifest or on composed clips."""
+    report = _report(config)
     document = json.dumps(report.json(), indent=2)
-    print(document if args.json == "-" else evaluation.readable(report))
-    if args.json not in (None, "-"):
-        Path(args.json).write_text(document + "\n")
-    if args.plots:
-        write_confusion(report.whole, args.plots / "confusion.png")
-        write_reliability(report.whole, args.plots / "reliability.png")
+    print(document if config.json == "-" else evaluation.readable(report))
+    if config.json not in (None, "-"):
+        Path(str(config.json)).write_text(document + "\n")
+    if config.plots:
+        write_confusion(report.whole, config.plots / "confusion.png")
+        write_reliability(report.whole, config.plots / "reliability.png")
 
 
-def _report(args: argparse.Namespace) -> evaluation.Report:
-    subjects = evaluation.Subjects(args.store, args.bundle)
-    if args.composed and args.subject != "fusion":
-        raise InvalidManifest("--composed measures the fusion alone")
-    if args.composed:
-        return evaluation.evaluate_composed(args.composed, subjects, args.cache)
-    if args.folds:
-        return _folds(args)
+def _report(config: EvaluateConfig) -> evaluation.EvaluationReport:
+    models = evaluation.BundleReaders(config.store, config.bundle)
+    if config.composed:
+        if config.subject != "fusion":
+            raise InvalidManifest("--composed measures the fusion alone")
+        return evaluation.evaluate_composed(config.composed, models, config.cache)
+    assert config.manifest, "the parser requires --manifest or --composed"
+    if config.folds:
+        return _cross_validate(config, config.manifest, config.folds)
     return evaluation.evaluate(
-        args.subject, args.manifest, subjects, crops=args.crops, ablate=args.ablate, splits=args.split
+        config.subject, config.manifest, models, crops=config.crops, ablate=config.ablate, splits=config.split
     )
 
 
-def _folds(args: argparse.Namespace) -> evaluation.Report:
-    if args.folds < 2:
+def _cross_validate(config: EvaluateConfig, manifest: Path, count: int) -> evaluation.EvaluationReport:
+    if count < 2:
         raise InvalidManifest("at least two folds are needed")
-    store = ModelStore(args.store)
-    reference = store.bundle(args.bundle).models().get(args.subject)
-    if reference is None or args.subject == "fusion":
-        raise InvalidManifest(f"the bundle {args.bundle} names no {args.subject} model with a recipe for folds")
-    out = args.out or Path("runs") / f"folds-{reference.replace('@', '-')}"
-    words = ["--store", str(args.store), *(["--crops"] if args.crops else [])]
-    for name, _, value in (pair.partition("=") for pair in args.set):
+    store = ModelStore(config.store)
+    reference = store.bundle(config.bundle).models().get(config.subject)
+    if reference is None or config.subject == "fusion":
+        raise InvalidManifest(f"the bundle {config.bundle} names no {config.subject} model with a recipe for folds")
+    out = config.out or Path("runs") / f"folds-{reference.replace('@', '-')}"
+    words = ["--store", str(config.store), *(["--crops"] if config.crops else [])]
+    for name, _, value in (change.partition("=") for change in config.changes):
         words += [f"--{name}", *shlex.split(value)]
-    found = evaluate_folds(args.subject, store.manifest(reference), args.manifest, args.folds, out, words)
-    print(f"temperature over all folds {found.temperature:.3f}; {out / FOLDS_FILE}", file=sys.stderr)
-    return found.report
+    folds = evaluate_folds(config.subject, store.manifest(reference), manifest, count, out, words)
+    print(f"temperature over all folds {folds.temperature:.3f}; {out / FOLDS_FILE}", file=sys.stderr)
+    return folds.report
 
 
-def train(args: argparse.Namespace) -> None:
-    """Trains, or goes on where the run in `--out` was stopped."""
+def train(subject: Subject, config: TrainConfig) -> None:
+    """Train, or resume the run in `--out`."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    for plan in recipe.find(args.subject).plans(args):
-        fit(plan.settings, plan.task, args.out / plan.folder, plan.extra)
+    for plan in recipe.find(subject).plans(config):
+        fit(plan.settings, plan.task, config.out / plan.folder, plan.extra)
 
 
-def fit_calibration(args: argparse.Namespace) -> None:
-    """The temperature of a run, fitted on its validation part; `publish` uses it."""
-    _check_run(args.out)
-    found = _calibrated(recipe.find(args.subject), args)
-    print(f"temperature {found.temperature:.3f} over {found.n:,} examples: ECE {found.ece_before:.4f}", end="")
-    print(f" → {found.ece_after:.4f} (each half with the temperature of the other)")
+def fit_calibration(subject: Subject, config: TrainConfig) -> None:
+    """Fit the temperature of a run on its validation part; `publish` uses it."""
+    _check_run(config.out)
+    calibration = _calibrate(recipe.find(subject), config)
+    print(
+        f"temperature {calibration.temperature:.3f} over {calibration.n:,} examples: ECE {calibration.ece_before:.4f}"
+        f" → {calibration.ece_after:.4f} (each half with the temperature of the other)"
+    )
 
 
 def _check_run(out: Path) -> None:
@@ -136,35 +185,33 @@ def _check_run(out: Path) -> None:
         raise InvalidManifest(f"{out} holds no run with a finished epoch: train first")
 
 
-def _calibrated(chosen: Recipe, args: argparse.Namespace) -> Calibration:
-    found = calibrate(chosen.held_out(args, ["valid"]))
-    found.write(args.out, fingerprint(args))
-    return found
+def _calibrate(chosen: Recipe[Any], config: TrainConfig) -> Calibration:
+    calibration = calibrate(chosen.held_out(config, ["valid"]))
+    calibration.write(config.out, fingerprint(config))
+    return calibration
 
 
-def _temperature(chosen: Recipe, args: argparse.Namespace) -> float:
-    """Of the folds that are named, else of the run's calibration, fitted now where it is of something else."""
-    folds = OutOfFold.of(args)
-    return (folds or Calibration.read(args.out, fingerprint(args)) or _calibrated(chosen, args)).temperature
+def publish(subject: Subject, config: TrainConfig, options: PublishConfig) -> None:
+    """Evaluate the run, write the next version into the store, and write the bundle of the options with it.
 
+    The temperature is that of the folds, if given, else of the run's calibration, which is fitted now if it was fitted
+    on anything else.
+    """
+    _check_run(config.out)
+    store, chosen = ModelStore(config.store), recipe.find(subject)
 
-def publish(args: argparse.Namespace) -> None:
-    """Measures the run and writes the next version into the store, and a bundle that names it."""
-    _check_run(args.out)
-    bundled = args.subject != "fusion" and args.bundle
-    if bundled:
-        _bundle(args, args.name)  # a wrong name is told before anything is written
-    chosen = recipe.find(args.subject)
-    reference = chosen.publish(args, _temperature(chosen, args))
-    if bundled:
-        ModelStore(args.store).write_bundle(_bundle(args, reference))
+    def bundle_with(reference: str) -> Bundle | None:
+        return store.bundle(options.base).replacing(options.bundle, subject, reference) if options.bundle else None
+
+    bundle_with(config.name)  # a wrong name is refused before anything is written
+    folds = OutOfFold.read(options.folds) if options.folds else None
+    fitted = folds or Calibration.read(config.out, fingerprint(config)) or _calibrate(chosen, config)
+    reference = chosen.publish(config, fitted.temperature, folds)
+    if bundle := bundle_with(reference):
+        store.write_bundle(bundle)
     print(reference)
 
 
-def _bundle(args: argparse.Namespace, reference: str) -> Bundle:
-    return ModelStore(args.store).bundle(args.base).replacing(args.bundle, args.subject, reference)
-
-
-def rollback(args: argparse.Namespace) -> None:
-    """A worker takes the bundle up between jobs."""
-    print(ModelStore(args.store).rollback(args.bundle).model_dump_json(indent=2))
+def rollback(config: RollbackConfig) -> None:
+    """Restore a bundle; a worker loads it between jobs."""
+    print(ModelStore(config.store).rollback(config.bundle).model_dump_json(indent=2))

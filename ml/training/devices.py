@@ -1,4 +1,4 @@
-"""Where training runs: on the GPU where there is one. What is made on it is read on a CPU."""
+"""Device of training: the GPU if there is one; results are moved to the CPU."""
 
 import copy
 import time
@@ -12,7 +12,7 @@ from ml.inference.runtime.device import to_device
 
 
 def batch_to_device(batch: Any, device: torch.device) -> Any:
-    """The batch on the device: a tensor, or a dataclass or tuple of batches; what is nothing of these stays."""
+    """Return the batch on the device: a tensor, or a dataclass or tuple of batches. Other values stay as they are."""
     if isinstance(batch, Tensor):
         return to_device(batch, device)
     if is_dataclass(batch) and not isinstance(batch, type):
@@ -26,13 +26,15 @@ def batch_to_device(batch: Any, device: torch.device) -> Any:
 
 
 def on_cpu(model: nn.Module) -> nn.Module:
-    """The model itself where it is on the CPU, else a copy there."""
+    """Return the model itself if it is on the CPU, else a copy there."""
     return model if next(model.parameters()).device.type == "cpu" else copy.deepcopy(model).cpu()
 
 
 def bf16_is_faster(device: torch.device) -> bool:
-    """Whether bf16 autocast is faster: on a GPU that has it, and on a CPU where a convolution, forward and backward, is
-    at least a fifth faster."""
+    """Return whether bf16 autocast is faster.
+
+    It is on a GPU that supports it, and on a CPU if a convolution, forward and backward, is at least a fifth faster.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
 

@@ -1,4 +1,4 @@
-"""The published models, as they are served, measured on anybody's labelled data."""
+"""Evaluation of the published models, as they are served, on labelled data."""
 
 import csv
 import math
@@ -30,27 +30,30 @@ from ml.inference.text.predictor import TextPredictor, TextSample
 from ml.inference.voice.predictor import VoicePredictor
 from ml.inference.voice.segments import WindowVoice, predict_utterances
 from ml.media import Decoder, DecodeRequest, MediaLimits, probe
-from ml.networks.crops import resized
+from ml.networks.crops import resize_crop
 from ml.registry import ModelStore
 from ml.results import Options
 from ml.training.datasets.example import Split
-from ml.training.metrics import FIGURES, Ablation, Metrics, measure
+from ml.training.metrics import FIGURES, Ablation, ClassificationMetrics, measure
 from ml.training.recipes.fusion import recipe
 from ml.training.recipes.recipe import SUBJECTS, Subject
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
-Reading = NDArray[np.float64]
-"""Probabilities [7]."""
-EVAL_BATCH_SIZE = 64
+Probabilities = NDArray[np.float64]
+"""Probabilities [7] of one row."""
+READ_BATCH_SIZE = 64
+"""Rows passed to a reader at once."""
 GROUP_FIGURES = ("accuracy", "macro_f1", "uar", "ece")
-"""What is told of a group."""
+"""Figures that are printed of a group."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One labelled file, piece of a file, or sentence; `path` or `text` is empty. `index`: the label's place in
-    `EMOTIONS`; `before` (what was said before a sentence), `corpus`, `gender` and `split` where the manifest tells
-    them; `start` and `end`: seconds of a piece."""
+class LabelledRow:
+    """One labelled file, piece of a file, or sentence; `path` or `text` is empty.
+
+    `index`: index of the label in `EMOTIONS`. `before` (preceding sentences), `corpus`, `gender` and `split` are empty
+    if the manifest does not have them. `start` and `end`: seconds of a piece.
+    """
 
     index: int
     path: Path = Path()
@@ -67,20 +70,21 @@ class Row:
         return self.start > 0 or self.end is not None
 
 
-def read_rows(manifest: Path, column: Literal["path", "text"], splits: Collection[Split] = ()) -> list[Row | None]:
-    """The rows of a CSV with the columns `column` and `label`, of some splits alone where these are told; null for a
-    sentence that has not one label. Paths are relative to the manifest.
+def read_rows(
+    manifest: Path, column: Literal["path", "text"], splits: Collection[Split] = ()
+) -> list[LabelledRow | None]:
+    """Return the rows of a CSV with the columns `column` and `label`; None for a sentence without exactly one label.
 
-    Raises InvalidManifest when it cannot be read, a column is missing, a label is not of the vocabulary, or no row is
-    of the splits.
+    `splits`: only rows of these, if any. Paths are relative to the manifest. Raises InvalidManifest if it cannot be
+    read, a column is missing, a label is not of the vocabulary, or no row is of the splits.
     """
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
-            found = csv.DictReader(file)
-            if not {column, "label"} <= set(found.fieldnames or ()):
+            table = csv.DictReader(file)
+            if not {column, "label"} <= set(table.fieldnames or ()):
                 raise InvalidManifest(f"{manifest.name} needs the columns {column} and label")
             rows = [
-                _row(manifest, found.line_num, row, column) for row in found if not splits or row.get("split") in splits
+                _row(manifest, table.line_num, row, column) for row in table if not splits or row.get("split") in splits
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidManifest(f"{manifest} cannot be read: {error}") from error
@@ -89,7 +93,7 @@ def read_rows(manifest: Path, column: Literal["path", "text"], splits: Collectio
     return rows
 
 
-def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path", "text"]) -> Row | None:
+def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path", "text"]) -> LabelledRow | None:
     label, content = row["label"], row[column]
     try:
         if column == "text" and not _one_label(row):
@@ -98,10 +102,10 @@ def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path",
     except ValueError as error:
         raise InvalidManifest(f"{manifest.name}, line {line}: {error}") from error
     if label not in EMOTIONS:
-        raise InvalidManifest(f"{manifest.name}, line {line}: the label {label!r} is none of {', '.join(EMOTIONS)}")
+        raise InvalidManifest(f"{manifest.name}, line {line}: the label {label!r} is not one of {', '.join(EMOTIONS)}")
     if not content:
         raise InvalidManifest(f"{manifest.name}, line {line}: no {column}")
-    return Row(
+    return LabelledRow(
         EMOTIONS.index(label),
         path=manifest.parent / content if column == "path" else Path(),
         text=content if column == "text" else "",
@@ -115,7 +119,7 @@ def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path",
 
 
 def _one_label(row: Mapping[str, str]) -> bool:
-    """Whether a sentence is neither labelled in several ways nor by a sentiment alone. Raises ValueError."""
+    """Return whether a sentence has exactly one label, and not only a sentiment. Raises ValueError."""
     shares = (row.get("target") or "").split()
     if shares:
         return max(map(float, shares)) == 1
@@ -123,7 +127,7 @@ def _one_label(row: Mapping[str, str]) -> bool:
 
 
 def _piece(row: Mapping[str, str]) -> tuple[float, float | None]:
-    """Start and end in seconds; null where the end is that of the file. Raises ValueError."""
+    """Return start and end in seconds; None as the end is that of the file. Raises ValueError."""
     start = float(row.get("start") or 0)
     end = float(row["end"]) if row.get("end") else None
     if not 0 <= start < (math.inf if end is None else end):
@@ -132,26 +136,25 @@ def _piece(row: Mapping[str, str]) -> tuple[float, float | None]:
 
 
 @dataclass(frozen=True)
-class Subjects:
-    """Where the models lie, and which bundle names them. Each subject gives a reader."""
+class BundleReaders:
+    """Readers of labelled rows, one for each subject, with the models of a bundle in a store."""
 
     store: Path
     bundle: str
     device: str = "auto"
 
     def reference(self, subject: Subject) -> str:
-        """Raises ModelStoreError when the bundle has no such model."""
+        """Return the model of the subject. Raises ModelStoreError if the bundle has none."""
         reference = ModelStore(self.store).bundle(self.bundle).models().get(subject)
         if reference is None:
             raise ModelStoreError(f"the bundle {self.bundle} names no {subject} model")
         return reference
 
     def reader(self, subject: Subject, *, crops: bool = False) -> "Reader":
-        """Reads with one model of the bundle, or, as `fusion`, with the whole pipeline, whose answer for each file
-        counts.
+        """Return a reader with one model of the bundle, or, for `fusion`, with the whole pipeline.
 
-        `face`: pictures and recordings read as the service reads them, from the finding of the face on, or with `crops`
-        crops already; `audio`: utterances; `text`: sentences. Raises ModelStoreError for a model that is not there.
+        `face` reads pictures and recordings as the service does, from face detection on, or face crops if `crops`;
+        `audio` reads utterances, `text` sentences. Raises ModelStoreError if the model is missing.
         """
         readers: dict[Subject, Callable[[], Reader]] = {
             "face": self.crops if crops else self.faces,
@@ -164,54 +167,54 @@ class Subjects:
     def crops(self) -> "Reader":
         predictor = FacePredictor.load(ModelStore(self.store), self.reference("face"), pick_device(self.device))
 
-        def read(rows: Sequence[Row]) -> list[Reading | None]:
+        def read(rows: Sequence[LabelledRow]) -> list[Probabilities | None]:
             crops = [cv2.imread(str(row.path), cv2.IMREAD_GRAYSCALE) for row in rows]
             size = predictor.crop_size
-            whole = [resized(np.asarray(crop, np.uint8), size) for crop in crops if crop is not None]
-            outputs = predictor.predict([FaceSample(crop) for crop in whole])
-            found = iter(np.exp(outputs.log_probabilities_NC))
-            return [None if crop is None else next(found) for crop in crops]
+            readable = [resize_crop(np.asarray(crop, np.uint8), size) for crop in crops if crop is not None]
+            outputs = predictor.predict([FaceSample(crop) for crop in readable])
+            probabilities = iter(np.exp(outputs.log_probabilities_NC))
+            return [None if crop is None else next(probabilities) for crop in crops]
 
         return read
 
     def faces(self) -> "Reader":
         options = Options(modalities=("face",))
-        whole = self._whole_file(options)
-        return one_by_one(lambda row: _seen(self._analyzer, row, options) if row.is_piece else whole(row))
+        read_file = self._file_reader(options)
+        return read_each_file(lambda row: _read_faces(self._analyzer, row, options) if row.is_piece else read_file(row))
 
     def voices(self) -> "Reader":
         predictor = VoicePredictor.load(ModelStore(self.store), self.reference("audio"), pick_device(self.device))
-        return one_by_one(lambda row: _spoken(predictor, row))
+        return read_each_file(lambda row: _read_utterance(predictor, row))
 
     def sentences(self) -> "Reader":
         predictor = TextPredictor.load(ModelStore(self.store), self.reference("text"), pick_device(self.device))
 
-        def read(rows: Sequence[Row]) -> list[Reading | None]:
-            found = predictor.predict([TextSample(row.text, row.before) for row in rows])
-            return list(np.exp(found.log_probabilities_NC))
+        def read(rows: Sequence[LabelledRow]) -> list[Probabilities | None]:
+            outputs = predictor.predict([TextSample(row.text, row.before) for row in rows])
+            return list(np.exp(outputs.log_probabilities_NC))
 
         return read
 
     def whole_files(self, options: Options) -> "Reader":
-        return one_by_one(self._whole_file(options))
+        return read_each_file(self._file_reader(options))
 
-    def _whole_file(self, options: Options) -> "Callable[[Row], Reading | None]":
+    def _file_reader(self, options: Options) -> "Callable[[LabelledRow], Probabilities | None]":
         analyzer = self._analyzer
-        return lambda row: _told(analyzer.analyze(row.path, options).overall)
+        return lambda row: _probabilities(analyzer.analyze(row.path, options).overall)
 
     @cached_property
     def _analyzer(self) -> Analyzer:
         return Analyzer.load(self.store, self.bundle, device=self.device)
 
 
-Reader = Callable[[Sequence[Row]], list[Reading | None]]
-"""Rows → the reading of each, null where there is nothing to read."""
+Reader = Callable[[Sequence[LabelledRow]], list[Probabilities | None]]
+"""Function from rows to the probabilities of each; None for a row with nothing to read."""
 
 
-def one_by_one(read: Callable[[Row], Reading | None]) -> Reader:
-    """A reader of files. One that cannot be read is named on standard error."""
+def read_each_file(read: Callable[[LabelledRow], Probabilities | None]) -> Reader:
+    """Return a reader of single files. Files that cannot be read are named on standard error."""
 
-    def tried(row: Row) -> Reading | None:
+    def read_or_skip(row: LabelledRow) -> Probabilities | None:
         try:
             if not row.path.is_file():
                 raise MediaInvalid("There is no such file.")
@@ -220,16 +223,16 @@ def one_by_one(read: Callable[[Row], Reading | None]) -> Reader:
             tqdm.write(f"skipped {row.path.name}: {error.message}", file=sys.stderr)
             return None
 
-    return lambda rows: [tried(row) for row in rows]
+    return lambda rows: [read_or_skip(row) for row in rows]
 
 
-def _told(overall: results.Reading) -> Reading | None:
+def _probabilities(overall: results.Reading) -> Probabilities | None:
     return np.array([overall.probabilities[name] for name in EMOTIONS]) if overall.emotion else None
 
 
 @contextmanager
-def _decoder(row: Row, frame_rate: float | None = None) -> Iterator[Decoder]:
-    """Of a file or its piece: of the picture where a frame rate is told, else of the sound."""
+def _decoder(row: LabelledRow, frame_rate: float | None = None) -> Iterator[Decoder]:
+    """Open the decoder of a file or its piece: for its frames if there is a frame rate, else for its sound."""
     limits = MediaLimits()
     info = probe(row.path, limits)
     with (
@@ -245,52 +248,52 @@ def _decoder(row: Row, frame_rate: float | None = None) -> Iterator[Decoder]:
         yield decoder
 
 
-def _seen(analyzer: Analyzer, row: Row, options: Options) -> Reading | None:
-    """The faces of a piece of a recording, read as the service would read them if it were the whole."""
+def _read_faces(analyzer: Analyzer, row: LabelledRow, options: Options) -> Probabilities | None:
+    """Read the faces of a piece of a recording as the service would read a whole recording."""
     models = analyzer.models
     if models.face is None:
         return None
     with _decoder(row, options.frame_rate) as decoder, FaceDetector(models.face.crop_size) as detector:
-        watcher = FaceCollector(detector, models.face, options.max_faces, options.landmarks)
+        collector = FaceCollector(detector, models.face, options.max_faces, options.landmarks)
         for frame in decoder.frames():
-            watcher.add(frame.time - row.start, frame.image, decoder.scale)
-        sight, seconds = watcher.result(), decoder.position - row.start
+            collector.add(frame.time - row.start, frame.image, decoder.scale)
+        faces, seconds = collector.result(), decoder.position - row.start
     windows = windows_over(seconds, options.window_seconds, options.hop_seconds)
     parts = [WindowInputs(window, WindowVoice(0.0, None), "") for window in windows]
-    return _told(build_timeline(sight, parts, models.fusion, options).overall)
+    return _probabilities(build_timeline(faces, parts, models.fusion, options).overall)
 
 
-def _spoken(predictor: VoicePredictor, row: Row) -> Reading | None:
-    """One utterance, all of it taken for speech."""
+def _read_utterance(predictor: VoicePredictor, row: LabelledRow) -> Probabilities | None:
+    """Read one utterance, all of which counts as speech."""
     with _decoder(row) as decoder:
-        (tone,) = predict_utterances(predictor, [decoder.pcm()])
-    if tone is None:
+        (reading,) = predict_utterances(predictor, [decoder.pcm()])
+    if reading is None:
         return None
-    probabilities = np.exp(tone.log_probabilities.astype(np.float64))
+    probabilities = np.exp(reading.log_probabilities.astype(np.float64))
     return np.asarray(probabilities / probabilities.sum())
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What was read: rows and probabilities [N, 7] of them. `skipped`: rows that could not be."""
+    """Rows that were read, with their probabilities [N, 7]. `skipped`: number of rows that could not be read."""
 
-    rows: list[Row]
+    rows: list[LabelledRow]
     probabilities_NC: NDArray[np.float64]
     skipped: int
 
     @classmethod
-    def of(cls, rows: Sequence[Row], readings: Sequence[Reading | None], skipped: int = 0) -> "Readings":
-        """Of rows of which at least one was read. `skipped`: others before them."""
-        told = [(row, reading) for row, reading in zip(rows, readings, strict=True) if reading is not None]
+    def of(cls, rows: Sequence[LabelledRow], readings: Sequence[Probabilities | None], skipped: int = 0) -> "Readings":
+        """Return the readings of rows, of which at least one was read. `skipped`: rows that were skipped earlier."""
+        read = [(row, reading) for row, reading in zip(rows, readings, strict=True) if reading is not None]
         return cls(
-            [row for row, _ in told], np.stack([reading for _, reading in told]), skipped + len(rows) - len(told)
+            [row for row, _ in read], np.stack([reading for _, reading in read]), skipped + len(rows) - len(read)
         )
 
-    def measured(self) -> Metrics:
+    def measured(self) -> ClassificationMetrics:
         return measure(self.probabilities_NC, self._targets, EMOTIONS, skipped=self.skipped)
 
-    def by(self, group: Callable[[Row], str]) -> dict[str, Metrics]:
-        """Figures of each group that has a name."""
+    def by(self, group: Callable[[LabelledRow], str]) -> dict[str, ClassificationMetrics]:
+        """Return the figures of each group that has a name."""
         names = np.array([group(row) for row in self.rows])
         chosen = {name: names == name for name in sorted(set(names.tolist()) - {""})}
         return {
@@ -303,49 +306,48 @@ class Readings:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Figures of all, of each corpus and gender that the manifest names, and with modalities taken away. `splits`: how
-    many rows of each that it names were measured."""
+class EvaluationReport:
+    """Figures of all rows, of each corpus and gender, and of ablations. `splits`: number of rows by split."""
 
-    whole: Metrics
+    whole: ClassificationMetrics
     ablation: Ablation | None = None
-    corpora: dict[str, Metrics] = field(default_factory=dict)
-    genders: dict[str, Metrics] = field(default_factory=dict)
+    corpora: dict[str, ClassificationMetrics] = field(default_factory=dict)
+    genders: dict[str, ClassificationMetrics] = field(default_factory=dict)
     splits: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, readings: Readings, ablation: Ablation | None = None) -> "Report":
+    def of(cls, readings: Readings, ablation: Ablation | None = None) -> "EvaluationReport":
         corpora, genders = readings.by(lambda row: row.corpus), readings.by(lambda row: row.gender)
         splits = Counter(row.split for row in readings.rows if row.split)
         return cls(readings.measured(), ablation, corpora if len(corpora) > 1 else {}, genders, dict(splits))
 
     @property
-    def parts(self) -> dict[str, dict[str, Metrics]]:
-        """The groups that there are."""
+    def parts(self) -> dict[str, dict[str, ClassificationMetrics]]:
+        """Groups with figures."""
         named = {"corpora": self.corpora, "genders": self.genders}
         if self.ablation:
             together = {"all": self.ablation.whole}
             named |= {"together": together, "without": self.ablation.without, "alone": self.ablation.alone}
-        return {name: found for name, found in named.items() if found}
+        return {name: groups for name, groups in named.items() if groups}
 
     def json(self) -> dict[str, Any]:
-        parts = {name: {key: part.json() for key, part in found.items()} for name, found in self.parts.items()}
+        parts = {name: {key: part.json() for key, part in groups.items()} for name, groups in self.parts.items()}
         return {**self.whole.json(), **({"splits": self.splits} if self.splits else {}), **parts}
 
 
 def evaluate(
     subject: Subject,
     manifest: Path,
-    subjects: Subjects,
+    models: BundleReaders,
     *,
     crops: bool = False,
     ablate: bool = False,
     splits: Collection[Split] = (),
-) -> Report:
-    """Figures of what `Subjects.reader` reads of a manifest, or of some of its splits. With `ablate`, `fusion` is
-    measured with each modality taken away and with each alone, too.
+) -> EvaluationReport:
+    """Return the figures of a subject on a manifest, or on some of its splits.
 
-    Raises InvalidManifest when nothing can be read, or when the whole pipeline would have to read pieces of files.
+    With `ablate`, `fusion` is also evaluated without each modality and with each alone. Raises InvalidManifest if
+    nothing can be read, or if the manifest of the whole pipeline has pieces of files.
     """
     listed = read_rows(manifest, "text" if subject == "text" else "path", splits)
     rows = [row for row in listed if row is not None]
@@ -353,78 +355,81 @@ def evaluate(
         raise InvalidManifest(
             f"{manifest.name} lists pieces of files (start, end); the whole pipeline reads whole files"
         )
-    readings = _read(subjects.reader(subject, crops=crops), rows, subject)
+    readings = _read(models.reader(subject, crops=crops), rows, subject)
     if not _any(readings):
         raise InvalidManifest(f"nothing of {manifest.name} could be read")
-    ablation = _ablated(rows, readings, subjects) if ablate and subject == "fusion" else None
-    return Report.of(Readings.of(rows, readings, skipped=len(listed) - len(rows)), ablation)
+    ablation = _ablate(rows, readings, models) if ablate and subject == "fusion" else None
+    return EvaluationReport.of(Readings.of(rows, readings, skipped=len(listed) - len(rows)), ablation)
 
 
-def evaluate_composed(data: Path, subjects: Subjects, cache: Path) -> Report:
-    """Figures of the bundle's fusion, with each modality taken away and each alone, on the clips that `publish fusion`
-    measures on. `data`: a folder of collected data; `cache`: keeps what its pieces were read as.
+def evaluate_composed(data: Path, models: BundleReaders, cache: Path) -> EvaluationReport:
+    """Return the figures of the bundle's fusion, and its ablation, on the composed clips that `publish fusion` uses.
 
-    Raises ModelStoreError when the bundle lacks a model, and InvalidManifest when clips cannot be composed.
+    `data`: folder of collected data; `cache`: folder of cached predictions. Raises ModelStoreError if the bundle lacks
+    a model, and InvalidManifest if clips cannot be composed.
     """
     for subject in SUBJECTS:
-        subjects.reference(subject)
-    store = ModelStore(subjects.store)
-    return Report(*recipe.measure_published(data, store, store.bundle(subjects.bundle), cache))
+        models.reference(subject)
+    store = ModelStore(models.store)
+    return EvaluationReport(*recipe.measure_published(data, store, store.bundle(models.bundle), cache))
 
 
-def _read(read: Reader, rows: Sequence[Row], told: str) -> list[Reading | None]:
-    readings: list[Reading | None] = []
-    with tqdm(total=len(rows), desc=told) as bar:
-        for first in range(0, len(rows), EVAL_BATCH_SIZE):
-            readings += read(rows[first : first + EVAL_BATCH_SIZE])
+def _read(read: Reader, rows: Sequence[LabelledRow], title: str) -> list[Probabilities | None]:
+    readings: list[Probabilities | None] = []
+    with tqdm(total=len(rows), desc=title) as bar:
+        for first in range(0, len(rows), READ_BATCH_SIZE):
+            readings += read(rows[first : first + READ_BATCH_SIZE])
             bar.update(len(readings) - bar.n)
     return readings
 
 
-def _any(readings: Sequence[Reading | None]) -> bool:
+def _any(readings: Sequence[Probabilities | None]) -> bool:
     return any(reading is not None for reading in readings)
 
 
-def _ablated(rows: Sequence[Row], whole: list[Reading | None], subjects: Subjects) -> Ablation | None:
-    """Measured on the rows that could be read in every way in which any could; null where there are none."""
+def _ablate(rows: Sequence[LabelledRow], whole: list[Probabilities | None], models: BundleReaders) -> Ablation | None:
+    """Return the ablation on the rows that could be read in every way; None without any.
+
+    Ways in which no row could be read are left out.
+    """
     without = {taken: tuple(name for name in MODALITIES if name != taken) for taken in MODALITIES}
     alone = {name: (name,) for name in MODALITIES}
-    told = {MODALITIES: whole}
+    by_modalities = {MODALITIES: whole}
     for left in (*without.values(), *alone.values()):
-        readings = _read(subjects.whole_files(Options(modalities=left)), rows, " and ".join(left))
+        readings = _read(models.whole_files(Options(modalities=left)), rows, " and ".join(left))
         if _any(readings):
-            told[left] = readings
-    common = [all(reading is not None for reading in row) for row in zip(*told.values(), strict=True)]
+            by_modalities[left] = readings
+    common = [all(reading is not None for reading in row) for row in zip(*by_modalities.values(), strict=True)]
     if not any(common):
-        tqdm.write("no row could be read in every way: modalities are not compared", file=sys.stderr)
+        tqdm.write("no row could be read with each set of modalities: the ablation is left out", file=sys.stderr)
         return None
 
-    def measured(left: tuple[Modality, ...]) -> Metrics:
-        shared = [reading if both else None for reading, both in zip(told[left], common, strict=True)]
+    def measured(left: tuple[Modality, ...]) -> ClassificationMetrics:
+        shared = [reading if both else None for reading, both in zip(by_modalities[left], common, strict=True)]
         return Readings.of(rows, shared).measured()
 
     return Ablation(
         measured(MODALITIES),
-        {taken: measured(left) for taken, left in without.items() if left in told},
-        {name: measured(left) for name, left in alone.items() if left in told},
+        {taken: measured(left) for taken, left in without.items() if left in by_modalities},
+        {name: measured(left) for name, left in alone.items() if left in by_modalities},
     )
 
 
-def readable(report: Report) -> str:
-    """Figures with their intervals, those of the groups, and the confusion matrix, for people."""
+def readable(report: EvaluationReport) -> str:
+    """Return the figures with their intervals, those of the groups, and the confusion matrix, as text."""
     metrics = report.whole
     splits = "".join(f", {name} {count:,}" for name, count in report.splits.items())
     lines = [f"n {metrics.n:,}, skipped {metrics.skipped:,}" + splits]
     for name in FIGURES:
         low, high = metrics.intervals[name]
         lines.append(f"{name:11} {getattr(metrics, name):.4f}   95 % {low:.4f} – {high:.4f}")
-    for part, found in report.parts.items():
+    for part, groups in report.parts.items():
         lines += ["", _line(part, "n", GROUP_FIGURES)]
         lines += [
-            _line(f"  {name}", f"{own.n:,}", [_cell(own, key) for key in GROUP_FIGURES]) for name, own in found.items()
+            _line(f"  {name}", f"{own.n:,}", [_cell(own, key) for key in GROUP_FIGURES]) for name, own in groups.items()
         ]
     width = max(map(len, metrics.labels)) + 2
-    lines += ["", "truth ↓ taken for →".ljust(width * 2) + "".join(label.rjust(width) for label in metrics.labels)]
+    lines += ["", "truth ↓ predicted →".ljust(width * 2) + "".join(label.rjust(width) for label in metrics.labels)]
     for label, row in zip(metrics.labels, metrics.confusion, strict=True):
         lines.append(label.ljust(width * 2) + "".join(str(count).rjust(width) for count in row))
     return "\n".join(lines)
@@ -434,6 +439,6 @@ def _line(name: str, count: str, cells: Sequence[str]) -> str:
     return f"{name:18} {count:>7}" + "".join(f"   {cell:19}" for cell in cells).rstrip()
 
 
-def _cell(metrics: Metrics, figure: str) -> str:
+def _cell(metrics: ClassificationMetrics, figure: str) -> str:
     low, high = metrics.intervals[figure]
     return f"{getattr(metrics, figure):.3f} [{low:.3f}–{high:.3f}]"

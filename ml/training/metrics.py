@@ -1,4 +1,4 @@
-"""How good probabilities are: accuracy, F1, UAR, calibration error, with bootstrap intervals; temperature."""
+"""Figures of probabilities: accuracy, F1, UAR and calibration error, with bootstrap intervals; temperature scaling."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +13,13 @@ from torch.nn.functional import cross_entropy
 ECE_BINS = 15
 RESAMPLES = 1000
 FIGURES = ("accuracy", "macro_f1", "weighted_f1", "uar", "ece")
-_RESAMPLES_AT_ONCE = 50
+_RESAMPLES_PER_CHUNK = 50
+"""Bootstrap resamples per matrix product; bounds memory."""
 
 
 @dataclass(frozen=True)
-class Metrics:
-    """The figures of one data set, as `python -m ml evaluate` prints them.
+class ClassificationMetrics:
+    """Figures of one data set, as `python -m ml evaluate` prints them.
 
     `macro_f1` is over the classes that occur in truth or prediction, `weighted_f1` weights each by its share of the
     truth, `uar` (unweighted average recall) is over those in truth, all as scikit-learn has them. `ece` is the expected
@@ -37,21 +38,21 @@ class Metrics:
     confusion: list[list[int]]
     skipped: int = 0
     reliability: tuple[tuple[int, float, float], ...] = ()
-    """Of each bin of the confidence: how many, their mean confidence, and the share that is right. Not in the JSON."""
+    """Reliability bins: count, mean confidence and accuracy of each. Not in the JSON."""
 
     def json(self) -> dict[str, Any]:
-        told = asdict(self)
-        del told["reliability"]
-        return told
+        document = asdict(self)
+        del document["reliability"]
+        return document
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """Figures of the whole, with each modality taken away, and of each alone, all over the same rows."""
+    """Figures with all modalities, without each modality, and of each modality alone, all over the same rows."""
 
-    whole: Metrics
-    without: dict[str, Metrics]
-    alone: dict[str, Metrics]
+    whole: ClassificationMetrics
+    without: dict[str, ClassificationMetrics]
+    alone: dict[str, ClassificationMetrics]
 
 
 def measure(
@@ -62,15 +63,15 @@ def measure(
     skipped: int = 0,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Metrics:
-    """Figures of probabilities against class indices. Raises ValueError when there are none."""
+) -> ClassificationMetrics:
+    """Return the figures of probabilities against class indices. Raises ValueError if there are no rows."""
     if len(targets_N) == 0:
         raise ValueError("nothing to measure: no labelled example could be read")
     tallies = _Tallies(np.asarray(probabilities_NC, dtype=np.float64), np.asarray(targets_N), len(labels))
     whole = tallies.figures(np.ones((1, tallies.n)))
     drawn = tallies.bootstrap(resamples, seed)
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    return Metrics(
+    return ClassificationMetrics(
         n=tallies.n,
         **{name: float(value) for name, value in zip(FIGURES, whole[0], strict=True)},
         intervals={name: (float(low[i]), float(high[i])) for i, name in enumerate(FIGURES)},
@@ -82,13 +83,13 @@ def measure(
 
 
 def confusion_matrix(predictions_N: NDArray[Any], targets_N: NDArray[Any], classes: int) -> NDArray[np.int64]:
-    """[truth, prediction] counts."""
+    """Return counts [truth, prediction]."""
     cells = np.bincount(targets_N * classes + predictions_N, minlength=classes * classes)
     return cells.reshape(classes, classes)
 
 
 class _Tallies:
-    """All figures are functions of sums over rows, so that a resample is a vector of row weights."""
+    """Sums over rows, of which all figures are functions. A bootstrap resample is a vector of row weights."""
 
     def __init__(self, probabilities_NC: NDArray[np.float64], targets_N: NDArray[Any], classes: int) -> None:
         self.n, self.classes = len(targets_N), classes
@@ -106,17 +107,17 @@ class _Tallies:
         return tuple((int(n), float(s), float(s - g)) for n, s, g in zip(counts, sure, gap, strict=True))
 
     def bootstrap(self, resamples: int, seed: int) -> NDArray[np.float64]:
-        """[resamples, F] figures of rows drawn with replacement."""
+        """Return figures [resamples, F] of rows drawn with replacement."""
         generator = np.random.default_rng(seed)
         drawn = []
-        for start in range(0, resamples, _RESAMPLES_AT_ONCE):
-            size = min(_RESAMPLES_AT_ONCE, resamples - start)
+        for start in range(0, resamples, _RESAMPLES_PER_CHUNK):
+            size = min(_RESAMPLES_PER_CHUNK, resamples - start)
             rows_RN = generator.integers(0, self.n, (size, self.n))
             drawn.append(self.figures(np.stack([np.bincount(row, minlength=self.n) for row in rows_RN])))
         return np.concatenate(drawn)
 
     def figures(self, weights_RN: NDArray[Any]) -> NDArray[np.float64]:
-        """FIGURES of each row of weights: [R, F]."""
+        """Return FIGURES of each row of weights: [R, F]."""
         confusion_RCC = self._sums(self.cell_N, weights_RN, self.classes**2).reshape(-1, self.classes, self.classes)
         hits_RC = np.diagonal(confusion_RCC, axis1=1, axis2=2)
         true_RC, predicted_RC = confusion_RCC.sum(2), confusion_RCC.sum(1)
@@ -140,10 +141,11 @@ class _Tallies:
 
 
 def fit_temperature(logits_NC: Tensor, targets_N: Tensor, weights_N: Tensor | None = None) -> float:
-    """The temperature T that minimises the cross-entropy of softmax(logits / T) (Guo et al. 2017), in [0.05, 20].
+    """Return the temperature T that minimises the cross-entropy of softmax(logits / T) (Guo et al. 2017), in [0.05,
+    20].
 
-    The loss is convex in 1 / T; it is searched by golden section over log T. `weights_N`: how much each row counts; by
-    default all count the same.
+    The loss is convex in 1 / T; it is searched by golden section over log T. `weights_N`: weight of each row; by
+    default all rows have the same.
     """
     logits_NC = logits_NC.double()
     weights_N = (torch.ones(len(targets_N)) if weights_N is None else weights_N).double()

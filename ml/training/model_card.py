@@ -1,4 +1,4 @@
-"""The model card, written from what is published."""
+"""Model card of a published model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from ml.registry import ModelDescription
 
 
-def card(draft: ModelDescription, *, title: str, summary: str, use: str, limits: Sequence[str]) -> str:
-    """Markdown: what the model is, its figures, data, licence and limits.
+def card(description: ModelDescription, *, title: str, summary: str, use: str, limits: Sequence[str]) -> str:
+    """Return Markdown with the use of the model, its figures, data, licence and limits.
 
-    `draft.metrics` maps a data set to the JSON of its Metrics; entries that are no such figures are left out.
+    `description.metrics` maps a data set to the JSON of its figures; other entries are left out.
     """
-    measured = {name: figures for name, figures in draft.metrics.items() if _is_figures(figures)}
+    measured = {name: figures for name, figures in description.metrics.items() if _is_figures(figures)}
     parts = [
         f"# {title}",
         summary,
@@ -21,13 +21,13 @@ def card(draft: ModelDescription, *, title: str, summary: str, use: str, limits:
         "Measured through the serving code on data not trained on; in brackets the 95 % bootstrap interval.",
         _table(measured),
         "## Trained on",
-        "\n".join(f"- {name}" for name in draft.data),
-        *(["## Started from", "\n".join(f"- {name}" for name in draft.starts)] if draft.starts else []),
-        f"Command: `{draft.command}`",
+        "\n".join(f"- {name}" for name in description.data),
+        *(["## Started from", "\n".join(f"- {name}" for name in description.starts)] if description.starts else []),
+        f"Command: `{description.command}`",
         "## Limits",
         "\n".join(f"- {limit}" for limit in limits),
         "## Licence",
-        f"{draft.licence.name}. {draft.licence.note}",
+        f"{description.licence.name}. {description.licence.note}",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -12,17 +12,17 @@ from ml.vocabulary import EMOTION_SYNONYMS
 
 FOLDS = 5
 HELD_OUT = frozenset({"tess", "urdu"})
-"""Never trained on: two women alone, and a corpus to see how far the net carries."""
+"""Corpora that are never trained on: one with two women only, and one to measure generalisation."""
 
-_TWINS = frozenset({"03-01-03-01-02-02-07"})
-"""Files of RAVDESS that are the same bytes as another one."""
+_DUPLICATES = frozenset({"03-01-03-01-02-02-07"})
+"""Files of RAVDESS with the same bytes as another one."""
 
 
 def read_voices(root: Path, fold: int | None = 0) -> Iterator[Record]:
-    """The examples of `root/manifest.csv`; the speakers of `fold` (0 … 4) are the validation part, with none all train.
+    """Yield the examples of `root/manifest.csv`. The speakers of `fold` (0 … 4) are for validation; None: all train.
 
-    RAVDESS is folded by actor, (actor − 1) mod 5; the other corpora by the place of the speaker's name among their own.
-    Raises InvalidManifest when the list cannot be read.
+    RAVDESS is folded by actor, (actor − 1) mod 5; other corpora by the rank of the speaker's name. Raises
+    InvalidManifest if the list cannot be read.
     """
     rows = list(table(root / "manifest.csv", "path", "label", "dataset", "speaker", "gender", "language"))
     folds = {
@@ -31,7 +31,7 @@ def read_voices(root: Path, fold: int | None = 0) -> Iterator[Record]:
 
     def read(row: dict[str, str]) -> Record:
         dataset, speaker = row["dataset"], row["speaker"]
-        if Path(row["path"]).stem in _TWINS:
+        if Path(row["path"]).stem in _DUPLICATES:
             return SkippedRecord(row["path"], "same bytes as another file")
         return Example(
             label=EMOTION_SYNONYMS[row["label"]],
@@ -46,11 +46,11 @@ def read_voices(root: Path, fold: int | None = 0) -> Iterator[Record]:
     return read_each(rows, read)
 
 
-def folded(examples: Sequence[Example], fold: int, folds: int) -> list[Example]:
-    """The examples split anew by speaker: those of `fold` for validation, all others to train on.
+def split_in_folds(examples: Sequence[Example], fold: int, folds: int) -> list[Example]:
+    """Split the examples by speaker: those of `fold` are for validation, all others to train on.
 
-    Each data set's speakers are dealt out in the order of their names, numbers as numbers. Raises InvalidManifest when
-    an example has no speaker.
+    Speakers of each data set are assigned in the order of their names, numbers as numbers. Raises InvalidManifest if an
+    example has no speaker.
     """
     if any(example.speaker is None for example in examples):
         raise InvalidManifest("folds need a speaker in every row")
@@ -62,7 +62,7 @@ def folded(examples: Sequence[Example], fold: int, folds: int) -> list[Example]:
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
-    """`a2` before `a10`."""
+    """Return a sort key that puts `a2` before `a10`."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 

@@ -1,4 +1,4 @@
-"""Files that are made of examples once: named by what they depend on, and there whole or not at all."""
+"""Cached files: named by a digest of what they depend on, and written completely or not at all."""
 
 import hashlib
 import json
@@ -9,24 +9,24 @@ from pathlib import Path
 
 
 def digest(*parts: object) -> str:
-    """A short name of JSON values, the same on every machine."""
+    """Return a short digest of JSON values, the same on every machine."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def file_state(path: Path | None) -> tuple[str | int, ...]:
-    """What changes when a file does: its place, size and time; the place alone where there is no file."""
+    """Return path, size and modification time of a file, which change with it; the path alone if it does not exist."""
     if path is None:
         return ()
     place = path.resolve()
     if not place.is_file():
         return (str(place),)
-    found = place.stat()
-    return str(place), found.st_size, found.st_mtime_ns
+    status = place.stat()
+    return str(place), status.st_size, status.st_mtime_ns
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Where to write what is to become `path`, by one rename, once it is whole."""
+    """Yield a temporary path to write to, which is renamed to `path` on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
     try:

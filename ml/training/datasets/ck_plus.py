@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ml.training.datasets.example import Example, Record, SkippedRecord
-from ml.training.datasets.splits import files_below, needed, split_by
+from ml.training.datasets.splits import files_below, require, split_by
 from ml.vocabulary import Emotion
 
 _EMOTION: dict[float, Emotion] = {
@@ -18,35 +18,36 @@ _EMOTION: dict[float, Emotion] = {
     6: "sad",
     7: "surprise",
 }
-PEAKS = 3
+PEAK_FRAMES = 3
+"""Number of pictures from the end of a sequence that show the expression."""
 
 
 def read_ck_plus(root: Path) -> Iterator[Record]:
-    """The last three pictures of each labelled sequence, and its first as neutral; split by person.
+    """Yield the last three pictures of each labelled sequence, and its first as neutral; split by person.
 
-    Contempt (2) is none of the seven.
+    Contempt (2) is not in the vocabulary.
     """
-    needed(root / "Emotion")
+    require(root / "Emotion")
     for sequence in sorted({path.parent for path in files_below(root / "cohn-kanade-images", ".png")}):
         person = sequence.parent.name
-        told = sorted((root / "Emotion" / person / sequence.name).glob("*_emotion.txt"))
+        label_files = sorted((root / "Emotion" / person / sequence.name).glob("*_emotion.txt"))
         name = f"{person}/{sequence.name}"
-        if not told:
+        if not label_files:
             yield SkippedRecord(name, "no label")
             continue
-        label = _label(told[0])
+        label = _label(label_files[0])
         if label is None:
             yield SkippedRecord(name, "unknown label")
             continue
         frames = files_below(sequence, ".png")
         yield _example(frames[0], "neutral", person)
-        yield from (_example(frame, label, person) for frame in frames[1:][-PEAKS:])
+        yield from (_example(frame, label, person) for frame in frames[1:][-PEAK_FRAMES:])
 
 
-def _label(told: Path) -> Emotion | None:
-    """Of `   3.0000000e+00`; null when it is none of the seven, or no number."""
+def _label(path: Path) -> Emotion | None:
+    """Return the label of a file with `   3.0000000e+00`; None if it is not of the vocabulary, or not a number."""
     try:
-        return _EMOTION.get(float(told.read_text()))
+        return _EMOTION.get(float(path.read_text()))
     except ValueError:
         return None
 

@@ -1,4 +1,4 @@
-"""Pictures of what a data set holds: faces by label, or spectrograms."""
+"""Contact sheet of a data set: faces or spectrograms by label."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -14,21 +14,22 @@ from ml.training.datasets.generic import PICTURES
 from ml.training.datasets.media import read_frame, read_picture, read_waveform
 from ml.vocabulary import EMOTIONS
 
-SIDE = 96
+TILE_SIDE = 96
+"""Side of a tile in pixels."""
 Tile = NDArray[np.uint8]
 
 
 def write_sheet(path: Path, examples: Sequence[Example], columns: int = 10) -> int:
-    """A row an emotion, `columns` examples each; returns how many are shown. What cannot be read is left out.
+    """Write an image with a row of `columns` examples per emotion. Return the number of examples shown.
 
-    Raises InvalidManifest when nothing can be shown: sentences have no sheet.
+    Files that cannot be read are left out. Raises InvalidManifest if nothing can be shown: sentences have no sheet.
     """
     from matplotlib.figure import Figure
 
     rows = {label: _tiles(examples, label, columns) for label in EMOTIONS}
     shown = sum(map(len, rows.values()))
     if not shown:
-        raise InvalidManifest("there is nothing to see in this data set")
+        raise InvalidManifest("this data set has no picture or sound to show")
     figure = Figure(figsize=(columns, len(EMOTIONS) * 1.05), layout="compressed")
     for place, (label, tiles) in enumerate(rows.items()):
         for column in range(columns):
@@ -41,12 +42,12 @@ def write_sheet(path: Path, examples: Sequence[Example], columns: int = 10) -> i
             else:
                 axes.axis("off") if column else axes.set_frame_on(False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=SIDE)
+    figure.savefig(path, dpi=TILE_SIDE)
     return shown
 
 
 def _tiles(examples: Sequence[Example], label: str, count: int) -> list[Tile]:
-    """Evenly taken from all of that label."""
+    """Return examples of the label, evenly spread over all of them."""
     chosen = [example for example in examples if example.label == label and example.path]
     spread = chosen[:: max(1, len(chosen) // count)]
     return list(islice(_readable(spread), count))
@@ -64,7 +65,7 @@ def _tile(example: Example) -> Tile:
     assert example.path
     if example.path.suffix.lower() in PICTURES:
         picture = read_picture(example.path)
-        return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+        return np.asarray(cv2.resize(picture, (TILE_SIDE, TILE_SIDE), interpolation=cv2.INTER_AREA), np.uint8)
     frame = read_frame(example)
     return _spectrogram(example) if frame is None else frame
 

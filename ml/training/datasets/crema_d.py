@@ -20,7 +20,7 @@ _EMOTION: dict[str, Emotion] = {
 
 
 def read_crema_d(root: Path) -> Iterator[Record]:
-    """Files named ACTOR_SENTENCE_EMOTION_LEVEL; split by actor. Where a take is there as sound and as video, both."""
+    """Read files named ACTOR_SENTENCE_EMOTION_LEVEL; split by actor. A take with sound and video files yields both."""
     people = table(root / "VideoDemographics.csv", "ActorID", "Sex")
     genders = {person["ActorID"]: person["Sex"].lower() or None for person in people}
     for path in files_below(root, ".wav", ".flv", ".mp4"):

@@ -1,4 +1,4 @@
-"""The manifest type that every data set reader yields."""
+"""Labelled example, the record that every data set reader yields."""
 
 import logging
 from collections import Counter
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 class Example:
     """One labelled picture, recording or sentence.
 
-    Either `path` or `text` is set. `label` is null where only a sentiment is known. `target` is a soft target over
-    `EMOTIONS` where annotators' votes, or several labels, are known.
-    `speaker` is the person or source that must not be on two sides of a split. `start` and `end` are seconds of the
-    file, where only a piece of it is meant. `before`: what was said before the text, in the same dialogue.
+    Either `path` or `text` is set. `label`: None if only a sentiment is known. `target` is a soft target over
+    `EMOTIONS`, if votes of annotators or several labels are known. `speaker` is the person or source that must not be
+    on two sides of a split. `start` and `end` are seconds of the file, if the example is a piece of it. `before`:
+    preceding sentences of the same dialogue.
     """
 
     label: Emotion | None
@@ -40,7 +40,7 @@ class Example:
 
     @property
     def index(self) -> int:
-        """The label's place in `EMOTIONS`. Raises ValueError when there is no label."""
+        """Index of the label in `EMOTIONS`. Raises ValueError if there is no label."""
         if self.label is None:
             raise ValueError("the example has no emotion")
         return EMOTIONS.index(self.label)
@@ -48,34 +48,34 @@ class Example:
 
 @dataclass(frozen=True)
 class SkippedRecord:
-    """What a reader left out, and why: counted, never fatal."""
+    """Record that a reader skipped, and why: counted, never fatal."""
 
-    what: str
+    name: str
     reason: str
 
 
 Record = Example | SkippedRecord
 
 
-def sorted_out(found: Iterable[Record]) -> tuple[list[Example], Counter[str]]:
-    """The examples, and how many were skipped for which reason."""
+def without_skipped(records: Iterable[Record]) -> tuple[list[Example], Counter[str]]:
+    """Return the examples, and the number of skipped records by reason."""
     examples, reasons = [], Counter[str]()
-    for one in found:
-        if isinstance(one, Example):
-            examples.append(one)
+    for record in records:
+        if isinstance(record, Example):
+            examples.append(record)
         else:
-            reasons[one.reason] += 1
+            reasons[record.reason] += 1
     return examples, reasons
 
 
-def examples_of(found: Iterable[Record]) -> list[Example]:
-    """The examples alone, for training; how many were skipped is logged."""
-    examples, reasons = sorted_out(found)
+def examples_of(records: Iterable[Record]) -> list[Example]:
+    """Return the examples, for training; the number of skipped records is logged."""
+    examples, reasons = without_skipped(records)
     for reason, count in reasons.most_common():
         logger.info("skipped, %s: %d", reason, count)
     return examples
 
 
 def counts(examples: Iterable[Example]) -> dict[tuple[str, Split, Emotion | None], int]:
-    """How many examples there are by data set, split and label."""
+    """Return the number of examples by data set, split and label."""
     return dict(Counter((example.dataset, example.split, example.label) for example in examples))

@@ -1,4 +1,4 @@
-"""Pictures of faces that are crops already, listed by a `manifest.csv` of path, label, dataset, split."""
+"""Face crops, listed by a `manifest.csv` of path, label, dataset, split."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from ml.training.datasets.tables import read_each, table
 from ml.vocabulary import EMOTION_SYNONYMS, EMOTIONS
 
 HELD_OUT = frozenset({"sfew", "ckplus48", "jaffe"})
-"""Never trained on: measured on as a whole."""
+"""Data sets that are never trained on, and evaluated on as a whole."""
 
 _PLUS = {"angry": "v_angry", "disgust": "v_disgust", "fear": "v_fear", "happy": "v_happy", "sad": "v_sad"}
 _PLUS |= {"surprise": "v_surprise", "neutral": "v_neutral"}
@@ -21,11 +21,11 @@ _NEAR_DUPLICATE = 0.98
 
 
 def read_faces(root: Path, votes_share: float = 0.15) -> Iterator[Record]:
-    """The examples of `root/manifest.csv`, with the split that training keeps to.
+    """Yield the examples of `root/manifest.csv`, with their splits.
 
-    AffectNet has no split of its own: a tenth, by the sha256 of the file's name, is for validation. Training pictures
-    of FER2013 that have a (near) twin among those measured on are left out, and FER+ annotators' votes become
-    `votes_share` of the target. Raises InvalidManifest when the list cannot be read.
+    AffectNet has no split of its own: a tenth, by the sha256 of the file name, is for validation. Training pictures of
+    FER2013 with a (near) duplicate in the other splits are left out, and the votes of FER+ annotators become
+    `votes_share` of the target. Raises InvalidManifest if the list cannot be read.
     """
     votes = _fer_votes(root / "fer2013" / "labels.csv")
     rows = table(root / "manifest.csv", "path", "label", "dataset", "split")
@@ -36,30 +36,30 @@ def _face(root: Path, votes: Mapping[str, dict[str, str]], share: float, row: di
     path, dataset, label = Path(row["path"]), row["dataset"], EMOTION_SYNONYMS[row["label"]]
     split = _split(dataset, path, row["split"])
     plus = votes.get(path.name, {}) if dataset == "fer2013" else {}
-    if split == "train" and plus and _is_twin(plus):
-        return SkippedRecord(row["path"], "twin of a picture measured on")
+    if split == "train" and plus and _is_duplicate(plus):
+        return SkippedRecord(row["path"], "duplicate of a held-out picture")
     return Example(label=label, dataset=dataset, split=split, path=root / path, target=_target(label, plus, share))
 
 
-def _split(dataset: str, path: Path, told: str) -> Split:
-    """Raises ValueError when none is told that there is."""
+def _split(dataset: str, path: Path, listed: str) -> Split:
+    """Return the split of a picture. Raises ValueError if the listed one is unknown."""
     if dataset in HELD_OUT:
         return "test"
     if dataset.startswith("affectnet"):
         return "valid" if int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 10 == 0 else "train"
-    return SPLITS[SPLITS.index(told)]
+    return SPLITS[SPLITS.index(listed)]
 
 
 def _fer_votes(path: Path) -> dict[str, dict[str, str]]:
     return {row["image"]: row for row in table(path, *_VOTES)} if path.exists() else {}
 
 
-def _is_twin(row: dict[str, str]) -> bool:
+def _is_duplicate(row: dict[str, str]) -> bool:
     return row["train_exact_dup_of_eval"] == "1" or float(row["train_near_dup_of_eval_cc"] or 0) > _NEAR_DUPLICATE
 
 
 def _target(label: str, votes: dict[str, str], share: float) -> tuple[float, ...]:
-    """The label, and for `share` what the FER+ annotators saw, where at least three saw one of the seven."""
+    """Return the label, mixed with `share` of the FER+ votes, if at least three annotators saw one of the emotions."""
     hard = np.array([name == label for name in EMOTIONS], dtype=float)
     counted = np.array([float(votes.get(_PLUS[name]) or 0) for name in EMOTIONS])
     total = counted.sum()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ml.errors import InvalidManifest
 from ml.training.datasets.example import Example, Record, SkippedRecord, Split
 from ml.training.datasets.labels import emotion_named
-from ml.training.datasets.splits import files_below, needed
+from ml.training.datasets.splits import files_below, require
 from ml.training.datasets.tables import read_each, table
 from ml.vocabulary import EMOTIONS, Emotion
 
@@ -46,8 +46,10 @@ _SIDE = 48
 
 
 def unpack_fer2013(root: Path, folder: Path) -> Path:
-    """`fer2013.csv` → `train/angry/Training_0.png`, `test/sad/PublicTest_28709.png`, …; returns where to read from.
-    What is none of the seven lies in a folder of no emotion."""
+    """Write the pictures of `fer2013.csv` to `train/angry/Training_0.png`, `test/sad/PublicTest_28709.png`, …
+
+    Pictures of other labels go to the folder `unknown`. Return the folder to read.
+    """
     if not (root / TABLE).exists():
         return root
     for number, row in enumerate(_pictures(root)):
@@ -60,9 +62,9 @@ def unpack_fer2013(root: Path, folder: Path) -> Path:
 
 
 def read_fer2013(root: Path) -> Iterator[Record]:
-    """Folders `train` and `test` with one folder an emotion. The public test is the validation part."""
+    """Read folders `train` and `test` with one folder per emotion. The public test is the validation split."""
     for folder in ("train", "test"):
-        for path in files_below(needed(root / folder), ".png", ".jpg", ".jpeg"):
+        for path in files_below(require(root / folder), ".png", ".jpg", ".jpeg"):
             label = emotion_named(path.parent.name)
             if label is None:
                 yield SkippedRecord(path.name, "unknown label")
@@ -72,7 +74,7 @@ def read_fer2013(root: Path) -> Iterator[Record]:
 
 
 def unpack_fer_plus(root: Path, folder: Path) -> Path:
-    """`fer2013.csv` beside `fer2013new.csv` → the authors' folders of pictures, and the votes."""
+    """Write `fer2013.csv` and `fer2013new.csv` to the authors' folders of pictures, with the votes; return it."""
     if not (root / TABLE).exists():
         return root
     for row, votes in zip_longest(_pictures(root), table(root / VOTES, *_VOTES)):
@@ -85,9 +87,9 @@ def unpack_fer_plus(root: Path, folder: Path) -> Path:
 
 
 def read_fer_plus(root: Path) -> Iterator[Record]:
-    """Ten votes a picture: the target is the share of each of the seven, the label the one most seen.
+    """Read ten votes per picture: the target has the share of each emotion, the label is the most frequent one.
 
-    Left out: pictures most often seen as contempt, as nothing known, or as no face.
+    Pictures with most votes for contempt, unknown or no face are left out.
     """
     return read_each(table(root / VOTES, *_VOTES), partial(_voted, root))
 
@@ -117,6 +119,6 @@ def _write(path: Path, pixels: str) -> None:
     try:
         image: NDArray[np.uint8] = np.array(pixels.split(), np.uint8).reshape(_SIDE, _SIDE)
     except (ValueError, OverflowError) as error:
-        raise InvalidManifest(f"a row of the table has not {_SIDE * _SIDE} pixels from 0 to 255") from error
+        raise InvalidManifest(f"a row of the table does not have {_SIDE * _SIDE} pixels from 0 to 255") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), image)

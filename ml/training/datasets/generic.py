@@ -1,4 +1,4 @@
-"""A folder of one's own: files `<dataset>_<n>_<emotion>.<ext>`, the emotion by a name or its place among the seven."""
+"""Folder of your own data: files `<dataset>_<n>_<emotion>.<ext>`, with the name or the number of the emotion."""
 
 import re
 from collections.abc import Iterator
@@ -15,8 +15,11 @@ _NAME = re.compile(r"(.+)_([^_]+)_([^_]+)")
 
 
 def read_generic(root: Path) -> Iterator[Record]:
-    """Files in any folders. A folder within `root` is taken for a speaker or source, whose files stay on one side of
-    the split; files that lie in `root` itself are split one by one."""
+    """Read files in any folders.
+
+    A folder within `root` counts as a speaker or source, with all of its files on one side of the split. Files directly
+    in `root` are split one by one.
+    """
     for path in files_below(root, *PICTURES, *SOUNDS, *VIDEOS):
         named = _NAME.fullmatch(path.stem)
         if named is None:

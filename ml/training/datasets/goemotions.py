@@ -32,10 +32,10 @@ _SENTIMENT: dict[Emotion, Sentiment] = {
 
 
 def read_goemotions(root: Path) -> Iterator[Record]:
-    """Lines of text TAB label ids TAB id; `emotions.txt` (the 28) or `labels.txt` (Ekman's) numbers the labels.
+    """Read lines of text TAB label ids TAB id; `emotions.txt` (the 28) or `labels.txt` (Ekman's) numbers the labels.
 
-    The sentiment is that of the authors' groups: joy is the positive one, surprise the ambiguous one, of which no
-    sentiment is known. Several labels become a soft target in equal shares. `test.tsv` is read where it is there.
+    The sentiment is that of the authors' groups: joy is positive; surprise is ambiguous, so its sentiment is unknown.
+    Several labels become a soft target in equal shares. `test.tsv` is read if it exists.
     """
     named = next((file for file in (root / "emotions.txt", root / "labels.txt") if file.exists()), None)
     if named is None:
@@ -43,7 +43,7 @@ def read_goemotions(root: Path) -> Iterator[Record]:
     names = read_file(named).split()
     unknown = [name for name in names if name not in EKMAN]
     if unknown:
-        raise InvalidManifest(f"{named.name} names what is no emotion of GoEmotions: {', '.join(unknown)}")
+        raise InvalidManifest(f"{named.name} has labels that are not of GoEmotions: {', '.join(unknown)}")
     groups = dict(enumerate(EKMAN[name] for name in names))
     for file, split in train_and_valid(root, "train.tsv", "dev.tsv", "test.tsv"):
         yield from read_each(lines(file), partial(_comment, groups, split))
@@ -51,12 +51,12 @@ def read_goemotions(root: Path) -> Iterator[Record]:
 
 def _comment(groups: Mapping[int, str], split: Split, line: str) -> Record:
     text, ids, _ = line.split("\t")
-    found = emotions([groups[int(number)] for number in ids.split(",")])
-    sentiments = {_SENTIMENT.get(emotion) for emotion in found}
-    return sentence(_unquoted(text), found, "goemotions", split, sentiments.pop() if len(sentiments) == 1 else None)
+    labels = emotions([groups[int(number)] for number in ids.split(",")])
+    sentiments = {_SENTIMENT.get(emotion) for emotion in labels}
+    return sentence(_unquoted(text), labels, "goemotions", split, sentiments.pop() if len(sentiments) == 1 else None)
 
 
 def _unquoted(text: str) -> str:
-    """A field that was quoted as CSV quotes, in a file that is not CSV."""
+    """Undo the CSV quotes of a field, in a file that is not CSV."""
     quoted = len(text) > 1 and text[0] == text[-1] == '"' and '""' in text[1:-1]
     return text[1:-1].replace('""', '"') if quoted else text

@@ -4,8 +4,8 @@ from ml.vocabulary import EMOTION_SYNONYMS, EMOTIONS, Emotion
 
 
 def emotion_named(name: str) -> Emotion | None:
-    """An emotion by one of its names, or by its place among the seven; null when it is none."""
-    told = name.strip().casefold()
-    if told.isdecimal():
-        return EMOTIONS[int(told)] if int(told) < len(EMOTIONS) else None
-    return EMOTION_SYNONYMS.get(told)
+    """Return the emotion with this name, or with this number among the seven; None if there is no such emotion."""
+    key = name.strip().casefold()
+    if key.isdecimal():
+        return EMOTIONS[int(key)] if int(key) < len(EMOTIONS) else None
+    return EMOTION_SYNONYMS.get(key)

@@ -1,4 +1,4 @@
-"""The list that every data set becomes: a CSV of labelled files, pieces of files, and sentences."""
+"""List of examples: a CSV of labelled files, pieces of files, and sentences, in which every data set is imported."""
 
 import csv
 import os
@@ -30,7 +30,7 @@ _EXAMPLE = TypeAdapter(Example)
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:
-    """Writes the list by one rename and returns how many rows it has. Paths are relative to it where they can be."""
+    """Write the list by one rename, with paths relative to it. Return the number of rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staging, count = path.with_name(f".{path.name}.tmp"), 0
     with staging.open("w", newline="", encoding="utf-8") as file:
@@ -44,9 +44,9 @@ def write_examples(path: Path, examples: Iterable[Example]) -> int:
 
 
 def read_examples(path: Path) -> Iterator[Example]:
-    """The rows of a list. `label`, and `path` or `text`, are needed; a split that is not told is train.
+    """Yield the examples of a list. `label`, and `path` or `text`, are needed; the split is train by default.
 
-    Raises InvalidManifest with the line of what cannot be read.
+    Raises InvalidManifest with the line that cannot be read.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -70,16 +70,16 @@ def _row(example: Example, folder: Path) -> dict[str, Any]:
 
 
 def _example(row: dict[str, str], path: Path, line: int) -> Example:
-    told: dict[str, Any] = {name: row[name] for name in COLUMNS if row.get(name)}
-    if not told.get("path") and not told.get("text"):
+    values: dict[str, Any] = {name: row[name] for name in COLUMNS if row.get(name)}
+    if not values.get("path") and not values.get("text"):
         raise InvalidManifest(f"{path.name}, line {line}: neither path nor text")
-    if "path" in told:
-        told["path"] = path.parent / told["path"]
-    if "target" in told:
-        told["target"] = told["target"].split()
+    if "path" in values:
+        values["path"] = path.parent / values["path"]
+    if "target" in values:
+        values["target"] = values["target"].split()
     defaults = {"label": None, "split": "train", "dataset": row.get("source") or path.stem}
     try:
-        return _EXAMPLE.validate_python(defaults | told)
+        return _EXAMPLE.validate_python(defaults | values)
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidManifest(f"{path.name}, line {line}, {first['loc'][0]}: {first['msg']}") from error

@@ -1,4 +1,4 @@
-"""Labelled files → pictures, frames and sound, through the same decoding as in serving."""
+"""Pictures, frames and sound of labelled files, decoded as in serving."""
 
 import tempfile
 from pathlib import Path
@@ -15,7 +15,10 @@ LIMITS = MediaLimits()
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """RGB [height, width, 3]. Raises MediaInvalid. Data sets are trusted, unlike uploads: no child process."""
+    """Return RGB [height, width, 3]. Raises MediaInvalid.
+
+    Data sets are trusted, unlike uploads: the picture is decoded in this process.
+    """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise MediaInvalid("The picture cannot be read.")
@@ -23,9 +26,9 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
 
 def read_frame(example: Example) -> NDArray[np.uint8] | None:
-    """A frame of a video's middle; null where there is no picture. Raises AffectError."""
+    """Return a frame from the middle of a video; None if the file has no video. Raises AffectError."""
     assert example.path
-    _needed(example.path)
+    _require(example.path)
     info = probe(example.path, LIMITS)
     if not info.has_video:
         return None
@@ -44,9 +47,9 @@ def read_frame(example: Example) -> NDArray[np.uint8] | None:
 
 
 def read_waveform(example: Example) -> NDArray[np.float32]:
-    """16 kHz mono in −1..1 of the file, or of its piece. Raises AffectError."""
+    """Return the sound of the file, or of its piece, at 16 kHz, mono, in −1..1. Raises AffectError."""
     assert example.path
-    _needed(example.path)
+    _require(example.path)
     info = probe(example.path, LIMITS)
     if not info.has_audio:
         raise MediaInvalid("There is no sound in the file.")
@@ -60,6 +63,6 @@ def read_waveform(example: Example) -> NDArray[np.float32]:
         return np.asarray(pcm[first:last] / 32768, np.float32)
 
 
-def _needed(path: Path) -> None:
+def _require(path: Path) -> None:
     if not path.is_file():
         raise MediaInvalid("There is no such file.")

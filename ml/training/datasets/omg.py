@@ -1,7 +1,7 @@
 """OMG-Emotion (Barros et al. 2018): stretches of web videos, labelled by a majority; CC BY-NC-SA 3.0.
 
-`omg_TrainVideos.csv`, `omg_ValidationVideos.csv` and, where given out, `omg_TestVideos_WithLabels.csv` name the video,
-start, end and utterance; the videos lie below `videos/` as VIDEO.mp4, or as VIDEO/UTTERANCE.mp4, cut already.
+`omg_TrainVideos.csv`, `omg_ValidationVideos.csv` and, if published, `omg_TestVideos_WithLabels.csv` name the video,
+start, end and utterance; the videos are below `videos/` as VIDEO.mp4, or as VIDEO/UTTERANCE.mp4, cut already.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ml.training.datasets.example import Example, Record, SkippedRecord, Split
-from ml.training.datasets.splits import needed
+from ml.training.datasets.splits import require
 from ml.training.datasets.tables import read_each, table
 from ml.vocabulary import Emotion
 
@@ -31,9 +31,9 @@ _COLUMNS = ("video", "utterance", "start", "end", "EmotionMaxVote")
 
 
 def read_omg(root: Path) -> Iterator[Record]:
-    """One example an utterance; the speaker is the video that it is from."""
+    """Yield one example per utterance; its speaker is the video that it is from."""
     for name, split in _LISTS:
-        yield from _read_list(needed(root / name), split)
+        yield from _read_list(require(root / name), split)
     if (root / _TEST).exists():
         yield from _read_list(root / _TEST, "test")
 
@@ -50,7 +50,7 @@ def _utterance(videos: Path, split: Split, row: dict[str, str]) -> Record:
         return SkippedRecord(name, "no such video")
     start, end = (None, None) if cut else (float(row["start"]), float(row["end"]))
     if start is not None and end is not None and not 0 <= start < end:
-        return SkippedRecord(name, "time stamps that cannot be")
+        return SkippedRecord(name, "impossible time stamps")
     return Example(
         label=label,
         dataset="omg",

@@ -23,7 +23,7 @@ _EMOTION: dict[str, Emotion] = {
 
 
 def read_raf_db(root: Path) -> Iterator[Record]:
-    """The test part is the authors'; a tenth of their training part is for validation."""
+    """Read the authors' test split; a tenth of their training split is for validation."""
     basic = root / "basic" if (root / "basic").is_dir() else root
     for line in lines(basic / "EmoLabel" / "list_patition_label.txt"):
         name, _, number = line.partition(" ")

@@ -20,14 +20,15 @@ _EMOTION: dict[str, Emotion] = {
     "07": "disgust",
     "08": "surprise",
 }
-"""Calm (02) was played as a second neutral."""
-_PICTURE_ALONE = "02"
-_TWINS = frozenset({"03-01-03-01-02-02-07"})
-"""The same bytes as another file."""
+"""Emotion by code. Calm (02) was acted as a second neutral."""
+_VIDEO_ONLY = "02"
+_DUPLICATES = frozenset({"03-01-03-01-02-02-07"})
+"""Files with the same bytes as another one."""
 
 
 def read_ravdess(root: Path) -> Iterator[Record]:
-    """Speech and song, sound and video, in any folders. Actors 19 to 24 are the test part, 1, 6, 11 and 16 validation.
+    """Read speech and song, sound and video, in any folders. Actors 19 to 24 are the test split, 1, 6, 11 and 16
+    validation.
 
     Videos without sound are left out: those with sound show the same takes.
     """
@@ -37,9 +38,9 @@ def read_ravdess(root: Path) -> Iterator[Record]:
             yield SkippedRecord(path.name, "name of another form")
         elif fields[2] not in _EMOTION:
             yield SkippedRecord(path.name, "unknown label")
-        elif fields[0] == _PICTURE_ALONE:
+        elif fields[0] == _VIDEO_ONLY:
             yield SkippedRecord(path.name, "video without sound")
-        elif path.stem in _TWINS:
+        elif path.stem in _DUPLICATES:
             yield SkippedRecord(path.name, "same bytes as another file")
         else:
             yield _example(path, fields)

@@ -1,4 +1,4 @@
-"""The data sets that are known, by name."""
+"""Known data sets, by name."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +28,11 @@ Content = Literal["faces", "voices", "videos", "sentences", "any"]
 
 @dataclass(frozen=True)
 class DataSet:
-    """`unpack(root, folder)` makes files of what is published as a table, and returns where to read from."""
+    """Published data set and its reader.
+
+    `unpack(root, folder)` writes a data set that is published as a table to picture files, and returns the folder to
+    read.
+    """
 
     name: str
     content: Content
@@ -62,23 +66,23 @@ DATA_SETS = {known.name: known for known in _ALL}
 
 
 def find(name: str) -> DataSet:
-    """Raises InvalidManifest when there is none of that name."""
+    """Return the data set. Raises InvalidManifest if the name is unknown."""
     if name not in DATA_SETS:
         raise InvalidManifest(f"there is no data set {name!r}: {', '.join(DATA_SETS)}")
     return DATA_SETS[name]
 
 
 def read(name: str, root: Path, folder: Path) -> Iterator[Record]:
-    """The examples of a data set at `root`, and what was skipped. Pictures out of a table are written to `folder`.
+    """Yield the examples and skipped records of a data set at `root`. Pictures of a table are written to `folder`.
 
-    Raises InvalidManifest when `root` is not of the published layout.
+    Raises InvalidManifest if `root` does not have the published layout.
     """
-    found = find(name)
+    data_set = find(name)
     if not root.is_dir():
-        raise InvalidManifest(f"{root} is no folder")
-    yield from found.read(found.unpack(root, folder) if found.unpack else root)
+        raise InvalidManifest(f"{root} is not a folder")
+    yield from data_set.read(data_set.unpack(root, folder) if data_set.unpack else root)
 
 
-def scratch() -> TemporaryDirectory[str]:
-    """A folder for what is only looked at."""
+def temporary_folder() -> TemporaryDirectory[str]:
+    """Return a temporary folder for pictures that are only inspected."""
     return TemporaryDirectory(prefix="affect-datasets-")

@@ -23,7 +23,7 @@ _NAME = re.compile(r"(?:(DC|JE|JK|KL)_)?([a-z]{1,2})(\d{1,2})")
 
 
 def read_savee(root: Path) -> Iterator[Record]:
-    """Two speakers are the training part, one each validation and test."""
+    """Read two speakers as training split, and one each as validation and test."""
     for path in files_below(root, ".wav", ".avi"):
         named = _NAME.fullmatch(path.stem)
         speaker = (named[1] if named else None) or path.parent.name

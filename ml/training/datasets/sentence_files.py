@@ -1,11 +1,11 @@
-"""Files of sentences: their lines, and the examples that they become."""
+"""Files of sentences: their lines, and examples of them."""
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ml.training.datasets.example import Example, Split
-from ml.training.datasets.splits import needed
+from ml.training.datasets.splits import require
 from ml.vocabulary import EMOTION_SYNONYMS, EMOTIONS, Emotion, Sentiment
 
 _CONTROL = re.compile("[\x80-\x9f]")
@@ -13,48 +13,49 @@ _CONTROL = re.compile("[\x80-\x9f]")
 
 def sentence(
     text: str,
-    found: Sequence[Emotion],
+    labels: Sequence[Emotion],
     dataset: str,
     split: Split,
     sentiment: Sentiment | None = None,
     speaker: str | None = None,
 ) -> Example:
+    """Return the example of a sentence. Several labels become a soft target in equal shares."""
     return Example(
-        label=found[0] if found else None,
+        label=labels[0] if labels else None,
         dataset=dataset,
         split=split,
         text=text,
         speaker=speaker,
         language="en",
-        target=tuple((name in found) / len(found) for name in EMOTIONS) if found else None,
+        target=tuple((name in labels) / len(labels) for name in EMOTIONS) if labels else None,
         sentiment=sentiment,
     )
 
 
 def emotions(names: Iterator[str] | Sequence[str]) -> list[Emotion]:
-    """Those that the vocabulary has, each once, in the order given."""
+    """Return the emotions of the vocabulary with these names, each once, in the order of the names."""
     return list(dict.fromkeys(EMOTION_SYNONYMS[name] for name in names if name in EMOTION_SYNONYMS))
 
 
 def train_and_valid(root: Path, train: str, valid: str, test: str | None = None) -> Iterator[tuple[Path, Split]]:
-    """The files of the parts, that of the test part only where it is there. Raises InvalidManifest when one is not."""
+    """Yield the file of each split; the test file only if it exists. Raises InvalidManifest if another is missing."""
     parts: list[tuple[str, Split]] = [(train, "train"), (valid, "valid")]
     for name, split in parts:
-        yield needed(root / name), split
+        yield require(root / name), split
     if test and (root / test).is_file():
         yield root / test, "test"
 
 
 def read_file(path: Path) -> str:
-    """UTF-8 with or without a mark, else Windows-1252; control characters that stand for its quotes are put right."""
-    content = needed(path).read_bytes()
+    """Read text: UTF-8 with or without BOM, else Windows-1252. Control characters become quotes."""
+    content = require(path).read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp1252", errors="replace")
-    return _CONTROL.sub(lambda found: found[0].encode("latin-1").decode("cp1252", errors="replace"), text)
+    return _CONTROL.sub(lambda match: match[0].encode("latin-1").decode("cp1252", errors="replace"), text)
 
 
 def lines(path: Path) -> Iterator[str]:
-    """Lines that are not empty. Only line feeds part them: the texts hold other separators."""
+    """Return the lines that are not empty. Only line feeds separate them: the texts contain other separators."""
     return (line.rstrip("\r") for line in read_file(path).split("\n") if line.strip())

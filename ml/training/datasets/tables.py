@@ -1,4 +1,4 @@
-"""Tables of data sets, and the examples that their rows become."""
+"""CSV tables of data sets."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
@@ -7,31 +7,33 @@ from typing import TypeVar
 
 from ml.errors import InvalidManifest
 from ml.training.datasets.example import Record, SkippedRecord
-from ml.training.datasets.splits import needed
+from ml.training.datasets.splits import require
 
-Row = TypeVar("Row")
+RowT = TypeVar("RowT")
 
 
 def table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
-    """The rows of a CSV file. Raises InvalidManifest when it is not there, cannot be read, or lacks a column."""
+    """Yield the rows of a CSV file. Raises InvalidManifest if it does not exist, cannot be read, or lacks a column."""
     try:
-        with needed(path).open(newline="", encoding="utf-8-sig") as file:
+        with require(path).open(newline="", encoding="utf-8-sig") as file:
             yield from rows_of(file, path.name, *columns)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidManifest(f"{path.name} cannot be read: {error}") from error
 
 
 def rows_of(lines: Iterable[str], name: str, *columns: str) -> Iterator[dict[str, str]]:
-    """The rows of a CSV file's lines. Raises InvalidManifest when one of the columns is missing."""
+    """Yield the rows of the lines of a CSV file. Raises InvalidManifest if a column is missing."""
     rows = csv.DictReader(lines, restval="")
     if not set(columns) <= set(rows.fieldnames or ()):
         raise InvalidManifest(f"{name} needs the columns {', '.join(columns)}")
     yield from rows
 
 
-def read_each(rows: Iterable[Row], read: Callable[[Row], Record]) -> Iterator[Record]:
-    """What `read` makes of each row. It raises LookupError for a label that a map has not, and ValueError for a row of
-    another form: both are skipped."""
+def read_each(rows: Iterable[RowT], read: Callable[[RowT], Record]) -> Iterator[Record]:
+    """Yield the record that `read` returns for each row.
+
+    Rows for which it raises LookupError (unknown label) or ValueError (malformed row) are skipped.
+    """
     for number, row in enumerate(rows, 1):
         try:
             yield read(row)

@@ -1,6 +1,6 @@
 """TESS (Pichora-Fuller & Dupuis 2020): two Canadian women say 200 words; CC BY-NC-ND 4.0.
 
-With two speakers it says nothing about new ones: the older is for training, the younger for validation.
+With two speakers it is no measure of new ones: the older is for training, the younger for validation.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ _EMOTION: dict[str, Emotion] = {
     "ps": "surprise",
     "sad": "sad",
 }
-"""`ps` is pleasant surprise."""
+"""Emotion by name; `ps` is pleasant surprise."""
 _SPLIT: dict[str, Split] = {"OAF": "train", "YAF": "valid"}
 
 
 def read_tess(root: Path) -> Iterator[Record]:
-    """Files named SPEAKER_WORD_EMOTION.wav, in any folders."""
+    """Read files named SPEAKER_WORD_EMOTION.wav, in any folders."""
     for path in files_below(root, ".wav"):
         fields = path.stem.split("_")
         speaker = "OAF" if fields[0] == "OA" else fields[0]  # one published file lacks its last letter

@@ -22,12 +22,12 @@ _PLUTCHIK = dict(
 )
 _SST: dict[int, Sentiment] = {0: "negative", 1: "negative", 2: "neutral", 3: "positive", 4: "positive"}
 _NO_ANSWER = re.compile(r"^\[.*\]$|^(?:blank|no response)\.?$", re.IGNORECASE)
-NONE = "none of the seven"
+NOT_IN_VOCABULARY = "none of the seven"
 _BRACKETS = {"-lrb-": "(", "-rrb-": ")", "-lsb-": "[", "-rsb-": "]"}
 
 
 def read_xed(root: Path) -> Iterator[Record]:
-    """`en-annotated.tsv` (text TAB Plutchik's eight, by number) and `neu_en.txt` (9 TAB text). All for training.
+    """Read `en-annotated.tsv` (text TAB Plutchik's eight, by number) and `neu_en.txt` (9 TAB text). All for training.
 
     Sentences with only anticipation or trust have no place in the vocabulary and are left out.
     """
@@ -37,8 +37,8 @@ def read_xed(root: Path) -> Iterator[Record]:
 
 def _annotated(line: str) -> Record:
     text, ids = line.split("\t")
-    found = emotions([_PLUTCHIK[int(number)] for number in ids.split(",")])
-    return sentence(_name(text), found, "xed", "train") if found else SkippedRecord(text, NONE)
+    labels = emotions([_PLUTCHIK[int(number)] for number in ids.split(",")])
+    return sentence(_name(text), labels, "xed", "train") if labels else SkippedRecord(text, NOT_IN_VOCABULARY)
 
 
 def _unmoved(line: str) -> Record:
@@ -47,7 +47,7 @@ def _unmoved(line: str) -> Record:
 
 
 def read_semeval(root: Path) -> Iterator[Record]:
-    """Task 1, E-c: tweets with eleven yes or no. Love counts as joy; none of the eleven is neutral.
+    """Read task 1, E-c: tweets with eleven yes or no. Love counts as joy; a tweet without a yes is neutral.
 
     Tweets with only anticipation, optimism, pessimism or trust are left out.
     """
@@ -62,29 +62,33 @@ def _tweet(names: Sequence[str], split: Split, row: Sequence[str]) -> Record:
     if not {"0", "1"} >= set(flags):
         raise ValueError("neither yes nor no")
     felt = [name for name, flag in zip(names, flags, strict=True) if flag == "1"]
-    found = emotions(felt or ["neutral"])
+    labels = emotions(felt or ["neutral"])
     text = html.unescape(tweet).replace("\\n", " ")
-    return sentence(text, found, "semeval2018", split) if found else SkippedRecord(text, NONE)
+    return sentence(text, labels, "semeval2018", split) if labels else SkippedRecord(text, NOT_IN_VOCABULARY)
 
 
 def read_isear(root: Path) -> Iterator[Record]:
-    """`isear.tsv`: label TAB situation, as told by students. Shame and guilt, and answers that tell nothing, are left
-    out. The line breaks of the questionnaire survive as mojibake in the published file. All for testing."""
+    """Read `isear.tsv`: label TAB situation, described by students. All for testing.
+
+    Shame, guilt and empty answers are left out. Line breaks of the questionnaire are mojibake in the published file.
+    """
     return read_each(lines(root / "isear.tsv"), _situation)
 
 
 def _situation(line: str) -> Record:
     label, text = line.split("\t")
-    told = re.sub(r"\s*(?:Ã¡|á)\s+", " ", text).strip()
-    if _NO_ANSWER.match(told):
+    answer = re.sub(r"\s*(?:Ã¡|á)\s+", " ", text).strip()
+    if _NO_ANSWER.match(answer):
         return SkippedRecord(label, "no answer")
     return (
-        sentence(told, emotions([label]), "isear", "test") if label in EMOTION_SYNONYMS else SkippedRecord(told, NONE)
+        sentence(answer, emotions([label]), "isear", "test")
+        if label in EMOTION_SYNONYMS
+        else SkippedRecord(answer, NOT_IN_VOCABULARY)
     )
 
 
 def read_sst(root: Path) -> Iterator[Record]:
-    """`stsa.fine.train` and `.dev`: 0 … 4, a space, and the tokens of a sentence. Sentiment alone."""
+    """Read `stsa.fine.train` and `.dev`: 0 … 4, a space, and the tokens of a sentence. Sentiment alone."""
     for file, split in train_and_valid(root, "stsa.fine.train", "stsa.fine.dev"):
         yield from read_each(lines(file), partial(_review, split))
 
@@ -102,23 +106,23 @@ READERS: dict[str, tuple[str, Callable[[Path], Iterator[Record]]]] = {
     "isear": ("isear", read_isear),
     "sst": ("sst", read_sst),
 }
-"""By name of the data set: its folder and its reader."""
+"""Folder and reader by name of the data set."""
 
 
 def read_sentences(root: Path, names: Sequence[str]) -> Iterator[Example]:
-    """The examples of the named data sets below `root`. Raises InvalidManifest when one is missing."""
+    """Yield the examples of the named data sets below `root`. Raises InvalidManifest if one is missing."""
     for name in names:
         folder, reader = READERS[name]
         yield from examples_of(reader(root / folder))
 
 
 def _name(text: str) -> str:
-    """XED's place-holder of a person, as GoEmotions writes it."""
+    """Replace XED's placeholder of a person by that of GoEmotions."""
     return text.replace("[PERSON]", "[NAME]")
 
 
 def _joined(tokens: str) -> str:
-    """Penn Treebank tokens → a sentence as people write it."""
+    """Join Penn Treebank tokens to a sentence with ordinary spacing."""
     for token, bracket in _BRACKETS.items():
         tokens = tokens.replace(token, bracket)
     tokens = tokens.replace("`` ", '"').replace(" ''", '"')

@@ -1,6 +1,8 @@
-import argparse
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +11,13 @@ from ml.__main__ import main
 from ml.errors import InvalidManifest
 from ml.registry import ModelStore
 from ml.training.calibration import Calibration, calibrate, fingerprint
+from ml.training.config import TrainConfig
 from ml.training.datasets.example import Example
+from ml.training.options import option
 from ml.training.recipes import recipe
+from ml.training.recipes.face.config import FaceTrainConfig
 from ml.training.recipes.recipe import HeldOut
+from ml.training.recipes.text.config import TextTrainConfig
 from ml.vocabulary import EMOTIONS
 from tests.toy_models import make_store
 
@@ -40,7 +46,7 @@ def beside(one: HeldOut, other: HeldOut) -> HeldOut:
 
 
 def test_a_small_data_set_counts_as_much_as_a_large_one() -> None:
-    both = beside(held_out(1.0), held_out(3.0).only(list(range(400))))
+    both = beside(held_out(1.0), held_out(3.0).select(list(range(400))))
     alike = HeldOut(both.logits_NC, [replace(example, dataset="made") for example in both.examples])
     assert calibrate(alike).temperature < 1.5 < calibrate(both).temperature
 
@@ -48,9 +54,9 @@ def test_a_small_data_set_counts_as_much_as_a_large_one() -> None:
 def test_a_data_set_that_lacks_a_label_counts_where_all_lack_one() -> None:
     whole, sure = held_out(1.0), held_out(3.0)
     lacking = [row for row, example in enumerate(sure.examples) if example.label != "fear"]
-    assert calibrate(beside(whole, sure.only(lacking))).temperature == pytest.approx(calibrate(whole).temperature)
+    assert calibrate(beside(whole, sure.select(lacking))).temperature == pytest.approx(calibrate(whole).temperature)
     known = [row for row, example in enumerate(whole.examples) if example.label != "sad"]
-    assert calibrate(beside(whole.only(known), sure.only(lacking))).temperature > 1.5
+    assert calibrate(beside(whole.select(known), sure.select(lacking))).temperature > 1.5
 
 
 def test_nothing_is_calibrated_on_a_test_part() -> None:
@@ -58,38 +64,64 @@ def test_nothing_is_calibrated_on_a_test_part() -> None:
         calibrate(held_out(1.0, "test"))
 
 
-def make_args(folder: Path, **changed: object) -> argparse.Namespace:
-    """Of a run in `folder`, on a list."""
+def make_config(folder: Path, config_type: type[TrainConfig] = FaceTrainConfig, **changed: Any) -> TrainConfig:
+    """Return the configuration of a run in `folder`, on a list."""
     (folder / "run").mkdir(exist_ok=True)
     (folder / "run" / "history.json").write_text("{}")
     (folder / "list.csv").write_text("path,label")
-    told = {
-        "out": folder / "run",
-        "data": folder / "list.csv",
-        "beside": [],
-        "served": False,
-        "store": folder / "store",
-    }
-    return argparse.Namespace(**told | changed)
+    folders = {"out": folder / "run", "data": folder / "list.csv", "store": folder / "store"}
+    return config_type(**folders | changed)
 
 
 @pytest.mark.parametrize(
-    "changed",
-    [{"beside": ["face@2"]}, {"soup": ["text@1"]}, {"soup_share": 0.2}, {"served": True}, {"data": Path("other")}],
+    ("config_type", "changed"),
+    [
+        (FaceTrainConfig, {"ensemble_with": ("face@2",)}),
+        (TextTrainConfig, {"soup_with": ("text@1",)}),
+        (TextTrainConfig, {"soup_share": 0.2}),
+        (FaceTrainConfig, {"served": True}),
+        (FaceTrainConfig, {"data": Path("other")}),
+    ],
 )
-def test_a_temperature_of_other_nets_or_data_is_not_used_again(changed: dict[str, object], tmp_path: Path) -> None:
-    args = make_args(tmp_path)
-    before = fingerprint(args)
-    assert fingerprint(make_args(tmp_path, name="mine", threads=2)) == before
-    assert fingerprint(make_args(tmp_path, **changed)) != before
+def test_a_temperature_of_other_nets_or_data_is_not_used_again(
+    config_type: type[TrainConfig], changed: dict[str, Any], tmp_path: Path
+) -> None:
+    before = fingerprint(make_config(tmp_path, config_type))
+    assert fingerprint(make_config(tmp_path, config_type, name="mine", threads=2)) == before
+    assert fingerprint(make_config(tmp_path, config_type, **changed)) != before
+
+
+def test_fingerprint_of_an_earlier_release_is_equal(tmp_path: Path) -> None:
+    """It was made of the text of command line arguments, by these keys; those that a recipe does not have were None."""
+    absent = dict.fromkeys(("beside", "soup", "soup_share", "models", "whisper", "store", "served", "crops"), "None")
+    store = {"store": str(tmp_path / "store")}
+    for config, named in (
+        (make_config(tmp_path), {"beside": "[]", "served": "False", "crops": "False"}),
+        (
+            make_config(tmp_path, ensemble_with=("face@2",)),
+            {"beside": "['face@2']", "served": "False", "crops": "False"},
+        ),
+        (make_config(tmp_path, TextTrainConfig, soup_with=("text@1",)), {"soup": "['text@1']", "soup_share": "None"}),
+    ):
+        settings = {"fit": 2, "data": str((tmp_path / "list.csv").resolve()), **absent, **store, **named}
+        content = json.dumps(settings).encode() + b"{}" + b"path,label"
+        assert fingerprint(config) == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("file", ["run/history.json", "list.csv"])
 def test_a_temperature_of_an_earlier_run_or_list_is_not_used_again(file: str, tmp_path: Path) -> None:
-    args = make_args(tmp_path)
-    before = fingerprint(args)
+    config = make_config(tmp_path)
+    before = fingerprint(config)
     (tmp_path / file).write_text("more")
-    assert fingerprint(args) != before
+    assert fingerprint(config) != before
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyConfig(TrainConfig):
+    data: Path = option(help="list", default=Path("list.csv"))
+    out: Path = option(help="run", default=Path("run"))
+    store: Path = option(help="store", default=Path("store"))
+    ensemble_with: tuple[str, ...] = option(help="others", alias="--beside", default=())
 
 
 class Toy:
@@ -98,18 +130,13 @@ class Toy:
     def __init__(self, store: Path) -> None:
         self.store, self.asked, self.temperatures = ModelStore(store), 0, list[float]()
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--data", type=Path, default=Path("list.csv"))
-        parser.add_argument("--out", type=Path, default=Path("run"))
-        parser.add_argument("--store", type=Path, default=self.store.root)
-        parser.add_argument("--name", default="toy")
-        parser.add_argument("--beside", nargs="*", default=[])
+    config_type = ToyConfig
 
-    def held_out(self, args: argparse.Namespace, splits: object) -> HeldOut:
+    def held_out(self, config: ToyConfig, splits: object) -> HeldOut:
         self.asked += 1
-        return held_out(2.0 + len(args.beside))
+        return held_out(2.0 + len(config.ensemble_with))
 
-    def publish(self, args: argparse.Namespace, temperature: float) -> str:
+    def publish(self, config: ToyConfig, temperature: float, folds: object) -> str:
         self.temperatures.append(temperature)
         return "face@1"
 
@@ -118,7 +145,7 @@ class Toy:
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """With a finished run."""
     monkeypatch.chdir(tmp_path)
-    make_args(tmp_path)
+    make_config(tmp_path)
     (tmp_path / "run" / "checkpoint.pt").touch()
     toy = Toy(make_store(tmp_path / "store"))
     monkeypatch.setattr(recipe, "find", lambda _: toy)

@@ -14,24 +14,25 @@ from numpy.typing import NDArray
 
 from ml.__main__ import main
 from ml.errors import InvalidManifest
-from ml.inference.api import TimeSpan
-from ml.inference.face.predictor import FacePredictor
+from ml.inference.api import EmotionOutputs, TimeSpan
+from ml.inference.face.predictor import FacePredictor, FaceSample
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.voice.predictor import VoicePredictor
 from ml.inference.voice.segments import batch_segments, predict_segments, segments_by_window, voices_by_window
-from ml.networks.crops import resized
+from ml.networks.crops import resize_crop
 from ml.paths import MODEL_STORE
 from ml.registry import Bundle, Manifest, ModelStore
 from ml.results import Options, Reading
-from ml.training.cross_validation import fold_arguments
+from ml.training.cross_validation import fold_config
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
-from ml.training.evaluation import Row, Subjects, evaluate, read_rows, readable
+from ml.training.evaluation import BundleReaders, LabelledRow, evaluate, read_rows, readable
+from ml.training.recipes.audio.config import AudioTrainConfig
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 from tests.face_files import make_scenes, nobody, portrait
 from tests.ml.training.made_sets import make_voices
 from tests.speech_files import ignore, make_sound, noise
-from tests.toy_models import Tones, leaning, make_store, with_model
+from tests.toy_models import leaning, make_store, with_model
 
 
 def write(path: Path, header: Sequence[str], *rows: Sequence[str]) -> Path:
@@ -41,8 +42,8 @@ def write(path: Path, header: Sequence[str], *rows: Sequence[str]) -> Path:
 
 
 @pytest.fixture
-def subjects(tmp_path: Path) -> Subjects:
-    return Subjects(make_store(tmp_path / "store"), "default")
+def subjects(tmp_path: Path) -> BundleReaders:
+    return BundleReaders(make_store(tmp_path / "store"), "default")
 
 
 @pytest.fixture
@@ -56,17 +57,17 @@ def crops(tmp_path: Path) -> Path:
     return write(tmp_path / "crops.csv", ("path", "label", "speaker"), *rows, ("bad.png", "sad"))
 
 
-def test_crops_are_measured_as_the_predictor_reads_them(subjects: Subjects, crops: Path) -> None:
+def test_crops_are_measured_as_the_predictor_reads_them(subjects: BundleReaders, crops: Path) -> None:
     metrics = evaluate("face", crops, subjects, crops=True).whole
     predictor = FacePredictor.load(ModelStore(subjects.store), "face@1", torch.device("cpu"))
     images = [cv2.imread(str(crops.parent / f"{number}.png"), cv2.IMREAD_GRAYSCALE) for number in range(5)]
-    crops_seen = [resized(np.asarray(image, np.uint8), predictor.crop_size) for image in images]
-    found = predictor.predict(crops_seen).log_probabilities_NC.argmax(1)
+    crops_seen = [resize_crop(np.asarray(image, np.uint8), predictor.crop_size) for image in images]
+    found = predictor.predict([FaceSample(crop) for crop in crops_seen]).log_probabilities_NC.argmax(1)
     assert metrics.n == 5 and metrics.skipped == 1
     assert metrics.accuracy == pytest.approx(float((found == np.arange(5)).mean()))
 
 
-def test_pictures_go_through_the_whole_service(subjects: Subjects, tmp_path: Path) -> None:
+def test_pictures_go_through_the_whole_service(subjects: BundleReaders, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "hopper.png"), portrait()[..., ::-1])
     cv2.imwrite(str(tmp_path / "wall.png"), nobody())
     manifest = write(
@@ -79,7 +80,7 @@ def test_pictures_go_through_the_whole_service(subjects: Subjects, tmp_path: Pat
 
 
 def test_the_command_prints_the_agreed_json(
-    subjects: Subjects, crops: Path, capsys: pytest.CaptureFixture[str]
+    subjects: BundleReaders, crops: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["evaluate", "face", "--crops", "--manifest", str(crops), "--store", str(subjects.store)]
     assert main([*arguments, "--json", "-"]) == 0
@@ -118,26 +119,26 @@ def test_an_absent_manifest_is_told(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_bundle_without_the_model_is_told(
-    subjects: Subjects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    subjects: BundleReaders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = write(tmp_path / "words.csv", ("text", "label"), ("I am glad", "happy"))
     assert main(["evaluate", "text", "--manifest", str(manifest), "--store", str(subjects.store)]) == 1
     assert "names no text model" in capsys.readouterr().err
 
 
-def test_nothing_that_can_be_read_is_told(subjects: Subjects, tmp_path: Path) -> None:
+def test_nothing_that_can_be_read_is_told(subjects: BundleReaders, tmp_path: Path) -> None:
     manifest = write(tmp_path / "faces.csv", ("path", "label"), ("none.png", "sad"))
     with pytest.raises(InvalidManifest, match="nothing"):
         evaluate("face", manifest, subjects)
 
 
-def test_people_read_a_table(subjects: Subjects, crops: Path) -> None:
+def test_people_read_a_table(subjects: BundleReaders, crops: Path) -> None:
     lines = readable(evaluate("face", crops, subjects, crops=True)).splitlines()
     assert lines[0] == "n 5, skipped 1"
     assert [line.split()[0] for line in lines[-7:]] == list(EMOTIONS)
 
 
-def test_corpora_and_genders_are_told_apart(subjects: Subjects, tmp_path: Path) -> None:
+def test_corpora_and_genders_are_told_apart(subjects: BundleReaders, tmp_path: Path) -> None:
     told = [("happy", "a", "female"), ("sad", "a", "male"), ("neutral", "b", "")]
     random = np.random.default_rng(0)
     for number in range(3):
@@ -156,7 +157,7 @@ def test_corpora_and_genders_are_told_apart(subjects: Subjects, tmp_path: Path) 
 
 
 def test_only_the_splits_that_are_asked_for_are_measured(
-    subjects: Subjects, crops: Path, capsys: pytest.CaptureFixture[str]
+    subjects: BundleReaders, crops: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [(f"{number}.png", EMOTIONS[number], split) for number, split in enumerate(("train", "valid", "test"))]
     manifest = write(crops.parent / "split.csv", ("path", "label", "split"), *rows, ("3.png", "sad", "valid"))
@@ -182,7 +183,7 @@ def test_sentences_without_one_label_are_counted_and_not_measured(tmp_path: Path
         ("Glad and sad", "happy", target, ""),
         ("Good acting", "", "", "positive"),
     )
-    metrics = evaluate("text", manifest, Subjects(MODEL_STORE, "default", "cpu")).whole
+    metrics = evaluate("text", manifest, BundleReaders(MODEL_STORE, "default", "cpu")).whole
     assert (metrics.n, metrics.skipped) == (2, 2)
     with pytest.raises(InvalidManifest, match="line 2: the label ''"):
         read_rows(write(tmp_path / "none.csv", ("text", "label"), ("Good acting", "")), "text")
@@ -191,16 +192,16 @@ def test_sentences_without_one_label_are_counted_and_not_measured(tmp_path: Path
 class Sure:
     """Tone of voice: a loud sound is surely angry, a soft one perhaps sad."""
 
-    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> Tones:
+    def predict(self, samples: Sequence[NDArray[np.float32]]) -> EmotionOutputs:
         loud, soft = np.full((2, len(EMOTIONS)), [[0.001], [0.1]], np.float32)
         loud[[EMOTIONS.index("angry"), EMOTIONS.index("sad")]] = 0.98, 0.015
         soft[[EMOTIONS.index("angry"), EMOTIONS.index("sad")]] = 0.001, 0.499
-        logs = [np.log(loud if np.abs(waveform).max() > 0.25 else soft) for waveform in waveforms]
-        return Tones(np.zeros((len(logs), 1), np.float32), np.reshape(logs, (-1, len(EMOTIONS))))
+        logs = [np.log(loud if np.abs(sample).max() > 0.25 else soft) for sample in samples]
+        return EmotionOutputs(np.zeros((len(logs), 1), np.float32), np.reshape(logs, (-1, len(EMOTIONS))))
 
 
 @pytest.fixture
-def hearing(subjects: Subjects, monkeypatch: pytest.MonkeyPatch) -> Subjects:
+def hearing(subjects: BundleReaders, monkeypatch: pytest.MonkeyPatch) -> BundleReaders:
     """With a model of the tone of voice."""
     store = ModelStore(subjects.store)
     store.write_bundle(with_model(store.bundle("default"), "audio", "audio@1"))
@@ -208,7 +209,7 @@ def hearing(subjects: Subjects, monkeypatch: pytest.MonkeyPatch) -> Subjects:
     return subjects
 
 
-def test_a_piece_of_a_sound_is_heard_alone(hearing: Subjects, tmp_path: Path) -> None:
+def test_a_piece_of_a_sound_is_heard_alone(hearing: BundleReaders, tmp_path: Path) -> None:
     make_sound(tmp_path / "two.wav", np.concatenate([noise(1.0, 0.3), noise(1.0, 0.01), noise(1.0, 0.3)]))
     rows = [("two.wav", "angry", "", "1"), ("two.wav", "sad", "1.1", "1.9"), ("two.wav", "angry", "2", "")]
     manifest = write(tmp_path / "list.csv", ("path", "label", "start", "end"), *rows, ("two.wav", "sad", "8", "9"))
@@ -216,7 +217,7 @@ def test_a_piece_of_a_sound_is_heard_alone(hearing: Subjects, tmp_path: Path) ->
     assert (metrics.accuracy, metrics.n, metrics.skipped) == (1.0, 3, 1)
 
 
-def test_a_long_voice_is_read_as_served(hearing: Subjects, tmp_path: Path) -> None:
+def test_a_long_voice_is_read_as_served(hearing: BundleReaders, tmp_path: Path) -> None:
     """Of two pieces the mean of the probabilities counts: that of their logarithms would be sad."""
     sound = np.concatenate([noise(4.0, 0.3), noise(4.0, 0.01)])
     manifest = write(tmp_path / "list.csv", ("path", "label"), (make_sound(tmp_path / "a.wav", sound).name, "angry"))
@@ -224,28 +225,28 @@ def test_a_long_voice_is_read_as_served(hearing: Subjects, tmp_path: Path) -> No
     wanted = segments_by_window([window], [window])
     tones = predict_segments(Sure(), sound, batch_segments(wanted[window]), ignore, ignore).by_segment()
     (served,) = voices_by_window(tones, wanted, [window], [window])
-    assert served.evidence
-    (read,) = hearing.reader("audio")([Row(0, manifest.parent / "a.wav")])
-    assert read == pytest.approx(np.exp(served.evidence.log_probabilities), abs=1e-6)
+    assert served.features
+    (read,) = hearing.reader("audio")([LabelledRow(0, manifest.parent / "a.wav")])
+    assert read == pytest.approx(np.exp(served.features.log_probabilities), abs=1e-6)
     assert evaluate("audio", manifest, hearing).whole.accuracy == 1.0
 
 
-def test_a_piece_of_a_video_is_seen_alone(subjects: Subjects, tmp_path: Path) -> None:
+def test_a_piece_of_a_video_is_seen_alone(subjects: BundleReaders, tmp_path: Path) -> None:
     make_scenes(tmp_path / "film.mp4", [(nobody(), 1.0), (portrait(), 1.0)])
     make_scenes(tmp_path / "face.mp4", [(portrait(), 1.0)])
-    pieces = [Row(0, tmp_path / "film.mp4", end=1.0), Row(0, tmp_path / "film.mp4", start=1.0)]
-    unseen, seen, alone = subjects.reader("face")([*pieces, Row(0, tmp_path / "face.mp4")])
+    pieces = [LabelledRow(0, tmp_path / "film.mp4", end=1.0), LabelledRow(0, tmp_path / "film.mp4", start=1.0)]
+    unseen, seen, alone = subjects.reader("face")([*pieces, LabelledRow(0, tmp_path / "face.mp4")])
     assert unseen is None
     assert seen == pytest.approx(alone, abs=0.02)
 
 
-def test_the_whole_pipeline_refuses_pieces(subjects: Subjects, tmp_path: Path) -> None:
+def test_the_whole_pipeline_refuses_pieces(subjects: BundleReaders, tmp_path: Path) -> None:
     manifest = write(tmp_path / "list.csv", ("path", "label", "start", "end"), ("film.mp4", "happy", "1", "2"))
     with pytest.raises(InvalidManifest, match="reads whole files"):
         evaluate("fusion", manifest, subjects)
 
 
-def test_a_modality_is_taken_away_from_the_whole(subjects: Subjects, tmp_path: Path) -> None:
+def test_a_modality_is_taken_away_from_the_whole(subjects: BundleReaders, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "hopper.png"), portrait()[..., ::-1])
     manifest = write(tmp_path / "faces.csv", ("path", "label"), ("hopper.png", "happy"))
     ablation = evaluate("fusion", manifest, subjects, ablate=True).ablation
@@ -264,7 +265,7 @@ class Heard:
 
 
 def test_modalities_are_compared_on_the_same_files(
-    subjects: Subjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    subjects: BundleReaders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Analyzer, "load", lambda *_, **__: Heard())
     names = ("face-audio-text.mp4", "face-audio.mp4", "audio.wav")
@@ -288,7 +289,7 @@ def test_modalities_are_compared_on_the_same_files(
 
 
 def test_pictures_of_the_figures_are_drawn(
-    subjects: Subjects, crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    subjects: BundleReaders, crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["evaluate", "face", "--crops", "--manifest", str(crops), "--store", str(subjects.store)]
     assert main([*words, "--plots", str(tmp_path / "plots")]) == 0
@@ -299,9 +300,10 @@ def test_pictures_of_the_figures_are_drawn(
 def test_folds_begin_with_no_net_that_may_know_their_speakers(tmp_path: Path) -> None:
     command = "python -m ml train audio --architecture audio_cnn --start audio-cnn@1 --taught-by ENCODER --epochs 3"
     published = Manifest.model_construct(command=command)
-    args = fold_arguments("audio", published, tmp_path, 2, 5, tmp_path / "fold-2", [])
-    assert (args.architecture, args.epochs, args.fold) == ("audio_cnn", 3, 2)
-    assert args.start is None and args.taught_by is None
+    config = fold_config("audio", published, tmp_path, 2, 5, tmp_path / "fold-2", [])
+    assert isinstance(config, AudioTrainConfig)
+    assert (config.architecture, config.epochs, config.fold) == ("audio_cnn", 3, 2)
+    assert config.start is None and config.teacher is None
 
 
 def test_folds_measure_speakers_that_were_not_heard(

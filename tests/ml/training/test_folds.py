@@ -5,14 +5,16 @@ import pytest
 from ml.__main__ import main
 from ml.errors import InvalidManifest
 from ml.registry import Manifest
-from ml.training.cross_validation import fold_arguments
+from ml.training.cross_validation import fold_config
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
+from ml.training.recipes.audio.config import AudioTrainConfig
+from ml.training.recipes.face.config import FaceTrainConfig
 from tests.toy_models import make_store
 
 AUDIO = "python -m ml train audio --architecture audio_cnn"
 FACE = "python -m ml train face --epochs 9 --learning-rate 0.003 --size 64"
-LEGACY = "python -m ml.training.recipes.face.recipe train --epochs 10"
+LEGACY = "python -m ml.training.recipes.face train --epochs 10"
 
 
 def published(command: str) -> Manifest:
@@ -30,16 +32,18 @@ def listed(tmp_path: Path) -> Path:
 def test_the_split_of_a_list_is_its_own(listed: Path) -> None:
     for fold in range(2):
         out = listed.parent / f"fold-{fold}"
-        args = fold_arguments("audio", published(f"{AUDIO} --fold 0 --epochs 3"), listed, fold, 2, out, [])
-        assert args.fold is None and args.epochs == 3, "the recipe splits no list anew that is split"
-        assert [e.split == "valid" for e in read_examples(args.data)] == [n % 2 == fold for n in range(4)]
+        config = fold_config("audio", published(f"{AUDIO} --fold 0 --epochs 3"), listed, fold, 2, out, [])
+        assert isinstance(config, AudioTrainConfig) and config.epochs == 3
+        assert config.fold is None, "the recipe splits no list anew that is split"
+        assert [e.split == "valid" for e in read_examples(config.data)] == [n % 2 == fold for n in range(4)]
 
 
-def test_nothing_that_may_know_the_speakers_is_begun_with_or_learnt_from(listed: Path) -> None:
-    command = f"{FACE} --taught-by face@1 face@2 runs/a --warm-up 0.1 --start face@1 --votes 0.3"
-    args = fold_arguments("face", published(f"{LEGACY}; then {command}"), listed, 0, 2, listed.parent, [])
-    assert (args.start, args.taught_by) == (None, [])
-    assert (args.epochs, args.size, args.warm_up, args.votes) == (9, 64, 0.1, 0.3)
+@pytest.mark.parametrize("teacher", ["--taught-by", "--teacher"])
+def test_nothing_that_may_know_the_speakers_is_begun_with_or_learnt_from(teacher: str, listed: Path) -> None:
+    command = f"{FACE} {teacher} face@1 face@2 runs/a --warm-up 0.1 --start face@1 --votes 0.3"
+    config = fold_config("face", published(f"{LEGACY}; then {command}"), listed, 0, 2, listed.parent, [])
+    assert isinstance(config, FaceTrainConfig) and (config.start, config.teacher) == (None, ())
+    assert (config.epochs, config.size, config.warm_up, config.votes_share) == (9, 64, 0.1, 0.3)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +59,8 @@ def test_a_command_that_is_no_whole_recipe_of_one_net_asks_for_it(command: str, 
     for lacking in range(0, len(told), 2):
         with pytest.raises(InvalidManifest, match=f"net@3 .*--set .*{told[lacking].removeprefix('--')}=…"):
             extra = told[:lacking] + told[lacking + 2 :]
-            fold_arguments("face", published(command), listed, 0, 2, listed.parent, extra)
-    assert fold_arguments("face", published(command), listed, 0, 2, listed.parent, told).epochs == 3
+            fold_config("face", published(command), listed, 0, 2, listed.parent, extra)
+    assert fold_config("face", published(command), listed, 0, 2, listed.parent, told).epochs == 3
 
 
 @pytest.mark.parametrize(
@@ -70,13 +74,14 @@ def test_a_command_that_is_no_whole_recipe_of_one_net_asks_for_it(command: str, 
 )
 def test_words_that_no_recipe_knows_are_told(command: str, extra: list[str], told: str, listed: Path) -> None:
     with pytest.raises(InvalidManifest, match=told):
-        fold_arguments("face", published(command), listed, 0, 2, listed.parent, extra)
+        fold_config("face", published(command), listed, 0, 2, listed.parent, extra)
 
 
 def test_collected_voices_have_five_folds(tmp_path: Path) -> None:
     with pytest.raises(InvalidManifest, match="--folds 5"):
-        fold_arguments("audio", published(AUDIO), tmp_path, 0, 4, tmp_path, [])
-    assert fold_arguments("audio", published(f"{AUDIO} --fold 0"), tmp_path, 2, 5, tmp_path, []).fold == 2
+        fold_config("audio", published(AUDIO), tmp_path, 0, 4, tmp_path, [])
+    config = fold_config("audio", published(f"{AUDIO} --fold 0"), tmp_path, 2, 5, tmp_path, [])
+    assert isinstance(config, AudioTrainConfig) and config.fold == 2
 
 
 def test_the_command_line_changes_options_of_none_one_and_several_values(

@@ -92,10 +92,10 @@ def test_the_average_follows_the_weights_and_copies_counters() -> None:
     with torch.no_grad():
         model.weight.fill_(3.0)
         model.num_batches_tracked.fill_(4)
-    average.update(model)
+    average.update_parameters(model)
     decay = min(0.5, 2 / 11)
-    assert float(average.model.weight) == pytest.approx(1 * decay + 3 * (1 - decay))
-    assert int(average.model.num_batches_tracked) == 4
+    assert float(average.module.weight) == pytest.approx(1 * decay + 3 * (1 - decay))
+    assert int(average.module.num_batches_tracked) == 4
 
 
 def test_vectors_have_no_decay_and_frozen_parameters_are_left_out() -> None:
@@ -137,11 +137,11 @@ def test_a_run_killed_in_its_first_epoch_keeps_its_precision(
     pays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auto = replace(CONFIG, bf16=None)
-    monkeypatch.setattr("ml.training.loop.bf16_pays", lambda _: pays)
+    monkeypatch.setattr("ml.training.loop.bf16_is_faster", lambda _: pays)
     with pytest.raises(Killed):
         fit(auto, make_task(kill_in_epoch=0), tmp_path)
     assert history(tmp_path) == []
-    monkeypatch.setattr("ml.training.loop.bf16_pays", lambda _: not pays)
+    monkeypatch.setattr("ml.training.loop.bf16_is_faster", lambda _: not pays)
     fit(auto, make_task(), tmp_path)
     assert run_settings(tmp_path)["loop"]["bf16"] is pays
 
@@ -192,8 +192,8 @@ def test_a_run_is_no_other_than_the_plain_steps(bf16: bool, tmp_path: Path) -> N
             nn.utils.clip_grad_norm_(task.model.parameters(), config.clip_norm)
             optimizer.step()
             scheduler.step()
-            average.update(task.model)
-    assert all(torch.equal(value, found[name]) for name, value in average.model.state_dict().items())
+            average.update_parameters(task.model)
+    assert all(torch.equal(value, found[name]) for name, value in average.module.state_dict().items())
 
 
 def test_the_best_epoch_is_kept_over_a_resume(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from ml.__main__ import main
 from ml.inference.face.detector import FaceDetector
-from ml.inference.face.predictor import FacePredictor
+from ml.inference.face.predictor import FacePredictor, FaceSample
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.paths import MODEL_STORE
 from ml.registry import Bundle, ModelStore
@@ -93,7 +93,8 @@ def test_recordings_with_meshes_become_a_served_face_net_and_a_fusion(
     predictor = FacePredictor.load(ModelStore(store), "face@1", torch.device("cpu"))
     with FaceDetector(predictor.crop_size) as detector:
         (found,) = detector.detect(portrait(), 1)
-    seen, unseen, none = (predictor.predict([found.crop], meshes) for meshes in ([found.landmarks], [None], []))
+    samples = FaceSample(found.crop, found.landmarks), FaceSample(found.crop, None), FaceSample(found.crop)
+    seen, unseen, none = (predictor.predict([sample]) for sample in samples)
     assert np.abs(seen.log_probabilities_NC - unseen.log_probabilities_NC).max() > 1e-4
     assert np.array_equal(unseen.log_probabilities_NC, none.log_probabilities_NC)
     result = Analyzer.load(store, "mine").analyze(tmp_path / "0.mp4")
@@ -192,7 +193,7 @@ def small_space(trial: object, args: object) -> dict[str, object]:
     suggest = trial  # an Optuna trial
     return {
         "architecture": "audio_cnn",
-        "batch": suggest.suggest_categorical("batch", [14, 28]),  # type: ignore[attr-defined]
+        "batch_size": suggest.suggest_categorical("batch", [14, 28]),  # type: ignore[attr-defined]
         "learning_rate": suggest.suggest_float("learning_rate", 1e-4, 1e-2, log=True),  # type: ignore[attr-defined]
     }
 

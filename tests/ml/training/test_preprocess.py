@@ -1,4 +1,3 @@
-import argparse
 import fcntl
 import os
 import subprocess
@@ -12,7 +11,7 @@ import pytest
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import write_examples
 from ml.training.preprocess import Preprocessing, parser, preprocess
-from ml.training.recipes import recipe
+from ml.training.recipes.face.config import FaceTrainConfig
 from ml.training.recipes.face.data import prepared_faces
 from tests.face_files import make_scenes, portrait
 from tests.media_files import make_audio
@@ -80,12 +79,10 @@ def test_the_command_makes_what_training_reads(
     write_examples(tmp_path / "list.csv", [Example("happy", "mine", "train", path=material / "face.png")])
     args = parser().parse_args(["--manifest", "list.csv", "--workers", "1", "--store", str(STORE.resolve())])
     args.run(args)
-    assert "by all together: at most" in capsys.readouterr().out
+    assert "of all processes together: at most" in capsys.readouterr().out
     made = set(tmp_path.rglob("*.npz"))
-    training = argparse.ArgumentParser()
-    recipe.find("face").add_arguments(training)
-    training_args = training.parse_args(["--data", str(tmp_path / "list.csv")])
-    assert len(prepared_faces(training_args, training_args.size, landmarks=False).crops) == 1
+    config = FaceTrainConfig(data=tmp_path / "list.csv")
+    assert len(prepared_faces(config, config.size, landmarks=False).crops) == 1
     assert made and set(tmp_path.rglob("*.npz")) == made
 
 
@@ -102,7 +99,7 @@ def test_what_a_killed_run_left_is_removed_unless_another_is_at_work(material: P
 
 
 def test_workers_make_the_same_shards(material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml.training.preprocess.SHARD", 2)
+    monkeypatch.setattr("ml.training.preprocess.EXAMPLES_PER_SHARD", 2)
     config = Preprocessing(crops=True)
     alone = preprocess(material / "list.csv", tmp_path / "alone", config, STORE, bar=False)
     together = preprocess(material / "list.csv", tmp_path / "together", config, STORE, workers=2, bar=False)

@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,25 @@ import torch
 from torch import nn
 
 from ml.__main__ import main
+from ml.training.config import TrainConfig
 from ml.training.loop import LoopConfig, Task
+from ml.training.options import add_options, from_args, option
 from ml.training.recipes import recipe
 from ml.training.recipes.recipe import CHOSEN_BY, Plan, optimizer_space
 from ml.training.tuning import open_study
 
 GOOD, BAD, FALLING = (0.5, 0.6, 0.7), (0.1, 0.2, 0.3), (0.9, 0.5, 0.4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyConfig(TrainConfig):
+    out: Path = option(help="run", default=Path("run"))
+    models: tuple[str, ...] = option(help="models", default=())
+    fold: int | None = option(help="fold", default=None)
+    epochs: int = option(help="epochs", default=2)
+    served: bool = option(help="served", default=False)
+    learning_rate: float = option(help="rate", default=0.1)
+    widths: tuple[int, int] = option(help="widths", default=(1, 2))
 
 
 class Toy:
@@ -27,22 +41,13 @@ class Toy:
     def __init__(self, curves: list[tuple[float, ...]], best_by: str | None = None) -> None:
         self.curves, self.best_by, self.began = curves, best_by, 0
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--data", type=Path, required=True)
-        parser.add_argument("--out", type=Path, default=Path("run"))
-        parser.add_argument("--models", nargs="*", default=[])
-        parser.add_argument("--fold", type=int)
-        parser.add_argument("--epochs", type=int, default=2)
-        parser.add_argument("--served", action="store_true")
-        parser.add_argument("--optimizer", default="adamw")
-        parser.add_argument("--learning-rate", type=float, default=0.1)
-        parser.add_argument("--widths", type=int, nargs=2, default=(1, 2))
+    config_type = ToyConfig
 
-    def space(self, trial: Any, args: argparse.Namespace) -> dict[str, Any]:
+    def space(self, trial: Any, config: ToyConfig) -> dict[str, Any]:
         width = trial.suggest_categorical("width", [3, 4])
         return {"widths": (width, 2 * width), **optimizer_space(trial, 1e-4, 1e-2)}
 
-    def plans(self, args: argparse.Namespace) -> list[Plan]:
+    def plans(self, config: ToyConfig) -> list[Plan]:
         curve = iter(self.curves[min(self.began, len(self.curves) - 1)])
         self.began += 1
         task = Task(
@@ -53,7 +58,7 @@ class Toy:
             validate=lambda _: {CHOSEN_BY: next(curve)} if self.curves[0] else {"test": 0.5},
             best_by=self.best_by,
         )
-        return [Plan(LoopConfig(args.epochs, args.learning_rate, optimizer=args.optimizer), task, {})]
+        return [Plan(LoopConfig(config.epochs, config.learning_rate, optimizer=config.optimizer), task, {})]
 
 
 def study(toy: Toy, monkeypatch: pytest.MonkeyPatch, trials: int, *words: str) -> list[dict[str, str]]:
@@ -113,13 +118,13 @@ def test_the_best_command_repeats_the_trial(monkeypatch: pytest.MonkeyPatch) -> 
     words = shlex.split(command)
     assert words[:5] == ["python", "-m", "ml", "train", "face"]
     parser = argparse.ArgumentParser()
-    toy.add_arguments(parser)
-    args = parser.parse_args(words[5:])
-    assert (args.data, args.models, args.fold, args.epochs) == (Path("my list.csv"), ["face@1", "a net"], 0, 3)
-    assert args.served and args.out == Path("run")
-    assert args.optimizer == rows[1]["optimizer"]
-    assert args.learning_rate == float(rows[1][f"{args.optimizer}_rate"]), "not rounded"
-    assert args.widths == [int(rows[1]["width"]), 2 * int(rows[1]["width"])]
+    add_options(parser, ToyConfig)
+    config = from_args(ToyConfig, parser.parse_args(words[5:]))
+    assert (config.data, config.models, config.fold, config.epochs) == (Path("my list.csv"), ("face@1", "a net"), 0, 3)
+    assert config.served and config.out == Path("run")
+    assert config.optimizer == rows[1]["optimizer"]
+    assert config.learning_rate == float(rows[1][f"{config.optimizer}_rate"]), "not rounded"
+    assert config.widths == (int(rows[1]["width"]), 2 * int(rows[1]["width"]))
 
 
 def test_a_trial_that_still_runs_when_another_process_begins_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The encoder of a Whisper model in CTranslate2 form, read as data: a header and named arrays."""
+"""Reader of the encoder of a Whisper model in CTranslate2 form: a header and named arrays."""
 
 import struct
 from pathlib import Path
@@ -29,7 +29,7 @@ _LAYER = {
 
 
 def read_arrays(path: Path) -> dict[str, Tensor]:
-    """Every array of a `model.bin` by name, as float32. Raises InvalidManifest when it is of another layout."""
+    """Return the arrays of a `model.bin` by name, as float32. Raises InvalidManifest if it has another layout."""
     with path.open("rb") as file:
         version = _number(file, "I")
         if version < 4 or not _text(file).startswith("Whisper"):
@@ -55,7 +55,7 @@ def _text(file: BinaryIO) -> str:
 
 
 def load_start(network: SpeechEncoder, arrays: dict[str, Tensor]) -> None:
-    """Seats the stem, the blocks and the last norm. Raises KeyError when an array is missing."""
+    """Load the stem, the blocks and the last norm. Raises KeyError if an array is missing."""
     weights = {
         "conv1.weight": arrays["encoder/conv1/weight"],
         "conv1.bias": arrays["encoder/conv1/bias"],

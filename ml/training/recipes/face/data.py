@@ -1,6 +1,5 @@
-"""What the face net learns from: crops of pictures and videos, their targets, and how much each counts."""
+"""Training data of the face network: crops of pictures and videos, their targets and their weights."""
 
-import argparse
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,27 +16,33 @@ from torch import Tensor
 
 from ml.errors import InvalidManifest
 from ml.inference.face.detector import FaceDetector
-from ml.networks.crops import resized
+from ml.networks.crops import resize_crop
 from ml.training.datasets.cache import digest, file_state, replacing
 from ml.training.datasets.example import Example, examples_of
 from ml.training.datasets.face_corpora import read_faces
 from ml.training.datasets.manifest import read_examples
 from ml.training.duplicates import near_duplicate_images
 from ml.training.preprocess import Preprocessing, preprocess
+from ml.training.recipes.face.config import FaceTrainConfig
 from ml.vocabulary import EMOTIONS
 
 MIN_SERVED_SIDE = 100
-"""Side in pixels from which a picture shows more than the crops of benchmarks."""
-ABSENT = -3.0
-"""Added in training to the logits of labels that a picture's data set does not have: its annotators were not asked, so
-that the picture says little against them."""
+"""Minimum side (pixels) of a picture that is cropped as the service does; benchmark crops are smaller."""
+ABSENT_LABEL_OFFSET = -3.0
+"""Offset, in training, of the logits of labels that a data set does not have.
+
+Its annotators were not asked for these labels, so its pictures are little evidence against them.
+"""
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Faces:
-    """Crops uint8 [N, size, size], soft targets and what is added to logits in training [N, 7], weights [N], whether
-    masked [N], the examples, and normalised points [N, 468, 3] where they are learnt from."""
+class FaceData:
+    """Faces of one side of the split.
+
+    `crops` uint8 [N, size, size]; soft `targets` and `offsets` of the logits in training [N, 7]; `weights` [N];
+    `masked` [N], whether the surround is masked; normalised `points` [N, 468, 3], if the mesh is read.
+    """
 
     crops: Tensor
     targets: Tensor
@@ -53,11 +58,11 @@ class Faces:
 
 
 def load_crop(path: Path, size: int) -> NDArray[np.uint8]:
-    """A picture as a grey square of `size` pixels. Raises InvalidManifest when it cannot be read."""
+    """Return a picture as a grey square of `size` pixels. Raises InvalidManifest when it cannot be read."""
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise InvalidManifest(f"{path} cannot be read as a picture")
-    return resized(np.asarray(image, np.uint8), size)
+    return resize_crop(np.asarray(image, np.uint8), size)
 
 
 def given_crop(example: Example, size: int) -> NDArray[np.uint8]:
@@ -65,39 +70,44 @@ def given_crop(example: Example, size: int) -> NDArray[np.uint8]:
 
 
 def served_crop(example: Example, size: int) -> NDArray[np.uint8]:
-    """The face of a picture as the service finds and cuts it; the whole picture where that finds none, or where the
-    picture is masked or no larger than a crop. Raises InvalidManifest when it cannot be read."""
+    """Return the face of a picture as the service detects and crops it.
+
+    The whole picture is returned if no face is found, or if it is masked or no larger than a crop. Raises
+    InvalidManifest if it cannot be read.
+    """
     path = cast(Path, example.path)
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None or min(image.shape[:2]) < MIN_SERVED_SIDE or "masked" in example.dataset:
         return load_crop(path, size)
-    found = _detector(size).detect(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), 1)
-    return found[0].crop if found else load_crop(path, size)
+    faces = _detector(size).detect(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), 1)
+    return faces[0].crop if faces else load_crop(path, size)
 
 
 @cache
 def _detector(size: int) -> FaceDetector:
-    """One for each process."""
+    """Return the detector of this process."""
     return FaceDetector(size).__enter__()
 
 
-def load_faces(examples: list[Example], size: int, cache: Path, *, served: bool = False) -> Faces:
-    """Reads all crops once, `served` as the service would cut them; a file in the folder `cache` has them for the next
-    run. Raises InvalidManifest when one cannot be read."""
-    kept = cache / f"faces-{size}-{digest(served, [file_state(example.path) for example in examples])}.npy"
-    if not kept.exists():
+def load_faces(examples: list[Example], size: int, cache: Path, *, served: bool = False) -> FaceData:
+    """Read all crops, or load them from a file in the folder `cache` that an earlier run has written.
+
+    `served`: crop as the service does. Raises InvalidManifest if a picture cannot be read.
+    """
+    cached = cache / f"faces-{size}-{digest(served, [file_state(example.path) for example in examples])}.npy"
+    if not cached.exists():
         read = partial(served_crop if served else given_crop, size=size)
         with Pool() as pool:
             crops = np.stack(pool.map(read, examples, 256))
-        with replacing(kept) as staging:
+        with replacing(cached) as staging:
             np.save(staging, crops)
-    return faces_of(torch.from_numpy(np.load(kept, mmap_mode="c")), examples)
+    return build_face_data(torch.from_numpy(np.load(cached, mmap_mode="c")), examples)
 
 
-def faces_of(crops: Tensor, examples: list[Example], points: Tensor | None = None) -> Faces:
-    """Crops uint8 [N, size, size] of the examples. A label without a target of its own is the target."""
+def build_face_data(crops: Tensor, examples: list[Example], points: Tensor | None = None) -> FaceData:
+    """Return the data of crops (uint8 [N, size, size]) of the examples. A label stands in for a missing target."""
     targets = [example.target or one_hot(example.index) for example in examples]
-    return Faces(
+    return FaceData(
         crops=crops,
         targets=torch.tensor(targets, dtype=torch.float32).reshape(-1, len(EMOTIONS)),
         offsets=_offsets(examples),
@@ -113,16 +123,17 @@ def one_hot(index: int) -> tuple[float, ...]:
 
 
 def _offsets(examples: list[Example]) -> Tensor:
-    """ABSENT for the labels that no picture of the same data set has, else 0: [N, 7]."""
+    """Return ABSENT_LABEL_OFFSET for labels that no picture of the same data set has, else 0: [N, 7]."""
     known = {(example.dataset, example.label) for example in examples}
     rows = {
-        dataset: [0.0 if (dataset, name) in known else ABSENT for name in EMOTIONS] for dataset in {d for d, _ in known}
+        dataset: [0.0 if (dataset, name) in known else ABSENT_LABEL_OFFSET for name in EMOTIONS]
+        for dataset in {d for d, _ in known}
     }
     return torch.tensor([rows[example.dataset] for example in examples]).reshape(-1, len(EMOTIONS))
 
 
 def _balance(examples: list[Example]) -> Tensor:
-    """Weights [N] of mean 1: the square root of how rare a label is within its data set."""
+    """Return weights [N] of mean 1: the square root of how rare a label is within its data set."""
     keys = [(example.dataset, example.label) for example in examples]
     _, index, counts = np.unique(
         [f"{dataset}/{label}" for dataset, label in keys], return_inverse=True, return_counts=True
@@ -131,56 +142,62 @@ def _balance(examples: list[Example]) -> Tensor:
     return torch.tensor(weights / weights.mean(), dtype=torch.float32)
 
 
-def read_examples_of(args: argparse.Namespace) -> list[Example]:
-    return examples_of(read_examples(args.data) if args.data.is_file() else read_faces(args.data, args.votes))
+def list_examples(config: FaceTrainConfig) -> list[Example]:
+    listed = config.data.is_file()
+    return examples_of(read_examples(config.data) if listed else read_faces(config.data, config.votes_share))
 
 
-def is_trained_on(sets: Sequence[str], example: Example) -> bool:
-    """Whether it is of the `sets`, where these are told."""
-    return not sets or example.dataset in sets
+def is_trained_on(datasets: Sequence[str], example: Example) -> bool:
+    """Return whether the example is of the data sets; all are, if none is named."""
+    return not datasets or example.dataset in datasets
 
 
-def read_side(args: argparse.Namespace, size: int, *, training: bool, landmarks: bool) -> Faces:
-    """One side of the split. Pictures that are held out too are taken from the training side."""
-    both = prepared_faces(args, size, landmarks=landmarks) if args.data.is_file() else collected_faces(args, size)
+def read_side(config: FaceTrainConfig, size: int, *, training: bool, landmarks: bool) -> FaceData:
+    """Return one side of the split. Pictures that are held out too are removed from the training side."""
+    both = prepared_faces(config, size, landmarks=landmarks) if config.data.is_file() else collected_faces(config, size)
     held_out = select(both, [example.split != "train" for example in both.examples])
     if not training:
         return held_out
-    own = select(both, [example.split == "train" and is_trained_on(args.sets, example) for example in both.examples])
+    own = select(
+        both, [example.split == "train" and is_trained_on(config.datasets, example) for example in both.examples]
+    )
     return drop_near_duplicates(own, held_out)
 
 
-def collected_faces(args: argparse.Namespace, size: int) -> Faces:
-    """The faces of a folder's `manifest.csv`. Raises InvalidManifest when it lists none, or what cannot be read."""
-    examples = read_examples_of(args)
+def collected_faces(config: FaceTrainConfig, size: int) -> FaceData:
+    """Return the faces of a folder's `manifest.csv`. Raises InvalidManifest if it lists no face, or cannot be read."""
+    examples = list_examples(config)
     if not examples:
-        raise InvalidManifest(f"{args.data.name} lists no face")
-    return load_faces(examples, size, args.cache, served=args.served)
+        raise InvalidManifest(f"{config.data.name} lists no face")
+    return load_faces(examples, size, config.cache, served=config.served)
 
 
-def prepared_faces(args: argparse.Namespace, size: int, *, landmarks: bool) -> Faces:
-    """The faces of a list of pictures and videos: each look at a video is a row. Raises InvalidManifest without any."""
-    config = Preprocessing(crop_size=size, crops=args.crops, landmarks=landmarks)
-    cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
-    prepared = [one for one in cache if len(one.crops) and one.example.label]
+def prepared_faces(config: FaceTrainConfig, size: int, *, landmarks: bool) -> FaceData:
+    """Return the faces of a list of pictures and videos; each sampled frame of a video is a row.
+
+    Raises InvalidManifest if no face was found.
+    """
+    steps = Preprocessing(crop_size=size, crops=config.crops, landmarks=landmarks)
+    cache = preprocess(config.data, config.cache / "prepared", steps, config.store, workers=config.workers)
+    prepared = [each for each in cache if len(each.crops) and each.example.label]
     if not prepared:
-        raise InvalidManifest(f"no face was found in what {args.data.name} lists")
-    examples = [one.example for one in prepared for _ in one.crops]
-    crops = torch.from_numpy(np.concatenate([one.crops for one in prepared]))
-    meshes = np.concatenate([one.landmarks for one in prepared])
-    return faces_of(crops, examples, torch.from_numpy(meshes).float() if landmarks else None)
+        raise InvalidManifest(f"no face was found in the files that {config.data.name} lists")
+    examples = [each.example for each in prepared for _ in each.crops]
+    crops = torch.from_numpy(np.concatenate([each.crops for each in prepared]))
+    meshes = np.concatenate([each.landmarks for each in prepared])
+    return build_face_data(crops, examples, torch.from_numpy(meshes).float() if landmarks else None)
 
 
-def select(faces: Faces, wanted: Sequence[bool]) -> Faces:
+def select(faces: FaceData, wanted: Sequence[bool]) -> FaceData:
     rows = torch.tensor([row for row, yes in enumerate(wanted) if yes], dtype=torch.long)
     points = None if faces.points is None else faces.points[rows]
-    return faces_of(faces.crops[rows], [faces.examples[int(row)] for row in rows], points)
+    return build_face_data(faces.crops[rows], [faces.examples[int(row)] for row in rows], points)
 
 
-def drop_near_duplicates(training: Faces, held_out: Faces) -> Faces:
-    """The training side without pictures that are on the other side too."""
+def drop_near_duplicates(training: FaceData, held_out: FaceData) -> FaceData:
+    """Return the training side without pictures that are held out too."""
     twins = near_duplicate_images(training.crops, held_out.crops)
     if not twins.any():
         return training
-    logger.info("%d training faces are held out too: left out", twins.sum())
+    logger.info("%d training faces are left out: they are held out too", twins.sum())
     return select(training, [not twin for twin in twins])

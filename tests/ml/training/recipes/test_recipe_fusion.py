@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 
 from ml.__main__ import main
 from ml.errors import InvalidManifest, ModelStoreError
-from ml.inference.api import ModalityFeatures
+from ml.inference.api import EmotionOutputs, ModalityFeatures
 from ml.inference.fusion.predictor import FusionPredictor
 from ml.networks.crops import LANDMARKS
 from ml.networks.fusion import FusionConfig
 from ml.registry import Bundle, ModelDescription, ModelStore
 from ml.training.datasets.example import Example
-from ml.training.evaluation import Subjects, evaluate_composed
+from ml.training.evaluation import BundleReaders, evaluate_composed
 from ml.training.loop import fit
+from ml.training.options import add_options, from_args
 from ml.training.preprocess import Prepared
 from ml.training.recipes.fusion import recipe, synthetic_clips
+from ml.training.recipes.fusion.config import FusionTrainConfig
 from ml.training.recipes.fusion.prediction_cache import (
     SIDES,
-    CachedPredictions,
     PredictionCache,
     Predictors,
     SamplePool,
@@ -34,11 +35,11 @@ from ml.training.recipes.fusion.prediction_cache import (
 from ml.training.recipes.fusion.recipe import batches, evaluate
 from ml.training.recipes.fusion.synthetic_clips import (
     Clip,
-    Material,
+    ClipData,
     compose,
     drop_modalities,
-    evidence_of,
     load_composed_clips,
+    window_features,
 )
 from ml.vocabulary import EMOTIONS, MODALITIES
 from tests.speech_files import noise
@@ -61,7 +62,7 @@ def _pool(certainty: float, mistaken_for: int) -> SamplePool:
         (_reading(label if right else (label + mistaken_for) % 7, certainty),)
         for label, right in zip(labels, rights, strict=True)
     ]
-    return SamplePool.of(labels, readings)
+    return SamplePool.group(labels, readings)
 
 
 @pytest.fixture
@@ -76,14 +77,14 @@ def _clips(pools: SamplePools, count: int) -> list[Clip]:
 
 def test_clips_hold_what_the_recipe_says(pools: SamplePools) -> None:
     clips = _clips(pools, 4_000)
-    assert all(any(clip.evidence.present.values()) for clip in clips)
-    lacking = {name: np.mean([not clip.evidence.present[name] for clip in clips]) for name in MODALITIES}
+    assert all(any(clip.features.present.values()) for clip in clips)
+    lacking = {name: np.mean([not clip.features.present[name] for clip in clips]) for name in MODALITIES}
     assert lacking == pytest.approx({"face": 0.15, "audio": 0.15, "text": 0.25}, abs=0.03)
     labels = np.bincount([clip.label for clip in clips], minlength=7) / len(clips)
     assert labels == pytest.approx(np.full(7, 1 / 7), abs=0.03)
-    heard = [clip for clip in clips if clip.evidence.audio]
+    heard = [clip for clip in clips if clip.features.audio]
     agreeing = np.mean(
-        [clip.evidence.audio.log_probabilities.argmax() == clip.label for clip in heard if clip.evidence.audio]
+        [clip.features.audio.log_probabilities.argmax() == clip.label for clip in heard if clip.features.audio]
     )
     assert agreeing == pytest.approx(0.6, abs=0.03)
 
@@ -91,13 +92,13 @@ def test_clips_hold_what_the_recipe_says(pools: SamplePools) -> None:
 def test_taking_away_never_takes_all(pools: SamplePools) -> None:
     random = np.random.default_rng(0)
     left = [drop_modalities(random, clip) for clip in _clips(pools, 1_000)]
-    assert all(any(clip.evidence.present.values()) for clip in left)
-    assert np.mean([sum(clip.evidence.present.values()) for clip in left]) < 2.2
+    assert all(any(clip.features.present.values()) for clip in left)
+    assert np.mean([sum(clip.features.present.values()) for clip in left]) < 2.2
 
 
 def test_batches_repeat_with_their_seed(pools: SamplePools) -> None:
     config = FusionConfig(SIZE, SIZE, SIZE)
-    material = Material(lambda random: compose(random, pools), [], [])
+    material = ClipData(lambda random: compose(random, pools), [], [])
     first, second = (next(batches(np.random.default_rng([0, 3]), material, config, 16)) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first[0], second[0], strict=True))
     assert torch.equal(first[1], second[1])
@@ -116,24 +117,24 @@ def test_addition_beats_each_modality_on_composed_clips(pools: SamplePools) -> N
 
 @pytest.fixture
 def words(tmp_path: Path, pools: SamplePools, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Of a small run on clips composed of made pieces."""
-    made = Material(lambda random: compose(random, pools), _clips(pools, 60), _clips(pools, 90), clips_an_epoch=16)
+    """Return the options of a small run on clips composed of toy samples."""
+    clips = ClipData(lambda random: compose(random, pools), _clips(pools, 60), _clips(pools, 90), clips_per_epoch=16)
     for module in (recipe, synthetic_clips):
-        monkeypatch.setattr(module, "composed", lambda *_: made)
+        monkeypatch.setattr(module, "load_composed_clips", lambda *_: clips)
     folders = {"--data": tmp_path, "--store": tmp_path / "store", "--out": tmp_path / "run"}
-    told = [word for name, folder in folders.items() for word in (name, str(folder))]
-    return [*told, "--models", "face@1", "audio@1", "text@1", "--epochs", "1", "--batch", "8"]
+    places = [word for name, folder in folders.items() for word in (name, str(folder))]
+    return [*places, "--models", "face@1", "audio@1", "text@1", "--epochs", "1", "--batch", "8"]
 
 
-def _arguments(words: list[str]) -> argparse.Namespace:
+def _config(words: list[str]) -> FusionTrainConfig:
     parser = argparse.ArgumentParser()
-    recipe.add_arguments(parser)
-    return parser.parse_args(words)
+    add_options(parser, FusionTrainConfig)
+    return from_args(FusionTrainConfig, parser.parse_args(words))
 
 
 def test_seed_and_precision_are_kept_to(words: list[str]) -> None:
     first, again, other = (
-        recipe.plans(_arguments([*words, *more]))[-1] for more in ([], [], ["--seed", "1", "--precision", "bf16"])
+        recipe.plans(_config([*words, *more]))[-1] for more in ([], [], ["--seed", "1", "--precision", "bf16"])
     )
     assert (first.settings.seed, first.settings.bf16) == (0, False)
     assert (other.settings.seed, other.settings.bf16) == (1, True)
@@ -147,17 +148,17 @@ def test_what_is_published_can_be_repeated_and_measured_again(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tuned = ["--lstm", "16", "--dense", "32", "--projection", "16", "--optimizer", "sgd", "--learning-rate", "0.01"]
-    args = _arguments([*words, *tuned, "--seed", "3"])
-    for plan in recipe.plans(args):
-        fit(plan.settings, plan.task, args.out / plan.folder, plan.extra)
-    assert recipe.publish(args, 1.0) == "fusion@1"
-    manifest = ModelStore(args.store).manifest("fusion@1")
-    told = shlex.split(manifest.command.partition(" fusion ")[2])
+    config = _config([*words, *tuned, "--seed", "3"])
+    for plan in recipe.plans(config):
+        fit(plan.settings, plan.task, config.out / plan.folder, plan.extra)
+    assert recipe.publish(config, 1.0) == "fusion@1"
+    manifest = ModelStore(config.store).manifest("fusion@1")
+    recorded = shlex.split(manifest.command.partition(" fusion ")[2])
     places = [*words[: words.index("--models")]]
-    assert _arguments([*places, *told]) == args
-    assert "never recorded together" in (args.store / "fusion" / "1" / "card.md").read_text()
+    assert _config([*places, *recorded]) == config
+    assert "never recorded together" in (config.store / "fusion" / "1" / "card.md").read_text()
 
-    measured = ["--composed", str(tmp_path), "--store", str(args.store)]
+    measured = ["--composed", str(tmp_path), "--store", str(config.store)]
     assert main(["evaluate", "fusion", *measured, "--json", "-"]) == 0
     document = json.loads(capsys.readouterr().out)
     parts = [document.pop(name) for name in ("together", "without", "alone")]
@@ -177,12 +178,12 @@ def test_what_is_published_can_be_repeated_and_measured_again(
 class Sure:
     """Tone of voice: a loud sound is surely angry, a soft one perhaps sad."""
 
-    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> CachedPredictions:
+    def predict(self, waveforms: Sequence[NDArray[np.float32]]) -> EmotionOutputs:
         loud, soft = np.full((2, len(EMOTIONS)), [[0.001], [0.1]], np.float32)
         loud[[EMOTIONS.index("angry"), EMOTIONS.index("sad")]] = 0.98, 0.015
         soft[[EMOTIONS.index("angry"), EMOTIONS.index("sad")]] = 0.001, 0.499
         logs = [np.log(loud if np.abs(waveform).max() > 0.25 else soft) for waveform in waveforms]
-        return CachedPredictions(np.zeros((len(logs), 1), np.float32), np.stack(logs))
+        return EmotionOutputs(np.zeros((len(logs), 1), np.float32), np.stack(logs))
 
 
 def test_a_long_recording_sounds_as_it_is_served(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_a_long_recording_sounds_as_it_is_served(tmp_path: Path) -> None:
         transcript=None,
     )
     models = Predictors(face=None, audio=Sure(), text=None)  # type: ignore[arg-type]
-    heard = evidence_of(models, prepared).audio
+    heard = window_features(models, prepared).audio
     assert heard and heard.log_probabilities.argmax() == EMOTIONS.index("angry")
 
 
@@ -204,7 +205,7 @@ def test_a_bundle_without_a_fusion_is_told(tmp_path: Path) -> None:
     store = ModelStore(make_store(tmp_path / "store"))
     store.write_bundle(Bundle(name="three", face="face@1", audio="audio@1", text="text@1", fusion=None))
     with pytest.raises(ModelStoreError, match="names no fusion model"):
-        evaluate_composed(tmp_path, Subjects(store.root, "three"), tmp_path)
+        evaluate_composed(tmp_path, BundleReaders(store.root, "three"), tmp_path)
 
 
 @pytest.mark.parametrize("preprocessing", [{}, {"held_out_fold": None}])
@@ -215,35 +216,35 @@ def test_voices_that_a_net_may_have_heard_are_refused(preprocessing: dict[str, N
         ModelDescription(**draft | {"name": "audio", "preprocessing": preprocessing}), store.weights("face@1"), ""
     )
     bundle = Bundle(name="three", face="face@1", audio="audio@1", text="text@1", fusion=None)
-    with pytest.raises(InvalidManifest, match="audio@1 does not tell which fold"):
+    with pytest.raises(InvalidManifest, match="audio@1 does not state which fold"):
         load_composed_clips(tmp_path, store, bundle, tmp_path)
 
 
 def test_an_emotion_without_pieces_is_named() -> None:
     with pytest.raises(InvalidManifest, match="surprise, neutral"):
-        SamplePool.of([0, 1, 2, 3, 4], [(_reading(label, 0.5),) for label in range(5)])
+        SamplePool.group([0, 1, 2, 3, 4], [(_reading(label, 0.5),) for label in range(5)])
 
 
 def test_sources_are_split_in_a_half_and_two_quarters() -> None:
     sides = [side_of(f"person {number}") for number in range(2_000)]
-    shares = {"measuring": 0.5, "fitting": 0.25, "training": 0.25}
+    shares = {"test": 0.5, "selection": 0.25, "train": 0.25}
     assert {side: sides.count(side) / len(sides) for side in SIDES} == pytest.approx(shares, abs=0.04)
 
 
 def test_readings_are_made_once_for_a_model_and_its_examples(tmp_path: Path) -> None:
     store = ModelStore(make_store(tmp_path / "store"))
-    shelf = PredictionCache(tmp_path / "readings", store, store.bundle("default"))
+    cache = PredictionCache(tmp_path / "readings", store, store.bundle("default"))
     made: list[int] = []
 
-    def read() -> list[CachedPredictions]:
+    def read() -> list[EmotionOutputs]:
         made.append(1)
-        return [CachedPredictions(np.ones((2, 3), np.float32), np.zeros((2, 7), np.float32))] * 2
+        return [EmotionOutputs(np.ones((2, 3), np.float32), np.zeros((2, 7), np.float32))] * 2
 
     examples = [Example("happy", "mine", "valid", path=Path(f"{number}.png")) for number in range(2)]
-    first, again = (shelf.kept("face", examples, read) for _ in range(2))
+    first, again = (cache.load_or_predict("face", examples, read) for _ in range(2))
     assert len(made) == 1 and len(first) == 2 and np.array_equal(first[1].embeddings_NE, again[1].embeddings_NE)
-    shelf.kept("face", examples[:1], read)
+    cache.load_or_predict("face", examples[:1], read)
     draft = store.manifest("face@1").model_dump(include=set(ModelDescription.model_fields)) | {"temperature": 2.0}
     store.publish(ModelDescription(**draft), store.weights("face@1"), "")
-    replace(shelf, bundle=with_model(shelf.bundle, "face", "face@2")).kept("face", examples, read)
+    replace(cache, bundle=with_model(cache.bundle, "face", "face@2")).load_or_predict("face", examples, read)
     assert len(made) == 3

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from ml.errors import InvalidManifest
-from ml.inference.text.predictor import TextPredictor
+from ml.inference.text.predictor import TextPredictor, TextSample
 from ml.networks.text import TextConfig, TextNet
 from ml.registry import ModelStore
 from ml.training import cli
 from ml.training.loop import history
 from ml.training.recipes.recipe import CHOSEN_BY
 from ml.training.recipes.text.data import read_data
-from ml.training.recipes.text.recipe import Batch, loss
+from ml.training.recipes.text.recipe import TextBatch, loss
 
 NAMES = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 WORDS = ("furious", "revolting", "terrified", "delighted", "weeping", "astonished", "at the office")
@@ -48,7 +48,7 @@ def test_from_sentences_to_a_served_model(data: Path, monkeypatch: pytest.Monkey
     assert manifest.command.endswith(" --consistency 1.0")
     assert manifest.licence.commercial, "GoEmotions alone permits commercial use"
     predictor = TextPredictor.load(ModelStore(data / "store"), "text@1", torch.device("cpu"))
-    outputs = predictor.predict(["We are delighted now", ""])
+    outputs = predictor.predict([TextSample("We are delighted now"), TextSample("")])
     assert np.exp(outputs.log_probabilities_NC).sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 
@@ -65,10 +65,11 @@ def test_a_net_may_look_at_what_was_said_before(data: Path, monkeypatch: pytest.
     _run(monkeypatch, data, "publish", "--store", "store")
     store = ModelStore(data / "store")
     manifest = store.manifest("text@1")
-    assert manifest.config["before"] == 9 and " --before 9" in manifest.command
+    assert manifest.config["before"] == 9 and " --context-tokens 9" in manifest.command
     assert "the last 9 tokens" in (data / "store" / "text" / "1" / "card.md").read_text()
     predictor = TextPredictor.load(store, "text@1", torch.device("cpu"))
-    alone, after, same = predictor.predict(["We go"] * 3, ["", "I am delighted", "I am delighted"]).log_probabilities_NC
+    samples = [TextSample("We go", context) for context in ("", "I am delighted", "I am delighted")]
+    alone, after, same = predictor.predict(samples).log_probabilities_NC
     assert np.abs(after - alone).max() > 1e-3 and after == pytest.approx(same, abs=1e-5)
 
 
@@ -103,7 +104,7 @@ def test_a_soup_is_the_mean_of_the_weights(data: Path, monkeypatch: pytest.Monke
 def test_two_readings_of_a_sentence_are_drawn_together() -> None:
     torch.manual_seed(0)
     small = TextConfig(vocabulary=50, hidden=12, layers=1, heads=2, intermediate=24, positions=8, dropout=0.0)
-    batch = Batch(
+    batch = TextBatch(
         ids_NT=torch.randint(0, 50, (6, 8)),
         mask_NT=torch.ones(6, 8, dtype=torch.long),
         targets_NC=torch.eye(7)[:6],
