@@ -1,7 +1,8 @@
 """Protection against server-side request forgery: addresses that callers may make the service connect to.
 
 The same rules apply to links, pages and webhooks: http and https only, and public addresses only (IANA's
-special-purpose registries, RFC 6890), except networks that the operator permits (`AFFECT_EGRESS_ALLOW`). A name is
+special-purpose registries, RFC 6890), except networks that the operator permits (`AFFECT_EGRESS_ALLOW`). The metadata
+services of clouds, which hand out credentials, need an entry with exactly their address. A name is
 resolved once, every resolved address is checked, and the connection goes to a checked address. A DNS answer that
 changes later therefore has no effect.
 """
@@ -51,6 +52,29 @@ _SPECIAL_V4 = tuple(
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _SPECIAL_V6 = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        (
+            "168.63.129.16",  # Azure: the host of a virtual machine. Public according to IANA
+            "192.80.8.124",  # Equinix Metal. Public according to IANA
+            "169.254.169.254",  # AWS, Azure, Google Cloud, DigitalOcean, Hetzner, Oracle, OpenStack and others
+            "169.254.170.2",  # AWS: containers
+            "169.254.170.23",  # AWS: EKS Pod Identity
+            "169.254.42.42",  # Scaleway
+            "169.254.0.23",  # Tencent Cloud
+            "100.100.100.200",  # Alibaba Cloud
+            "192.0.0.192",  # Oracle Cloud, first generation
+            "fd00:ec2::254",  # AWS
+            "fd00:ec2::23",  # AWS: EKS Pod Identity
+            "fd20:ce::254",  # Google Cloud
+            "fd00:42::42",  # Scaleway
+            "fd00:a9fe:a9fe::1",  # Linode
+            "fe80::a9fe:a9fe",  # OpenStack
+        ),
+    )
+)
+"""Addresses of the metadata services of clouds. They stay forbidden if the operator permits a network around them."""
 
 
 class ForbiddenUrl(AffectError):
@@ -130,12 +154,19 @@ class EgressPolicy:
 
     def _check(self, address: IPAddress) -> None:
         embedded = _embedded(address)
-        if not is_public(embedded) and not any(embedded in network for network in self.allowed):
+        permitting = [network for network in self.allowed if embedded in network]
+        if embedded in _METADATA:
+            permitted = any(network.num_addresses == 1 for network in permitting)
+        else:
+            permitted = bool(permitting) or is_public(embedded)
+        if not permitted:
             raise ForbiddenUrl("The address belongs to a network that is not allowed.")
 
 
 def is_public(address: IPAddress) -> bool:
     """Return whether the address can belong to a host on the public internet."""
+    if address in _METADATA:
+        return False
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _SPECIAL_V4)
     return address in _GLOBAL_V6 and not any(address in network for network in _SPECIAL_V6)

@@ -28,6 +28,11 @@ PRIVATE = [
     "2002:7f00:1::", "2002:a9fe:a9fe::1",
     "2002:c0a8:101::", "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1",
 ]  # fmt: skip
+METADATA = [
+    "168.63.129.16", "192.80.8.124", "169.254.169.254", "169.254.170.2", "169.254.170.23", "169.254.42.42",
+    "169.254.0.23", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:42::42",
+    "fd00:a9fe:a9fe::1", "fe80::a9fe:a9fe", "::ffff:168.63.129.16", "64:ff9b::a83f:8110", "2002:a83f:8110::1",
+]  # fmt: skip
 PUBLIC = ["8.8.8.8", "172.15.0.1", "172.32.0.1", "100.128.0.1", "223.255.255.255", "2606:4700:4700::1111",
           "2a00:1450::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]  # fmt: skip
 ODD = [
@@ -38,7 +43,7 @@ ODD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("address", PRIVATE)
+@pytest.mark.parametrize("address", [*PRIVATE, *METADATA])
 def test_egress_policy_private_address_is_forbidden_as_literal_and_as_resolved_name(address: str) -> None:
     host = f"[{address}]" if ":" in address else address
     with pytest.raises(ForbiddenUrl):
@@ -96,6 +101,16 @@ def test_egress_policy_allowed_network_and_no_other_is_reachable() -> None:
     for url in ("http://10.2.0.1/", "http://127.0.0.1/", "http://[::1]/"):
         with pytest.raises(ForbiddenUrl):
             egress.check_url(url)
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_egress_policy_metadata_address_needs_an_entry_of_its_own(address: str) -> None:
+    target = Target("http", "media.example", 80)
+    for wide in (("0.0.0.0/0", "::/0"), ("168.63.129.0/24", "fd00::/8", "169.254.0.0/16", "100.64.0.0/10")):
+        with pytest.raises(ForbiddenUrl):
+            resolving(address, allowed=wide).checked_addresses(target)
+    exact = ("168.63.129.16/32", f"{address}/{128 if ':' in address else 32}")
+    assert resolving(address, allowed=exact).checked_addresses(target)
 
 
 def test_egress_policy_from_settings_reads_networks(monkeypatch: pytest.MonkeyPatch) -> None:
