@@ -70,6 +70,11 @@ class WorkerSettings(SharedSettings):
     fetch_idle_seconds: float = Field(
         30.0, gt=0, description="Seconds without any data after which a download is aborted."
     )
+    fetch_bytes_per_second: int = Field(
+        4096,
+        ge=0,
+        description="Minimum pace of a download, in bytes per second over a minute. A slower one is aborted.",
+    )
 
     pages: bool = Field(
         False, description="Download media from web pages, with yt-dlp (extra `pages`), if a link leads to a page."

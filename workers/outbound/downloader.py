@@ -5,11 +5,11 @@ import asyncio
 import hashlib
 import posixpath
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
-from email.utils import collapse_rfc2231_value
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 from urllib.parse import unquote
@@ -35,6 +35,10 @@ COPY_BYTES = 1 << 20
 CHECK_SECONDS = 0.25
 """Seconds between two checks whether a download is cancelled."""
 MAX_NAME_CHARACTERS = 255
+PACE_SECONDS = 60.0
+"""Seconds over which the pace of a download is measured."""
+_NAME_CHARSETS = frozenset({"utf-8", "iso-8859-1", "us-ascii"})
+"""Character sets of a file name in a header (RFC 8187). Other codecs of Python may raise any error."""
 
 
 class DownloadRefused(FetchFailed):
@@ -45,17 +49,25 @@ class DownloadRefused(FetchFailed):
 
 @dataclass(frozen=True)
 class FetchLimits:
-    """Limits of a download. `seconds`: of the whole download. `idle_seconds`: of silence. `pauses`: seconds before each
-    further attempt, made only if nothing was received and another attempt may succeed."""
+    """Limits of a download. `seconds`: of the whole download. `idle_seconds`: of silence. `bytes_per_second`: minimum,
+    on average over `pace_seconds`. `pauses`: seconds before each further attempt, made only if nothing was received
+    and another attempt may succeed."""
 
     bytes: int
     seconds: float
     idle_seconds: float
     pauses: tuple[float, ...] = (1.0, 5.0)
+    bytes_per_second: int = 0
+    pace_seconds: float = PACE_SECONDS
 
     @classmethod
     def from_settings(cls, settings: "WorkerSettings") -> Self:
-        return cls(settings.max_upload_bytes, settings.fetch_seconds, settings.fetch_idle_seconds)
+        return cls(
+            settings.max_upload_bytes,
+            settings.fetch_seconds,
+            settings.fetch_idle_seconds,
+            bytes_per_second=settings.fetch_bytes_per_second,
+        )
 
 
 class DownloadRunner(JobRunner):
@@ -109,10 +121,16 @@ async def download(url: str, file: BinaryIO, egress: EgressPolicy, limits: Fetch
     `CHECK_SECONDS` what `lease.check` raises.
     """
     work = asyncio.ensure_future(_download_with_retries(url, file, egress, limits, lease))
+    measured_at, measured_bytes = time.monotonic(), 0
     try:
         async with asyncio.timeout(limits.seconds):
             while not (await asyncio.wait([work], timeout=CHECK_SECONDS))[0]:
                 lease.check()
+                seconds, received = time.monotonic() - measured_at, file.tell()
+                if seconds >= limits.pace_seconds:
+                    if received - measured_bytes < limits.bytes_per_second * seconds:
+                        raise FetchFailed("The server sends the file too slowly.", stage="fetch")
+                    measured_at, measured_bytes = time.monotonic(), received
         return work.result()
     except TimeoutError:
         raise ProcessingTimeout(f"The download took more than {limits.seconds:g} seconds.", stage="fetch") from None
@@ -162,6 +180,9 @@ def _check_response(response: httpx.Response, limits: FetchLimits) -> None:
         permanent = response.status_code < 500 and response.status_code not in (408, 425, 429)
         kind = DownloadRefused if permanent else FetchFailed
         raise kind(f"The server answered with status {response.status_code}.", stage="fetch")
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):  # it was not requested
+        raise UnsupportedMedia("The server sent the file with a content encoding, such as gzip.", stage="fetch")
     if _content_length(response) > limits.bytes:
         raise FileTooLarge(f"The file has more than {limits.bytes} bytes.", stage="fetch")
 
@@ -216,11 +237,26 @@ async def _with_full_head(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 def name_of(response: httpx.Response) -> str:
     """Return the name that the server gives (RFC 6266), else the last part of the URL. For display, never a path."""
+    name = _disposition_name(response.headers.get("content-disposition", ""))
+    return _printable(name or unquote(posixpath.basename(response.url.path)))
+
+
+def _disposition_name(disposition: str) -> str:
+    """Return the file name in a `Content-Disposition` header, empty if it has none or is malformed. An encoded name
+    (`filename*`) comes before a plain one."""
     header = Message()
-    header["Content-Disposition"] = response.headers.get("content-disposition", "")
-    parameters = dict(sorted(header.get_params([], "content-disposition"), key=lambda item: isinstance(item[1], tuple)))
-    name = collapse_rfc2231_value(parameters.get("filename", "")) or unquote(posixpath.basename(response.url.path))
-    return _printable(name)
+    header["Content-Disposition"] = disposition
+    try:
+        parameters = header.get_params([], "content-disposition")
+    except (ValueError, TypeError, LookupError):  # the parser does not expect all forms of numbered parameters
+        return ""
+    names = [value for name, value in parameters if name == "filename"]
+    encoded = next((value for value in names if isinstance(value, tuple)), None)
+    if encoded is None:
+        return names[-1] if names else ""
+    charset, _, text = encoded
+    known = charset.lower() if charset and charset.lower() in _NAME_CHARSETS else "iso-8859-1"
+    return text.encode("raw-unicode-escape").decode(known, "replace")
 
 
 def _printable(name: str) -> str:

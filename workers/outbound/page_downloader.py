@@ -1,7 +1,8 @@
 """Downloads of media from web pages (YouTube and similar), with yt-dlp (the extra `pages`).
 
 yt-dlp runs as a child process with resource limits, in an empty folder of its own, without configuration, plug-ins or
-other programs. It reaches the network only through a proxy that checks each address (`workers.outbound.egress_proxy`).
+other programs, with a limit on the pages that it reads (`workers.outbound.yt_dlp_child`). It reaches the network only
+through a proxy that checks each address (`workers.outbound.egress_proxy`).
 ffmpeg joins what it downloads, as confined as for any upload, and the result is then checked as an upload is.
 """
 
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urldefrag
 
 from ml.errors import FetchFailed, ProcessingTimeout
-from ml.media.limits import MediaLimits
 from ml.media.sandbox import CancelCheck, ResourceLimits, SandboxedProcess
 from ml.signatures import SNIFF_BYTES, format_from_signature
 from workers.outbound.egress_proxy import EgressProxy
@@ -32,7 +32,9 @@ _OPTIONS = (
 )  # fmt: skip
 _DEMUXERS = "mov,matroska,mpegts,mpeg,avi,flv,mp3,ogg,aac,wav,flac"
 _MAX_TITLE_BYTES = 4096
-_MEMORY = MediaLimits().child_memory
+_CHILD = Path(__file__).with_name("yt_dlp_child.py")
+_CHILD_MEMORY_BYTES = 2**30
+_CHILD_CPU_SECONDS = 900
 
 
 class NoMedia(FetchFailed):
@@ -83,7 +85,7 @@ class PageDownloader:
     def _run_yt_dlp(self, url: str, proxy: str, folder: Path, check: CancelCheck) -> tuple[str, str]:
         """Return the title and, if yt-dlp failed, its error output."""
         command = [
-            *(sys.executable, "-I", "-m", "yt_dlp", *_OPTIONS, "--proxy", proxy),
+            *(sys.executable, "-I", str(_CHILD), *_OPTIONS, "--proxy", proxy),
             *("--max-filesize", str(self._max_bytes), "--socket-timeout", str(self._idle_seconds), "--format", _FORMAT),
             *("--output", "%(format_id)s.%(ext)s", "--print", "after_move:title", "--", urldefrag(url)[0]),
         ]
@@ -107,7 +109,7 @@ class PageDownloader:
         return joined
 
     def _sandboxed(self, command: Sequence[str], folder: Path, check: CancelCheck) -> SandboxedProcess:
-        limits = ResourceLimits(_MEMORY, int(self._seconds) + 60, file_bytes=self._max_bytes)
+        limits = ResourceLimits(_CHILD_MEMORY_BYTES, _CHILD_CPU_SECONDS, file_bytes=self._max_bytes)
         return SandboxedProcess(command, cwd=folder, resources=limits, check=check, wait_limit=lambda: self._seconds)
 
 

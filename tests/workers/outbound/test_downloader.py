@@ -153,6 +153,10 @@ def test_download_reports_progress(service: Service) -> None:
         ("attachment; filename=\"a.mp4\"; filename*=UTF-8''%C3%A9t%C3%A9.mp4", "/x", "été.mp4"),
         ("inline", "/a/talk.mp4", "talk.mp4"),
         ("attachment; filename*=nowhere''%ff", "/a/b.mp4", "ÿ"),
+        ("attachment; filename*=undefined''x", "/a/b.mp4", "x"),
+        ("attachment; filename*=idna''x%ff", "/a/b.mp4", "xÿ"),
+        ("attachment; filename*0=a; filename*=utf-8''b", "/a/b.mp4", "b.mp4"),
+        (f"attachment; filename*{'9' * 5000}*=utf-8''b", "/a/b.mp4", "b.mp4"),
         ("", "/", ""),
         ("", "/a/" + "b" * 300, "b" * 255),
     ],
@@ -168,6 +172,42 @@ def test_name_of_any_header_is_printable_and_short(header: bytes) -> None:
     request = httpx.Request("GET", "https://media.example/a.png")
     name = name_of(httpx.Response(200, request=request, headers=[(b"content-disposition", header)]))
     assert len(name) <= 255 and (not name or name.isprintable())
+
+
+_PARAMETER = st.sampled_from(["filename", "filename*", "filename*0", "filename*1*", "filename*0*", "name"])
+_CHARSET = st.sampled_from(["utf-8", "undefined", "idna", "punycode", "utf-7", "hex", "unicode_escape", "", "x"])
+
+
+@given(st.lists(st.tuples(_PARAMETER, _CHARSET, st.text(st.characters(codec="ascii"), max_size=12)), max_size=4))
+def test_name_of_any_parameters_is_printable(parameters: list[tuple[str, str, str]]) -> None:
+    header = "; ".join(["attachment", *(f"{name}={charset}''{value}" for name, charset, value in parameters)])
+    request = httpx.Request("GET", "https://media.example/a.png")
+    headers = [(b"content-disposition", header.encode())]
+    name = name_of(httpx.Response(200, request=request, headers=headers))
+    assert len(name) <= 255 and (not name or name.isprintable())
+
+
+def test_download_slow_server_is_given_up(service: Service) -> None:
+    """Each byte comes before the limit of silence, so that only the pace ends it."""
+
+    def drip(handler: Handler) -> None:
+        cut(handler)
+        while not handler.ended.wait(0.05):
+            handler.wfile.write(b"x")
+
+    limits = replace(LIMITS, idle_seconds=20, pauses=(), bytes_per_second=10_000, pace_seconds=1.0)
+    with loopback(drip) as server:
+        began = time.monotonic()
+        assert service.failure(server.url(), limits=limits) == ("fetch_failed", True)
+        assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate, gzip", "zstd"])
+def test_download_with_content_encoding_is_refused(service: Service, encoding: str) -> None:
+    with loopback(giving(PNG, Content_Encoding=encoding)) as server:
+        assert service.failure(server.url()) == ("unsupported_media", False)
+    with loopback(giving(PNG, Content_Encoding="identity")) as server:
+        assert service.fetched(server.url()).queue == "inference"
 
 
 FORBIDDEN: list[tuple[str, Resolver]] = [

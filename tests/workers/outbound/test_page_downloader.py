@@ -1,13 +1,15 @@
 """PageDownloader through the real yt-dlp and the checking proxy, from small sites on loopback."""
 
 import base64
+import gzip
 import ipaddress
 import socket
+import zlib
 from pathlib import Path
 
 import pytest
 
-from ml.errors import Cancelled
+from ml.errors import Cancelled, FetchFailed
 from ml.media.limits import MediaLimits
 from ml.media.probe import probe
 from ml.media.sandbox import never_cancelled
@@ -69,6 +71,33 @@ def test_page_downloader_segmented_stream_becomes_one_file(tmp_path: Path) -> No
     assert not any("proxy" in header for request in server.requests for header in request.headers)
     found = probe(path, MediaLimits())
     assert found.kind == "video" and found.duration == pytest.approx(2, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "padding", "expected"),
+    [("gzip", 1000, None), ("deflate", 1000, None), ("gzip", 80 * 2**20, FetchFailed), ("", 80 * 2**20, FetchFailed)],
+)
+def test_page_downloader_reads_a_page_up_to_a_limit(
+    tmp_path: Path, encoding: str, padding: int, expected: type[Exception] | None
+) -> None:
+    film = media_files.make_video(tmp_path / "film.mp4", seconds=1).read_bytes()
+    watch = page("/film.mp4").replace("<body>", f"<body><!-- {' ' * padding} -->").encode()
+    body = {"gzip": gzip.compress, "deflate": zlib.compress, "": bytes}[encoding](watch)
+
+    def answer(handler: Handler) -> None:
+        if handler.path == "/film.mp4":
+            handler.reply(200, film, Content_Type="video/mp4")
+        else:
+            headers = {"Content_Encoding": encoding} if encoding else {}
+            handler.reply(200, body, Content_Type="text/html", **headers)
+
+    with loopback(answer) as server:
+        if expected is None:
+            assert fetch(server, tmp_path / "page")[0].read_bytes() == film
+        else:
+            with pytest.raises(expected) as caught:
+                fetch(server, tmp_path / "page")
+            assert not isinstance(caught.value, NoMedia)
 
 
 def test_page_downloader_forbidden_address_in_a_page_is_refused(tmp_path: Path) -> None:
