@@ -4,9 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
+from app.http.bodies import read_json
 from app.http.metrics import GatewayMetrics
 from app.http.rate_limit import enforce
 from app.http.rate_limiter import RateLimiter
@@ -86,3 +88,13 @@ async def _count_request(connection: HTTPConnection, owner: str) -> str:
 
 Owner = Annotated[str, Depends(get_owner)]
 Viewer = Annotated[str, Depends(get_viewer)]
+
+
+def json_body(model: type[BaseModel]) -> Any:
+    """Return a dependency on the JSON body of the request, which is read once the caller is known. Raises as
+    `get_owner` and `read_json`."""
+
+    async def read(request: Request, owner: Owner) -> BaseModel:
+        return await read_json(request, model)
+
+    return Depends(read)

@@ -22,7 +22,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
@@ -38,6 +38,10 @@ logger = logging.getLogger(__name__)
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 DEFAULT_RETRY_SECONDS = 5
 """`Retry-After`, in seconds, of an error that does not set its own."""
+MAX_FAULTS = 20
+"""Maximum number of faults that a problem lists: a small request must not cause a large response."""
+MAX_QUOTED_CHARACTERS = 200
+"""Maximum characters of a text that may quote the request."""
 CLIENT_CLOSED_REQUEST = 499
 """Status that proxies log if the client closed the connection before the response."""
 
@@ -219,12 +223,25 @@ class JobFailed(GatewayError):
         self.problem = problem
 
 
-def faults_from(errors: Sequence[ErrorDetails], root: str | None = None) -> tuple[Fault, ...]:
-    """Convert pydantic's errors, without the input values, which may be personal. `root` prefixes each location."""
+def faults_from(error: ValidationError | RequestValidationError, root: str | None = None) -> tuple[Fault, ...]:
+    """Convert the first `MAX_FAULTS` of pydantic's errors, without the input values, which may be personal. `root`
+    prefixes each location."""
+    prefix = (root,) if root else ()
     return tuple(
-        Fault(location=".".join(map(str, (*([root] if root else []), *error["loc"]))), message=error["msg"])
-        for error in errors
+        Fault(location=shorten(".".join(map(str, (*prefix, *each["loc"])))), message=shorten(each["msg"]))
+        for each in _error_details(error)[:MAX_FAULTS]
     )
+
+
+def _error_details(error: ValidationError | RequestValidationError) -> Sequence[ErrorDetails]:
+    if isinstance(error, RequestValidationError):
+        return error.errors()
+    return error.errors(include_input=False, include_context=False, include_url=False)
+
+
+def shorten(text: str) -> str:
+    """Return the text, cut after `MAX_QUOTED_CHARACTERS`: it may quote what a caller sent."""
+    return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[: MAX_QUOTED_CHARACTERS - 1]}…"
 
 
 def describe_faults(faults: Sequence[Fault]) -> str:
@@ -244,7 +261,7 @@ def problem_from(error: AffectError) -> Problem:
 def problem_response(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Return the problem as the response to a request."""
     content = problem.model_copy(
-        update={"instance": problem.instance or request.url.path, "request_id": request_id(request.scope)}
+        update={"instance": problem.instance or shorten(request.url.path), "request_id": request_id(request.scope)}
     )
     all_headers = dict(headers or {})
     if (spec := ERRORS.get(problem.code)) and spec.retry_after:
@@ -284,7 +301,7 @@ async def _on_affect_error(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = faults_from(error.errors())
+    faults = faults_from(error)
     return problem_response(request, Problem.from_code("validation_failed", describe_faults(faults), errors=faults))
 
 
@@ -293,7 +310,9 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     code = "validation_failed" if error.status_code < 500 else "internal_error"
-    problem = Problem.from_code(code, f"{phrase}: {request.method} {request.url.path}", status=error.status_code)
+    problem = Problem.from_code(
+        code, shorten(f"{phrase}: {request.method} {request.url.path}"), status=error.status_code
+    )
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (
         methods := request.app.openapi.allowed_methods(request.url.path)

@@ -5,9 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from pydantic import Field
 
-from app.dependencies import Owner, WebhooksDep
+from app.dependencies import Owner, WebhooksDep, json_body
 from app.errors import ValidationFailed
+from app.http.bodies import json_request_body
 from app.schemas import CALLER_ERRORS, problem_responses
+from ml.errors import FileTooLarge
 from ml.results import FrozenModel
 from workers.protocol.blobs.storage_backend import StorageFull
 from workers.protocol.net.ssrf import MAX_URL_LENGTH, ForbiddenUrl
@@ -40,8 +42,14 @@ class WebhookTest(FrozenModel):
     url: Annotated[str, Field(max_length=MAX_URL_LENGTH, examples=["https://hooks.example.com/affect"])]
 
 
-@router.post("/test", responses=problem_responses(ValidationFailed, ForbiddenUrl, StorageFull))
-async def test_webhook(request: WebhookTest, webhooks: WebhooksDep, owner: Owner) -> DeliveryLog:
+@router.post(
+    "/test",
+    openapi_extra=json_request_body(WebhookTest),
+    responses=problem_responses(ValidationFailed, ForbiddenUrl, FileTooLarge, StorageFull),
+)
+async def test_webhook(
+    request: Annotated[WebhookTest, json_body(WebhookTest)], webhooks: WebhooksDep, owner: Owner
+) -> DeliveryLog:
     """Send one signed webhook of the type `webhook.test` and return its outcome, which is `pending` if no worker sent
     it within 30 seconds."""
     return await webhooks.test(owner, request.url)

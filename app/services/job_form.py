@@ -17,7 +17,6 @@ from workers.protocol.blobs.storage_backend import StorageError
 from workers.protocol.net.ssrf import MAX_URL_LENGTH, EgressPolicy
 
 MAX_TAG_CHARACTERS = 64
-MAX_REPORTED_FAULTS = 20
 MAX_BYTES_PER_CHARACTER = 4
 """Maximum bytes of one character in UTF-8."""
 
@@ -40,12 +39,11 @@ def upload_limits(settings: Settings) -> UploadLimits:
 
 
 def parse_options(text: str) -> Options:
-    """Parse the `options` field strictly: "4" is not a number. Raises InvalidOptions, which lists all errors."""
+    """Parse the `options` field strictly: "4" is not a number. Raises InvalidOptions, which lists the errors."""
     try:
         return Options.model_validate_json(text, strict=True)
     except ValidationError as error:
-        errors = error.errors(include_input=False, include_context=False, include_url=False)
-        faults = faults_from(errors[:MAX_REPORTED_FAULTS], "options")
+        faults = faults_from(error, "options")
         raise InvalidOptions(describe_faults(faults), errors=faults) from error
 
 

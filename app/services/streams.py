@@ -121,7 +121,7 @@ class LiveStreams:
                 WS_1001_GOING_AWAY, ValidationFailed("The first message did not arrive in time.")
             ) from None
         except ValidationError as error:
-            faults = faults_from(error.errors())
+            faults = faults_from(error)
             invalid = InvalidOptions(describe_faults(faults), errors=faults)
             raise StreamClosed.from_error(WS_1003_UNSUPPORTED_DATA, invalid) from None
 

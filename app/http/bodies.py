@@ -1,0 +1,61 @@
+"""JSON bodies, read within limits of bytes and time.
+
+FastAPI reads and parses the body that a route declares before it solves the route's dependencies, which means before
+the key is checked. Routes with a JSON body use `app.dependencies.json_body` instead, which reads the body once the
+caller is known. A test holds that no route declares a body.
+"""
+
+import asyncio
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from app.errors import Fault, ValidationFailed, describe_faults, faults_from
+from ml.errors import FileTooLarge
+
+MAX_BODY_BYTES = 65_536
+"""Maximum bytes of a JSON body."""
+BODY_TIMEOUT_SECONDS = 15.0
+"""Seconds in which a whole JSON body must arrive."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """Read and parse a JSON body. pydantic's parser bounds its depth.
+
+    Raises FileTooLarge after `MAX_BODY_BYTES`, whatever the headers declared; ValidationFailed if the body is not JSON,
+    is invalid, or does not arrive in time.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise ValidationFailed("The body must be application/json.", errors=[_fault("Send application/json.")])
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            body = await _read(request)
+    except TimeoutError as error:
+        raise ValidationFailed(f"The body did not arrive within {BODY_TIMEOUT_SECONDS:g} seconds.") from error
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        faults = faults_from(error, "body")
+        raise ValidationFailed(describe_faults(faults), errors=faults) from error
+
+
+def json_request_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route whose body is read by `read_json`."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
+
+
+async def _read(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise FileTooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.")
+    return bytes(body)
+
+
+def _fault(message: str) -> Fault:
+    return Fault(location="header.content-type", message=message)
