@@ -21,6 +21,11 @@ test: setup
 	@bash docker/tools.sh espeak-ng chromium node=nodejs
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
+deploy-test: setup
+	@bash docker/tools.sh ffmpeg
+	@if docker info >/dev/null 2>&1; then $(PYTHON) -m tests.deploy $(ARGS); \
+	else bash tests/deploy/engine.sh $(abspath $(PYTHON)) -m tests.deploy --no-build $(ARGS); fi
+
 soak: setup
 	@bash docker/tools.sh espeak-ng
 	$(PYTHON) -m pytest -s -o timeout=14400 tests/soak $(ARGS)
@@ -43,8 +48,7 @@ $(UI)/node_modules/.installed: $(UI)/package.json $(UI)/package-lock.json
 	touch $@
 
 generate: setup
-	$(PYTHON) -m tools.generate
-	$(PYTHON) -m app.ui.generate
+	$(PYTHON) -m tests.generate
 
 types: setup
 	$(VENV)/bin/mypy

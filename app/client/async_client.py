@@ -1,4 +1,4 @@
-"""The asynchronous client. `tools.generate` derives the blocking client (`client.py`) from this file."""
+"""The asynchronous client. `make generate` derives the blocking client (`client.py`) from this file."""
 
 import asyncio
 import json

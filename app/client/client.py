@@ -1,4 +1,4 @@
-"""The blocking client. Generated from `async_client.py` by `python -m tools.generate`: do not edit."""
+"""The blocking client. Generated from `async_client.py` by `make generate`: do not edit."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Models of what the service sends. Generated from its OpenAPI document: do not edit (`tools.generate`)."""
+"""Models of what the service sends. Generated from its OpenAPI document: do not edit (`make generate`)."""
 
 from datetime import datetime
 from typing import Any, Literal

@@ -1,8 +1,8 @@
 """The export formats.
 
 To add a format, write a module in this package with a function from a `Report` to text, and add a row to `FORMATS`. The
-API (`format=NAME`, `Accept`), the command line (`--NAME PATH`) and the tests of all formats use that table. The page's
-copy is written by `python -m app.ui.generate`. A test compares the README's table, and prints the rows to put there.
+API (`format=NAME`, `Accept`), the command line (`--NAME PATH`) and the tests of all formats use that table; `make
+generate` writes the page's and the README's copies.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -47,7 +47,7 @@ def test_file_is_served_with_its_type(client: TestClient, path: Path) -> None:
     assert response.headers["cache-control"] == "no-cache"
 
 
-@pytest.mark.parametrize("name", ["package.json", "generate.py", "tests/format.test.js", "node_modules/.installed"])
+@pytest.mark.parametrize("name", ["package.json", "api.d.ts", "tests/format.test.js", "node_modules/.installed"])
 def test_development_file_is_not_served(client: TestClient, name: str) -> None:
     assert client.get(f"/ui/{name}").status_code in (404, 422)
 

@@ -1,16 +1,14 @@
 """Properties of every export format."""
 
-from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given
 
-from ml.reports.formats import FORMATS, ROWS, ExportFormat, FormatName, Rows
+from ml.reports.formats import FORMATS, ROWS, FormatName, Rows
 from ml.reports.report import Report
 from tests.ml.reports.made_results import image, patient, reports
 
-README = Path(__file__).parents[3] / "README.md"
 WRITERS = [(name, rows) for name, form in FORMATS.items() for rows in form.writers]
 
 
@@ -37,13 +35,3 @@ def test_formats_names_types_and_suffixes_are_unique() -> None:
 
 def test_formats_rows_are_described() -> None:
     assert tuple(ROWS) == get_args(Rows)
-
-
-def readme_row(name: str, form: ExportFormat) -> str:
-    title = form.title[0].upper() + form.title[1:]
-    return f"| {title} | `{name}` | {', '.join(f'`{rows}`' for rows in form.writers)} |"
-
-
-def test_formats_are_listed_in_readme() -> None:
-    rows = [readme_row(name, form) for name, form in FORMATS.items()]
-    assert "\n".join(rows) in README.read_text(), "the README's table of formats must be:\n" + "\n".join(rows)
