@@ -69,7 +69,9 @@ def randomised(predictor: FacePredictor, seed: int) -> FacePredictor:
     for module in network.modules():
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
-    return FacePredictor(lambda: network, 1.0, CPU)
+    twin = copy.copy(predictor)  # shares all but the network that is explained
+    vars(twin)["network"] = network
+    return twin
 
 
 def test_grad_cam_depends_on_weights(face: FacePredictor, crop: NDArray[np.uint8]) -> None:
