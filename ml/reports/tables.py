@@ -1,15 +1,14 @@
 """Tables as CSV (RFC 4180, UTF-8): one header, one row for each item, one column for each of its values.
 
 A column has the name of its field in the result document; a field of one modality begins with the modality. Each row
-names its file, so that tables of several results can be concatenated. A text cell that a spreadsheet would take for a
-formula begins with an apostrophe.
+names its file, so that tables of several results can be concatenated. Text is quoted, a missing value is an empty cell.
+An apostrophe precedes what a spreadsheet would take for a formula, also after a semicolon within a text: in many
+countries spreadsheets split the lines of a table there, and then quotes do not hold a text together.
 """
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import StringIO
 
 from ml.reports.interval_index import IntervalIndex
 from ml.reports.report import ChannelTrack, Report, channel_tracks, moment_text, sanitize
@@ -19,7 +18,8 @@ from ml.vocabulary import MODALITIES, SENTIMENTS
 Cell = str | float | int | None
 Row = Mapping[str, Cell]
 
-_FORMULA = re.compile(r"[=+\-@＝＋－＠]")
+_FORMULA_START = re.compile(r"""(^|;)(?=[\s"']*[=+\-@＝＋－＠])""")
+"""Place in a text, at its start or after a semicolon, that a spreadsheet could take for the start of a formula."""
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 
 
@@ -63,18 +63,20 @@ def words_csv(reports: Sequence[Report]) -> str:
 
 
 def safe_cell(text: str) -> str:
-    """Return the text as one line that no spreadsheet takes for a formula."""
-    line = sanitize(text)
-    return f"'{line}" if _FORMULA.match(line) else line
+    """Return the text as one line in which no spreadsheet finds a formula, even if it splits the text at semicolons."""
+    return _FORMULA_START.sub(r"\1'", sanitize(text))
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
-    out = StringIO()
-    writer = csv.DictWriter(out, columns)
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: safe_cell(cell) if isinstance(cell, str) else cell for name, cell in row.items()})
-    return out.getvalue()
+    lines = [",".join(map(_format_cell, columns))]
+    lines += [",".join(_format_cell(row.get(name)) for name in columns) for row in rows]
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+def _format_cell(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return '"' + safe_cell(cell).replace('"', '""') + '"'
+    return "" if cell is None else str(cell)
 
 
 def _labels(reports: Sequence[Report]) -> list[str]:

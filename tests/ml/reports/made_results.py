@@ -172,7 +172,7 @@ def image() -> Report:
 
 
 _texts = st.text(max_size=30) | st.sampled_from(
-    ["=1+1", " -x", "@a", 'say "hi"', "a --> b", "</c>&amp;", "x\n\n1\n", "\x1b[2J", "]]>", "1", "a,b;c\t"]
+    ["=1+1", " -x", "@a", 'say "hi"', "a --> b", "</c>&amp;", "x\n\n1\n", "\x1b[2J", "]]>", "1", "a,b;c\t", 'x; =1;"-2']
 )
 
 

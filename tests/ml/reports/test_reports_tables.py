@@ -59,6 +59,22 @@ def test_csv_any_report_has_no_formula_and_no_broken_row(report: Report) -> None
             assert not any(cell.startswith(FORMULAS) and not _number(cell) for cell in row)
 
 
+@patient
+@given(reports(), st.sampled_from([";", "\t"]))
+def test_csv_split_at_other_separators_has_no_formula(report: Report, separator: str) -> None:
+    for write in (windows_csv, faces_csv, moments_csv, words_csv):
+        for row in csv.reader(StringIO(write([report]), newline=""), delimiter=separator):
+            assert not any(cell.lstrip(' "').startswith(FORMULAS) for cell in row)
+
+
+def test_csv_quotes_text_and_leaves_numbers_and_missing_values() -> None:
+    header, first, *_ = windows_csv([video()]).split("\r\n")
+    assert header.startswith('"file","channel","start","end","emotion","confidence","probability_angry"')
+    assert first.startswith('"party.mp4",,0.0,4.0,"happy",')
+    found = list(csv.reader(StringIO(faces_csv([video()]), newline=""), quoting=csv.QUOTE_NONNUMERIC))
+    assert all(isinstance(cell, float) for cell in found[1][1:8])
+
+
 def _number(cell: str) -> bool:
     try:
         float(cell)
@@ -70,6 +86,23 @@ def _number(cell: str) -> bool:
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r\n-2", "＝1"])
 def test_safe_cell_formula_is_escaped(text: str) -> None:
     assert safe_cell(text) == f"'{sanitize(text)}"
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a;=1", "a;'=1"),
+        ("a; +1;-2", "a;' +1;'-2"),
+        ("a\t=1\n=2", "a =1 =2"),
+        ('a;"=1"', 'a;\'"=1"'),
+        ('a;"";"" @SUM(A1)', 'a;"";\'"" @SUM(A1)'),
+        ("=1;=2", "'=1;'=2"),
+        (";=1", ";'=1"),
+        ("a; b; c", "a; b; c"),
+    ],
+)
+def test_safe_cell_formula_after_separator_is_escaped(text: str, cell: str) -> None:
+    assert safe_cell(text) == cell
 
 
 @pytest.mark.parametrize("text", ["a=b", "'tis", "", "5-4", "Ünïcode 日本"])
