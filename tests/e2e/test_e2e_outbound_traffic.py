@@ -1,0 +1,50 @@
+"""No byte leaves the host: programs run in a network namespace that records every DNS query and connection attempt."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from ml import TELEMETRY_OPT_OUTS
+from tests.e2e.outbound_traffic import PROGRAMS
+from tests.face_files import make_scenes, portrait
+from tests.network_trap import Trapped, trapped
+from tests.speech_files import say
+
+SECONDS = 150
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Trapped]]:
+    """The programs of `outbound_traffic.py`, started at the same time because they wait for most of it."""
+    folder = tmp_path_factory.mktemp("trap")
+    speech = say("I am so happy to see you here today, my friend. What a wonderful surprise this is.")
+    clip = make_scenes(folder / "clip.mp4", [(portrait(), 4.0)], speech)
+    environment = {name: value for name, value in os.environ.items() if name not in TELEMETRY_OPT_OUTS}
+    command = [sys.executable, "-m", "tests.e2e.outbound_traffic"]
+    running = {name: trapped([*command, name, str(clip)], folder / name, environment) for name in PROGRAMS}
+    yield running
+    for each in running.values():
+        each.process.kill()
+        each.process.wait()
+
+
+def test_onnxruntime_by_itself_is_caught_by_the_trap(programs: dict[str, Trapped]) -> None:
+    """The trap works: if this fails because onnxruntime has become silent, another library has to take its place."""
+    attempts = programs["session"].wait(SECONDS)
+    assert attempts.status == 0, attempts.output
+    assert any(name.endswith("events.data.microsoft.com") for name in attempts.lookups)
+    assert any(target.endswith(":443") for target in attempts.connections)
+
+
+def test_predict_with_the_default_bundle_sends_nothing(programs: dict[str, Trapped]) -> None:
+    attempts = programs["predict"].wait(SECONDS)
+    assert attempts.status == 0, attempts.output
+    assert (attempts.lookups, attempts.connections) == ([], [])
+
+
+def test_a_job_of_gateway_and_worker_sends_nothing(programs: dict[str, Trapped]) -> None:
+    attempts = programs["service"].wait(SECONDS)
+    assert attempts.status == 0, attempts.output
+    assert (attempts.lookups, attempts.connections) == ([], [])
