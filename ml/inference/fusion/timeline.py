@@ -34,7 +34,7 @@ _FRAME_FIELDS = set(FaceFrame.model_fields)
 
 @dataclass(frozen=True)
 class WindowInputs:
-    """What is known of a window besides its faces: the voice, the transcript, and the reading of its words, if any."""
+    """Inputs of a window other than its faces: the voice, the transcript, and the reading of its words, if any."""
 
     span: TimeSpan
     voice: WindowVoice

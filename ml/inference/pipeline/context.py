@@ -1,4 +1,4 @@
-"""What one analysis needs besides the media file and the options.
+"""Surroundings of one analysis: folders, cache, progress and cancellation.
 
 Free of torch, because a worker's parent process imports it.
 """

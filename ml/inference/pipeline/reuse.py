@@ -18,7 +18,7 @@ from ml.results import Options
 
 
 def load_cached(context: AnalysisContext, bundle: Bundle) -> CachedAnalysis | None:
-    """Return the cached analysis in the context's cache; null if there is none by the same models."""
+    """Return the cached analysis in the context's cache; null if it holds no analysis by the same models."""
     path = context.cached(FEATURES_FILE)
     if path is None:
         return None

@@ -36,7 +36,7 @@ so that a decoder that has lost its way in a short sound stops soon; for 30 s it
 
 
 def find_whisper(name: str, store_root: Path) -> Path | None:
-    """Return the folder of a Whisper model in CTranslate2 form, or None if there is none of that name.
+    """Return the folder of a Whisper model in CTranslate2 form, or None if the store has no such model.
 
     `<store_root>/whisper/<name>` as `python -m ml fetch whisper` leaves it; `tiny.en` otherwise inside an installed
     package, found as data. Raises ModelStoreError if a file does not have its pinned sha256.
@@ -106,7 +106,7 @@ class Whisper(SpeechRecognizer):
 
     @classmethod
     def load(cls, name: str, store_root: Path, device: torch.device, threads: int = 0) -> Self | None:
-        """Return the model, or None if there is none of that name. Never uses the network.
+        """Return the model, or None if the store has no such model. Never uses the network.
 
         `threads`: CPU threads; 0 takes all that the process may use. Raises ModelStoreError if the model is damaged.
         """
