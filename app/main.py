@@ -11,11 +11,13 @@ from redis import Redis
 from starlette.concurrency import run_in_threadpool
 
 from app import errors
+from app.http.concurrency_limit import ConcurrencyLimit
 from app.http.metrics import GatewayMetrics, MetricsMiddleware
 from app.http.rate_limit import RateLimitHeaders
 from app.http.rate_limiter import RateLimiter
 from app.http.request_context import RequestContextMiddleware
 from app.http.security import LoopbackOnly, SecurityHeaders
+from app.http.server_logs import hide_callers
 from app.openapi import OpenApiDocument
 from app.routes import health, jobs, models, pages, results, stream, tickets, webhooks
 from app.schemas import default_problem_response
@@ -120,6 +122,7 @@ def metrics_server(settings: Settings, metrics: GatewayMetrics) -> Iterator[None
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Create a gateway that shares nothing with others in the process. Settings default to the environment."""
     settings = settings or Settings()
+    hide_callers()
     metrics = GatewayMetrics()
     tracing = make_tracing("gateway", settings)
 
@@ -144,6 +147,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.metrics = metrics
+    app.state.concurrency = ConcurrencyLimit(settings.concurrent_per_key)
     errors.install(app)
     app.webhooks.include_router(webhooks.published)
     for module in (jobs, results, stream, tickets, models, webhooks, health, pages):

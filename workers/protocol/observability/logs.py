@@ -1,14 +1,15 @@
 """Logs of gateway and workers: one JSON object per line for machines, or text for a terminal, with the ids of the
 request and the job that a line belongs to.
 
-Logs contain no personal data: no file names, no transcripts, no URL queries, no keys. Our own messages comply. The
-message of an unexpected error may quote what a caller sent, so only its type and location are logged, unless
-`AFFECT_LOG_DETAILS` is set.
+Logs contain no personal data: no file names, no transcripts, no URL queries, no keys. Our own messages comply; a query
+in any other message is removed. The message of an unexpected error may quote what a caller sent, so only its type and
+location are logged, unless `AFFECT_LOG_DETAILS` is set.
 """
 
 import json
 import logging
 import logging.config
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ _QUIET_LOGGERS = (
     "asyncio",
 )
 """Loggers of libraries that are limited to warnings and errors."""
+_QUERY = re.compile(r"""(?<=[^\s?])\?[^\s"'<>=]*=[^\s"'<>]*""")
+"""Query of a URL or a path within a text."""
 
 _context: ContextVar[dict[str, str] | None] = ContextVar("affect_log_context", default=None)
 
@@ -133,8 +136,13 @@ def _message(record: logging.LogRecord, details: bool) -> str:
     the error."""
     is_own = record.name.split(".")[0] in _OWN_PACKAGES
     if is_own or details or not record.exc_info:
-        return record.getMessage()
+        return _without_queries(record.getMessage())
     return str(record.msg).partition("\n")[0]
+
+
+def _without_queries(text: str) -> str:
+    """Return the text without the queries of its URLs: they may hold tickets and signatures."""
+    return _QUERY.sub("?…", text)
 
 
 def _describe_errors(record: logging.LogRecord, details: bool) -> list[dict[str, Any]]:
@@ -157,7 +165,7 @@ def _describe_error(error: BaseException, details: bool) -> dict[str, Any]:
         "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     }
     if isinstance(error, AffectError) or details:
-        described["message"] = str(error)
+        described["message"] = _without_queries(str(error))
     elif isinstance(error, OSError) and error.strerror:
         described["message"] = error.strerror
     return described

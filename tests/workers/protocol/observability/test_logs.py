@@ -71,3 +71,19 @@ def test_make_formatter_auto_gives_text_on_a_terminal(monkeypatch: pytest.Monkey
     text = logs.make_formatter("worker", "auto", False)
     with logs.log_context(job_id="job_1"):
         assert text.format(record("workers.x", "hello")).endswith("WARNING hello  job_id=job_1")
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("GET https://a.example/v.mp4?sig=hidden&x=1 failed", "GET https://a.example/v.mp4?… failed"),
+        ('"/v1/stream?ticket=hidden" [accepted]', '"/v1/stream?…" [accepted]'),
+        ("Is this right? a=b", "Is this right? a=b"),
+    ],
+)
+@pytest.mark.parametrize("formatter", [logs.JsonFormatter("worker", True), logs.TextFormatter(True)])
+def test_formatter_line_and_error_have_no_query(formatter: logging.Formatter, message: str, line: str) -> None:
+    entry = record("urllib3", "%s", message, error=raised(ValueError(message)))
+    text = formatter.format(entry)
+    assert "hidden" not in text
+    assert text.replace('\\"', '"').count(line) == 2
