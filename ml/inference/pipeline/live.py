@@ -34,7 +34,7 @@ CLOCK_TOLERANCE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class LiveFace:
+class TrackedLiveFace:
     """Face of the newest frame."""
 
     track: int
@@ -47,7 +47,7 @@ class LiveReading:
 
     time: float
     window: Window
-    faces: tuple[LiveFace, ...]
+    faces: tuple[TrackedLiveFace, ...]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class LiveReader:
     ) -> None:
         self._models, self._options, self._detector, self._voice_executor = models, options, detector, voice_executor
         self._frames: deque[_ReadFrame] = deque()
-        self._newest_faces: tuple[LiveFace, ...] = ()
+        self._newest_faces: tuple[TrackedLiveFace, ...] = ()
         self._tracker = Tracker()
         self._audio = _RollingAudio(options.window_seconds)
         self._voice = WindowVoice(0.0, None)
@@ -97,7 +97,7 @@ class LiveReader:
         frame = _ReadFrame(time, collector.result())
         faces = [track.frames[0] for track in image_timeline(frame.faces, self._options).faces]
         numbers = self._tracker.update([face.box for face in faces], time)
-        self._newest_faces = tuple(LiveFace(number, face) for number, face in zip(numbers, faces, strict=True))
+        self._newest_faces = tuple(TrackedLiveFace(number, face) for number, face in zip(numbers, faces, strict=True))
         # Frames are kept at the rate at which those of a recording are sampled.
         if len(self._frames) > 1 and time - self._frames[-2].time < 1 / self._options.frame_rate:
             self._frames.pop()

@@ -12,6 +12,8 @@ from ml.vocabulary import Modality
 from workers.protocol.records import Failure
 
 _HEADER = struct.Struct("<Bd")
+SOUND_BYTES_PER_SECOND = 2 * 16_000
+"""Bytes of a second of sound: 16 kHz, mono, 16 bits."""
 PayloadKind = Literal["frame", "sound"]
 _KINDS: dict[int, PayloadKind] = {1: "frame", 2: "sound"}
 
@@ -30,6 +32,11 @@ class Packet:
     kind: PayloadKind
     time: float
     payload: bytes
+
+    @property
+    def sound_seconds(self) -> float:
+        """Length of the sound in seconds."""
+        return len(self.payload) / SOUND_BYTES_PER_SECOND
 
     @classmethod
     def parse(cls, message: bytes) -> Self:
