@@ -401,7 +401,7 @@ def _ablate(rows: Sequence[LabelledRow], whole: list[Probabilities | None], mode
             by_modalities[left] = readings
     common = [all(reading is not None for reading in row) for row in zip(*by_modalities.values(), strict=True)]
     if not any(common):
-        tqdm.write("no row could be read with each set of modalities: the ablation is left out", file=sys.stderr)
+        tqdm.write("no row could be read in every way: the ablation is left out", file=sys.stderr)
         return None
 
     def measured(left: tuple[Modality, ...]) -> ClassificationMetrics:

@@ -30,7 +30,7 @@ from ml.training.evaluation import BundleReaders, LabelledRow, evaluate, read_ro
 from ml.training.recipes.audio.config import AudioTrainConfig
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 from tests.face_files import make_scenes, nobody, portrait
-from tests.ml.training.made_sets import make_voices
+from tests.ml.training.generated_sets import make_voices
 from tests.speech_files import ignore, make_sound, noise
 from tests.toy_models import leaning, make_store, with_model
 

@@ -98,6 +98,33 @@ def test_the_average_follows_the_weights_and_copies_counters() -> None:
     assert int(average.module.num_batches_tracked) == 4
 
 
+def test_average_of_many_updates_equals_the_formula_bit_by_bit() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
+    average = WeightAverage(model, decay=0.9)
+    expected = {name: value.clone() for name, value in model.state_dict().items()}
+    for step in range(1, 30):
+        with torch.no_grad():
+            for value in model.state_dict().values():
+                value.copy_(torch.randn_like(value) if value.is_floating_point() else torch.tensor(step))
+        average.update_parameters(model)
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                expected[name].lerp_(value, 1 - min(0.9, (1 + step) / (10 + step)))
+            else:
+                expected[name].copy_(value)
+    assert average.steps == 29 and not average.module.training
+    assert all(torch.equal(value, expected[name]) for name, value in average.module.state_dict().items())
+
+
+def test_checkpoint_has_the_keys_of_earlier_releases(tmp_path: Path) -> None:
+    """Runs that an earlier release began are resumed: the average is a plain state dict, and a count of updates."""
+    fit(CONFIG, make_task(), tmp_path)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert saved["average"].keys() == saved["model"].keys() == make_task().model.state_dict().keys()
+    assert saved["average_step"] == CONFIG.epochs * 5
+
+
 def test_vectors_have_no_decay_and_frozen_parameters_are_left_out() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[0].requires_grad_(False)

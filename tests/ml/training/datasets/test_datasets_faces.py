@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.training.datasets.example import examples_of, sorted_out
+from ml.training.datasets.example import examples_of, without_skipped
 from ml.training.datasets.face_corpora import read_faces
 from ml.vocabulary import EMOTIONS
 
@@ -33,20 +33,20 @@ def root(tmp_path: Path) -> Path:
 def test_training_pictures_with_a_twin_among_the_measured_are_left_out(root: Path) -> None:
     names = {e.path.stem for e in examples_of(read_faces(root)) if e.path and e.dataset == "fer2013"}
     assert names == {"a", "few", "eval"}
-    assert sorted_out(read_faces(root))[1] == {"twin of a picture measured on": 2}
+    assert without_skipped(read_faces(root))[1] == {"duplicate of a held-out picture": 2}
 
 
 def test_rows_of_no_known_label_or_split_are_counted(root: Path) -> None:
     with (root / "manifest.csv").open("a") as file:
         file.write("b.png,bored,mine,train\nc.png,sad,mine,training\nd.png,sad,mine\ne.png,sad,mine,valid\n")
-    examples, skipped = sorted_out(read_faces(root))
+    examples, skipped = without_skipped(read_faces(root))
     assert sum(example.dataset == "mine" for example in examples) == 1
     assert (skipped["unknown label"], skipped["row of another form"]) == (1, 2)
 
 
 def test_votes_that_are_no_numbers_are_counted(root: Path) -> None:
     (root / "fer2013" / "labels.csv").write_text(VOTES.replace("a.png,4", "a.png,four"))
-    assert sorted_out(read_faces(root))[1]["row of another form"] == 1
+    assert without_skipped(read_faces(root))[1]["row of another form"] == 1
 
 
 def test_votes_become_their_share_of_the_target(root: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ml.errors import InvalidManifest
-from ml.training.datasets.example import Example, sorted_out
+from ml.training.datasets.example import Example, without_skipped
 from ml.training.datasets.text_corpora import READERS, read_sentences
 from ml.vocabulary import EMOTIONS
 
@@ -120,7 +120,7 @@ def test_rows_that_are_left_out_are_counted(
 ) -> None:
     (root / name / file).write_text(content)
     reader = next(reader for folder, reader in READERS.values() if folder == name)
-    assert sorted_out(reader(root / name))[1] == expected
+    assert without_skipped(reader(root / name))[1] == expected
 
 
 def test_an_emotion_that_goemotions_has_not_is_a_clear_error(root: Path) -> None:

@@ -1,5 +1,6 @@
 """What all recipes share: parts to measure, and licences."""
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,15 @@ from ml.errors import InvalidManifest
 from ml.registry import ModelStore
 from ml.training.config import TrainConfig
 from ml.training.datasets.example import Example
-from ml.training.recipes.recipe import licence_of, parts_of, restrictions
+from ml.training.recipes.audio import recipe as audio
+from ml.training.recipes.audio.config import AudioTrainConfig
+from ml.training.recipes.face import recipe as face
+from ml.training.recipes.face.config import FaceTrainConfig
+from ml.training.recipes.fusion import recipe as fusion
+from ml.training.recipes.fusion.config import FusionTrainConfig
+from ml.training.recipes.recipe import SUBJECTS, Recipe, Subject, find, licence_of, parts_of, restrictions
+from ml.training.recipes.text import recipe as text
+from ml.training.recipes.text.config import TextTrainConfig
 from tests.toy_models import publish_face
 
 
@@ -40,3 +49,19 @@ def test_what_forbids_commercial_use_forbids_it_to_what_is_made_with_it(tmp_path
         licence_of(config, "note", found)
     licence = licence_of(replace(config, commercial=False), "Research.", found)
     assert not licence.commercial and licence.note.startswith("Research. Made with") and "teacher@1" in licence.note
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_recipe_module_has_the_interface(subject: Subject) -> None:
+    module = find(subject)
+    for name in ("plans", "held_out", "publish", "space"):
+        wanted, found = (list(inspect.signature(getattr(each, name)).parameters) for each in (Recipe, module))
+        assert found == wanted[1:], name
+    assert issubclass(module.config_type, TrainConfig)
+
+
+def test_recipes_satisfy_the_protocol_statically() -> None:
+    """The assignments are what a type checker reads."""
+    recipes: tuple[Recipe[FaceTrainConfig], Recipe[AudioTrainConfig], Recipe[TextTrainConfig]] = (face, audio, text)
+    joined: Recipe[FusionTrainConfig] = fusion
+    assert len({*recipes, joined}) == len(SUBJECTS)

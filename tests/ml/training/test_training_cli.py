@@ -22,7 +22,7 @@ from ml.training.datasets.manifest import write_examples
 from ml.training.loop import history
 from ml.vocabulary import EMOTIONS
 from tests.face_files import make_scenes, portrait
-from tests.ml.training.made_sets import make_faces, make_voices
+from tests.ml.training.generated_sets import make_faces, make_voices
 from tests.toy_models import with_model
 
 
