@@ -6,9 +6,11 @@ import uvicorn
 from pydantic import ValidationError
 
 from app import keys
+from app.server import server_options
 from app.settings import Settings
 from workers.protocol.observability import logs
 from workers.protocol.observability.metrics import start_sharing, stop_sharing
+from workers.protocol.private_files import restrict_folder, restrict_process
 
 SHUTDOWN_SECONDS = 5
 """Seconds to let responses in progress finish after Ctrl-C; a long poll would otherwise delay the exit by a minute."""
@@ -25,6 +27,8 @@ def main() -> None:
         settings = Settings()
     except ValidationError as error:
         sys.exit(str(error))
+    restrict_process()
+    restrict_folder(settings.data_dir)
     if settings.gateway_processes == 1:
         serve(settings)
         return
@@ -45,9 +49,8 @@ def serve(settings: Settings) -> None:
         workers=settings.gateway_processes,
         timeout_worker_healthcheck=STARTUP_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        server_header=False,
-        access_log=False,  # `RequestContextMiddleware` logs requests, without addresses and queries
         log_config=logs.logging_config("gateway", settings),
+        **server_options(settings),
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from workers.process.celery_app import create_worker
 from workers.protocol.observability import logs
+from workers.protocol.private_files import restrict_folder, restrict_process
 from workers.protocol.store.job_store import UnsupportedLayout
 from workers.settings import WorkerSettings
 
@@ -25,6 +26,9 @@ def main() -> None:
     except ValidationError as error:
         sys.exit(str(error))
     logs.configure("worker", settings)
+    restrict_process()
+    for folder in (settings.data_dir, settings.scratch):
+        restrict_folder(folder)
     try:
         celery = create_worker(settings)
     except UnsupportedLayout as error:

@@ -1,6 +1,7 @@
 """A real Celery worker in its own process, over a real Redis."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def settings(tmp_path: Path) -> Iterator[SharedSettings]:
     ModelStore(tmp_path).write_bundle(
         Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)
     )
+    tmp_path.chmod(0o755)
     with redis_server() as url:
         yield SharedSettings(redis_url=url, data_dir=tmp_path, lease_seconds=1.5)
 
@@ -95,6 +97,14 @@ def worker(settings: SharedSettings) -> Iterator[Running]:
     running.kill()
 
 
+def check_privacy(data: Path, process: int) -> None:
+    """Check that other users can read nothing of the service, and that the process dumps no memory."""
+    written = [data, *data.glob("blobs/jobs/*/result-*.json"), *data.glob("scratch/**/*")]
+    assert [path for path in written if path.stat().st_mode & 0o077] == [] and len(written) > 3
+    limits = Path(f"/proc/{process}/limits").read_text()
+    assert re.search(r"Max core file size +[01] +[01] ", limits)
+
+
 def test_worker_survives_a_killed_child_and_requeues_at_shutdown(
     worker: Running, settings: SharedSettings, tmp_path: Path
 ) -> None:
@@ -108,6 +118,7 @@ def test_worker_survives_a_killed_child_and_requeues_at_shutdown(
     assert content is not None and Result.model_validate_json(content).media.kind == "video"
     (beat,) = worker.worker_registry.workers()
     assert (beat.kinds, beat.bundle, beat.loaded, beat.models) == (("inference", "io"), "default", True, ())
+    check_privacy(settings.data_dir, int(beat.worker.rpartition(":")[2]))
 
     job_id = worker.post(long)
     worker.until(job_id, lambda record: record.status == "running")

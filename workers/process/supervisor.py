@@ -24,6 +24,7 @@ from pathlib import Path
 import redis
 from pydantic import Field, ValidationError
 
+from workers.protocol.private_files import restrict_folder, restrict_process
 from workers.protocol.settings import SharedSettings
 
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -302,6 +303,8 @@ def _report(line: str) -> None:
 def supervise(settings: RunSettings) -> int:
     """Run the service until it is stopped. Return the exit status."""
     folder = settings.data_dir.resolve()
+    restrict_process()
+    restrict_folder(folder)
     with exclusive_lock(folder), socket_path(folder / "redis") as path:
         check_port(settings.host, settings.port)
         specs = [
