@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from urllib.parse import unquote
 
 import httpx
@@ -250,13 +250,13 @@ def _disposition_name(disposition: str) -> str:
         parameters = header.get_params([], "content-disposition")
     except (ValueError, TypeError, LookupError):  # the parser does not expect all forms of numbered parameters
         return ""
-    names = [value for name, value in parameters if name == "filename"]
+    names: list[Any] = [value for name, value in parameters if name == "filename"]
     encoded = next((value for value in names if isinstance(value, tuple)), None)
     if encoded is None:
-        return names[-1] if names else ""
+        return str(names[-1]) if names else ""
     charset, _, text = encoded
     known = charset.lower() if charset and charset.lower() in _NAME_CHARSETS else "iso-8859-1"
-    return text.encode("raw-unicode-escape").decode(known, "replace")
+    return str(text).encode("raw-unicode-escape").decode(known, "replace")
 
 
 def _printable(name: str) -> str:
