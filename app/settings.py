@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode
 from app.keys import ApiKey
 from app.loopback import is_loopback
 from workers.protocol.settings import SharedSettings
+from workers.protocol.store.events import MAX_READERS
 
 
 class Settings(SharedSettings):
@@ -32,6 +33,26 @@ class Settings(SharedSettings):
         60.0, gt=0, description="Seconds without any data after which an upload is aborted."
     )
 
+    max_connections: int = Field(
+        MAX_READERS,
+        ge=16,
+        le=MAX_READERS,
+        description="Maximum number of open connections of one gateway process. A new one above it replaces the one "
+        "that has waited longest for a request.",
+    )
+    head_seconds: float = Field(
+        10.0, gt=0, description="Seconds in which the headers of a request must arrive, else the connection is closed."
+    )
+    unread_seconds: float = Field(
+        60.0, ge=1, description="Seconds after which a client that reads nothing of its response is disconnected."
+    )
+
+    concurrent_per_key: int = Field(
+        256,
+        ge=1,
+        description="Maximum number of concurrent requests of one caller at one gateway process, including those that "
+        "wait: uploads, long polls, event streams, live streams.",
+    )
     requests_per_minute: int = Field(
         0, ge=0, description="Maximum requests per minute of one caller (all keys of a name). 0: unlimited."
     )
@@ -51,6 +72,14 @@ class Settings(SharedSettings):
         30.0, gt=0, description="Seconds without a message after which a live stream is closed."
     )
     live_message_bytes: int = Field(2**20, ge=1024, description="Maximum bytes of one live frame or piece of audio.")
+    live_bytes_per_second: int = Field(
+        4 * 2**20,
+        ge=1024,
+        description="Maximum bytes per second that are read of one live stream; what exceeds it waits in the client.",
+    )
+    live_messages_per_second: int = Field(
+        200, ge=1, description="Maximum messages per second, pings included, that are read of one live stream."
+    )
     live_frame_rate: float = Field(
         15.0, gt=0, description="Maximum frames per second that a live stream passes on to the worker."
     )

@@ -31,6 +31,7 @@ from app.errors import (
     faults_from,
     problem_from,
 )
+from app.http.token_bucket import TokenBucket
 from app.services.readiness import Readiness
 from app.settings import Settings
 from ml.errors import AffectError, FileTooLarge
@@ -41,6 +42,12 @@ from workers.protocol.records import Failure
 
 START_TIMEOUT_SECONDS = 10.0
 """Seconds to wait for the client's first message, and then for a worker's first answer."""
+MAX_START_BYTES = 65_536
+"""Maximum bytes of the client's first message."""
+MAX_SOUND_RATE = 2.0
+"""Maximum seconds of sound per second that a stream relays to its worker. Sound above it is dropped."""
+SOUND_BURST_SECONDS = 20.0
+"""Seconds of sound that may arrive at once, as after a gap in the client's network."""
 UPDATE_TIMEOUT_SECONDS = 10.0
 """Seconds without an update after which the worker is considered lost."""
 MAX_PENDING_FRAMES = 64
@@ -115,6 +122,10 @@ class LiveStreams:
                     WS_1003_UNSUPPORTED_DATA,
                     ValidationFailed('The first message must be JSON text: {"options": {…}}.'),
                 )
+            if len(message) > MAX_START_BYTES:
+                raise StreamClosed.from_error(
+                    WS_1009_MESSAGE_TOO_BIG, FileTooLarge(f"The first message has more than {MAX_START_BYTES} bytes.")
+                )
             return Start.model_validate_json(message)
         except TimeoutError:
             raise StreamClosed.from_error(
@@ -135,15 +146,19 @@ class _StreamRelay:
         self._frame_count = 0
         self._last_frame_at = 0.0
         self._arrival_times: dict[int, float] = {}
+        self._sound = TokenBucket(MAX_SOUND_RATE, SOUND_BURST_SECONDS, asyncio.get_running_loop().time())
 
     async def receive_loop(self) -> None:
         """Relay the client's messages to the worker. Frames above the frame rate limit are dropped; the worker counts
-        them, as frames are numbered."""
+        them, as frames are numbered. Sound that arrives much faster than in real time is dropped too."""
         while True:
             packet = await self._receive_packet()
-            if packet.kind == "frame":
+            now = asyncio.get_running_loop().time()
+            if packet.kind == "sound":
+                if not self._sound.try_spend(packet.sound_seconds, now):
+                    continue
+            else:
                 self._frame_count += 1
-                now = asyncio.get_running_loop().time()
                 if now - self._last_frame_at < 1 / self._settings.live_frame_rate:
                     continue
                 self._last_frame_at = now

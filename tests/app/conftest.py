@@ -15,6 +15,7 @@ import uvicorn
 from redis import Redis
 
 from app.main import create_app
+from app.server import server_options
 from app.settings import Settings
 from tests.redis_inspector import RedisInspector
 from tests.redis_server import redis_server
@@ -43,7 +44,10 @@ class _Server(uvicorn.Server):
 def serving(settings: Settings) -> Iterator[str]:
     """Serves an app at a free port of loopback; gives its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = _Server(uvicorn.Config(create_app(settings), log_level="critical", timeout_graceful_shutdown=2))
+        config = uvicorn.Config(
+            create_app(settings), log_level="critical", timeout_graceful_shutdown=2, **server_options(settings)
+        )
+        server = _Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         assert server.listening.wait(10)

@@ -13,6 +13,7 @@ from redis import Redis
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from app.services.streams import MAX_START_BYTES
 from ml.results import Reading
 from ml.vocabulary import EMOTIONS
 from tests.app.conftest import Gateway, OpenGateway, eventually
@@ -213,8 +214,9 @@ def test_stream_silent_client_is_closed(open_gateway: OpenGateway) -> None:
 
 
 def test_stream_other_origin_or_missing_key_is_rejected(open_gateway: OpenGateway) -> None:
-    with stream(open_gateway(), additional_headers={"Origin": "https://evil.example"}) as socket:
-        assert refused(socket) == ("unauthorized", 1008)
+    for origin in ("https://evil.example", "http://["):
+        with stream(open_gateway(), additional_headers={"Origin": origin}) as socket:
+            assert refused(socket) == ("unauthorized", 1008)
     key = f"ann:{hashlib.sha256(b'secret').hexdigest()}"
     gateway = open_gateway(api_keys=key)
     desk = live_worker(gateway)
@@ -237,3 +239,97 @@ def test_stream_accepts_ticket(open_gateway: OpenGateway) -> None:
         assert told(socket)["type"] == "ready"
     with stream(gateway, "?ticket=none") as socket:
         assert refused(socket) == ("unauthorized", 1008)
+
+
+def test_stream_start_message_above_limit_is_too_large(gateway: Gateway) -> None:
+    with stream(gateway) as socket:
+        socket.send(json.dumps({"options": {"language": "x" * MAX_START_BYTES}}))
+        assert refused(socket) == ("file_too_large", 1009)
+
+
+def test_stream_many_wrong_options_get_short_answer(gateway: Gateway) -> None:
+    with stream(gateway) as socket:
+        socket.send(json.dumps({"options": {f"unknown {number} {'x' * 300}": number for number in range(150)}}))
+        answer = socket.recv(timeout=20)
+    assert len(answer) < 20_000
+    faults = json.loads(answer)["problem"]["errors"]
+    assert len(faults) == 20 and all(len(fault["location"]) <= 200 for fault in faults)
+
+
+def test_stream_huge_message_closes_socket(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(live_message_bytes=4000)
+    with stream(gateway) as socket, pytest.raises(ConnectionClosed):
+        socket.send(bytes(3_000_000))
+        socket.recv(timeout=20)
+    assert gateway.client.get("/livez").status_code == 200
+
+
+def test_stream_accepts_no_compression(gateway: Gateway) -> None:
+    with stream(gateway, compression="deflate") as socket:
+        assert socket.protocol.extensions == []
+
+
+def test_stream_is_read_at_limited_rate(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(live_bytes_per_second=200_000, live_message_bytes=2**20)
+    desk = live_worker(gateway)
+    with stream(gateway) as socket:
+        socket.send("{}")
+        name = adopted(desk)
+        assert told(socket)["type"] == "ready"
+        began = time.monotonic()
+        socket.send(frame(1.0, bytes(600_000)))
+        arrived(desk, name, lambda arrival: arrival.frame is not None)
+        assert 1.5 < time.monotonic() - began < 8  # the first second's bytes come at once
+
+
+def test_stream_flood_of_pings_leaves_others_alone(gateway: Gateway) -> None:
+    desk = live_worker(gateway)
+    with stream(gateway) as flooded, stream(gateway) as other:
+        other.send("{}")
+        name = adopted(desk)
+        assert told(other)["type"] == "ready"
+        flooded.socket.settimeout(2)
+        sent, ping = 0, bytes([0x89, 0x80, 0, 0, 0, 0]) * 10_000
+        try:
+            while sent < 20_000_000:
+                flooded.socket.sendall(ping)
+                sent += len(ping)
+        except OSError:
+            pass
+        assert sent < 20_000_000  # the gateway stops reading
+        began = time.monotonic()
+        other.send(frame(1.0))
+        arrived(desk, name, lambda arrival: arrival.frame is not None)
+        assert gateway.client.get("/livez").status_code == 200
+        assert time.monotonic() - began < 2
+        flooded.socket.close()
+
+
+def test_stream_sound_faster_than_real_time_is_dropped(gateway: Gateway) -> None:
+    desk = live_worker(gateway)
+    with stream(gateway) as socket:
+        socket.send("{}")
+        name = adopted(desk)
+        assert told(socket)["type"] == "ready"
+        for number in range(40):
+            socket.send(struct.pack("<Bd", 2, number) + bytes(32_000))
+        socket.send(frame(1.0))
+        seconds, frames = 0.0, 0
+        while not frames:
+            arrival = arrived(desk, name, lambda arrival: bool(arrival.frame or arrival.sounds))
+            seconds += sum(sound.sound_seconds for sound in arrival.sounds)
+            frames += arrival.frame is not None
+        assert 15 <= seconds <= 30
+
+
+def test_stream_frames_of_changing_size_are_relayed(gateway: Gateway) -> None:
+    desk = live_worker(gateway)
+    with stream(gateway) as socket:
+        socket.send("{}")
+        name = adopted(desk)
+        assert told(socket)["type"] == "ready"
+        for size in (10, 100_000, 1, 500_000):
+            socket.send(frame(1.0, bytes(size)))
+            newest = arrived(desk, name, lambda arrival: arrival.frame is not None).frame
+            assert newest is not None and len(newest.packet.payload) == size
+            time.sleep(0.1)
