@@ -1,10 +1,11 @@
 """Limits of one caller: requests per minute, waiting jobs, stored bytes."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
-from tests.app.conftest import PNG, Gateway, OpenGateway
+from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.routes.test_job_routes import problem
 from tests.app.test_gateway import KEYS, bearer
 
@@ -106,3 +107,21 @@ def test_retry_after_estimates_waiting_time(open_gateway: OpenGateway) -> None:
     assert 8 <= int(full.headers["retry-after"]) <= 11
     gateway.job_store.claim()
     assert told(f"/v1/jobs/{ids[1]}") == 1
+
+
+def test_concurrent_requests_above_limit_are_rejected(keyed: OpenGateway) -> None:
+    gateway = keyed(concurrent_per_key=4)
+    job_id = gateway.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, headers=bearer("old")).json()["id"]
+    other_id = gateway.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, headers=bearer("bobs")).json()["id"]
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        for _ in range(4):
+            events = gateway.client.stream("GET", f"/v1/jobs/{job_id}/events", headers=bearer("old"))
+            assert stack.enter_context(events).status_code == 200
+        waiting = pool.submit(gateway.client.get, f"/v1/jobs/{other_id}", params={"wait": 10}, headers=bearer("bobs"))
+        for path in (f"/v1/jobs/{job_id}/events", f"/v1/jobs/{job_id}?wait=5", "/v1/jobs"):
+            refused = gateway.client.get(path, headers=bearer("new"))
+            problem(refused, 429, "rate_limited")
+            assert refused.headers["retry-after"] == "5"
+        assert gateway.client.post(f"/v1/jobs/{other_id}/cancel", headers=bearer("bobs")).status_code == 200
+        assert waiting.result().json()["status"] == "cancelled"
+    assert eventually(lambda: gateway.client.get("/v1/jobs", headers=bearer("old")).status_code == 200)
