@@ -68,14 +68,24 @@ def is_local(scope: Scope) -> bool:
     headers = Headers(scope=scope)
     client = scope.get("client")  # None on a unix socket
     host = headers.get("host", "")
-    origin = headers.get("origin")
     if client and not is_loopback(client[0]):
         return False
     try:
         hostname = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    return is_loopback(hostname) and (origin is None or urlsplit(origin).netloc.lower() == host.lower())
+    return is_loopback(hostname) and is_own_origin(headers)
+
+
+def is_own_origin(headers: Headers) -> bool:
+    """Return whether a request comes from a page of this service, or from no page."""
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    except ValueError:
+        return False
 
 
 class SecurityHeaders:

@@ -91,6 +91,8 @@ def test_settings_public_host_without_keys_raises(host: str, monkeypatch: pytest
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://["},
+        {"Host": "["},
     ],
 )
 def test_request_from_other_origin_is_unauthorized(gateway: Gateway, headers: dict[str, str]) -> None:
