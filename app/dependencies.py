@@ -1,5 +1,6 @@
 """Dependencies of routes, as annotated types. They are coroutines because FastAPI would run functions in a thread."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
@@ -9,15 +10,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 
 from app.http.bodies import read_json
+from app.http.concurrency_limit import ConcurrencyLimit
 from app.http.metrics import GatewayMetrics
 from app.http.rate_limit import enforce
 from app.http.rate_limiter import RateLimiter
 from app.http.security import LOCAL_OWNER, authenticate
+from app.schemas import TicketPurpose
 from app.services.jobs import JobQueries
 from app.services.readiness import Readiness
 from app.services.results import Results
 from app.services.submission import JobSubmission
-from app.services.tickets import Tickets
+from app.services.tickets import Tickets, TicketUse
 from app.services.webhooks import Webhooks
 from app.settings import Settings
 from workers.protocol.store.worker_registry import WorkerRegistry
@@ -49,26 +52,43 @@ _TicketQuery = Annotated[
 ]
 
 
-async def get_owner(connection: HTTPConnection, settings: SettingsDep, documented: _Credentials) -> str:
-    """Return the caller's name, `LOCAL_OWNER` if no keys are set. Raises Unauthorized, RateLimited, RedisError.
+async def get_owner(connection: HTTPConnection, settings: SettingsDep, documented: _Credentials) -> AsyncIterator[str]:
+    """Yield the caller's name, `LOCAL_OWNER` if no keys are set, until the response is sent. Raises Unauthorized,
+    RateLimited, RedisError.
 
     `documented` is not used: it adds the key to the OpenAPI document.
     """
-    return await _count_request(connection, _authenticated_owner(connection, settings))
+    owner = await _count_request(connection, _authenticated_owner(connection, settings))
+    with _concurrency_of(connection).enter(owner):
+        yield owner
 
 
-async def get_viewer(connection: HTTPConnection, documented: _Credentials, ticket: _TicketQuery = None) -> str:
-    """Return the name of a caller that may send a ticket instead of the key. Raises Unauthorized, RateLimited,
+def viewer_of(purpose: TicketPurpose) -> Any:
+    """Return a dependency on the name of a caller that may send a ticket for this purpose and the job of the path,
+    instead of the key. It holds until the response is sent, and raises Unauthorized, RateLimited, RedisError."""
+
+    async def get_viewer(
+        connection: HTTPConnection, documented: _Credentials, ticket: _TicketQuery = None
+    ) -> AsyncIterator[str]:
+        owner = await identify_viewer(connection, ticket, TicketUse(purpose, connection.path_params["job_id"]))
+        with _concurrency_of(connection).enter(owner):
+            yield owner
+
+    return Depends(get_viewer)
+
+
+def _concurrency_of(connection: HTTPConnection) -> ConcurrencyLimit:
+    limit: ConcurrencyLimit = connection.app.state.concurrency
+    return limit
+
+
+async def identify_viewer(connection: HTTPConnection, ticket: str | None, use: TicketUse) -> str:
+    """Return the caller's name by ticket or key, for HTTP and WebSockets. Raises Unauthorized, RateLimited,
     RedisError."""
-    return await identify_viewer(connection, ticket)
-
-
-async def identify_viewer(connection: HTTPConnection, ticket: str | None) -> str:
-    """Return the caller's name by ticket or key, for HTTP and WebSockets. Raises as `get_viewer`."""
     if ticket is None:
         owner = _authenticated_owner(connection, connection.app.state.settings)
     else:
-        owner = await run_in_threadpool(connection.app.state.tickets.owner_of, ticket)
+        owner = await run_in_threadpool(connection.app.state.tickets.owner_of, ticket, use)
     return await _count_request(connection, owner)
 
 
@@ -87,14 +107,13 @@ async def _count_request(connection: HTTPConnection, owner: str) -> str:
 
 
 Owner = Annotated[str, Depends(get_owner)]
-Viewer = Annotated[str, Depends(get_viewer)]
 
 
-def json_body(model: type[BaseModel]) -> Any:
+def json_body(model: type[BaseModel], required: bool = True) -> Any:
     """Return a dependency on the JSON body of the request, which is read once the caller is known. Raises as
     `get_owner` and `read_json`."""
 
     async def read(request: Request, owner: Owner) -> BaseModel:
-        return await read_json(request, model)
+        return await read_json(request, model, required)
 
     return Depends(read)

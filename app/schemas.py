@@ -78,6 +78,17 @@ class Change(FrozenModel):
     progress: float = Field(ge=0, le=1)
 
 
+TicketPurpose = Literal["events", "media", "artifacts", "stream"]
+"""What a ticket opens: the events, the media or the artifacts of a job, or a live stream."""
+
+
+class TicketScope(FrozenModel):
+    """What a ticket is for. It is bound to what is left open here by its first use."""
+
+    purpose: TicketPurpose | None = Field(None, description="What the ticket opens.")
+    job: str | None = Field(None, max_length=64, description="Id of the job. Not used for `stream`.")
+
+
 class Ticket(FrozenModel):
     """A substitute for the caller's key: `?ticket=`, for clients that cannot send a header."""
 

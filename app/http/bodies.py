@@ -22,12 +22,15 @@ BODY_TIMEOUT_SECONDS = 15.0
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def read_json(request: Request, model: type[Model]) -> Model:
-    """Read and parse a JSON body. pydantic's parser bounds its depth.
+async def read_json(request: Request, model: type[Model], required: bool = True) -> Model:
+    """Read and parse a JSON body. pydantic's parser bounds its depth. A request without a body is `{}` unless the body
+    is required.
 
     Raises FileTooLarge after `MAX_BODY_BYTES`, whatever the headers declared; ValidationFailed if the body is not JSON,
     is invalid, or does not arrive in time.
     """
+    if not required and _has_no_body(request):
+        return model()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise ValidationFailed("The body must be application/json.", errors=[_fault("Send application/json.")])
@@ -43,9 +46,14 @@ async def read_json(request: Request, model: type[Model]) -> Model:
         raise ValidationFailed(describe_faults(faults), errors=faults) from error
 
 
-def json_request_body(model: type[BaseModel]) -> dict[str, Any]:
+def json_request_body(model: type[BaseModel], required: bool = True) -> dict[str, Any]:
     """Return the `openapi_extra` of a route whose body is read by `read_json`."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def _has_no_body(request: Request) -> bool:
+    return request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
 
 
 async def _read(request: Request) -> bytes:

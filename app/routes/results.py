@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from redis.exceptions import RedisError
 
-from app.dependencies import ResultsDep, Viewer
+from app.dependencies import ResultsDep, viewer_of
 from app.errors import ArtifactNotFound, JobCancelled, JobExpired, JobNotFound, JobUnfinished, ValidationFailed
 from app.http.ranges import range_response
 from app.routes.jobs import JobId
@@ -28,6 +28,9 @@ router = APIRouter(
 )
 
 ArtifactName = Annotated[str, Path(description="Name of the artifact, from the list of artifacts.")]
+EventsViewer = Annotated[str, viewer_of("events")]
+MediaViewer = Annotated[str, viewer_of("media")]
+ArtifactsViewer = Annotated[str, viewer_of("artifacts")]
 
 _NO_RESULT = problem_responses(JobUnfinished, JobCancelled, MediaInvalid)
 _CONTENT = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
@@ -73,7 +76,7 @@ _IfRange = Annotated[
 async def get_events(
     job_id: JobId,
     results: ResultsDep,
-    viewer: Viewer,
+    viewer: EventsViewer,
     last_event_id: Annotated[
         str | None,
         Header(pattern=EVENT_ID, description="Continue after this event, as browsers do."),
@@ -106,7 +109,7 @@ async def get_media(
     request: Request,
     job_id: JobId,
     results: ResultsDep,
-    viewer: Viewer,
+    viewer: MediaViewer,
     range: _Range = None,
     if_range: _IfRange = None,
 ) -> Response:
@@ -116,7 +119,7 @@ async def get_media(
 
 
 @router.get("/artifacts", responses=_NO_RESULT)
-async def list_artifacts(job_id: JobId, results: ResultsDep, viewer: Viewer) -> ArtifactList:
+async def list_artifacts(job_id: JobId, results: ResultsDep, viewer: ArtifactsViewer) -> ArtifactList:
     """List the files that were created in addition to the result, as requested by `annotate`, `heatmaps` and
     `thumbnails`."""
     return await results.artifacts(viewer, job_id)
@@ -132,7 +135,7 @@ async def get_artifact(
     job_id: JobId,
     name: ArtifactName,
     results: ResultsDep,
-    viewer: Viewer,
+    viewer: ArtifactsViewer,
     range: _Range = None,
     if_range: _IfRange = None,
 ) -> Response:

@@ -1,7 +1,7 @@
 """Live streams: camera and microphone in, current emotions out, over one WebSocket (`/v1/stream`).
 
-A browser that needs a key calls `POST /v1/tickets` first and opens `/v1/stream?ticket=…`. A program may send
-`Authorization: Bearer KEY`.
+A browser that needs a key calls `POST /v1/tickets` with `{"purpose": "stream"}` first and opens `/v1/stream?ticket=…`,
+which works once. A program may send `Authorization: Bearer KEY`.
 
 The first message of the client is text: `{"options": {…}}`, with the options of a job. A live stream uses those in
 `ml.results.LIVE_OPTIONS` and lists the others in `warnings`. All further messages are binary: byte 1 is 1 (JPEG) or 2
@@ -22,16 +22,16 @@ or origin rejected; 1009 message too large; 1011 the worker was lost; 1012 the w
 1013 no live worker is free, or too many streams: try again later.
 """
 
-from urllib.parse import urlsplit
-
 from fastapi import APIRouter, WebSocket
 from redis.exceptions import RedisError
 from starlette.status import WS_1008_POLICY_VIOLATION, WS_1013_TRY_AGAIN_LATER
 
 from app.dependencies import identify_viewer
 from app.errors import RateLimited, Unauthorized
-from app.http.security import LOCAL_ONLY, is_local
+from app.http.concurrency_limit import ConcurrencyLimit
+from app.http.security import LOCAL_ONLY, is_local, is_own_origin
 from app.services.streams import LiveStreams, StreamClosed, close_with_problem, queue_unavailable
+from app.services.tickets import TicketUse
 
 router = APIRouter(tags=["live"])
 
@@ -42,24 +42,22 @@ async def stream(socket: WebSocket) -> None:
     await socket.accept()
     try:
         owner = await _authenticate(socket)
+        streams: LiveStreams = socket.app.state.streams
+        concurrency: ConcurrencyLimit = socket.app.state.concurrency
+        with concurrency.enter(owner):
+            await streams.serve(socket, owner)
     except Unauthorized as error:
         await close_with_problem(socket, StreamClosed.from_error(WS_1008_POLICY_VIOLATION, error))
-        return
     except RateLimited as error:
         await close_with_problem(socket, StreamClosed.from_error(WS_1013_TRY_AGAIN_LATER, error))
-        return
     except RedisError:
         await close_with_problem(socket, queue_unavailable())
-        return
-    streams: LiveStreams = socket.app.state.streams
-    await streams.serve(socket, owner)
 
 
 async def _authenticate(socket: WebSocket) -> str:
     """Return the caller's name. Raises Unauthorized, RateLimited, RedisError."""
-    origin = socket.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != socket.headers.get("host", "").lower():
+    if not is_own_origin(socket.headers):
         raise Unauthorized("Only pages of this service may open its streams.")
     if not socket.app.state.settings.api_keys and not is_local(socket.scope):
         raise Unauthorized(LOCAL_ONLY)
-    return await identify_viewer(socket, socket.query_params.get("ticket"))
+    return await identify_viewer(socket, socket.query_params.get("ticket"), TicketUse("stream"))

@@ -1,6 +1,7 @@
 // Calls to the API of this service, with the API key, and their errors.
 
 import { Problem, isAbort } from "./lib/problem.js";
+import { ticketScope } from "./lib/tickets.js";
 import { apiKey } from "./settings.js";
 
 /**
@@ -106,6 +107,10 @@ export const newRequestId = () =>
  */
 export async function ticketPath(path) {
   if (!apiKey()) return path;
-  const { ticket } = await getJson("/v1/tickets", { method: "POST" });
+  const { ticket } = await getJson("/v1/tickets", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(ticketScope(path)),
+  });
   return `${path}${path.includes("?") ? "&" : "?"}ticket=${encodeURIComponent(ticket)}`;
 }
