@@ -1,1 +1,0 @@
-"""Development tools. They are not part of the distribution."""
