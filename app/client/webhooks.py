@@ -1,7 +1,6 @@
 """Verification of received webhooks (Standard Webhooks 1.0)."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -14,6 +13,8 @@ from .model_base import ApiModel
 
 TOLERANCE_SECONDS = 300.0
 """Maximum difference between the time of a webhook and now, in seconds."""
+MIN_KEY_BYTES = 24
+"""Minimum bytes of a secret."""
 
 
 class NotVerified(Exception):
@@ -24,7 +25,7 @@ class WebhookEvent(ApiModel):
     """A verified webhook.
 
     `type`: `job.succeeded`, `job.failed`, `job.cancelled` or `webhook.test`. `id`: the same for every delivery of this
-    event, so that you can ignore repetitions.
+    event, so that you can ignore repetitions, whether of this service or of someone who recorded the request.
     """
 
     id: str
@@ -48,7 +49,9 @@ def verify(
     """Verify a request and return its event.
 
     `body`: the unmodified bytes of the request. `secrets`: `whsec_…`, or several during a rotation. `tolerance`:
-    maximum age in seconds. Raises NotVerified; ValueError if a secret is invalid.
+    maximum age in seconds. A repetition within that time is valid: ignore an id that you have processed.
+
+    Raises NotVerified; ValueError if a secret is invalid.
     """
     lower = {name.lower(): value for name, value in headers.items()}
     message_id, timestamp, signatures = (lower.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
@@ -68,6 +71,8 @@ def verify(
 def _signature(secret: str, signed: bytes) -> str:
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        raise ValueError("a secret is written whsec_… in base64") from None
+    except ValueError:
+        key = b""
+    if len(key) < MIN_KEY_BYTES:  # an empty variable must not accept what anyone can sign
+        raise ValueError(f"a secret is written whsec_… with at least {MIN_KEY_BYTES} bytes in base64")
     return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

@@ -1,5 +1,8 @@
 """Webhooks as a receiver reads them with the client: against the service's own signing and the reference library's."""
 
+import base64
+import hashlib
+import hmac
 import json
 import time
 from datetime import UTC, datetime
@@ -59,3 +62,36 @@ def test_verify_other_request_raises() -> None:
             verify(body, sent, OLD)
     with pytest.raises(ValueError, match="whsec_"):
         verify(BODY, good, "whsec_!")
+
+
+def test_verify_replayed_request_has_same_id_until_it_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured, now = headers(OLD), time.time()
+    assert {verify(BODY, captured, OLD).id for _ in range(3)} == {"msg_1"}
+    assert verify(BODY, headers(OLD, at=now - 290), OLD).id == "msg_1"
+    for later, tolerance in ((310, 300.0), (40, 30.0)):
+        monkeypatch.setattr(time, "time", lambda later=later: now + later)
+        with pytest.raises(NotVerified, match="too old"):
+            verify(BODY, captured, OLD, tolerance=tolerance)
+
+
+def test_verify_replayed_with_fresh_time_or_id_raises() -> None:
+    captured = headers(OLD, at=time.time() - 400)
+    for changed in ({"Webhook-Timestamp": str(int(time.time()))}, {"Webhook-Id": "msg_2"}, {"Webhook-Id": ""}):
+        with pytest.raises(NotVerified, match="no signature"):
+            verify(BODY, captured | changed, OLD)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_AAAA", "whsec_!"])
+def test_verify_secret_that_anyone_could_guess_is_invalid(secret: str) -> None:
+    forged = base64.b64encode(hmac.new(b"", b"msg_1.1." + BODY, hashlib.sha256).digest()).decode()
+    sent = {"webhook-id": "msg_1", "webhook-timestamp": "1", "webhook-signature": f"v1,{forged}"}
+    with pytest.raises(ValueError, match="whsec_"):
+        verify(BODY, sent, secret, tolerance=float("inf"))
+    with pytest.raises(ValueError, match="whsec_"):
+        verify(BODY, sent, [OLD, secret])
+
+
+@pytest.mark.parametrize("secrets", [[], ()])
+def test_verify_without_secrets_raises(secrets: list[str]) -> None:
+    with pytest.raises(NotVerified):
+        verify(BODY, headers(OLD), secrets)
