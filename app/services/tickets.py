@@ -37,7 +37,7 @@ return ticket.owner
 
 @dataclass(frozen=True)
 class TicketUse:
-    """What a request uses a ticket for. `job_id` is empty for a stream."""
+    """Use that a request makes of a ticket. `job_id` is empty for a stream."""
 
     purpose: TicketPurpose
     job_id: str = ""

@@ -1,4 +1,4 @@
-"""Tickets: what they open, for whom and how often."""
+"""Tickets: which request of which caller they permit, and how often."""
 
 import time
 from datetime import datetime
