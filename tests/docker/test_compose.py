@@ -1,16 +1,17 @@
-"""docker-compose.yml, as far as it can be held without a Docker engine: its schema, its promises, its commands."""
+"""docker-compose.yml, as far as it can be held without a Docker engine: Compose reads it; its promises, its commands.
+`make deploy-test` runs it."""
 
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 from redis import Redis, RedisError
@@ -24,6 +25,10 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
 MODELS = [name for name in OURS if name not in ("gateway", "io")]
+COMMON = {"gateway", "grafana", "io", "prometheus", "redis"}
+ON_GPU, ON_CPU = {"worker", "live"}, {"worker-cpu", "live-cpu"}
+LIMITS = {"cpus", "memory", "pids"}
+EXAMPLE = (ROOT / ".env.example").read_text()
 _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 
@@ -32,9 +37,76 @@ def filled(text: str) -> str:
     return _VARIABLE.sub(lambda match: match[2], text).replace("$$", "$")
 
 
-def test_it_fits_the_schema_of_compose() -> None:
-    schema = json.loads((ROOT / "tests" / "docker" / "compose_spec.json").read_text())
-    jsonschema.Draft7Validator(schema).validate(COMPOSE)
+def compose(*arguments: str, folder: Path = ROOT, **environment: str) -> str:
+    """Runs Docker Compose on the file, without a Docker engine; what it prints."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    command = [Path(sys.executable).parent / "docker-compose", "--file", ROOT / "docker-compose.yml", *arguments]
+    done = subprocess.run(command, cwd=folder, env=inherited | environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("profile", "workers"),
+    [(None, ON_GPU), ("", ON_GPU), ("gpu", ON_GPU), ("cpu", ON_CPU), ("gpu,cpu", ON_GPU | ON_CPU)],
+)
+def test_compose_accepts_the_file_and_a_profile_chooses_the_workers(
+    profile: str | None, workers: set[str], tmp_path: Path
+) -> None:
+    chosen = {} if profile is None else {"COMPOSE_PROFILES": profile}
+    compose("--env-file", "/dev/null", "config", "--quiet", **chosen)
+    services = compose("--env-file", "/dev/null", "config", "--services", **chosen).split()
+    assert set(services) == COMMON | workers
+
+
+def test_compose_limits_are_settings_and_a_host_with_few_cores_starts_every_service() -> None:
+    default = json.loads(compose("--env-file", "/dev/null", "--profile", "*", "config", "--format", "json"))
+    for name, service in default["services"].items():
+        limits = service["deploy"]["resources"]["limits"]
+        assert limits.keys() >= {"memory", "pids"} and not limits.get("cpus"), name
+        assert "pids_limit" not in service, "Compose refuses it in addition to the limit"
+    chosen = {"WORKER_CPUS": "1.5", "WORKER_MEMORY": "3g"}
+    configured = json.loads(compose("--profile", "cpu", "config", "--format", "json", **chosen))
+    limits = configured["services"]["worker-cpu"]["deploy"]["resources"]["limits"]
+    assert (limits["cpus"], limits["memory"]) == (1.5, str(3 * 2**30))
+
+
+def test_compose_images_are_named_and_versioned_by_settings() -> None:
+    chosen = {"AFFECT_IMAGE": "registry.example/affect", "AFFECT_VERSION": "1.2.3", "COMPOSE_PROFILES": "cpu"}
+    services = json.loads(compose("config", "--format", "json", **chosen))["services"]
+    images = {name: service["image"] for name, service in services.items() if "build" in service}
+    assert images == {
+        "gateway": "registry.example/affect-gateway:1.2.3",
+        "io": "registry.example/affect-gateway:1.2.3",
+        "worker-cpu": "registry.example/affect-worker-cpu:1.2.3",
+        "live-cpu": "registry.example/affect-worker-cpu:1.2.3",
+    }
+    assert {services[name]["build"]["args"]["VERSION"] for name in images} == {"1.2.3"}
+
+
+def test_env_example_shows_every_variable_with_its_default() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    shown = dict(line.lstrip("#").split("=", 1) for line in EXAMPLE.splitlines() if re.match(r"#?[A-Z_]+=", line))
+    read = dict(_VARIABLE.findall(text.replace("${WORKER_MEMORY:-16g}", "${WORKER_MEMORY:-}")))
+    read["WORKER_MEMORY"] = ""  # differs by profile
+    assert shown == read | {"COMPOSE_PROFILES": "gpu"}
+    assert not re.search(r"^[A-Z]", EXAMPLE, re.MULTILINE), "a copy changes nothing"
+
+
+def test_decoded_media_stays_in_the_named_volume_that_each_start_sweeps() -> None:
+    for name in OURS:
+        if name == "gateway":  # decodes nothing
+            assert "scratch:/scratch" not in SERVICES[name]["volumes"] and "/scratch" in SERVICES[name]["tmpfs"]
+        else:
+            assert "scratch:/scratch" in SERVICES[name]["volumes"]
+        assert all(":" in mount for mount in SERVICES[name]["volumes"]), "an anonymous volume stays behind"
+
+
+def test_health_says_what_a_service_can_do() -> None:
+    for name in OURS:
+        test = SERVICES[name]["healthcheck"]["test"]
+        assert test[:4] == ["CMD", "python", "-m", "workers.process.probe"]
+        assert test[4:] == (["http://127.0.0.1:8000/readyz", "--except", "workers"] if name == "gateway" else [])
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -42,7 +114,7 @@ def test_every_service_is_confined(name: str) -> None:
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
     assert service["read_only"] is True and service["healthcheck"]["test"]
-    assert {"cpus", "memory"} <= service["deploy"]["resources"]["limits"].keys() and service["pids_limit"]
+    assert service["deploy"]["resources"]["limits"].keys() == LIMITS and "pids_limit" not in service
     assert all("PASSWORD" not in key or key.endswith("FILE") for key in service.get("environment", {}))
     assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & service.keys()
     assert all(
@@ -65,9 +137,9 @@ def test_workers_with_models_redis_and_prometheus_have_no_way_out() -> None:
     assert inside == {*MODELS, "redis", "prometheus"}
 
 
-def test_gpu_workers_reserve_a_gpu_and_the_others_are_chosen_by_a_profile() -> None:
+def test_gpu_workers_reserve_a_gpu_and_the_others_do_not() -> None:
     gpus = {name for name in MODELS if "reservations" in SERVICES[name]["deploy"]["resources"]}
-    assert gpus == {"worker", "live"} == {name for name in MODELS if "profiles" not in SERVICES[name]}
+    assert gpus == ON_GPU == {name for name in MODELS if "gpu" in SERVICES[name]["profiles"]}
     for name in gpus:
         (device,) = SERVICES[name]["deploy"]["resources"]["reservations"]["devices"]
         assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}

@@ -3,6 +3,7 @@ enough."""
 
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -89,9 +90,20 @@ def test_a_lock_holds_what_its_image_imports_and_is_derived_from_the_one_of_all(
 
 def test_the_gpu_lock_adds_only_cuda_to_the_worker_lock() -> None:
     text = (ROOT / "docker" / "lock" / "cuda.txt").read_text()
-    assert "-r worker.txt\n" in text and "torch==2.13.0\n" in text
+    assert "-r worker.txt\n" in text and "\ntorch==2.13.0 " in text
     assert not set(names("cuda.txt")) & set(names("worker.txt"))
     assert {name.partition("-")[0] for name in names("cuda.txt")} == {"cuda", "nvidia", "setuptools", "torch", "triton"}
+
+
+@pytest.mark.parametrize("lock", ["cpu", "cuda", "gateway", "worker"])
+def test_a_lock_pins_the_hash_of_every_file_that_may_be_installed(lock: str) -> None:
+    lines = (ROOT / "docker" / "lock" / f"{lock}.txt").read_text().replace("\\\n", " ").splitlines()
+    pins = [line for line in lines if not line.startswith(("#", "-r"))]
+    assert len(pins) == len(names(f"{lock}.txt")) > 15
+    for pin in pins:
+        assert re.fullmatch(r"[\w.\[\]-]+==[\w.]+(; [^\\]+?)? +( *--hash=sha256:[0-9a-f]{64})+", pin), (
+            f"run: python docker/lock/derive.py ({pin[:40]})"
+        )
 
 
 @pytest.mark.parametrize("version", ["3.11.2", "3.11.9", "3.12.3"])
