@@ -4,6 +4,7 @@ It knows neither which fields a form may have nor where files are stored; `app.h
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from app.errors import ValidationFailed
 from ml.errors import FileTooLarge
 
+MIN_BYTES_PER_SECOND = 1024
+"""Minimum bytes per second of an upload, on average. The first idle seconds are not counted."""
 MAX_PART_NAME_CHARACTERS = 255
 """Characters of a field name or file name that are kept."""
 
@@ -47,13 +50,14 @@ async def read_parts(
 ) -> AsyncGenerator[PartEvent, None]:
     """Yield the events of a multipart body as it arrives: for each part PartStart, its data, PartEnd.
 
-    Raises ValidationFailed if the body is malformed, incomplete, or stalls for `idle_seconds`; FileTooLarge after
-    `max_bytes`, whatever its headers declared.
+    Raises ValidationFailed if the body is malformed, incomplete, stalls for `idle_seconds`, or arrives at less than
+    `MIN_BYTES_PER_SECOND`; FileTooLarge after `max_bytes`, whatever its headers declared.
     """
     parser = PartParser(boundary)
-    received = 0
+    received, waited = 0, 0.0
     iterator = aiter(chunks)
     while True:
+        began = time.monotonic()
         try:
             async with asyncio.timeout(idle_seconds):
                 chunk = await anext(iterator)
@@ -61,7 +65,10 @@ async def read_parts(
             break
         except TimeoutError as error:
             raise ValidationFailed(f"The upload stalled: no data arrived for {idle_seconds:g} seconds.") from error
+        waited += time.monotonic() - began
         received += len(chunk)
+        if waited > idle_seconds + received / MIN_BYTES_PER_SECOND:
+            raise ValidationFailed(f"The upload is too slow: send at least {MIN_BYTES_PER_SECOND} bytes per second.")
         if received > max_bytes:
             raise FileTooLarge(f"The request has more than {max_bytes} bytes.")
         for event in parser.feed(chunk):

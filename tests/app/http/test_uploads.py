@@ -173,6 +173,27 @@ def test_read_stalled_body_is_aborted() -> None:
     assert store.files == {}
 
 
+def test_read_body_in_drops_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.http.multipart.MIN_BYTES_PER_SECOND", 100_000)
+    body = encode([("file", PNG + bytes(90), "a")])
+
+    async def drops() -> AsyncIterator[bytes]:
+        for place in range(len(body)):
+            await asyncio.sleep(0.02)
+            yield body[place : place + 1]
+
+    store = Store()
+    limits = UploadLimits(max_file_bytes=100, max_files=1, max_field_bytes={}, idle_seconds=0.3)
+
+    async def run() -> None:
+        async with UploadReader(limits, store.open, accept) as receiver:
+            await receiver.read(drops(), BOUNDARY)
+
+    with pytest.raises(ValidationFailed, match="too slow"):
+        asyncio.run(run())
+    assert store.files == {}
+
+
 def test_read_storage_error_propagates_and_discards_files() -> None:
     store = Store()
 
