@@ -22,7 +22,8 @@ from ml.training.config import TrainConfig
 from ml.training.datasets.audio_corpora import FOLDS, split_in_folds
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
-from ml.training.evaluation import EvaluationReport, LabelledRow, Readings
+from ml.training.evaluation import EvaluationReport, Readings
+from ml.training.labelled_rows import LabelledRow
 from ml.training.loop import fit
 from ml.training.metrics import fit_temperature, softmax
 from ml.training.options import add_options, from_args
@@ -63,7 +64,7 @@ def evaluate_folds(
         for plan in chosen.plans(config):
             fit(plan.settings, plan.task, config.out / plan.folder, plan.extra)
         parts.append(chosen.held_out(config, ["valid"]))
-    folds = CrossValidation(EvaluationReport.of(join_folds(parts)), _temperature(parts))
+    folds = CrossValidation(EvaluationReport.from_readings(join_folds(parts)), _temperature(parts))
     folds.write(out / FILE)
     return folds
 

@@ -1,16 +1,14 @@
 """Evaluation of the published models, as they are served, on labelled data."""
 
-import csv
-import math
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,6 +32,7 @@ from ml.networks.crops import resize_crop
 from ml.registry import ModelStore
 from ml.results import Options
 from ml.training.datasets.example import Split
+from ml.training.labelled_rows import LabelledRow, read_rows
 from ml.training.metrics import FIGURES, Ablation, ClassificationMetrics, measure
 from ml.training.recipes.fusion import recipe
 from ml.training.recipes.recipe import SUBJECTS, Subject
@@ -45,94 +44,6 @@ READ_BATCH_SIZE = 64
 """Rows passed to a reader at once."""
 GROUP_FIGURES = ("accuracy", "macro_f1", "uar", "ece")
 """Figures that are printed of a group."""
-
-
-@dataclass(frozen=True)
-class LabelledRow:
-    """One labelled file, piece of a file, or sentence; `path` or `text` is empty.
-
-    `index`: index of the label in `EMOTIONS`. `before` (preceding sentences), `corpus`, `gender` and `split` are empty
-    if the manifest does not have them. `start` and `end`: seconds of a piece.
-    """
-
-    index: int
-    path: Path = Path()
-    text: str = ""
-    before: str = ""
-    corpus: str = ""
-    gender: str = ""
-    split: str = ""
-    start: float = 0.0
-    end: float | None = None
-
-    @property
-    def is_piece(self) -> bool:
-        return self.start > 0 or self.end is not None
-
-
-def read_rows(
-    manifest: Path, column: Literal["path", "text"], splits: Collection[Split] = ()
-) -> list[LabelledRow | None]:
-    """Return the rows of a CSV with the columns `column` and `label`; None for a sentence without exactly one label.
-
-    `splits`: only rows of these, if any. Paths are relative to the manifest. Raises InvalidManifest if it cannot be
-    read, a column is missing, a label is not of the vocabulary, or no row is of the splits.
-    """
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            if not {column, "label"} <= set(table.fieldnames or ()):
-                raise InvalidManifest(f"{manifest.name} needs the columns {column} and label")
-            rows = [
-                _row(manifest, table.line_num, row, column) for row in table if not splits or row.get("split") in splits
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidManifest(f"{manifest} cannot be read: {error}") from error
-    if splits and not rows:
-        raise InvalidManifest(f"no row of {manifest.name} has the split {' or '.join(splits)}")
-    return rows
-
-
-def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path", "text"]) -> LabelledRow | None:
-    label, content = row["label"], row[column]
-    try:
-        if column == "text" and not _one_label(row):
-            return None
-        start, end = _piece(row) if column == "path" else (0.0, None)
-    except ValueError as error:
-        raise InvalidManifest(f"{manifest.name}, line {line}: {error}") from error
-    if label not in EMOTIONS:
-        raise InvalidManifest(f"{manifest.name}, line {line}: the label {label!r} is not one of {', '.join(EMOTIONS)}")
-    if not content:
-        raise InvalidManifest(f"{manifest.name}, line {line}: no {column}")
-    return LabelledRow(
-        EMOTIONS.index(label),
-        path=manifest.parent / content if column == "path" else Path(),
-        text=content if column == "text" else "",
-        before=row.get("before") or "",
-        corpus=row.get("dataset") or row.get("source") or "",
-        gender=row.get("gender") or "",
-        split=row.get("split") or "",
-        start=start,
-        end=end,
-    )
-
-
-def _one_label(row: Mapping[str, str]) -> bool:
-    """Return whether a sentence has exactly one label, and not only a sentiment. Raises ValueError."""
-    shares = (row.get("target") or "").split()
-    if shares:
-        return max(map(float, shares)) == 1
-    return bool(row["label"] or not row.get("sentiment"))
-
-
-def _piece(row: Mapping[str, str]) -> tuple[float, float | None]:
-    """Return start and end in seconds; None as the end is that of the file. Raises ValueError."""
-    start = float(row.get("start") or 0)
-    end = float(row["end"]) if row.get("end") else None
-    if not 0 <= start < (math.inf if end is None else end):
-        raise ValueError(f"there is nothing from {start:g} to {end} seconds")
-    return start, end
 
 
 @dataclass(frozen=True)
@@ -282,7 +193,9 @@ class Readings:
     skipped: int
 
     @classmethod
-    def of(cls, rows: Sequence[LabelledRow], readings: Sequence[Probabilities | None], skipped: int = 0) -> "Readings":
+    def from_rows(
+        cls, rows: Sequence[LabelledRow], readings: Sequence[Probabilities | None], skipped: int = 0
+    ) -> "Readings":
         """Return the readings of rows, of which at least one was read. `skipped`: rows that were skipped earlier."""
         read = [(row, reading) for row, reading in zip(rows, readings, strict=True) if reading is not None]
         return cls(
@@ -316,7 +229,7 @@ class EvaluationReport:
     splits: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, readings: Readings, ablation: Ablation | None = None) -> "EvaluationReport":
+    def from_readings(cls, readings: Readings, ablation: Ablation | None = None) -> "EvaluationReport":
         corpora, genders = readings.by(lambda row: row.corpus), readings.by(lambda row: row.gender)
         splits = Counter(row.split for row in readings.rows if row.split)
         return cls(readings.measured(), ablation, corpora if len(corpora) > 1 else {}, genders, dict(splits))
@@ -359,7 +272,7 @@ def evaluate(
     if not _any(readings):
         raise InvalidManifest(f"nothing of {manifest.name} could be read")
     ablation = _ablate(rows, readings, models) if ablate and subject == "fusion" else None
-    return EvaluationReport.of(Readings.of(rows, readings, skipped=len(listed) - len(rows)), ablation)
+    return EvaluationReport.from_readings(Readings.from_rows(rows, readings, skipped=len(listed) - len(rows)), ablation)
 
 
 def evaluate_composed(data: Path, models: BundleReaders, cache: Path) -> EvaluationReport:
@@ -406,7 +319,7 @@ def _ablate(rows: Sequence[LabelledRow], whole: list[Probabilities | None], mode
 
     def measured(left: tuple[Modality, ...]) -> ClassificationMetrics:
         shared = [reading if both else None for reading, both in zip(by_modalities[left], common, strict=True)]
-        return Readings.of(rows, shared).measured()
+        return Readings.from_rows(rows, shared).measured()
 
     return Ablation(
         measured(MODALITIES),

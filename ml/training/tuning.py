@@ -72,12 +72,12 @@ def tune(subject: Subject, config: TrainConfig, options: StudyConfig) -> None:
             study.optimize(
                 lambda trial: run_trial(trial, subject, config, options.study), n_trials=missing, catch=(AffectError,)
             )
-        except NothingToChooseBy:
+        except NoValidationData:
             raise InvalidManifest(f"tuning chooses by a validation part: {config.data} has none") from None
     report(study, subject, config, options.study)
 
 
-class NothingToChooseBy(Exception):
+class NoValidationData(Exception):
     """Error of a study without a validation part: no trial would have a figure."""
 
 
@@ -129,7 +129,7 @@ def with_pruning(plan: Plan, trial: optuna.Trial) -> Plan:
     def validate(model: nn.Module) -> dict[str, float]:
         figures = plan.task.validate(model)
         if CHOSEN_BY not in figures:
-            raise NothingToChooseBy
+            raise NoValidationData
         trial.report(figures[CHOSEN_BY], step=next(steps))
         if trial.should_prune():
             raise optuna.TrialPruned

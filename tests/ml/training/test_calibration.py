@@ -30,7 +30,7 @@ def held_out(sharpness: float, split: str = "valid") -> HeldOut:
     return HeldOut(true * sharpness, [Example(EMOTIONS[int(label)], "made", split) for label in labels])  # type: ignore[arg-type]
 
 
-def test_the_temperature_undoes_what_made_the_net_too_sure(tmp_path: Path) -> None:
+def test_calibrate_recovers_the_temperature(tmp_path: Path) -> None:
     found = calibrate(held_out(3.0))
     assert found.temperature == pytest.approx(3.0, rel=0.05)
     assert found.ece_before > 0.1 and found.ece_after < 0.03 and found.n == 4_000
@@ -45,13 +45,13 @@ def beside(one: HeldOut, other: HeldOut) -> HeldOut:
     return HeldOut(torch.cat([one.logits_NC, other.logits_NC]), [*one.examples, *others])
 
 
-def test_a_small_data_set_counts_as_much_as_a_large_one() -> None:
+def test_calibrate_weighs_data_sets_alike() -> None:
     both = beside(held_out(1.0), held_out(3.0).select(list(range(400))))
     alike = HeldOut(both.logits_NC, [replace(example, dataset="made") for example in both.examples])
     assert calibrate(alike).temperature < 1.5 < calibrate(both).temperature
 
 
-def test_a_data_set_that_lacks_a_label_counts_where_all_lack_one() -> None:
+def test_calibrate_data_set_without_a_label_counts_only_if_all_lack_one() -> None:
     whole, sure = held_out(1.0), held_out(3.0)
     lacking = [row for row, example in enumerate(sure.examples) if example.label != "fear"]
     assert calibrate(beside(whole, sure.select(lacking))).temperature == pytest.approx(calibrate(whole).temperature)
@@ -59,7 +59,7 @@ def test_a_data_set_that_lacks_a_label_counts_where_all_lack_one() -> None:
     assert calibrate(beside(whole.select(known), sure.select(lacking))).temperature > 1.5
 
 
-def test_nothing_is_calibrated_on_a_test_part() -> None:
+def test_calibrate_without_validation_part_is_refused() -> None:
     with pytest.raises(InvalidManifest, match="no validation part"):
         calibrate(held_out(1.0, "test"))
 
@@ -83,7 +83,7 @@ def make_config(folder: Path, config_type: type[TrainConfig] = FaceTrainConfig, 
         (FaceTrainConfig, {"data": Path("other")}),
     ],
 )
-def test_a_temperature_of_other_nets_or_data_is_not_used_again(
+def test_fingerprint_changes_with_models_and_data(
     config_type: type[TrainConfig], changed: dict[str, Any], tmp_path: Path
 ) -> None:
     before = fingerprint(make_config(tmp_path, config_type))
@@ -109,7 +109,7 @@ def test_fingerprint_of_an_earlier_release_is_equal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["run/history.json", "list.csv"])
-def test_a_temperature_of_an_earlier_run_or_list_is_not_used_again(file: str, tmp_path: Path) -> None:
+def test_fingerprint_changes_with_run_and_list(file: str, tmp_path: Path) -> None:
     config = make_config(tmp_path)
     before = fingerprint(config)
     (tmp_path / file).write_text("more")
@@ -152,7 +152,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     return toy
 
 
-def test_publish_fits_anew_what_was_fitted_on_something_else(toy: Toy) -> None:
+def test_publish_fits_again_after_a_change(toy: Toy) -> None:
     for words in ([], [], ["--beside", "face@1"]):
         assert main(["publish", "face", *words]) == 0
     assert toy.temperatures == pytest.approx([2.0, 2.0, 3.0], rel=0.05) and toy.asked == 2
@@ -160,14 +160,14 @@ def test_publish_fits_anew_what_was_fitted_on_something_else(toy: Toy) -> None:
     assert main(["publish", "face"]) == 0 and toy.asked == 3
 
 
-def test_a_wrong_bundle_leaves_nothing_published(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_publish_wrong_bundle_publishes_nothing(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["publish", "face", "--bundle", "mine", "--base", "nowhere"]) == 1
     assert "nowhere" in capsys.readouterr().err and not toy.temperatures
     assert main(["publish", "face", "--bundle", "mine"]) == 0
     assert toy.store.bundle("mine").face == "face@1"
 
 
-def test_only_a_run_with_a_finished_epoch_is_published(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_publish_run_without_a_finished_epoch_is_refused(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     Path("run/checkpoint.pt").unlink()
     for verb in ("calibrate", "publish"):
         assert main([verb, "face"]) == 1

@@ -29,7 +29,7 @@ def listed(tmp_path: Path) -> Path:
     return tmp_path / "list.csv"
 
 
-def test_the_split_of_a_list_is_its_own(listed: Path) -> None:
+def test_fold_config_list_gets_its_own_split(listed: Path) -> None:
     for fold in range(2):
         out = listed.parent / f"fold-{fold}"
         config = fold_config("audio", published(f"{AUDIO} --fold 0 --epochs 3"), listed, fold, 2, out, [])
@@ -39,7 +39,7 @@ def test_the_split_of_a_list_is_its_own(listed: Path) -> None:
 
 
 @pytest.mark.parametrize("teacher", ["--taught-by", "--teacher"])
-def test_nothing_that_may_know_the_speakers_is_begun_with_or_learnt_from(teacher: str, listed: Path) -> None:
+def test_fold_config_leaves_out_start_and_teacher(teacher: str, listed: Path) -> None:
     command = f"{FACE} {teacher} face@1 face@2 runs/a --warm-up 0.1 --start face@1 --votes 0.3"
     config = fold_config("face", published(f"{LEGACY}; then {command}"), listed, 0, 2, listed.parent, [])
     assert isinstance(config, FaceTrainConfig) and (config.start, config.teacher) == (None, ())
@@ -55,7 +55,7 @@ def test_nothing_that_may_know_the_speakers_is_begun_with_or_learnt_from(teacher
         (f"{LEGACY}; then {LEGACY}; and {FACE}", ["--epochs", "3", "--learning-rate", "0.01"]),
     ],
 )
-def test_a_command_that_is_no_whole_recipe_of_one_net_asks_for_it(command: str, told: list[str], listed: Path) -> None:
+def test_fold_config_incomplete_command_names_missing_options(command: str, told: list[str], listed: Path) -> None:
     for lacking in range(0, len(told), 2):
         with pytest.raises(InvalidManifest, match=f"net@3 .*--set .*{told[lacking].removeprefix('--')}=…"):
             extra = told[:lacking] + told[lacking + 2 :]
@@ -72,19 +72,19 @@ def test_a_command_that_is_no_whole_recipe_of_one_net_asks_for_it(command: str, 
         (FACE, ["--fold", "1"], "each fold in turn"),
     ],
 )
-def test_words_that_no_recipe_knows_are_told(command: str, extra: list[str], told: str, listed: Path) -> None:
+def test_fold_config_unknown_words_are_named(command: str, extra: list[str], told: str, listed: Path) -> None:
     with pytest.raises(InvalidManifest, match=told):
         fold_config("face", published(command), listed, 0, 2, listed.parent, extra)
 
 
-def test_collected_voices_have_five_folds(tmp_path: Path) -> None:
+def test_fold_config_collected_voices_need_five_folds(tmp_path: Path) -> None:
     with pytest.raises(InvalidManifest, match="--folds 5"):
         fold_config("audio", published(AUDIO), tmp_path, 0, 4, tmp_path, [])
     config = fold_config("audio", published(f"{AUDIO} --fold 0"), tmp_path, 2, 5, tmp_path, [])
     assert isinstance(config, AudioTrainConfig) and config.fold == 2
 
 
-def test_the_command_line_changes_options_of_none_one_and_several_values(
+def test_evaluate_set_changes_options_of_zero_one_and_several_values(
     listed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, given = make_store(listed.parent / "store"), []

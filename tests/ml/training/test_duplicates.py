@@ -4,7 +4,7 @@ import torch
 from ml.training.duplicates import near_duplicate_images, near_duplicate_sounds
 
 
-def test_the_same_picture_is_found_also_mirrored_shifted_in_light_or_resized() -> None:
+def test_near_duplicate_images_finds_mirrored_relit_and_resized_pictures() -> None:
     torch.manual_seed(0)
     held = torch.nn.functional.interpolate(torch.rand(5, 1, 6, 6), size=(48, 48), mode="bicubic").squeeze(1)
     held = (held.clamp(0, 1) * 200).to(torch.uint8)
@@ -14,6 +14,6 @@ def test_the_same_picture_is_found_also_mirrored_shifted_in_light_or_resized() -
     assert not near_duplicate_images(training, held[:0]).any()
 
 
-def test_the_same_samples_are_found() -> None:
+def test_near_duplicate_sounds_finds_equal_samples() -> None:
     sounds = [np.arange(5, dtype=np.int16), np.arange(6, dtype=np.int16)]
     assert near_duplicate_sounds(sounds, sounds[1:]).tolist() == [False, True]

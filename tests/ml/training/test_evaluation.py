@@ -26,7 +26,8 @@ from ml.results import Options, Reading
 from ml.training.cross_validation import fold_config
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
-from ml.training.evaluation import BundleReaders, LabelledRow, evaluate, read_rows, readable
+from ml.training.evaluation import BundleReaders, evaluate, readable
+from ml.training.labelled_rows import LabelledRow, read_rows
 from ml.training.recipes.audio.config import AudioTrainConfig
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 from tests.face_files import make_scenes, nobody, portrait
@@ -57,7 +58,7 @@ def crops(tmp_path: Path) -> Path:
     return write(tmp_path / "crops.csv", ("path", "label", "speaker"), *rows, ("bad.png", "sad"))
 
 
-def test_crops_are_measured_as_the_predictor_reads_them(subjects: BundleReaders, crops: Path) -> None:
+def test_evaluate_crops_equals_the_predictor(subjects: BundleReaders, crops: Path) -> None:
     metrics = evaluate("face", crops, subjects, crops=True).whole
     predictor = FacePredictor.load(ModelStore(subjects.store), "face@1", torch.device("cpu"))
     images = [cv2.imread(str(crops.parent / f"{number}.png"), cv2.IMREAD_GRAYSCALE) for number in range(5)]
@@ -67,7 +68,7 @@ def test_crops_are_measured_as_the_predictor_reads_them(subjects: BundleReaders,
     assert metrics.accuracy == pytest.approx(float((found == np.arange(5)).mean()))
 
 
-def test_pictures_go_through_the_whole_service(subjects: BundleReaders, tmp_path: Path) -> None:
+def test_evaluate_face_pictures_pass_the_whole_service(subjects: BundleReaders, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "hopper.png"), portrait()[..., ::-1])
     cv2.imwrite(str(tmp_path / "wall.png"), nobody())
     manifest = write(
@@ -79,7 +80,7 @@ def test_pictures_go_through_the_whole_service(subjects: BundleReaders, tmp_path
     assert evaluate("fusion", manifest, subjects).whole.confusion == metrics.confusion
 
 
-def test_the_command_prints_the_agreed_json(
+def test_evaluate_command_prints_the_agreed_json(
     subjects: BundleReaders, crops: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["evaluate", "face", "--crops", "--manifest", str(crops), "--store", str(subjects.store)]
@@ -107,18 +108,18 @@ def test_the_command_prints_the_agreed_json(
         ("path,label,start,end\na.mp4,happy,soon,1\n", "line 2: could not convert"),
     ],
 )
-def test_a_manifest_that_is_wrong_is_told(content: str, told: str, tmp_path: Path) -> None:
+def test_read_rows_wrong_manifest_is_named(content: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text(content)
     with pytest.raises(InvalidManifest, match=told):
         read_rows(tmp_path / "bad.csv", "path")
 
 
-def test_an_absent_manifest_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_absent_manifest_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "text", "--manifest", str(tmp_path / "none.csv"), "--store", str(tmp_path)]) == 1
     assert "none.csv cannot be read" in capsys.readouterr().err
 
 
-def test_a_bundle_without_the_model_is_told(
+def test_evaluate_bundle_without_the_model_is_refused(
     subjects: BundleReaders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = write(tmp_path / "words.csv", ("text", "label"), ("I am glad", "happy"))
@@ -126,19 +127,19 @@ def test_a_bundle_without_the_model_is_told(
     assert "names no text model" in capsys.readouterr().err
 
 
-def test_nothing_that_can_be_read_is_told(subjects: BundleReaders, tmp_path: Path) -> None:
+def test_evaluate_nothing_readable_is_refused(subjects: BundleReaders, tmp_path: Path) -> None:
     manifest = write(tmp_path / "faces.csv", ("path", "label"), ("none.png", "sad"))
     with pytest.raises(InvalidManifest, match="nothing"):
         evaluate("face", manifest, subjects)
 
 
-def test_people_read_a_table(subjects: BundleReaders, crops: Path) -> None:
+def test_readable_report_is_a_table(subjects: BundleReaders, crops: Path) -> None:
     lines = readable(evaluate("face", crops, subjects, crops=True)).splitlines()
     assert lines[0] == "n 5, skipped 1"
     assert [line.split()[0] for line in lines[-7:]] == list(EMOTIONS)
 
 
-def test_corpora_and_genders_are_told_apart(subjects: BundleReaders, tmp_path: Path) -> None:
+def test_evaluate_reports_corpora_and_genders(subjects: BundleReaders, tmp_path: Path) -> None:
     told = [("happy", "a", "female"), ("sad", "a", "male"), ("neutral", "b", "")]
     random = np.random.default_rng(0)
     for number in range(3):
@@ -156,9 +157,7 @@ def test_corpora_and_genders_are_told_apart(subjects: BundleReaders, tmp_path: P
         assert f"{getattr(female, name):.3f} [{low:.3f}–{high:.3f}]" in line
 
 
-def test_only_the_splits_that_are_asked_for_are_measured(
-    subjects: BundleReaders, crops: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_evaluate_split_selects_rows(subjects: BundleReaders, crops: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [(f"{number}.png", EMOTIONS[number], split) for number, split in enumerate(("train", "valid", "test"))]
     manifest = write(crops.parent / "split.csv", ("path", "label", "split"), *rows, ("3.png", "sad", "valid"))
     whole = evaluate("face", manifest, subjects, crops=True)
@@ -173,7 +172,7 @@ def test_only_the_splits_that_are_asked_for_are_measured(
     assert capsys.readouterr().out.startswith("n 3, skipped 0, valid 2, test 1\n")
 
 
-def test_sentences_without_one_label_are_counted_and_not_measured(tmp_path: Path) -> None:
+def test_evaluate_text_skips_sentences_without_one_label(tmp_path: Path) -> None:
     target = "0 0 0 0.5 0.5 0 0"
     manifest = write(
         tmp_path / "words.csv",
@@ -209,7 +208,7 @@ def hearing(subjects: BundleReaders, monkeypatch: pytest.MonkeyPatch) -> BundleR
     return subjects
 
 
-def test_a_piece_of_a_sound_is_heard_alone(hearing: BundleReaders, tmp_path: Path) -> None:
+def test_evaluate_audio_piece_is_read_alone(hearing: BundleReaders, tmp_path: Path) -> None:
     make_sound(tmp_path / "two.wav", np.concatenate([noise(1.0, 0.3), noise(1.0, 0.01), noise(1.0, 0.3)]))
     rows = [("two.wav", "angry", "", "1"), ("two.wav", "sad", "1.1", "1.9"), ("two.wav", "angry", "2", "")]
     manifest = write(tmp_path / "list.csv", ("path", "label", "start", "end"), *rows, ("two.wav", "sad", "8", "9"))
@@ -217,7 +216,7 @@ def test_a_piece_of_a_sound_is_heard_alone(hearing: BundleReaders, tmp_path: Pat
     assert (metrics.accuracy, metrics.n, metrics.skipped) == (1.0, 3, 1)
 
 
-def test_a_long_voice_is_read_as_served(hearing: BundleReaders, tmp_path: Path) -> None:
+def test_evaluate_audio_long_voice_reads_as_served(hearing: BundleReaders, tmp_path: Path) -> None:
     """Of two pieces the mean of the probabilities counts: that of their logarithms would be sad."""
     sound = np.concatenate([noise(4.0, 0.3), noise(4.0, 0.01)])
     manifest = write(tmp_path / "list.csv", ("path", "label"), (make_sound(tmp_path / "a.wav", sound).name, "angry"))
@@ -231,7 +230,7 @@ def test_a_long_voice_is_read_as_served(hearing: BundleReaders, tmp_path: Path) 
     assert evaluate("audio", manifest, hearing).whole.accuracy == 1.0
 
 
-def test_a_piece_of_a_video_is_seen_alone(subjects: BundleReaders, tmp_path: Path) -> None:
+def test_evaluate_face_piece_is_read_alone(subjects: BundleReaders, tmp_path: Path) -> None:
     make_scenes(tmp_path / "film.mp4", [(nobody(), 1.0), (portrait(), 1.0)])
     make_scenes(tmp_path / "face.mp4", [(portrait(), 1.0)])
     pieces = [LabelledRow(0, tmp_path / "film.mp4", end=1.0), LabelledRow(0, tmp_path / "film.mp4", start=1.0)]
@@ -240,13 +239,13 @@ def test_a_piece_of_a_video_is_seen_alone(subjects: BundleReaders, tmp_path: Pat
     assert seen == pytest.approx(alone, abs=0.02)
 
 
-def test_the_whole_pipeline_refuses_pieces(subjects: BundleReaders, tmp_path: Path) -> None:
+def test_evaluate_fusion_refuses_pieces(subjects: BundleReaders, tmp_path: Path) -> None:
     manifest = write(tmp_path / "list.csv", ("path", "label", "start", "end"), ("film.mp4", "happy", "1", "2"))
     with pytest.raises(InvalidManifest, match="reads whole files"):
         evaluate("fusion", manifest, subjects)
 
 
-def test_a_modality_is_taken_away_from_the_whole(subjects: BundleReaders, tmp_path: Path) -> None:
+def test_evaluate_ablate_removes_each_modality(subjects: BundleReaders, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "hopper.png"), portrait()[..., ::-1])
     manifest = write(tmp_path / "faces.csv", ("path", "label"), ("hopper.png", "happy"))
     ablation = evaluate("fusion", manifest, subjects, ablate=True).ablation
@@ -264,7 +263,7 @@ class Heard:
         return SimpleNamespace(overall=reading if found else Reading.empty("full"))
 
 
-def test_modalities_are_compared_on_the_same_files(
+def test_evaluate_ablate_compares_the_same_files(
     subjects: BundleReaders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Analyzer, "load", lambda *_, **__: Heard())
@@ -288,7 +287,7 @@ def test_modalities_are_compared_on_the_same_files(
     assert "no row could be read in every way" in capsys.readouterr().err
 
 
-def test_pictures_of_the_figures_are_drawn(
+def test_evaluate_plots_are_written(
     subjects: BundleReaders, crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["evaluate", "face", "--crops", "--manifest", str(crops), "--store", str(subjects.store)]
@@ -297,7 +296,7 @@ def test_pictures_of_the_figures_are_drawn(
         assert cv2.imread(str(tmp_path / "plots" / f"{name}.png")).std() > 1
 
 
-def test_folds_begin_with_no_net_that_may_know_their_speakers(tmp_path: Path) -> None:
+def test_fold_config_of_a_published_model_has_no_start(tmp_path: Path) -> None:
     command = "python -m ml train audio --architecture audio_cnn --start audio-cnn@1 --taught-by ENCODER --epochs 3"
     published = Manifest.model_construct(command=command)
     config = fold_config("audio", published, tmp_path, 2, 5, tmp_path / "fold-2", [])
@@ -306,7 +305,7 @@ def test_folds_begin_with_no_net_that_may_know_their_speakers(tmp_path: Path) ->
     assert config.start is None and config.teacher is None
 
 
-def test_folds_measure_speakers_that_were_not_heard(
+def test_evaluate_folds_measures_held_out_speakers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

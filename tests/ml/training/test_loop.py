@@ -54,7 +54,7 @@ def make_task(kill_in_epoch: int | None = None) -> Task[tuple[Tensor, Tensor]]:
     return Task(model, 5, batches, loss, validate)
 
 
-def test_a_run_killed_within_an_epoch_ends_like_one_that_never_stopped(tmp_path: Path) -> None:
+def test_fit_killed_run_ends_like_a_whole_one(tmp_path: Path) -> None:
     whole = fit(CONFIG, make_task(), tmp_path / "whole")
     with pytest.raises(Killed):
         fit(CONFIG, make_task(kill_in_epoch=1), tmp_path / "killed")
@@ -66,13 +66,13 @@ def test_a_run_killed_within_an_epoch_ends_like_one_that_never_stopped(tmp_path:
     assert len(losses[0]) == 3
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+def test_fit_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     first = fit(CONFIG, make_task(), tmp_path)
     again = fit(CONFIG, make_task(kill_in_epoch=0), tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
 
 
-def test_the_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
+def test_fit_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
     fit(CONFIG, make_task(), tmp_path, extra={"data": "a"})
     with pytest.raises(InvalidManifest, match="another configuration"):
         fit(CONFIG, make_task(), tmp_path, extra={"data": "b"})
@@ -80,13 +80,13 @@ def test_the_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> N
     assert json.loads((tmp_path / "history.json").read_text())["settings"]["loop"]["epochs"] == 3
 
 
-def test_averaged_weights_are_those_that_fit_returns(tmp_path: Path) -> None:
+def test_averaged_weights_equal_the_returned_model(tmp_path: Path) -> None:
     model = fit(CONFIG, make_task(), tmp_path)
     saved = averaged_weights(tmp_path)
     assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
 
 
-def test_the_average_follows_the_weights_and_copies_counters() -> None:
+def test_average_update_follows_weights_and_copies_counters() -> None:
     model = nn.BatchNorm1d(1)
     average = WeightAverage(model, decay=0.5)
     with torch.no_grad():
@@ -125,7 +125,7 @@ def test_checkpoint_has_the_keys_of_earlier_releases(tmp_path: Path) -> None:
     assert saved["average_step"] == CONFIG.epochs * 5
 
 
-def test_vectors_have_no_decay_and_frozen_parameters_are_left_out() -> None:
+def test_parameter_groups_vectors_have_no_decay() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[0].requires_grad_(False)
     matrices, vectors = parameter_groups(model, weight_decay=0.1, scale=0.5)
@@ -133,7 +133,7 @@ def test_vectors_have_no_decay_and_frozen_parameters_are_left_out() -> None:
     assert [p.ndim for p in vectors["params"]] == [1] and vectors["weight_decay"] == 0.0
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+def test_fit_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     task = make_task()
     broken = Task(
         task.model, 5, task.batches, lambda network, batch: network(batch[0]).sum() * torch.nan, task.validate
@@ -143,7 +143,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
-def test_nothing_is_validated_after_a_loss_that_is_not_finite(tmp_path: Path) -> None:
+def test_fit_loss_that_is_not_finite_is_not_validated(tmp_path: Path) -> None:
     def validate(_: nn.Module) -> dict[str, float]:
         raise AssertionError("figures of no numbers")
 
@@ -153,14 +153,14 @@ def test_nothing_is_validated_after_a_loss_that_is_not_finite(tmp_path: Path) ->
         fit(CONFIG, broken, tmp_path)
 
 
-def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
+def test_run_readers_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     for read in (run_settings, history, averaged_weights):
         with pytest.raises(InvalidManifest, match="train first"):
             read(tmp_path)
 
 
 @pytest.mark.parametrize("pays", [True, False])
-def test_a_run_killed_in_its_first_epoch_keeps_its_precision(
+def test_fit_run_killed_in_its_first_epoch_keeps_its_precision(
     pays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auto = replace(CONFIG, bf16=None)
@@ -173,9 +173,7 @@ def test_a_run_killed_in_its_first_epoch_keeps_its_precision(
     assert run_settings(tmp_path)["loop"]["bf16"] is pays
 
 
-def test_a_history_that_was_not_written_before_a_kill_is_made_of_the_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fit_missing_history_is_written_from_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(source: Path, target: Path) -> None:
         if target.name == "history.json" and (tmp_path / "checkpoint.pt").exists():
             raise Killed
@@ -192,7 +190,7 @@ def test_a_history_that_was_not_written_before_a_kill_is_made_of_the_checkpoint(
     assert [epoch["epoch"] for epoch in history(tmp_path)] == [1]
 
 
-def test_no_epoch_is_lost_from_the_curves_by_a_resume(tmp_path: Path) -> None:
+def test_fit_resume_keeps_all_epochs_of_the_curves(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         fit(CONFIG, make_task(kill_in_epoch=2), tmp_path)
     fit(CONFIG, make_task(), tmp_path)
@@ -201,7 +199,7 @@ def test_no_epoch_is_lost_from_the_curves_by_a_resume(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_a_run_is_no_other_than_the_plain_steps(bf16: bool, tmp_path: Path) -> None:
+def test_fit_equals_the_plain_steps_bit_by_bit(bf16: bool, tmp_path: Path) -> None:
     """Bit by bit: nothing is copied, moved or drawn beside."""
     config = replace(CONFIG, bf16=bf16)
     found = fit(config, make_task(), tmp_path).state_dict()
@@ -223,7 +221,7 @@ def test_a_run_is_no_other_than_the_plain_steps(bf16: bool, tmp_path: Path) -> N
     assert all(torch.equal(value, found[name]) for name, value in average.module.state_dict().items())
 
 
-def test_the_best_epoch_is_kept_over_a_resume(tmp_path: Path) -> None:
+def test_fit_resume_keeps_the_best_epoch(tmp_path: Path) -> None:
     seen: list[dict[str, Tensor]] = []
 
     def validate(network: nn.Module) -> dict[str, float]:

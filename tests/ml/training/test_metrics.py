@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from ml.training.metrics import fit_temperature, measure, softmax
 
 
-def test_hand_computed() -> None:
+def test_measure_equals_hand_computed_figures() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
     figures = measure(probabilities, np.array([0, 0, 1, 1]), ("a", "b"))
     assert figures.n == 4
@@ -21,7 +21,7 @@ def test_hand_computed() -> None:
     assert figures.ece == pytest.approx((0.1 + 0.2 + 0.3 + 0.6) / 4)
 
 
-def test_like_scikit_learn_also_when_a_class_is_absent() -> None:
+def test_measure_equals_scikit_learn_with_absent_classes() -> None:
     generator = np.random.default_rng(0)
     probabilities = generator.dirichlet(np.ones(7), 300)
     targets = generator.choice([0, 3, 4, 6], 300)
@@ -36,14 +36,14 @@ def test_like_scikit_learn_also_when_a_class_is_absent() -> None:
     assert figures.confusion == confusion_matrix(targets, predictions, labels=range(7)).tolist()
 
 
-def test_uar_is_balanced_accuracy() -> None:
+def test_measure_uar_is_balanced_accuracy() -> None:
     generator = np.random.default_rng(1)
     probabilities, targets = generator.dirichlet(np.ones(3), 500), generator.integers(0, 3, 500)
     figures = measure(probabilities, targets, "abc", resamples=10)
     assert figures.uar == pytest.approx(balanced_accuracy_score(targets, probabilities.argmax(1)))
 
 
-def test_the_interval_is_that_of_a_proportion_and_repeatable() -> None:
+def test_measure_interval_is_that_of_a_proportion() -> None:
     targets = np.zeros(1000, dtype=int)
     probabilities = np.tile([0.4, 0.6], (1000, 1))
     probabilities[:700] = [0.6, 0.4]
@@ -54,12 +54,12 @@ def test_the_interval_is_that_of_a_proportion_and_repeatable() -> None:
     assert measure(probabilities, targets, ("a", "b")) == first
 
 
-def test_nothing_to_measure_is_an_error() -> None:
+def test_measure_without_rows_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing to measure"):
         measure(np.zeros((0, 7)), np.zeros(0, dtype=int), "abcdefg")
 
 
-def test_the_temperature_is_found_again_and_lowers_the_loss() -> None:
+def test_fit_temperature_recovers_the_temperature() -> None:
     torch.manual_seed(0)
     logits = torch.randn(4000, 5) * 2
     targets = torch.distributions.Categorical(logits=logits).sample()
@@ -72,7 +72,7 @@ def test_the_temperature_is_found_again_and_lowers_the_loss() -> None:
     assert after < before / 2
 
 
-def test_a_temperature_of_weighted_rows_is_that_of_rows_told_as_often() -> None:
+def test_fit_temperature_weights_equal_repeated_rows() -> None:
     torch.manual_seed(0)
     logits = torch.randn(300, 5) * 4
     targets = torch.randint(0, 5, (300,))

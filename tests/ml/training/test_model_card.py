@@ -7,7 +7,7 @@ from ml.training.metrics import measure
 from ml.training.model_card import card
 
 
-def test_a_card_names_figures_data_licence_and_limits() -> None:
+def test_card_names_figures_data_licence_and_limits() -> None:
     figures = measure(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]), ("a", "b")).json()
     draft = ModelDescription(
         name="toy",

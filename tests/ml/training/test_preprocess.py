@@ -36,7 +36,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_each_kind_of_file_is_prepared_as_it_is_served(material: Path, tmp_path: Path) -> None:
+def test_preprocess_prepares_files_as_in_serving(material: Path, tmp_path: Path) -> None:
     config = Preprocessing(crop_size=48, frame_rate=2.0, landmarks=True, whisper="tiny.en")
     cache = preprocess(material / "list.csv", tmp_path, config, STORE, bar=False)
     prepared = {f"{p.example.path.name if p.example.path else ''} {p.example.split}": p for p in cache}
@@ -51,7 +51,7 @@ def test_each_kind_of_file_is_prepared_as_it_is_served(material: Path, tmp_path:
     assert sum(cache.skipped.values()) == 3 and len(prepared) == 5
 
 
-def test_shards_are_made_once_and_again_when_what_they_depend_on_changes(material: Path, tmp_path: Path) -> None:
+def test_preprocess_makes_shards_again_after_a_change(material: Path, tmp_path: Path) -> None:
     def made(config: Preprocessing) -> set[Path]:
         preprocess(material / "list.csv", tmp_path, config, STORE, bar=False)
         return set(tmp_path.rglob("*.npz"))
@@ -65,14 +65,14 @@ def test_shards_are_made_once_and_again_when_what_they_depend_on_changes(materia
     assert len(made(Preprocessing(crops=True))) == 3
 
 
-def test_words_that_were_corrected_in_the_list_are_taken_up(material: Path, tmp_path: Path) -> None:
+def test_preprocess_reads_corrected_words_of_the_list(material: Path, tmp_path: Path) -> None:
     for words in ("I am sat.", "I am sad."):
         write_examples(tmp_path / "list.csv", [Example("sad", "m", "train", path=material / "tone.wav", text=words)])
         (told,) = preprocess(tmp_path / "list.csv", tmp_path / "cache", Preprocessing(), STORE, bar=False)
         assert told.transcript == words
 
 
-def test_the_command_makes_what_training_reads(
+def test_preprocess_command_makes_shards_that_training_reads(
     material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -86,7 +86,7 @@ def test_the_command_makes_what_training_reads(
     assert made and set(tmp_path.rglob("*.npz")) == made
 
 
-def test_what_a_killed_run_left_is_removed_unless_another_is_at_work(material: Path, tmp_path: Path) -> None:
+def test_preprocess_removes_partial_shards_unless_in_use(material: Path, tmp_path: Path) -> None:
     folder = tmp_path / Preprocessing().digest[:16]
     left = folder / ".shard-left"
     left.mkdir(parents=True)
@@ -98,7 +98,9 @@ def test_what_a_killed_run_left_is_removed_unless_another_is_at_work(material: P
     assert not left.exists()
 
 
-def test_workers_make_the_same_shards(material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preprocess_workers_make_the_same_shards(
+    material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ml.training.preprocess.EXAMPLES_PER_SHARD", 2)
     config = Preprocessing(crops=True)
     alone = preprocess(material / "list.csv", tmp_path / "alone", config, STORE, bar=False)
@@ -114,7 +116,7 @@ def finished_shards(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.json") if path.name != "config.json"}
 
 
-def test_a_killed_run_goes_on_with_what_is_missing(material: Path, tmp_path: Path) -> None:
+def test_preprocess_killed_run_makes_the_missing_shards(material: Path, tmp_path: Path) -> None:
     examples = [Example("sad", "m", "train", path=material / "tone.wav", start=n * 0.01) for n in range(96)]
     write_examples(tmp_path / "long.csv", examples)
     command = [sys.executable, "-m", "ml", "preprocess", "--manifest", str(tmp_path / "long.csv")]

@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_folder_of_faces_becomes_a_served_model(
+def test_commands_turn_faces_into_a_served_model(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -71,7 +71,7 @@ def test_a_folder_of_faces_becomes_a_served_model(
     assert result.models.face == "bars@1" and result.overall.emotion
 
 
-def test_recordings_with_meshes_become_a_served_face_net_and_a_fusion(
+def test_commands_turn_recordings_into_a_face_model_and_a_fusion(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -113,7 +113,7 @@ def test_recordings_with_meshes_become_a_served_face_net_and_a_fusion(
     assert Analyzer.load(store, "joined").analyze(tmp_path / "9.mp4").models.fusion == "fusion@1"
 
 
-def test_a_folder_of_voices_becomes_a_published_model(
+def test_commands_turn_voices_into_a_published_model(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -137,7 +137,7 @@ def test_a_folder_of_voices_becomes_a_published_model(
     assert ModelStore(store).bundle("mine").audio == "tones@1"
 
 
-def test_a_bundle_goes_back_to_what_it_was(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rollback_restores_the_bundle(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = ModelStore(store)
     models.write_bundle(with_model(models.bundle("default"), "face", "face@2"))
     run("rollback", "default", "--store", store)
@@ -146,7 +146,7 @@ def test_a_bundle_goes_back_to_what_it_was(store: Path, capsys: pytest.CaptureFi
     assert "nothing is kept" in capsys.readouterr().err
 
 
-def test_a_run_killed_in_the_middle_ends_as_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_killed_run_ends_like_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run("datasets", "import", "generic", make_faces(tmp_path / "faces"), "--out", "mine.csv")
     words = ["train", "face", "--data", "mine.csv", "--crops", "--widths", "16", "16", "16", "24", "--batch", "28"]
@@ -171,7 +171,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 
 
-def test_a_study_is_gone_on_with(
+def test_tune_command_resumes_a_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -198,7 +198,7 @@ def small_space(trial: object, args: object) -> dict[str, object]:
     }
 
 
-def test_data_that_is_too_little_ends_in_a_line(
+def test_train_too_little_data_prints_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -75,14 +75,14 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_parameters_that_only_some_trials_have_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tune_plots_parameters_of_some_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = study(Toy([GOOD]), monkeypatch, 3)
     assert {row["optimizer"] for row in rows} == {"adamw", "sgd"}
     assert all(bool(row["sgd_rate"]) == (row["optimizer"] == "sgd") for row in rows)
     assert cv2.imread("study/parameters.png").std() > 1
 
 
-def test_a_study_that_is_gone_on_with_draws_anew_and_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tune_resumed_study_draws_new_parameters_and_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = Toy([GOOD, GOOD, GOOD, GOOD, BAD, GOOD])
     for trials in (2, 4, 4):
         rows = study(toy, monkeypatch, trials)
@@ -94,14 +94,14 @@ def test_a_study_that_is_gone_on_with_draws_anew_and_prunes(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("best_by", "figure"), [(None, 0.4), (CHOSEN_BY, 0.9)])
-def test_a_trial_is_scored_by_the_epoch_that_would_ship(
+def test_tune_scores_the_epoch_that_would_be_published(
     best_by: str | None, figure: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (row,) = study(Toy([FALLING], best_by), monkeypatch, 1)
     assert float(row[CHOSEN_BY]) == figure
 
 
-def test_data_without_a_validation_part_are_told(
+def test_tune_without_validation_part_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     toy = Toy([()])
@@ -111,7 +111,7 @@ def test_data_without_a_validation_part_are_told(
     assert toy.began == 1, "the next trial would have none either"
 
 
-def test_the_best_command_repeats_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_command_repeats_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = Toy([BAD, GOOD, BAD])
     rows = study(toy, monkeypatch, 3, "--models", "face@1", "a net", "--fold", "0", "--served")
     command = json.loads(Path("study/best.json").read_text())["command"]
@@ -127,7 +127,7 @@ def test_the_best_command_repeats_the_trial(monkeypatch: pytest.MonkeyPatch) -> 
     assert config.widths == (int(rows[1]["width"]), 2 * int(rows[1]["width"]))
 
 
-def test_a_trial_that_still_runs_when_another_process_begins_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tune_running_trial_of_a_killed_process_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("study/trial-0").mkdir(parents=True)
     open_study(Path("study")).ask()
     rows = study(Toy([GOOD]), monkeypatch, 1)

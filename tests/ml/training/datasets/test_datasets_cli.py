@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_list_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+def test_write_examples_round_trip_is_equal(tmp_path: Path) -> None:
     examples = [
         Example("happy", "a", "train", path=tmp_path / "x y.png", speaker="a/1", gender="female", start=0.25, end=2.0),
         Example(
@@ -45,13 +45,15 @@ def test_a_list_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         ("path,label,split\na.png,sad,other\n", "line 2, split"),
     ],
 )
-def test_a_list_that_cannot_be_read_names_the_line(tmp_path: Path, content: str, told: str) -> None:
+def test_read_examples_wrong_row_names_the_line(tmp_path: Path, content: str, told: str) -> None:
     (tmp_path / "list.csv").write_text(content)
     with pytest.raises(InvalidManifest, match=told):
         list(read_examples(tmp_path / "list.csv"))
 
 
-def test_inspect_counts_and_draws_a_sheet(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_prints_counts_and_writes_a_sheet(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["datasets", "inspect", "generic", str(folder), "--sheet", str(tmp_path / "sheet.png")]) == 0
     told = capsys.readouterr().out
     assert "skipped, unknown label: 1" in told
@@ -59,7 +61,7 @@ def test_inspect_counts_and_draws_a_sheet(folder: Path, tmp_path: Path, capsys: 
     assert cv2.imread(str(tmp_path / "sheet.png")).std() > 1
 
 
-def test_import_writes_the_list_and_names_what_was_skipped(
+def test_import_writes_the_list_and_names_skipped_records(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "lists" / "mine.csv"
@@ -68,20 +70,20 @@ def test_import_writes_the_list_and_names_what_was_skipped(
     assert {e.path.resolve() for e in read_examples(out) if e.path} >= {(folder / "web_0_happy.png").resolve()}
 
 
-def test_a_wrong_folder_ends_in_a_line_not_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_datasets_wrong_folder_prints_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datasets", "inspect", "ravdess", str(tmp_path / "nowhere")]) == 1
     assert main(["datasets", "inspect", "nothing", str(tmp_path)]) == 1
     assert "invalid_manifest" in capsys.readouterr().err
 
 
-def test_speakers_on_two_sides_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_summary_names_speakers_on_two_sides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     examples = [Example("sad", "a", split, text="x", speaker="a/1") for split in ("train", "test")]
     write_examples(tmp_path / "list.csv", examples)
     assert main(["datasets", "inspect", "manifest", str(tmp_path / "list.csv")]) == 0
     assert "on two sides of the split: a/1" in capsys.readouterr().out
 
 
-def test_all_data_sets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_names_all_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datasets", "list"]) == 0
     told = capsys.readouterr().out
     assert all(name in told for name in ("ravdess", "crema-d", "savee", "tess", "omg", "meld", "fer-plus", "raf-db"))

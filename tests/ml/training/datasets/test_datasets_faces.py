@@ -30,13 +30,13 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_training_pictures_with_a_twin_among_the_measured_are_left_out(root: Path) -> None:
+def test_read_faces_skips_training_duplicates_of_held_out_pictures(root: Path) -> None:
     names = {e.path.stem for e in examples_of(read_faces(root)) if e.path and e.dataset == "fer2013"}
     assert names == {"a", "few", "eval"}
     assert without_skipped(read_faces(root))[1] == {"duplicate of a held-out picture": 2}
 
 
-def test_rows_of_no_known_label_or_split_are_counted(root: Path) -> None:
+def test_read_faces_counts_unknown_labels_and_splits(root: Path) -> None:
     with (root / "manifest.csv").open("a") as file:
         file.write("b.png,bored,mine,train\nc.png,sad,mine,training\nd.png,sad,mine\ne.png,sad,mine,valid\n")
     examples, skipped = without_skipped(read_faces(root))
@@ -44,12 +44,12 @@ def test_rows_of_no_known_label_or_split_are_counted(root: Path) -> None:
     assert (skipped["unknown label"], skipped["row of another form"]) == (1, 2)
 
 
-def test_votes_that_are_no_numbers_are_counted(root: Path) -> None:
+def test_read_faces_counts_malformed_votes(root: Path) -> None:
     (root / "fer2013" / "labels.csv").write_text(VOTES.replace("a.png,4", "a.png,four"))
     assert without_skipped(read_faces(root))[1]["row of another form"] == 1
 
 
-def test_votes_become_their_share_of_the_target(root: Path) -> None:
+def test_read_faces_votes_become_their_share_of_the_target(root: Path) -> None:
     by_name = {e.path.stem: e for e in examples_of(read_faces(root, votes_share=0.5)) if e.path}
     target = dict(zip(EMOTIONS, by_name["a"].target or (), strict=True))
     assert target["happy"] == pytest.approx(0.8) and target["neutral"] == pytest.approx(0.2)
@@ -58,7 +58,7 @@ def test_votes_become_their_share_of_the_target(root: Path) -> None:
     assert max(hard["a"].target or ()) == 1.0
 
 
-def test_what_is_held_out(root: Path) -> None:
+def test_read_faces_holds_out_test_sets_and_a_tenth_of_affectnet(root: Path) -> None:
     splits = {(e.dataset, e.split) for e in examples_of(read_faces(root)) if e.dataset in ("sfew", "ckplus48")}
     assert splits == {("sfew", "test"), ("ckplus48", "test")}
     for example in examples_of(read_faces(root)):
@@ -67,6 +67,6 @@ def test_what_is_held_out(root: Path) -> None:
             assert example.split == ("valid" if tenth else "train")
 
 
-def test_without_votes_labels_are_hard(root: Path) -> None:
+def test_read_faces_without_votes_has_hard_labels(root: Path) -> None:
     (root / "fer2013" / "labels.csv").unlink()
     assert all(max(e.target or ()) == 1.0 for e in examples_of(read_faces(root)))

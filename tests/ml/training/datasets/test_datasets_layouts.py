@@ -176,7 +176,7 @@ CASES: list[tuple[str, Callable[[Path], None], dict[str, int], dict[str, int]]] 
 @pytest.mark.parametrize(
     ("name", "make", "expected", "skipped"), CASES, ids=[f"{case[0]}-{case[1].__name__}" for case in CASES]
 )
-def test_a_published_layout(
+def test_reader_reads_the_published_layout(
     tmp_path: Path,
     name: str,
     make: Callable[[Path], None],
@@ -201,46 +201,46 @@ def found(tmp_path: Path, name: str, make: Callable[[Path], None]) -> list[Examp
     return without_skipped(read(name, root, tmp_path / "made"))[0]
 
 
-def test_speakers_and_genders_are_kept(tmp_path: Path) -> None:
+def test_reader_keeps_speakers_and_genders(tmp_path: Path) -> None:
     people = {(e.speaker, e.gender) for e in found(tmp_path, "crema-d", crema_d)}
     assert people == {("crema-d/1001", "male"), ("crema-d/1002", "female")}
 
 
-def test_omg_is_cut_by_its_time_stamps_unless_it_is_cut_already(tmp_path: Path) -> None:
+def test_read_omg_whole_videos_get_time_stamps(tmp_path: Path) -> None:
     pieces = [(e.path.name if e.path else "", e.start, e.end) for e in found(tmp_path, "omg", omg)]
     assert pieces == [("abc.mp4", 0.5, 3.25), ("utterance_7.mp4", None, None)]
 
 
-def test_meld_is_cut_out_of_an_episode_by_its_time_stamps(tmp_path: Path) -> None:
+def test_read_meld_clips_episodes_get_time_stamps(tmp_path: Path) -> None:
     sad = next(e for e in found(tmp_path, "meld-clips", meld_clips) if e.label == "sad")
     assert (sad.start, sad.end, sad.text, sad.before) == (1020.5, 1022.25, "Fine.", "Well, no. Hm.")
     assert sad.path and sad.path.name == "s08e21.mp4"
 
 
-def test_the_table_of_fer2013_becomes_pictures(tmp_path: Path) -> None:
+def test_unpack_fer2013_writes_pictures(tmp_path: Path) -> None:
     path = found(tmp_path, "fer2013", fer_table)[0].path
     assert path and np.array_equal(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.full((48, 48), 7))
 
 
-def test_the_votes_of_fer_plus_become_the_target(tmp_path: Path) -> None:
+def test_read_fer_plus_votes_become_the_target(tmp_path: Path) -> None:
     first = found(tmp_path, "fer-plus", fer_plus)[0]
     assert first.target == pytest.approx((0.6, 0, 0, 0, 0, 0, 0.4))
 
 
-def test_ck_plus_takes_the_first_picture_and_the_peak(tmp_path: Path) -> None:
+def test_read_ck_plus_takes_first_picture_and_peak(tmp_path: Path) -> None:
     names = [e.path.stem[-2:] for e in found(tmp_path, "ck-plus", ck_plus) if e.path]
     assert names == ["01", "04", "05", "06"]
 
 
 @pytest.mark.parametrize("name", list(DATA_SETS))
-def test_a_folder_of_another_layout_is_a_clear_error(tmp_path: Path, name: str) -> None:
+def test_reader_other_layout_is_refused(tmp_path: Path, name: str) -> None:
     empty = tmp_path / "other"
     empty.mkdir()
     with pytest.raises(InvalidManifest, match="other"):
         list(read(name, empty, tmp_path / "made"))
 
 
-def test_a_table_without_its_columns_is_a_clear_error(tmp_path: Path) -> None:
+def test_reader_missing_column_is_refused(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InvalidManifest, match="needs the columns"):
         list(read("fer2013", tmp_path, tmp_path / "made"))
@@ -250,7 +250,7 @@ def counted(tmp_path: Path, name: str, root: Path) -> dict[str, int]:
     return dict(without_skipped(read(name, root, tmp_path / "made"))[1])
 
 
-def test_emotions_of_fer2013_that_are_none_of_the_seven_are_counted(tmp_path: Path) -> None:
+def test_read_fer2013_counts_unknown_emotions(tmp_path: Path) -> None:
     pixels = " ".join(["7"] * 48 * 48)
     rows = [f"{emotion},{pixels},{part}" for emotion in ("0", "7", "-1", "sad?") for part in ("Training", "PublicTest")]
     (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n" + "\n".join(rows) + "\n")
@@ -262,14 +262,14 @@ def test_emotions_of_fer2013_that_are_none_of_the_seven_are_counted(tmp_path: Pa
     ("row", "told"),
     [("0,1 2 3,Training", "pixels"), (f"0,{'300 ' * 2304},Training", "pixels"), ("0,1,Elsewhere", "Elsewhere")],
 )
-def test_a_table_of_pixels_that_cannot_be_is_a_clear_error(tmp_path: Path, row: str, told: str) -> None:
+def test_unpack_fer2013_malformed_pixels_are_refused(tmp_path: Path, row: str, told: str) -> None:
     (tmp_path / "fer2013.csv").write_text(f"emotion,pixels,Usage\n{row}\n")
     with pytest.raises(InvalidManifest, match=told):
         list(read("fer2013", tmp_path, tmp_path / "made"))
 
 
 @pytest.mark.parametrize("lacking", ["fer2013.csv", "fer2013new.csv"])
-def test_tables_of_fer_plus_of_unequal_length_are_a_clear_error(tmp_path: Path, lacking: str) -> None:
+def test_unpack_fer_plus_tables_of_unequal_length_are_refused(tmp_path: Path, lacking: str) -> None:
     fer_plus(tmp_path)
     lines = (tmp_path / lacking).read_text().splitlines()
     (tmp_path / lacking).write_text("\n".join(lines[:-1]) + "\n")
@@ -277,7 +277,7 @@ def test_tables_of_fer_plus_of_unequal_length_are_a_clear_error(tmp_path: Path, 
         list(read("fer-plus", tmp_path, tmp_path / "made"))
 
 
-def test_votes_and_stamps_and_labels_that_are_no_numbers_are_counted(tmp_path: Path) -> None:
+def test_reader_counts_malformed_votes_stamps_and_labels(tmp_path: Path) -> None:
     for make in (fer_plus, ck_plus, omg):
         make(tmp_path)
     votes, stamps = tmp_path / "fer2013new.csv", tmp_path / "omg_TrainVideos.csv"
@@ -290,7 +290,7 @@ def test_votes_and_stamps_and_labels_that_are_no_numbers_are_counted(tmp_path: P
     assert counted(tmp_path, "ck-plus", tmp_path) == {"no label": 1, "unknown label": 2}
 
 
-def test_an_episode_without_a_number_is_counted(tmp_path: Path) -> None:
+def test_read_meld_clips_counts_episodes_without_a_number(tmp_path: Path) -> None:
     meld_clips(tmp_path)
     rows = "1,Go.,C,neutral,neutral,2,1,pilot,1,a,b\n2,Go.,C,bored,neutral,2,2,1,1,a,b\n"
     (tmp_path / "dev_sent_emo.csv").write_text(MELD + rows)
@@ -299,7 +299,7 @@ def test_an_episode_without_a_number_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["collected-faces", "collected-voices"])
-def test_a_list_without_its_columns_or_of_no_text_is_a_clear_error(tmp_path: Path, name: str) -> None:
+def test_reader_list_without_columns_or_text_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "manifest.csv").write_text("path\na.png\n")
     with pytest.raises(InvalidManifest, match="needs the columns path, label"):
         list(read(name, tmp_path, tmp_path / "made"))

@@ -61,11 +61,13 @@ def _told(example: Example) -> tuple[str | None, str | None, str, str | None]:
         ("sst", [("good ( very)", None, "train", "positive"), ("so so", None, "valid", "neutral")]),
     ],
 )
-def test_the_published_layout_is_read(root: Path, name: str, expected: list[tuple[str, str, str, str]]) -> None:
+def test_read_sentences_reads_the_published_layout(
+    root: Path, name: str, expected: list[tuple[str, str, str, str]]
+) -> None:
     assert [_told(example) for example in read_sentences(root, [name])] == expected
 
 
-def test_a_line_of_a_dialogue_comes_with_what_was_said_before_it(root: Path) -> None:
+def test_read_meld_adds_preceding_sentences(root: Path) -> None:
     rows = ("Hi.,A,joy,positive,0", "Bored?,B,bored,neutral,0", "Go.,A,anger,negative,1", "No!,A,anger,negative,0")
     table = "\n".join(["Utterance,Speaker,Emotion,Sentiment,Dialogue_ID", *rows])
     (root / "meld" / "train_sent_emo.csv").write_text(table)
@@ -73,7 +75,7 @@ def test_a_line_of_a_dialogue_comes_with_what_was_said_before_it(root: Path) -> 
     assert told == [("Hi.", None), ("Go.", None), ("No!", "Hi. Bored?")]
 
 
-def test_several_labels_share_the_target(root: Path) -> None:
+def test_read_sentences_several_labels_share_the_target(root: Path) -> None:
     shared = list(read_sentences(root, ["goemotions"]))[1]
     assert shared.target == tuple(0.5 if name in ("fear", "happy") else 0.0 for name in EMOTIONS)
 
@@ -115,7 +117,7 @@ def test_several_labels_share_the_target(root: Path) -> None:
         ("sst", "stsa.fine.dev", "5 good\n-1 bad\nfair\nx y\n", {"unknown label": 2, "row of another form": 2}),
     ],
 )
-def test_rows_that_are_left_out_are_counted(
+def test_read_sentences_counts_skipped_rows(
     root: Path, name: str, file: str, content: str, expected: dict[str, int]
 ) -> None:
     (root / name / file).write_text(content)
@@ -123,13 +125,13 @@ def test_rows_that_are_left_out_are_counted(
     assert without_skipped(reader(root / name))[1] == expected
 
 
-def test_an_emotion_that_goemotions_has_not_is_a_clear_error(root: Path) -> None:
+def test_read_goemotions_unknown_emotion_is_refused(root: Path) -> None:
     (root / "goemotions" / "labels.txt").write_text("anger\nbored\n")
     with pytest.raises(InvalidManifest, match=r"labels\.txt .*bored"):
         list(read_sentences(root, ["goemotions"]))
 
 
-def test_a_data_set_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_read_sentences_missing_data_set_is_named(tmp_path: Path) -> None:
     for name in READERS:
         with pytest.raises(InvalidManifest):
             list(read_sentences(tmp_path, [name]))

@@ -17,7 +17,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("fold", range(FOLDS))
-def test_a_fold_holds_out_its_speakers(root: Path, fold: int) -> None:
+def test_read_voices_fold_holds_out_its_speakers(root: Path, fold: int) -> None:
     held_out = {e.speaker for e in examples_of(read_voices(root, fold)) if e.split == "valid"}
     actors = {f"ravdess/{actor:02}" for actor in range(1, 11) if (actor - 1) % 5 == fold}
     assert held_out == actors | {f"nemo/{'abcde'[fold]}"}
@@ -25,12 +25,12 @@ def test_a_fold_holds_out_its_speakers(root: Path, fold: int) -> None:
     assert not training & held_out and len(training) == 8 + 4
 
 
-def test_without_a_fold_all_but_the_unseen_corpora_train(root: Path) -> None:
+def test_read_voices_without_fold_trains_on_all_other_corpora(root: Path) -> None:
     found = {(e.dataset, e.split) for e in examples_of(read_voices(root, None))}
     assert found == {("ravdess", "train"), ("nemo", "train"), ("tess", "test"), ("urdu", "test")}
 
 
-def test_the_twin_and_what_is_none_of_the_seven_are_left_out(root: Path) -> None:
+def test_read_voices_skips_duplicates_and_unknown_labels(root: Path) -> None:
     assert sum(e.dataset == "ravdess" for e in examples_of(read_voices(root))) == 10
     with (root / "manifest.csv").open("a") as file:
         file.write("ravdess/bored.opus,bored,ravdess,08,m,en\n")

@@ -23,7 +23,7 @@ from ml.training.recipes.text.config import TextTrainConfig
 from tests.toy_models import publish_face
 
 
-def test_what_was_chosen_on_is_measured_apart_from_the_test() -> None:
+def test_parts_of_separates_validation_from_test() -> None:
     examples = [
         Example("happy", "one", "valid"),
         Example("sad", "one", "test"),
@@ -33,7 +33,7 @@ def test_what_was_chosen_on_is_measured_apart_from_the_test() -> None:
     assert parts_of(examples) == {"one, test": [1], "one, valid": [0, 3], "two": [2]}
 
 
-def test_what_forbids_commercial_use_forbids_it_to_what_is_made_with_it(tmp_path: Path) -> None:
+def test_licence_of_restricted_models_refuse_commercial_use(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "store")
     research, free = publish_face(store), publish_face(store, commercial=True)
     run = tmp_path / "run"

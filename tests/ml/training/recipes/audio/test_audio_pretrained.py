@@ -52,7 +52,7 @@ def _arrays() -> dict[str, np.ndarray]:
     return {name: random.normal(size=shape) for name, shape in SHAPES.items()}
 
 
-def test_every_array_finds_its_place(tmp_path: Path) -> None:
+def test_load_start_seats_every_array(tmp_path: Path) -> None:
     network = SpeechEncoder(CONFIG)
     arrays = _arrays()
     load_start(network, read_arrays(_written(tmp_path / "model.bin", arrays)))
@@ -63,7 +63,7 @@ def test_every_array_finds_its_place(tmp_path: Path) -> None:
     )
 
 
-def test_a_missing_array_and_another_model_are_refused(tmp_path: Path) -> None:
+def test_load_start_missing_array_or_other_model_is_refused(tmp_path: Path) -> None:
     arrays = _arrays()
     del arrays["encoder/layer_0/ffn/linear_1/bias"]
     with pytest.raises(KeyError, match="linear_1/bias"):

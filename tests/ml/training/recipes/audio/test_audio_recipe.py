@@ -46,7 +46,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None
     args.run(args)
 
 
-def test_from_recordings_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audio_train_and_publish_gives_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = data.parent
     _run(monkeypatch, folder, "train", "--architecture", "audio_cnn", "--epochs", "1", "--batch", "8")
     _run(monkeypatch, folder, "publish", "--store", "store")
@@ -58,7 +58,7 @@ def test_from_recordings_to_a_served_model(data: Path, monkeypatch: pytest.Monke
     assert np.exp(outputs.log_probabilities_NC).sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_the_cnn_learns_from_a_teacher_who_heard_the_same_speakers(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_targets_teacher_of_another_fold_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(monkeypatch, data.parent, "train", "--architecture", "audio_cnn", "--epochs", "1", "--batch", "8")
     sounds = collected_sounds(data, data.parent / ".cache", 0)
     labels = build_targets(sounds, None, 0)
@@ -70,7 +70,7 @@ def test_the_cnn_learns_from_a_teacher_who_heard_the_same_speakers(data: Path, m
         build_targets(sounds, data.parent / "run", 1)
 
 
-def test_sounds_are_kept_for_the_very_files(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_sounds_caches_unchanged_files(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     cache = tmp_path / "kept"
     examples = [Example("sad", "ravdess", "train", path=data / f"{number}.wav") for number in range(3)]
@@ -84,7 +84,7 @@ def test_sounds_are_kept_for_the_very_files(data: Path, tmp_path: Path, monkeypa
     assert not np.array_equal(load_sounds(examples, cache).waveforms[0], every.waveforms[0])
 
 
-def test_what_cannot_be_heard_is_told_in_a_sentence(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audio_train_unreadable_data_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = ("train", "--architecture", "audio_cnn", "--epochs", "1", "--batch", "8")
     cv2.imwrite(str(data / "picture.png"), np.zeros((8, 8), np.uint8))
     for content in (b"nothing", (data / "picture.png").read_bytes()):
@@ -99,7 +99,7 @@ def test_what_cannot_be_heard_is_told_in_a_sentence(data: Path, monkeypatch: pyt
         _run(monkeypatch, data.parent, *small)
 
 
-def test_a_start_must_not_know_the_speakers_that_are_held_out(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_weights_of_held_out_speakers_are_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = ("--architecture", "audio_cnn", "--epochs", "1", "--batch", "8", "--store", "store")
     _run(monkeypatch, data.parent, "train", *small)
     _run(monkeypatch, data.parent, "publish", *small)
@@ -124,20 +124,20 @@ def test_a_start_must_not_know_the_speakers_that_are_held_out(data: Path, monkey
     assert first == store.manifest("audio-cnn@1").command and "--start RUN" in then
 
 
-def test_every_data_set_and_label_counts() -> None:
+def test_balance_weighs_rare_labels_more() -> None:
     examples = [Example("happy", "a", "train")] * 8 + [Example("sad", "a", "train")] * 2
     weights = balance(examples)
     assert weights.mean() == pytest.approx(1)
     assert weights[:8].sum() == pytest.approx(float(weights[8:].sum()))
 
 
-def test_disturbed_sounds_keep_most_of_their_length() -> None:
+def test_audio_augment_keeps_most_of_the_length() -> None:
     torch.manual_seed(0)
     lengths = [len(augment(torch.randn(48_000))) for _ in range(50)]
     assert min(lengths) >= 48_000 * 0.45 and max(lengths) <= 48_000 / 0.89
 
 
-def test_masks_hide_a_part_of_each_map() -> None:
+def test_mask_maps_hides_a_part_of_each_map() -> None:
     torch.manual_seed(0)
     maps = torch.randn(32, 80, 200)
     hidden = (mask_maps(maps) != maps).float().mean(dim=(1, 2))

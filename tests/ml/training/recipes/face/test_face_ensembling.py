@@ -12,7 +12,7 @@ from ml.training.recipes.face.ensembling import combine_members, load_members, p
     ("views", "why"),
     [(["both"], "1 views of 2 nets"), (["mirrored", "mirrored"], "as it is, which explanations are of")],
 )
-def test_views_that_do_not_fit_the_nets_are_refused(views: list[View], why: str) -> None:
+def test_combine_members_wrong_views_are_refused(views: list[View], why: str) -> None:
     config = {"size": 16, "widths": (16, 16, 16, 16), "embedding": 8}
     members: list[EnsembleMember] = [("face_senet", config, build("face_senet", config))] * 2
     with pytest.raises(InvalidManifest, match=why):
@@ -27,11 +27,11 @@ def test_views_that_do_not_fit_the_nets_are_refused(views: list[View], why: str)
         ("runs/first", ("runs/first", None)),
     ],
 )
-def test_one_of_several_nets_can_be_named(reference: str, told: tuple[str, str | None]) -> None:
+def test_parse_member_splits_ensemble_and_architecture(reference: str, told: tuple[str, str | None]) -> None:
     assert parse_member(reference) == told
 
 
-def test_a_net_that_is_not_among_several_is_refused() -> None:
+def test_load_members_unknown_architecture_is_refused() -> None:
     store = ModelStore(MODEL_STORE)
     face = store.bundle("default").face
     assert [architecture for architecture, _, _ in load_members(store, f"{face}/face_senet")] == ["face_senet"]

@@ -55,7 +55,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None
     args.run(args)
 
 
-def test_from_pictures_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_face_train_and_publish_gives_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = data.parent
     _run(monkeypatch, folder, "train", "--epochs", "1", "--batch", "56", "--threads", "1")
     assert len(history(folder / "run")) == 1
@@ -110,7 +110,7 @@ def imagenet(path: Path) -> dict[str, torch.Tensor]:
     return arrays
 
 
-def test_a_start_is_seated_and_a_teacher_heard(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_face_train_loads_imagenet_and_learns_from_a_teacher(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = data.parent
     arrays = imagenet(folder / "start.pth")
     little = ("--epochs", "1", "--batch", "56", "--threads", "1", "--precision", "fp32")
@@ -135,7 +135,7 @@ def test_a_start_is_seated_and_a_teacher_heard(data: Path, monkeypatch: pytest.M
     assert "face@2 (" in one.licence.note
 
 
-def test_it_begins_with_the_net_of_its_shape_and_learns_from_the_named_sets(
+def test_face_train_starts_from_a_network_of_its_architecture_on_named_datasets(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = data.parent
@@ -160,7 +160,7 @@ def test_it_begins_with_the_net_of_its_shape_and_learns_from_the_named_sets(
         _run(monkeypatch, folder, "train", *little, "--start", "face@2", "--backbone", "mobilenet")
 
 
-def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_add_teacher_targets_mixes_half_of_the_answer(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = data.parent
     _run(monkeypatch, folder, "train", "--epochs", "1", "--batch", "56", "--threads", "1")
     _run(monkeypatch, folder, "publish", "--store", "store")
@@ -182,7 +182,7 @@ def test_half_of_a_target_is_what_the_teacher_answers(data: Path, monkeypatch: p
     assert torch.allclose(again.targets, told.targets, atol=1e-5), "it is given what it knows: its size, no points"
 
 
-def test_a_face_shines_through_another_and_counts_as_much() -> None:
+def test_mixup_blends_pictures_and_targets_alike() -> None:
     torch.manual_seed(0)
     shades = torch.eye(4)
     drawn = FaceBatch(shades[:, None, :, None], shades, -3 * shades, shades.sum(1), torch.rand(4, 468, 3))
@@ -194,7 +194,7 @@ def test_a_face_shines_through_another_and_counts_as_much() -> None:
     assert found.points_NP3 is drawn.points_NP3
 
 
-def test_labels_that_a_set_does_not_have_count_little_against_its_pictures() -> None:
+def test_build_face_data_offsets_absent_labels() -> None:
     examples = [Example("happy", "three", "train"), Example("sad", "three", "train"), Example("fear", "one", "train")]
     faces = build_face_data(torch.zeros(3, 8, 8, dtype=torch.uint8), examples)
     offsets = dict(zip(EMOTIONS, faces.offsets[0].tolist(), strict=True))
@@ -202,13 +202,13 @@ def test_labels_that_a_set_does_not_have_count_little_against_its_pictures() -> 
     assert (faces.offsets[2] == 0).sum() == 1
 
 
-def test_another_run_does_not_go_on_with_the_checkpoint(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_face_train_refuses_a_checkpoint_of_another_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(monkeypatch, data.parent, "train", "--epochs", "1", "--batch", "56", "--threads", "1")
     with pytest.raises(InvalidManifest, match="another configuration"):
         _run(monkeypatch, data.parent, "train", "--epochs", "2", "--batch", "56", "--threads", "1")
 
 
-def test_crops_are_kept_for_the_very_pictures(data: Path, tmp_path: Path) -> None:
+def test_load_faces_caches_crops_of_unchanged_pictures(data: Path, tmp_path: Path) -> None:
     cache, other = tmp_path / "kept", tmp_path / "other"
     shutil.copytree(data, other)
     examples = [Example("sad", "fer2013", "train", path=data / f"{number}.png") for number in range(3)]
@@ -222,7 +222,7 @@ def test_crops_are_kept_for_the_very_pictures(data: Path, tmp_path: Path) -> Non
     assert not torch.equal(load_faces(examples, 48, cache).crops[0], crops[0])
 
 
-def test_a_cache_is_written_whole_or_not_at_all(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_faces_interrupted_leaves_no_cache(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(path: Path, crops: np.ndarray) -> None:
         path.write_bytes(b"half")
         raise KeyboardInterrupt
@@ -234,7 +234,7 @@ def test_a_cache_is_written_whole_or_not_at_all(data: Path, tmp_path: Path, monk
     assert len(load_faces(examples, 48, tmp_path / "kept").crops) == 1
 
 
-def test_what_cannot_be_read_is_told_in_a_sentence(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_face_train_unreadable_data_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidManifest, match="--mixup is 0 or more"):
         _run(monkeypatch, data.parent, "train", "--epochs", "1", "--mixup", "-1")
     (data / "5.png").write_bytes(b"nothing")
@@ -248,7 +248,7 @@ def test_what_cannot_be_read_is_told_in_a_sentence(data: Path, monkeypatch: pyte
         _run(monkeypatch, data.parent, "train", "--epochs", "1")
 
 
-def test_pictures_of_a_folder_that_are_held_out_too_are_not_learnt(data: Path) -> None:
+def test_read_side_removes_held_out_duplicates_from_training(data: Path) -> None:
     shutil.copyfile(data / f"{16 * 7}.png", data / "0.png")
     config = FaceTrainConfig(data=data, cache=data.parent / "kept")
     learnt, held_out = (read_side(config, 48, training=side, landmarks=False) for side in (True, False))
@@ -256,7 +256,7 @@ def test_pictures_of_a_folder_that_are_held_out_too_are_not_learnt(data: Path) -
     assert len(held_out.crops) == 4 * 7
 
 
-def test_the_surround_of_masked_faces_is_painted() -> None:
+def test_augment_paints_the_surround_of_masked_faces() -> None:
     torch.manual_seed(0)
     masked = torch.zeros(64, 48, 48, dtype=torch.uint8)
     masked[:, 12:36, 12:36] = 200
@@ -270,7 +270,7 @@ def test_the_surround_of_masked_faces_is_painted() -> None:
     assert left.mean() < plain[:64].mean() + 0.1
 
 
-def test_no_strength_only_mirrors() -> None:
+def test_random_shift_strength_zero_only_mirrors() -> None:
     crops = torch.randint(0, 256, (8, 48, 48), dtype=torch.uint8)
     images, plain = random_shift(crops, strength=0).squeeze(1), crops / 255
     same = torch.isclose(images, plain, atol=1e-4).all((1, 2)) | torch.isclose(images, plain.flip(-1), atol=1e-4).all(
@@ -279,7 +279,7 @@ def test_no_strength_only_mirrors() -> None:
     assert same.all()
 
 
-def test_frames_of_a_clip_are_changed_alike() -> None:
+def test_random_shift_together_changes_frames_alike() -> None:
     torch.manual_seed(0)
     still = torch.randint(0, 256, (1, 48, 48), dtype=torch.uint8).expand(6, 48, 48)
     together, apart = random_shift(still, together=True), random_shift(still)
@@ -288,7 +288,7 @@ def test_frames_of_a_clip_are_changed_alike() -> None:
     assert (together[0] - still[0] / 255).abs().max() > 0.05
 
 
-def test_large_pictures_are_cut_as_the_service_cuts_them(tmp_path: Path) -> None:
+def test_served_crop_large_pictures_are_cropped_as_in_the_service(tmp_path: Path) -> None:
     for name, image in {"large": portrait(), "wall": nobody()}.items():
         cv2.imwrite(str(tmp_path / f"{name}.png"), image[..., ::-1])
     with FaceDetector(48) as detector:

@@ -75,7 +75,7 @@ def _clips(pools: SamplePools, count: int) -> list[Clip]:
     return [compose(random, pools) for _ in range(count)]
 
 
-def test_clips_hold_what_the_recipe_says(pools: SamplePools) -> None:
+def test_compose_clips_have_the_configured_shares(pools: SamplePools) -> None:
     clips = _clips(pools, 4_000)
     assert all(any(clip.features.present.values()) for clip in clips)
     lacking = {name: np.mean([not clip.features.present[name] for clip in clips]) for name in MODALITIES}
@@ -89,14 +89,14 @@ def test_clips_hold_what_the_recipe_says(pools: SamplePools) -> None:
     assert agreeing == pytest.approx(0.6, abs=0.03)
 
 
-def test_taking_away_never_takes_all(pools: SamplePools) -> None:
+def test_drop_modalities_never_drops_all(pools: SamplePools) -> None:
     random = np.random.default_rng(0)
     left = [drop_modalities(random, clip) for clip in _clips(pools, 1_000)]
     assert all(any(clip.features.present.values()) for clip in left)
     assert np.mean([sum(clip.features.present.values()) for clip in left]) < 2.2
 
 
-def test_batches_repeat_with_their_seed(pools: SamplePools) -> None:
+def test_fusion_batches_repeat_with_their_seed(pools: SamplePools) -> None:
     config = FusionConfig(SIZE, SIZE, SIZE)
     material = ClipData(lambda random: compose(random, pools), [], [])
     first, second = (next(batches(np.random.default_rng([0, 3]), material, config, 16)) for _ in range(2))
@@ -104,7 +104,7 @@ def test_batches_repeat_with_their_seed(pools: SamplePools) -> None:
     assert torch.equal(first[1], second[1])
 
 
-def test_addition_beats_each_modality_on_composed_clips(pools: SamplePools) -> None:
+def test_evaluate_addition_beats_each_modality(pools: SamplePools) -> None:
     predictor = FusionPredictor.addition(SIZE, SIZE, SIZE, torch.device("cpu"))
     clips, ablation = evaluate(predictor, _clips(pools, 1_500))
     assert ablation
@@ -132,7 +132,7 @@ def _config(words: list[str]) -> FusionTrainConfig:
     return from_args(FusionTrainConfig, parser.parse_args(words))
 
 
-def test_seed_and_precision_are_kept_to(words: list[str]) -> None:
+def test_fusion_plans_keep_seed_and_precision(words: list[str]) -> None:
     first, again, other = (
         recipe.plans(_config([*words, *more]))[-1] for more in ([], [], ["--seed", "1", "--precision", "bf16"])
     )
@@ -144,7 +144,7 @@ def test_seed_and_precision_are_kept_to(words: list[str]) -> None:
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
-def test_what_is_published_can_be_repeated_and_measured_again(
+def test_fusion_publish_command_and_figures_can_be_repeated(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tuned = ["--lstm", "16", "--dense", "32", "--projection", "16", "--optimizer", "sgd", "--learning-rate", "0.01"]
@@ -186,7 +186,7 @@ class Sure:
         return EmotionOutputs(np.zeros((len(logs), 1), np.float32), np.stack(logs))
 
 
-def test_a_long_recording_sounds_as_it_is_served(tmp_path: Path) -> None:
+def test_window_features_long_recording_reads_as_served(tmp_path: Path) -> None:
     """The mean of the logarithms would be sad."""
     prepared = Prepared(
         example=Example("angry", "mine", "valid", path=tmp_path),
@@ -201,7 +201,7 @@ def test_a_long_recording_sounds_as_it_is_served(tmp_path: Path) -> None:
     assert heard and heard.log_probabilities.argmax() == EMOTIONS.index("angry")
 
 
-def test_a_bundle_without_a_fusion_is_told(tmp_path: Path) -> None:
+def test_evaluate_composed_bundle_without_fusion_is_refused(tmp_path: Path) -> None:
     store = ModelStore(make_store(tmp_path / "store"))
     store.write_bundle(Bundle(name="three", face="face@1", audio="audio@1", text="text@1", fusion=None))
     with pytest.raises(ModelStoreError, match="names no fusion model"):
@@ -209,7 +209,7 @@ def test_a_bundle_without_a_fusion_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("preprocessing", [{}, {"held_out_fold": None}])
-def test_voices_that_a_net_may_have_heard_are_refused(preprocessing: dict[str, None], tmp_path: Path) -> None:
+def test_load_composed_clips_unknown_fold_is_refused(preprocessing: dict[str, None], tmp_path: Path) -> None:
     store = ModelStore(make_store(tmp_path / "store"))
     draft = store.manifest("face@1").model_dump(include=set(ModelDescription.model_fields))
     store.publish(
@@ -220,18 +220,18 @@ def test_voices_that_a_net_may_have_heard_are_refused(preprocessing: dict[str, N
         load_composed_clips(tmp_path, store, bundle, tmp_path)
 
 
-def test_an_emotion_without_pieces_is_named() -> None:
+def test_sample_pool_emotion_without_samples_is_named() -> None:
     with pytest.raises(InvalidManifest, match="surprise, neutral"):
         SamplePool.group([0, 1, 2, 3, 4], [(_reading(label, 0.5),) for label in range(5)])
 
 
-def test_sources_are_split_in_a_half_and_two_quarters() -> None:
+def test_side_of_gives_a_half_and_two_quarters() -> None:
     sides = [side_of(f"person {number}") for number in range(2_000)]
     shares = {"test": 0.5, "selection": 0.25, "train": 0.25}
     assert {side: sides.count(side) / len(sides) for side in SIDES} == pytest.approx(shares, abs=0.04)
 
 
-def test_readings_are_made_once_for_a_model_and_its_examples(tmp_path: Path) -> None:
+def test_prediction_cache_predicts_once_per_model_and_examples(tmp_path: Path) -> None:
     store = ModelStore(make_store(tmp_path / "store"))
     cache = PredictionCache(tmp_path / "readings", store, store.bundle("default"))
     made: list[int] = []

@@ -39,7 +39,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None
     args.run(args)
 
 
-def test_from_sentences_to_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_train_and_publish_gives_a_served_model(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "2", "--batch", "14", "--consistency", "1")
     assert [CHOSEN_BY in epoch for epoch in history(data / "run")] == [True, True]
     _run(monkeypatch, data, "publish", "--store", "store")
@@ -52,7 +52,7 @@ def test_from_sentences_to_a_served_model(data: Path, monkeypatch: pytest.Monkey
     assert np.exp(outputs.log_probabilities_NC).sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 
-def test_a_net_may_look_at_what_was_said_before(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_train_context_tokens_reads_preceding_sentences(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         f"We are {word} now,A,{name},neutral,{n},{n}" for n in range(3) for name, word in zip(NAMES, WORDS, strict=True)
     ]
@@ -73,7 +73,7 @@ def test_a_net_may_look_at_what_was_said_before(data: Path, monkeypatch: pytest.
     assert np.abs(after - alone).max() > 1e-3 and after == pytest.approx(same, abs=1e-5)
 
 
-def test_a_soup_is_the_mean_of_the_weights(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_publish_soup_averages_the_weights(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "1", "--batch", "14")
     _run(monkeypatch, data, "publish", "--store", "store")
     shutil.move(data / "run", data / "other")
@@ -101,7 +101,7 @@ def test_a_soup_is_the_mean_of_the_weights(data: Path, monkeypatch: pytest.Monke
         _run(monkeypatch, data, "publish", "--store", "store", "--soup", "other")
 
 
-def test_two_readings_of_a_sentence_are_drawn_together() -> None:
+def test_text_loss_consistency_penalises_different_readings() -> None:
     torch.manual_seed(0)
     small = TextConfig(vocabulary=50, hidden=12, layers=1, heads=2, intermediate=24, positions=8, dropout=0.0)
     batch = TextBatch(
@@ -118,7 +118,7 @@ def test_two_readings_of_a_sentence_are_drawn_together() -> None:
     assert drawn > plain
 
 
-def test_sentences_of_both_sides_are_for_measuring_alone(data: Path) -> None:
+def test_read_data_duplicates_are_held_out(data: Path) -> None:
     train = data / "text" / "goemotions" / "train.tsv"
     train.write_text(train.read_text() + "number 8 of us IS furious now\t0\tx\nFine\t6\tx\n")
     training, held_out = read_data(data / "text", ["goemotions"])
