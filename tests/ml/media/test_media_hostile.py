@@ -145,3 +145,34 @@ def test_hostile_any_damage_gives_result_or_coded_error(seeds: list[Path], tmp_p
 def test_hostile_undamaged_seeds_are_decoded(seeds: list[Path], tmp_path: Path) -> None:
     for seed in seeds:
         assert read(seed, tmp_path).size > 0, seed.name
+
+
+@pytest.fixture
+def growing_video(tmp_path: Path) -> Path:
+    """A valid WebM file: four seconds of 64x48 pixels, then two of 640x480; its header names the first size."""
+    parts = [
+        make_video(tmp_path / f"{size[0]}.webm", seconds, size, audio=False)
+        for size, seconds in (((64, 48), 4.0), ((640, 480), 2.0))
+    ]
+    script = tmp_path / "parts.txt"
+    script.write_text("".join(f"file {part.name}\n" for part in parts))
+    ffmpeg("-f", "concat", "-i", script, "-c", "copy", tmp_path / "growing.webm")
+    return tmp_path / "growing.webm"
+
+
+def test_hostile_size_change_in_mid_stream_is_scaled_to_first_size(growing_video: Path, tmp_path: Path) -> None:
+    info = probe(growing_video, LIMITS)
+    assert (info.width, info.height) == (64, 48)
+    request = DecodeRequest(audio=False, frame_rate=2)
+    with Decoder(growing_video, info, request, limits=LIMITS, scratch=tmp_path) as decoder:
+        shapes = [frame.image.shape for frame in decoder.frames()]
+    assert set(shapes) == {(48, 64, 3)} and 11 <= len(shapes) <= 13
+
+
+def test_hostile_size_change_beyond_limit_ends_decoding(growing_video: Path, tmp_path: Path) -> None:
+    limits = replace(LIMITS, max_pixels=200 * 200)
+    info = probe(growing_video, limits)
+    request = DecodeRequest(audio=False, frame_rate=2)
+    with Decoder(growing_video, info, request, limits=limits, scratch=tmp_path) as decoder:
+        count = sum(1 for _ in decoder.frames())
+        assert count <= 9 and decoder.damaged
