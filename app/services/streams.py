@@ -35,7 +35,7 @@ from app.http.token_bucket import TokenBucket
 from app.services.readiness import Readiness
 from app.settings import Settings
 from ml.errors import AffectError, FileTooLarge
-from workers.protocol.broker import send_wake_up
+from workers.protocol.broker import send_wake_up_if_needed
 from workers.protocol.live.messages import Ended, MessageInvalid, Packet, Ready, Start, Update, parse_worker_message
 from workers.protocol.live.streams import STREAM_RENEW_SECONDS, GatewayStreams
 from workers.protocol.records import Failure
@@ -105,7 +105,7 @@ class LiveStreams:
             raise StreamClosed.from_error(WS_1013_TRY_AGAIN_LATER, error)
         try:
             try:
-                await run_in_threadpool(send_wake_up, self._celery, "live")
+                await run_in_threadpool(send_wake_up_if_needed, self._celery, "live")
             except OperationalError as error:
                 raise queue_unavailable() from error
             relay = _StreamRelay(socket, self._streams, stream, owner, self._settings)

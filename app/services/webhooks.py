@@ -9,7 +9,7 @@ from app.errors import ValidationFailed
 from app.settings import Settings
 from workers.protocol.blob_keys import job_prefix, request_key
 from workers.protocol.blobs.blob_store import BlobStore
-from workers.protocol.broker import send_wake_up
+from workers.protocol.broker import send_wake_up_if_needed
 from workers.protocol.net.ssrf import EgressPolicy
 from workers.protocol.records import JobRequest, new_job_id
 from workers.protocol.store.job_store import JobStore
@@ -42,7 +42,7 @@ class Webhooks:
         try:
             await run_in_threadpool(self._blobs.put, request_key(test_id), request.model_dump_json().encode())
             await run_in_threadpool(self._job_store.webhook_queue.add_test, test_id, owner)
-            await run_in_threadpool(send_wake_up, self._celery, "io")
+            await run_in_threadpool(send_wake_up_if_needed, self._celery, "io")
             return await self._wait_for_outcome(test_id)
         finally:
             await asyncio.shield(run_in_threadpool(self._blobs.delete, job_prefix(test_id)))

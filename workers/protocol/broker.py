@@ -36,6 +36,7 @@ def make_celery(settings: SharedSettings) -> Celery:
         worker_proc_alive_timeout=WORKER_START_TIMEOUT_SECONDS,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
+        worker_enable_remote_control=False,  # nothing uses it, and a killed worker would leave its name in Redis
         broker_transport_options={"visibility_timeout": TASK_TIME_LIMIT_SECONDS + 3600},
         visibility_timeout=TASK_TIME_LIMIT_SECONDS + 3600,
         broker_connection_retry_on_startup=True,
@@ -55,6 +56,13 @@ def send_wake_up(celery: Celery, queue: WorkerKind) -> None:
     """Wake one worker of a kind, because a job or a stream waits. Raises OperationalError, RedisError."""
     limit = LIVE_TASK_TIME_LIMIT_SECONDS if queue == "live" else TASK_TIME_LIMIT_SECONDS
     celery.send_task(WORK_TASK, (queue,), queue=queue, ignore_result=True, time_limit=limit)
+
+
+def send_wake_up_if_needed(celery: Celery, queue: WorkerKind) -> None:
+    """Wake one worker of a kind unless enough wake-ups are pending: a list that callers can lengthen must end. Raises
+    OperationalError, RedisError."""
+    if pending_wake_ups(celery, queue) < MAX_PENDING_WAKE_UPS:
+        send_wake_up(celery, queue)
 
 
 def pending_wake_ups(celery: Celery, queue: WorkerKind) -> int:

@@ -17,6 +17,7 @@ from app.services.streams import MAX_START_BYTES
 from ml.results import Reading
 from ml.vocabulary import EMOTIONS
 from tests.app.conftest import Gateway, OpenGateway, eventually
+from workers.protocol.broker import MAX_PENDING_WAKE_UPS, make_celery, pending_wake_ups
 from workers.protocol.live.messages import Ended, LiveModalities, Ready, Update
 from workers.protocol.live.streams import StreamInput, WorkerStreams
 from workers.protocol.records import Failure, Heartbeat
@@ -226,6 +227,17 @@ def test_stream_other_origin_or_missing_key_is_rejected(open_gateway: OpenGatewa
         socket.send("{}")
         adopted(desk)
         assert told(socket)["type"] == "ready"
+
+
+def test_streams_opened_again_and_again_leave_few_wake_ups(gateway: Gateway) -> None:
+    live_worker(gateway)
+    for _ in range(MAX_PENDING_WAKE_UPS + 4):  # its worker is busy, and takes none
+        with stream(gateway) as socket:
+            socket.send("{}")
+            assert eventually(lambda: gateway.redis.exists("live:waiting"))
+        assert eventually(lambda: not gateway.redis.exists("live:waiting"))
+    assert 0 < pending_wake_ups(make_celery(gateway.settings), "live") <= MAX_PENDING_WAKE_UPS
+    assert gateway.redis.keys("live*") == []
 
 
 def test_stream_accepts_ticket(open_gateway: OpenGateway) -> None:
