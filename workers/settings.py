@@ -46,9 +46,10 @@ class WorkerSettings(SharedSettings):
     concurrency: int = Field(
         1, ge=1, description="Number of worker processes. Each loads the models and runs one job at a time."
     )
-    io_concurrency: int = Field(
-        8, ge=1, description="Number of concurrent downloads and webhooks of a worker with `io` as its only kind."
-    )
+    io_concurrency: int = Field(32, ge=1, description="Maximum number of concurrent downloads of a worker process.")
+    fetches_per_key: int = Field(8, ge=1, description="Maximum number of concurrent downloads of one caller.")
+    webhook_concurrency: int = Field(32, ge=1, description="Maximum number of concurrent webhooks of a worker process.")
+    webhooks_per_key: int = Field(8, ge=1, description="Maximum number of concurrent webhooks of one caller.")
     live_streams: int = Field(4, ge=1, description="Maximum number of concurrent live streams per worker process.")
     threads: int = Field(0, ge=0, description="CPU threads per worker process. 0: one per core.")
     pictures: int = Field(4, ge=1, description="Maximum number of small images that a worker process analyses at once.")
@@ -64,7 +65,15 @@ class WorkerSettings(SharedSettings):
     long_seconds: float = Field(
         600.0, gt=0, description="Duration in seconds above which media is split into parts that all workers share."
     )
-    part_seconds: float = Field(300.0, ge=60, description="Duration of such a part in seconds, rounded to minutes.")
+    part_seconds: float = Field(
+        300.0, ge=60, description="Maximum duration of such a part in seconds, rounded to minutes."
+    )
+    part_megapixels: float = Field(
+        6000.0,
+        gt=0,
+        description="Megapixels of video frames above which a part is made shorter (a minute at least). Media with "
+        "twice as many is split even if it is short.",
+    )
 
     fetch_seconds: float = Field(3600.0, gt=0, description="Time limit of a download, in seconds.")
     fetch_idle_seconds: float = Field(

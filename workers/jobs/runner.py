@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 MAX_CONCURRENT_RUN_SECONDS = 3.0
 """Maximum seconds to keep claiming small jobs before yielding to other queues."""
+SMALL_JOBS_INTERVAL_SECONDS = 0.5
+"""Seconds between two searches for small jobs while a long one runs."""
 
 
 class RequestLost(FetchFailed):
@@ -41,7 +43,8 @@ class RunnerConfig:
 
     `attempt_seconds`: time limit of one attempt. `stopping`: set when the worker shuts down. `has_room`: returns
     whether the disks that jobs need have free space. `storage_backoff_seconds`: pause after a storage failure.
-    `max_concurrent`: maximum number of small jobs that run at once.
+    `max_concurrent`: maximum number of small jobs that run at once. `max_per_owner`: maximum number of downloads of one
+    owner that run at once; 0 for any number.
     """
 
     lease_seconds: float = LEASE_SECONDS
@@ -51,6 +54,7 @@ class RunnerConfig:
     has_room: Callable[[], bool] = lambda: True
     storage_backoff_seconds: float = 5.0
     max_concurrent: int = 1
+    max_per_owner: int = 0
 
 
 @dataclass(frozen=True)
@@ -138,9 +142,9 @@ class JobRunner(ABC):
         """
         if not self._can_start():
             return None
-        claims = self._job_store.claim_batch(self.queue, self._config.max_concurrent)
+        claims = self._claim(self._config.max_concurrent)
         if len(claims) == 1:
-            self._run_attempts(claims[0])
+            self._run_alongside_small_jobs(claims[0])
         elif claims:
             self._run_concurrently(claims)
         return claims[0].job_id if claims else None
@@ -153,6 +157,28 @@ class JobRunner(ABC):
             logger.error("not starting any job: too little free disk space")
         return self._had_room
 
+    def _claim(self, max_claims: int, *, small_only: bool = False) -> list[Claim]:
+        return self._job_store.claim_batch(self.queue, max_claims, small_only=small_only)
+
+    def _run_alongside_small_jobs(self, claim: Claim) -> None:
+        """Run a job. If it takes long, run the small jobs of all owners at the same time, so that none waits for it."""
+        ended = threading.Event()
+        small_jobs = threading.Thread(target=self._run_small_jobs_until, args=(ended,), name="small jobs")
+        small_jobs.start()
+        try:
+            self._run_attempts(claim)
+        finally:
+            ended.set()
+            small_jobs.join()
+
+    def _run_small_jobs_until(self, ended: threading.Event) -> None:
+        while not ended.wait(SMALL_JOBS_INTERVAL_SECONDS) and self._can_start():
+            try:
+                if claims := self._claim(self._config.max_concurrent, small_only=True):
+                    self._run_concurrently(claims)
+            except RedisError:
+                logger.warning("Redis is unavailable; small jobs wait")
+
     def _run_concurrently(self, claims: list[Claim]) -> None:
         """Run small jobs at once, each under its own lease. For a limited time, claim another as soon as one ends."""
         deadline = time.monotonic() + MAX_CONCURRENT_RUN_SECONDS
@@ -164,7 +190,7 @@ class JobRunner(ABC):
                     future.result()
                 if time.monotonic() < deadline and self._can_start():
                     free = self._config.max_concurrent - len(running)
-                    claims = self._job_store.claim_batch(self.queue, free, small_only=True)
+                    claims = self._claim(free, small_only=True)
                     running |= {self._executor.submit(self._run_attempts, claim) for claim in claims}
         finally:
             wait(running)

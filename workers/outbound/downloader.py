@@ -88,6 +88,15 @@ class DownloadRunner(JobRunner):
         super().__init__(job_store, blobs, config, wake)
         self._egress, self._limits, self._pages = egress, limits, pages
 
+    def run_next(self) -> str | None:
+        """Claim and run the next download. Return its id, or None if no download may start."""
+        if not self._can_start():
+            return None
+        claims = self._job_store.claim_batch(self.queue, 1, max_per_owner=self._config.max_per_owner)
+        for claim in claims:
+            self._run_attempts(claim)
+        return claims[0].job_id if claims else None
+
     def execute(self, claim: Claim, request: JobRequest, lease: Lease) -> HandedOff:
         if request.url is None:
             raise DownloadRefused("The job has no URL.", stage="fetch")

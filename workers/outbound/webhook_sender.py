@@ -7,6 +7,7 @@ each time.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -42,14 +43,15 @@ MAX_JITTER = 0.1
 @dataclass(frozen=True)
 class WebhookPolicy:
     """Timing of deliveries. `timeout_seconds`: time limit of one attempt. `pauses`: seconds before each further
-    attempt."""
+    attempt. `max_per_owner`: maximum attempts for one owner at once."""
 
     timeout_seconds: float
     pauses: tuple[float, ...]
+    max_per_owner: float = math.inf
 
     @classmethod
     def from_settings(cls, settings: "WorkerSettings") -> Self:
-        return cls(settings.webhook_seconds, settings.webhook_pauses)
+        return cls(settings.webhook_seconds, settings.webhook_pauses, settings.webhooks_per_key)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class _Response:
 
 
 class WebhookSender:
-    """Sends the webhooks that are due, one at a time."""
+    """Sends the webhooks that are due. Safe to share between threads, each of which makes one attempt at a time."""
 
     def __init__(
         self,
@@ -81,7 +83,8 @@ class WebhookSender:
 
     def send_next(self) -> str | None:
         """Make one attempt at the delivery that is due. Return the id of its job, or None if no delivery is due."""
-        delivery = self._job_store.webhook_queue.lease_next(self._policy.timeout_seconds + 30)
+        policy = self._policy
+        delivery = self._job_store.webhook_queue.lease_next(policy.timeout_seconds + 30, policy.max_per_owner)
         if delivery is None:
             return None
         started, at = time.monotonic(), datetime.now(UTC)

@@ -30,6 +30,7 @@ from workers.jobs.telemetry import Telemetry
 from workers.outbound.downloader import DownloadRunner, FetchLimits
 from workers.outbound.page_downloader import PageDownloader
 from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
+from workers.process.background_pool import BackgroundPool
 from workers.process.heartbeat import HeartbeatSender
 from workers.process.metrics import WorkerMetrics
 from workers.process.readiness import read_readiness
@@ -56,6 +57,8 @@ logger = logging.getLogger(__name__)
 
 MAX_WAKE_UP_SECONDS = 3.0
 """Maximum seconds that one wake-up keeps claiming jobs before the worker turns to other queues."""
+STOP_SECONDS = 17.0
+"""Maximum seconds that a shutdown waits for webhooks that are being sent. A delivery that is cut off is made again."""
 
 
 class SharedFlag:
@@ -75,8 +78,8 @@ class SharedFlag:
 class Worker:
     """One worker: its parent process does maintenance, its children load the models and run jobs.
 
-    The parent never imports torch; a child does, after the fork. A worker that needs no models has no children: it runs
-    jobs in threads of its one process.
+    The parent never imports torch; a child does, after the fork. A worker that needs no models has no children.
+    Downloads and webhooks run in threads of their own, so that slow servers hold up neither analyses nor each other.
     """
 
     def __init__(self, celery: Celery, settings: WorkerSettings) -> None:
@@ -120,6 +123,7 @@ class Worker:
             self.telemetry,
             self._has_room,
             max_concurrent=settings.pictures,
+            max_per_owner=settings.fetches_per_key,
         )
 
     def _has_room(self) -> bool:
@@ -172,6 +176,14 @@ class Worker:
         )
 
     @cached_property
+    def download_pool(self) -> BackgroundPool:
+        return BackgroundPool("downloads", self.downloads.run_next, self._settings.io_concurrency)
+
+    @cached_property
+    def webhook_pool(self) -> BackgroundPool:
+        return BackgroundPool("webhooks", self.webhooks.send_next, self._settings.webhook_concurrency)
+
+    @cached_property
     def streams(self) -> "StreamServer":
         from workers.live.server import StreamServer
 
@@ -181,8 +193,8 @@ class Worker:
     def run_jobs(self, kind: WorkerKind) -> None:
         """Body of the Celery task: run what is waiting for a kind of worker."""
         if kind == "io":
-            self.webhooks.send_next()
-            self.downloads.run_next()
+            self.webhook_pool.wake()
+            self.download_pool.wake()
         elif not self.model_server.is_ready:
             return  # the jobs stay queued, and maintenance sends another wake-up
         elif kind == "inference":
@@ -210,6 +222,10 @@ class Worker:
             self.heartbeat.report_ready()
 
     def stop_process(self, **_: Any) -> None:
+        if "io" in self._settings.worker_kinds:
+            deadline = time.monotonic() + STOP_SECONDS
+            for pool in (self.download_pool, self.webhook_pool):
+                pool.stop(deadline - time.monotonic())
         if self._settings.needs_models:
             self.model_server.stop()
         self.heartbeat.stop()
@@ -255,7 +271,7 @@ def create_worker(settings: WorkerSettings) -> Celery:
     celery.conf.update(
         task_queues=[Queue(kind) for kind in settings.worker_kinds],
         worker_pool="prefork" if settings.needs_models else "threads",
-        worker_concurrency=settings.concurrency if settings.needs_models else settings.io_concurrency,
+        worker_concurrency=settings.concurrency if settings.needs_models else 1,
     )
     worker = Worker(celery, settings)
     celery.task(worker.run_jobs, name=WORK_TASK)

@@ -3,7 +3,8 @@
 import ipaddress
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,14 @@ from tests.redis_inspector import RedisInspector
 from tests.redis_server import redis_server
 from tests.workers.protocol.webhooks.test_signing import new_secret
 from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
+from workers.process.background_pool import BackgroundPool
 from workers.protocol.blob_keys import job_prefix, request_key
 from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.net.ssrf import EgressPolicy
 from workers.protocol.records import Claim, Failure, JobRequest, new_job_id
 from workers.protocol.settings import SharedSettings, WebhookSecret
 from workers.protocol.store.job_store import JobStore, NewJobs
-from workers.protocol.store.webhook_queue import DeliveryLog
+from workers.protocol.store.webhook_queue import DeliveryAttempt, DeliveryLog
 
 SECRET = new_secret()
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -306,3 +308,71 @@ def test_webhook_test_delivery_is_one_attempt_and_expires(service: Service) -> N
     kept = service.inspector.mentions(test_id)
     assert len(kept) == 2 and all(0 < service.inspector.ttl(key) <= 600 for key in kept)
     assert json.loads(receiver.requests[0].body)["data"] == {}
+
+
+def test_lease_next_owners_take_turns_and_none_has_all_threads(service: Service) -> None:
+    queue = service.job_store.webhook_queue
+    for number in range(12):
+        queue.add_test(f"ann-{number}", "ann")
+    leased = [queue.lease_next(60, 4) for _ in range(5)]
+    assert [delivery and delivery.owner for delivery in leased] == ["ann"] * 4 + [None]
+    queue.add_test("bob-0", "bob")
+    queue.add_test("bob-1", "bob")
+    assert queue.due_count() == 10
+    assert [delivery.id for delivery in (queue.lease_next(60, 4), queue.lease_next(60, 4)) if delivery] == [
+        "bob-0",
+        "bob-1",
+    ]
+    first = leased[0]
+    assert first is not None
+    queue.record_attempt(first, DeliveryAttempt(at=datetime.now(UTC), seconds=1, status=200, error=None))
+    following = queue.lease_next(60, 4)
+    assert following is not None and following.id == "ann-4" and queue.lease_next(60, 4) is None
+
+
+def test_lease_next_delivery_of_an_earlier_version_is_made(service: Service) -> None:
+    """One that is due, in the set of all owners only; and one that waits for its owner is deleted with its job."""
+    with loopback(answering(200)) as receiver:
+        old, deleted = service.ended(receiver.url()), service.ended(receiver.url())
+        assert service.job_store.webhook_queue.lease_next(1e-6, 0) is None  # moves both to their owner
+        assert service.log(old).next_at is not None and service.job_store.webhook_queue.due_count() == 2
+        service.job_store.delete(deleted)
+        assert service.job_store.webhook_queue.due_count() == 1
+        service.deliver()
+        assert service.log(old).state == "delivered" and len(receiver.requests) == 1
+    service.inspector.expire_events(deleted)
+    assert service.inspector.mentions("outbox:") == service.inspector.mentions(deleted) == []
+
+
+def test_webhooks_to_a_tarpit_do_not_hold_up_another_owner(service: Service) -> None:
+    """Ann's trials fill her share of the threads of the pool, and bob's webhook is sent at once."""
+
+    def tarpit(handler: Handler) -> None:
+        handler.ended.wait(30)
+
+    policy = WebhookPolicy(timeout_seconds=20, pauses=(), max_per_owner=3)
+    sender = service.sender(policy)
+    pool = BackgroundPool("webhooks", sender.send_next, 4)
+    with loopback(answering(200)) as receiver:
+        with loopback(tarpit) as slow:
+            for _ in range(30):
+                test_id = new_job_id()
+                service.blobs.put(request_key(test_id), JobRequest(webhook_url=slow.url()).model_dump_json().encode())
+                service.job_store.webhook_queue.add_test(test_id, "ann")
+                pool.wake()
+            until(lambda: slow.connections == 3)
+            job_id = service.post(receiver.url(), owner="bob")
+            service.job_store.finish(service.claim(), "succeeded")
+            began = time.monotonic()
+            pool.wake()
+            until(lambda: service.log(job_id).state == "delivered")
+            assert time.monotonic() - began < 5 and slow.connections == 3
+            pool.stop(0)
+        pool.stop(20)
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)

@@ -3,12 +3,13 @@
 The script that ends a job adds its delivery in the same step (`finish_job` in `lua/include/jobs.lua`), so exactly the
 final states that occurred are delivered; deleting a job deletes its delivery. Redis holds ids, times and HTTP status
 codes only: the URL is stored in the request's blob. A worker leases a delivery for some seconds; if it does not report
-a result by then, the delivery is due again.
+a result by then, the delivery is due again. Owners take turns, so that one with slow receivers does not hold up the
+others.
 """
 
-from collections.abc import Sequence
+import math
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import Field
 from redis import Redis
@@ -49,7 +50,7 @@ class WebhookQueue:
     """Queue of webhook deliveries. Safe to share between threads. Every method raises RedisError."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
-        self._redis, self._prefix = redis, prefix
+        self._prefix = prefix
         self._scripts = Scripts(redis, "webhooks")
 
     def _run(self, script: str, *values: str | float) -> Any:
@@ -57,12 +58,14 @@ class WebhookQueue:
 
     def due_count(self) -> int:
         """Return how many deliveries are due now."""
-        seconds, microseconds = cast(Sequence[int], self._redis.time())
-        return self._redis.zcount(f"{self._prefix}outbox", "-inf", seconds + microseconds / 1e6)
+        return int(self._run("count_due"))
 
-    def lease_next(self, seconds: float) -> Delivery | None:
-        """Lease the delivery that has been due for longest, for one attempt. Returns None if none is due."""
-        reply = self._run("lease_next", seconds)
+    def lease_next(self, seconds: float, max_per_owner: float = math.inf) -> Delivery | None:
+        """Lease a delivery that is due, for one attempt: the oldest one of the owner with the fewest leased ones.
+
+        Returns None if none is due, or if each owner has `max_per_owner` leased ones.
+        """
+        reply = self._run("lease_next", seconds, max_per_owner)
         if not reply:
             return None
         job_id, owner, attempt, test = reply

@@ -5,5 +5,6 @@
 local id = ARGV[2]
 local state = redis.call('HGET', delivery_key(id), 'state')
 if not state then return false end
-local due = redis.call('ZSCORE', PREFIX .. 'outbox', id) or ''
+local owner = redis.call('HGET', delivery_key(id), 'owner')
+local due = redis.call('ZSCORE', OUTBOX, id) or redis.call('ZSCORE', due_key(owner), id) or ''
 return {state, due, redis.call('LRANGE', attempts_key(id), 0, -1)}

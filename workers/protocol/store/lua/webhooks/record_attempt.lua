@@ -5,12 +5,15 @@ local id, number, state, retry_seconds, result = ARGV[2], ARGV[3], ARGV[4], tonu
 local key = delivery_key(id)
 if redis.call('HGET', key, 'attempts') ~= number or redis.call('HGET', key, 'state') ~= 'pending' then return 0 end
 if redis.call('LINDEX', attempts_key(id), -1) == result then return 1 end
+local owner = redis.call('HGET', key, 'owner')
+redis.call('ZREM', sending_key(owner), id)
+redis.call('ZREM', due_key(owner), id)
 redis.call('HSET', key, 'state', state)
 redis.call('RPUSH', attempts_key(id), result)
 if redis.call('HEXISTS', key, 'test') == 1 then redis.call('EXPIRE', attempts_key(id), TEST_TTL_SECONDS) end
 if state == 'pending' then
-  redis.call('ZADD', PREFIX .. 'outbox', now + retry_seconds, id)
+  redis.call('ZADD', OUTBOX, now + retry_seconds, id)
 else
-  redis.call('ZREM', PREFIX .. 'outbox', id)
+  redis.call('ZREM', OUTBOX, id)
 end
 return 1
