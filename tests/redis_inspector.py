@@ -53,6 +53,17 @@ class RedisInspector:
         """Let a job have started that much earlier."""
         self.redis.hincrbyfloat(f"{KEY_PREFIX}job:{job_id}", "started_at", -seconds)
 
+    def age_work(self, member: str, seconds: float) -> None:
+        """Let the work of a running job or part be counted from that much earlier."""
+        job_id, _, part = member.partition("#")
+        key, field = (f"parts:{job_id}", f"charged_at:{part}") if part else (f"job:{job_id}", "charged_at")
+        self.redis.hincrbyfloat(KEY_PREFIX + key, field, -seconds)
+
+    def start_hour(self, owner: str) -> None:
+        """Let an owner's compute be that of an hour that is over."""
+        for key in self.keys(f"compute:{owner}:*"):
+            self.expire(key)
+
     def expire_leases(self, *members: str) -> None:
         """Let the leases of running jobs or parts expire now."""
         for member in members:

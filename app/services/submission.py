@@ -21,7 +21,15 @@ from app.http.request_context import current_origin
 from app.http.uploads import OpenSink, UploadForm, UploadReader
 from app.schemas import Job
 from app.services.idempotency import idempotent, replayed_jobs, request_fingerprint
-from app.services.job_form import BlobSink, NullSink, parse_options, upload_limits, validate_field, validate_form
+from app.services.job_form import (
+    FIELD_DECODERS,
+    BlobSink,
+    NullSink,
+    parse_options,
+    upload_limits,
+    validate_field,
+    validate_form,
+)
 from app.services.jobs import JobQueries, retry_after_seconds
 from app.services.request_cache import RequestCache
 from app.services.wake_ups import wake_worker
@@ -83,8 +91,8 @@ class JobSubmission:
                         reservation = replace(state, ttl_seconds=self._settings.idempotency_seconds)
                         job_ids = await self._receive(owner, body, boundary, reservation)
         except QueueFull as error:
-            estimate = await run_in_threadpool(self._job_store.estimate_seconds, 1)
-            raise TooManyJobs(error.message, retry_after=retry_after_seconds(estimate)) from error
+            seconds = error.retry_after or await run_in_threadpool(self._job_store.estimate_seconds, 1)
+            raise TooManyJobs(error.message, retry_after=retry_after_seconds(seconds)) from error
         return tuple([await self._jobs.get(owner, job_id) for job_id in job_ids])
 
     async def _receive(
@@ -112,7 +120,9 @@ class JobSubmission:
         return job_ids
 
     def _open_reader(self, open_sink: OpenSink) -> UploadReader:
-        return UploadReader(upload_limits(self._settings), open_sink, partial(validate_field, self._egress))
+        return UploadReader(
+            upload_limits(self._settings), open_sink, partial(validate_field, self._egress), FIELD_DECODERS
+        )
 
     async def _read_form(
         self, reader: UploadReader, owner: str, body: AsyncIterable[bytes], boundary: bytes

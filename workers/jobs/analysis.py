@@ -113,7 +113,7 @@ class AnalysisRunner(JobRunner):
         """Analyse the whole media. If it is long, store its plan for the parts instead."""
         with context.in_temporary_folder() as temporary:
             plan = self._analyzer.plan(media, request.options, temporary)
-            in_parts = plan.in_parts_of(self._split_policy.part_seconds)
+            in_parts = self._split_policy.in_parts(plan)
             if self._split_policy.should_split(in_parts):
                 self._parts.save_plan(claim, in_parts, context.listener.check)
                 return SplitIntoParts(len(in_parts.parts))

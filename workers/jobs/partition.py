@@ -11,6 +11,7 @@ from typing import Self
 
 from ml.inference.pipeline.context import AnalysisContext
 from ml.inference.pipeline.decoded_audio import DecodedAudio
+from ml.inference.pipeline.partition import CHUNK_SECONDS
 from ml.inference.pipeline.plan import AnalysisPlan, RecordingPlan
 from ml.results import Options
 from workers.protocol.blob_keys import part_features_key, shared_input_key
@@ -24,18 +25,32 @@ PLAN, MIX, CHANNELS = "survey", "mix", "channels"
 
 @dataclass(frozen=True)
 class SplitPolicy:
-    """When a recording is split. `min_seconds`: duration above which it is; `part_seconds`: duration of a part."""
+    """When a recording is split, and into which parts.
+
+    `min_seconds`: duration above which it is split. `part_seconds`, `part_megapixels`: maximum duration and work of a
+    part, which has a minute at least. Twice the work of a part is split too.
+    """
 
     min_seconds: float = math.inf
     part_seconds: float = 300.0
+    part_megapixels: float = math.inf
 
     @classmethod
     def from_settings(cls, settings: WorkerSettings) -> Self:
-        return cls(settings.long_seconds, settings.part_seconds)
+        return cls(settings.long_seconds, settings.part_seconds, settings.part_megapixels)
+
+    def in_parts(self, plan: AnalysisPlan) -> AnalysisPlan:
+        """Return the same plan with parts of the size that this policy allows."""
+        pace = plan.recording.megapixels_per_second
+        affordable = self.part_megapixels / pace if pace else math.inf
+        return plan.in_parts_of(min(self.part_seconds, max(CHUNK_SECONDS, affordable // CHUNK_SECONDS * CHUNK_SECONDS)))
 
     def should_split(self, plan: AnalysisPlan) -> bool:
         """Return whether the plan is long enough to be split, and has several parts that can be read separately."""
-        return plan.recording.expected_seconds > self.min_seconds and len(plan.parts) > 1 and plan.can_split
+        recording = plan.recording
+        work = recording.megapixels_per_second * recording.expected_seconds
+        is_long = recording.expected_seconds > self.min_seconds or work > 2 * self.part_megapixels
+        return is_long and len(plan.parts) > 1 and plan.can_split
 
 
 class PartStore:

@@ -25,6 +25,11 @@ from ml.memory import trim_heap
 from ml.registry import Bundle
 from ml.results import Options
 
+MIN_FRAME_MEGAPIXELS = 1.0
+"""Megapixels that a searched frame counts as at least: the search itself does not depend on the size."""
+DECODING_SHARE = 0.25
+"""Work for decoding a pixel, as a share of the work for searching it."""
+
 
 @dataclass(frozen=True)
 class FrameSampling:
@@ -98,6 +103,16 @@ class RecordingPlan:
     def expected_seconds(self) -> float:
         """Expected length of the media; the exact length is known once the video is decoded."""
         return max(self.info.duration or 0.0, self.audio_extent.sound)
+
+    @property
+    def megapixels_per_second(self) -> float:
+        """Estimated work for a second of video: each searched frame counts as one megapixel at least, and each decoded
+        frame as a quarter of a searched one. 0 if no frame is searched."""
+        if self.sampling is None:
+            return 0.0
+        megapixels = (self.info.width or 0) * (self.info.height or 0) / 1e6
+        decoded = (self.info.frame_rate or self.sampling.frame_rate) * megapixels * DECODING_SHARE
+        return self.sampling.frame_rate * max(megapixels, MIN_FRAME_MEGAPIXELS) + decoded
 
     @property
     def parts(self) -> tuple[TimeSpan, ...]:

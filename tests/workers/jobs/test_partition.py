@@ -10,7 +10,7 @@ from redis import Redis
 from ml.inference.api import WHOLE_MEDIA, TimeSpan
 from ml.inference.pipeline.context import DEFAULT_CONTEXT, AnalysisContext
 from ml.inference.pipeline.features import Features
-from ml.inference.pipeline.plan import AnalysisPlan
+from ml.inference.pipeline.plan import AnalysisPlan, FrameSampling
 from ml.results import Options, Result
 from tests.documents import RESULT
 from tests.redis_server import redis_server
@@ -56,6 +56,29 @@ def test_split_policy_without_a_limit_never_splits(tmp_path: Path) -> None:
 def test_split_policy_one_part_is_not_split(tmp_path: Path) -> None:
     plan = plan_of(150, tmp_path).in_parts_of(200)
     assert not SplitPolicy(min_seconds=100, part_seconds=200).should_split(plan)
+
+
+@pytest.mark.parametrize(
+    ("frame_rate", "width", "height", "part_seconds", "is_split"),
+    [
+        (5.0, 320, 180, 300, False),
+        (5.0, 1280, 720, 240, False),
+        (15.0, 1280, 720, 120, True),
+        (30.0, 1280, 720, 60, True),
+        (30.0, 7680, 4320, 60, True),
+    ],
+)
+def test_split_policy_parts_have_the_same_work(
+    frame_rate: float, width: int, height: int, part_seconds: float, is_split: bool, tmp_path: Path
+) -> None:
+    """The media is shorter than media that is split for its length."""
+    policy = SplitPolicy(min_seconds=600, part_seconds=300, part_megapixels=3000)
+    plan = plan_of(480, tmp_path)
+    info = replace(plan.recording.info, width=width, height=height, frame_rate=30.0)
+    plan = replace(plan, recording=replace(plan.recording, info=info, sampling=FrameSampling(frame_rate, 5, False)))
+    in_parts = policy.in_parts(plan)
+    assert in_parts.recording.part_seconds == part_seconds and policy.should_split(in_parts) is is_split
+    assert max(part.end - part.start for part in in_parts.parts[:-1]) <= part_seconds
 
 
 def test_runner_long_job_is_split_and_assembled_by_the_worker_of_its_last_part(url: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,11 +46,11 @@ class Service:
         self.job_store = JobStore(self.redis, self.settings)
         self.blobs = BlobStore.from_settings(self.settings)
 
-    def post(self, media: bytes, request: JobRequest | None = None, *, small: bool = False) -> str:
+    def post(self, media: bytes, request: JobRequest | None = None, *, small: bool = False, owner: str = "ann") -> str:
         job_id = new_job_id()
         self.blobs.put(media_key(job_id), media)
         self.blobs.put(request_key(job_id), (request or JobRequest()).model_dump_json().encode())
-        self.job_store.create(NewJobs([job_id], "ann", small=[small]))
+        self.job_store.create(NewJobs([job_id], owner, small=[small]))
         return job_id
 
     def work(self, analyzer: MediaAnalyzer, config: RunnerConfig | None = None) -> str | None:
@@ -420,3 +421,22 @@ def test_runner_shutdown_requeues_every_small_job(service: Service) -> None:
     service.work(Concurrent(3, act), RunnerConfig(lease_seconds=0.3, stopping=stopping, max_concurrent=3))
     records = [service.job_store.get(job_id) for job_id in jobs]
     assert [record and (record.status, record.attempts) for record in records] == [("queued", 0)] * 3
+
+
+def test_runner_small_job_of_another_does_not_wait_for_a_long_one(service: Service) -> None:
+    """A long job runs until the picture, which was posted after it began, has ended."""
+    pictures: list[str] = []
+
+    def act(media: bytes, _: ProgressListener) -> Result:
+        if media == b"long":
+            pictures.append(service.post(b"picture", small=True, owner="bob"))
+            deadline = time.monotonic() + 20
+            while (record := service.job_store.get(pictures[0])) is None or record.status != "succeeded":
+                assert time.monotonic() < deadline, "the picture waits"
+                time.sleep(0.05)
+        return RESULT
+
+    long = [service.post(b"long"), service.post(b"other long")]
+    assert service.work(ScriptedAnalyzer(act)) == long[0]
+    records = [service.job_store.get(job_id) for job_id in (*long, *pictures)]
+    assert [record and record.status for record in records] == ["succeeded", "queued", "succeeded"]

@@ -2,8 +2,8 @@
 
 A record is a hash. Each change is one Lua script (`store/lua/jobs`), so that two workers, a late writer or a crash
 between two commands cannot leave a job in two states. Each kind of worker has a queue, in which the owners of jobs take
-turns. A claim carries a fencing token; every later write names it and is rejected if a newer claim exists (Kleppmann,
-"How to do distributed locking", 2016).
+turns by the seconds of work that they have used. A claim carries a fencing token; every later write names it and is
+rejected if a newer claim exists (Kleppmann, "How to do distributed locking", 2016).
 
 Redis holds ids and states only. What the caller wrote (names, options, tags) is stored in blobs; for tags Redis holds
 digests. `store/keys.py` lists the keys.
@@ -55,10 +55,12 @@ class UnsupportedLayout(AffectError):
 
 
 class QueueFull(AffectError):
-    """The queue, or the caller's share of it, is full."""
+    """The queue, or the caller's share of it, is full. `retry_after`: seconds until it certainly is not; None if
+    unknown."""
 
     code = "too_many_jobs"
     retryable = True
+    retry_after: float | None = None
 
 
 class ReservationLost(AffectError):
@@ -182,8 +184,9 @@ class JobStore:
         """Raise QueueFull if the owner may not create even one more job."""
         _raise_rejection(self._run("check_capacity", owner, *self._limits(quota), 1, 1))
 
-    def _limits(self, quota: Quota) -> tuple[float, float, float]:
-        return self._settings.max_queued, quota.max_queued_jobs, quota.max_stored_bytes
+    def _limits(self, quota: Quota) -> tuple[float, float, float, float]:
+        settings = self._settings
+        return settings.max_queued, quota.max_queued_jobs, quota.max_stored_bytes, settings.compute_per_key
 
     def estimate_seconds(self, jobs: int) -> float:
         """Return the seconds until that many more jobs have ended, at the current pace; 0 if the pace is unknown."""
@@ -193,12 +196,19 @@ class JobStore:
         """Claim the next job of a queue, in turn among the owners. Returns None if no job waits."""
         return next(iter(self.claim_batch(queue, 1)), None)
 
-    def claim_batch(self, queue: WorkerKind, max_claims: int, *, small_only: bool = False) -> list[Claim]:
+    def claim_batch(
+        self, queue: WorkerKind, max_claims: int, *, small_only: bool = False, max_per_owner: int = 0
+    ) -> list[Claim]:
         """Claim the next job of a queue; if it is small, also the small ones that follow it, in turn among the owners.
 
-        Returns an empty list if no job waits or, with `small_only`, if the next one is not small.
+        Args:
+            small_only: Claim small jobs only, which then need not wait for long ones before them.
+            max_per_owner: Maximum running jobs of an owner in this queue; 0 for any number.
+
+        Returns an empty list if no such job waits, or if their owners have used up their hour's compute.
         """
-        values = (self._settings.lease_seconds, queue, max_claims, int(small_only))
+        settings = self._settings
+        values = (settings.lease_seconds, queue, max_claims, int(small_only), max_per_owner, settings.compute_per_key)
         return [_claim(reply) for reply in self._run("claim", *values)]
 
     def renew(self, claim: Claim, stage: Stage | None = None, progress: float = 0.0) -> bool:
@@ -358,6 +368,7 @@ _REJECTIONS = {
     b"jobs": "The queue is full. Try again later.",
     b"own_jobs": "Too many of your jobs are queued. Try again later.",
     b"own_bytes": "Too many bytes of your media are stored. Try again when jobs have ended.",
+    b"own_compute": "Your jobs have used this hour's compute time. Try again in the next hour.",
 }
 
 
@@ -365,7 +376,10 @@ def _raise_rejection(reason: bytes | None) -> None:
     if reason == b"reservation":
         raise ReservationLost("Another request with this key is in progress.")
     if reason is not None:
-        raise QueueFull(_REJECTIONS[reason])
+        name, _, seconds = reason.partition(b" ")
+        error = QueueFull(_REJECTIONS[name])
+        error.retry_after = float(seconds) if seconds else None
+        raise error
 
 
 def _check_claimed(reply: int) -> None:

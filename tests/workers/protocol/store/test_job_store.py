@@ -449,10 +449,13 @@ def test_claim_batch_never_mixes_small_and_long_jobs(job_store: JobStore) -> Non
     assert batches == [["small"], ["long"], ["last"], []]
 
 
-def test_claim_batch_small_only_leaves_long_jobs(job_store: JobStore) -> None:
+def test_claim_batch_small_only_passes_long_jobs(job_store: JobStore) -> None:
+    """Those of all owners, before which long jobs wait too."""
     job_store.create(NewJobs(["first", "long", "last"], "ann", small=[True, False, True]))
-    batches = [[claim.job_id for claim in job_store.claim_batch("inference", 2, small_only=True)] for _ in range(2)]
-    assert batches == [["first"], []]
+    job_store.create(NewJobs(["other long", "other"], "bob", small=[False, True]))
+    job_store.cancel("last")
+    batches = [[claim.job_id for claim in job_store.claim_batch("inference", 1, small_only=True)] for _ in range(3)]
+    assert batches == [["first"], ["other"], []]
     record = job_store.get("long")
     assert record and (record.status, record.attempts) == ("queued", 0)
-    assert [claim.job_id for claim in job_store.claim_batch("inference", 2)] == ["long"]
+    assert {claim.job_id for claim in iter(job_store.claim, None)} == {"long", "other long"}

@@ -1,16 +1,18 @@
 -- Creates queued jobs, all or none. Returns false, or the reason why none was created: a limit (see `exceeded_limit`),
 -- or 'reservation' if another request has reserved the idempotency key.
--- ARGV: prefix, owner, limits (waiting jobs of all owners, of this owner, stored bytes of this owner); digests of tags,
--- queue, whether a webhook is sent, whether the media are kept (1 or 0); idempotency key: digest, holder, fingerprint,
--- seconds to live; for each job: id, bytes of its media, whether it is small (1 or 0)
+-- ARGV: prefix, owner, limits (waiting jobs of all owners, of this owner, stored bytes of this owner, its seconds of
+-- analysis an hour or 0); digests of tags, queue, whether a webhook is sent, whether the media are kept (1 or 0);
+-- idempotency key: digest, holder, fingerprint, seconds to live; for each job: id, bytes of its media, whether it is
+-- small (1 or 0)
 -- include: jobs
 -- include: idempotency
 local owner = ARGV[2]
 local max_queued, max_own_queued, max_own_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local tags, queue, webhook, keeps = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local digest, holder, fingerprint, ttl = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local max_own_compute = tonumber(ARGV[6])
+local tags, queue, webhook, keeps = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local digest, holder, fingerprint, ttl = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
 local all_ids, new_ids, sizes, small, bytes = {}, {}, {}, {}, 0
-for index = 14, #ARGV, 3 do
+for index = 15, #ARGV, 3 do
   local id = ARGV[index]
   all_ids[#all_ids + 1] = id
   if redis.call('EXISTS', job_key(id)) == 0 then
@@ -18,7 +20,7 @@ for index = 14, #ARGV, 3 do
     bytes = bytes + sizes[id]
   end
 end
-local reason = exceeded_limit(owner, #new_ids, bytes, max_queued, max_own_queued, max_own_bytes)
+local reason = exceeded_limit(owner, #new_ids, bytes, max_queued, max_own_queued, max_own_bytes, max_own_compute)
 if reason and #new_ids > 0 then return reason end
 if not complete_reservation(digest, holder, fingerprint, ttl, all_ids) then return 'reservation' end
 for _, id in ipairs(new_ids) do

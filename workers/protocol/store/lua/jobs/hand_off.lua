@@ -7,6 +7,7 @@ local was_moved = get_job(id, 'token') == token and get_job(id, 'status') == 'qu
 if was_moved then return 1 end
 if not is_claimed(id, token) then return 0 end
 if get_job(id, 'cancel') == '1' then return 2 end
+end_lease(id)
 set_job(id, 'queue', queue, 'attempts', '0', 'fetched', token)
 requeue(id)
 return 1

@@ -11,7 +11,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', PREFIX .. 'leases', '-inf', 
     requeue_or_finish(member, max_attempts, failure, ttl)
     reaped[#reaped + 1] = {id, get_job(id, 'status')}
   else
-    redis.call('ZREM', PREFIX .. 'leases', member)
+    end_lease(member)
   end
 end
 return reaped

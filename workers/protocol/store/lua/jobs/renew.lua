@@ -6,6 +6,7 @@ local member, token, lease_seconds, stage, progress = ARGV[2], ARGV[3], tonumber
 local id = job_of(member)
 if not is_claimed(member, token) then return -1 end
 redis.call('ZADD', PREFIX .. 'leases', now + lease_seconds, member)
+charge_work(member)
 if part_of(member) then
   set_part(member, 'progress', ARGV[6])
   progress = progress_of_parts(id)

@@ -6,7 +6,7 @@ local id, token, count = ARGV[2], ARGV[3], tonumber(ARGV[4])
 if redis.call('HGET', parts_key(id), 'split') == token then return 1 end
 if not is_claimed(id, token) then return 0 end
 if get_job(id, 'cancel') == '1' then return 2 end
-redis.call('ZREM', PREFIX .. 'leases', id)
+end_lease(id)
 redis.call('HINCRBY', job_key(id), 'token', 1)
 set_job(id, 'attempts', '0')
 redis.call('HSET', parts_key(id), 'split', token, 'count', count, 'left', count)
