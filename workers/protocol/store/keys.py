@@ -44,7 +44,7 @@ The gateway adds keys of its own: `rate:<owner>` and `ticket:<digest>`.
 No key grows for ever. What names a job is deleted with it, apart from `expired:<id>` (a week), its `events` (an hour
 after its end, seconds after its deletion) and the `pledge`, which have times of their own; so have tickets, rates,
 streams, heartbeats, uploads and tests of webhooks. Lists and sets of owners, jobs, streams and workers lose a member
-when it ends. One `seq` for each caller and `layout` stay. Celery's lists of wake-ups, which have no prefix, have at most
+when it ends. One `seq` for each caller and `layout` stay. Celery's lists of wake-ups have no prefix, and at most
 `MAX_PENDING_WAKE_UPS` entries, or one for each waiting job. `tests/workers/protocol/store/test_growth.py` holds this.
 """
 
