@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 LOCK := docker/lock/cpu.txt
 UI := app/ui
 
-.PHONY: setup run test soak bench bench-gpu lint generate types
+.PHONY: setup run test soak bench bench-gpu lint generate types audit
 
 setup: $(VENV)/.installed
 	@bash docker/tools.sh ffmpeg redis-server
@@ -52,3 +52,7 @@ generate: setup
 
 types: setup
 	$(VENV)/bin/mypy
+
+# Exit status 1: a vulnerability is known; 3: the database did not answer, nothing was checked (make reports it as "Error 3").
+audit: setup
+	@$(PYTHON) -m tests.audit $(ARGS)
