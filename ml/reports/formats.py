@@ -35,12 +35,14 @@ class ExportFormat:
 
     Attributes:
         title: display name.
+        button: name and description on the button of the page.
         media_type: value of the `Content-Type` header.
         suffix: extension of the file name.
         writers: function for each choice of rows; the first is the default.
     """
 
     title: str
+    button: tuple[str, str]
     media_type: str
     suffix: str
     writers: Mapping[Rows, Writer]
@@ -58,6 +60,7 @@ def _of_one(writer: Callable[[Sequence[Report]], str]) -> Writer:
 FORMATS: Mapping[str, ExportFormat] = {
     "csv": ExportFormat(
         "CSV table",
+        ("CSV", "One row per window"),
         "text/csv",
         "csv",
         {
@@ -69,19 +72,23 @@ FORMATS: Mapping[str, ExportFormat] = {
     ),
     "vtt": ExportFormat(
         "WebVTT subtitles",
+        ("WebVTT", "Subtitles with emotions"),
         "text/vtt",
         "vtt",
         {"speech": vtt, "windows": lambda report: vtt(report, window_cues)},
     ),
     "srt": ExportFormat(
         "SubRip subtitles",
+        ("SubRip", "Subtitles with emotions"),
         "application/x-subrip",
         "srt",
         {"speech": srt, "windows": lambda report: srt(report, window_cues)},
     ),
-    "eaf": ExportFormat("ELAN annotations", "text/x-eaf+xml", "eaf", {"windows": eaf}),
-    "textgrid": ExportFormat("Praat TextGrid", "text/praat-textgrid", "TextGrid", {"windows": textgrid}),
-    "txt": ExportFormat("plain text", "text/plain", "txt", {"windows": plain_text}),
+    "eaf": ExportFormat("ELAN annotations", ("ELAN", "Annotation tiers"), "text/x-eaf+xml", "eaf", {"windows": eaf}),
+    "textgrid": ExportFormat(
+        "Praat TextGrid", ("Praat", "TextGrid tiers"), "text/praat-textgrid", "TextGrid", {"windows": textgrid}
+    ),
+    "txt": ExportFormat("plain text", ("Text", "Plain-text summary"), "text/plain", "txt", {"windows": plain_text}),
 }
 """The formats by the name that callers use, in the order in which they are offered."""
 

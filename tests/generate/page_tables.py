@@ -38,7 +38,8 @@ def tables() -> str:
         "JOB_STATUSES": statuses,
         "FINAL_STATUSES": [status for status in statuses if status in FINAL_STATUSES],
         "EXPORT_FORMATS": [
-            {"name": name, "title": form.title, "rows": list(form.writers)} for name, form in FORMATS.items()
+            {"name": name, "label": form.button[0], "description": form.button[1], "rows": list(form.writers)}
+            for name, form in FORMATS.items()
         ],
         "OPTIONS": {name: _option(schema) for name, schema in Options.model_json_schema()["properties"].items()},
     }
@@ -72,7 +73,7 @@ def _option(schema: Mapping[str, Any]) -> dict[str, Any]:
     limits = {
         limit: variant[limit]
         for variant in variants
-        for limit in ("minimum", "maximum", "enum", "pattern")
+        for limit in ("minimum", "maximum", "enum", "pattern", "maxLength")
         if limit in variant
     }
     return {"default": schema["default"], **limits}

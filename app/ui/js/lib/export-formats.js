@@ -1,17 +1,7 @@
 // The files that a result can be downloaded as.
 
-import { capitalize } from "./format.js";
 import { EXPORT_FORMATS } from "./tables.js";
 
-/** @type {Record<string, [name: string, description: string]>} */
-const FORMAT_TEXTS = {
-  csv: ["CSV", "One row per window"],
-  vtt: ["WebVTT", "Subtitles with emotions"],
-  srt: ["SubRip", "Subtitles with emotions"],
-  eaf: ["ELAN", "Annotation tiers"],
-  textgrid: ["Praat", "TextGrid tiers"],
-  txt: ["Text", "Plain-text summary"],
-};
 /** @type {Record<string, string>} */
 const ROW_TEXTS = {
   windows: "One row per window",
@@ -24,12 +14,10 @@ const ROW_TEXTS = {
 
 /**
  * Return the exports on offer: each format once, but tables once for each kind of row; then the complete result.
- * A format that this page has no text for is offered under its own title.
  * @returns {Export[]}
  */
 export function exportChoices() {
-  const files = EXPORT_FORMATS.flatMap(({ name, title, rows }) => {
-    const [label, description] = FORMAT_TEXTS[name] ?? [capitalize(title), ""];
+  const files = EXPORT_FORMATS.flatMap(({ name, label, description, rows }) => {
     if (name !== "csv") return [{ name: label, description, query: `format=${name}` }];
     return rows.map((row) => ({
       name: row === "windows" ? label : `${label}, ${row}`,

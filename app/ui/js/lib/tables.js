@@ -54,12 +54,12 @@ export const JOB_STATUSES = /** @type {const} */ (["queued", "running", "succeed
 export const FINAL_STATUSES = /** @type {const} */ (["succeeded", "failed", "cancelled"]);
 
 export const EXPORT_FORMATS = /** @type {const} */ ([
-  {"name": "csv", "title": "CSV table", "rows": ["windows", "faces", "moments", "words"]},
-  {"name": "vtt", "title": "WebVTT subtitles", "rows": ["speech", "windows"]},
-  {"name": "srt", "title": "SubRip subtitles", "rows": ["speech", "windows"]},
-  {"name": "eaf", "title": "ELAN annotations", "rows": ["windows"]},
-  {"name": "textgrid", "title": "Praat TextGrid", "rows": ["windows"]},
-  {"name": "txt", "title": "plain text", "rows": ["windows"]},
+  {"name": "csv", "label": "CSV", "description": "One row per window", "rows": ["windows", "faces", "moments", "words"]},
+  {"name": "vtt", "label": "WebVTT", "description": "Subtitles with emotions", "rows": ["speech", "windows"]},
+  {"name": "srt", "label": "SubRip", "description": "Subtitles with emotions", "rows": ["speech", "windows"]},
+  {"name": "eaf", "label": "ELAN", "description": "Annotation tiers", "rows": ["windows"]},
+  {"name": "textgrid", "label": "Praat", "description": "TextGrid tiers", "rows": ["windows"]},
+  {"name": "txt", "label": "Text", "description": "Plain-text summary", "rows": ["windows"]},
 ]);
 
 export const OPTIONS = /** @type {const} */ ({
@@ -68,7 +68,7 @@ export const OPTIONS = /** @type {const} */ ({
   hop_seconds: {"default": 2.0, "minimum": 0.25, "maximum": 60},
   frame_rate: {"default": 4.0, "minimum": 0.5, "maximum": 30},
   classes: {"default": "full", "enum": ["full", "simplified"]},
-  language: {"default": null, "pattern": "^[a-z]{2,3}$"},
+  language: {"default": null, "maxLength": 64},
   channels: {"default": "mix", "enum": ["mix", "separate"]},
   max_faces: {"default": 8, "minimum": 1, "maximum": 32},
   landmarks: {"default": false},
