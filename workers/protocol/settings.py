@@ -76,8 +76,8 @@ class SharedSettings(EnvSettings):
         3, ge=1, description="Attempts at a job with dying workers before it fails with `worker_lost`."
     )
     max_queued: int = Field(10_000, ge=1, description="Maximum number of queued jobs of all callers.")
-    compute_per_key: float = Field(
-        0.0,
+    compute_per_key: int = Field(
+        0,
         ge=0,
         description="Seconds of analysis that the jobs of one caller may use in an hour. Then new jobs are rejected "
         "and queued ones wait for the next hour. 0: unlimited.",
