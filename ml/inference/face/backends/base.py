@@ -1,6 +1,7 @@
 """Interface of the face search backends, and the choice between them."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ml.errors import ModelStoreError
+from ml.inference.runtime.native_lines import without_native_lines
 
 Image = NDArray[np.uint8]
 """RGB image [H, W, 3]."""
@@ -24,6 +26,9 @@ MIN_DETECTION_SCORE = 0.5
 change."""
 MIN_CLOSE_UP_SCORE = 0.3
 """Minimum score in a close-up, in which a face has been found already."""
+
+_NOISE = re.compile(rb"inference_feedback_manager|absl::InitializeLog|XNNPACK delegate|MessageFactory")
+"""Lines that mediapipe's libraries write about themselves whenever a graph starts."""
 
 
 class FaceBackend(Protocol):
@@ -59,11 +64,16 @@ def mediapipe_graphs() -> FaceBackend:
     Raises ModelStoreError on a machine for which there is no mediapipe.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
-    try:
-        from ml.inference.face.backends.mediapipe_cpu import MediapipeGraphs
-    except ImportError as error:
-        raise ModelStoreError("mediapipe's graphs do not run on this machine: set AFFECT_FACE_SEARCH=nets") from error
-    return MediapipeGraphs()
+    with without_native_lines(_NOISE):
+        try:
+            from ml.inference.face.backends.mediapipe_cpu import MediapipeGraphs
+        except ImportError as error:
+            raise ModelStoreError("mediapipe does not run on this machine: set AFFECT_FACE_SEARCH=nets") from error
+        graphs = MediapipeGraphs()
+        blank = np.zeros((64, 64, 3), np.uint8)  # the first image starts a graph, and that writes the lines
+        graphs.detect([blank])
+        graphs.landmarks([blank])
+    return graphs
 
 
 def mediapipe_nets(device: torch.device) -> Callable[[], FaceBackend]:
