@@ -12,14 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from ml.networks.registry import register
-from ml.vocabulary import EMOTIONS, MODALITIES
+from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
 CLASSES = len(EMOTIONS)
 
 
 @dataclass(frozen=True)
 class FusionConfig:
-    """Shape of a fusion. Embedding sizes are those of the bundle's models; `residual` adds LSTM and dense network."""
+    """Shape of a fusion. Embedding sizes are those of the bundle's models; `residual` adds LSTM and dense network.
+
+    The size of a modality that is added later is null by default, so that published fusions stay without it.
+    """
 
     face_size: int
     audio_size: int
@@ -29,6 +32,11 @@ class FusionConfig:
     lstm: int = 48
     dense: int = 64
     dropout: float = 0.3
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Modalities that the fusion reads, in the order of its weights and of the mask."""
+        return tuple(modality for modality in MODALITIES if getattr(self, f"{modality}_size") is not None)
 
 
 class FusionInput(NamedTuple):
@@ -45,7 +53,7 @@ class FusionInput(NamedTuple):
     text_NX: Tensor
     text_log_NC: Tensor
     mask_NM: Tensor
-    """Presence of face, audio and text."""
+    """Presence of each of the config's modalities."""
 
 
 class Fusion(nn.Module):
@@ -54,8 +62,8 @@ class Fusion(nn.Module):
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
         self.config = config
-        self.weight = nn.Parameter(torch.ones(len(MODALITIES)))
-        self.bias = nn.Parameter(torch.zeros(len(MODALITIES), CLASSES))
+        self.weight = nn.Parameter(torch.ones(len(config.modalities)))
+        self.bias = nn.Parameter(torch.zeros(len(config.modalities), CLASSES))
         if config.residual:
             self.residual = Residual(config)
 
@@ -76,7 +84,7 @@ class Residual(nn.Module):
         self.audio = Projection(config.audio_size, config.projection)
         self.text = Projection(config.text_size, config.projection)
         self.lstm = nn.LSTM(config.projection + CLASSES + 1, config.lstm, batch_first=True)
-        evidence = len(MODALITIES) * (CLASSES + 1)
+        evidence = len(config.modalities) * (CLASSES + 1)
         correction = nn.Linear(config.dense, CLASSES)
         nn.init.zeros_(correction.weight)
         nn.init.zeros_(correction.bias)

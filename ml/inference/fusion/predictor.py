@@ -34,9 +34,8 @@ class WindowFeatures:
 
     def without(self, modality: Modality) -> "WindowFeatures":
         """Return the same window without one modality."""
-        if modality == "face":
-            return replace(self, face=())
-        return replace(self, audio=None) if modality == "audio" else replace(self, text=None)
+        empty: dict[str, Any] = {modality: () if modality == "face" else None}
+        return replace(self, **empty)
 
 
 def collate(windows: Sequence[WindowFeatures], config: FusionConfig) -> FusionInput:
@@ -49,7 +48,7 @@ def collate(windows: Sequence[WindowFeatures], config: FusionConfig) -> FusionIn
 
     face, face_log, frames = zeros(steps, config.face_size), zeros(steps, classes), zeros(steps)
     audio, audio_log = zeros(config.audio_size), zeros(classes)
-    text, text_log, mask = zeros(config.text_size), zeros(classes), zeros(3)
+    text, text_log, mask = zeros(config.text_size), zeros(classes), zeros(len(config.modalities))
     for row, window in enumerate(windows):
         for step, frame in enumerate(window.face):
             if frame is not None:
@@ -58,7 +57,7 @@ def collate(windows: Sequence[WindowFeatures], config: FusionConfig) -> FusionIn
             audio[row], audio_log[row] = window.audio.embedding, window.audio.log_probabilities
         if window.text is not None:
             text[row], text_log[row] = window.text.embedding, window.text.log_probabilities
-        mask[row] = list(window.present.values())
+        mask[row] = [window.present[modality] for modality in config.modalities]
     arrays = (face, face_log, frames, audio, audio_log, text, text_log, mask)
     return FusionInput(*(torch.from_numpy(array) for array in arrays))
 
