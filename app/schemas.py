@@ -79,11 +79,11 @@ class Change(FrozenModel):
 
 
 TicketPurpose = Literal["events", "media", "artifacts", "stream"]
-"""What a ticket opens: the events, the media or the artifacts of a job, or a live stream."""
+"""Things that a ticket can open: the events, the media or the artifacts of a job, or a live stream."""
 
 
 class TicketScope(FrozenModel):
-    """What a ticket is for. It is bound to what is left open here by its first use."""
+    """Purpose of a ticket. The first use of the ticket settles what is left open here."""
 
     purpose: TicketPurpose | None = Field(None, description="What the ticket opens.")
     job: str | None = Field(None, max_length=64, description="Id of the job. Not used for `stream`.")

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("app", "workers", "ml")
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docker/OPERATIONS.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docker/OPERATIONS.md")
 
 OPENINGS = re.compile(r"(Of|For which|Under which|By which|With which|Whom|Whose|Where|What|Whoever|Who|Told|Tells?)\b")
 """Beginnings of a docstring that lean on the name above it instead of naming the thing."""
