@@ -54,9 +54,15 @@ class NoStreams(AffectError):
 
 
 class InvalidTranscript(AffectError):
-    """The caller's transcript is not readable text, SRT or WebVTT."""
+    """The caller's transcript has no words, no readable cue, or too many words."""
 
     code = "validation_failed"
+
+
+class UnsupportedTranscript(AffectError):
+    """The caller's transcript is in a format or an encoding that is not read."""
+
+    code = "unsupported_transcript"
 
 
 class ProcessingTimeout(AffectError):

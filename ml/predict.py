@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ml.errors import AffectError, MediaInvalid
+from ml.reports.caption_encoding import decode_transcript
 from ml.reports.formats import FORMATS, ROWS
 from ml.reports.plain_text import Colouring, plain_text
 from ml.reports.report import Report
@@ -61,7 +62,7 @@ def add_explain_arguments(command: argparse.ArgumentParser, store: Path) -> None
 
 def _add_analysis_arguments(command: argparse.ArgumentParser, store: Path) -> None:
     command.add_argument("--options", metavar="JSON", default="{}", help="options of the analysis, as in the API")
-    transcript = "text, SRT or WebVTT file that replaces speech recognition"
+    transcript = "text or captions (SRT, WebVTT, ASS, TTML and others) that replace speech recognition"
     command.add_argument("--transcript", metavar="PATH", type=Path, help=transcript)
     bundle = os.environ.get("AFFECT_BUNDLE", "default")
     command.add_argument(
@@ -229,7 +230,7 @@ class _Session:
         from ml.registry import ModelStore
 
         options = _parse_options(args)
-        transcript = args.transcript.read_text(encoding="utf-8", errors="replace") if args.transcript else None
+        transcript = decode_transcript(args.transcript.read_bytes()) if args.transcript else None
         with ProgressBar(sys.stderr, "loading the models"):
             bundle = published(ModelStore(args.store), args.bundle, args.whisper)
             analyzer = Analyzer.load(args.store, bundle)

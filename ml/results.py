@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
+from ml.languages import EXAMPLES, parse_language
 from ml.vocabulary import EMOTIONS, ClassSet, MediaKind, Modality, labels_for, simplify
 
 SCHEMA_VERSION: Literal["1"] = "1"
@@ -46,10 +47,10 @@ class Options(FrozenModel):
     classes: ClassSet = Field(
         "full", description="Set of emotions. `full`: seven; `simplified`: five, which are sums of the seven."
     )
-    language: str | None = Field(
+    language: Annotated[str | None, Field(max_length=64, examples=[*EXAMPLES]), AfterValidator(parse_language)] = Field(
         None,
-        pattern=r"^[a-z]{2,3}$",
-        description="Spoken language, as an ISO 639 code; null: detected if the Whisper model supports it.",
+        description="Spoken language: an ISO 639 code (`en`, `eng`), a tag (`en-US`) or an English name, converted to "
+        "the shortest code; null or `auto`: detected if the Whisper model supports it.",
     )
     channels: Literal["mix", "separate"] = Field(
         "mix", description="Audio channels. `separate`: in addition, a timeline for each channel, for calls."

@@ -13,7 +13,7 @@ import httpx
 
 from .errors import error_from, retry_after
 from .models import Job
-from .uploads import Upload, form_parts
+from .uploads import FormField, Upload, form_parts
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 LONG_POLL_SECONDS = 30.0
@@ -66,7 +66,7 @@ class ApiRequest:
     params: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
-    fields: Sequence[tuple[str, str]] = ()
+    fields: Sequence[FormField] = ()
     uploads: Sequence[Upload] = ()
 
     def build(self, http: httpx.Client | httpx.AsyncClient, stack: ExitStack) -> httpx.Request:

@@ -33,6 +33,8 @@ class Upload:
         return stack.enter_context(self.content.open("rb")) if isinstance(self.content, Path) else self.content
 
 
+FormField = tuple[str, str | bytes]
+"""Name and value of a field of a form."""
 Source = str | Path | bytes | IO[bytes] | Upload
 """A path, the bytes themselves, or an open binary file that can be read again from its start."""
 
@@ -40,26 +42,28 @@ Source = str | Path | bytes | IO[bytes] | Upload
 class SubmitParams(TypedDict, total=False):
     """Parameters of a submission in addition to the media.
 
+    `transcript`: text, or the file of captions (a path or its bytes).
     `idempotency_key`: a request with the same key gets the same jobs; by default each submission has a new key.
     """
 
     options: Options
-    transcript: str
+    transcript: str | bytes | Path
     tags: Sequence[str]
     webhook_url: str
     idempotency_key: str
 
 
-def form_fields(params: SubmitParams) -> list[tuple[str, str]]:
+def form_fields(params: SubmitParams) -> list[FormField]:
     """Return the parameters as fields of the submission's form."""
-    fields = [("options", json.dumps(dict(params["options"])))] if "options" in params else []
-    fields += [("transcript", params["transcript"])] if "transcript" in params else []
+    fields: list[FormField] = [("options", json.dumps(dict(params["options"])))] if "options" in params else []
+    if (transcript := params.get("transcript")) is not None:
+        fields.append(("transcript", transcript.read_bytes() if isinstance(transcript, Path) else transcript))
     fields += [("webhook_url", params["webhook_url"])] if "webhook_url" in params else []
     return fields + [("tag", tag) for tag in params.get("tags", ())]
 
 
 def form_parts(
-    fields: Sequence[tuple[str, str]], uploads: Sequence[Upload], stack: ExitStack
+    fields: Sequence[FormField], uploads: Sequence[Upload], stack: ExitStack
 ) -> list[tuple[str, Any]] | None:
     """Return the parts of a multipart form, with its files opened until the stack exits; None for an empty form."""
     parts: list[tuple[str, Any]] = [(name, (None, value)) for name, value in fields]

@@ -11,6 +11,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from starlette.concurrency import run_in_threadpool
+
 from app.errors import FileRefused, ValidationFailed
 from app.http.multipart import PartEnd, PartEvent, PartStart, read_parts
 from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia
@@ -93,10 +95,18 @@ class UploadReader:
     """Reader of one upload form. As a context manager it removes every stored file on exit, unless `commit` was
     called."""
 
-    def __init__(self, limits: UploadLimits, open_sink: OpenSink, validate_field: ValidateField) -> None:
+    def __init__(
+        self,
+        limits: UploadLimits,
+        open_sink: OpenSink,
+        validate_field: ValidateField,
+        decoders: Mapping[str, Callable[[bytes], str]] | None = None,
+    ) -> None:
+        """`decoders`: how the bytes of a field become text, for fields that need not be UTF-8."""
         self._limits = limits
         self._open_sink = open_sink
         self._validate_field = validate_field
+        self._decoders = decoders or {}
         self._sinks: list[Sink] = []
         self._file_bytes = 0
         self._committed = False
@@ -115,7 +125,8 @@ class UploadReader:
     async def read(self, chunks: AsyncIterable[bytes], boundary: bytes) -> UploadForm:
         """Read the whole body. Each field is validated as soon as it is complete, so a bad one ends the upload early.
 
-        Raises what `read_parts` and `validate_field` raise; ValidationFailed, FileRefused, or what a sink raises.
+        Raises what `read_parts`, `validate_field` and the decoders raise; ValidationFailed, FileRefused, or what a sink
+        raises.
         """
         form = UploadForm()
         limits = self._limits
@@ -141,6 +152,8 @@ class UploadReader:
             value += data
             if len(value) > max_bytes:
                 raise ValidationFailed(f"The field {part.name} has more than {max_bytes} bytes.")
+        if (decode := self._decoders.get(part.name)) is not None:
+            return await run_in_threadpool(decode, bytes(value))
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError as error:

@@ -20,7 +20,8 @@ from app.schemas import CALLER_ERRORS, Job, JobBatch, JobList, problem_responses
 from app.services.job_form import MAX_TAG_CHARACTERS, upload_limits
 from app.services.jobs import LOOKUP_ERRORS, MAX_WAIT_SECONDS, RESULT_ERRORS
 from app.services.results import MEDIA_TYPES
-from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia
+from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia, UnsupportedTranscript
+from ml.reports.caption_encoding import ACCEPTED
 from ml.reports.formats import Rows
 from ml.results import Result
 from workers.protocol.blobs.storage_backend import StorageError, StorageFull
@@ -74,7 +75,9 @@ _FORM: dict[str, Any] = {
                         "transcript": {
                             "type": "string",
                             "pattern": r"\w",
-                            "description": "Text, SRT or WebVTT that replaces speech recognition. Single file only.",
+                            "description": f"Transcript that replaces speech recognition, as a field or as a file: "
+                            f"{ACCEPTED}. The content decides, not the name. Names of speakers before a colon and "
+                            "[descriptions of sounds] are left out. Single file only.",
                         },
                         "webhook_url": {
                             "type": "string",
@@ -112,6 +115,7 @@ _FORM: dict[str, Any] = {
         ForbiddenUrl,
         FileTooLarge,
         UnsupportedMedia,
+        UnsupportedTranscript,
         MediaInvalid,
         IdempotencyInProgress,
         IdempotencyMismatch,

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from app.errors import InvalidOptions, ValidationFailed, describe_faults, faults_from
 from app.http.uploads import UploadForm, UploadLimits
 from app.settings import Settings
+from ml.reports.caption_encoding import decode_transcript
 from ml.reports.caption_parser import parse_transcript
 from ml.results import Options
 from workers.protocol.blob_keys import job_prefix, media_key
@@ -38,6 +39,10 @@ def upload_limits(settings: Settings) -> UploadLimits:
     )
 
 
+FIELD_DECODERS = {"transcript": decode_transcript}
+"""How the bytes of a field become text, for the fields that need not be UTF-8."""
+
+
 def parse_options(text: str) -> Options:
     """Parse the `options` field strictly: "4" is not a number. Raises InvalidOptions, which lists the errors."""
     try:
@@ -48,7 +53,8 @@ def parse_options(text: str) -> Options:
 
 
 async def validate_field(egress: EgressPolicy, name: str, value: str) -> None:
-    """Validate one field by itself. Raises ForbiddenUrl, InvalidOptions, InvalidTranscript, ValidationFailed."""
+    """Validate one field by itself. Raises ForbiddenUrl, InvalidOptions, InvalidTranscript, UnsupportedTranscript,
+    ValidationFailed."""
     if name in ("url", "webhook_url"):
         egress.check_url(value)
     elif name == "options":

@@ -1,118 +1,109 @@
-"""Parser of a caller's transcript: plain text, SubRip or WebVTT → the transcript of the result.
+"""Parser of a caller's transcript: plain text or captions → the transcript of the result.
 
-WebVTT is parsed as the W3C's parser does (https://www.w3.org/TR/webvtt1/), SubRip as players do: a line with an arrow
-between two times begins a cue. Everything else (headers, comments, styles, numbers) is skipped.
+`caption_encoding` decodes bytes, `caption_formats` reads the formats, `caption_text` leaves the spoken words.
 """
 
-import html
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from ml.errors import InvalidTranscript
+from ml.reports.caption_formats import Caption, Captions, read_captions
+from ml.reports.caption_text import STAMP, clean, has_names, spoken_text
 from ml.results import Segment, Transcript, Word
 
 MAX_CHARACTERS = 4_000_000
 MAX_WORDS = 100_000
 """Maximum number of words: four hours of the fastest speech."""
-
-_TIME = r"(-?)(?:(\d{1,4}):)?([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,9}))?"
-_TIMING = re.compile(rf"\s*{_TIME}[ \t]*-->[ \t]*{_TIME}(?:[ \t].*)?")
-_ARROW = re.compile(r"[\d.,:][ \t]*-->[ \t]*[-\d]")
-_STAMP = re.compile(rf"<{_TIME}>")
-_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>|\{\\[^{}]{0,200}\}")
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+MAX_LINES = 400_000
+"""Maximum number of lines: four for each caption of a word."""
+MIN_OPEN_SECONDS, MAX_SECONDS_PER_WORD = 2.0, 1.0
+"""Bounds on the seconds of a caption without an end, which ends at the latest when the next begins."""
 
 
-@dataclass(frozen=True)
-class _Caption:
-    start: float
-    end: float
-    lines: tuple[str, ...]
+class ParsedTranscript(NamedTuple):
+    """A transcript, and the number of captions with words that begin after the end of the media, which it lacks."""
+
+    transcript: Transcript
+    beyond_end: int
 
 
-def parse_transcript(text: str, duration: float | None) -> Transcript:
+def parse_transcript(text: str, duration: float | None) -> ParsedTranscript:
     """Parse a caller's transcript into the media's time (seconds).
 
-    Text with cue times is parsed as SRT or WebVTT; any other text is one segment over the whole media. Words have the
-    times that WebVTT gives them; otherwise they share the time of their cue by length. Times outside 0 … `duration`
-    (None: unknown) are clipped, and cues entirely outside are left out.
+    Captions are recognised by their content; any other text is one segment over the whole media. Names of speakers,
+    descriptions of sounds and marks are left out. Words have the times that the format gives them; otherwise they share
+    the time of their caption by length. Times outside 0 … `duration` (None: unknown) are clipped, and captions entirely
+    outside are left out.
 
-    Raises InvalidTranscript if there are no words, or too many.
+    Raises UnsupportedTranscript for captions of another format; InvalidTranscript if a format has no readable cue, if
+    plain text has no words, or if there are too many words.
     """
     if len(text) > MAX_CHARACTERS:
         raise InvalidTranscript(f"The transcript has more than {MAX_CHARACTERS} characters.")
-    clean = _CONTROL.sub("", text).removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    webvtt = re.match(r"WEBVTT(?=\s|$)", clean) is not None
-    if webvtt or "-->" in clean:
-        captions = sorted(_captions(clean.split("\n"), webvtt), key=lambda caption: (caption.start, caption.end))
-        if not captions:
-            raise InvalidTranscript("The transcript looks like subtitles, but contains no readable cue.")
-        if _STAMP.search(clean):
-            captions = _without_repeats(captions)
+    cleaned = clean(text)
+    if cleaned.count("\n") > MAX_LINES:
+        raise InvalidTranscript(f"The transcript has more than {MAX_LINES} lines.")
+    document = read_captions(cleaned)
+    if document is None:
+        captions, language = [Caption(0.0, duration or 0.0, cleaned)], None
     else:
-        # Plain text has no markup: escaped, it comes through unchanged.
-        captions = [_Caption(0.0, duration or 0.0, (html.escape(clean).replace("{", "&#123;"),))]
-    segments = tuple(_segments(captions, duration))
-    if not segments:
-        raise InvalidTranscript("The transcript has no words within the duration of the media.")
-    spoken = " ".join(segment.text for segment in segments)
-    return Transcript(source="caller", language=None, text=spoken, segments=segments)
+        captions, language = _with_ends(document), document.language
+    spoken = _spoken(captions, is_captions=document is not None)
+    segments = tuple(_segments(spoken, duration))
+    if not segments and document is None:
+        raise InvalidTranscript("The transcript has no words.")
+    words = " ".join(segment.text for segment in segments)
+    beyond = sum(_is_beyond(caption, duration) and bool(_words_of(caption)) for caption in spoken)
+    return ParsedTranscript(Transcript(source="caller", language=language, text=words, segments=segments), beyond)
 
 
-def _captions(lines: list[str], webvtt: bool) -> Iterator[_Caption]:
-    """Yield the cues; those with unreadable times are left out.
+def _with_ends(document: Captions) -> list[Caption]:
+    """Return the captions in order of time, each with an end: at the latest the start of the next later one.
 
-    The text of a cue ends at the next line with an arrow, in WebVTT also at an empty line. SubRip's numbers precede
-    the arrow, and the empty line above them may be missing.
+    Raises InvalidTranscript if they are too many, or too long.
     """
-    timings = [number for number, line in enumerate(lines) if _ARROW.search(line)]
-    for first, following in pairwise([*timings, len(lines)]):
-        timing = _TIMING.fullmatch(lines[first])
-        if timing is None:
-            continue
-        text = lines[first + 1 : following]
-        if webvtt:
-            text = text[: text.index("")] if "" in text else text
-        elif following < len(lines) and text and text[-1].strip().isdecimal():
-            text = text[:-1]
-        start, end = _seconds(timing.groups()[:5]), _seconds(timing.groups()[5:])
-        yield _Caption(start, max(start, end), tuple(line for line in text if line.strip()))
+    if len(document.captions) > MAX_WORDS:
+        raise _too_many_words()
+    if sum(len(caption.text) for caption in document.captions) > 2 * MAX_CHARACTERS:  # lines of LRC may be repeated
+        raise InvalidTranscript(f"The captions have more than {2 * MAX_CHARACTERS} characters.")
+    ordered = sorted(document.captions, key=lambda caption: (caption.start, caption.end or caption.start))
+    ended: list[Caption] = []
+    following = later = float("inf")  # start of the caption after this one; of the first that begins later
+    for caption in reversed(ordered):
+        if caption.start < following:
+            following, later = caption.start, following
+        end = caption.end
+        if end is None:
+            length = max(MIN_OPEN_SECONDS, MAX_SECONDS_PER_WORD * len(_words_of(caption)))
+            end = min(later, caption.start + length)
+        ended.append(Caption(caption.start, end, caption.text))
+    return ended[::-1]
 
 
-def _seconds(parts: tuple[str | None, ...]) -> float:
-    sign, hours, minutes, seconds, fraction = (part or "0" for part in parts)
-    value = int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
-    return -value if sign == "-" else value
+def _spoken(captions: Sequence[Caption], *, is_captions: bool) -> list[Caption]:
+    """Return the captions with their spoken words alone."""
+    named = has_names((caption.text for caption in captions), captions=is_captions)
+    return [
+        Caption(each.start, each.end, spoken_text(each.text, captions=is_captions, named=named)) for each in captions
+    ]
 
 
-def _without_repeats(captions: Iterable[_Caption]) -> list[_Caption]:
-    """Remove the lines that rolling captions repeat from the cue before.
-
-    To be used only if words have time stamps, as in the output of recognisers: in other captions a repeated line was
-    said twice.
-    """
-    cleaned: list[_Caption] = []
-    previous: set[str] = set()
-    for caption in captions:
-        new = tuple(line for line in caption.lines if _plain(line) not in previous)
-        previous = {_plain(line) for line in caption.lines}
-        cleaned.append(_Caption(caption.start, caption.end, new))
-    return cleaned
+def _words_of(caption: Caption) -> list[str]:
+    return STAMP.sub(" ", caption.text).split()
 
 
-def _plain(markup: str) -> str:
-    """Remove tags and time stamps, resolve entities and collapse spaces."""
-    return " ".join(html.unescape(_TAG.sub("", _STAMP.sub("", markup))).split())
+def _is_beyond(caption: Caption, duration: float | None) -> bool:
+    return duration is not None and caption.start > duration
 
 
-def _segments(captions: Iterable[_Caption], duration: float | None) -> Iterator[Segment]:
-    """Yield the cues that have words within the media."""
+def _segments(captions: Iterable[Caption], duration: float | None) -> Iterator[Segment]:
+    """Yield the captions that have words within the media."""
     count = 0
     for caption in captions:
-        outside = caption.end < 0 or (duration is not None and caption.start > duration)
-        words = [] if outside else _words(caption, duration)
+        assert caption.end is not None
+        outside = caption.end < 0 or _is_beyond(caption, duration)
+        words = () if outside else _timed_words(caption, caption.end, duration)
         count += len(words)
         if count > MAX_WORDS:
             raise _too_many_words()
@@ -121,16 +112,14 @@ def _segments(captions: Iterable[_Caption], duration: float | None) -> Iterator[
             yield Segment(start=start, end=end, text=" ".join(word.word for word in words), words=words)
 
 
-def _words(caption: _Caption, duration: float | None) -> tuple[Word, ...]:
-    """Return the words of a cue. A time stamp (`<00:01.500>`) is the start of the text that follows it."""
-    markup = " ".join(caption.lines)
-    stamps = list(_STAMP.finditer(markup))
-    edges = [0, *(edge for stamp in stamps for edge in stamp.span()), len(markup)]
-    groups = [_plain(markup[first:last]).split() for first, last in zip(edges[::2], edges[1::2], strict=True)]
+def _timed_words(caption: Caption, end: float, duration: float | None) -> tuple[Word, ...]:
+    """Return the words of a caption. A stamp is the start of the text that follows it."""
+    parts = STAMP.split(caption.text)
+    groups = [part.split() for part in parts[::2]]
     if sum(map(len, groups)) > MAX_WORDS:
         raise _too_many_words()
-    times = [caption.start, *(min(_seconds(stamp.groups()), caption.end) for stamp in stamps)]
-    starts = [*accumulate(times, max), caption.end]
+    times = [caption.start, *(min(float(stamp), end) for stamp in parts[1::2])]
+    starts = [*accumulate(times, max), end]
     spans = zip(groups, pairwise(starts), strict=True)
     return tuple(word for group, span in spans for word in _spread(group, *span, duration))
 

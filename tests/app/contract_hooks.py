@@ -8,6 +8,9 @@ import schemathesis
 from hypothesis import strategies as st
 
 from app.services.results import MEDIA_TYPES
+from ml.errors import AffectError
+from ml.languages import find_language
+from ml.reports.caption_parser import parse_transcript
 from ml.reports.formats import FORMATS, Rows
 
 _HEADS = {
@@ -51,7 +54,8 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
     """A hop longer than a window leaves gaps, and is refused; so are a tag of what Unicode alone calls space, and a
-    key that was used with another request. A form has no other transcript than text."""
+    key that was used with another request, a language that nobody speaks, and a transcript without words or of
+    another format than is read. A form has no other transcript than text."""
     key = (case.headers or {}).get("idempotency-key")
     if isinstance(key, str):
         if key.strip('"') in _used:
@@ -59,14 +63,27 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
         _used.add(key.strip('"'))
     body = case.body if isinstance(case.body, dict) else {}
     options, tags = body.get("options"), body.get("tag")
-    if not isinstance(body.get("transcript", ""), str):
+    if not _is_transcript(body.get("transcript", "Hello.")):
         return False
     if isinstance(tags, list) and not all(isinstance(tag, str) and tag.strip() for tag in tags):
         return False
     if not isinstance(options, dict):
         return True
+    language = options.get("language")
+    if isinstance(language, str) and len(language) <= 64 and find_language(language) is None:
+        return False
     hop, window = options.get("hop_seconds", 2.0), options.get("window_seconds", 4.0)
     return not all(type(each) in (int, float) for each in (hop, window)) or hop <= window
+
+
+def _is_transcript(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        parse_transcript(value, None)
+    except AffectError:
+        return False
+    return True
 
 
 def _rows(name: object) -> Collection[str]:

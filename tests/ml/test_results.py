@@ -22,7 +22,7 @@ def test_options_unknown_field_is_invalid() -> None:
         {"window_seconds": 1, "hop_seconds": 2},
         {"window_seconds": float("nan")},
         {"frame_rate": 0},
-        {"language": "English"},
+        {"language": "xx"},
         {"max_faces": 0},
     ],
 )
@@ -87,3 +87,8 @@ def test_mesh_memory_is_close_to_packed_size() -> None:
     size = tracemalloc.get_traced_memory()[0] / len(held)
     tracemalloc.stop()
     assert size < 2 * 468 * 3 * 4
+
+
+@pytest.mark.parametrize(("written", "code"), [("eng", "en"), ("en-US", "en"), ("English", "en"), ("auto", None)])
+def test_options_language_is_normalised(written: str, code: str | None) -> None:
+    assert Options.model_validate_json(f'{{"language": "{written}"}}', strict=True).language == code

@@ -147,8 +147,9 @@ class Assembler:
             if context.transcript is None:
                 words = [self._recognized_words(sound, audio, options) for sound, audio in sounds]
             else:
-                transcript = parse_transcript(context.transcript, windows[-1].end)
+                transcript, beyond_end = parse_transcript(context.transcript, windows[-1].end)
                 notices = (CHANNELS_WITHOUT_WORDS,) if len(sounds) > 1 else ()
+                notices += _beyond_end_notices(beyond_end)
                 words = [SpokenWords(transcript, notices), *[SpokenWords()] * (len(sounds) - 1)]
             return [
                 ChannelReading(self._window_inputs(windows, sound, audio, spoken.transcript, options), spoken)
@@ -243,6 +244,14 @@ def _transcript_notices(mix: ChannelReading, channels: Sequence[ChannelReading])
         if notice not in mix.words.notices
     )
     return (*mix.words.notices, *channel_notices)
+
+
+def _beyond_end_notices(count: int) -> tuple[Notice, ...]:
+    if not count:
+        return ()
+    captions = "1 caption begins" if count == 1 else f"{count} captions begin"
+    message = f"{captions} after the end of the media and were left out: the transcript may belong to another file."
+    return (Notice(code="captions_beyond_end", message=message),)
 
 
 def _final_notices(timeline: Timeline, *, is_damaged: bool) -> tuple[Notice, ...]:

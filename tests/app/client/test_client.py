@@ -130,6 +130,15 @@ def test_submit_source_of_any_type_creates_job(gateway: Gateway, calling: Callin
     assert stored is not None and JobRequest.model_validate_json(stored).transcript == "Hello."
 
 
+@pytest.mark.parametrize("form", ["path", "bytes"])
+def test_submit_transcript_may_be_a_file(gateway: Gateway, calling: Calling, tmp_path: Path, form: str) -> None:
+    path = tmp_path / "said.srt"
+    path.write_bytes("1\n00:00:01,000 --> 00:00:02,000\nÇa va\n".encode("utf-16"))
+    job = calling(address(gateway)).submit(PNG, transcript=path if form == "path" else path.read_bytes())
+    stored = gateway.blobs.get(request_key(job.id))
+    assert stored is not None and "Ça va" in (JobRequest.model_validate_json(stored).transcript or "")
+
+
 def test_submit_all_creates_batch_and_submit_url_creates_job(gateway: Gateway, calling: Calling) -> None:
     client = calling(address(gateway))
     jobs = client.submit_all([PNG + b"1", Upload(PNG + b"2", "two.png")], tags=["batch"])

@@ -69,6 +69,45 @@ def test_submit_transcript_is_stored_in_request(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\nÇa va\n".encode("utf-16")),
+        ("a.pdf", "1\n00:00:01,000 --> 00:00:02,000\nÇa va\n".encode("cp1252")),
+    ],
+)
+def test_submit_transcript_as_file_is_decoded_by_its_content(gateway: Gateway, name: str, content: bytes) -> None:
+    files = {"file": ("a.png", PNG), "transcript": (name, content)}
+    answer = gateway.client.post("/v1/jobs", files=files)
+    assert answer.status_code == 202, answer.text
+    stored = gateway.blobs.get(request_key(answer.json()["id"]))
+    assert stored is not None
+    assert JobRequest.model_validate_json(stored).transcript == "1\n00:00:01,000 --> 00:00:02,000\nÇa va\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "name"), [(b"%PDF-1.7", "PDF"), (b"<SAMI>", "SAMI"), (b'{"a": 1}', "JSON"), (bytes(99), "binary")]
+)
+def test_submit_unsupported_transcript_is_named(gateway: Gateway, content: bytes, name: str) -> None:
+    answer = gateway.client.post("/v1/jobs", files={"file": ("a.png", PNG), "transcript": ("a.srt", content)})
+    detail = problem(answer, 415, "unsupported_transcript")["detail"]
+    assert name in detail and "SubRip" in detail and "UTF-16" in detail
+    assert gateway.stored() == []
+
+
+@pytest.mark.parametrize(
+    ("written", "code"), [("eng", "en"), ("en-US", "en"), ("English", "en"), ("EN", "en"), ("auto", None)]
+)
+def test_submit_language_is_normalised(gateway: Gateway, written: str, code: str | None) -> None:
+    job = gateway.post(options=json.dumps({"language": written})).json()
+    assert job["options"]["language"] == code
+
+
+def test_submit_language_of_no_language_is_named_with_an_example(gateway: Gateway) -> None:
+    fault = problem(gateway.post(options='{"language": "xx"}'), 400, "invalid_options")["errors"][0]
+    assert fault["location"] == "options.language" and '"en"' in fault["message"]
+
+
+@pytest.mark.parametrize(
     ("content", "status", "code"),
     [
         (b"", 422, "media_invalid"),

@@ -13,8 +13,8 @@ import {
 import { MODALITY_LABELS } from "../lib/tables.js";
 
 const NUMBER_STEP = "0.25";
-const MAX_LANGUAGE_LENGTH = 3;
-const TRANSCRIPT_HINT = "Paste a transcript (text, SRT or WebVTT) to replace speech recognition. Single file only.";
+const TRANSCRIPT_HINT =
+  "Paste a transcript or captions (text, SRT, WebVTT and others) to replace speech recognition. Single file only.";
 
 /** @typedef {import("../lib/options.js").OptionName} OptionName */
 
@@ -38,9 +38,8 @@ export class OptionsPanel {
     this.frameRate = numberInput("frame_rate", options.frame_rate);
     this.classes = choice("classes", options.classes);
     this.channels = choice("channels", options.channels);
-    this.language = textInput("Auto-detect", {
-      maxLength: MAX_LANGUAGE_LENGTH,
-      pattern: optionOf("language").pattern,
+    this.language = textInput("Auto-detect, or en, English", {
+      maxLength: optionOf("language").maxLength,
       value: options.language ?? "",
     });
     this.tags = textInput("e.g. study-7", { value: tags.join(", ") });

@@ -36,7 +36,7 @@ export const SWITCH_HINTS = {
 
 /** @typedef {keyof typeof OPTIONS} OptionName */
 /**
- * @typedef {{ default: unknown, minimum?: number, maximum?: number, enum?: readonly string[], pattern?: string }} Option
+ * @typedef {{ default: unknown, minimum?: number, maximum?: number, enum?: readonly string[], maxLength?: number }} Option
  */
 
 /**

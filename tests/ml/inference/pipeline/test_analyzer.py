@@ -64,6 +64,14 @@ def test_analyze_with_a_transcript_returns_the_callers_words(analyzer: Analyzer,
     assert (result.transcript.source, result.transcript.text) == ("caller", "so happy")
 
 
+def test_analyze_captions_beyond_the_end_are_a_warning(analyzer: Analyzer, tmp_path: Path) -> None:
+    path = media_files.make_audio(tmp_path / "a.wav", seconds=3.0)
+    captions = "00:01.000 --> 00:02.000\nso happy\n\n00:09.000 --> 00:10.000\ntoo late\n"
+    result = analyzer.analyze(path, context=AnalysisContext(transcript=captions))
+    assert result.transcript.text == "so happy"
+    assert "captions_beyond_end" in [warning.code for warning in result.warnings]
+
+
 def test_analyze_image_has_no_windows(analyzer: Analyzer, tmp_path: Path) -> None:
     result = analyzer.analyze(media_files.make_image(tmp_path / "a.jpg"), Options(classes="simplified"))
     assert (result.media.duration, result.windows, result.labels) == (None, (), SIMPLIFIED_EMOTIONS)
