@@ -1,21 +1,24 @@
 """Subtitles (WebVTT and SubRip) with speech and emotion.
 
 `speech`: a cue for each sentence; during a longer pause in speech, cues for the emotions read there, one at a time.
-`windows`: a cue for each window with its own times, which overlap as the windows do. A moment is appended to the cue
-around it.
+`windows`: a cue for each window with its own times, which overlap as the windows do. Text of more than `MAX_LINES`
+lines is divided among several cues. A moment is a comment of WebVTT before the cue around it; SubRip has no comments.
 """
 
 import html
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 
 from ml.reports.interval_index import IntervalIndex, mean_reading, without_overlap
 from ml.reports.report import DISCLAIMER, Report, channel_tracks, milliseconds, moment_text, reading_text, sanitize
-from ml.results import Reading, Result, Segment, Window
+from ml.results import Reading, Result, Segment, Window, Word
 
 MIN_PAUSE_SECONDS = 1.0
 """Minimum seconds without speech for which a cue without speech is made."""
+MAX_LINES, MAX_LINE_CHARACTERS = 2, 42
+"""Bounds on the text of a cue, as broadcasters and platforms have them."""
 SPEAKER_DOMINANCE = 2.0
 """Minimum ratio of the speech in a speaker's channel to that in any other. Turns within one window do not reach it."""
 
@@ -35,6 +38,11 @@ class Cue:
     def label(self) -> str:
         return f"[{reading_text(self.reading)}]" if self.reading else ""
 
+    @property
+    def heading(self) -> str:
+        """The text before the speech: speaker and emotion."""
+        return _joined(f"{self.speaker}:" if self.speaker else "", self.label)
+
 
 CueMaker = Callable[[Result], list[Cue]]
 
@@ -43,16 +51,17 @@ def speech_cues(result: Result) -> list[Cue]:
     """Return the cues in order of time. Sentences overlap if the transcript's do."""
     tracks = [_Track(track.name, IntervalIndex(track.windows)) for track in channel_tracks(result)]
     sentences = [segment for segment in result.transcript.segments if sanitize(segment.text)]
-    cues = [_sentence_cue(sentence, *tracks) for sentence in sentences]
+    cues = [cue for sentence in sentences for cue in _divided(_sentence_cue(sentence, *tracks), _timed_words(sentence))]
     for start, end in _pauses(sentences, result.media.duration or 0.0):
         cues += _pause_cues(tracks[0].windows, start, end)
     return _with_moments(sorted(cues, key=lambda cue: (cue.start, cue.end)), result)
 
 
 def window_cues(result: Result) -> list[Cue]:
-    """Return a cue for each window in order of time, then those of each channel."""
+    """Return the cues of each window in order of time, then those of each channel."""
     whole, *channels = (
-        [_window_cue(track.name, window) for window in track.windows] for track in channel_tracks(result)
+        [cue for window in track.windows for cue in _divided(_window_cue(track.name, window))]
+        for track in channel_tracks(result)
     )
     return [*_with_moments(whole, result), *(cue for cues in channels for cue in cues)]
 
@@ -60,7 +69,9 @@ def window_cues(result: Result) -> list[Cue]:
 def vtt(report: Report, cues: CueMaker = speech_cues) -> str:
     """Return WebVTT. The emotion is a class (`::cue(.happy)`), the channel a voice."""
     blocks = [f"WEBVTT\n\nNOTE\n{DISCLAIMER}\n"]
-    blocks += [f"{_times(cue, '.')}\n{_vtt_text(cue)}\n" for cue in cues(report.result)]
+    for cue in cues(report.result):
+        blocks += [f"NOTE {moment}\n" for moment in cue.moments]
+        blocks.append(f"{_times(cue, '.')}\n{_vtt_text(cue)}\n")
     return "\n".join(blocks)
 
 
@@ -89,6 +100,58 @@ def _sentence_cue(sentence: Segment, whole: _Track, *channels: _Track) -> Cue:
     candidates = zip(channels, amounts, rivals, strict=True)
     track = next((channel for channel, amount, rival in candidates if amount > SPEAKER_DOMINANCE * rival), whole)
     return Cue(start, end, mean_reading(track.windows, start, end), sanitize(sentence.text), track.name)
+
+
+def _timed_words(sentence: Segment) -> list[Word]:
+    """Return the words of a sentence, or [] if they are not those of its text."""
+    words = [Word(start=word.start, end=word.end, word=sanitize(word.word)) for word in sentence.words]
+    return words if " ".join(word.word for word in words) == sanitize(sentence.text) else []
+
+
+def _divided(cue: Cue, words: Sequence[Word] = ()) -> Iterator[Cue]:
+    """Yield cues whose text has at most `MAX_LINES` lines, one after the other. Each begins with its first word;
+    without `words`, the words share the time by length."""
+    tokens = [(start, token) for start, word in _starts(cue, words) for token in _pieces(word)]
+    pages = _pages(len(cue.heading), [token for _, token in tokens])
+    if len(pages) < 2:
+        yield cue
+        return
+    starts = [min(max(tokens[page.start][0], cue.start), cue.end) for page in pages[1:]]
+    edges = [cue.start, *accumulate(starts, max), cue.end]
+    for page, (start, end) in zip(pages, pairwise(edges), strict=True):
+        yield replace(cue, start=start, end=end, speech=" ".join(token for _, token in tokens[page]))
+
+
+def _starts(cue: Cue, words: Sequence[Word]) -> Iterator[tuple[float, str]]:
+    """Yield the start of each word."""
+    if words:
+        yield from ((word.start, word.word) for word in words)
+        return
+    spoken = cue.speech.split()
+    total = max(sum(map(len, spoken)), 1)
+    for word, before in zip(spoken, accumulate(map(len, spoken), initial=0), strict=False):
+        yield cue.start + (cue.end - cue.start) * before / total, word
+
+
+def _pieces(word: str) -> Iterator[str]:
+    """Divide a word that is longer than a line."""
+    yield from (word[first : first + MAX_LINE_CHARACTERS] for first in range(0, len(word), MAX_LINE_CHARACTERS))
+
+
+def _pages(heading: int, tokens: Sequence[str]) -> list[slice]:
+    """Divide tokens among cues that each begin with a heading of this length."""
+    pages, first, line, used = [], 0, 1, heading
+    for number, token in enumerate(tokens):
+        if (needed := used + bool(used) + len(token)) <= MAX_LINE_CHARACTERS:
+            used = needed
+        elif line < MAX_LINES:
+            line, used = line + 1, len(token)
+        else:
+            pages.append(slice(first, number))
+            first, line, used = number, 1, heading + bool(heading) + len(token)
+            if used > MAX_LINE_CHARACTERS:
+                line, used = 2, len(token)
+    return [*pages, slice(first, len(tokens))]
 
 
 def _pauses(sentences: Sequence[Segment], duration: float) -> Iterator[tuple[float, float]]:
@@ -125,19 +188,23 @@ def _with_moments(cues: Sequence[Cue], result: Result) -> list[Cue]:
     moments: dict[int, tuple[str, ...]] = {}
     for moment in result.moments:
         if cue := index.nearest(moment.time):
-            moments[id(cue)] = (*moments.get(id(cue), ()), f"({moment_text(moment)})")
+            moments[id(cue)] = (*moments.get(id(cue), ()), moment_text(moment))
     return [replace(cue, moments=moments.get(id(cue), ())) for cue in cues]
 
 
 def _vtt_text(cue: Cue) -> str:
     label = f"<c.{cue.reading.emotion}>{cue.label}</c>" if cue.reading and cue.reading.emotion else cue.label
-    text = "\n".join([_joined(label, _escaped(cue.speech)), *map(_escaped, cue.moments)])
+    first, *others = _lines(_joined(cue.label, cue.speech))
+    text = "\n".join([label + _escaped(first.removeprefix(cue.label)), *map(_escaped, others)])
     return f"<v {cue.speaker}>{text}</v>" if cue.speaker else text
 
 
 def _srt_text(cue: Cue) -> str:
-    speaker = f"{cue.speaker}:" if cue.speaker else ""
-    return "\n".join([_joined(speaker, cue.label, cue.speech), *cue.moments]).replace("-->", "→")
+    return "\n".join(_lines(_joined(cue.heading, cue.speech))).replace("-->", "→")
+
+
+def _lines(text: str) -> list[str]:
+    return textwrap.wrap(text, MAX_LINE_CHARACTERS, break_on_hyphens=False) or [""]
 
 
 def _joined(*parts: str) -> str:
