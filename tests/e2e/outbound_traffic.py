@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-LINGER_SECONDS = 13
+LINGER_SECONDS = 15
 """Seconds to wait at the end. onnxruntime 1.32 contacts its vendor ten seconds after the first model is loaded."""
 
 
