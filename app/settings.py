@@ -8,7 +8,10 @@ from pydantic_settings import NoDecode
 from app.keys import ApiKey
 from app.loopback import is_loopback
 from workers.protocol.settings import SharedSettings
-from workers.protocol.store.events import MAX_READERS
+
+MAX_CONNECTIONS = 4000
+"""Maximum connections of one gateway process: each may wait for events of a job, for which `EventReader` has as many
+connections to Redis."""
 
 
 class Settings(SharedSettings):
@@ -34,9 +37,9 @@ class Settings(SharedSettings):
     )
 
     max_connections: int = Field(
-        MAX_READERS,
+        MAX_CONNECTIONS,
         ge=16,
-        le=MAX_READERS,
+        le=MAX_CONNECTIONS,
         description="Maximum number of open connections of one gateway process. A new one above it replaces the one "
         "that has waited longest for a request.",
     )

@@ -34,7 +34,7 @@ APP_ORDER = [
     ("services",),
     ("dependencies", "openapi"),
     ("routes",),
-    ("main",),
+    ("main", "server"),
     ("__main__",),
 ]
 SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.languages", "ml.errors", "ml.signatures")

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from app.http.connections import MAX_HEAD_BYTES, MAX_PIPELINED, max_connections, raise_file_limit
+from app.settings import MAX_CONNECTIONS
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
+from workers.protocol.store.events import MAX_READERS
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 MEGABYTE = 1_000_000
@@ -155,3 +157,7 @@ def test_raise_file_limit_reaches_what_the_system_permits() -> None:
 @pytest.mark.parametrize(("files", "expected"), [(20_000, 4000), (1024, 384), (100, 1)])
 def test_max_connections_leaves_files_for_the_rest(files: int, expected: int) -> None:
     assert max_connections(files, 4000) == expected
+
+
+def test_settings_permit_no_more_connections_than_readers_of_events() -> None:
+    assert MAX_CONNECTIONS <= MAX_READERS

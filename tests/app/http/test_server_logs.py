@@ -24,8 +24,7 @@ def server_log(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> Iterator[p
 
 def test_upgrade_line_has_no_query_and_no_address(gateway: Gateway, server_log: pytest.LogCaptureFixture) -> None:
     headers = {"Authorization": "Bearer hidden-key"}
-    with stream(gateway, "?ticket=hidden-ticket", additional_headers=headers) as socket:
-        socket.send("no JSON")
+    with stream(gateway, "?ticket=hidden-ticket", additional_headers=headers):
         assert eventually(lambda: "/v1/stream" in server_log.text)
     assert '"WebSocket /v1/stream" [accepted]' in server_log.text
     assert "hidden" not in server_log.text and "127.0.0.1" not in server_log.text
