@@ -69,10 +69,10 @@ class WorkerSettings(SharedSettings):
         300.0, ge=60, description="Maximum duration of such a part in seconds, rounded to minutes."
     )
     part_megapixels: float = Field(
-        6000.0,
+        1000.0,
         gt=0,
         description="Megapixels of video frames above which a part is made shorter (a minute at least). Media with "
-        "twice as many is split even if it is short.",
+        "four times as many is split even if it is short.",
     )
 
     fetch_seconds: float = Field(3600.0, gt=0, description="Time limit of a download, in seconds.")

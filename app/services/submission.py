@@ -6,6 +6,7 @@ woken. Whatever fails in between, no accepted job is lost and no rejected job is
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -91,8 +92,10 @@ class JobSubmission:
                         reservation = replace(state, ttl_seconds=self._settings.idempotency_seconds)
                         job_ids = await self._receive(owner, body, boundary, reservation)
         except QueueFull as error:
-            seconds = error.retry_after or await run_in_threadpool(self._job_store.estimate_seconds, 1)
-            raise TooManyJobs(error.message, retry_after=retry_after_seconds(seconds)) from error
+            if error.retry_after is not None:
+                raise TooManyJobs(error.message, retry_after=math.ceil(error.retry_after)) from error
+            estimate = await run_in_threadpool(self._job_store.estimate_seconds, 1)
+            raise TooManyJobs(error.message, retry_after=retry_after_seconds(estimate)) from error
         return tuple([await self._jobs.get(owner, job_id) for job_id in job_ids])
 
     async def _receive(

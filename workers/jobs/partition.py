@@ -21,6 +21,8 @@ from workers.settings import WorkerSettings
 
 PLAN, MIX, CHANNELS = "survey", "mix", "channels"
 """Names of the shared blobs: plan of the recording, mixed audio, channels."""
+MAX_UNSPLIT_WORK = 4.0
+"""Work of media that is not split, as a multiple of the work of a part."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class SplitPolicy:
     """When a recording is split, and into which parts.
 
     `min_seconds`: duration above which it is split. `part_seconds`, `part_megapixels`: maximum duration and work of a
-    part, which has a minute at least. Twice the work of a part is split too.
+    part, which has a minute at least. Media with `MAX_UNSPLIT_WORK` times the work of a part is split even if it is
+    short.
     """
 
     min_seconds: float = math.inf
@@ -49,7 +52,7 @@ class SplitPolicy:
         """Return whether the plan is long enough to be split, and has several parts that can be read separately."""
         recording = plan.recording
         work = recording.megapixels_per_second * recording.expected_seconds
-        is_long = recording.expected_seconds > self.min_seconds or work > 2 * self.part_megapixels
+        is_long = recording.expected_seconds > self.min_seconds or work > MAX_UNSPLIT_WORK * self.part_megapixels
         return is_long and len(plan.parts) > 1 and plan.can_split
 
 

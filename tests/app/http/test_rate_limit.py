@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+from httpx import Response
 
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.routes.test_job_routes import problem
@@ -86,6 +87,26 @@ def test_storage_limit_is_freed_by_ended_jobs(open_gateway: OpenGateway) -> None
     problem(gateway.post(PNG + bytes(3000)), 429, "too_many_jobs")  # they are kept
     gateway.client.delete(f"/v1/jobs/{job_id}")
     gateway.made(content=PNG + bytes(3000))
+
+
+def test_compute_limit_of_one_caller_lasts_until_the_next_hour(keyed: OpenGateway) -> None:
+    gateway = keyed(compute_per_key=60)
+
+    def post(secret: str) -> Response:
+        return gateway.client.post("/v1/jobs", files={"file": ("a.png", PNG)}, headers=bearer(secret))
+
+    job_id = post("old").json()["id"]
+    claim = gateway.job_store.claim()
+    assert claim is not None
+    gateway.redis.age_work(job_id, 100)
+    gateway.job_store.finish(claim, "succeeded")
+    refused = post("new")
+    assert "compute" in problem(refused, 429, "too_many_jobs")["detail"]
+    assert 1 <= int(refused.headers["retry-after"]) <= 3600
+    assert post("bobs").status_code == 202
+    assert gateway.client.get(f"/v1/jobs/{job_id}", headers=bearer("old")).status_code == 200
+    gateway.redis.start_hour("ann")
+    assert post("old").status_code == 202
 
 
 def test_retry_after_estimates_waiting_time(open_gateway: OpenGateway) -> None:

@@ -18,7 +18,6 @@ from ml.results import Options, Result
 from tests.face_files import make_scenes, portrait
 from tests.redis_server import redis_server
 from tests.speech_files import melody
-from tests.toy_models import make_analyzer
 from workers.jobs.analysis import AnalysisRunner
 from workers.jobs.artifacts import BuilderFactory, store_artifacts
 from workers.jobs.runner import RunnerConfig
@@ -36,11 +35,6 @@ ALL = Options(annotate=True, thumbnails=True, heatmaps=True)
 def url() -> Iterator[str]:
     with redis_server() as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
-    return make_analyzer(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_split_policy_one_part_is_not_split(tmp_path: Path) -> None:
     [
         (5.0, 320, 180, 300, False),
         (5.0, 1280, 720, 240, False),
-        (15.0, 1280, 720, 120, True),
+        (15.0, 1280, 720, 120, False),
         (30.0, 1280, 720, 60, True),
         (30.0, 7680, 4320, 60, True),
     ],
