@@ -12,6 +12,7 @@ from PIL import Image
 
 from ml.errors import FrameTooLarge, MediaInvalid
 from ml.inference.face.detector import FaceDetector
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.inference.pipeline.live import LiveReader
 from ml.media import SAMPLE_RATE
@@ -19,12 +20,11 @@ from ml.media.webcam import read_jpeg
 from ml.results import Options
 from tests.face_files import nobody, portrait, two_people
 from tests.speech_files import say, silence
-from tests.toy_models import make_analyzer
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> LoadedBundle:
-    return make_analyzer(tmp_path_factory.mktemp("store")).models
+def models(analyzer: Analyzer) -> LoadedBundle:
+    return analyzer.models
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,17 @@ def test_read_face_keeps_its_track_and_is_dropped_when_old(models: LoadedBundle,
     assert reader.read().faces == ()
     reader.add_frame(5.0, nobody(), 1.0)
     assert reader.read().window.emotion is None
+
+
+def test_add_frame_of_changing_size_is_read(models: LoadedBundle, detector: FaceDetector) -> None:
+    reader = LiveReader(models, Options(window_seconds=2), detector)
+    sizes = [portrait(), portrait()[::2, ::2].copy(), nobody()[:1, :1].copy(), nobody()[:2].copy(), portrait()]
+    for step, image in enumerate(sizes):
+        reader.add_frame(step / 10, image, 1.0)
+        faces = reader.read().faces
+        height, width = image.shape[:2]
+        assert all(0 <= face.frame.box.x <= width and 0 <= face.frame.box.y <= height for face in faces)
+    assert len(faces) == 1
 
 
 def test_add_frame_older_than_the_newest_is_ignored(models: LoadedBundle, detector: FaceDetector) -> None:
