@@ -5,7 +5,6 @@ import os
 import resource
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -53,5 +52,5 @@ def _paths_to_restrict(folder: Path) -> Iterator[Path]:
         root = folder / name
         if root.is_dir() and not root.is_symlink():
             yield root
-            with suppress(FileNotFoundError):
-                yield from root.rglob("*")
+            for parent, folders, files in os.walk(root):  # passes folders that another process deletes
+                yield from (Path(parent, each) for each in (*folders, *files))

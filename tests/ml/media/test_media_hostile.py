@@ -101,6 +101,33 @@ def test_hostile_attached_playlist_is_not_opened(tmp_path: Path, target: Path) -
     assert tone_frequency(read(path, tmp_path)) == pytest.approx(440, abs=2)
 
 
+def test_hostile_dash_manifest_is_unsupported(tmp_path: Path, target: Path) -> None:
+    """One that ffmpeg itself wrote, behind each signature that may hold text."""
+    manifest = tmp_path / "film.mpd"
+    ffmpeg("-i", target, "-c:a", "aac", "-f", "dash", manifest)
+    for head in (b"", b"\0\0\0\x18ftypisom\0\0\0\0isomiso2\n", b"ID3\x03\0\0\0\0\0\0"):
+        path = tmp_path / "copy.mp4"
+        path.write_bytes(head + manifest.read_bytes())
+        with pytest.raises(AffectError) as caught:
+            read(path, tmp_path)
+        assert caught.value.code in ("media_invalid", "unsupported_media", "no_streams")
+
+
+def test_hostile_attached_font_is_not_read(tmp_path: Path) -> None:
+    """Fonts and subtitles belong to programs that draw text, which nothing here does."""
+    font, subtitles, path = tmp_path / "evil.ttf", tmp_path / "words.ass", tmp_path / "film.mkv"
+    font.write_bytes(b"\0\1\0\0" + b"\xff" * 100_000)
+    subtitles.write_text("[Script Info]\n[Events]\nDialogue: 0,0:00:00.00,0:00:01.00,,,0,0,0,,{\\fnevil}words\n")
+    film = make_video(tmp_path / "film.mp4", 1.0)
+    attached = ["-attach", font, "-metadata:s:t", "mimetype=application/x-truetype-font"]
+    ffmpeg("-i", film, "-i", subtitles, *attached, "-map", "0", "-map", "1", "-c", "copy", "-c:s", "ass", path)
+    info = probe(path, LIMITS)
+    assert info.has_video and read(path, tmp_path).size == pytest.approx(read(film, tmp_path).size, abs=1000)
+    (tmp_path / "font.mkv").write_bytes(font.read_bytes())
+    with pytest.raises(UnsupportedMedia):
+        probe(tmp_path / "font.mkv", LIMITS)
+
+
 def test_hostile_error_message_contains_no_path_and_no_content(tmp_path: Path) -> None:
     (tmp_path / "secret-place").mkdir()
     path = tmp_path / "secret-place" / "secret-name.mp4"
