@@ -86,7 +86,7 @@ def test_predict_format_on_standard_output_is_alone(
 
 def test_predict_rows_choose_table(store: Path, folder: Path, tmp_path: Path) -> None:
     assert predict(store, folder / "photo.png", "--csv", tmp_path / "faces.csv", "--rows", "faces") == 0
-    assert (tmp_path / "faces.csv").read_text().startswith("file,track,time,")
+    assert (tmp_path / "faces.csv").read_text().startswith('"file","track","time",')
 
 
 def test_predict_folder_prints_line_per_file_and_writes_one_csv(

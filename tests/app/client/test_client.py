@@ -166,7 +166,7 @@ def test_analyse_returns_result(gateway: Gateway, calling: Calling) -> None:
     assert isinstance(result, Result) and result.media.kind == "image" and result.overall.emotion is None
     (job,) = client.jobs()
     assert job.ended and client.wait(job).status == "succeeded" and client.get(job.id) == job
-    assert client.result(job) == result and client.export(job, "csv").startswith(b"file,")
+    assert client.result(job) == result and client.export(job, "csv").startswith(b'"file",')
     assert client.deliveries(job).state == "none" and client.models() == []
     client.delete(job)
     client.delete(job)  # an answer may have been lost
