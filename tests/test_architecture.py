@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 # From low to high: a room may import those before it, and its own.
 ML_ORDER = [
-    ("vocabulary", "languages", "errors", "signatures", "paths", "cpu", "memory"),
+    ("vocabulary", "languages", "errors", "signatures", "paths", "cpu", "memory", "version"),
     ("results",),
     ("reports",),
     ("media",),
@@ -37,7 +37,7 @@ APP_ORDER = [
     ("main", "server"),
     ("__main__",),
 ]
-SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.languages", "ml.errors", "ml.signatures")
+SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.languages", "ml.errors", "ml.signatures", "ml.version")
 WORKERS = (*SHARED, "ml.memory", "ml.media", "ml.inference", "ml.registry", "ml.explanation", "ml.rendering", "workers")
 
 

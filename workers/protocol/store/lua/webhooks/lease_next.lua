@@ -1,5 +1,5 @@
 -- Leases the delivery that has been due for longest, of the owner with the fewest that are being made. Returns its id,
--- owner, number of the attempt and whether it is a test (1 or 0), or false if there is none.
+-- owner, number of the attempt and whether it is a test (1 or 0), or false if no delivery is due.
 -- ARGV: prefix, seconds of the lease, maximum deliveries of one owner that are made at once
 -- include: webhooks
 local lease_seconds, max_sending = tonumber(ARGV[2]), tonumber(ARGV[3])
