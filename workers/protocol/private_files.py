@@ -31,8 +31,7 @@ def restrict_folder(folder: Path) -> None:
     A folder that many users share on purpose (such as /tmp) stays as it is, apart from what the service stores there.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not folder.stat().st_mode & OTHERS:
-        return
+    refused = False
     for path in _paths_to_restrict(folder):
         try:
             mode = path.stat(follow_symlinks=False).st_mode
@@ -41,16 +40,19 @@ def restrict_folder(folder: Path) -> None:
         except FileNotFoundError:  # another process has deleted it
             continue
         except PermissionError:
-            logger.warning("other users may read %s: its owner should run `chmod -R go-rwx` on it", folder)
-            return
+            refused = True
+    if refused:
+        logger.warning("other users may read %s: its owner should run `chmod -R go-rwx` on it", folder)
 
 
 def _paths_to_restrict(folder: Path) -> Iterator[Path]:
+    if not folder.stat().st_mode & OTHERS:
+        return
     if not folder.stat().st_mode & stat.S_ISVTX:
         yield folder
     for name in STORED_FOLDERS:
         root = folder / name
-        if root.is_dir() and not root.is_symlink():
-            yield root
+        if root.is_dir() and not root.is_symlink() and root.stat().st_mode & OTHERS:
             for parent, folders, files in os.walk(root):  # passes folders that another process deletes
                 yield from (Path(parent, each) for each in (*folders, *files))
+            yield root
