@@ -99,8 +99,8 @@ class Media(FrozenModel):
 
     kind: MediaKind
     duration: float | None = Field(description="Seconds; null for an image.")
-    width: int | None = Field(description="Pixels of the upright image or frame; null for audio.")
-    height: int | None = Field(description="Pixels of the upright image or frame; null for audio.")
+    width: int | None = Field(description="Pixels of the image or frame as displayed: upright, with square pixels; null for audio.")
+    height: int | None = Field(description="Pixels of the image or frame as displayed: upright, with square pixels; null for audio.")
     frame_rate: float | None = Field(description="Frames per second of the file; null without video.")
     has_audio: bool
     has_video: bool
@@ -167,7 +167,7 @@ class Window(Reading):
 
 
 class Box(FrozenModel):
-    """Box around a face, in pixels of the original frame after rotation."""
+    """Box around a face, in pixels of the original frame as displayed: upright, with square pixels."""
 
     x: float
     y: float

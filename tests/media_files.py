@@ -146,7 +146,11 @@ def make_image(path: Path, size: tuple[int, int] = (160, 120), *, exif_orientati
 
 def write_orientation(path: Path, orientation: int) -> None:
     """Puts an EXIF block that holds nothing but the orientation into a JPEG, PNG or WebP file."""
-    tiff = struct.pack("<4sIHHHIHHI", b"II*\0", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    write_exif(path, struct.pack("<4sIHHHIHHI", b"II*\0", 8, 1, 0x0112, 3, 1, orientation, 0, 0))
+
+
+def write_exif(path: Path, tiff: bytes) -> Path:
+    """Puts an EXIF block into a JPEG, PNG or WebP file."""
     data = path.read_bytes()
     if path.suffix in (".jpg", ".jpeg"):
         block = b"Exif\0\0" + tiff
@@ -158,6 +162,16 @@ def write_orientation(path: Path, orientation: int) -> None:
         extended = struct.pack("<BxxxHBHB", 0x08, (width - 1) & 0xFFFF, (width - 1) >> 16, (height - 1) & 0xFFFF, 0)
         data = riff(b"WEBP", [(b"VP8X", extended), *riff_chunks(data), (b"EXIF", tiff)])
     path.write_bytes(data)
+    return path
+
+
+def make_hidden(path: Path, *options: str, seconds: float = 0.0) -> Path:
+    """A picture, or a film of some seconds, whose left half is red and transparent; the right half is green."""
+    red = "lt(X,32)"
+    colours = f"r='if({red},255,0)':g='if({red},0,200)':b=0:a='if({red},0,255)'"
+    length = ("-t", str(seconds)) if seconds else ("-frames:v", "1")
+    ffmpeg("-f", "lavfi", "-i", f"color=s=64x48:r=5,format=rgba,geq={colours}", *length, *options, path)
+    return path
 
 
 def make_animated_webp(path: Path, size: tuple[int, int] = (64, 48), count: int = 3) -> Path:

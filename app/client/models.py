@@ -191,9 +191,9 @@ class Media(ApiModel):
     duration: float | None = None
     """Seconds; null for an image."""
     width: int | None = None
-    """Pixels of the upright image or frame; null for audio."""
+    """Pixels of the image or frame as displayed: upright, with square pixels; null for audio."""
     height: int | None = None
-    """Pixels of the upright image or frame; null for audio."""
+    """Pixels of the image or frame as displayed: upright, with square pixels; null for audio."""
     frame_rate: float | None = None
     """Frames per second of the file; null without video."""
     has_audio: bool
@@ -256,7 +256,7 @@ class Window(Reading):
 
 
 class Box(ApiModel):
-    """Box around a face, in pixels of the original frame after rotation."""
+    """Box around a face, in pixels of the original frame as displayed: upright, with square pixels."""
 
     x: float
     y: float

@@ -202,7 +202,7 @@ class Decoder:
 
     def _can_use_gpu(self) -> bool:
         plan, seconds = self._plan, self._info.duration or 0.0
-        if self._limits.video_decoder == "software" or plan.frame_rate is None:
+        if self._limits.video_decoder == "software" or plan.frame_rate is None or self._info.has_alpha:
             return False
         if min(plan.end, seconds) - plan.start < MIN_SECONDS:
             return False

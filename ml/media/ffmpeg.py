@@ -8,9 +8,9 @@ from typing import Any
 
 import ffmpeg
 
-from ml.media.geometry import Geometry
+from ml.media.geometry import FLATTEN, Geometry
 from ml.media.limits import MediaLimits
-from ml.media.probe import MediaInfo, padded_pixels, reading_options
+from ml.media.probe import MediaInfo, alpha_options, padded_pixels, reading_options
 
 SAMPLE_RATE = 16_000
 """Samples per second of all decoded audio."""
@@ -71,7 +71,7 @@ def decode_command(path: Path, info: MediaInfo, plan: DecodePlan, audio_fd: int,
                 source[str(info.video_stream)],
                 "pipe:1",
                 format="rawvideo",
-                vf=",".join(_video_filters(plan)),
+                vf=",".join(_video_filters(info, plan)),
                 # rawvideo has a constant rate: after a change of size within the stream ffmpeg restarts the filters,
                 # and fills the gap that this leaves.
                 r=str(plan.frame_rate),
@@ -99,6 +99,7 @@ def _input_options(info: MediaInfo, plan: DecodePlan, limits: MediaLimits) -> di
         "max_pixels": padded_pixels(limits),
         "threads": limits.decoder_threads,
         "noautorotate": None,
+        **alpha_options(info),
     }
     if plan.use_gpu:
         # Frames are copied back to memory for the filters. More threads would only hold more of the GPU's surfaces.
@@ -109,12 +110,13 @@ def _input_options(info: MediaInfo, plan: DecodePlan, limits: MediaLimits) -> di
     return options
 
 
-def _video_filters(plan: DecodePlan) -> list[str]:
+def _video_filters(info: MediaInfo, plan: DecodePlan) -> list[str]:
     """Return the filters. Rounding up puts the last frame that began at or before k / rate, the one on screen, at k."""
     return [
         f"fps={plan.frame_rate}:round=up",
         f"trim=start_pts={plan.first_frame}:end_pts={plan.end_frame}",
         f"setpts=PTS-{plan.first_frame}",
+        *(FLATTEN if info.has_alpha else ()),
         *plan.geometry.filters,
     ]
 

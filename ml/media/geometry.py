@@ -1,6 +1,7 @@
-"""The size at which a frame or image is analysed."""
+"""The size at which a frame or image is analysed, and its way from the stored pixels to the displayed ones."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Self
 
 from ml.media.orientation import Orientation
@@ -9,9 +10,26 @@ MAX_ANALYSIS_SIDE = 1280
 """Pixels; maximum longer side of an analysed frame or image."""
 
 
+FLATTEN = ("format=gbrap", "negate", "premultiply=15:1", "negate")
+"""ffmpeg filters that lay a frame with transparency on white, as viewers show it: what is transparent, such as a person
+who was erased, is neither read nor drawn. They precede scaling, which would mix hidden colours into the edges."""
+MAX_PIXEL_ASPECT = 10
+"""Maximum ratio of the sides of a stored pixel; a larger one is an error of the header."""
+
+
+def displayed_size(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
+    """Return the size with square pixels of a frame whose pixels are `pixel_aspect` times as wide as high. One side
+    grows, as in browsers."""
+    if not Fraction(1, MAX_PIXEL_ASPECT) <= pixel_aspect <= MAX_PIXEL_ASPECT:
+        return width, height
+    if pixel_aspect >= 1:
+        return round(width * pixel_aspect), height
+    return width, round(height / pixel_aspect)
+
+
 @dataclass(frozen=True)
 class Geometry:
-    """Size of an upright image: `width`×`height` pixels, each of them `scale` original pixels wide."""
+    """Size of an upright image: `width`×`height` pixels, each of them `scale` displayed original pixels wide."""
 
     width: int
     height: int

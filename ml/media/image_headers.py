@@ -13,9 +13,12 @@ Buffer = bytes | mmap.mmap
 
 _EXIF_PREFIX = b"Exif\0\0"
 _EXIF_ORIENTATION = 0x0112
-_EXIF_SHORT = 3
+_TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+"""Codes of `struct` for the integer types of TIFF: BYTE, SHORT, LONG, SBYTE, SSHORT, SLONG. The standard has SHORT, but
+writers use others too."""
 _WEBP_FRAME_HEADER = 16
 """Bytes of an ANMF chunk before the chunks within it."""
+_WEBP_ALPHA_FLAG = 0x10
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0…SOF15 without DHT, JPG, DAC
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # TEM, RST0…7, SOI: no length follows
 _MAX_SEGMENTS = 4096
@@ -125,7 +128,7 @@ def _webp(data: Buffer) -> ImageHeader | None:
 
 
 def first_webp_frame(path: Path) -> bytes | None:
-    """Return the first frame of an animated WebP as a WebP file, without transparency; None for a still image."""
+    """Return the first frame of an animated WebP as a WebP file; None for a still image."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if all(name != b"ANMF" for name, _, _ in _webp_chunks(data)):
             return None
@@ -133,8 +136,17 @@ def first_webp_frame(path: Path) -> bytes | None:
         if image is None:
             return None
         name, start, end = image
-        payload = data[start:end] + bytes((end - start) % 2)
-        return struct.pack("<4sI4s4sI", b"RIFF", 12 + len(payload), b"WEBP", name, end - start) + payload
+        chunks = _webp_chunk(name, data[start:end])
+        if name == b"VP8 " and (alpha := _first_alpha(data)) is not None:
+            width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, start + 6))
+            sides = (max(side - 1, 0).to_bytes(3, "little") for side in (width, height))
+            header = struct.pack("<I", _WEBP_ALPHA_FLAG) + b"".join(sides)
+            chunks = _webp_chunk(b"VP8X", header) + _webp_chunk(b"ALPH", alpha) + chunks
+        return struct.pack("<4sI4s", b"RIFF", 4 + len(chunks), b"WEBP") + chunks
+
+
+def _webp_chunk(name: bytes, payload: bytes) -> bytes:
+    return struct.pack("<4sI", name, len(payload)) + payload + bytes(len(payload) % 2)
 
 
 def _first_image(data: Buffer) -> tuple[bytes, int, int] | None:
@@ -144,6 +156,15 @@ def _first_image(data: Buffer) -> tuple[bytes, int, int] | None:
         for chunk in inner:
             if chunk[0] in (b"VP8 ", b"VP8L"):
                 return chunk
+    return None
+
+
+def _first_alpha(data: Buffer) -> bytes | None:
+    """Return the transparency of an animation's first frame, if it is stored apart from the image."""
+    for name, start, end in _webp_chunks(data):
+        if name == b"ANMF":
+            inner = _webp_chunks(data, start + _WEBP_FRAME_HEADER, end)
+            return next((data[first:last] for inner_name, first, last in inner if inner_name == b"ALPH"), None)
     return None
 
 
@@ -157,8 +178,9 @@ def _exif_orientation(exif: bytes) -> Orientation:
         (directory,) = struct.unpack_from(order + "I", exif, 4)
         (count,) = struct.unpack_from(order + "H", exif, directory)
         for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", exif, entry)
-            if (tag, kind) == (_EXIF_ORIENTATION, _EXIF_SHORT):
+            tag, kind = struct.unpack_from(order + "HH", exif, entry)
+            if tag == _EXIF_ORIENTATION and kind in _TIFF_INTEGERS:
+                (value,) = struct.unpack_from(order + _TIFF_INTEGERS[kind], exif, entry + 8)
                 return Orientation.from_exif(value)
     except struct.error:
         pass

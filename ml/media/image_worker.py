@@ -13,6 +13,8 @@ from fractions import Fraction
 import av
 from av.filter import Graph
 
+FLATTEN = ("format=gbrap", "negate", "premultiply=15:1", "negate")
+"""A copy of `ml.media.geometry.FLATTEN`."""
 DONE, FAILED = b"0", b"1"
 _TIME_BASE = Fraction(1, 25)
 
@@ -31,7 +33,8 @@ def _filtered(frame: av.VideoFrame, filters: Sequence[str]) -> av.VideoFrame:
     graph = Graph()
     graph.threads = 1
     last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=_TIME_BASE)
-    for description in [*filters, "buffersink"]:
+    flatten = FLATTEN if _has_alpha(frame.format) else ()
+    for description in [*flatten, *filters, "buffersink"]:
         name, _, arguments = description.partition("=")
         node = graph.add(name, arguments or None)
         last.link_to(node)
@@ -42,6 +45,11 @@ def _filtered(frame: av.VideoFrame, filters: Sequence[str]) -> av.VideoFrame:
     filtered = graph.pull()
     assert isinstance(filtered, av.VideoFrame)
     return filtered
+
+
+def _has_alpha(format: av.VideoFormat) -> bool:
+    """Return whether pixels may be transparent; the colours of a palette may be."""
+    return format.has_palette or any(component.is_alpha for component in format.components)
 
 
 def _pixels(frame: av.VideoFrame) -> bytes:

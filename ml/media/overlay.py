@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import MediaInvalid
+from ml.media.geometry import FLATTEN
 from ml.media.limits import MediaLimits
-from ml.media.probe import MediaInfo, padded_pixels, reading_options
+from ml.media.probe import MediaInfo, alpha_options, padded_pixels, reading_options
 from ml.media.sandbox import PIPE_BYTES, CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
 
 MIN_SIDE, MAX_SIDE = 640, 1280
@@ -131,6 +132,7 @@ def _command(request: OverlayRequest, pipe: str) -> list[str]:
         max_pixels=padded_pixels(limits),
         threads=limits.decoder_threads,
         noautorotate=None,
+        **alpha_options(info),
     )
     size = canvas.width, canvas.height
     images = ffmpeg.input(pipe, format="rawvideo", pixel_format="rgba", video_size=size, framerate=f"{request.rate:g}")
@@ -162,4 +164,6 @@ def _video_filters(info: MediaInfo, canvas: Canvas) -> list[tuple[str, ...]]:
     """Return names of filters with their arguments. They scale before they rotate, as `Geometry` does."""
     width, height = info.orientation.upright_size(canvas.width, canvas.height)
     turns = [tuple(text.split("=")) for text in info.orientation.filters]
-    return [("scale", str(width), str(height)), ("format", "yuv420p"), ("setsar", "1"), *turns]
+    flatten = [(name, *arguments.split(":")) for name, _, arguments in (text.partition("=") for text in FLATTEN)]
+    before = [tuple(filter(None, words)) for words in flatten] if info.has_alpha else []
+    return [*before, ("scale", str(width), str(height)), ("format", "yuv420p"), ("setsar", "1"), *turns]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 from ml.errors import AffectError, FileTooLarge, MediaInvalid, NoStreams, UnsupportedMedia
 from ml.media.formats import FORMATS, MediaFormat, detect_format
+from ml.media.geometry import displayed_size
 from ml.media.image_headers import read_image_header
 from ml.media.limits import MediaLimits, too_long, too_many_pixels
 from ml.media.orientation import UPRIGHT, Orientation
@@ -27,8 +29,8 @@ _DURATION_GUESSED = "Estimating duration from bitrate"
 
 _ENTRIES = (
     "format=start_time,duration"
-    ":stream=index,codec_type,codec_name,width,height,avg_frame_rate,start_time,channels,sample_rate"
-    ":stream_disposition=attached_pic,default:stream_side_data=displaymatrix"
+    ":stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,avg_frame_rate,start_time,channels,sample_rate"
+    ":stream_disposition=attached_pic,default:stream_side_data=displaymatrix:stream_tags=alpha_mode"
 )
 _REPORT_BYTES = 4 * 2**20
 _HASH_BYTES = 2**20
@@ -38,6 +40,9 @@ _MAX_PLAUSIBLE_RATE = 1000.0
 _MIN_SAMPLE_RATE, _MAX_SAMPLE_RATE = 1000, 768_000
 """Hz. From a rate far outside, building the filter of a resampler alone would take minutes."""
 
+_ALPHA_FORMAT = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya8|ya16|pal8|ayuv|vuya")
+"""Beginnings of ffmpeg's names of pixel formats with transparency; the colours of a palette may be transparent."""
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _UNREADABLE = "The file cannot be opened. It seems damaged or incomplete."
 
 _Stream = dict[str, Any]
@@ -52,7 +57,7 @@ class MediaInfo:
         kind: image, audio or video.
         duration: seconds, as the container declares or its packets add up to; None for an image. It may be wrong:
             `Decoder.duration` is authoritative.
-        width, height: pixels of the upright image or frame.
+        width, height: pixels of the image or frame as displayed: upright, with square pixels.
         frame_rate: frames per second of the video.
         has_audio: whether there is an audio stream that can be decoded.
         has_video: whether there are moving pictures: false for a photo, and for the cover in an audio file.
@@ -64,6 +69,8 @@ class MediaInfo:
         video_stream, audio_stream: indices of the streams in the container.
         picture_start: seconds at which the first frame is shown, if the audio begins earlier.
         duration_guessed: whether ffprobe estimated the duration from the bit rate.
+        has_alpha: whether frames of the video may be transparent. (Of an image, its decoder knows.)
+        alpha_decoder: ffmpeg's name of the decoder that reads the transparency, if its default decoder drops it.
     """
 
     kind: MediaKind
@@ -82,6 +89,8 @@ class MediaInfo:
     audio_stream: int | None = None
     picture_start: float = 0.0
     duration_guessed: bool = False
+    has_alpha: bool = False
+    alpha_decoder: str | None = None
 
     @property
     def orientation(self) -> Orientation:
@@ -114,6 +123,11 @@ def probe(path: Path, limits: MediaLimits, check: CancelCheck = never_cancelled)
 def reading_options(format_name: str) -> dict[str, str]:
     """Return the options before `-i` that confine ffprobe and ffmpeg to one file and its format's own demuxers."""
     return {"protocol_whitelist": PROTOCOLS, "format_whitelist": ",".join(FORMATS[format_name].demuxers)}
+
+
+def alpha_options(info: MediaInfo) -> dict[str, str]:
+    """Return the options before `-i` that choose a decoder which reads the transparency of the video."""
+    return {"c:v": info.alpha_decoder} if info.alpha_decoder else {}
 
 
 def padded_pixels(limits: MediaLimits) -> int:
@@ -214,6 +228,8 @@ def _probe_recording(source: _Source, digest: str) -> MediaInfo:
         audio_stream=audio["index"] if audio else None,
         picture_start=picture.start,
         duration_guessed=guessed,
+        has_alpha=picture.has_alpha,
+        alpha_decoder=picture.alpha_decoder,
     )
 
 
@@ -267,22 +283,27 @@ def _declared_duration(report: _Report, source: _Source) -> tuple[float | None, 
 
 @dataclass(frozen=True)
 class _Picture:
-    """Properties of a video stream. `width`, `height`: pixels of the upright frame; `start`: seconds."""
+    """Properties of a video stream. `width`, `height`: pixels of the frame as displayed; `start`: seconds."""
 
     width: int | None = None
     height: int | None = None
     orientation: Orientation = UPRIGHT
     frame_rate: float | None = None
     start: float = 0.0
+    has_alpha: bool = False
+    alpha_decoder: str | None = None
 
     @classmethod
     def from_stream(cls, stream: _Stream, origin: float, limits: MediaLimits) -> "_Picture":
         """Convert a stream of ffprobe's report. Raises FrameTooLarge."""
         _check_pixels(stream["width"], stream["height"], limits)
         orientation = _orientation(stream)
-        width, height = orientation.upright_size(stream["width"], stream["height"])
+        shown = displayed_size(stream["width"], stream["height"], _pixel_aspect(stream.get("sample_aspect_ratio")))
+        width, height = orientation.upright_size(*shown)
+        decoder = _ALPHA_DECODERS.get(stream["codec_name"]) if _has_alpha_mode(stream) else None
+        has_alpha = decoder is not None or _ALPHA_FORMAT.match(stream.get("pix_fmt", "")) is not None
         start = max(0.0, (_number(stream.get("start_time")) or origin) - origin)
-        return cls(width, height, orientation, _rate(stream.get("avg_frame_rate")), start)
+        return cls(width, height, orientation, _rate(stream.get("avg_frame_rate")), start, has_alpha, decoder)
 
 
 def _measured_duration(source: _Source, origin: float) -> float | None:
@@ -339,6 +360,19 @@ def _orientation(stream: _Stream) -> Orientation:
         if "displaymatrix" in side_data:
             return Orientation.from_display_matrix(side_data["displaymatrix"])
     return UPRIGHT
+
+
+def _has_alpha_mode(stream: _Stream) -> bool:
+    """Return whether WebM stores the transparency of a stream apart from its colours."""
+    return bool(stream.get("tags", {}).get("alpha_mode", "0") not in ("", "0"))
+
+
+def _pixel_aspect(text: object) -> Fraction:
+    """Convert `4:3`; 1 if it is unknown (`0:1`, `N/A`)."""
+    width, _, height = str(text).partition(":")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        return Fraction(1)
+    return Fraction(int(width), int(height))
 
 
 def _number(text: object) -> float | None:

@@ -22,8 +22,10 @@ from tests.media_files import (
     make_audio,
     make_coded_video,
     make_flash_video,
+    make_hidden,
     make_video,
     tone_frequency,
+    turn_video,
 )
 
 LIMITS = MediaLimits()
@@ -239,6 +241,46 @@ def test_decoder_large_frames_are_shrunk_with_scale(tmp_path: Path) -> None:
     assert decoded.frames[0].image.shape == (160, 90, 3)
     assert decoded.scale == 2.0
     assert Decoded(path, tmp_path).scale == 1.0
+
+
+@pytest.mark.parametrize(("aspect", "size"), [("4/3", (96, 64)), ("3/4", (72, 85)), ("1/1", (72, 64))])
+@pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_decoder_pixel_aspect_is_applied(
+    tmp_path: Path, aspect: str, size: tuple[int, int], rotation: int, suffix: str
+) -> None:
+    if rotation and suffix == ".mkv":
+        return
+    path = make_video(tmp_path / f"film{suffix}", 0.3, size=(72, 64), audio=False)
+    shaped = tmp_path / f"shaped{suffix}"
+    ffmpeg("-i", path, "-vf", f"setsar={aspect}", "-c:v", "libx264", shaped)
+    if rotation:
+        shaped = turn_video(shaped, tmp_path / f"turned{suffix}", rotation)
+    decoded = Decoded(shaped, tmp_path)
+    shown = size[::-1] if rotation else size
+    assert (decoded.info.width, decoded.info.height) == shown
+    assert decoded.frames[0].image.shape == (shown[1], shown[0], 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mov", ("-c:v", "qtrle")),
+        ("a.mov", ("-c:v", "prores_ks", "-pix_fmt", "yuva444p10le")),
+        ("a.mkv", ("-c:v", "ffv1", "-pix_fmt", "bgra")),
+        ("a.webm", ("-c:v", "libvpx", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0")),
+        ("a.webm", ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p")),
+        ("a.mov", ("-c:v", "png")),
+    ],
+)
+@pytest.mark.parametrize("max_side", [1280, 16])
+def test_decoder_transparent_pixels_are_white(tmp_path: Path, name: str, codec: tuple[str, ...], max_side: int) -> None:
+    decoded = Decoded(make_hidden(tmp_path / name, *codec, seconds=1.0), tmp_path, max_side=max_side)
+    assert decoded.info.has_alpha and not decoded.damaged
+    for frame in decoded.frames:
+        middle = frame.image.shape[1] // 2
+        assert frame.image[:, : middle - 1].min() > 245
+        assert frame.image[:, middle + 1 :, 0].max() < 120
 
 
 def test_decoder_rotation_is_applied(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +9,16 @@ import pytest
 from ml.errors import Cancelled, FrameTooLarge, MediaInvalid, ProcessingTimeout
 from ml.media import MediaLimits, load_image, probe
 from ml.media.image import DecodedImage
-from tests.media_files import ffmpeg, make_animated_webp, make_image, make_png_header
+from tests.media_files import (
+    ffmpeg,
+    make_animated_webp,
+    make_hidden,
+    make_image,
+    make_png_header,
+    png_chunk,
+    riff,
+    riff_chunks,
+)
 
 EXIF_TURNS = {
     1: lambda image: image,
@@ -61,6 +72,55 @@ def test_load_image_large_image_is_shrunk(tmp_path: Path, limits: MediaLimits) -
     picture = load(path, limits, max_side=500)
     assert picture.image.shape == (500, 250, 3)
     assert picture.scale == 4.0
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("rgba.png", ()),
+        ("rgba64.png", ("-pix_fmt", "rgba64be")),
+        ("grey.png", ("-pix_fmt", "ya8")),
+        ("lossy.webp", ("-c:v", "libwebp", "-lossless", "0", "-pix_fmt", "yuva420p")),
+        ("lossless.webp", ("-c:v", "libwebp", "-lossless", "1")),
+    ],
+)
+@pytest.mark.parametrize("max_side", [1280, 16])
+def test_load_image_transparent_pixels_are_white(
+    tmp_path: Path, limits: MediaLimits, name: str, options: tuple[str, ...], max_side: int
+) -> None:
+    image = load(make_hidden(tmp_path / name, *options), limits, max_side=max_side).image
+    middle = image.shape[1] // 2
+    assert (image[:, : middle - 1] == 255).all()
+    assert image[:, middle + 1 :].min(axis=2).max() < 160
+
+
+def test_load_image_first_frame_of_an_animation_keeps_its_transparency(tmp_path: Path, limits: MediaLimits) -> None:
+    options = ("-c:v", "libwebp_anim", "-lossless", "0", "-pix_fmt", "yuva420p", "-loop", "0")
+    path = make_hidden(tmp_path / "moving.webp", *options, seconds=0.6)
+    still = riff_chunks(path.read_bytes())[:1] + _first_frame_of(path)
+    path.write_bytes(riff(b"WEBP", still))
+    image = load(path, limits).image
+    assert (image[:, :31] == 255).all() and image[:, 33:, 1].mean() > 100
+
+
+def _first_frame_of(path: Path) -> list[tuple[bytes, bytes]]:
+    """The chunks of an animation that has one frame, made of a still image if the encoder made no animation."""
+    chunks = riff_chunks(path.read_bytes())
+    if any(name == b"ANMF" for name, _ in chunks):
+        return chunks[1:]
+    inner = riff(b"WEBP", [chunk for chunk in chunks if chunk[0] in (b"ALPH", b"VP8 ")])[12:]
+    header = bytes(6) + (63).to_bytes(3, "little") + (47).to_bytes(3, "little") + bytes(4)
+    return [(b"ANIM", bytes(6)), (b"ANMF", header + inner)]
+
+
+def test_load_image_transparent_colour_of_a_palette_is_white(tmp_path: Path, limits: MediaLimits) -> None:
+    pixels = zlib.compress(b"".join(b"\0" + bytes([0] * 8 + [1] * 8) for _ in range(16)))
+    header = struct.pack(">IIBBBBB", 16, 16, 8, 3, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"PLTE", b"\xff\0\0\0\xc8\0"), (b"tRNS", b"\0"), (b"IDAT", pixels), (b"IEND", b"")]
+    path = tmp_path / "palette.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, payload) for name, payload in parts))
+    image = load(path, limits).image
+    assert (image[:, :8] == 255).all() and np.abs(image[:, 8:].astype(int) - (0, 200, 0)).max() <= 1
 
 
 def test_load_image_animation_gives_first_frame(tmp_path: Path, limits: MediaLimits, media: Path) -> None:

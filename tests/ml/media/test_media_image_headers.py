@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ml.errors import MediaInvalid
 from ml.media.image_headers import ImageHeader, first_webp_frame, read_image_header
 from ml.media.orientation import UPRIGHT, Orientation
-from tests.media_files import make_animated_webp, make_image, make_png_header
+from tests.media_files import make_animated_webp, make_image, make_png_header, write_exif
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 
@@ -29,6 +29,24 @@ def test_read_image_header_big_endian_exif(tmp_path: Path) -> None:
     data = image.read_bytes()
     image.write_bytes(data[:2] + struct.pack(">HH", 0xFFE1, len(block) + 2) + block + data[2:])
     assert read_image_header(image, "jpeg").orientation == Orientation(270)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(("kind", "code"), [(1, "B3x"), (3, "H2x"), (4, "I"), (6, "b3x"), (8, "h2x"), (9, "i")])
+@pytest.mark.parametrize("name", SUFFIXES)
+def test_read_image_header_orientation_of_any_integer_type(
+    tmp_path: Path, name: str, kind: int, code: str, order: str
+) -> None:
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    tiff = struct.pack(f"{order}4sIHHHI{code}I", magic, 8, 1, 0x0112, kind, 1, 6, 0)
+    image = write_exif(make_image(tmp_path / f"image{SUFFIXES[name]}", (70, 50)), tiff)
+    assert read_image_header(image, name).orientation == Orientation(90)
+
+
+def test_read_image_header_orientation_that_is_no_integer_is_upright(tmp_path: Path) -> None:
+    tiff = struct.pack("<4sIHHHI4sI", b"II*\0", 8, 1, 0x0112, 2, 1, b"6\0\0\0", 0)
+    image = write_exif(make_image(tmp_path / "image.jpg", (70, 50)), tiff)
+    assert read_image_header(image, "jpeg").orientation == UPRIGHT
 
 
 def test_read_image_header_lossless_webp_and_huge_png(tmp_path: Path) -> None:

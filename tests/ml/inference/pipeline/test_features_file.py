@@ -1,3 +1,4 @@
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -84,7 +85,12 @@ def test_load_of_an_earlier_release_returns_the_same_features() -> None:
 def test_save_writes_the_file_of_an_earlier_release(tmp_path: Path) -> None:
     save(tmp_path / "features", RECORDING, features())
     with safe_open(tmp_path / "features", "np") as new, safe_open(EARLIER_FILE, "np") as earlier:
-        assert new.metadata() == earlier.metadata()
+        new_metadata, earlier_metadata = new.metadata(), earlier.metadata()
+    new_plan, earlier_plan = (json.loads(each.pop("survey")) for each in (new_metadata, earlier_metadata))
+    assert new_metadata == earlier_metadata
+    new_info, earlier_info = new_plan.pop("info"), earlier_plan.pop("info")
+    assert new_plan == earlier_plan
+    assert new_info == new_info | earlier_info  # an earlier release ignores the fields that it does not know
     new_arrays, earlier_arrays = load_file(tmp_path / "features"), load_file(EARLIER_FILE)
     assert new_arrays.keys() == earlier_arrays.keys()
     for name, array in new_arrays.items():
