@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.errors import ArtifactError
-from ml.inference.pipeline.analyzer import Analyser
+from ml.errors import ModelStoreError
 from ml.inference.pipeline.bundle import LoadedBundle, pick_device
 from ml.registry import ModelStore
 from ml.results import Options
 from ml.vocabulary import EMOTIONS, MODALITIES
 from tests.face_files import make_scenes, nobody, portrait
+from tests.published_models import published_analyzer
 from tests.speech_files import say, silence
 
 STORE = ModelStore(Path(__file__).parents[1] / "model_store")
@@ -42,7 +42,7 @@ def test_a_model_has_weights_figures_card_and_licence(reference: str) -> None:
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_bundle_is_refused_where_commerce_is_meant(name: str) -> None:
-    with pytest.raises(ArtifactError, match="commercial"):
+    with pytest.raises(ModelStoreError, match="commercial"):
         LoadedBundle.load(STORE, STORE.bundle(name), device=pick_device("cpu"), licences="commercial")
 
 
@@ -51,8 +51,8 @@ def test_a_talking_face_is_read_by_all_modalities(name: str, tmp_path: Path) -> 
     spoken = say("I am so happy to see you all here today, this is wonderful!")
     sound = np.concatenate([spoken, silence(2)])[: 16_000 * 6]
     path = make_scenes(tmp_path / "talk.mp4", [(portrait(), 4), (nobody(), 2)], sound)
-    analyser = Analyser.load(STORE.root, name)
-    first, second = (analyser.analyse(path, Options()) for _ in range(2))
+    analyzer = published_analyzer(name)
+    first, second = (analyzer.analyze(path, Options()) for _ in range(2))
     assert first.windows == second.windows
     window = first.windows[0]
     assert window.missing == () and {name for name in MODALITIES if getattr(window.modalities, name)} == set(MODALITIES)

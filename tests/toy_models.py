@@ -13,7 +13,7 @@ from ml.inference.api import EmotionOutputs, OutputsT, Predictor, SampleT, TextO
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.inference.text.predictor import TextSample
-from ml.networks import config_of
+from ml.networks import config_to_dict
 from ml.networks.face import FaceConfig, FaceNet
 from ml.registry import Bundle, Licence, ModelDescription, ModelStore
 from ml.vocabulary import EMOTIONS
@@ -27,7 +27,7 @@ def publish_face(store: ModelStore, seed: int = 0, *, commercial: bool = False, 
     draft = ModelDescription(
         name="face",
         architecture="face_senet",
-        config=config_of(SMALL),
+        config=config_to_dict(SMALL),
         labels=EMOTIONS,
         preprocessing={},
         metrics={},

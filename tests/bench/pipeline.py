@@ -19,7 +19,7 @@ from ml.inference.face import predictor as faces_of
 from ml.inference.face.backends import mediapipe_cpu
 from ml.inference.face.backends.base import mediapipe_nets
 from ml.inference.face.detector import FaceDetector
-from ml.inference.face.predictor import FacePredictor
+from ml.inference.face.predictor import FacePredictor, FaceSample
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.runtime.background import MIN_CORES_FOR_OVERLAP
 from ml.networks.face import predict_with_flip_tta
@@ -84,8 +84,10 @@ def faces_a_second(
 ) -> Iterator[tuple[int, list[float]]]:
     """By size of the batch. The predictor cuts batches for a CPU; here each is one forward."""
     crops = np.random.default_rng(0).integers(0, 256, (max(sizes), face.crop_size, face.crop_size), np.uint8)
-    sides: dict[str, Action] = {str(size): partial(face.predict, list(crops[:size])) for size in sizes}
-    with patch.object(faces_of, "CPU_BATCH", max(sizes)):
+    sides: dict[str, Action] = {
+        str(size): partial(face.predict, [FaceSample(crop) for crop in crops[:size]]) for size in sizes
+    }
+    with patch.object(faces_of, "CPU_FACE_BATCH_SIZE", max(sizes)):
         for size, taken in alternate(sides, rounds).items():
             yield int(size), [int(size) / one for one in taken.seconds]
 
@@ -97,7 +99,7 @@ def torch_against_graph(face: FacePredictor, rounds: int, size: int) -> Iterator
     stacked = torch.from_numpy(crops).unsqueeze(1).float() / 255
     sides: dict[str, Action] = {
         "torch": partial(predict_with_flip_tta, face.network, stacked),
-        "graph": partial(face.predict, list(crops)),
+        "graph": partial(face.predict, [FaceSample(crop) for crop in crops]),
     }
     taken = alternate(sides, rounds)
     by_torch, as_graph = taken["torch"], taken["graph"]
@@ -178,7 +180,7 @@ class Bench:
         assert face is not None
         for size, rates in faces_a_second(face, self.rounds * 3):
             yield Figure(f"faces a second, batch of {size}", "1/s", rates)
-        for size in (1, faces_of.CPU_BATCH):
+        for size in (1, faces_of.CPU_FACE_BATCH_SIZE):
             yield from torch_against_graph(face, self.rounds * 3, size)
         yield from detection(face.crop_size, self.rounds * 3)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from ml.inference.pipeline.analyzer import Analyzer
-from ml.paths import MODEL_STORE
 from tests.bench import baseline, pipeline, report
 from tests.bench.gpu import MODELS, GpuBench
 from tests.bench.load import Connection, Tally, get
 from tests.bench.media import make_clip
 from tests.bench.processes import cpu_seconds, peak_memory, tree, watched
 from tests.bench.timing import Figure, alternate
+from tests.published_models import published_analyzer
 
 HEIGHT = 180
 AT_ONCE = [f"real-time factor, 1 at once by {way}" for way in ("threads", "processes")]
@@ -38,7 +38,7 @@ def clip(clips: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def analyzer() -> Analyzer:
-    return Analyzer.load(MODEL_STORE, device="cpu")
+    return published_analyzer()
 
 
 @pytest.fixture

@@ -14,16 +14,13 @@ from ml.explanation.text_attribution import attribute_words
 from ml.explanation.voice_attribution import voice_relevance
 from ml.inference.face.detector import FaceDetector
 from ml.inference.face.predictor import FacePredictor, FaceSample
-from ml.inference.text.predictor import TextPredictor, TextSample
-from ml.inference.voice.predictor import VoicePredictor
+from ml.inference.text.predictor import TextSample
 from ml.networks import build
-from ml.paths import MODEL_STORE
-from ml.registry import ModelStore
 from ml.vocabulary import EMOTIONS
 from tests.face_files import portrait
+from tests.published_models import published_analyzer
 from tests.speech_files import melody, noise, silence
 
-STORE = ModelStore(MODEL_STORE)
 CPU = torch.device("cpu")
 
 
@@ -33,9 +30,9 @@ def face() -> FacePredictor:
 
 
 def of_bundle(name: str) -> FacePredictor:
-    reference = STORE.bundle(name).face
-    assert reference is not None
-    return FacePredictor.load(STORE, reference, CPU)
+    predictor = published_analyzer(name).models.face
+    assert predictor is not None
+    return predictor
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +118,8 @@ def test_grad_cam_and_feature_maps_leave_no_hook_and_no_gradient(architecture: s
 
 @pytest.mark.parametrize("bundle", ["default", "light"])
 def test_voice_relevance_is_at_sound_and_sums_to_change(bundle: str) -> None:
-    reference = STORE.bundle(bundle).audio
-    assert reference is not None
-    predictor = VoicePredictor.load(STORE, reference, CPU)
+    predictor = published_analyzer(bundle).models.audio
+    assert predictor is not None
     sound = np.concatenate([melody(0.5), silence(1.0), melody(0.5, seed=1)]) + noise(2.0, 1e-4)
     (found,) = voice_relevance(predictor, [sound.astype(np.float32) / 32768])
     assert found.map_MT.shape == found.relevance_MT.shape == (80, 200)
@@ -134,9 +130,8 @@ def test_voice_relevance_is_at_sound_and_sums_to_change(bundle: str) -> None:
 
 
 def test_attribute_words_heaviest_word_changes_reading_most() -> None:
-    reference = STORE.bundle("default").text
-    assert reference is not None
-    predictor = TextPredictor.load(STORE, reference, CPU)
+    predictor = published_analyzer().models.text
+    assert predictor is not None
     found = attribute_words(predictor, "I am so happy  today, although the bus was late.")
     weights = [word.weight for word in found.words]
     assert found.emotion == "happy" and [word.word for word in found.words][3:5] == ["happy", "today,"]

@@ -18,15 +18,9 @@ from ml.results import Moment, Options, Result
 from tests import media_files
 from tests.face_files import make_scenes, nobody, portrait, two_people
 from tests.speech_files import melody
-from tests.toy_models import make_analyzer
 
 ALL = Options(annotate=True, thumbnails=True, heatmaps=True)
 CAPTIONS = "00:00.000 --> 00:01.500\nThe museum was closed"
-
-
-@pytest.fixture(scope="module")
-def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
-    return make_analyzer(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ from PIL import Image
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.results import Options
 from tests.face_files import nobody, portrait
 from tests.redis_inspector import RedisInspector
 from tests.redis_server import redis_server
 from tests.speech_files import say
-from tests.toy_models import make_analyzer
 from workers.live.server import StreamServer
 from workers.protocol.live.messages import Ended, Packet, Ready, Update, parse_worker_message
 from workers.protocol.live.streams import GatewayStreams, WorkerStreams
@@ -35,8 +35,8 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> LoadedBundle:
-    return make_analyzer(tmp_path_factory.mktemp("store")).models
+def models(analyzer: Analyzer) -> LoadedBundle:
+    return analyzer.models
 
 
 def jpeg(image: np.ndarray) -> bytes:

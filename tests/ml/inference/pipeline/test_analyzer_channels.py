@@ -13,16 +13,10 @@ from ml.results import Channel, Options, Result
 from ml.vocabulary import SIMPLIFIED_EMOTIONS
 from tests import media_files
 from tests.speech_files import Sound, say, silence
-from tests.toy_models import make_analyzer
 
 TRAIN = "The train to the coast was late again this morning."
 MUSEUM = "Nobody told us that the museum is closed on Mondays."
 SEPARATE = Options(channels="separate")
-
-
-@pytest.fixture(scope="module")
-def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
-    return make_analyzer(tmp_path_factory.mktemp("store"))
 
 
 def write(path: Path, *channels: Sound) -> Path:

@@ -16,11 +16,6 @@ TRAIN = "The train to the coast was late again this morning."
 MUSEUM = "Nobody told us that the museum is closed on Mondays."
 
 
-@pytest.fixture(scope="module")
-def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
-    return make_analyzer(tmp_path_factory.mktemp("store"))
-
-
 def talk(seconds: float) -> Sound:
     """Return speech: alternating sentences."""
     sound = np.concatenate([say(TRAIN), silence(0.5), say(MUSEUM), silence(0.5)] * 4)

@@ -21,7 +21,6 @@ from ml.results import Options, Result
 from tests import media_files
 from tests.documents import apart
 from tests.long_files import make_long
-from tests.toy_models import make_analyzer
 
 OPTIONS = Options(frame_rate=0.5, window_seconds=7.0, hop_seconds=3.0)
 SECONDS = 125.0
@@ -51,11 +50,6 @@ def analyze_in_parts(
         features_file.save(file, plan.recording, features)
     context = AnalysisContext(scratch=folder, save_to=save_to, stages=ASSEMBLE_STAGES)
     return analyzer.assemble(plan, features_file.load_parts(files), context)
-
-
-@pytest.fixture(scope="module")
-def analyzer(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
-    return make_analyzer(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")

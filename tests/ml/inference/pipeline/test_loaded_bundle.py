@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from ml.errors import ModelStoreError
 from ml.inference.api import EmotionOutputs, Role
 from ml.inference.fusion.predictor import FusionPredictor
-from ml.inference.pipeline.bundle import ROLES, LoadedBundle, load_order, published
-from ml.paths import MODEL_STORE
+from ml.inference.pipeline.bundle import ROLES, LoadedBundle, load_order
 from ml.registry import Bundle, ModelStore
 from ml.vocabulary import MODALITIES
+from tests.published_models import published_analyzer
 from tests.toy_models import LoudIsAngry, ToyPredictor, make_store, with_predictors
 
 CPU = torch.device("cpu")
@@ -49,8 +50,7 @@ def test_load_gives_each_predictor_its_reference_and_falls_back_for_the_fusion(m
 
 
 def test_warm_up_runs_every_published_model_with_the_outputs_it_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = ModelStore(MODEL_STORE)
-    loaded = LoadedBundle.load(store, published(store, "light").model_copy(update={"whisper": None}), device=CPU)
+    loaded = replace(published_analyzer("light").models, whisper=None)
     upstream: list[Mapping[Role, EmotionOutputs]] = []
     example = FusionPredictor._example
     monkeypatch.setattr(

@@ -10,15 +10,13 @@ from torch import Tensor
 
 from ml.inference.face import predictor as face
 from ml.inference.face.predictor import FaceSample
-from ml.inference.pipeline.bundle import LoadedBundle, published
 from ml.inference.runtime import cuda_graphs
 from ml.inference.runtime.cuda_graphs import CAPTURED_BATCH_SIZES, Capture, CudaGraphRunner, Forward, Outputs, capture
 from ml.inference.runtime.device import autocast, to_device
 from ml.inference.text import predictor as text
 from ml.inference.text.predictor import TextSample
 from ml.inference.voice import predictor as audio
-from ml.paths import MODEL_STORE
-from ml.registry import ModelStore
+from tests.published_models import published_analyzer
 
 CPU = torch.device("cpu")
 
@@ -127,8 +125,7 @@ def test_cpu_tensors_are_neither_copied_nor_autocast() -> None:
 def test_half_precision_changes_probabilities_of_published_models_by_less_than_a_fiftieth(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store, random = ModelStore(MODEL_STORE), np.random.default_rng(0)
-    models = LoadedBundle.load(store, published(store, "default").model_copy(update={"whisper": None}), device=CPU)
+    models, random = published_analyzer().models, np.random.default_rng(0)
     assert models.face and models.audio and models.text
     side = models.face.crop_size
     faces = [FaceSample(crop) for crop in random.integers(0, 256, (4, side, side), dtype=np.uint8)]
