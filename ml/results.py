@@ -99,8 +99,8 @@ class Media(FrozenModel):
 
     kind: MediaKind
     duration: float | None = Field(description="Seconds; null for an image.")
-    width: int | None = Field(description="Pixels of the image or frame as displayed: upright, with square pixels; null for audio.")
-    height: int | None = Field(description="Pixels of the image or frame as displayed: upright, with square pixels; null for audio.")
+    width: int | None = Field(description="Pixels as displayed: upright, with square pixels; null for audio.")
+    height: int | None = Field(description="Pixels as displayed: upright, with square pixels; null for audio.")
     frame_rate: float | None = Field(description="Frames per second of the file; null without video.")
     has_audio: bool
     has_video: bool

@@ -7,6 +7,8 @@ later what the file really is (`ml.media`).
 SNIFF_BYTES = 64
 """Bytes of the beginning of a file that are enough to detect its format."""
 
+ACCEPTED = "JPEG, PNG, WebP; WAV, AIFF, MP3, AAC, FLAC, OGG, Opus, M4A, AMR; MP4, MOV, WebM, MKV, AVI"
+"""Accepted formats, for messages."""
 IMAGE_FORMATS = frozenset({"jpeg", "png", "webp"})
 """Formats that hold one still image."""
 
@@ -19,6 +21,51 @@ _IMAGE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", 
 """Brands of ISO files that hold an image, which is not accepted."""
 
 
+_AIFF_FORMS = (b"AIFF", b"AIFC")
+_REFUSED_BRANDS = {b"avif": "an AVIF image", b"avis": "an AVIF image", b"crx ": "a raw photo (CR3)"}
+_REFUSED = (
+    (b"GIF8", "a GIF image"),
+    (b"BM", "a BMP image"),
+    (b"II*\0", "a TIFF image or a raw photo"),
+    (b"MM\0*", "a TIFF image or a raw photo"),
+    (b"\0\0\x01\0", "an icon"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media (WMA, WMV)"),
+    (b"FLV\x01", "a Flash video (FLV)"),
+    (b"\0\0\x01\xba", "an MPEG program stream (MPG, VOB)"),
+    (b"\0\0\x01\xb3", "an MPEG video stream"),
+    (b"caff", "a Core Audio file (CAF)"),
+    (b".RMF", "RealMedia"),
+    (b"MThd", "MIDI"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive or an Office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"#EXTM3U", "a playlist"),
+    (b"<svg", "an SVG drawing"),
+    (b"<", "a web page or XML"),
+)
+
+
+def describe_refused(head: bytes) -> str:
+    """Return the message for a file that begins with `head` and is not accepted: what it is, and what is accepted."""
+    return f"{_name_refused(head)} Send {ACCEPTED}."
+
+
+def _name_refused(head: bytes) -> str:
+    if head[4:8] == b"ftyp" and head[8:12] in _IMAGE_BRANDS:
+        name = _REFUSED_BRANDS.get(head[8:12], "a HEIC or HEIF image")
+    elif len(head) > 16 and head[0] == 0x47 and head[4:8] not in _MOV_ATOMS and not head[:16].isascii():
+        name = "probably an MPEG transport stream (TS, MTS, M2TS)"
+    else:
+        name = next((name for signature, name in _REFUSED if head.lstrip().startswith(signature)), "")
+    return f"The file is {name}, which is not supported." if name else "This file type is not supported."
+
+
 def format_from_signature(head: bytes) -> str | None:
     """Return the format that begins with `head` (the first `SNIFF_BYTES` of a file), or None if it is not accepted."""
     if head.startswith(b"\xff\xd8\xff"):
@@ -27,6 +74,10 @@ def format_from_signature(head: bytes) -> str | None:
         return "png"
     if head.startswith(_RIFF_MAGIC):
         return _RIFF_FORMS.get(head[8:12])
+    if head.startswith(b"FORM") and head[8:12] in _AIFF_FORMS:
+        return "aiff"
+    if head.startswith((b"#!AMR\n", b"#!AMR-WB\n")):
+        return "amr"
     if head.startswith(b"fLaC"):
         return "flac"
     if head.startswith(b"OggS"):

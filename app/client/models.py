@@ -191,9 +191,9 @@ class Media(ApiModel):
     duration: float | None = None
     """Seconds; null for an image."""
     width: int | None = None
-    """Pixels of the image or frame as displayed: upright, with square pixels; null for audio."""
+    """Pixels as displayed: upright, with square pixels; null for audio."""
     height: int | None = None
-    """Pixels of the image or frame as displayed: upright, with square pixels; null for audio."""
+    """Pixels as displayed: upright, with square pixels; null for audio."""
     frame_rate: float | None = None
     """Frames per second of the file; null without video."""
     has_audio: bool

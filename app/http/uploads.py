@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from app.errors import FileRefused, ValidationFailed
 from app.http.multipart import PartEnd, PartEvent, PartStart, read_parts
 from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia
-from ml.signatures import IMAGE_FORMATS, SNIFF_BYTES, format_from_signature
+from ml.signatures import IMAGE_FORMATS, SNIFF_BYTES, describe_refused, format_from_signature
 
 BLOCK_BYTES = 1 << 20
 """Bytes per write to a sink; each write is a thread hop."""
@@ -177,7 +177,7 @@ class UploadReader:
             if sink is None:
                 format = format_from_signature(block[:SNIFF_BYTES])
                 if format is None:
-                    raise UnsupportedMedia("The file is not an image, audio or video file of a supported format.")
+                    raise UnsupportedMedia(describe_refused(block[:SNIFF_BYTES]))
                 sink = self._open_sink()
                 self._sinks.append(sink)
             digest.update(block)

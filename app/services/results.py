@@ -32,6 +32,8 @@ _ARTIFACT_TYPES = {
 }
 MEDIA_TYPES: Mapping[str, str] = {
     "aac": "audio/aac",
+    "aiff": "audio/aiff",
+    "amr": "audio/amr",
     "avi": "video/x-msvideo",
     "flac": "audio/flac",
     "jpeg": "image/jpeg",

@@ -10,7 +10,7 @@ import ffmpeg
 
 from ml.media.geometry import FLATTEN, Geometry
 from ml.media.limits import MediaLimits
-from ml.media.probe import MediaInfo, alpha_options, padded_pixels, reading_options
+from ml.media.probe import MediaInfo, alpha_options, length_options, padded_pixels, reading_options
 
 SAMPLE_RATE = 16_000
 """Samples per second of all decoded audio."""
@@ -100,6 +100,7 @@ def _input_options(info: MediaInfo, plan: DecodePlan, limits: MediaLimits) -> di
         "threads": limits.decoder_threads,
         "noautorotate": None,
         **alpha_options(info),
+        **length_options(info.stale_length),
     }
     if plan.use_gpu:
         # Frames are copied back to memory for the filters. More threads would only hold more of the GPU's surfaces.

@@ -29,6 +29,8 @@ _ALL = (
     MediaFormat("png", ("png_pipe",), is_image=True),
     MediaFormat("webp", ("webp_pipe",), is_image=True),
     MediaFormat("wav", ("wav",)),
+    MediaFormat("aiff", ("aiff",)),
+    MediaFormat("amr", ("amr",)),
     MediaFormat("avi", ("avi",)),
     MediaFormat("flac", ("flac",)),
     MediaFormat("ogg", ("ogg",)),

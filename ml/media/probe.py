@@ -18,13 +18,15 @@ from ml.media.image_headers import read_image_header
 from ml.media.limits import MediaLimits, too_long, too_many_pixels
 from ml.media.orientation import UPRIGHT, Orientation
 from ml.media.sandbox import CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
-from ml.signatures import SNIFF_BYTES
+from ml.media.wav import has_stale_length
+from ml.signatures import ACCEPTED, SNIFF_BYTES, describe_refused
 from ml.vocabulary import MediaKind
 
 PROTOCOLS = "file,pipe"
 TOO_MANY_PIXELS = "exceeds specified max pixel count"
 """Message of ffmpeg (libavutil/imgutils.c, 4.x to 7.x) for a frame larger than `-max_pixels`."""
 _NOT_ON_WHITELIST = "not on whitelist"
+_NO_INDEX = "moov atom not found"
 _DURATION_GUESSED = "Estimating duration from bitrate"
 
 _ENTRIES = (
@@ -70,6 +72,7 @@ class MediaInfo:
         picture_start: seconds at which the first frame is shown, if the audio begins earlier.
         duration_guessed: whether ffprobe estimated the duration from the bit rate.
         has_alpha: whether frames of the video may be transparent. (Of an image, its decoder knows.)
+        stale_length: whether the header of a WAV declares less sound than follows.
         alpha_decoder: ffmpeg's name of the decoder that reads the transparency, if its default decoder drops it.
     """
 
@@ -91,6 +94,7 @@ class MediaInfo:
     duration_guessed: bool = False
     has_alpha: bool = False
     alpha_decoder: str | None = None
+    stale_length: bool = False
 
     @property
     def orientation(self) -> Orientation:
@@ -110,11 +114,12 @@ def probe(path: Path, limits: MediaLimits, check: CancelCheck = never_cancelled)
             head = file.read(SNIFF_BYTES)
         format_ = detect_format(head)
         if format_ is None:
-            raise UnsupportedMedia("The file is empty." if not head else "This file type is not supported.")
+            raise UnsupportedMedia(describe_refused(head) if head else "The file is empty.")
         digest = _sha256(path, check)
         if format_.is_image:
             return _probe_image(path, format_, digest, limits)
-        return _probe_recording(_Source(path, format_, limits, check), digest)
+        stale_length = format_.name == "wav" and has_stale_length(path)
+        return _probe_recording(_Source(path, format_, limits, check, stale_length), digest)
     except AffectError as error:
         error.stage = error.stage or "probe"
         raise
@@ -128,6 +133,11 @@ def reading_options(format_name: str) -> dict[str, str]:
 def alpha_options(info: MediaInfo) -> dict[str, str]:
     """Return the options before `-i` that choose a decoder which reads the transparency of the video."""
     return {"c:v": info.alpha_decoder} if info.alpha_decoder else {}
+
+
+def length_options(stale: bool) -> dict[str, str]:
+    """Return the options before `-i` that read a WAV to its end if its header is `stale`."""
+    return {"ignore_length": "1"} if stale else {}
 
 
 def padded_pixels(limits: MediaLimits) -> int:
@@ -177,9 +187,11 @@ class _Source:
     format: MediaFormat
     limits: MediaLimits
     check: CancelCheck
+    stale_length: bool = False
 
     def ffprobe(self, arguments: Sequence[str], cwd: str, seconds: float) -> SandboxedProcess:
-        confined = [word for name, value in reading_options(self.format.name).items() for word in (f"-{name}", value)]
+        options = reading_options(self.format.name) | length_options(self.stale_length)
+        confined = [word for name, value in options.items() for word in (f"-{name}", value)]
         return SandboxedProcess(
             ["ffprobe", "-v", "warning", *confined, *arguments, "-i", f"file:{self.path.absolute()}"],
             cwd=Path(cwd),
@@ -230,6 +242,7 @@ def _probe_recording(source: _Source, digest: str) -> MediaInfo:
         duration_guessed=guessed,
         has_alpha=picture.has_alpha,
         alpha_decoder=picture.alpha_decoder,
+        stale_length=source.stale_length,
     )
 
 
@@ -250,7 +263,11 @@ def _run_ffprobe(source: _Source) -> _Report:
     if TOO_MANY_PIXELS in child.errors:
         raise too_many_pixels(limits)
     if _NOT_ON_WHITELIST in child.errors or not source.format.is_certain:
-        raise UnsupportedMedia("This file type is not supported.")
+        raise UnsupportedMedia(f"This file type is not supported. Send {ACCEPTED}.")
+    if _NO_INDEX in child.errors:
+        raise MediaInvalid(
+            "The recording is unfinished: it has no index, which is written when a recording is stopped."
+        )
     raise MediaInvalid(_UNREADABLE)
 
 

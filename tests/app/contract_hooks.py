@@ -15,6 +15,8 @@ from ml.reports.formats import FORMATS, Rows
 
 _HEADS = {
     "aac": b"\xff\xf1\x50\x80",
+    "aiff": b"FORM\0\0\0\0AIFF",
+    "amr": b"#!AMR\n",
     "avi": b"RIFF\0\0\0\0AVI ",
     "flac": b"fLaC",
     "jpeg": b"\xff\xd8\xff\xe0",

@@ -95,7 +95,7 @@ def test_predict_folder_prints_line_per_file_and_writes_one_csv(
     assert predict(store, folder, "--csv", tmp_path / "all.csv", "--words", tmp_path / "words.csv") == 0
     shown = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in shown] == ["a.wav", "b.wav", "notes.txt", "photo.png"]
-    assert "not analysed: This file type is not supported." in shown[2]
+    assert "not analysed: This file type is not supported. Send JPEG" in shown[2]
     assert [row["file"] for row in rows(tmp_path / "all.csv")] == ["a.wav", "b.wav", "photo.png"]
     assert rows(tmp_path / "words.csv") == []
 

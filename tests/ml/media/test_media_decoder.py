@@ -3,6 +3,7 @@ import io
 import math
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from tests.media_files import (
     AUDIO_CODECS,
     VIDEO_CODECS,
     ffmpeg,
+    make_amr,
     make_audio,
     make_coded_video,
     make_flash_video,
@@ -165,6 +167,28 @@ def test_decoder_audio_changing_format_is_not_filled_twice(tmp_path: Path) -> No
     decoded = Decoded(path, tmp_path)
     assert decoded.duration == pytest.approx(6.1, abs=0.1)
     assert tone_frequency(decoded.pcm[SAMPLE_RATE // 2 : SAMPLE_RATE * 5 // 2]) == pytest.approx(440, abs=2)
+
+
+def test_decoder_amr_gives_samples(tmp_path: Path) -> None:
+    decoded = Decoded(make_amr(tmp_path / "call.amr"), tmp_path)
+    assert len(decoded.pcm) == pytest.approx(32_000, abs=200) and np.abs(decoded.pcm).max() > 100
+
+
+@pytest.mark.parametrize("declared", [1.0, 0.0])
+def test_decoder_wav_with_a_stale_length_is_read_to_its_end(tmp_path: Path, declared: float) -> None:
+    path = make_audio(tmp_path / "a.wav", seconds=3.0, rate=16_000)
+    content = path.read_bytes()
+    start = content.index(b"data") + 4
+    path.write_bytes(content[:start] + struct.pack("<I", round(declared * 32_000)) + content[start + 4 :])
+    decoded = Decoded(path, tmp_path)
+    assert len(decoded.pcm) == 48_000 and decoded.duration == pytest.approx(3.0) and not decoded.damaged
+
+
+@pytest.mark.parametrize("trailer", [b"LIST\x08\0\0\0adtltext", b"abcd\x04\0\0\0text", b"LIST\xff\xff\0\0cut", b"TAG"])
+def test_decoder_wav_with_chunks_after_the_sound_ends_before_them(tmp_path: Path, trailer: bytes) -> None:
+    path = make_audio(tmp_path / "a.wav", seconds=1.0, rate=16_000)
+    path.write_bytes(path.read_bytes() + trailer)
+    assert len(Decoded(path, tmp_path).pcm) == 16_000
 
 
 def test_decoder_gaps_in_audio_become_silence(tmp_path: Path) -> None:

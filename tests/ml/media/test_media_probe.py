@@ -18,7 +18,7 @@ from ml.errors import (
 )
 from ml.media import MediaLimits, probe
 from ml.media.probe import _number, _plausible_seconds, _rate
-from tests.media_files import ffmpeg, make_audio, make_image, make_video
+from tests.media_files import ffmpeg, make_amr, make_audio, make_image, make_video
 
 VIDEO_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 AUDIO_FORMATS = {
@@ -30,6 +30,7 @@ AUDIO_FORMATS = {
     ".m4a": "m4a",
     ".mp4": "mp4",
     ".aac": "aac",
+    ".aiff": "aiff",
     ".webm": "webm",
 }
 
@@ -158,8 +159,37 @@ def test_probe_mp4_without_index_raises(media: Path, tmp_path: Path, limits: Med
     path = tmp_path / "cut.mp4"
     content = (media / "video.mp4").read_bytes()
     path.write_bytes(content[: content.index(b"moov") - 4])
-    with pytest.raises(MediaInvalid):
+    with pytest.raises(MediaInvalid, match="unfinished"):
         probe(path, limits)
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\0\0\0\x1cftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0mif1avif", "AVIF"),
+        (b"GIF89a\1\0\1\0", "GIF"),
+        (b"\x47\x40\x11\x10\x00\x42\xf0\x25\x00\x01\xc1\x00\x00\xff\x01\xff\x00\x01\xfc", "MPEG transport stream"),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", "Windows Media"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\n <!doctype html>", "web page"),
+        (b"nothing known", "not supported"),
+    ],
+)
+def test_probe_refusal_names_what_came_and_what_is_taken(
+    tmp_path: Path, limits: MediaLimits, head: bytes, name: str
+) -> None:
+    path = tmp_path / "file.mp4"
+    path.write_bytes(head)
+    with pytest.raises(UnsupportedMedia) as caught:
+        probe(path, limits)
+    assert name in caught.value.message and "Send JPEG" in caught.value.message
+
+
+def test_probe_amr(tmp_path: Path, limits: MediaLimits) -> None:
+    info = probe(make_amr(tmp_path / "call.amr"), limits)
+    assert (info.kind, info.format, info.audio_channels) == ("audio", "amr", 1)
+    assert info.duration == pytest.approx(2.0, abs=0.1)
 
 
 def test_probe_cancelled_stops(media: Path, limits: MediaLimits) -> None:
