@@ -155,12 +155,11 @@ class Deployment:
         found = self.compose("exec", "-T", "io", "find", "/scratch", "-type", "f", "-not", "-name", "lock")
         return found.split()
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """Ask Prometheus."""
-        url = f"http://127.0.0.1:9090/api/v1/query?query={expression}"
+    def scrapes(self) -> dict[str, str]:
+        """Health of each container that Prometheus scrapes, by address."""
+        url = "http://127.0.0.1:9090/api/v1/targets?state=active"
         answer = json.loads(self.compose("exec", "-T", "prometheus", "wget", "-qO-", url))
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
+        return {target["scrapeUrl"]: target["health"] for target in answer["data"]["activeTargets"]}
 
     def client(self) -> Client:
         return Client(f"http://127.0.0.1:{PORT}", self.key)
@@ -208,8 +207,9 @@ class Trial:
             self.link_and_webhook,
             self.live_stream,
             self.confinement,
+            self.logs,
             self.kill_and_down,
-            self.refused_bundle,
+            self.no_gpu,
             self.scale,
             self.upgrade,
             self.back_up_and_restore,
@@ -361,18 +361,27 @@ class Trial:
                 until(lambda: not deployment.scratch_files(), 15, "an empty /scratch")
                 client.delete(job)
 
-    def refused_bundle(self) -> None:
+    def no_gpu(self) -> None:
         deployment = self.deployment
-        with self.step("a bundle that does not exist: not healthy, and the reason is named") as notes:
-            deployment.environment["AFFECT_BUNDLE"] = "missing"
+        with self.step("a GPU that does not work: not healthy, and PyTorch's reason is named") as notes:
+            deployment.environment["DEVICE"] = "cuda"
             deployment.compose("up", "-d", "--no-build", "--no-deps", "worker-cpu")
             reason = until(lambda: self.unhealthy_reason("worker-cpu"), 180, "a failed health check")
             ready = httpx.get(f"http://127.0.0.1:{PORT}/readyz")
-            require(ready.status_code == 503 and "missing" in ready.text, f"/readyz says {ready.text}")
+            require(ready.status_code == 503 and "cuda" in ready.text, f"/readyz says {ready.text}")
             require(deployment.health("gateway")[0] == "healthy", "the gateway is not healthy")
             notes.append(reason)
-            del deployment.environment["AFFECT_BUNDLE"]
+            del deployment.environment["DEVICE"]
             deployment.up("worker-cpu", "--no-deps")
+        with self.step("the profile gpu on this host") as notes:
+            deployment.docker("tag", f"affect-worker-cpu:{FIRST}", f"affect-worker-gpu:{FIRST}")
+            gpu = deployment.environment | {"COMPOSE_PROFILES": ""}
+            command = ["docker", "compose", "up", "-d", "--no-build", "--no-deps", "live"]
+            done = subprocess.run(command, cwd=deployment.folder, env=gpu, capture_output=True, text=True)
+            require(not done.returncode or "device driver" in done.stderr, done.stderr)
+            notes.append(done.stderr.strip().splitlines()[-1] if done.returncode else "it starts")
+            run("docker", "compose", "rm", "-sf", "live", cwd=deployment.folder, env=gpu)
+            deployment.docker("rmi", f"affect-worker-gpu:{FIRST}")
 
     def unhealthy_reason(self, service: str) -> str | None:
         status, output = self.deployment.health(service)
@@ -390,14 +399,14 @@ class Trial:
                     self.finished(client, job, "a job of two workers")
             done = [deployment.docker("exec", each, "python", "-c", _ATTEMPTS).strip() for each in containers]
             require(all(float(count) > 0 for count in done), f"attempts of the workers: {done}")
-            scraped = until(lambda: self.all_scraped(containers), 90, "Prometheus scrapes every container")
-            notes += [f"attempts {' and '.join(done)}", f"{scraped} targets up in Prometheus"]
+            until(lambda: self.all_scraped(5), 90, "Prometheus scrapes gateway, io, live-cpu and two worker-cpu")
+            notes += [f"attempts {' and '.join(done)}", "Prometheus scrapes all five containers"]
             deployment.up("--scale", "worker-cpu=1")
 
-    def all_scraped(self, workers: list[str]) -> int:
-        up = self.deployment.query("up")
-        states = [float(each["value"][1]) for each in up]
-        return len(states) if len(states) >= 3 + len(workers) and all(states[-20:]) else 0
+    def all_scraped(self, count: int) -> dict[str, str] | None:
+        """Return the targets of Prometheus once there are `count` and all are up."""
+        scrapes = self.deployment.scrapes()
+        return scrapes if len(scrapes) == count and {*scrapes.values()} == {"up"} else None
 
     def upgrade(self) -> None:
         deployment = self.deployment
