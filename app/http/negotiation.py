@@ -28,13 +28,17 @@ _WEIGHT = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 
 @dataclass(frozen=True)
 class Export:
-    """The format and rows that a caller asked for. Without `rows`, the format's default applies."""
+    """The format and rows that a caller asked for. Without `rows`, the format's default applies. `bom`: whether a CSV
+    begins with a byte order mark."""
 
     format: ResultFormat
     rows: Rows | None = None
+    bom: bool = False
 
     @classmethod
-    def negotiate(cls, format: ResultFormat | None, rows: Rows | None, accept: str | None) -> "Export":
+    def negotiate(
+        cls, format: ResultFormat | None, rows: Rows | None, accept: str | None, *, bom: bool = False
+    ) -> "Export":
         """Choose the format by the query, else by the `Accept` header. Raises ValidationFailed if the format has no
         such rows, or if `Accept` permits none of the formats."""
         chosen = format or _preferred_format(accept)
@@ -42,7 +46,7 @@ class Export:
         if rows is not None and rows not in offered:
             choices = " or ".join(offered) if offered else "none"
             raise _invalid("rows", f"The format {chosen} has no such rows. Choices: {choices}.")
-        return cls(chosen, rows)
+        return cls(chosen, rows, bom)
 
     @property
     def content_type(self) -> str:
@@ -55,7 +59,8 @@ class Export:
             return document
         format = FORMATS[self.format]
         report = Report(name, Result.model_validate_json(document))
-        return format.writers[self.rows or format.default](report).encode()
+        text = format.writers[self.rows or format.default](report)
+        return text.encode("utf-8-sig" if self.bom and self.format == "csv" else "utf-8")
 
     def disposition(self, name: str) -> str:
         """Return the header that names the download after the media. Browsers display JSON and save the others."""

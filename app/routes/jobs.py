@@ -214,11 +214,14 @@ async def get_result(
             "subtitles (`speech`, `windows`)."
         ),
     ] = None,
+    bom: Annotated[
+        bool, Query(description="Begin a CSV with a byte order mark: Excel needs it, and pandas and R accept it.")
+    ] = False,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """Return the result document, or its content as a table, subtitles or annotations. If the job failed, status 422
     with the job's `error`."""
-    export = Export.negotiate(format, rows, accept)
+    export = Export.negotiate(format, rows, accept, bom=bom)
     document = await jobs.result(owner, job_id)
     name = await jobs.media_name(owner, job_id)
     content = await run_in_threadpool(export.write, document, name)

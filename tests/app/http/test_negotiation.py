@@ -12,7 +12,7 @@ import webvtt
 
 from app.errors import ValidationFailed
 from app.http.negotiation import Export
-from ml.reports.formats import FORMATS
+from ml.reports.formats import FORMATS, Rows
 from tests.app.conftest import Gateway
 from tests.app.routes.test_job_routes import problem
 from tests.ml.reports.made_results import video
@@ -117,6 +117,16 @@ def test_result_format_takes_precedence_over_accept(gateway: Gateway) -> None:
 def test_negotiate_picks_format_with_highest_weight(accept: str | None, format: str) -> None:
 
     assert Export.negotiate(None, None, accept).format == format
+
+
+@pytest.mark.parametrize("rows", ["windows", "words"])
+def test_write_csv_with_byte_order_mark_has_the_same_table(rows: Rows) -> None:
+    document = video().result.model_dump_json().encode()
+    plain = Export.negotiate("csv", rows, None).write(document, "a.mp4")
+    marked = Export.negotiate("csv", rows, None, bom=True).write(document, "a.mp4")
+    assert marked == b"\xef\xbb\xbf" + plain
+    subtitles = Export.negotiate("srt", None, None, bom=True).write(document, "a.mp4")
+    assert not subtitles.startswith(b"\xef\xbb\xbf")
 
 
 @pytest.mark.parametrize("accept", ["image/png", "nonsense", "text/csv;q=0", ";;,,", "text/csv;q=high"])

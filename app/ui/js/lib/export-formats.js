@@ -22,7 +22,7 @@ export function exportChoices() {
     return rows.map((row) => ({
       name: row === "windows" ? label : `${label}, ${row}`,
       description: ROW_TEXTS[row] ?? `One row per ${row}`,
-      query: `format=${name}&rows=${row}`,
+      query: `format=${name}&rows=${row}&bom=true`, // Excel needs it
     }));
   });
   return [...files, { name: "JSON", description: "Complete result", query: "format=json" }];
