@@ -14,7 +14,7 @@ test("exportChoices offers tables once for each kind of row", () => {
   const { rows } = EXPORT_FORMATS.find(({ name }) => name === "csv");
   assert.deepEqual(
     tables.map(({ query }) => query),
-    rows.map((row) => `format=csv&rows=${row}`),
+    rows.map((row) => `format=csv&rows=${row}&bom=true`),
   );
   assert.equal(tables[0].name, "CSV");
 });
