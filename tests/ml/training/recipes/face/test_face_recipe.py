@@ -51,7 +51,8 @@ def data(tmp_path: Path) -> Path:
 def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
     monkeypatch.chdir(folder)
     verb, *others = arguments
-    args = cli.parser(verb).parse_args(["face", *others, "--data", str(folder / "faces"), "--out", "run"])
+    small = ("--widths", "16", "16", "16", "24") if verb == "train" else ()
+    args = cli.parser(verb).parse_args(["face", *others, *small, "--data", str(folder / "faces"), "--out", "run"])
     args.run(args)
 
 
