@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ml.errors import MediaInvalid
-from ml.inference.pipeline.live import TrackedLiveFace as TrackedFace
 from ml.inference.pipeline.live import LiveReader, LiveReading
+from ml.inference.pipeline.live import TrackedLiveFace as TrackedFace
 from ml.media.webcam import read_jpeg
 from ml.results import LIVE_OPTIONS, Notice, Options
 from workers.protocol.live.messages import LiveFace, LiveModalities, Update

@@ -148,7 +148,7 @@ class Assembler:
                 words = [self._recognized_words(sound, audio, options) for sound, audio in sounds]
             else:
                 transcript, beyond_end = parse_transcript(context.transcript, windows[-1].end)
-                notices = (CHANNELS_WITHOUT_WORDS,) if len(sounds) > 1 else ()
+                notices: tuple[Notice, ...] = (CHANNELS_WITHOUT_WORDS,) if len(sounds) > 1 else ()
                 notices += _beyond_end_notices(beyond_end)
                 words = [SpokenWords(transcript, notices), *[SpokenWords()] * (len(sounds) - 1)]
             return [

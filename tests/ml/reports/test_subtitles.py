@@ -164,9 +164,7 @@ def test_parse_transcript_reads_own_vtt() -> None:
     assert parse_transcript(vtt(video()), 10).transcript.text == "Hello there."
 
 
-SENTENCE = (
-    "The birch canoe slid on the smooth planks, and it is easy to tell the depth of a well. Rice is served."
-)
+SENTENCE = "The birch canoe slid on the smooth planks, and it is easy to tell the depth of a well. Rice is served."
 
 
 def test_speech_cues_long_sentence_is_divided_at_the_times_of_its_words() -> None:
