@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ml.__main__ import main
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import write_examples
 from ml.training.preprocess import Preprocessing, parser, preprocess
@@ -116,19 +117,25 @@ def finished_shards(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.json") if path.name != "config.json"}
 
 
-def test_preprocess_killed_run_makes_the_missing_shards(material: Path, tmp_path: Path) -> None:
-    examples = [Example("sad", "m", "train", path=material / "tone.wav", start=n * 0.01) for n in range(96)]
+def test_preprocess_killed_run_makes_the_missing_shards(
+    material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = [Example("sad", "m", "train", path=material / "tone.wav", start=n * 0.05) for n in range(18)]
     write_examples(tmp_path / "long.csv", examples)
-    command = [sys.executable, "-m", "ml", "preprocess", "--manifest", str(tmp_path / "long.csv")]
-    command += ["--out", str(tmp_path / "cache"), "--workers", "1"]
+    arguments = ["preprocess", "--manifest", str(tmp_path / "long.csv")]
+    arguments += ["--out", str(tmp_path / "cache"), "--workers", "1"]
+    code = "import sys; from ml import __main__; from ml.training import preprocess; preprocess.EXAMPLES_PER_SHARD = 6"
+    command = [sys.executable, "-c", f"{code}; __main__.main(sys.argv[1:])", *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
         assert running.stderr is not None
-        told = b""
-        while b"1/3" not in told:  # the progress bar
-            told += running.stderr.read1() or pytest.fail("it ended before it was killed")
+        printed = b""
+        while b"1/3" not in printed:  # the progress bar
+            printed += running.stderr.read1() or pytest.fail("it ended before it was killed")
         running.kill()
     kept = finished_shards(tmp_path / "cache")
     assert 1 <= len(kept) < 3
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    assert "96 examples" in done.stdout and "MB" in done.stdout
+    monkeypatch.setattr("ml.training.preprocess.EXAMPLES_PER_SHARD", 6)
+    assert main(arguments) == 0
+    output = capsys.readouterr().out
+    assert "18 examples" in output and "MB" in output
     assert kept.items() <= finished_shards(tmp_path / "cache").items()

@@ -1,5 +1,6 @@
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ml.registry import ModelStore
 from ml.training import cli
 from ml.training.loop import history
 from ml.training.recipes.recipe import CHOSEN_BY
+from ml.training.recipes.text import recipe
 from ml.training.recipes.text.data import read_data
 from ml.training.recipes.text.recipe import TextBatch, loss
 
@@ -73,6 +75,14 @@ def test_text_train_context_tokens_reads_preceding_sentences(data: Path, monkeyp
     assert np.abs(after - alone).max() > 1e-3 and after == pytest.approx(same, abs=1e-5)
 
 
+@pytest.fixture
+def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train a network of one narrow layer, which starts from random weights."""
+    monkeypatch.setattr(recipe, "TextConfig", partial(TextConfig, hidden=24, layers=1, heads=2, intermediate=48))
+    monkeypatch.setattr(recipe, "load_pretrained_encoder", lambda *_: None)
+
+
+@pytest.mark.usefixtures("small_network")
 def test_text_publish_soup_averages_the_weights(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(monkeypatch, data, "train", "--sets", "goemotions", "--epochs", "1", "--batch", "14")
     _run(monkeypatch, data, "publish", "--store", "store")
