@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 LOCK := docker/lock/cpu.txt
 UI := app/ui
 
-.PHONY: setup run test soak bench bench-gpu lint generate types audit
+.PHONY: setup run test test-fast soak bench bench-gpu lint generate types audit
 
 setup: $(VENV)/.installed
 	@bash docker/tools.sh ffmpeg redis-server
@@ -20,6 +20,9 @@ $(VENV)/.installed: $(LOCK) docker/install.sh
 test: setup
 	@bash docker/tools.sh espeak-ng chromium node=nodejs
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-fast: setup
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 deploy-test: setup
 	@bash docker/tools.sh ffmpeg

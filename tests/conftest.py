@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,12 +13,86 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+SLOW_PLACES = (
+    "tests/e2e/",
+    "tests/bench/",
+    "tests/ml/explanation/",
+    "tests/ml/inference/pipeline/test_analyzer.py",
+    "tests/ml/test_predict_command.py",
+    "tests/ml/training/recipes/face/test_face_recipe.py",
+    "tests/ml/training/recipes/text/test_text_recipe.py",
+    "tests/ml/training/test_evaluation.py",
+    "tests/ml/training/test_preprocess.py",
+    "tests/ml/training/test_training_cli.py",
+    "tests/workers/test_worker_main.py",
+)
+"""Folders and files in which every test is slow."""
+SLOW_FIXTURES = frozenset({"analyzer", "transcriber", "whisper"})
+"""Fixtures that load a speech model."""
+GROUPS = {
+    "service": (
+        "tests/e2e/test_e2e_artifacts.py",
+        "tests/e2e/test_e2e_bad_input.py",
+        "tests/e2e/test_e2e_job.py",
+        "tests/e2e/test_e2e_live.py",
+        "tests/e2e/test_e2e_page.py",
+        "tests/e2e/test_e2e_telemetry.py",
+    ),
+    "published models": (
+        "tests/bench/test_bench.py",
+        "tests/bench/test_golden.py",
+        "tests/ml/explanation/test_attributions.py",
+        "tests/test_model_store.py",
+    ),
+}
+"""Files that one process runs, because they share a running service or loaded models."""
+LONG_FILES = (
+    "tests/e2e/test_e2e_chaos.py",
+    "tests/ml/inference/pipeline/test_extract_and_reuse.py",
+    "tests/ml/training/test_training_cli.py",
+    "tests/e2e/test_e2e_long.py",
+    "tests/ml/media/test_media_hostile.py",
+    "tests/ml/media/test_media_decoder.py",
+    "tests/ml/training/test_preprocess.py",
+    "tests/workers/process/test_supervisor.py",
+    "tests/ml/test_predict_command.py",
+)
+"""Files that take longest. They start after those of `GROUPS`, so that no process waits for another at the end."""
+
+_SCOPES = {path: name for name, paths in GROUPS.items() for path in paths}
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """Let torch run on one thread again. Whisper and trainings change the number for the whole process."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark slow tests, and sort the files: first the groups, then long files, then the others."""
+    ranks = {path: rank for rank, path in enumerate((*_SCOPES, *LONG_FILES))}
+    items.sort(key=lambda item: ranks.get(_path(item.nodeid), len(ranks)))
+    for item in items:
+        if item.nodeid.startswith(SLOW_PLACES) or SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distribute whole files, or groups of them, in the order of the collection."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesInOrder(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _SCOPES.get(_path(nodeid), _path(nodeid))
+
+    config.option.loadscopereorder = False  # it would begin with the files of many tests, whatever they take
+    return FilesInOrder(config, log)
+
+
+def _path(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session")

@@ -111,3 +111,17 @@ def test_a_habit_is_found(tmp_path: Path) -> None:
     assert [text for _, text in docstrings(tree) if OPENINGS.match(text)] == ["For which it waits."]
     assert [text for _, text in messages(tree) if WORDS.search(text)] == ["nobody caught this"]
     assert [text for _, text in comments(source) if WORDS.search(text)] == ["# it is done anew"]
+
+
+@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_documents_name_only_files_that_exist(name: str) -> None:
+    """A path may be shortened to its end."""
+    named = set(re.findall(r"`([\w./-]+\.(?:py|js|ts|json|lua|md|toml|txt|yml))`", (ROOT / name).read_text()))
+    known = [
+        f"/{path.relative_to(ROOT)}"
+        for room in (*ROOMS, "docker", "tests", "model_store")
+        for path in (ROOT / room).rglob("*.*")
+    ]
+    known += [f"/{path.name}" for path in ROOT.iterdir()]
+    assert len(named) > 5
+    assert [each for each in sorted(named) if not any(path.endswith(f"/{each}") for path in known)] == []
