@@ -83,4 +83,5 @@ docker version --format 'Engine {{.Server.Version}}' || { tail "$state/dockerd.l
 for archive in "$state"/archives/*.tar; do
   if ! docker image inspect "$(cat "$archive.id")" >/dev/null 2>&1; then nice docker load --quiet --input "$archive"; fi
 done
+docker image prune --force > /dev/null  # images of earlier times
 nsenter --net --target "$engine" -- "$@"
