@@ -11,6 +11,7 @@ from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.redis_server import RedisServer
 from workers.protocol.blob_keys import artifact_key, cache_prefix, result_key
 from workers.protocol.settings import SharedSettings
+from workers.protocol.store import maintenance
 from workers.protocol.store.job_store import JobStore
 
 SECRETS = {
@@ -52,7 +53,7 @@ def job(gateway: Gateway, key: str) -> str:
 def test_delete_leaves_nothing_of_job(
     open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("workers.protocol.store.maintenance.COMPACT_INTERVAL_SECONDS", 0.2)
+    monkeypatch.setattr(maintenance, "COMPACT_INTERVAL_SECONDS", 0.2)
     with RedisServer("--appendonly", "yes") as server, Redis.from_url(server.url) as redis:
         gateway = open_gateway(redis_url=server.url, lease_seconds=0.3)
         job_store = JobStore(redis, SharedSettings())

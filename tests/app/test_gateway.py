@@ -1,6 +1,5 @@
 """The gateway as a whole: keys, loopback, health, metrics, errors of the framework, the OpenAPI document."""
 
-import hashlib
 import json
 import re
 import subprocess
@@ -15,20 +14,13 @@ from app.main import create_app
 from app.settings import Settings
 from ml.results import Options, Result
 from ml.vocabulary import EMOTIONS
+from tests.app.calls import KEYS, bearer
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
+from tests.app.fake_workers import FACE, worker
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import storage_full
-from workers.protocol.records import BundleRejection, Heartbeat, ModelLicence, ServedModel
-
-
-def key(name: str, secret: str) -> str:
-    return f"{name}:{hashlib.sha256(secret.encode()).hexdigest()}"
-
-
-KEYS = ",".join([key("ann", "old"), key("ann", "new"), key("bob", "bobs")])
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {secret}"}
+from workers.protocol.records import BundleRejection, Heartbeat
+from workers.protocol.store.job_store import JobStore
 
 
 @pytest.fixture
@@ -108,20 +100,6 @@ def test_request_from_own_page_is_accepted(gateway: Gateway) -> None:
     assert gateway.client.get("/livez", headers={"Host": f"localhost:{port}"}).status_code == 200
 
 
-FACE = ServedModel(
-    role="face",
-    name="face",
-    version=3,
-    labels=EMOTIONS,
-    metrics={"fer2013": {"accuracy": 0.65}},
-    licence=ModelLicence(name="CC BY-NC 4.0", commercial=False, note="as the data"),
-)
-
-
-def worker(name: str, *models: ServedModel, loaded: bool = True) -> Heartbeat:
-    return Heartbeat(worker=name, bundle="default", digest="0" * 64, models=models, loaded=loaded)
-
-
 def test_readyz_is_ready_once_worker_has_loaded(gateway: Gateway) -> None:
     def reason() -> str:
         answer = gateway.client.get("/readyz")
@@ -148,7 +126,7 @@ def test_readyz_without_redis_or_space_is_unavailable(
     def refuses(*_: object) -> None:
         raise storage_full()
 
-    monkeypatch.setattr("workers.protocol.blobs.blob_store.BlobStore.put", refuses)
+    monkeypatch.setattr(BlobStore, "put", refuses)
     answer = open_gateway(redis_url="unix:///nowhere/redis.sock").client.get("/readyz")
     assert answer.status_code == 503
     assert [fault["location"] for fault in answer.json()["errors"]] == ["redis", "storage", "workers"]
@@ -230,7 +208,7 @@ def test_unexpected_error_reveals_nothing(gateway: Gateway, monkeypatch: pytest.
     def broken(*_: object) -> None:
         raise RuntimeError("secret of the house")
 
-    monkeypatch.setattr("workers.protocol.store.job_store.JobStore.get", broken)
+    monkeypatch.setattr(JobStore, "get", broken)
     answer = gateway.client.get("/v1/jobs/job_x")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret" not in answer.text

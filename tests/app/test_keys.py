@@ -9,8 +9,8 @@ import pytest
 
 from app import keys
 from app.keys import ApiKey
+from tests.app.calls import KEYS, bearer
 from tests.app.conftest import OpenGateway
-from tests.app.test_gateway import KEYS, bearer
 
 
 def test_keys_new_prints_a_key_that_works(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> None:

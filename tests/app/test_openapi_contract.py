@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from app.services import webhooks
+from tests.app.calls import KEYS, bearer
 from tests.app.conftest import PNG, Gateway, OpenGateway
-from tests.app.test_gateway import FACE, KEYS, bearer, worker
+from tests.app.fake_workers import FACE, worker
 from tests.ml.reports.made_results import video
 from workers.protocol.blob_keys import artifact_key, result_key
+from workers.protocol.store import worker_registry
 from workers.protocol.store.job_store import LeaseLost
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +43,8 @@ def work(gateway: Gateway, ended: threading.Event) -> None:
 def gateway(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     monkeypatch.setenv("AFFECT_API_KEYS", KEYS)
     monkeypatch.setenv("AFFECT_WEBHOOK_SECRETS", "ann:whsec_" + "YWZmZWN0" * 4)
-    monkeypatch.setattr("app.services.webhooks.TEST_TIMEOUT_SECONDS", 0.05)  # nobody sends them
-    monkeypatch.setattr("workers.protocol.store.worker_registry.LEASE_SECONDS", 3600)
+    monkeypatch.setattr(webhooks, "TEST_TIMEOUT_SECONDS", 0.05)  # nobody sends them
+    monkeypatch.setattr(worker_registry, "LEASE_SECONDS", 3600)
     gateway = open_gateway(headers=bearer("new"))
     gateway.worker_registry.heartbeat(worker("a", FACE))
     ended = threading.Event()

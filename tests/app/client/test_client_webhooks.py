@@ -11,7 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.client import NotVerified, verify
-from tests.workers.protocol.webhooks.test_signing import new_secret
+from tests.webhook_secrets import new_secret
 from workers.protocol.webhooks.signing import WebhookSecret, signature
 
 OLD, NEW, OTHER = new_secret(), new_secret(), new_secret()

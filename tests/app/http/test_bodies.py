@@ -8,12 +8,12 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from app.http import bodies
 from app.http.bodies import MAX_BODY_BYTES
 from app.main import create_app
 from app.settings import Settings
+from tests.app.calls import KEYS, bearer, problem
 from tests.app.conftest import Gateway, OpenGateway
-from tests.app.routes.test_job_routes import problem
-from tests.app.test_gateway import KEYS, bearer
 
 PATH = "/v1/webhooks/test"
 JSON = {"Content-Type": "application/json"}
@@ -73,7 +73,7 @@ def test_body_of_another_type_is_rejected(keyed: Gateway) -> None:
 
 
 def test_body_that_stalls_is_aborted(keyed: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.http.bodies.BODY_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT_SECONDS", 0.3)
 
     def slow() -> Iterator[bytes]:
         for _ in range(20):

@@ -13,8 +13,8 @@ import webvtt
 from app.errors import ValidationFailed
 from app.http.negotiation import Export
 from ml.reports.formats import FORMATS, Rows
+from tests.app.calls import problem
 from tests.app.conftest import Gateway
-from tests.app.routes.test_job_routes import problem
 from tests.ml.reports.made_results import video
 
 

@@ -6,9 +6,8 @@ from contextlib import ExitStack
 import pytest
 from httpx import Response
 
+from tests.app.calls import KEYS, bearer, problem
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
-from tests.app.routes.test_job_routes import problem
-from tests.app.test_gateway import KEYS, bearer
 
 
 @pytest.fixture

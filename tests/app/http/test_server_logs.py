@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.app.conftest import Gateway, eventually
-from tests.app.routes.test_stream_routes import stream
+from tests.app.live_streams import stream
 
 LOGGERS = ("uvicorn.error", "uvicorn.access")
 

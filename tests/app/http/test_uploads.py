@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import FileRefused, ValidationFailed
+from app.http import multipart
 from app.http.uploads import UploadForm, UploadLimits, UploadReader
 from ml.errors import AffectError, FileTooLarge
 from tests.app.multipart import BOUNDARY, Part, chop, encode
@@ -174,7 +175,7 @@ def test_read_stalled_body_is_aborted() -> None:
 
 
 def test_read_body_in_drops_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.http.multipart.MIN_BYTES_PER_SECOND", 100_000)
+    monkeypatch.setattr(multipart, "MIN_BYTES_PER_SECOND", 100_000)
     body = encode([("file", PNG + bytes(90), "a")])
 
     async def drops() -> AsyncIterator[bytes]:

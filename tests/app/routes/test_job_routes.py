@@ -12,20 +12,15 @@ import httpx
 import pytest
 from redis import Redis
 
+from app.services import submission
+from tests.app.calls import problem
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.multipart import CONTENT_TYPE, encode
 from workers.protocol.blob_keys import media_key, request_key
+from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import storage_full
 from workers.protocol.records import Failure, JobRequest
-
-
-def problem(answer: httpx.Response, status: int, code: str) -> dict:
-    """The problem that an answer holds, once it is found to be a proper one."""
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["status"] == status
-    assert answer.json()["request_id"] == answer.headers["x-request-id"]
-    return answer.json()
+from workers.protocol.store.job_store import JobStore
 
 
 def test_submit_file_creates_queued_job(gateway: Gateway) -> None:
@@ -235,7 +230,7 @@ def test_submit_without_disk_space_is_storage_full(gateway: Gateway, monkeypatch
     def refuses(*_: object) -> None:
         raise storage_full()
 
-    monkeypatch.setattr("workers.protocol.blobs.blob_store.BlobStore.put", refuses)
+    monkeypatch.setattr(BlobStore, "put", refuses)
     problem(gateway.post(), 507, "storage_full")
     assert gateway.stored() == []
 
@@ -431,9 +426,9 @@ def test_list_jobs_invalid_query_is_rejected(gateway: Gateway, query: str) -> No
 
 
 def test_submit_slow_upload_is_renewed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.services.submission.UPLOAD_TTL_SECONDS", 0.03)
+    monkeypatch.setattr(submission, "UPLOAD_TTL_SECONDS", 0.03)
     held = threading.Event()
-    monkeypatch.setattr("workers.protocol.store.job_store.JobStore.renew_upload", lambda job_store, job_id: held.set())
+    monkeypatch.setattr(JobStore, "renew_upload", lambda job_store, job_id: held.set())
 
     def body() -> Iterator[bytes]:
         whole = encode([("file", PNG + bytes(3 * 2**20), "a.png")])

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse, connect_sse
 
+from app.services import results
+from tests.app.calls import KEYS, bearer, problem
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
-from tests.app.routes.test_job_routes import problem
-from tests.app.test_gateway import KEYS, bearer
 from workers.protocol.blob_keys import artifact_key, media_key
 from workers.protocol.records import Claim
 
@@ -166,7 +166,7 @@ def test_events_end_with_job(gateway: Gateway, act: str, last: str) -> None:
 
 
 def test_events_send_keep_alive_and_stop_with_reader(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.services.results.KEEPALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(results, "KEEPALIVE_SECONDS", 0.05)
     job_id = gateway.made()
 
     with gateway.client.stream("GET", f"/v1/jobs/{job_id}/events") as answer:

@@ -4,19 +4,17 @@ import hashlib
 import json
 import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from redis import Redis
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
+from app.services import streams
 from app.services.streams import MAX_START_BYTES
 from ml.results import Reading
 from ml.vocabulary import EMOTIONS
 from tests.app.conftest import Gateway, OpenGateway, eventually
+from tests.app.live_streams import live_worker, refused, stream, told
 from workers.protocol.broker import MAX_PENDING_WAKE_UPS, make_celery, pending_wake_ups
 from workers.protocol.live.messages import Ended, LiveModalities, Ready, Update
 from workers.protocol.live.streams import StreamInput, WorkerStreams
@@ -38,35 +36,8 @@ def update(at: float = 0.0, dropped: int = 0) -> Update:
     )
 
 
-@contextmanager
-def stream(gateway: Gateway, query: str = "", **options: Any) -> Iterator[ClientConnection]:
-    address = str(gateway.client.base_url).replace("http", "ws") + f"/v1/stream{query}"
-    with connect(address, open_timeout=20, **options) as socket:
-        yield socket
-
-
 def frame(at: float, payload: bytes = b"jpeg") -> bytes:
     return struct.pack("<Bd", 1, at) + payload
-
-
-def told(socket: ClientConnection) -> dict[str, Any]:
-    return dict(json.loads(socket.recv(timeout=20)))
-
-
-def refused(socket: ClientConnection) -> tuple[str, int]:
-    """The code of the problem that is told, and that of the close."""
-    problem = told(socket)
-    assert problem["type"] == "error", problem
-    with pytest.raises(ConnectionClosed):
-        socket.recv(timeout=20)
-    assert socket.close_code is not None
-    return problem["problem"]["code"], socket.close_code
-
-
-def live_worker(gateway: Gateway) -> WorkerStreams:
-    """The worker registry tells of a worker; what it would do, the test does."""
-    gateway.worker_registry.heartbeat(Heartbeat(worker="w:1", kinds=("live",), bundle="default", loaded=True))
-    return WorkerStreams(Redis.from_url(gateway.settings.redis_url))
 
 
 def adopted(desk: WorkerStreams) -> str:
@@ -195,7 +166,7 @@ def test_stream_ended_by_worker_closes_with_problem(gateway: Gateway, ended: End
 
 
 def test_stream_silent_worker_is_lost(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.services.streams.UPDATE_TIMEOUT_SECONDS", 1.5)
+    monkeypatch.setattr(streams, "UPDATE_TIMEOUT_SECONDS", 1.5)
     desk = live_worker(gateway)
     with stream(gateway) as socket:
         socket.send("{}")

@@ -5,10 +5,9 @@ from datetime import datetime
 
 import pytest
 
+from tests.app.calls import KEYS, bearer, problem
 from tests.app.conftest import PNG, Gateway, OpenGateway
-from tests.app.routes.test_job_routes import problem
-from tests.app.routes.test_stream_routes import live_worker, refused, stream, told
-from tests.app.test_gateway import KEYS, bearer
+from tests.app.live_streams import live_worker, refused, stream, told
 from workers.protocol.blob_keys import artifact_key
 from workers.protocol.records import Claim
 

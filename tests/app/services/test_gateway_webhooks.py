@@ -6,9 +6,10 @@ import threading
 import httpx
 import pytest
 
+from app.services import webhooks
 from tests.app.conftest import Gateway, OpenGateway
 from tests.loopback import loopback
-from tests.workers.protocol.webhooks.test_signing import new_secret
+from tests.webhook_secrets import new_secret
 from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
 from workers.protocol.broker import make_celery, pending_wake_ups
 from workers.protocol.net.ssrf import EgressPolicy
@@ -112,7 +113,7 @@ def test_test_webhook_returns_outcome(gateway: Gateway) -> None:
 
 
 def test_test_webhook_without_worker_is_pending(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.services.webhooks.TEST_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(webhooks, "TEST_TIMEOUT_SECONDS", 0.2)
     answer = gateway.client.post("/v1/webhooks/test", json={"url": HOOK})
     assert answer.json()["state"] == "pending" and answer.json()["attempts"] == []
     assert gateway.stored() == []

@@ -10,11 +10,12 @@ from redis import ConnectionError, Redis
 
 from app.http.uploads import ReceivedFile, UploadForm
 from app.services.idempotency import request_fingerprint
+from tests.app.calls import KEYS, bearer, problem
 from tests.app.conftest import PNG, Gateway, OpenGateway, eventually
 from tests.app.multipart import CONTENT_TYPE, encode
-from tests.app.routes.test_job_routes import problem
-from tests.app.test_gateway import KEYS, bearer
+from workers.protocol.store import idempotency
 from workers.protocol.store.idempotency import IdempotencyStore, Reservation
+from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.keys import KEY_PREFIX
 
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
@@ -113,7 +114,7 @@ def test_submit_after_rejected_request_reuses_key(gateway: Gateway) -> None:
 
 def test_reservation_of_dead_gateway_expires(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that is killed says nothing more: whether it had written the job decides."""
-    monkeypatch.setattr("workers.protocol.store.idempotency._RESERVATION_TTL_MILLISECONDS", 200)
+    monkeypatch.setattr(idempotency, "_RESERVATION_TTL_MILLISECONDS", 200)
     store = gateway.job_store.idempotency
     assert isinstance(store.reserve("local", KEY), Reservation)
     problem(post(gateway), 409, "idempotency_in_progress")
@@ -129,7 +130,7 @@ def test_submit_without_reply_from_redis_can_be_repeated(gateway: Gateway, monke
         raise ConnectionError
 
     with monkeypatch.context() as broken:
-        broken.setattr("workers.protocol.store.job_store.JobStore.create", written_but_unheard)
+        broken.setattr(JobStore, "create", written_but_unheard)
         problem(post(gateway), 503, "queue_unavailable")
     assert (gateway.job_store.queue_length(), gateway.stored()) == (0, [])
     assert post(gateway).status_code == 202

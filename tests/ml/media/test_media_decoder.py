@@ -6,6 +6,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -461,7 +462,7 @@ def test_decoder_too_little_memory_raises_coded_error(media: Path, tmp_path: Pat
 
 
 def test_decoder_full_disk_raises_os_error(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml.media.decoder.tempfile.TemporaryFile", lambda dir: io.FileIO("/dev/full", "r+"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: io.FileIO("/dev/full", "r+"))
     info = probe(media / "audio.wav", LIMITS)
     with pytest.raises(OSError) as caught:
         Decoded(media / "audio.wav", tmp_path, info)

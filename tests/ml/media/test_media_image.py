@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ml.errors import Cancelled, FrameTooLarge, MediaInvalid, ProcessingTimeout
-from ml.media import MediaLimits, load_image, probe
+from ml.media import MediaLimits, load_image, probe, sandbox
 from ml.media.image import DecodedImage
 from tests.media_files import (
     ffmpeg,
@@ -186,7 +186,7 @@ def test_load_image_cancelled_stops(media: Path, limits: MediaLimits, monkeypatc
     def check() -> None:
         raise Cancelled("not wanted any more")
 
-    monkeypatch.setattr("ml.media.sandbox.POLL_SECONDS", 0.0)
+    monkeypatch.setattr(sandbox, "POLL_SECONDS", 0.0)
     info = probe(media / "image.jpg", limits)
     with pytest.raises(Cancelled):
         load_image(media / "image.jpg", info, limits, check=check)

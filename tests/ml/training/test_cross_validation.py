@@ -5,6 +5,7 @@ import pytest
 from ml.__main__ import main
 from ml.errors import InvalidManifest
 from ml.registry import Manifest
+from ml.training import cli
 from ml.training.cross_validation import fold_config
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
@@ -93,7 +94,7 @@ def test_evaluate_set_changes_options_of_zero_one_and_several_values(
         given.extend(words[-1])  # type: ignore[arg-type]
         raise InvalidManifest("seen")
 
-    monkeypatch.setattr("ml.training.cli.evaluate_folds", stop)
+    monkeypatch.setattr(cli, "evaluate_folds", stop)
     words = ["evaluate", "face", "--folds", "2", "--manifest", str(listed), "--store", str(store), "--crops"]
     assert main([*words, "--set", "epochs=2", "served=", "widths=16 16 16 24"]) == 1
     assert given[:3] == ["--store", str(store), "--crops"]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ml.errors import InvalidManifest
+from ml.training import loop
 from ml.training.loop import (
     LoopConfig,
     Task,
@@ -164,11 +165,11 @@ def test_fit_run_killed_in_its_first_epoch_keeps_its_precision(
     pays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auto = replace(CONFIG, bf16=None)
-    monkeypatch.setattr("ml.training.loop.bf16_is_faster", lambda _: pays)
+    monkeypatch.setattr(loop, "bf16_is_faster", lambda _: pays)
     with pytest.raises(Killed):
         fit(auto, make_task(kill_in_epoch=0), tmp_path)
     assert history(tmp_path) == []
-    monkeypatch.setattr("ml.training.loop.bf16_is_faster", lambda _: not pays)
+    monkeypatch.setattr(loop, "bf16_is_faster", lambda _: not pays)
     fit(auto, make_task(), tmp_path)
     assert run_settings(tmp_path)["loop"]["bf16"] is pays
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ml.__main__ import main
+from ml.training import preprocess as preprocess_module
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import write_examples
 from ml.training.preprocess import Preprocessing, parser, preprocess
@@ -102,7 +103,7 @@ def test_preprocess_removes_partial_shards_unless_in_use(material: Path, tmp_pat
 def test_preprocess_workers_make_the_same_shards(
     material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml.training.preprocess.EXAMPLES_PER_SHARD", 2)
+    monkeypatch.setattr(preprocess_module, "EXAMPLES_PER_SHARD", 2)
     config = Preprocessing(crops=True)
     alone = preprocess(material / "list.csv", tmp_path / "alone", config, STORE, bar=False)
     together = preprocess(material / "list.csv", tmp_path / "together", config, STORE, workers=2, bar=False)
@@ -134,7 +135,7 @@ def test_preprocess_killed_run_makes_the_missing_shards(
         running.kill()
     kept = finished_shards(tmp_path / "cache")
     assert 1 <= len(kept) < 3
-    monkeypatch.setattr("ml.training.preprocess.EXAMPLES_PER_SHARD", 6)
+    monkeypatch.setattr(preprocess_module, "EXAMPLES_PER_SHARD", 6)
     assert main(arguments) == 0
     output = capsys.readouterr().out
     assert "18 examples" in output and "MB" in output

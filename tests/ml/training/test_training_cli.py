@@ -20,6 +20,7 @@ from ml.registry import Bundle, ModelStore
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import write_examples
 from ml.training.loop import history
+from ml.training.recipes.audio import recipe
 from ml.vocabulary import EMOTIONS
 from tests.face_files import make_scenes, portrait
 from tests.ml.training.generated_sets import make_faces, make_voices
@@ -177,7 +178,7 @@ def test_tune_command_resumes_a_study(
     monkeypatch.chdir(tmp_path)
     run("datasets", "import", "generic", make_voices(tmp_path / "voices", (4, 1, 0)), "--out", "mine.csv")
     words = ["tune", "audio", "--data", "mine.csv", "--epochs", "1", "--study", "study", "--precision", "fp32"]
-    monkeypatch.setattr("ml.training.recipes.audio.recipe.space", small_space)
+    monkeypatch.setattr(recipe, "space", small_space)
     run(*words, "--trials", "1")
     run(*words, "--trials", "3")
     assert "3 trials" in capsys.readouterr().out

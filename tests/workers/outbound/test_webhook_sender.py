@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 from tests.loopback import Answer, Handler, Received, loopback
 from tests.redis_inspector import RedisInspector
 from tests.redis_server import redis_server
-from tests.workers.protocol.webhooks.test_signing import new_secret
+from tests.webhook_secrets import new_secret
 from workers.outbound.webhook_sender import WebhookPolicy, WebhookSender
 from workers.process.background_pool import BackgroundPool
 from workers.protocol.blob_keys import job_prefix, request_key

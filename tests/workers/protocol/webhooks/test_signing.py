@@ -2,7 +2,6 @@
 
 import base64
 import json
-import secrets
 import time
 
 import pytest
@@ -10,12 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from tests.webhook_secrets import new_secret
 from workers.protocol.settings import SharedSettings
 from workers.protocol.webhooks.signing import WebhookSecret, signature
-
-
-def new_secret(size: int = 32) -> str:
-    return f"whsec_{base64.b64encode(secrets.token_bytes(size)).decode()}"
 
 
 @given(st.dictionaries(st.text(), st.text()))
