@@ -43,7 +43,8 @@ def test_what_lies_beyond_its_tolerance_is_told(after: dict[str, Any], beyond: i
 
 
 def test_a_file_that_is_read_otherwise_fails_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Analyzer, "load", lambda *_, **__: published_analyzer())
+    analyzer = published_analyzer()
+    monkeypatch.setattr(Analyzer, "load", lambda *_, **__: analyzer)
     media, kept = tmp_path / "media", tmp_path / "kept"
     media.mkdir()
     media_files.make_audio(media / "a.wav", seconds=1.0)

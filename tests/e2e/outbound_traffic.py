@@ -3,14 +3,24 @@
 Each stays for a while after its work, because a library may send what it has gathered only then.
 """
 
+import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 LINGER_SECONDS = 15
 """Seconds to wait at the end. onnxruntime 1.32 contacts its vendor ten seconds after the first model is loaded."""
+LONG_LINGER_SECONDS = 60
+"""The same on a busy machine."""
+
+
+def talkative(_: Path) -> None:
+    """Look a name up and connect to its address, as a library that sends usage data would."""
+    with suppress(OSError), socket.create_connection(("usage.example.com", 443), timeout=1):
+        pass
 
 
 def session(_: Path) -> None:
@@ -22,7 +32,7 @@ def session(_: Path) -> None:
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "graph", ends[:1], ends[1:])
     model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)])
     loaded = onnxruntime.InferenceSession(model.SerializeToString())
-    time.sleep(LINGER_SECONDS)
+    time.sleep(LONG_LINGER_SECONDS)
     del loaded
 
 
@@ -76,7 +86,12 @@ def service(file: Path) -> None:
                 process.wait()
 
 
-PROGRAMS: dict[str, Callable[[Path], None]] = {"session": session, "predict": predict, "service": service}
+PROGRAMS: dict[str, Callable[[Path], None]] = {
+    "talkative": talkative,
+    "session": session,
+    "predict": predict,
+    "service": service,
+}
 
 if __name__ == "__main__":
     PROGRAMS[sys.argv[1]](Path(sys.argv[2]))

@@ -40,10 +40,8 @@ def test_windows_csv_read_back_has_same_windows(report: Report) -> None:
             cells = [row[f"{modality}_probability_{label}"] for label in report.result.labels]
             assert cells == ([""] * len(cells) if reading is None else [str(p) for p in reading.probabilities.values()])
         if window_.modalities.text:
-            assert row["text_transcript"] in (
-                sanitize(window_.modalities.text.transcript),
-                f"'{sanitize(window_.modalities.text.transcript)}",
-            )
+            transcript = sanitize(window_.modalities.text.transcript)
+            assert row["text_transcript"].replace("'", "") == transcript.replace("'", "")  # apostrophes guard formulas
             assert [float(row[f"text_sentiment_{name}"]) for name in SENTIMENTS] == list(
                 window_.modalities.text.sentiment.values()
             )

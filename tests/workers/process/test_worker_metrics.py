@@ -56,6 +56,12 @@ def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
     return done
 
 
+def test_shared_metrics_process_killed_before_its_first_count_is_left_out(shared: WorkerMetrics) -> None:
+    Path(os.environ[SHARED_FOLDER], "counter_1.db").touch()
+    shared.attempts.labels("inference").inc()
+    assert shown(shared, "affect_attempts_total", queue="inference") == 1
+
+
 def test_shared_metrics_killed_processes_stay_counted(shared: WorkerMetrics) -> None:
     def work() -> None:
         for _ in range(5):

@@ -84,7 +84,8 @@ class _SharedCounts(Collector):
     def collect(self) -> Iterator[Metric]:
         self._drop_dead_processes()
         start = (self._folder / _START).stat().st_mtime
-        sums = {metric.name: metric for metric in MultiProcessCollector(None, str(self._folder)).collect()}
+        files = [str(path) for path in self._folder.glob("*.db") if _is_written(path)]
+        sums = {metric.name: metric for metric in MultiProcessCollector.merge(files)}
         for declared in self._declared:
             metric = Metric(declared.name, declared.documentation, declared.type)
             if declared.name in sums:
@@ -102,3 +103,12 @@ class _SharedCounts(Collector):
                     os.kill(process, 0)
                 except ProcessLookupError:
                     mark_process_dead(process, str(self._folder))
+
+
+def _is_written(path: Path) -> bool:
+    """Return whether a process has written counts to the file: a new one is empty for a moment, or for ever if the
+    process was killed then."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False

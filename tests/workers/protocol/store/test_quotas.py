@@ -163,7 +163,7 @@ def test_claim_idle_time_is_no_credit(job_store: JobStore, inspector: RedisInspe
         claim = job_store.claim()
         assert claim is not None
         order.append(claim.job_id.split("-")[0])
-        run_for(job_store, inspector, claim, 1000)
+        run_for(job_store, inspector, claim, 1000 if order[-1] == "ann" else 1100)  # no tie that real time decides
     assert order == ["bob", "ann", "bob", "ann"]
 
 
