@@ -22,7 +22,7 @@ test: setup
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: setup
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile -m "not slow" $(ARGS)
 
 deploy-test: setup
 	@bash docker/tools.sh ffmpeg

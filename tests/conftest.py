@@ -14,10 +14,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 SLOW_PLACES = (
-    "tests/e2e/",
+    "tests/app/http/test_connections.py",
     "tests/bench/",
+    "tests/e2e/",
     "tests/ml/explanation/",
     "tests/ml/inference/pipeline/test_analyzer.py",
+    "tests/ml/media/test_media_decoder.py",
+    "tests/ml/media/test_media_hostile.py",
     "tests/ml/test_predict_command.py",
     "tests/ml/training/recipes/face/test_face_recipe.py",
     "tests/ml/training/recipes/text/test_text_recipe.py",
@@ -59,12 +62,15 @@ LONG_FILES = (
 )
 """Files that take longest. They start after those of `GROUPS`, so that no process waits for another at the end."""
 
+_FILE_MASK = os.umask(0o022)
+os.umask(_FILE_MASK)
 _SCOPES = {path: name for name, paths in GROUPS.items() for path in paths}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Let torch run on one thread again. Whisper and trainings change the number for the whole process."""
+    """Restore what tests change for the whole process: the number of torch's threads, and the file mask."""
+    os.umask(_FILE_MASK)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
 

@@ -46,6 +46,7 @@ def test_a_bundle_is_refused_where_commerce_is_meant(name: str) -> None:
         LoadedBundle.load(STORE, STORE.bundle(name), device=pick_device("cpu"), licences="commercial")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_talking_face_is_read_by_all_modalities(name: str, tmp_path: Path) -> None:
     spoken = say("I am so happy to see you all here today, this is wonderful!")

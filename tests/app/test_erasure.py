@@ -50,6 +50,7 @@ def job(gateway: Gateway, key: str) -> str:
     return str(answer.json()["id"])
 
 
+@pytest.mark.slow
 def test_delete_leaves_nothing_of_job(
     open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def gateway(open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch) -> Itera
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_service_conforms_to_openapi_document(gateway: Gateway, tmp_path: Path) -> None:
     job_id = gateway.made(options='{"keep_media": true}')

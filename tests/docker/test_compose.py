@@ -187,6 +187,7 @@ def test_each_service_of_ours_starts_with_the_settings_that_it_is_given(
                 assert worker.redis_url.endswith("@redis:6379/0") and worker.metrics_port == 9100
 
 
+@pytest.mark.slow
 def test_redis_starts_by_its_command_with_password_and_every_write_on_the_disk(
     secrets: tuple[Path, str], tmp_path: Path
 ) -> None:

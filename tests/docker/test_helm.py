@@ -112,6 +112,7 @@ def test_objects_fit_the_schemas_of_kubernetes(case: str, version: str) -> None:
             kubernetes_validate.validate(document, version, strict=True)
 
 
+@pytest.mark.slow
 def test_custom_objects_fit_the_models_of_keda_and_the_prometheus_operator() -> None:
     from cloudcoil.models.keda.v1alpha1 import ScaledObject
     from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor

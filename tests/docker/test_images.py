@@ -63,6 +63,7 @@ def test_a_dockerfile_is_clean_runs_as_nobody_and_copies_what_is_there(path: str
     assert command[:2] == ["python", "-m"] and (ROOT / command[2] / "__main__.py").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", ["gateway", "worker"])
 def test_a_lock_holds_what_its_image_imports_and_is_derived_from_the_one_of_all(image: str) -> None:
     sys.path.insert(0, str(ROOT / "docker" / "lock"))

@@ -72,6 +72,7 @@ def test_body_of_another_type_is_rejected(keyed: Gateway) -> None:
     assert problem(answer, 400, "validation_failed")["errors"][0]["location"] == "header.content-type"
 
 
+@pytest.mark.slow
 def test_body_that_stalls_is_aborted(keyed: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "BODY_TIMEOUT_SECONDS", 0.3)
 

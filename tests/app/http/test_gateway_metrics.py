@@ -79,6 +79,7 @@ def test_metrics_port_with_several_processes_is_rejected() -> None:
         Settings(gateway_processes=2, metrics_port=9000)
 
 
+@pytest.mark.slow
 def test_metrics_several_processes_are_summed_without_dead_ones(redis_url: str, tmp_path: Path) -> None:
     port = free_port()
     environment = os.environ | {

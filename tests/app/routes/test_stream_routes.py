@@ -165,6 +165,7 @@ def test_stream_ended_by_worker_closes_with_problem(gateway: Gateway, ended: End
         assert refused(socket) == (code, close)
 
 
+@pytest.mark.slow
 def test_stream_silent_worker_is_lost(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "UPDATE_TIMEOUT_SECONDS", 1.5)
     desk = live_worker(gateway)
@@ -175,6 +176,7 @@ def test_stream_silent_worker_is_lost(gateway: Gateway, monkeypatch: pytest.Monk
         assert refused(socket) == ("worker_lost", 1011)
 
 
+@pytest.mark.slow
 def test_stream_silent_client_is_closed(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(live_idle_seconds=1.5)
     desk = live_worker(gateway)
@@ -252,6 +254,7 @@ def test_stream_accepts_no_compression(gateway: Gateway) -> None:
         assert socket.protocol.extensions == []
 
 
+@pytest.mark.slow
 def test_stream_is_read_at_limited_rate(open_gateway: OpenGateway) -> None:
     gateway = open_gateway(live_bytes_per_second=200_000, live_message_bytes=2**20)
     desk = live_worker(gateway)
@@ -265,6 +268,7 @@ def test_stream_is_read_at_limited_rate(open_gateway: OpenGateway) -> None:
         assert 1.5 < time.monotonic() - began < 8  # the first second's bytes come at once
 
 
+@pytest.mark.slow
 def test_stream_flood_of_pings_leaves_others_alone(gateway: Gateway) -> None:
     desk = live_worker(gateway)
     with stream(gateway) as flooded, stream(gateway) as other:

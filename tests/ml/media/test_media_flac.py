@@ -70,6 +70,7 @@ def test_flac_cancelled_pack_and_unpack_stop(tmp_path: Path) -> None:
             act()
 
 
+@pytest.mark.slow
 def test_flac_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     def peak() -> int:
         """MiB."""

@@ -21,6 +21,7 @@ def test_from_exif_each_value(value: int, rotation: int, mirrored: bool) -> None
     assert Orientation.from_exif(value) == Orientation(rotation, mirrored)
 
 
+@pytest.mark.slow
 def test_from_display_matrix_equals_autorotation_of_ffmpeg(tmp_path: Path) -> None:
     """Our filters work after shrinking; ffmpeg's own (`-autorotate`) on each frame. They must agree."""
     source = make_video(tmp_path / "source.mp4", seconds=0.2, size=(96, 64), audio=False)

@@ -124,6 +124,7 @@ def test_fetch_from_a_hub_without_ranges_starts_again(hub: FakeHub, tmp_path: Pa
     assert (fetch(hub, tmp_path) / "model.bin").read_bytes() == WEIGHTS
 
 
+@pytest.mark.slow
 def test_fetch_after_a_kill_resumes(hub: FakeHub, tmp_path: Path) -> None:
     hub.repositories[REPOSITORY]["model.bin"] = LARGE
     hub.cuts, hub.gate = [20_000_000], threading.Event()

@@ -91,6 +91,7 @@ def gathered(intervals: dict[str, Intervals], name: str) -> Intervals:
     return sorted(interval for tier in tiers for interval in tier)
 
 
+@pytest.mark.slow
 @patient
 @given(reports())
 def test_eaf_read_back_has_same_windows(report: Report) -> None:
@@ -112,6 +113,7 @@ def test_textgrid_read_back_has_same_windows(report: Report) -> None:
         assert gathered(read, name) == sorted(windows)
 
 
+@pytest.mark.slow
 @patient
 @given(report=reports())
 def test_eaf_any_report_matches_schema(schema: xmlschema.XMLSchema, report: Report) -> None:

@@ -153,6 +153,7 @@ def test_parse_transcript_open_captions_end_at_the_next_or_after_a_second_a_word
     assert [(start, end) for start, end, _ in cues(parse(text, 60.0))] == [(1.0, 2.0), (2.0, 4.0), (30.0, 31.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     [

@@ -85,6 +85,7 @@ def test_cues_have_at_most_two_lines_of_42_characters(report: Report) -> None:
                 assert all(len(line) <= MAX_LINE_CHARACTERS for line in lines)
 
 
+@pytest.mark.slow
 @patient
 @given(reports())
 def test_cues_contain_every_moment_once(report: Report) -> None:

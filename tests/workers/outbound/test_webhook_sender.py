@@ -206,6 +206,7 @@ def test_webhook_receiver_gone_is_not_retried(service: Service) -> None:
         assert len(receiver.requests) == 1
 
 
+@pytest.mark.slow
 def test_webhook_slow_receiver_times_out(service: Service) -> None:
     def slow(handler: Handler) -> None:
         if len(receiver.requests) == 1:

@@ -58,6 +58,7 @@ def test_readiness_of_a_child_counts_and_old_models_are_still_served(registry: W
     assert not read_readiness(registry).ready
 
 
+@pytest.mark.slow
 def test_readiness_without_redis_is_not_ready() -> None:
     with Redis(unix_socket_path="/nowhere") as redis:
         assert read_readiness(WorkerRegistry(redis)) == WorkerReadiness(False, "Redis does not answer.")

@@ -111,6 +111,7 @@ def test_supervisor_starts_children_in_order_and_stops_them_in_reverse(tmp_path:
     assert (tmp_path / "ends").read_text().split() == ["second", "first"]
 
 
+@pytest.mark.slow
 def test_supervisor_child_that_cannot_start_is_reported_with_its_log(tmp_path: Path) -> None:
     code = STAND_INS % ("shell('worker', 'echo the store is empty; exit 3')", "lambda: False")
     with running("-c", code, cwd=tmp_path) as process:
@@ -175,6 +176,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_supervisor_restarted_service_finds_its_jobs_again(tmp_path: Path, free_port: int) -> None:
     ModelStore(tmp_path / "store").write_bundle(
         Bundle(name="default", face=None, audio=None, text=None, fusion=None, whisper=None)

@@ -21,7 +21,8 @@ from workers.protocol.blobs.storage_backend import (
 )
 from workers.protocol.settings import SharedSettings
 
-_DELETE_ATTEMPTS = 6
+_DELETE_ATTEMPTS = 12
+"""Maximum attempts to delete a folder while other processes delete or write its files. Each fails one time in four."""
 _STAGING_SUFFIX = ".part"
 """End of the name of a file that is being written."""
 

@@ -49,6 +49,7 @@ def test_load_gives_each_predictor_its_reference_and_falls_back_for_the_fusion(m
     assert (config.face_size, config.audio_size) == (models.predictors["face"].embedding_size, 1)
 
 
+@pytest.mark.slow
 def test_warm_up_runs_every_published_model_with_the_outputs_it_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = replace(published_analyzer("light").models, whisper=None)
     upstream: list[Mapping[Role, EmotionOutputs]] = []

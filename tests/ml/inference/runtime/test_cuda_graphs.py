@@ -122,6 +122,7 @@ def test_cpu_tensors_are_neither_copied_nor_autocast() -> None:
         assert (rows @ rows).dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_half_precision_changes_probabilities_of_published_models_by_less_than_a_fiftieth(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

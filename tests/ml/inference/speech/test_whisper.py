@@ -40,6 +40,7 @@ def whisper(tmp_path_factory: pytest.TempPathFactory) -> Whisper:
     return loaded
 
 
+@pytest.mark.slow
 def test_find_whisper_embedded_model_without_importing_its_package(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from ml.inference.speech.whisper import find_whisper;"

@@ -93,6 +93,7 @@ def test_wait_for_status_change_sees_earlier_change(job_store: JobStore, url: st
     asyncio.run(wait())
 
 
+@pytest.mark.slow
 def test_read_after_may_block_longer_than_redis_timeout(url: str) -> None:
     began = time.monotonic()
     assert read(url, "quiet", "0", 5.5) == ()
