@@ -229,6 +229,7 @@ def _spellings() -> Iterator[tuple[str, str]]:
 
 
 _CODES = dict(_spellings())
+_NAMES = {row[:2]: row.partition(": ")[2].split(", ")[0] for row in _TABLE.strip().splitlines()}
 
 
 def find_language(text: str) -> str | None:
@@ -239,6 +240,11 @@ def find_language(text: str) -> str | None:
         return _CODES[spelling]
     tag = _TAG.fullmatch(spelling)
     return _CODES.get(tag[1]) if tag else None
+
+
+def language_name(text: str) -> str | None:
+    """Return the English name of a language that `find_language` finds, or None if it is a rare one without a name."""
+    return _NAMES.get(find_language(text) or "")
 
 
 def parse_language(text: str | None) -> str | None:
