@@ -49,10 +49,15 @@ WHOLE_MEDIA = TimeSpan(0.0, math.inf)
 
 @dataclass(frozen=True)
 class ModalityFeatures:
-    """Output of one modality's model: an embedding [E] and calibrated log-probabilities [C]."""
+    """Output of one modality's model: an embedding [E] and calibrated log-probabilities [C].
+
+    `quality`: what was measured of the face (`face.quality.QUALITIES`) or voice (`voice.quality.QUALITIES`), NaN for a
+    value that is unknown; null if nothing was measured.
+    """
 
     embedding: FloatArray
     log_probabilities: FloatArray
+    quality: FloatArray | None = None
 
 
 @dataclass(frozen=True)

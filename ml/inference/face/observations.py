@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ml.inference.api import BatchPredictor, ModalityFeatures
 from ml.inference.face.detector import DetectedFace, FaceDetector
 from ml.inference.face.predictor import FaceSample
+from ml.inference.face.quality import QUALITIES, face_quality
 from ml.networks.crops import LANDMARKS
 from ml.results import Box
 
@@ -25,7 +26,8 @@ class FaceObservations:
 
     `times_F`: seconds. The faces of frame f are the rows from `starts_G`[f] to `starts_G`[f + 1]; G = F + 1. Boxes (x,
     y, width, height) and landmarks are pixels of the original frame; `ranks_N`: place by size among all faces of the
-    frame, largest first. `landmarks_NP3` is null if they are not kept, and NaN for a face without a mesh. The names of
+    frame, largest first. `landmarks_NP3` is null if they are not kept, and NaN for a face without a mesh.
+    `qualities_NQ`: the QUALITIES of each face; null in features that were stored by versions before 0.3. The names of
     the fields are keys of the features file.
     """
 
@@ -37,6 +39,7 @@ class FaceObservations:
     embeddings_NE: NDArray[np.float32]
     log_probabilities_NC: NDArray[np.float32]
     landmarks_NP3: NDArray[np.float32] | None = None
+    qualities_NQ: NDArray[np.float32] | None = None
 
     @classmethod
     def empty(cls, embedding_size: int = 1, *, landmarks: bool = False) -> Self:
@@ -50,16 +53,16 @@ class FaceObservations:
             embeddings_NE=np.zeros((0, embedding_size), np.float32),
             log_probabilities_NC=np.zeros((0, 7), np.float32),
             landmarks_NP3=np.zeros((0, LANDMARKS, 3), np.float32) if landmarks else None,
+            qualities_NQ=np.zeros((0, len(QUALITIES)), np.float32),
         )
 
     @classmethod
     def concatenated(cls, parts: Sequence[Self]) -> Self:
-        """Concatenate consecutive parts, of which there is at least one."""
-        first = parts[0]
+        """Concatenate consecutive parts, of which there is at least one. What one part lacks, the whole lacks."""
         merged = {
             each.name: np.concatenate([getattr(part, each.name) for part in parts])
             for each in fields(cls)
-            if each.name != "starts_G" and getattr(first, each.name) is not None
+            if each.name != "starts_G" and all(getattr(part, each.name) is not None for part in parts)
         }
         counts = np.concatenate([np.diff(part.starts_G) for part in parts])
         return cls(starts_G=np.concatenate([[0], np.cumsum(counts)]), **merged)
@@ -69,8 +72,9 @@ class FaceObservations:
         return range(int(self.starts_G[frame]), int(self.starts_G[frame + 1]))
 
     def features(self, row: int) -> ModalityFeatures:
-        """Return the features of a face."""
-        return ModalityFeatures(self.embeddings_NE[row], self.log_probabilities_NC[row])
+        """Return the features of a face, with its quality."""
+        quality = None if self.qualities_NQ is None else self.qualities_NQ[row]
+        return ModalityFeatures(self.embeddings_NE[row], self.log_probabilities_NC[row], quality)
 
     def box(self, row: int) -> Box:
         """Return the box of a face."""
@@ -101,6 +105,7 @@ class FaceObservations:
             embeddings_NE=self.embeddings_NE[rows],
             log_probabilities_NC=self.log_probabilities_NC[rows],
             landmarks_NP3=self.landmarks_NP3[rows] if landmarks and self.landmarks_NP3 is not None else None,
+            qualities_NQ=None if self.qualities_NQ is None else self.qualities_NQ[rows],
         )
 
 
@@ -191,7 +196,14 @@ class FaceCollector:
             embeddings_NE=outputs.embeddings_NE,
             log_probabilities_NC=outputs.log_probabilities_NC,
             landmarks_NP3=_landmarks_in_frame(faces) if self.keep_landmarks else None,
+            qualities_NQ=_qualities(faces),
         )
+
+
+def _qualities(faces: Sequence[tuple[DetectedFace, float]]) -> NDArray[np.float32]:
+    """Return the qualities of the faces [N, Q], in pixels of the original frame."""
+    rows = [face_quality(face.crop, face.box, face.score, face.landmarks, scale) for face, scale in faces]
+    return np.stack(rows) if rows else np.zeros((0, len(QUALITIES)), np.float32)
 
 
 def _landmarks_in_frame(faces: Sequence[tuple[DetectedFace, float]]) -> NDArray[np.float32]:

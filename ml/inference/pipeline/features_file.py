@@ -33,11 +33,13 @@ FACE_ARRAYS = {
     "embeddings_NE": "embeddings_NE",
     "log_probabilities_NC": "log_probabilities_NC",
     "landmarks_NP3": "landmarks_NP3",
+    "qualities_NQ": "qualities_NQ",
 }
 VOICE_ARRAYS = {
     "pieces_P2": "pieces_P2",
     "embeddings_PE": "embeddings_PE",
     "log_probabilities_PC": "log_probabilities_PC",
+    "qualities_PQ": "qualities_PQ",
 }
 """Fields of FaceObservations and of SegmentOutputs, by the name of their tensor in the file."""
 
