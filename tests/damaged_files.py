@@ -14,7 +14,15 @@ import numpy as np
 
 from ml.errors import AffectError
 from ml.media import Decoder, DecodeRequest, MediaLimits, load_image, probe
-from tests.media_files import AUDIO_CODECS, VIDEO_CODECS, make_audio, make_image, make_video
+from tests.media_files import (
+    AUDIO_CODECS,
+    IMAGE_SUFFIXES,
+    VIDEO_CODECS,
+    make_audio,
+    make_gif_film,
+    make_image,
+    make_video,
+)
 
 KINDS = ("bits", "head", "noise", "zeros", "ones", "cut", "swap", "twice")
 CODES = {
@@ -34,8 +42,12 @@ def make_seeds(folder: Path) -> list[Path]:
     faststart = ["-movflags", "+faststart"]
     videos.append(make_video(folder / "front.mp4", 1.2, size=(64, 48), fps=10, options=faststart))
     sounds = [make_audio(folder / f"audio{s}", 1.2, rate=48_000) for s in AUDIO_CODECS]
-    images = [make_image(folder / f"image{s}", (64, 48), exif_orientation=6) for s in (".jpg", ".png", ".webp")]
-    return [*videos, *sounds, *images]
+    images = [make_image(folder / f"image{s}", (64, 48), exif_orientation=_turn(s)) for s in IMAGE_SUFFIXES]
+    return [*videos, make_gif_film(folder / "film.gif"), *sounds, *images]
+
+
+def _turn(suffix: str) -> int | None:
+    return None if suffix in (".bmp", ".gif") else 6
 
 
 def mutations(seeds: Sequence[Path], folder: Path, count: int) -> Iterator[Path]:

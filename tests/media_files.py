@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
+from PIL import Image
 
 VIDEO_CODECS = {
     ".mp4": ("libx264", "aac"),
@@ -18,6 +20,11 @@ VIDEO_CODECS = {
     ".mkv": ("libx264", "libopus"),
     ".webm": ("libvpx", "libopus"),
     ".avi": ("mpeg4", "libmp3lame"),
+    ".ts": ("libx264", "aac"),
+    ".m2ts": ("libx264", "ac3"),
+    ".mpg": ("mpeg2video", "mp2"),
+    ".wmv": ("wmv2", "wmav2"),
+    ".flv": ("flv", "libmp3lame"),
 }
 AUDIO_CODECS = {
     ".wav": "pcm_s16le",
@@ -30,12 +37,23 @@ AUDIO_CODECS = {
     ".aac": "aac",
     ".aiff": "pcm_s16be",
     ".webm": "libopus",
+    ".wma": "wmav2",
+    ".caf": "pcm_s16be",
+    ".ts": "aac",
+    ".mpg": "mp2",
+    ".flv": "libmp3lame",
 }
 FAST = {
     "libx264": ("-preset", "ultrafast", "-g", "25"),
     "libvpx": ("-deadline", "realtime", "-cpu-used", "8", "-g", "25"),
     "mpeg4": ("-g", "25"),
+    "mpeg2video": ("-g", "25"),
+    "wmv2": ("-g", "25"),
+    "flv": ("-g", "25"),
 }
+PILLOW_SUFFIXES = (".heic", ".avif", ".tiff")
+"""Images that Pillow writes: ffmpeg's HEIF has no orientation, and its TIFF no compression but its own."""
+IMAGE_SUFFIXES = (".jpg", ".png", ".webp", ".heic", ".avif", ".tiff", ".bmp", ".gif")
 
 
 def ffmpeg(*arguments: str | Path, data: bytes | None = None) -> None:
@@ -145,10 +163,30 @@ def make_amr(path: Path, seconds: float = 2.0) -> Path:
 
 
 def make_image(path: Path, size: tuple[int, int] = (160, 120), *, exif_orientation: int | None = None) -> Path:
-    """A test card as JPEG, PNG or WebP by the suffix, with an EXIF orientation (JPEG, PNG, WebP) if one is given."""
-    ffmpeg("-f", "lavfi", "-i", f"testsrc=size={size[0]}x{size[1]}:rate=1", "-frames:v", "1", path)
-    if exif_orientation is not None:
+    """A test card in the format of the suffix, with an EXIF orientation if one is given (not BMP, GIF).
+
+    HEIF and AVIF have the orientation in their own boxes, as their writers convert it.
+    """
+    pillow = path.suffix in PILLOW_SUFFIXES
+    plain = path.with_suffix(".ppm") if pillow else path
+    ffmpeg("-f", "lavfi", "-i", f"testsrc=size={size[0]}x{size[1]}:rate=1", "-frames:v", "1", plain)
+    if pillow:
+        with Image.open(plain) as card:
+            save_image(card, path, exif_orientation)
+        plain.unlink()
+    elif exif_orientation is not None:
         write_orientation(path, exif_orientation)
+    return path
+
+
+def save_image(image: Image.Image, path: Path, orientation: int | None = None, **options: object) -> Path:
+    """Writes HEIF, AVIF or TIFF, as lossless as may be."""
+    pillow_heif.register_heif_opener()
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    quality = {".heic": {"quality": -1, "chroma": 444}, ".avif": {"quality": 100}, ".tiff": {"compression": "tiff_lzw"}}
+    image.save(path, exif=exif.tobytes(), **{**quality[path.suffix], **options})
     return path
 
 
@@ -186,6 +224,12 @@ def make_animated_webp(path: Path, size: tuple[int, int] = (64, 48), count: int 
     """An animated WebP whose first picture is a test card."""
     source = f"testsrc=size={size[0]}x{size[1]}:rate=5"
     ffmpeg("-f", "lavfi", "-i", source, "-frames:v", str(count), "-c:v", "libwebp_anim", path)
+    return path
+
+
+def make_gif_film(path: Path, seconds: float = 1.2, size: tuple[int, int] = (64, 48), fps: int = 10) -> Path:
+    """A GIF that shows a running test card."""
+    ffmpeg("-f", "lavfi", "-i", f"testsrc=size={size[0]}x{size[1]}:rate={fps}:duration={seconds}", path)
     return path
 
 

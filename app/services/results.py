@@ -34,22 +34,40 @@ MEDIA_TYPES: Mapping[str, str] = {
     "aac": "audio/aac",
     "aiff": "audio/aiff",
     "amr": "audio/amr",
+    "asf": "video/x-ms-asf",
     "avi": "video/x-msvideo",
+    "avif": "image/avif",
+    "bmp": "image/bmp",
+    "caf": "audio/x-caf",
     "flac": "audio/flac",
+    "flv": "video/x-flv",
+    "gif": "image/gif",
+    "heif": "image/heif",
     "jpeg": "image/jpeg",
     "m4a": "audio/mp4",
     "matroska": "video/matroska",
     "mov": "video/quicktime",
     "mp3": "audio/mpeg",
     "mp4": "video/mp4",
+    "mpeg": "video/mpeg",
+    "mpegts": "video/mp2t",
     "ogg": "audio/ogg",
     "png": "image/png",
+    "tiff": "image/tiff",
     "wav": "audio/wav",
     "webm": "video/webm",
     "webp": "image/webp",
 }
 """Media type of each format of `ml.signatures`."""
-_FILE_SUFFIXES = {"jpeg": ".jpg", "matroska": ".mkv"}
+_FILE_SUFFIXES = {
+    "asf": ".wmv",
+    "heif": ".heic",
+    "jpeg": ".jpg",
+    "matroska": ".mkv",
+    "mpeg": ".mpg",
+    "mpegts": ".ts",
+    "tiff": ".tif",
+}
 
 
 class Results:

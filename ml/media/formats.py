@@ -13,25 +13,37 @@ from ml.signatures import format_from_signature
 class MediaFormat:
     """An accepted format.
 
-    `demuxers`: ffmpeg's names of the demuxers that may read it. `is_image`: whether it holds one still image.
+    `demuxers`: ffmpeg's names of the demuxers that may read it, none if only `load_image` reads it. `is_image`: whether
+    it holds one still image; `may_move`: whether it may also hold a film.
     `is_certain`: whether the first bytes identify it without doubt, so that an unreadable file is damaged; otherwise it
     may be of another type that begins alike.
     """
 
     name: str
-    demuxers: tuple[str, ...]
+    demuxers: tuple[str, ...] = ()
     is_image: bool = False
+    may_move: bool = False
     is_certain: bool = True
 
 
 _ALL = (
-    MediaFormat("jpeg", ("jpeg_pipe",), is_image=True),
-    MediaFormat("png", ("png_pipe",), is_image=True),
-    MediaFormat("webp", ("webp_pipe",), is_image=True),
+    MediaFormat("jpeg", is_image=True),
+    MediaFormat("png", is_image=True),
+    MediaFormat("webp", is_image=True),
+    MediaFormat("heif", is_image=True),
+    MediaFormat("avif", is_image=True),
+    MediaFormat("tiff", is_image=True),
+    MediaFormat("bmp", is_image=True),
+    MediaFormat("gif", ("gif",), is_image=True, may_move=True),
     MediaFormat("wav", ("wav",)),
     MediaFormat("aiff", ("aiff",)),
     MediaFormat("amr", ("amr",)),
+    MediaFormat("caf", ("caf",)),
     MediaFormat("avi", ("avi",)),
+    MediaFormat("asf", ("asf",)),
+    MediaFormat("flv", ("flv",)),
+    MediaFormat("mpeg", ("mpeg",)),
+    MediaFormat("mpegts", ("mpegts",)),
     MediaFormat("flac", ("flac",)),
     MediaFormat("ogg", ("ogg",)),
     MediaFormat("mp4", ("mov",)),

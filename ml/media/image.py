@@ -1,7 +1,7 @@
 """Images → arrays.
 
-ffmpeg's decoders read images too, in a child process: none of their faults can harm a worker that holds the models, and
-an image is under the same limits as a video.
+ffmpeg's decoders and Pillow's read images in a child process: none of their faults can harm a worker that holds the
+models, and an image is under the same limits as a video.
 """
 
 import tempfile
@@ -21,7 +21,17 @@ from ml.media.limits import MediaLimits, too_many_pixels
 from ml.media.probe import TOO_MANY_PIXELS, MediaInfo, padded_pixels
 from ml.media.sandbox import CancelCheck, never_cancelled
 
-_DECODERS = {"jpeg": "mjpeg", "png": "png", "webp": "webp"}
+_DECODERS = {
+    "jpeg": "mjpeg",
+    "png": "png",
+    "webp": "webp",
+    "bmp": "bmp",
+    "gif": "gif",
+    "heif": "heif",
+    "avif": "avif",
+    "tiff": "tiff",
+}
+"""Name that `ml.media.image_worker` has for the decoder of a format."""
 _MIN_DECODED_SHARE = 0.1
 """Minimum share of a damaged image that must be decoded for it to be accepted."""
 
@@ -42,10 +52,11 @@ def load_image(
     max_side: int = MAX_ANALYSIS_SIDE,
     check: CancelCheck = never_cancelled,
 ) -> DecodedImage:
-    """Decode a JPEG, PNG or WebP image, turned upright and shrunk until its longer side is at most `max_side` pixels.
+    """Decode an image, turned upright and shrunk until its longer side is at most `max_side` pixels.
 
-    Of an animated WebP the first frame is decoded. A JPEG of which at least a tenth can be decoded is `damaged`, with
-    one colour in place of the rest; a PNG or WebP is decoded completely or not at all.
+    Of several images in one file (WebP, AVIF, HEIF, TIFF) the first or primary one is decoded. A JPEG of which at least
+    a tenth can be decoded is `damaged`, with one colour in place of the rest; other formats are decoded completely or
+    not at all.
 
     Raises (with stage `decode`) MediaInvalid, FrameTooLarge, ProcessingTimeout, and whatever `check` raises.
     """

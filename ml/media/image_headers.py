@@ -1,24 +1,23 @@
-"""Size and orientation of JPEG, PNG and WebP images, read from their headers without decoding anything."""
+"""Size and orientation of images, read from their headers without decoding anything."""
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.errors import MediaInvalid
+from ml.errors import MediaInvalid, UnsupportedMedia
+from ml.media import heif, tiff
 from ml.media.orientation import UPRIGHT, Orientation
-
-Buffer = bytes | mmap.mmap
+from ml.media.tiff import Buffer
+from ml.signatures import RAW_PHOTO, refuse
 
 _EXIF_PREFIX = b"Exif\0\0"
-_EXIF_ORIENTATION = 0x0112
-_TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
-"""Codes of `struct` for the integer types of TIFF: BYTE, SHORT, LONG, SBYTE, SSHORT, SLONG. The standard has SHORT, but
-writers use others too."""
 _WEBP_FRAME_HEADER = 16
 """Bytes of an ANMF chunk before the chunks within it."""
 _WEBP_ALPHA_FLAG = 0x10
+_OLD_DIB_HEADER = 12
+"""Bytes of the second header of a BMP in its first version."""
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0…SOF15 without DHT, JPG, DAC
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # TEM, RST0…7, SOI: no length follows
 _MAX_SEGMENTS = 4096
@@ -30,8 +29,8 @@ _JPEG_END_MARKER = b"\xff\xd9"
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """Header of an image. `width`, `height`: pixels as stored, before rotation; `has_end_marker`: false for a JPEG that
-    is cut off."""
+    """Header of an image. `width`, `height`: pixels as the decoder returns them, before rotation by `orientation`;
+    `has_end_marker`: false for a JPEG that is cut off."""
 
     width: int
     height: int
@@ -40,13 +39,14 @@ class ImageHeader:
 
 
 def read_image_header(path: Path, format_name: str) -> ImageHeader:
-    """Read the header of a `jpeg`, `png` or `webp` file.
+    """Read the header of an image of the format. Pillow turns HEIF, AVIF and TIFF upright while it decodes them.
 
-    Raises MediaInvalid if the header is cut off, or declares no size or a size of zero.
+    Raises MediaInvalid if the header is cut off, or declares no size or a size of zero; UnsupportedMedia for a raw
+    photo.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            header = {"jpeg": _jpeg, "png": _png, "webp": _webp}[format_name](data)
+            header = _READERS[format_name](data)
         except (struct.error, IndexError):
             header = None
     if header is None or header.width < 1 or header.height < 1:
@@ -169,19 +169,51 @@ def _first_alpha(data: Buffer) -> bytes | None:
 
 
 def _exif_orientation(exif: bytes) -> Orientation:
-    """Read the orientation in the first directory of a TIFF structure (EXIF 2.32, 4.6.2); upright if unreadable."""
-    exif = exif.removeprefix(_EXIF_PREFIX)
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None:
-        return UPRIGHT
-    try:
-        (directory,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, directory)
-        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(order + "HH", exif, entry)
-            if tag == _EXIF_ORIENTATION and kind in _TIFF_INTEGERS:
-                (value,) = struct.unpack_from(order + _TIFF_INTEGERS[kind], exif, entry + 8)
-                return Orientation.from_exif(value)
-    except struct.error:
-        pass
-    return UPRIGHT
+    """Read the orientation in the first directory of a TIFF structure (EXIF 2.32, 4.6.2); upright if unreadable. The
+    standard has SHORT, but writers use other integers too."""
+    tags = tiff.read_first_directory(exif.removeprefix(_EXIF_PREFIX))
+    return Orientation.from_exif(tags.get(tiff.ORIENTATION, 1))
+
+
+def _bmp(data: Buffer) -> ImageHeader | None:
+    """Read the second header, whose first version is shorter. A negative height means rows from the top."""
+    (header_bytes,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if header_bytes == _OLD_DIB_HEADER else "<ii", data, 18)
+    return ImageHeader(width, abs(height))
+
+
+def _gif(data: Buffer) -> ImageHeader | None:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return ImageHeader(width, height)
+
+
+def _tiff(data: Buffer) -> ImageHeader | None:
+    """Read the first picture's size. Raises UnsupportedMedia for a raw photo, which begins alike."""
+    tags = tiff.read_first_directory(data)
+    if tiff.is_raw_photo(tags):
+        raise UnsupportedMedia(refuse(RAW_PHOTO))
+    orientation = Orientation.from_exif(tags.get(tiff.ORIENTATION, 1))
+    return ImageHeader(*orientation.upright_size(tags.get(tiff.WIDTH, 0), tags.get(tiff.HEIGHT, 0)))
+
+
+def _heif(data: mmap.mmap) -> ImageHeader | None:
+    size = heif.upright_size(data, cropped=True)
+    return ImageHeader(*size) if size else None
+
+
+def _avif(data: mmap.mmap) -> ImageHeader | None:
+    """Read the size without the clean aperture, which its decoder does not apply."""
+    size = heif.upright_size(data, cropped=False)
+    return ImageHeader(*size) if size else None
+
+
+_READERS: Mapping[str, Callable[[mmap.mmap], ImageHeader | None]] = {
+    "jpeg": _jpeg,
+    "png": _png,
+    "webp": _webp,
+    "heif": _heif,
+    "avif": _avif,
+    "tiff": _tiff,
+    "bmp": _bmp,
+    "gif": _gif,
+}

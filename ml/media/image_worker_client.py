@@ -1,8 +1,9 @@
 """Pool of child processes that decode images, each reused for many images.
 
 Starting a process takes thirty times as long as decoding a small image. A child decodes under the limits of
-`ml.media.sandbox`, with libav (PyAV): the decoders and filters of ffmpeg, but no demuxer and no protocol. A child that
-meets any fault, even just a damaged image, is replaced: the next image gets a fresh one.
+`ml.media.sandbox`, with libav (PyAV): the decoders and filters of ffmpeg, but no demuxer and no protocol; or with
+Pillow (HEIF, AVIF, TIFF). A child that meets any fault, even just a damaged image, is replaced: the next image gets a
+fresh one.
 """
 
 import functools
@@ -28,7 +29,8 @@ _PROGRAM = Path(__file__).with_name("image_worker.py")
 
 
 class ImageRequest(NamedTuple):
-    """One image to decode. `decoder`: libav's name; `filters`: from the stored image to the analysed one, in RGB."""
+    """One image to decode. `decoder`: name of libav or Pillow; `filters`: from the decoded image to the analysed one,
+    in RGB."""
 
     path: str
     decoder: str

@@ -14,7 +14,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
         media_files.make_video(folder / f"video{suffix}", seconds=3.0)
     for suffix in media_files.AUDIO_CODECS:
         media_files.make_audio(folder / f"audio{suffix}", seconds=3.0, channels=2)
-    for suffix in (".jpg", ".png", ".webp"):
+    for suffix in media_files.IMAGE_SUFFIXES:
         media_files.make_image(folder / f"image{suffix}")
     return folder
 

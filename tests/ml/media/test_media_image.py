@@ -10,6 +10,7 @@ from ml.errors import Cancelled, FrameTooLarge, MediaInvalid, ProcessingTimeout
 from ml.media import MediaLimits, load_image, probe, sandbox
 from ml.media.image import DecodedImage
 from tests.media_files import (
+    IMAGE_SUFFIXES,
     ffmpeg,
     make_animated_webp,
     make_hidden,
@@ -36,7 +37,7 @@ def load(path: Path, limits: MediaLimits, **options: int) -> DecodedImage:
     return load_image(path, probe(path, limits), limits, **options)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_load_image_each_format_gives_same_pixels(media: Path, limits: MediaLimits, suffix: str) -> None:
     picture = load(media / f"image{suffix}", limits)
     assert picture.image.shape == (120, 160, 3) and picture.image.dtype == np.uint8
@@ -56,7 +57,7 @@ def test_load_image_colours_are_rgb(tmp_path: Path, limits: MediaLimits) -> None
         assert np.abs(colour - [250, 10, 20]).max() <= 6
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".heic", ".avif", ".tiff"])
 def test_load_image_exif_orientation_is_applied(tmp_path: Path, limits: MediaLimits, suffix: str) -> None:
     upright = load(make_image(tmp_path / f"upright{suffix}", (96, 64)), limits).image
     for orientation, turn in EXIF_TURNS.items():

@@ -20,7 +20,13 @@ from ml.media import MediaLimits, probe
 from ml.media.probe import _number, _plausible_seconds, _rate
 from tests.media_files import ffmpeg, make_amr, make_audio, make_image, make_video
 
-VIDEO_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
+VIDEO_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"} | {
+    ".ts": "mpegts",
+    ".m2ts": "mpegts",
+    ".mpg": "mpeg",
+    ".wmv": "asf",
+    ".flv": "flv",
+}
 AUDIO_FORMATS = {
     ".wav": "wav",
     ".mp3": "mp3",
@@ -32,6 +38,21 @@ AUDIO_FORMATS = {
     ".aac": "aac",
     ".aiff": "aiff",
     ".webm": "webm",
+    ".wma": "asf",
+    ".caf": "caf",
+    ".ts": "mpegts",
+    ".mpg": "mpeg",
+    ".flv": "flv",
+}
+IMAGE_FORMATS = {
+    ".jpg": "jpeg",
+    ".png": "png",
+    ".webp": "webp",
+    ".heic": "heif",
+    ".avif": "avif",
+    ".tiff": "tiff",
+    ".bmp": "bmp",
+    ".gif": "gif",
 }
 
 
@@ -53,10 +74,10 @@ def test_probe_audio_of_each_format(media: Path, limits: MediaLimits, suffix: st
     assert (info.has_video, info.has_audio, info.audio_channels) == (False, True, 2)
     assert (info.width, info.height, info.frame_rate) == (None, None, None)
     assert info.duration == pytest.approx(3, abs=0.25)  # ADTS tells no duration: a guess from the bit rate
-    assert info.duration_guessed == (suffix == ".aac")
+    assert info.duration_guessed == (suffix in (".aac", ".caf"))
 
 
-@pytest.mark.parametrize(("suffix", "name"), [(".jpg", "jpeg"), (".png", "png"), (".webp", "webp")])
+@pytest.mark.parametrize(("suffix", "name"), IMAGE_FORMATS.items())
 def test_probe_image_of_each_format(media: Path, limits: MediaLimits, suffix: str, name: str) -> None:
     info = probe(media / f"image{suffix}", limits)
     assert (info.kind, info.format, info.duration) == ("image", name, None)
@@ -166,11 +187,10 @@ def test_probe_mp4_without_index_raises(media: Path, tmp_path: Path, limits: Med
 @pytest.mark.parametrize(
     ("head", "name"),
     [
-        (b"\0\0\0\x1cftypheic\0\0\0\0mif1heic", "HEIC"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0mif1avif", "AVIF"),
-        (b"GIF89a\1\0\1\0", "GIF"),
-        (b"\x47\x40\x11\x10\x00\x42\xf0\x25\x00\x01\xc1\x00\x00\xff\x01\xff\x00\x01\xfc", "MPEG transport stream"),
-        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", "Windows Media"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1", "raw photo"),
+        (b"II*\0\x10\0\0\0CR\2\0", "raw photo"),
+        (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+        (b".RMF\0\0\0\x12", "RealMedia"),
         (b"%PDF-1.7", "PDF"),
         (b"\n <!doctype html>", "web page"),
         (b"nothing known", "not supported"),

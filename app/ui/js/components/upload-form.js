@@ -5,7 +5,8 @@ import { countOf } from "../lib/format.js";
 import { rememberFile } from "../lib/local-files.js";
 import { Upload } from "./upload.js";
 
-const ACCEPTED_TYPES = "image/*,audio/*,video/*,.mkv,.flac,.opus";
+const ACCEPTED_TYPES =
+  "image/*,audio/*,video/*,.heic,.heif,.avif,.tif,.tiff,.mkv,.flac,.opus,.caf,.amr,.aif,.ts,.mts,.m2ts,.mpg,.vob,.wma,.wmv,.flv";
 
 /** @typedef {import("./upload.js").Source} Source */
 /** @typedef {(job: Api.Job, single: boolean) => void} OnAccepted `single`: nothing else was sent with it */

@@ -16,7 +16,9 @@ const MESSAGES = {
   unsupported_media: {
     title: "This file type isn’t supported",
     detail: "",
-    hint: "Photos: JPEG, PNG, WebP. Audio: WAV, MP3, FLAC, OGG, M4A. Video: MP4, MOV, WebM, MKV, AVI.",
+    hint:
+      "Photos: JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF, BMP. Audio: WAV, AIFF, MP3, AAC, FLAC, OGG, M4A, WMA, CAF, AMR. " +
+      "Video: MP4, MOV, WebM, MKV, AVI, TS, MTS, MPG, WMV, FLV.",
   },
   media_invalid: { title: "This file can’t be opened", detail: "It seems damaged or incomplete." },
   media_too_long: { title: "This file is too long", hint: "Use a shorter file." },
