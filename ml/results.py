@@ -56,6 +56,11 @@ class Options(FrozenModel):
         "mix", description="Audio channels. `separate`: in addition, a timeline for each channel, for calls."
     )
     max_faces: int = Field(8, ge=1, le=32, description="Maximum number of faces per frame; the largest are analysed.")
+    crops: bool = Field(
+        False,
+        description="The pictures are face crops already, as in data sets of faces: each photo, or each frame, is read "
+        "as one face, and nothing is searched.",
+    )
     landmarks: bool = Field(False, description="Include the 468 mesh points of each face in the result.")
     heatmaps: bool = Field(
         False,

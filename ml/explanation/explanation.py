@@ -15,6 +15,7 @@ from ml.inference.api import TimeSpan
 from ml.inference.face.backends.base import iou
 from ml.inference.face.detector import DetectedFace, FaceDetector
 from ml.inference.face.predictor import FacePredictor
+from ml.inference.face.ready_crops import CropDetector
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.inference.speech.transcript_index import TranscriptIndex
 from ml.inference.voice.predictor import VoicePredictor
@@ -95,7 +96,7 @@ class Explainer:
             check=self.check,
         )
         scale = frame_scale(self.info)
-        with FaceDetector(crop_size) as detector:
+        with (CropDetector if self.options.crops else FaceDetector)(crop_size) as detector:
             for frame in frames:
                 faces = detector.detect(frame.image, self.options.max_faces)
                 for sighting in sightings:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from ml.errors import AffectError
 from ml.inference.api import TimeSpan
 from ml.inference.face.observations import FaceObservations
+from ml.inference.face.ready_crops import crop_notices
 from ml.inference.fusion.timeline import Timeline, WindowInputs, build_timeline, image_timeline
 from ml.inference.fusion.windows import windows_over
 from ml.inference.pipeline import features_file, reuse
@@ -232,7 +233,7 @@ def _unavailable_options(options: Options, info: MediaInfo) -> tuple[Notice, ...
         if getattr(options, artifact) and info.kind == "audio":
             message = f"The media has no picture, so the option {artifact} has no effect."
             notices.append(Notice(code="artifact_unavailable", message=message))
-    return tuple(notices)
+    return (*notices, *crop_notices(options, info))
 
 
 def _transcript_notices(mix: ChannelReading, channels: Sequence[ChannelReading]) -> tuple[Notice, ...]:

@@ -5,15 +5,16 @@ Memory does not grow with the length of the media, except for the arrays of the 
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import numpy as np
 
 from ml.inference.api import WHOLE_MEDIA, TimeSpan
 from ml.inference.face.backends.base import FaceSearch, backend_factory
-from ml.inference.face.detector import DetectorPool
+from ml.inference.face.detector import DetectorPool, FaceDetector
 from ml.inference.face.observations import FaceCollector, FaceObservations
+from ml.inference.face.ready_crops import CropDetector
 from ml.inference.fusion.windows import windows_over
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.inference.pipeline.context import AnalysisContext
@@ -98,14 +99,14 @@ class Extractor:
         self, plan: AnalysisPlan, part: TimeSpan, context: AnalysisContext, check: CancelCheck = never_cancelled
     ) -> tuple[FaceObservations, DecodedExtent]:
         """Return the faces in the frames of a part, and how far its video was decoded. `check` runs for each frame."""
-        predictor, detectors, sampling = self._models.face, self._detectors, plan.recording.sampling
-        if predictor is None or detectors is None or sampling is None:
+        predictor, sampling = self._models.face, plan.recording.sampling
+        if predictor is None or sampling is None:
             return FaceObservations.empty(), DecodedExtent()
         end = part.end if part.end < WHOLE_MEDIA.end else None
         request = DecodeRequest(sampling.frame_rate, audio=False, start=part.start, end=end, validate=False)
         with (
             self._planner.source(plan, context).decoder(request) as decoder,
-            detectors.borrow() as detector,
+            self._face_detector(crops=sampling.crops) as detector,
             _face_thread() as thread,
         ):
             collector = FaceCollector(detector, predictor, sampling.max_faces, sampling.landmarks, thread)
@@ -121,14 +122,19 @@ class Extractor:
                 context.timer.set_fraction((frame.time - part.start) / seconds)
             return collector.result(), decoder.extent
 
+    def _face_detector(self, *, crops: bool) -> AbstractContextManager[FaceDetector]:
+        """Return a detector to use: one that searches, or one for `crops`. The bundle must have a face model."""
+        assert self._models.face is not None and self._detectors is not None
+        return CropDetector(self._models.face.crop_size) if crops else self._detectors.borrow()
+
     def _extract_from_image(self, plan: AnalysisPlan, context: AnalysisContext) -> Features:
         timer, options = context.timer, plan.options
         with timer.stage("decode"):
             image = load_image(plan.media, plan.recording.info, self._limits, check=timer.check)
         faces = FaceObservations.empty()
         with timer.stage("faces"):
-            if self._detectors and self._image_faces and options.wants("face"):
-                with self._detectors.borrow() as detector:
+            if self._image_faces and options.wants("face"):
+                with self._face_detector(crops=options.crops) as detector:
                     collector = FaceCollector(detector, self._image_faces, options.max_faces, options.landmarks)
                     collector.add(0.0, image.image, image.scale)
                 faces = collector.result()

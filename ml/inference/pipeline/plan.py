@@ -39,15 +39,17 @@ class FrameSampling:
         frame_rate: frames per second.
         max_faces: maximum number of faces per frame.
         landmarks: whether landmarks are kept.
+        crops: whether each frame is the crop of one face, which is not searched.
     """
 
     frame_rate: float
     max_faces: int
     landmarks: bool
+    crops: bool = False
 
     def covers(self, other: Self) -> bool:
         """Return whether features of this sampling contain those of `other`."""
-        is_multiple = float(self.frame_rate / other.frame_rate).is_integer()
+        is_multiple = float(self.frame_rate / other.frame_rate).is_integer() and self.crops == other.crops
         return is_multiple and self.max_faces >= other.max_faces and (self.landmarks or not other.landmarks)
 
 
@@ -211,7 +213,7 @@ class Planner:
         models, info, options = self._models, plan.recording.info, plan.options
         sampling, channels, sounds = None, 0, 0
         if models.face is not None and options.wants("face") and info.has_video:
-            sampling = FrameSampling(options.frame_rate, options.max_faces, options.landmarks)
+            sampling = FrameSampling(options.frame_rate, options.max_faces, options.landmarks, options.crops)
         if 2 <= info.audio_channels <= min(self._limits.max_channels, MAX_CHANNELS):
             channels = info.audio_channels
         if info.has_audio and (options.wants("audio") or options.wants("text")):

@@ -12,6 +12,7 @@ export const OPTION_LABELS = {
   channels: "Audio channels",
   language: "Spoken language",
   max_faces: "Faces per frame, at most",
+  crops: "Face crops",
   landmarks: "Face landmarks",
   heatmaps: "Heatmaps",
   annotate: "Annotated video",
@@ -31,6 +32,7 @@ export const SWITCH_HINTS = {
   heatmaps: "regions that the face model focused on",
   annotate: "with boxes and labels",
   thumbnails: "a small image of each face",
+  crops: "each picture is one face already",
   keep_media: "so it can be played here later",
 };
 

@@ -6,7 +6,7 @@ import pytest
 
 from ml.errors import Cancelled, MediaInvalid, ModelStoreError, UnsupportedMedia
 from ml.inference.pipeline.analyzer import Analyzer
-from ml.inference.pipeline.context import AnalysisContext
+from ml.inference.pipeline.context import AnalysisContext, cache_in
 from ml.inference.runtime.progress import NullListener
 from ml.results import Options, Result
 from ml.vocabulary import SIMPLIFIED_EMOTIONS
@@ -77,6 +77,29 @@ def test_analyze_image_has_no_windows(analyzer: Analyzer, tmp_path: Path) -> Non
     assert (result.media.duration, result.windows, result.labels) == (None, (), SIMPLIFIED_EMOTIONS)
     assert sum(result.overall.probabilities.values()) == pytest.approx(1, abs=1e-6)
     assert [warning.code for warning in result.warnings] == ["no_evidence"]
+
+
+def test_analyze_crops_reads_each_picture_as_one_face(analyzer: Analyzer, tmp_path: Path) -> None:
+    options = Options(crops=True, modalities=("face",))
+    photo = media_files.make_image(tmp_path / "face.png", size=(90, 100))
+    result = analyzer.analyze(photo, options)
+    (track,) = result.faces
+    box = track.frames[0].box
+    assert (box.x, box.y, box.width, box.height) == (0, 0, 90, 100) and track.frames[0].score == 1
+    assert result.overall.emotion == track.frames[0].emotion and not result.warnings
+    film = media_files.make_video(tmp_path / "face.mp4", seconds=2.0, size=(96, 96))
+    (track,) = analyzer.analyze(film, options).faces
+    assert len(track.frames) == 8
+
+
+def test_analyze_crops_again_of_kept_media_reads_it_anew(analyzer: Analyzer, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for number, make in enumerate((media_files.make_image, media_files.make_video)):
+        path = make(tmp_path / ("face.png", "face.mp4")[number], size=(96, 96))
+        assert not analyzer.analyze(path, Options(), AnalysisContext(save_to=kept)).faces
+        context = AnalysisContext(cached=cache_in(kept))
+        assert len(analyzer.analyze(path, Options(crops=True), context).faces) == 1
 
 
 def test_analyze_unavailable_options_are_warnings(analyzer: Analyzer, tmp_path: Path) -> None:
