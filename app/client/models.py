@@ -205,6 +205,11 @@ class Media(ApiModel):
 class Reading(ApiModel):
     """An emotion and its confidence. Without evidence `emotion` is null and the probabilities are uniform."""
 
+    labels_90: tuple[str, ...] | None = None
+    """Labels, most probable first, among which is the one that people would give in 90 % of cases; null if the models
+    do not know."""
+    uncertain: bool | None = None
+    """Whether `labels_90` has more than two labels; null without them."""
     emotion: str | None = None
     confidence: float
     probabilities: dict[str, float]
@@ -213,6 +218,11 @@ class Reading(ApiModel):
 class FaceReading(ApiModel):
     """Emotion read from the main face of a window."""
 
+    labels_90: tuple[str, ...] | None = None
+    """Labels, most probable first, among which is the one that people would give in 90 % of cases; null if the models
+    do not know."""
+    uncertain: bool | None = None
+    """Whether `labels_90` has more than two labels; null without them."""
     probabilities: dict[str, float]
     coverage: float
     """Share of the sampled frames that show the face."""
@@ -221,6 +231,11 @@ class FaceReading(ApiModel):
 class AudioReading(ApiModel):
     """Emotion read from the voice in a window."""
 
+    labels_90: tuple[str, ...] | None = None
+    """Labels, most probable first, among which is the one that people would give in 90 % of cases; null if the models
+    do not know."""
+    uncertain: bool | None = None
+    """Whether `labels_90` has more than two labels; null without them."""
     probabilities: dict[str, float]
     speech: float
     """Share of the window that is speech."""
@@ -229,6 +244,11 @@ class AudioReading(ApiModel):
 class TextReading(ApiModel):
     """Emotion and sentiment read from the words in a window."""
 
+    labels_90: tuple[str, ...] | None = None
+    """Labels, most probable first, among which is the one that people would give in 90 % of cases; null if the models
+    do not know."""
+    uncertain: bool | None = None
+    """Whether `labels_90` has more than two labels; null without them."""
     probabilities: dict[str, float]
     sentiment: dict[str, float]
     transcript: str
@@ -267,6 +287,11 @@ class Box(ApiModel):
 class FaceFrame(ApiModel):
     """One face in one sampled frame."""
 
+    labels_90: tuple[str, ...] | None = None
+    """Labels, most probable first, among which is the one that people would give in 90 % of cases; null if the models
+    do not know."""
+    uncertain: bool | None = None
+    """Whether `labels_90` has more than two labels; null without them."""
     time: float
     """Seconds."""
     box: Box
@@ -302,6 +327,8 @@ class Segment(ApiModel):
     end: float
     """Seconds."""
     text: str
+    language: str | None = None
+    """ISO 639 code of the language of the sentence; null if unknown."""
     words: tuple[Word, ...] = ()
 
 
@@ -310,7 +337,7 @@ class Transcript(ApiModel):
 
     source: str
     language: str | None = None
-    """ISO 639 code; null if unknown."""
+    """ISO 639 code of the language of most words; null if unknown."""
     text: str
     segments: tuple[Segment, ...] = ()
 

@@ -20,6 +20,8 @@ declare namespace Api {
   }
 
   interface AudioReading {
+    labels_90?: string[] | null;
+    uncertain?: boolean | null;
     probabilities: Record<string, number>;
     speech: number;
   }
@@ -44,6 +46,8 @@ declare namespace Api {
   }
 
   interface FaceFrame {
+    labels_90?: string[] | null;
+    uncertain?: boolean | null;
     time: number;
     box: Box;
     score: number;
@@ -53,6 +57,8 @@ declare namespace Api {
   }
 
   interface FaceReading {
+    labels_90?: string[] | null;
+    uncertain?: boolean | null;
     probabilities: Record<string, number>;
     coverage: number;
   }
@@ -208,11 +214,13 @@ declare namespace Api {
     language?: string | null;
     channels: "mix" | "separate";
     max_faces: number;
+    crops: boolean;
     landmarks: boolean;
     heatmaps: boolean;
     annotate: boolean;
     thumbnails: boolean;
     words: boolean;
+    prior: "natural" | "uniform";
     keep_media: boolean;
   }
 
@@ -230,6 +238,8 @@ declare namespace Api {
   }
 
   interface Reading {
+    labels_90?: string[] | null;
+    uncertain?: boolean | null;
     emotion: string | null;
     confidence: number;
     probabilities: Record<string, number>;
@@ -261,6 +271,7 @@ declare namespace Api {
     start: number;
     end: number;
     text: string;
+    language?: string | null;
     words: Word[];
   }
 
@@ -271,6 +282,8 @@ declare namespace Api {
   }
 
   interface TextReading {
+    labels_90?: string[] | null;
+    uncertain?: boolean | null;
     probabilities: Record<string, number>;
     sentiment: Record<string, number>;
     transcript: string;
@@ -289,6 +302,8 @@ declare namespace Api {
   }
 
   interface Window {
+    labels_90?: string[] | null;
+    uncertain?: boolean | null;
     emotion: string | null;
     confidence: number;
     probabilities: Record<string, number>;

@@ -71,10 +71,12 @@ export const OPTIONS = /** @type {const} */ ({
   language: {"default": null, "maxLength": 64},
   channels: {"default": "mix", "enum": ["mix", "separate"]},
   max_faces: {"default": 8, "minimum": 1, "maximum": 32},
+  crops: {"default": false},
   landmarks: {"default": false},
   heatmaps: {"default": false},
   annotate: {"default": false},
   thumbnails: {"default": false},
   words: {"default": true},
+  prior: {"default": "natural", "enum": ["natural", "uniform"]},
   keep_media: {"default": false},
 });
