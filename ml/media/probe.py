@@ -14,6 +14,7 @@ from typing import Any
 from ml.errors import AffectError, FileTooLarge, MediaInvalid, NoStreams, UnsupportedMedia
 from ml.media.formats import FORMATS, MediaFormat, detect_format
 from ml.media.geometry import displayed_size
+from ml.media.gif import is_animated_gif
 from ml.media.image_headers import read_image_header
 from ml.media.limits import MediaLimits, too_long, too_many_pixels
 from ml.media.orientation import UPRIGHT, Orientation
@@ -117,7 +118,9 @@ def probe(path: Path, limits: MediaLimits, check: CancelCheck = never_cancelled)
             raise UnsupportedMedia(describe_refused(head) if head else "The file is empty.")
         digest = _sha256(path, check)
         if format_.is_image:
-            return _probe_image(path, format_, digest, limits)
+            image = _probe_image(path, format_, digest, limits)
+            if not (format_.may_move and is_animated_gif(path)):
+                return image
         stale_length = format_.name == "wav" and has_stale_length(path)
         return _probe_recording(_Source(path, format_, limits, check, stale_length), digest)
     except AffectError as error:
