@@ -28,6 +28,8 @@ def _unique(modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
     return modalities
 
 
+Prior = Literal["natural", "uniform"]
+"""How common emotions are taken to be: as in ordinary talk, or all alike."""
 _SET = Field(min_length=1, json_schema_extra={"uniqueItems": True})
 
 
@@ -50,7 +52,7 @@ class Options(FrozenModel):
     language: Annotated[str | None, Field(max_length=64, examples=[*EXAMPLES]), AfterValidator(parse_language)] = Field(
         None,
         description="Spoken language: an ISO 639 code (`en`, `eng`), a tag (`en-US`) or an English name, converted to "
-        "the shortest code; null or `auto`: detected if the Whisper model supports it.",
+        "the shortest code; null or `auto`: detected for each stretch of speech, if the Whisper model supports it.",
     )
     channels: Literal["mix", "separate"] = Field(
         "mix", description="Audio channels. `separate`: in addition, a timeline for each channel, for calls."
@@ -75,6 +77,11 @@ class Options(FrozenModel):
         description="Create thumbnails of the 16 faces that are visible longest, and of the 12 strongest moments.",
     )
     words: bool = Field(True, description="Include the time of each word in the transcript.")
+    prior: Prior = Field(
+        "natural",
+        description="How common emotions are taken to be. `natural`: as in ordinary talk, which is mostly neutral; "
+        "`uniform`: all alike. Photos, and the single frames of a face, are always read with `uniform`.",
+    )
     keep_media: bool = Field(
         False,
         description="Store the media, its decoded audio and what the models observed as long as the result, so that it "
@@ -91,7 +98,7 @@ class Options(FrozenModel):
         return self.modalities is None or modality in self.modalities
 
 
-LIVE_OPTIONS = frozenset({"modalities", "classes", "max_faces", "window_seconds", "frame_rate"})
+LIVE_OPTIONS = frozenset({"modalities", "classes", "max_faces", "window_seconds", "frame_rate", "prior"})
 """Names of the options that a live stream uses; it ignores the others. Of the modalities it reads face and audio."""
 
 
@@ -112,7 +119,41 @@ class Media(FrozenModel):
     sha256: str = Field(description="Hash of the file, in hexadecimal.")
 
 
-class Reading(FrozenModel):
+MAX_CERTAIN_LABELS = 2
+"""Maximum number of `labels_90` of a reading that is not uncertain."""
+
+
+class Certainty(FrozenModel):
+    """How sure a reading is, as measured on people whom the models had never met."""
+
+    labels_90: tuple[str, ...] | None = Field(
+        None,
+        description="Labels, most probable first, among which is the one that people would give in 90 % of cases; null "
+        "if the models do not know.",
+    )
+    uncertain: bool | None = Field(None, description="Whether `labels_90` has more than two labels; null without them.")
+
+
+def label_set(probabilities: Probabilities, threshold: float | None) -> tuple[str, ...] | None:
+    """Return the labels with at least the threshold, and in any case the most probable one; null without threshold."""
+    if threshold is None:
+        return None
+    order = sorted(probabilities, key=probabilities.__getitem__, reverse=True)
+    return tuple(label for place, label in enumerate(order) if not place or probabilities[label] >= threshold)
+
+
+def is_uncertain(labels_90: tuple[str, ...] | None) -> bool | None:
+    """Return whether a set has more labels than a reading that is certain; null without a set."""
+    return None if labels_90 is None else len(labels_90) > MAX_CERTAIN_LABELS
+
+
+def certainty(probabilities: Probabilities, threshold: float | None) -> dict[str, Any]:
+    """Return the fields of `Certainty` of a distribution. `threshold`: least probability of a label in `labels_90`."""
+    labels_90 = label_set(probabilities, threshold)
+    return {"labels_90": labels_90, "uncertain": is_uncertain(labels_90)}
+
+
+class Reading(Certainty):
     """An emotion and its confidence. Without evidence `emotion` is null and the probabilities are uniform."""
 
     emotion: str | None
@@ -120,10 +161,15 @@ class Reading(FrozenModel):
     probabilities: Probabilities
 
     @classmethod
-    def from_probabilities(cls, probabilities: Probabilities) -> Self:
-        """Return the reading of a distribution: its most probable emotion."""
+    def from_probabilities(cls, probabilities: Probabilities, threshold: float | None = None) -> Self:
+        """Return the reading of a distribution: its most probable emotion. `threshold`: as in `certainty`."""
         emotion = max(probabilities, key=probabilities.__getitem__)
-        return cls(emotion=emotion, confidence=probabilities[emotion], probabilities=probabilities)
+        return cls(
+            emotion=emotion,
+            confidence=probabilities[emotion],
+            probabilities=probabilities,
+            **certainty(probabilities, threshold),
+        )
 
     @classmethod
     def empty(cls, classes: ClassSet = "full") -> Self:
@@ -132,21 +178,21 @@ class Reading(FrozenModel):
         return cls(emotion=None, confidence=0, probabilities=uniform if classes == "full" else simplify(uniform))
 
 
-class FaceReading(FrozenModel):
+class FaceReading(Certainty):
     """Emotion read from the main face of a window."""
 
     probabilities: Probabilities
     coverage: Probability = Field(description="Share of the sampled frames that show the face.")
 
 
-class AudioReading(FrozenModel):
+class AudioReading(Certainty):
     """Emotion read from the voice in a window."""
 
     probabilities: Probabilities
     speech: Probability = Field(description="Share of the window that is speech.")
 
 
-class TextReading(FrozenModel):
+class TextReading(Certainty):
     """Emotion and sentiment read from the words in a window."""
 
     probabilities: Probabilities
@@ -210,7 +256,7 @@ class Mesh:
         )
 
 
-class FaceFrame(FrozenModel):
+class FaceFrame(Certainty):
     """One face in one sampled frame."""
 
     time: float = Field(description="Seconds.")
@@ -242,6 +288,7 @@ class Segment(FrozenModel):
     start: float = Field(description="Seconds.")
     end: float = Field(description="Seconds.")
     text: str
+    language: str | None = Field(None, description="ISO 639 code of the language of the sentence; null if unknown.")
     words: tuple[Word, ...] = ()
 
 
@@ -249,7 +296,7 @@ class Transcript(FrozenModel):
     """The words spoken in the media, recognised by Whisper or supplied by the caller."""
 
     source: Literal["whisper", "caller", "none"]
-    language: str | None = Field(description="ISO 639 code; null if unknown.")
+    language: str | None = Field(description="ISO 639 code of the language of most words; null if unknown.")
     text: str
     segments: tuple[Segment, ...] = ()
 

@@ -18,7 +18,7 @@ from ml.inference.face.detector import FaceDetector
 from ml.inference.face.predictor import FacePredictor, FaceSample
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import LoadedBundle, published
-from ml.inference.speech.whisper import find_whisper
+from ml.inference.speech.whisper_files import find_whisper
 from ml.media import Decoder, DecodeRequest, MediaLimits, probe
 from ml.paths import MODEL_STORE
 from ml.registry import ModelStore

@@ -1,6 +1,6 @@
 """The analysis of a media file, from bytes to the result document, in three steps:
 
-1. `plan`: probe the file, decode its audio, find speech and language;
+1. `plan`: probe the file, decode its audio, find speech;
 2. `extract`: faces, voice and words of the whole, or of one part of a long recording;
 3. `assemble`: tracks, windows and fusion over the features of the whole.
 """

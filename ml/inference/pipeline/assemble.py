@@ -112,7 +112,7 @@ class Assembler:
     def _assemble_image(self, plan: AnalysisPlan, features: Features, context: AnalysisContext) -> Result:
         info, options, timer = plan.recording.info, plan.options, context.timer
         with timer.stage("fuse"):
-            timeline = image_timeline(features.faces, options)
+            timeline = image_timeline(features.faces, self._models.fusion, options)
         warnings = _unavailable_options(options, info)
         if options.channels == "separate":
             warnings += (CHANNELS_UNAVAILABLE,)
@@ -163,10 +163,9 @@ class Assembler:
             return SpokenWords()
         if transcriber is None:
             return SpokenWords(notices=(unavailable_notice(self._models.bundle.whisper or "none"),))
-        if sound.language is None:
-            return SpokenWords(notices=(transcriber.unsupported_notice(str(options.language)),))
-        is_certain = options.language is not None
-        accepted = transcriber.accept(audio.sentences or (), sound.speech, sound.language, certain=is_certain)
+        if options.language is not None and not transcriber.supports(options.language):
+            return SpokenWords(notices=(transcriber.unsupported_notice(options.language),))
+        accepted = transcriber.accept(audio.sentences or (), sound.speech, options.language)
         if not accepted.segments:
             return SpokenWords(notices=accepted.notices)
         text = " ".join(segment.text for segment in accepted.segments)

@@ -15,7 +15,7 @@ from ml.inference.face.predictor import FacePredictor
 from ml.inference.fusion.predictor import FusionPredictor
 from ml.inference.runtime.device import working_device
 from ml.inference.speech.transcriber import Transcriber
-from ml.inference.speech.whisper import whisper_licence
+from ml.inference.speech.whisper_files import whisper_licence
 from ml.inference.text.predictor import TextPredictor
 from ml.inference.voice.predictor import VoicePredictor
 from ml.media import SAMPLE_RATE

@@ -179,7 +179,7 @@ class Extractor:
         """Return all sentences of a part, including doubtful ones; null if there is no transcriber."""
         if transcriber is None:
             return None
-        if sound.language is None:
+        if sound.language is not None and not transcriber.supports(sound.language):
             return ()
         batches = transcriber.batches(pcm, sound.speech)
         own = items_starting_in(part, batches, lambda batch: batch[0].pieces[0][0] / SAMPLE_RATE)

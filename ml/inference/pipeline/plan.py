@@ -1,6 +1,6 @@
 """Plan of an analysis: everything that is decided about a media file before features are extracted.
 
-The audio is decoded once, into files, and its speech and languages are found for the whole; video is decoded later,
+The audio is decoded once, into files, and its speech is found for the whole; video is decoded later,
 part by part. A plan is data: a worker splits a long recording into parts by it, and stores what they share as JSON.
 """
 
@@ -18,7 +18,7 @@ from ml.inference.pipeline.decoded_audio import DecodedAudio, MediaSource
 from ml.inference.pipeline.features import Features, FeaturesUnreadable
 from ml.inference.pipeline.partition import CHUNK_SECONDS, is_seekable, split_into_parts
 from ml.inference.speech.transcriber import Transcriber
-from ml.inference.voice.vad import Pcm, speech_segments
+from ml.inference.voice.vad import speech_segments
 from ml.media import DecodedExtent, MediaInfo, MediaLimits, probe
 from ml.media.ffmpeg import MAX_CHANNELS
 from ml.memory import trim_heap
@@ -60,7 +60,7 @@ class SoundPlan:
     Attributes:
         samples: number of samples at 16 kHz.
         speech: spans of speech.
-        language: language that is taken as spoken; null if its words are not recognized.
+        language: language in which its words are recognized; null if each stretch of speech has its own.
     """
 
     samples: int
@@ -190,7 +190,7 @@ class Planner:
         self._models, self._limits = models, limits
 
     def plan(self, media: Path, options: Options, context: AnalysisContext) -> AnalysisPlan:
-        """Probe a file, decode its audio into the context's folder, and find speech and language.
+        """Probe a file, decode its audio into the context's folder, and find speech.
 
         Raises AffectError with a code and the stage.
         """
@@ -259,20 +259,8 @@ class Planner:
             new = []
             for pcm in sounds[len(known) :]:
                 speech = tuple(speech_segments(pcm, context.timer.check)) if len(pcm) else ()
-                language = self.language(pcm, speech, plan, context)
-                new.append(SoundPlan(len(pcm), speech, language))
+                new.append(SoundPlan(len(pcm), speech, plan.options.language))
         recording = replace(
             plan.recording, audio_extent=extent, sounds=(*known, *new), requested_sounds=requested.sounds
         )
         return replace(plan, recording=recording)
-
-    def language(
-        self, pcm: Pcm, speech: Sequence[TimeSpan], plan: AnalysisPlan, context: AnalysisContext
-    ) -> str | None:
-        """Return the language of a sound: that of the options, or else the detected one; null if it is not read."""
-        transcriber, wanted = self.requested(plan, context).transcriber, plan.options.language
-        if transcriber is None or not speech:
-            return None
-        if wanted is not None:
-            return wanted if transcriber.supports(wanted) else None
-        return transcriber.detect_language(pcm, speech, context.timer.check)

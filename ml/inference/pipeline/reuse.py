@@ -10,7 +10,7 @@ from ml.inference.pipeline.context import FEATURES_FILE, AnalysisContext
 from ml.inference.pipeline.decoded_audio import DecodedAudio
 from ml.inference.pipeline.extract import Extractor
 from ml.inference.pipeline.features import AudioFeatures, Features, FeaturesUnreadable
-from ml.inference.pipeline.plan import AnalysisPlan, CachedAnalysis, Planner, RequestedFeatures, SoundPlan
+from ml.inference.pipeline.plan import AnalysisPlan, CachedAnalysis, Planner, RequestedFeatures
 from ml.inference.voice.segments import SegmentOutputs
 from ml.media import DecodedExtent
 from ml.registry import Bundle
@@ -48,28 +48,11 @@ def plan_from_cached(
             else:
                 extent, known = planner.decode_audio(plan, context), ()
         plan = planner.with_sounds(plan, extent, context, known)
-    return _with_languages(planner, plan, known[: requested.sounds], context)
-
-
-def _with_languages(
-    planner: Planner, plan: AnalysisPlan, known: tuple[SoundPlan, ...], context: AnalysisContext
-) -> AnalysisPlan:
-    """Return the plan with the languages of known sounds in which words are now requested, or in another language."""
-    assert plan.cached is not None
-    requested, wanted = planner.requested(plan, context), plan.options.language
-    outdated = [
-        number
-        for number, (sound, audio) in enumerate(zip(known, plan.cached.features.audio, strict=False))
-        if requested.transcriber and (audio.sentences is None or wanted not in (None, sound.language))
-    ]
-    if not outdated:
+    if requested.transcriber is None:
         return plan
-    planner.ensure_audio(plan, context)
     sounds = list(plan.recording.sounds)
-    with context.timer.stage("segment"), plan.audio.open(len(known)) as files:
-        for number in outdated:
-            language = planner.language(files[number], sounds[number].speech, plan, context)
-            sounds[number] = replace(sounds[number], language=language)
+    for number in range(min(requested.sounds, len(sounds))):
+        sounds[number] = replace(sounds[number], language=options.language)
     return replace(plan, recording=replace(plan.recording, sounds=tuple(sounds)))
 
 

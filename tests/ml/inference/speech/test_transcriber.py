@@ -1,29 +1,18 @@
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ml.errors import Cancelled
 from ml.inference.api import TimeSpan
-from ml.inference.speech.recognizer import RecognizedClip, RecognizedWord
-from ml.inference.speech.transcriber import (
-    MAX_CHUNK_SECONDS,
-    MAX_SEGMENT_SECONDS,
-    PackedChunk,
-    Transcriber,
-    Transcription,
-    pack_speech,
-    split_sentences,
-    unavailable_notice,
-)
+from ml.inference.speech.recognizer import RecognizedClip
+from ml.inference.speech.transcriber import Transcriber, Transcription, unavailable_notice
 from ml.inference.voice.vad import speech_segments
 from ml.media import SAMPLE_RATE
+from tests.recognized_clips import heard
 from tests.speech_files import Sound, ignore, melody, noise, say, silence
 
 TRAIN = "The train to the coast was late again this morning."
@@ -148,17 +137,6 @@ def test_transcribe_unsupported_language_gives_a_notice(transcriber: Transcriber
 # --- with a decoder that answers as told -----------------------------------------------------------------------------
 
 
-def heard(text: str, probability: float = 0.95, seconds: float = 0.6, **doubts: float) -> RecognizedClip:
-    """Six words of that length are the speech of a chunk of `run`."""
-    words = tuple(
-        RecognizedWord(0.4 + index * seconds, 0.4 + (index + 1) * seconds, " " + word, probability)
-        for index, word in enumerate(text.split())
-    )
-    return RecognizedClip(
-        words, **{"log_probability": math.log(probability), "no_speech": 0.05, "compression": 1.2, **doubts}
-    )
-
-
 class Told:
     """Answers each chunk with the next of `answers`; `spoken` maps a sound to probabilities of languages."""
 
@@ -170,8 +148,8 @@ class Told:
         self._answers = list(answers)
         self._spoken = spoken or {}
 
-    def detect_language(self, sound: NDArray[np.float32]) -> dict[str, float]:
-        return self._spoken
+    def detect_languages(self, sounds: Sequence[NDArray[np.float32]]) -> list[dict[str, float]]:
+        return [self._spoken] * len(sounds)
 
     def recognize(self, sounds: Sequence[NDArray[np.float32]], language: str) -> list[RecognizedClip]:
         self.asked += [language] * len(sounds)
@@ -270,99 +248,3 @@ def test_transcribe_progress_grows_to_one(at_once: int) -> None:
     Transcriber("told", told, at_once).transcribe(silence(90), spans, None, ignore, shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-
-
-# --- packing and mapping ---------------------------------------------------------------------------------------------
-
-
-@st.composite
-def speech(draw: st.DrawFn) -> tuple[list[TimeSpan], float]:
-    """Spans in order, apart, inside a duration; some longer than a chunk."""
-    time, spans = draw(st.floats(0, 3)), []
-    for gap, length in draw(st.lists(st.tuples(st.floats(0.1, 8), st.floats(0.2, 40)), max_size=8)):
-        spans.append(TimeSpan(time + gap, time + gap + length))
-        time = spans[-1].end
-    return spans, time + draw(st.floats(0, 3))
-
-
-@given(speech())
-def test_pack_speech_has_all_speech_once_in_short_chunks(case: tuple[list[TimeSpan], float]) -> None:
-    spans, duration = case
-    pcm = np.zeros(round(duration * SAMPLE_RATE), np.int16)
-    chunks = pack_speech(pcm, spans)
-    pieces = [piece for chunk in chunks for piece in chunk.pieces]
-    edges = [edge for piece in pieces for edge in piece]
-    assert edges == sorted(edges)
-    assert all(0 <= first < last <= len(pcm) for first, last in pieces)
-    assert all(chunk.seconds <= MAX_CHUNK_SECONDS for chunk in chunks)
-    covered = np.zeros(len(pcm), np.int8)
-    for first, last in pieces:
-        covered[first:last] += 1
-    for span in spans:
-        assert np.all(covered[round(span.start * SAMPLE_RATE) : round(span.end * SAMPLE_RATE)] == 1)
-
-
-def test_pack_speech_cuts_long_speech_at_quiet_places() -> None:
-    sound = noise(30)
-    pause = round(12.3 * SAMPLE_RATE)
-    sound[pause : pause + 2000] = 0
-    first, *_ = pack_speech(sound, [TimeSpan(0, 30)])
-    assert pause <= first.pieces[0][1] <= pause + 2000
-
-
-@given(speech(), st.data())
-def test_media_time_is_where_the_word_was_spoken(case: tuple[list[TimeSpan], float], data: st.DataObject) -> None:
-    spans, duration = case
-    for chunk in pack_speech(np.zeros(round(duration * SAMPLE_RATE), np.int16), spans):
-        before = 0
-        for first, last in chunk.pieces:
-            start, end = sorted(data.draw(st.tuples(st.integers(first, last - 1), st.integers(first, last - 1))))
-            word = RecognizedWord(
-                (start - first + before) / SAMPLE_RATE, (end - first + before) / SAMPLE_RATE, " x", 1.0
-            )
-            assert chunk.media_time(word) == pytest.approx((start / SAMPLE_RATE, end / SAMPLE_RATE), abs=1e-6)
-            before += last - first
-
-
-def test_media_time_of_a_word_over_a_cut_is_that_of_its_middle() -> None:
-    chunk = PackedChunk(((0, SAMPLE_RATE), (5 * SAMPLE_RATE, 6 * SAMPLE_RATE)))
-    assert chunk.media_time(RecognizedWord(0.5, 1.2, " x", 1.0)) == (0.5, 1.0)
-    assert chunk.media_time(RecognizedWord(0.9, 1.6, " x", 1.0)) == (5.0, 5.6)
-    assert chunk.media_time(RecognizedWord(2.5, 9.0, " x", 1.0)) == (6.0, 6.0)
-
-
-def test_media_time_at_the_first_sample_of_a_piece_is_inside() -> None:
-    """1001 / 16,000 times 16,000 is a little less than 1001."""
-    first = 5 * SAMPLE_RATE
-    chunk, at = PackedChunk(((0, 1001), (first, first + SAMPLE_RATE))), 1001 / SAMPLE_RATE
-    assert chunk.media_time(RecognizedWord(at, at, " x", 1.0)) == (5.0, 5.0)
-
-
-def test_split_sentences_cuts_words_at_pauses() -> None:
-    chunk = PackedChunk(((0, 4 * SAMPLE_RATE),))
-    spans = [TimeSpan(0.2, 1.0), TimeSpan(2.0, 3.5)]
-    words = (
-        RecognizedWord(0.2, 0.9, " one", 0.9),
-        RecognizedWord(0.9, 2.6, " two", 0.9),
-        RecognizedWord(2.6, 3.9, " three", 0.9),
-    )
-    (sentence,) = split_sentences(chunk, RecognizedClip(words, -0.1, 0.0, 1.0), spans)[1:] or [None]
-    assert sentence is not None
-    assert [(word.start, word.end) for word in sentence.words] == [(2.0, 2.6), (2.6, 3.5)]
-
-
-def test_split_sentences_at_full_stops_and_maximum_length() -> None:
-    chunk = PackedChunk(((0, 15 * SAMPLE_RATE),))
-    spans = [TimeSpan(0, 15)]
-    two = split_sentences(chunk, heard("this is one. this is two", seconds=0.4), spans)
-    assert ["".join(word.text for word in sentence.words).strip() for sentence in two] == [
-        "this is one.",
-        "this is two",
-    ]
-    long = split_sentences(chunk, heard("word " * 35, seconds=0.4), spans)
-    assert sum(len(sentence.words) for sentence in long) == 35
-    assert all(sentence.words[-1].end - sentence.words[0].start <= MAX_SEGMENT_SECONDS for sentence in long)
-
-
-def test_split_sentences_without_words_is_empty() -> None:
-    assert split_sentences(PackedChunk(((0, SAMPLE_RATE),)), RecognizedClip(), [TimeSpan(0, 1)]) == []

@@ -1,0 +1,61 @@
+"""Language of each stretch of speech: a few seconds say which it is, its neighbours help, and doubt leaves it open."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+CHANGE_PENALTY = 2.0
+"""How much more probable (natural logarithm) another language must be in a stretch of FULL_EVIDENCE_SECONDS than that
+of the stretch before, to be a change of language."""
+FULL_EVIDENCE_SECONDS = 3.0
+"""Seconds from which the evidence of a stretch counts in full."""
+MIN_PROBABILITY = 1e-3
+"""Probability below which languages are alike improbable."""
+
+
+@dataclass(frozen=True)
+class StretchEvidence:
+    """What the sound of a stretch says: its seconds, and the probability of each language."""
+
+    seconds: float
+    probabilities: Mapping[str, float]
+
+    def score(self, language: str) -> float:
+        """Return the logarithm of the probability, which counts less in a short stretch."""
+        weight = min(self.seconds / FULL_EVIDENCE_SECONDS, 1.0)
+        return weight * math.log(max(self.probabilities.get(language, 0.0), MIN_PROBABILITY))
+
+
+def guess_languages(stretches: Sequence[StretchEvidence]) -> list[str]:
+    """Return the most probable language of each stretch, where each change costs CHANGE_PENALTY (Viterbi)."""
+    if not stretches:
+        return []
+    languages = sorted({language for stretch in stretches for language in stretch.probabilities})
+    totals = {language: stretches[0].score(language) for language in languages}
+    origins: list[dict[str, str]] = []
+    for stretch in stretches[1:]:
+        best = _best(totals)
+        origin = {
+            language: language if totals[language] >= totals[best] - CHANGE_PENALTY else best for language in languages
+        }
+        totals = {
+            language: totals[origin[language]]
+            - CHANGE_PENALTY * (origin[language] != language)
+            + stretch.score(language)
+            for language in languages
+        }
+        origins.append(origin)
+    path = [_best(totals)]
+    for origin in reversed(origins):
+        path.append(origin[path[-1]])
+    return path[::-1]
+
+
+def mean_probability(language: str, stretches: Sequence[StretchEvidence]) -> float:
+    """Return the mean probability of a language over the seconds of some stretches, 0..1."""
+    seconds = sum(stretch.seconds for stretch in stretches)
+    return sum(stretch.seconds * stretch.probabilities.get(language, 0.0) for stretch in stretches) / seconds
+
+
+def _best(totals: Mapping[str, float]) -> str:
+    return max(sorted(totals), key=totals.__getitem__)
