@@ -16,8 +16,8 @@ from ml.registry import Bundle, ModelStore
 from ml.training import evaluation
 from ml.training.calibration import Calibration, calibrate, fingerprint
 from ml.training.config import TrainConfig
+from ml.training.cross_validation import CORPORA_FILE, evaluate_folds, evaluate_left_out_corpora
 from ml.training.cross_validation import FILE as FOLDS_FILE
-from ml.training.cross_validation import evaluate_folds
 from ml.training.datasets.example import Split
 from ml.training.loop import CHECKPOINT, HISTORY, fit
 from ml.training.options import add_options, bind, from_args, option
@@ -46,6 +46,9 @@ class PublishConfig:
         metavar="FILE",
         default=None,
     )
+    corpora: Path | None = option(
+        help="corpora.json of `evaluate audio --leave-corpus-out`: figures for the card", metavar="FILE", default=None
+    )
     base: str = option(help="bundle that the other models are taken from", default="default")
 
 
@@ -72,7 +75,13 @@ class EvaluateConfig:
         metavar="K",
         default=None,
     )
-    out: Path | None = option(help="folds: folder of their runs, which are resumed", default=None)
+    leave_corpus_out: tuple[str, ...] = option(
+        help="audio: train and evaluate an unpublished network without each of these corpora of the folder --manifest",
+        metavar="CORPUS",
+        nargs="+",
+        default=(),
+    )
+    out: Path | None = option(help="folds and corpora: folder of their runs, which are resumed", default=None)
     changes: tuple[str, ...] = option(
         help="folds: options of the recipe to change (epochs=2 'datasets=goemotions meld' served=)",
         flag="--set",
@@ -139,27 +148,33 @@ def _report(config: EvaluateConfig) -> evaluation.EvaluationReport:
             raise InvalidManifest("--composed measures the fusion alone")
         return evaluation.evaluate_composed(config.composed, models, config.cache)
     assert config.manifest, "the parser requires --manifest or --composed"
-    if config.folds:
-        return _cross_validate(config, config.manifest, config.folds)
+    if config.folds or config.leave_corpus_out:
+        return _cross_validate(config, config.manifest)
     return evaluation.evaluate(
         config.subject, config.manifest, models, crops=config.crops, ablate=config.ablate, splits=config.split
     )
 
 
-def _cross_validate(config: EvaluateConfig, manifest: Path, count: int) -> evaluation.EvaluationReport:
-    if count < 2:
+def _cross_validate(config: EvaluateConfig, manifest: Path) -> evaluation.EvaluationReport:
+    if config.folds is not None and config.folds < 2:
         raise InvalidManifest("at least two folds are needed")
     store = ModelStore(config.store)
     reference = store.bundle(config.bundle).models().get(config.subject)
     if reference is None or config.subject == "fusion":
         raise InvalidManifest(f"the bundle {config.bundle} names no {config.subject} model with a recipe for folds")
-    out = config.out or Path("runs") / f"folds-{reference.replace('@', '-')}"
+    out = config.out or Path("runs") / f"{'folds' if config.folds else 'corpora'}-{reference.replace('@', '-')}"
     words = ["--store", str(config.store), *(["--crops"] if config.crops else [])]
     for name, _, value in (change.partition("=") for change in config.changes):
         words += [f"--{name}", *shlex.split(value)]
-    folds = evaluate_folds(config.subject, store.manifest(reference), manifest, count, out, words)
-    print(f"temperature over all folds {folds.temperature:.3f}; {out / FOLDS_FILE}", file=sys.stderr)
-    return folds.report
+    published = store.manifest(reference)
+    if config.folds:
+        result, file = evaluate_folds(config.subject, published, manifest, config.folds, out, words), FOLDS_FILE
+    elif config.subject == "audio":
+        result, file = evaluate_left_out_corpora(published, manifest, config.leave_corpus_out, out, words), CORPORA_FILE
+    else:
+        raise InvalidManifest("--leave-corpus-out measures voices alone")
+    print(f"temperature over all folds {result.temperature:.3f}; {out / file}", file=sys.stderr)
+    return result.report
 
 
 def train(subject: Subject, config: TrainConfig) -> None:
@@ -205,6 +220,8 @@ def publish(subject: Subject, config: TrainConfig, options: PublishConfig) -> No
 
     bundle_with(config.name)  # a wrong name is refused before anything is written
     folds = OutOfFold.read(options.folds) if options.folds else None
+    if folds and options.corpora:
+        folds = folds.with_left_out(OutOfFold.read(options.corpora, of="corpus never heard"))
     fitted = folds or Calibration.read(config.out, fingerprint(config)) or _calibrate(chosen, config)
     reference = chosen.publish(config, fitted.temperature, folds)
     if bundle := bundle_with(reference):

@@ -1,7 +1,8 @@
 """Cross-validation: K networks of the recipe of a published one, each evaluated on speakers that it never heard.
 
-The run of each fold has a folder of its own, and is resumed. Confidences of a fold are divided by the temperature of
-the other folds, so that no example is calibrated on itself.
+Or a network for each corpus of voices, which is left out. The run of each fold has a folder of its own, and is
+resumed. Confidences of a fold are divided by the temperature of the other folds, so that no example is calibrated on
+itself.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Self
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from ml.errors import InvalidManifest
 from ml.registry import Manifest
 from ml.training.config import TrainConfig
 from ml.training.datasets.audio_corpora import FOLDS, split_in_folds
-from ml.training.datasets.example import Example
+from ml.training.datasets.example import Example, Split
 from ml.training.datasets.manifest import read_examples, write_examples
 from ml.training.evaluation import EvaluationReport, Readings
 from ml.training.labelled_rows import LabelledRow
@@ -30,8 +31,8 @@ from ml.training.options import add_options, from_args
 from ml.training.recipes import recipe
 from ml.training.recipes.recipe import HeldOut, Subject
 
-FILE = "folds.json"
-OMITTED_OPTIONS = ("--start", "--teacher", "--taught-by", "--fold")
+FILE, CORPORA_FILE = "folds.json", "corpora.json"
+OMITTED_OPTIONS = ("--start", "--teacher", "--taught-by", "--fold", "--all-speakers", "--leave-out")
 """Options of a recorded command that folds leave out.
 
 A start or a teacher may have heard the speakers of a fold, and each fold leaves out other speakers.
@@ -46,6 +47,11 @@ class CrossValidation:
     report: EvaluationReport
     temperature: float
 
+    @classmethod
+    def from_parts(cls, parts: Sequence[HeldOut]) -> Self:
+        """Return the result of the outputs of each run for what it left out."""
+        return cls(EvaluationReport.from_readings(join_folds(parts)), _temperature(parts))
+
     def write(self, path: Path) -> None:
         path.write_text(json.dumps({"temperature": self.temperature, **self.report.json()}, indent=2) + "\n")
 
@@ -57,16 +63,36 @@ def evaluate_folds(
 
     `changes`: command line words that change options of the recipe. Raises InvalidManifest if speakers are unknown.
     """
-    parts = []
-    for fold in range(count):
-        config = fold_config(subject, published, data, fold, count, out / f"fold-{fold}", changes)
-        chosen = recipe.find(subject)
-        for plan in chosen.plans(config):
-            fit(plan.settings, plan.task, config.out / plan.folder, plan.extra)
-        parts.append(chosen.held_out(config, ["valid"]))
-    folds = CrossValidation(EvaluationReport.from_readings(join_folds(parts)), _temperature(parts))
+    configs = (
+        fold_config(subject, published, data, fold, count, out / f"fold-{fold}", changes) for fold in range(count)
+    )
+    folds = CrossValidation.from_parts([_train_and_predict(subject, config, "valid") for config in configs])
     folds.write(out / FILE)
     return folds
+
+
+def evaluate_left_out_corpora(
+    published: Manifest, data: Path, corpora: Sequence[str], out: Path, changes: Sequence[str]
+) -> CrossValidation:
+    """Train the missing ones of the runs below `out` that leave out one corpus of collected voices each.
+
+    `changes`: as of `evaluate_folds`. Raises InvalidManifest if the data cannot be read.
+    """
+    parts = []
+    for corpus in corpora:
+        folder = out / f"without-{corpus}"
+        config = _config("audio", published, [*changes, "--data", str(data), "--leave-out", corpus], folder)
+        parts.append(_train_and_predict("audio", config, "test"))
+    result = CrossValidation.from_parts(parts)
+    result.write(out / CORPORA_FILE)
+    return result
+
+
+def _train_and_predict(subject: Subject, config: TrainConfig, split: Split) -> HeldOut:
+    chosen = recipe.find(subject)
+    for plan in chosen.plans(config):
+        fit(plan.settings, plan.task, config.out / plan.folder, plan.extra)
+    return chosen.held_out(config, [split])
 
 
 class _Parser(argparse.ArgumentParser):
@@ -83,10 +109,6 @@ def fold_config(
     """
     if "--fold" in changes:
         raise InvalidManifest("--folds leaves out each fold in turn: --set changes no fold")
-    config_type: type[TrainConfig] = recipe.find(subject).config_type
-    parser = _Parser(allow_abbrev=False)
-    add_options(parser, config_type)
-    words = _recorded_words(subject, published, changes)
     if data.is_file():
         out.mkdir(parents=True, exist_ok=True)
         write_examples(out / "list.csv", split_in_folds(list(read_examples(data)), fold, count))
@@ -97,10 +119,19 @@ def fold_config(
         data_words = ["--data", str(data), "--fold", str(fold)]
     else:
         raise InvalidManifest("folds need a list with a speaker in every row")
-    config = from_args(config_type, parser.parse_args([*words, *changes, *data_words, "--out", str(out)]))
+    config = _config(subject, published, [*changes, *data_words], out)
     if data.is_file() and config.warm_starts:
         raise InvalidManifest("folds of a list train from scratch: the speakers of a start or a teacher are unknown")
     return config
+
+
+def _config(subject: Subject, published: Manifest, changes: Sequence[str], out: Path) -> TrainConfig:
+    """Return the configuration that trained the published model, with these command line words after its own."""
+    config_type: type[TrainConfig] = recipe.find(subject).config_type
+    parser = _Parser(allow_abbrev=False)
+    add_options(parser, config_type)
+    words = _recorded_words(subject, published, changes)
+    return from_args(config_type, parser.parse_args([*words, *changes, "--out", str(out)]))
 
 
 def _recorded_words(subject: Subject, published: Manifest, changes: Sequence[str]) -> list[str]:

@@ -1,28 +1,25 @@
 """Recordings of single utterances, listed by a `manifest.csv` of path, label, dataset, speaker, gender, language."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ml.errors import InvalidManifest
-from ml.training.datasets.example import Example, Record, SkippedRecord, Split
+from ml.training.datasets.example import Example, Record, SkippedRecord
 from ml.training.datasets.tables import read_each, table
 from ml.vocabulary import EMOTION_SYNONYMS
 
 FOLDS = 5
-HELD_OUT = frozenset({"tess", "urdu"})
-"""Corpora that are never trained on: one with two women only, and one to measure generalisation."""
-
 _DUPLICATES = frozenset({"03-01-03-01-02-02-07"})
 """Files of RAVDESS with the same bytes as another one."""
 
 
-def read_voices(root: Path, fold: int | None = 0) -> Iterator[Record]:
+def read_voices(root: Path, fold: int | None = 0, left_out: Collection[str] = ()) -> Iterator[Record]:
     """Yield the examples of `root/manifest.csv`. The speakers of `fold` (0 … 4) are for validation; None: all train.
 
-    RAVDESS is folded by actor, (actor − 1) mod 5; other corpora by the rank of the speaker's name. Raises
-    InvalidManifest if the list cannot be read.
+    The corpora `left_out` are the test part. RAVDESS is folded by actor, (actor − 1) mod 5; other corpora by the rank
+    of the speaker's name. Raises InvalidManifest if the list cannot be read.
     """
     rows = list(table(root / "manifest.csv", "path", "label", "dataset", "speaker", "gender", "language"))
     folds = {
@@ -36,7 +33,7 @@ def read_voices(root: Path, fold: int | None = 0) -> Iterator[Record]:
         return Example(
             label=EMOTION_SYNONYMS[row["label"]],
             dataset=dataset,
-            split=_split(dataset, folds[dataset][speaker], fold),
+            split="test" if dataset in left_out else "valid" if folds[dataset][speaker] == fold else "train",
             path=root / row["path"],
             speaker=f"{dataset}/{speaker}",
             gender=row["gender"] or None,
@@ -72,9 +69,3 @@ def _datasets(rows: list[dict[str, str]]) -> list[str]:
 
 def _folds(speakers: Iterator[str]) -> dict[str, int]:
     return {speaker: place % FOLDS for place, speaker in enumerate(sorted(set(speakers)))}
-
-
-def _split(dataset: str, own: int, fold: int | None) -> Split:
-    if dataset in HELD_OUT:
-        return "test"
-    return "valid" if own == fold else "train"

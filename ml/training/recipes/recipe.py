@@ -126,18 +126,25 @@ class OutOfFold:
     figures: dict[str, Any]
 
     @classmethod
-    def read(cls, path: Path) -> "OutOfFold":
-        """Read a `folds.json`. Raises InvalidManifest if it cannot be read."""
+    def read(cls, path: Path, of: str = "out of fold") -> "OutOfFold":
+        """Read a `folds.json` or `corpora.json`. Raises InvalidManifest if it cannot be read.
+
+        `of`: what the names of its figures say of their origin.
+        """
         try:
             document = json.loads(path.read_text())
             corpora = document.pop("corpora", {})
             whole = {name: value for name, value in document.items() if name not in ("genders", "temperature")}
-            figures = {f"{name}, out of fold": each for name, each in {"all": whole, **corpora}.items()}
+            figures = {f"{name}, {of}": each for name, each in {"all": whole, **corpora}.items()}
             return cls(float(document["temperature"]), figures)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise InvalidManifest(
                 f"{path} was not written by `evaluate --folds`: pass its folds.json to --folds"
             ) from error
+
+    def with_left_out(self, corpora: "OutOfFold") -> "OutOfFold":
+        """Return the folds with the figures of corpora that were left out; the temperature is that of the folds."""
+        return OutOfFold(self.temperature, self.figures | corpora.figures)
 
 
 def metrics_with_folds(metrics: Mapping[str, Any], folds: OutOfFold | None) -> dict[str, Any]:

@@ -4,13 +4,19 @@ import torch
 from ml.networks import build, config_to_dict
 from ml.networks.audio import AudioCnnConfig, SpeechEncoderConfig, sinusoidal_positions
 from ml.networks.mel import log_mel
+from ml.networks.speech_mixture import SpeechMixtureConfig, mean_of_neighbours
 
 SMALL = SpeechEncoderConfig(hidden=32, layers=2, heads=2, intermediate=64, embedding=16)
 
+SMALL_MIXTURE = SpeechMixtureConfig(hidden=32, lower=2, upper=1, heads=2, intermediate=64, read_layers=(1, 2))
 
-@pytest.mark.parametrize(("name", "config"), [("speech_encoder", SMALL), ("audio_cnn", AudioCnnConfig())])
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("speech_encoder", SMALL), ("speech_mixture", SMALL_MIXTURE), ("audio_cnn", AudioCnnConfig())],
+)
 def test_audio_network_row_does_not_depend_on_other_rows(
-    name: str, config: SpeechEncoderConfig | AudioCnnConfig
+    name: str, config: SpeechEncoderConfig | SpeechMixtureConfig | AudioCnnConfig
 ) -> None:
     torch.manual_seed(1)
     network = build(name, config_to_dict(config))
@@ -31,3 +37,9 @@ def test_sinusoidal_positions_are_sines_then_cosines() -> None:
     assert torch.equal(positions[0], torch.tensor([0.0] * 4 + [1.0] * 4))
     assert torch.allclose(positions[3, 0], torch.sin(torch.tensor(3.0)))
     assert torch.allclose(positions[3, 7], torch.cos(torch.tensor(3e-4)))
+
+
+def test_mean_of_neighbours_ignores_frames_that_are_no_sound() -> None:
+    frames, mask = torch.arange(5.0).view(1, 5, 1), torch.tensor([[True, True, True, False, False]])
+    means, kept = mean_of_neighbours(frames, mask, 2)
+    assert means[0, :2, 0].tolist() == [0.5, 2.0] and kept.tolist() == [[True, True, False]]

@@ -7,7 +7,7 @@ from typing import Literal
 from ml.training.config import TrainConfig
 from ml.training.options import option, with_default
 
-Architecture = Literal["speech_encoder", "audio_cnn"]
+Architecture = Literal["speech_mixture", "speech_encoder", "audio_cnn"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class AudioTrainConfig(TrainConfig):
     epochs: int = with_default(TrainConfig, "epochs", 8)
     batch_size: int = with_default(TrainConfig, "batch_size", 32)
     learning_rate: float = with_default(TrainConfig, "learning_rate", 1e-3)
-    architecture: Architecture = option(help="architecture of the network", default="speech_encoder")
+    architecture: Architecture = option(help="architecture of the network", default="speech_mixture")
     start: str | None = option(
         help="initial weights of the same architecture: a published model, a run, or a folder of folds",
         metavar="MODEL",
@@ -32,12 +32,26 @@ class AudioTrainConfig(TrainConfig):
         default=None,
     )
     fold: int | None = option(help="split the speakers in five, and leave these out: 0 … 4", default=None)
+    all_speakers: bool = option(
+        help="train on all speakers; the figures of such a network are those of `evaluate --folds`", default=False
+    )
+    leave_out: tuple[str, ...] = option(help="corpora that are not trained on, but measured", nargs="+", default=())
+    neutral_talk: Path | None = option(
+        help="folder of recordings of ordinary talk, which the mixture learns as neutral",
+        metavar="FOLDER",
+        default=None,
+    )
+    frozen_share: float | None = option(
+        help="weight of the perceptron in the mixture, when it is measured and published", default=None
+    )
+    copies: int = option(help="simulated other recordings of each sound that the mixture learns from", default=2)
     steps: int | None = option(help="steps per epoch; by default as many as the data fills", default=None)
 
     @property
     def held_out_fold(self) -> int | None:
         """Fold of the speakers that are left out. Collected voices have no split of their own, so they need a fold."""
-        return 0 if self.fold is None and not self.data.is_file() else self.fold
+        needs_fold = self.fold is None and not self.all_speakers and not self.leave_out
+        return 0 if needs_fold and not self.data.is_file() else self.fold
 
     @property
     def warm_starts(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Training data of the audio networks: decoded utterances and their weights."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ml.errors import InvalidManifest
-from ml.networks.mel import SAMPLE_RATE, trim_silence
+from ml.networks.mel import MAX_SECONDS, SAMPLE_RATE, trim_silence
 from ml.training.datasets.audio_corpora import FOLDS, read_voices, split_in_folds
 from ml.training.datasets.cache import digest, file_state, replacing
 from ml.training.datasets.example import Example, examples_of
 from ml.training.duplicates import near_duplicate_sounds
 from ml.training.preprocess import Preprocessing, preprocess
 from ml.training.recipes.audio.config import AudioTrainConfig
+
+TALK = "talk"
+"""Name of the data set of ordinary talk."""
+TALK_SUFFIXES = (".opus", ".ogg", ".wav", ".flac", ".mp3", ".m4a")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,9 @@ class Sounds:
     @property
     def labels(self) -> Tensor:
         return torch.tensor([example.index for example in self.examples])
+
+    def __add__(self, other: "Sounds") -> "Sounds":
+        return Sounds(self.waveforms + other.waveforms, self.examples + other.examples)
 
     def select(self, rows: Sequence[int]) -> "Sounds":
         return Sounds([self.waveforms[row] for row in rows], [self.examples[row] for row in rows])
@@ -84,23 +91,69 @@ def balance(examples: Sequence[Example]) -> Tensor:
     return torch.tensor(weights / weights.mean(), dtype=torch.float32)
 
 
-def read_sides(config: AudioTrainConfig, fold: int | None) -> tuple[Sounds, Sounds]:
-    """Return training and held-out utterances. Those that are held out too are removed from the training side."""
+@dataclass(frozen=True)
+class Sides:
+    """All utterances, and the rows of those to train on and of those that are held out.
+
+    Sounds that are held out too are not trained on.
+    """
+
+    sounds: Sounds
+    training: list[int]
+    held_out: list[int]
+
+    @property
+    def training_sounds(self) -> Sounds:
+        return self.sounds.select(self.training)
+
+    @property
+    def held_out_sounds(self) -> Sounds:
+        return self.sounds.select(self.held_out)
+
+
+def read_sides(config: AudioTrainConfig, fold: int | None) -> Sides:
+    """Return the utterances with the speakers of `fold` and the corpora of the configuration held out."""
     listed = config.data.is_file()
-    both = listed_sounds(config, fold) if listed else collected_sounds(config.data, config.cache, fold)
-    parts = [[row for row, e in enumerate(both.examples) if (e.split == "train") == wanted] for wanted in (True, False)]
-    training, held_out = (both.select(rows) for rows in parts)
-    twins = near_duplicate_sounds(training.waveforms, held_out.waveforms)
-    training = training.select([row for row, twin in enumerate(twins) if not twin])
-    return training, held_out
+    both = (
+        listed_sounds(config, fold) if listed else collected_sounds(config.data, config.cache, fold, config.leave_out)
+    )
+    if config.neutral_talk:
+        both = both + neutral_talk(config.neutral_talk, config.cache)
+    training, held_out = (
+        [row for row, e in enumerate(both.examples) if (e.split == "train") == wanted] for wanted in (True, False)
+    )
+    twins = near_duplicate_sounds([both.waveforms[row] for row in training], [both.waveforms[row] for row in held_out])
+    return Sides(both, [row for row, twin in zip(training, twins, strict=True) if not twin], held_out)
 
 
-def collected_sounds(data: Path, cache: Path, fold: int | None) -> Sounds:
-    """Return the utterances of a folder's `manifest.csv`.
+def neutral_talk(folder: Path, cache: Path) -> Sounds:
+    """Return five-second pieces of the recordings in a folder, all labelled neutral, to train on.
+
+    Raises InvalidManifest if it holds none.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix in TALK_SUFFIXES)
+    if not paths:
+        raise InvalidManifest(f"{folder} holds no recording of talk")
+    recordings = load_sounds([_talk(path) for path in paths], cache)
+    length = round(MAX_SECONDS * SAMPLE_RATE)
+    pieces = [
+        (sound[first : first + length], example)
+        for sound, example in zip(recordings.waveforms, recordings.examples, strict=True)
+        for first in range(0, len(sound) - length + 1, length)
+    ]
+    return Sounds([sound for sound, _ in pieces], [example for _, example in pieces])
+
+
+def _talk(path: Path) -> Example:
+    return Example(label="neutral", dataset=TALK, split="train", path=path, speaker=f"{TALK}/{path.stem}")
+
+
+def collected_sounds(data: Path, cache: Path, fold: int | None, left_out: Collection[str] = ()) -> Sounds:
+    """Return the utterances of a folder's `manifest.csv`, as `read_voices` reads it.
 
     Raises InvalidManifest if it lists none, or one cannot be read.
     """
-    examples = examples_of(read_voices(data, fold))
+    examples = examples_of(read_voices(data, fold, left_out))
     if not examples:
         raise InvalidManifest(f"{data.name} lists no voice")
     return load_sounds(examples, cache)

