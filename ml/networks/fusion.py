@@ -1,8 +1,9 @@
-"""Fusion of face, voice and words in one window.
+"""Fusion of face, voice and words in one window, over what cannot be learnt by heart.
 
 Calibrated addition of log-odds (each modality's log-probabilities, weighted and summed; the independent-evidence rule
-of Kittler et al., "On combining classifiers", 1998), plus a residual: an LSTM over the face's frames and a dense
-network over all embeddings. Without `residual` the addition alone remains. An absent modality adds nothing.
+of Kittler et al., "On combining classifiers", 1998). With `gated`, an LSTM over the frames of the face and a small
+dense network weigh each modality by a gate and correct the sum. They read log-probabilities, masks and quality, no
+embedding. The inputs answer under a uniform prior, and so does the output.
 """
 
 from dataclasses import dataclass
@@ -12,110 +13,117 @@ import torch
 from torch import Tensor, nn
 
 from ml.networks.registry import register
-from ml.vocabulary import EMOTIONS, MODALITIES, Modality
+from ml.vocabulary import EMOTIONS, MODALITIES
 
-CLASSES = len(EMOTIONS)
+CLASSES, COUNT = len(EMOTIONS), len(MODALITIES)
+FRAME_QUALITIES = ("size", "sharpness", "pose", "mouth", "score")
+WINDOW_QUALITIES = ("coverage", "speech", "level", "snr", "confidence", "words")
+"""Qualities of a frame's face, and of a window: of its faces (coverage), its voice, and its words. Each is about 0 to
+1, or NaN if it is unknown."""
+RESIDUAL_SCALE = 0.3
+_PAIRS = ((0, 1), (0, 2), (1, 2))
 
 
 @dataclass(frozen=True)
 class FusionConfig:
-    """Shape of a fusion. Embedding sizes are those of the bundle's models; `residual` adds LSTM and dense network.
+    """Shape of a fusion. Without `gated` it is the addition alone."""
 
-    The size of a modality that is added later is null by default, so that published fusions stay without it.
-    """
-
-    face_size: int
-    audio_size: int
-    text_size: int
-    residual: bool = True
-    projection: int = 32
-    lstm: int = 48
-    dense: int = 64
+    gated: bool = True
+    lstm: int = 8
+    dense: int = 32
     dropout: float = 0.3
-
-    @property
-    def modalities(self) -> tuple[Modality, ...]:
-        """Modalities that the fusion reads, in the order of its weights and of the mask."""
-        return tuple(modality for modality in MODALITIES if getattr(self, f"{modality}_size") is not None)
 
 
 class FusionInput(NamedTuple):
     """Batch of windows. Values with a mask of 0 are not read.
 
-    N windows, T frames, C emotions, F/A/X embedding sizes.
+    N windows, T frames, C emotions, M modalities, Q qualities. `evidence_NMC`: log-probabilities of each modality over
+    the whole window; `frames_NTC`: those of the face in each frame.
     """
 
-    face_NTF: Tensor
-    face_log_NTC: Tensor
-    frame_mask_NT: Tensor
-    audio_NA: Tensor
-    audio_log_NC: Tensor
-    text_NX: Tensor
-    text_log_NC: Tensor
+    evidence_NMC: Tensor
     mask_NM: Tensor
-    """Presence of each of the config's modalities."""
+    frames_NTC: Tensor
+    frame_mask_NT: Tensor
+    frame_quality_NTQ: Tensor
+    quality_NQ: Tensor
 
 
 class Fusion(nn.Module):
-    """FusionInput → logits [N, C]."""
+    """FusionInput → logits [N, C]. With one modality they are its own log-probabilities."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
         self.config = config
-        self.weight = nn.Parameter(torch.ones(len(config.modalities)))
-        self.bias = nn.Parameter(torch.zeros(len(config.modalities), CLASSES))
-        if config.residual:
-            self.residual = Residual(config)
+        self.weight = nn.Parameter(torch.ones(COUNT))
+        self.bias = nn.Parameter(torch.zeros(COUNT, CLASSES))
+        if config.gated:
+            self.gate = Gate(config)
 
     def forward(self, windows: FusionInput) -> Tensor:
-        evidence_NMC = torch.stack([mean_log_probabilities(windows), windows.audio_log_NC, windows.text_log_NC], dim=1)
         present_NM1 = windows.mask_NM.unsqueeze(-1)
-        evidence_NMC = torch.where(present_NM1 > 0, evidence_NMC, 0.0)
-        logits_NC = ((evidence_NMC * self.weight.unsqueeze(-1) + self.bias) * present_NM1).sum(dim=1)
-        return logits_NC + self.residual(windows, evidence_NMC) if self.config.residual else logits_NC
+        evidence_NMC = torch.where(present_NM1 > 0, windows.evidence_NMC, 0.0)
+        weighed_NMC = (evidence_NMC * self.weight.unsqueeze(-1) + self.bias) * present_NM1
+        if self.config.gated:
+            gates_NM, correction_NC = self.gate(windows, evidence_NMC)
+            logits_NC = (weighed_NMC * gates_NM.unsqueeze(-1)).sum(dim=1) + correction_NC
+        else:
+            logits_NC = weighed_NMC.sum(dim=1)
+        alone_N1 = windows.mask_NM.sum(dim=1, keepdim=True) == 1
+        return torch.where(alone_N1, evidence_NMC.sum(dim=1), logits_NC)
 
 
-class Residual(nn.Module):
-    """Correction of the logits from the embeddings, zero before training."""
+class Gate(nn.Module):
+    """FusionInput → gate of each modality [N, M], between 1/2 and 2, and correction of the logits [N, C].
+
+    Before training all gates are 1 and the correction is zero.
+    """
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
-        self.face = Projection(config.face_size, config.projection)
-        self.audio = Projection(config.audio_size, config.projection)
-        self.text = Projection(config.text_size, config.projection)
-        self.lstm = nn.LSTM(config.projection + CLASSES + 1, config.lstm, batch_first=True)
-        evidence = len(config.modalities) * (CLASSES + 1)
-        correction = nn.Linear(config.dense, CLASSES)
-        nn.init.zeros_(correction.weight)
-        nn.init.zeros_(correction.bias)
-        width = config.lstm + 2 * config.projection + evidence
-        self.dense = nn.Sequential(nn.Linear(width, config.dense), nn.GELU(), nn.Dropout(config.dropout), correction)
+        self.lstm = nn.LSTM(CLASSES + 3 + 2 * len(FRAME_QUALITIES), config.lstm, batch_first=True)
+        width = config.lstm + COUNT * (CLASSES + 2) + len(_PAIRS) + 2 * len(WINDOW_QUALITIES)
+        last = nn.Linear(config.dense, COUNT + CLASSES)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.dense = nn.Sequential(nn.Linear(width, config.dense), nn.GELU(), nn.Dropout(config.dropout), last)
 
-    def forward(self, windows: FusionInput, evidence_NMC: Tensor) -> Tensor:
-        frames_NT1 = windows.frame_mask_NT.unsqueeze(-1)
-        steps_NTD = torch.cat([self.face(windows.face_NTF), windows.face_log_NTC], dim=-1)
-        steps_NTD = torch.cat([torch.where(frames_NT1 > 0, steps_NTD, 0.0), frames_NT1], dim=-1)
-        hidden_NTH, _ = self.lstm(steps_NTD)
-        face_NH = (hidden_NTH * frames_NT1).sum(1) / frames_NT1.sum(1).clamp(min=1)
-        audio_mask_N1, text_mask_N1 = windows.mask_NM[:, 1:2], windows.mask_NM[:, 2:3]
-        audio_NP = torch.where(audio_mask_N1 > 0, self.audio(windows.audio_NA), 0.0)
-        text_NP = torch.where(text_mask_N1 > 0, self.text(windows.text_NX), 0.0)
-        everything = [face_NH, audio_NP, text_NP, evidence_NMC.flatten(1), windows.mask_NM]
-        return self.dense(torch.cat(everything, dim=-1))
-
-
-class Projection(nn.Sequential):
-    """Embedding of any scale → `size` values."""
-
-    def __init__(self, width: int, size: int) -> None:
-        super().__init__(nn.LayerNorm(width), nn.Linear(width, size), nn.GELU())
+    def forward(self, windows: FusionInput, evidence_NMC: Tensor) -> tuple[Tensor, Tensor]:
+        mask_NM, frames_NT1 = windows.mask_NM, windows.frame_mask_NT.unsqueeze(-1)
+        frames_NTC = torch.where(frames_NT1 > 0, windows.frames_NTC, 0.0)
+        top_NT1 = frames_NTC.exp().amax(dim=-1, keepdim=True)
+        known_NTQ = _with_mask(windows.frame_quality_NTQ)
+        steps_NTD = torch.cat([frames_NTC, entropy(frames_NTC).unsqueeze(-1), top_NT1, known_NTQ], dim=-1) * frames_NT1
+        hidden_NTH, _ = self.lstm(torch.cat([steps_NTD, frames_NT1], dim=-1))
+        face_NH = (hidden_NTH * frames_NT1).sum(dim=1) / frames_NT1.sum(dim=1).clamp(min=1)
+        described = [
+            face_NH,
+            evidence_NMC.flatten(1),
+            entropy(evidence_NMC) * mask_NM,
+            mask_NM,
+            _agreement(evidence_NMC, mask_NM),
+            _with_mask(windows.quality_NQ),
+        ]
+        answer_ND = self.dense(torch.cat(described, dim=-1))
+        return 2 ** torch.tanh(answer_ND[:, :COUNT]), RESIDUAL_SCALE * answer_ND[:, COUNT:]
 
 
-def mean_log_probabilities(windows: FusionInput) -> Tensor:
-    """Return the mean log-probabilities over the frames that show the face: [N, C]."""
-    frames_NT1 = windows.frame_mask_NT.unsqueeze(-1)
-    kept_NTC = torch.where(frames_NT1 > 0, windows.face_log_NTC, 0.0)
-    return kept_NTC.sum(1) / frames_NT1.sum(1).clamp(min=1)
+def entropy(log_probabilities: Tensor) -> Tensor:
+    """Return the entropy of distributions, in nats: [..., C] → [...]."""
+    return -(log_probabilities.exp() * log_probabilities).sum(dim=-1)
 
 
-register("fusion", FusionConfig, Fusion)
+def _agreement(evidence_NMC: Tensor, mask_NM: Tensor) -> Tensor:
+    """Return Bhattacharyya's coefficient of each pair of modalities [N, 3]; 0 if one is absent."""
+    half_NMC = (evidence_NMC / 2).exp()
+    pairs = [(half_NMC[:, a] * half_NMC[:, b]).sum(dim=-1) * mask_NM[:, a] * mask_NM[:, b] for a, b in _PAIRS]
+    return torch.stack(pairs, dim=-1)
+
+
+def _with_mask(qualities: Tensor) -> Tensor:
+    """Return qualities, 0 if unknown, followed by which of them are known: [..., Q] → [..., 2 Q]."""
+    known = ~qualities.isnan()
+    return torch.cat([torch.where(known, qualities, 0.0), known.to(qualities.dtype)], dim=-1)
+
+
+register("gated_fusion", FusionConfig, Fusion)

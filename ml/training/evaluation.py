@@ -35,6 +35,7 @@ from ml.training.datasets.example import Split
 from ml.training.labelled_rows import LabelledRow, read_rows
 from ml.training.metrics import FIGURES, Ablation, ClassificationMetrics, measure
 from ml.training.recipes.fusion import recipe
+from ml.training.recipes.fusion.figures import FusionFigures
 from ml.training.recipes.recipe import SUBJECTS, Subject
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
@@ -89,7 +90,7 @@ class BundleReaders:
         return read
 
     def faces(self) -> "Reader":
-        options = Options(modalities=("face",))
+        options = Options(modalities=("face",), prior="uniform")
         read_file = self._file_reader(options)
         return read_each_file(lambda row: _read_faces(self._analyzer, row, options) if row.is_piece else read_file(row))
 
@@ -220,10 +221,14 @@ class Readings:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Figures of all rows, of each corpus and gender, and of ablations. `splits`: number of rows by split."""
+    """Figures of all rows, of each corpus and gender, of ablations, and of composed clips.
+
+    `splits`: number of rows by split.
+    """
 
     whole: ClassificationMetrics
     ablation: Ablation | None = None
+    composed: FusionFigures | None = None
     corpora: dict[str, ClassificationMetrics] = field(default_factory=dict)
     genders: dict[str, ClassificationMetrics] = field(default_factory=dict)
     splits: dict[str, int] = field(default_factory=dict)
@@ -232,7 +237,13 @@ class EvaluationReport:
     def from_readings(cls, readings: Readings, ablation: Ablation | None = None) -> "EvaluationReport":
         corpora, genders = readings.by(lambda row: row.corpus), readings.by(lambda row: row.gender)
         splits = Counter(row.split for row in readings.rows if row.split)
-        return cls(readings.measured(), ablation, corpora if len(corpora) > 1 else {}, genders, dict(splits))
+        several = corpora if len(corpora) > 1 else {}
+        return cls(readings.measured(), ablation, corpora=several, genders=genders, splits=dict(splits))
+
+    @classmethod
+    def from_composed(cls, figures: FusionFigures) -> "EvaluationReport":
+        """Return the report of composed clips, of which the whole is all clips under the uniform prior."""
+        return cls(figures.rows["clips"].metrics, composed=figures)
 
     @property
     def parts(self) -> dict[str, dict[str, ClassificationMetrics]]:
@@ -245,7 +256,8 @@ class EvaluationReport:
 
     def json(self) -> dict[str, Any]:
         parts = {name: {key: part.json() for key, part in groups.items()} for name, groups in self.parts.items()}
-        return {**self.whole.json(), **({"splits": self.splits} if self.splits else {}), **parts}
+        composed = {"composed": self.composed.json()} if self.composed else {}
+        return {**self.whole.json(), **({"splits": self.splits} if self.splits else {}), **composed, **parts}
 
 
 def evaluate(
@@ -276,7 +288,7 @@ def evaluate(
 
 
 def evaluate_composed(data: Path, models: BundleReaders, cache: Path) -> EvaluationReport:
-    """Return the figures of the bundle's fusion, and its ablation, on the composed clips that `publish fusion` uses.
+    """Return the figures of the bundle's fusion on the composed clips that `publish fusion` uses.
 
     `data`: folder of collected data; `cache`: folder of cached predictions. Raises ModelStoreError if the bundle lacks
     a model, and InvalidManifest if clips cannot be composed.
@@ -284,7 +296,7 @@ def evaluate_composed(data: Path, models: BundleReaders, cache: Path) -> Evaluat
     for subject in SUBJECTS:
         models.reference(subject)
     store = ModelStore(models.store)
-    return EvaluationReport(*recipe.measure_published(data, store, store.bundle(models.bundle), cache))
+    return EvaluationReport.from_composed(recipe.measure_published(data, store, store.bundle(models.bundle), cache))
 
 
 def _read(read: Reader, rows: Sequence[LabelledRow], title: str) -> list[Probabilities | None]:
@@ -341,6 +353,8 @@ def readable(report: EvaluationReport) -> str:
         lines += [
             _line(f"  {name}", f"{own.n:,}", [_cell(own, key) for key in GROUP_FIGURES]) for name, own in groups.items()
         ]
+    if report.composed:
+        lines += ["", *report.composed.lines()]
     width = max(map(len, metrics.labels)) + 2
     lines += ["", "truth ↓ predicted →".ljust(width * 2) + "".join(label.rjust(width) for label in metrics.labels)]
     for label, row in zip(metrics.labels, metrics.confusion, strict=True):

@@ -15,10 +15,11 @@ def find_moments(windows: Sequence[Window]) -> tuple[Moment, ...]:
 
     At a peak one emotion other than neutral is at its highest, with at least `MIN_PEAK_CONFIDENCE`. At a shift two
     neighbouring windows have different emotions, each with at least `MIN_SHIFT_CONFIDENCE`. Times are the middle of the
-    window, or the border.
+    window, or the border. A moment has at least one modality that supports it.
     """
     read = [window for window in windows if window.emotion is not None]
-    return tuple(sorted([*_peaks(read), *_shifts(read)], key=lambda moment: (moment.time, moment.kind)))
+    supported = (moment for moment in (*_peaks(read), *_shifts(read)) if moment.why)
+    return tuple(sorted(supported, key=lambda moment: (moment.time, moment.kind)))
 
 
 def _peaks(windows: Sequence[Window]) -> Iterator[Moment]:

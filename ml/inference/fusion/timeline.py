@@ -1,16 +1,20 @@
 """Timeline: faces, voices and words on one time grid → face tracks, windows, moments and the overall reading."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.inference.api import ModalityFeatures, TextReadingFeatures, TimeSpan
+from ml.inference.api import FloatArray, ModalityFeatures, TextReadingFeatures, TimeSpan
 from ml.inference.face.observations import FaceObservations
 from ml.inference.face.tracker import main_track, track_faces
+from ml.inference.fusion.calibration import ReadingKind
 from ml.inference.fusion.moments import find_moments
-from ml.inference.fusion.predictor import FUSION_BATCH_SIZE, FusionPredictor, WindowFeatures
+from ml.inference.fusion.predictor import FUSION_BATCH_SIZE, FusionPredictor, WindowFeatures, WindowReadings
+from ml.inference.fusion.qualities import voice_qualities, word_qualities
 from ml.inference.fusion.windows import second_weights
 from ml.inference.voice.segments import WindowVoice
 from ml.results import (
@@ -26,20 +30,37 @@ from ml.results import (
     Reading,
     TextReading,
     Window,
+    certainty,
 )
-from ml.vocabulary import EMOTIONS, SENTIMENTS, ClassSet, Modality, labels_for, simplify
+from ml.vocabulary import EMOTIONS, MODALITIES, SENTIMENTS, ClassSet, Modality, labels_for, simplify
 
 _FRAME_FIELDS = set(FaceFrame.model_fields)
 
 
 @dataclass(frozen=True)
 class WindowInputs:
-    """Inputs of a window other than its faces: the voice, the transcript, and the reading of its words, if any."""
+    """Inputs of a window other than its faces: the voice, the transcript, and the reading of its words, if any.
+
+    `confidence`: of the recogniser in the words, 0 to 1; NaN if unknown.
+    """
 
     span: TimeSpan
     voice: WindowVoice
     transcript: str
     words: TextReadingFeatures | None = None
+    confidence: float = math.nan
+
+    @property
+    def quality(self) -> dict[str, float]:
+        """Qualities of voice and words, by their names in `WINDOW_QUALITIES`."""
+        known: dict[str, float] = {}
+        if self.voice.features is not None:
+            known["speech"] = self.voice.speech
+            if self.voice.features.quality is not None:
+                known["level"], known["snr"] = voice_qualities(*self.voice.features.quality.tolist())
+        if self.words is not None:
+            known["confidence"], known["words"] = word_qualities(self.confidence, len(self.transcript.split()))
+        return known
 
 
 @dataclass(frozen=True)
@@ -89,96 +110,98 @@ def build_timeline(
 ) -> Timeline:
     """Track the faces, find the main one of each window, and fuse the modalities of each window."""
     tracked = TrackedFaces(faces)
-    windows = tuple(
-        window
-        for first in range(0, len(inputs), FUSION_BATCH_SIZE)
-        for window in _fuse(tracked, inputs[first : first + FUSION_BATCH_SIZE], fusion, options.classes)
-    )
+    windows = fuse_windows([tracked.in_window(each.span) for each in inputs], inputs, fusion, options)
     return Timeline(
         labels=labels_for(options.classes),
-        overall=_overall_reading(windows, options.classes),
+        overall=overall_reading(windows, fusion, options),
         windows=windows,
-        faces=_face_tracks(faces, tracked.tracks, options.classes),
+        faces=_face_tracks(faces, tracked.tracks, options.classes, fusion.threshold("picture", "uniform")),
         moments=find_moments(windows),
     )
 
 
-def image_timeline(faces: FaceObservations, options: Options) -> Timeline:
+def image_timeline(faces: FaceObservations, fusion: FusionPredictor, options: Options) -> Timeline:
     """Return the faces of an image, largest first, and as the overall reading their mean."""
     tracks = [list(range(1, len(faces.rows(frame)) + 1)) for frame in range(len(faces.times_F))]
-    face_tracks = _face_tracks(faces, tracks, options.classes)
+    threshold = fusion.threshold("picture", "uniform")
+    face_tracks = _face_tracks(faces, tracks, options.classes, threshold)
     distributions = [track.frames[0].probabilities for track in face_tracks]
     overall = Reading.empty(options.classes)
     if distributions:
-        overall = Reading.from_probabilities(_weighted_mean(distributions))
+        overall = Reading.from_probabilities(_weighted_mean(distributions), threshold)
     return Timeline(labels_for(options.classes), overall, (), face_tracks, ())
 
 
-def _fuse(
-    tracked: TrackedFaces, inputs: Sequence[WindowInputs], fusion: FusionPredictor, classes: ClassSet
-) -> list[Window]:
-    faces = [tracked.in_window(each.span) for each in inputs]
-    features = [
-        WindowFeatures(face.frames, each.voice.features, each.words.features if each.words else None)
-        for face, each in zip(faces, inputs, strict=True)
-    ]
-    rows = zip(inputs, faces, features, fusion.predict(features).log_probabilities_NC, strict=True)
-    return [_window(each, face, window.present, logs, classes) for each, face, window, logs in rows]
+def fuse_windows(
+    faces: Sequence[WindowFaces], inputs: Sequence[WindowInputs], fusion: FusionPredictor, options: Options
+) -> tuple[Window, ...]:
+    """Return the windows of faces, voices and words; the prior of the options applies to each of their readings."""
+    windows: list[Window] = []
+    for first in range(0, len(inputs), FUSION_BATCH_SIZE):
+        batch = slice(first, first + FUSION_BATCH_SIZE)
+        features = [
+            WindowFeatures(face.frames, each.voice.features, each.words.features if each.words else None, each.quality)
+            for face, each in zip(faces[batch], inputs[batch], strict=True)
+        ]
+        readings = fusion.read(features, options.prior)
+        make = _WindowMaker(readings, fusion, options)
+        rows = enumerate(zip(inputs[batch], faces[batch], strict=True))
+        windows += [make.window(row, each, face) for row, (each, face) in rows]
+    return tuple(windows)
 
 
-def _window(
-    inputs: WindowInputs,
-    faces: WindowFaces,
-    present: Mapping[Modality, bool],
-    fused: NDArray[np.float32],
-    classes: ClassSet,
-) -> Window:
-    reading = Reading.empty(classes)
-    if any(present.values()):
-        reading = Reading.from_probabilities(_to_probabilities(fused, classes))
-    return Window(
-        **reading.model_dump(),
-        start=inputs.span.start,
-        end=inputs.span.end,
-        modalities=Modalities(
-            face=_face_reading(faces, classes),
-            audio=_voice_reading(inputs.voice, classes),
-            text=_text_reading(inputs, classes),
-        ),
-        missing=tuple(modality for modality, is_present in present.items() if not is_present),
-    )
+@dataclass(frozen=True)
+class _WindowMaker:
+    """Makes the windows of one batch of readings."""
+
+    readings: WindowReadings
+    fusion: FusionPredictor
+    options: Options
+
+    def window(self, row: int, inputs: WindowInputs, faces: WindowFaces) -> Window:
+        present = {modality: self.readings.modality(row, modality) for modality in MODALITIES}
+        reading = Reading.empty(self.options.classes)
+        if any(logs is not None for logs in present.values()):
+            probabilities = _to_probabilities(self.readings.combined_NC[row], self.options.classes)
+            reading = Reading.from_probabilities(probabilities, self._threshold("combined"))
+        face, audio, text = (self._reading(modality, present[modality]) for modality in MODALITIES)
+        return Window(
+            **reading.model_dump(),
+            start=inputs.span.start,
+            end=inputs.span.end,
+            modalities=Modalities(
+                face=FaceReading(**face, coverage=faces.coverage) if face else None,
+                audio=AudioReading(**audio, speech=inputs.voice.speech) if audio else None,
+                text=TextReading(**text, **_words(inputs)) if text else None,
+            ),
+            missing=tuple(modality for modality, logs in present.items() if logs is None),
+        )
+
+    def _reading(self, modality: Modality, logs: FloatArray | None) -> dict[str, Any] | None:
+        """Return the fields that the readings of all modalities have; null if it is absent."""
+        if logs is None:
+            return None
+        probabilities = _to_probabilities(logs, self.options.classes)
+        return {"probabilities": probabilities, **certainty(probabilities, self._threshold(modality))}
+
+    def _threshold(self, kind: ReadingKind) -> float | None:
+        return self.fusion.threshold(kind, self.options.prior)
 
 
-def _face_reading(faces: WindowFaces, classes: ClassSet) -> FaceReading | None:
-    distributions = [_to_probabilities(face.log_probabilities, classes) for face in faces.frames if face]
-    if not distributions:
-        return None
-    return FaceReading(probabilities=_weighted_mean(distributions), coverage=faces.coverage)
+def _words(inputs: WindowInputs) -> dict[str, Any]:
+    assert inputs.words is not None
+    sentiment = dict(zip(SENTIMENTS, inputs.words.sentiment.astype(float).tolist(), strict=True))
+    return {"sentiment": sentiment, "transcript": inputs.transcript}
 
 
-def _voice_reading(voice: WindowVoice, classes: ClassSet) -> AudioReading | None:
-    if voice.features is None:
-        return None
-    return AudioReading(probabilities=_to_probabilities(voice.features.log_probabilities, classes), speech=voice.speech)
-
-
-def _text_reading(inputs: WindowInputs, classes: ClassSet) -> TextReading | None:
-    if inputs.words is None:
-        return None
-    return TextReading(
-        probabilities=_to_probabilities(inputs.words.features.log_probabilities, classes),
-        sentiment=dict(zip(SENTIMENTS, inputs.words.sentiment.astype(float).tolist(), strict=True)),
-        transcript=inputs.transcript,
-    )
-
-
-def _overall_reading(windows: Sequence[Window], classes: ClassSet) -> Reading:
+def overall_reading(windows: Sequence[Window], fusion: FusionPredictor, options: Options) -> Reading:
     """Return the mean of the windows with a reading, in which each second counts once."""
     read = [window for window in windows if window.emotion is not None]
     if not read:
-        return Reading.empty(classes)
+        return Reading.empty(options.classes)
     weights = second_weights([TimeSpan(window.start, window.end) for window in read])
-    return Reading.from_probabilities(_weighted_mean([window.probabilities for window in read], weights))
+    mean = _weighted_mean([window.probabilities for window in read], weights)
+    return Reading.from_probabilities(mean, fusion.threshold("combined", options.prior))
 
 
 def _to_probabilities(log_probabilities: NDArray[np.float32], classes: ClassSet) -> Probabilities:
@@ -198,20 +221,22 @@ def _weighted_mean(
     return dict(zip(labels, (values / values.sum()).tolist(), strict=True))
 
 
-def _face_tracks(faces: FaceObservations, tracks: Sequence[Sequence[int]], classes: ClassSet) -> tuple[FaceTrack, ...]:
+def _face_tracks(
+    faces: FaceObservations, tracks: Sequence[Sequence[int]], classes: ClassSet, threshold: float | None
+) -> tuple[FaceTrack, ...]:
     frames: dict[int, list[FaceFrame]] = {}
     for frame, numbers in enumerate(tracks):
         for row, number in zip(faces.rows(frame), numbers, strict=True):
-            frames.setdefault(number, []).append(_face_frame(faces, frame, row, classes))
+            frames.setdefault(number, []).append(_face_frame(faces, frame, row, classes, threshold))
     return tuple(FaceTrack(track=number, frames=tuple(frames[number])) for number in sorted(frames))
 
 
-def _face_frame(faces: FaceObservations, frame: int, row: int, classes: ClassSet) -> FaceFrame:
+def _face_frame(faces: FaceObservations, frame: int, row: int, classes: ClassSet, threshold: float | None) -> FaceFrame:
     """Return one face of a frame.
 
     It is built without validation and with one shared set of field names: an hour of them takes a third less memory.
     """
-    reading = Reading.from_probabilities(_to_probabilities(faces.log_probabilities_NC[row], classes))
+    reading = Reading.from_probabilities(_to_probabilities(faces.log_probabilities_NC[row], classes), threshold)
     mesh = None if faces.landmarks_NP3 is None else faces.landmarks_NP3[row]
     return FaceFrame.model_construct(
         _FRAME_FIELDS,
@@ -220,5 +245,7 @@ def _face_frame(faces: FaceObservations, frame: int, row: int, classes: ClassSet
         score=float(faces.scores_N[row]),
         emotion=str(reading.emotion),
         probabilities=reading.probabilities,
+        labels_90=reading.labels_90,
+        uncertain=reading.uncertain,
         landmarks=None if mesh is None or np.isnan(mesh[0, 0]) else Mesh(mesh.tobytes()),
     )

@@ -16,6 +16,7 @@ from ml.inference.face.observations import FaceCollector, FaceObservations
 from ml.inference.face.tracker import Tracker
 from ml.inference.fusion.timeline import WindowInputs, build_timeline, image_timeline
 from ml.inference.pipeline.bundle import LoadedBundle
+from ml.inference.voice.quality import voice_quality
 from ml.inference.voice.segments import MIN_SPEECH_SHARE, WindowVoice, speech_share, split_segments, waveform
 from ml.inference.voice.vad import speech_segments
 from ml.media import SAMPLE_RATE
@@ -95,7 +96,7 @@ class LiveReader:
         collector = FaceCollector(self._detector, self._models.face, self._options.max_faces, keep_landmarks=False)
         collector.add(time, image_HWC, scale)
         frame = _ReadFrame(time, collector.result())
-        faces = [track.frames[0] for track in image_timeline(frame.faces, self._options).faces]
+        faces = [track.frames[0] for track in image_timeline(frame.faces, self._models.fusion, self._options).faces]
         numbers = self._tracker.update([face.box for face in faces], time)
         self._newest_faces = tuple(TrackedLiveFace(number, face) for number, face in zip(numbers, faces, strict=True))
         # Frames are kept at the rate at which those of a recording are sampled.
@@ -141,9 +142,11 @@ class LiveReader:
         share = speech_share(speech, whole)
         if share < MIN_SPEECH_SHARE:
             return WindowVoice(share, None)
-        outputs = self._models.audio.predict([waveform(pcm, segment) for segment in split_segments(speech, whole)])
+        waveforms = [waveform(pcm, segment) for segment in split_segments(speech, whole)]
+        outputs = self._models.audio.predict(waveforms)
         mean = np.log(np.exp(outputs.log_probabilities_NC).mean(0))
-        return WindowVoice(share, ModalityFeatures(outputs.embeddings_NE.mean(0), mean))
+        quality = np.mean(list(map(voice_quality, waveforms)), axis=0)
+        return WindowVoice(share, ModalityFeatures(outputs.embeddings_NE.mean(0), mean, quality))
 
 
 class _RollingAudio:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.inference.api import BatchPredictor, FloatArray, ModalityFeatures, TimeSpan
+from ml.inference.voice.quality import QUALITIES, voice_quality
 from ml.inference.voice.vad import Pcm, as_float
 from ml.media import SAMPLE_RATE
 
@@ -34,12 +35,20 @@ class WindowVoice:
 class SegmentOutputs:
     """Outputs of the voice model for segments of one sound: samples [first, last), embeddings and log-probabilities.
 
-    The names of the fields are keys of the features file.
+    `qualities_PQ`: `voice.quality.QUALITIES`; null in a features file of an older version. The names of the fields are
+    keys of the features file.
     """
 
     pieces_P2: NDArray[np.int64]
     embeddings_PE: FloatArray
     log_probabilities_PC: FloatArray
+    qualities_PQ: FloatArray | None = None
+
+    @property
+    def known_qualities_PQ(self) -> FloatArray:
+        """Qualities of the segments, NaN if unknown."""
+        unknown_PQ = np.full((len(self.pieces_P2), len(QUALITIES)), np.nan, np.float32)
+        return unknown_PQ if self.qualities_PQ is None else self.qualities_PQ
 
     @classmethod
     def empty(cls, embedding_size: int = 1) -> Self:
@@ -54,12 +63,14 @@ class SegmentOutputs:
             np.concatenate([part.pieces_P2 for part in filled]),
             np.concatenate([part.embeddings_PE for part in filled]),
             np.concatenate([part.log_probabilities_PC for part in filled]),
+            np.concatenate([part.known_qualities_PQ for part in filled]),
         )
 
     def by_segment(self) -> dict[SampleRange, ModalityFeatures]:
         """Return the features of each segment."""
-        rows = zip(self.pieces_P2.tolist(), self.embeddings_PE, self.log_probabilities_PC, strict=True)
-        return {(first, last): ModalityFeatures(embedding, logs) for (first, last), embedding, logs in rows}
+        outputs = (self.embeddings_PE, self.log_probabilities_PC, self.known_qualities_PQ)
+        rows = zip(self.pieces_P2.tolist(), *outputs, strict=True)
+        return {(first, last): ModalityFeatures(*features) for (first, last), *features in rows}
 
 
 def speech_share(speech: Sequence[TimeSpan], window: TimeSpan) -> float:
@@ -118,8 +129,11 @@ def predict_segments(
     parts = [SegmentOutputs.empty()]
     for number, batch in enumerate(batches, start=1):
         check()
-        outputs = predictor.predict([as_float(pcm[first:last]) for first, last in batch])
-        parts.append(SegmentOutputs(np.array(batch, np.int64), outputs.embeddings_NE, outputs.log_probabilities_NC))
+        waveforms = [as_float(pcm[first:last]) for first, last in batch]
+        outputs = predictor.predict(waveforms)
+        qualities_PQ = np.stack(list(map(voice_quality, waveforms)))
+        pieces_P2 = np.array(batch, np.int64)
+        parts.append(SegmentOutputs(pieces_P2, outputs.embeddings_NE, outputs.log_probabilities_NC, qualities_PQ))
         progress(number / len(batches))
     return SegmentOutputs.concatenated(parts)
 
@@ -160,8 +174,11 @@ def _split_utterance(utterance: Pcm) -> list[FloatArray]:
 
 
 def mean_features(segments: Sequence[ModalityFeatures]) -> ModalityFeatures | None:
-    """Return the mean of the embeddings and of the probabilities; None for no segment."""
+    """Return the mean of the embeddings, probabilities and known qualities; None for no segment."""
     if not segments:
         return None
     probabilities = np.mean([np.exp(segment.log_probabilities) for segment in segments], axis=0)
-    return ModalityFeatures(np.mean([segment.embedding for segment in segments], axis=0), np.log(probabilities))
+    known = [segment.quality for segment in segments if segment.quality is not None]
+    quality = np.mean(known, axis=0) if known else None
+    embedding = np.mean([segment.embedding for segment in segments], axis=0)
+    return ModalityFeatures(embedding, np.log(probabilities), quality)

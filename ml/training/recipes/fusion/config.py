@@ -15,8 +15,8 @@ class FusionTrainConfig(TrainConfig):
     out: Path = with_default(TrainConfig, "out", Path("runs/fusion"))
     name: str = with_default(TrainConfig, "name", "fusion")
     precision: Precision = with_default(TrainConfig, "precision", "fp32")
-    epochs: int = with_default(TrainConfig, "epochs", 12)
-    batch_size: int = with_default(TrainConfig, "batch_size", 128)
+    epochs: int = with_default(TrainConfig, "epochs", 8)
+    batch_size: int = with_default(TrainConfig, "batch_size", 256)
     learning_rate: float = with_default(TrainConfig, "learning_rate", 2e-3)
     models: tuple[str, str, str] = option(
         help="published models to fuse, which stay as they are", metavar=("FACE", "AUDIO", "TEXT")
@@ -27,4 +27,3 @@ class FusionTrainConfig(TrainConfig):
     )
     lstm: int = option(help="size of the LSTM over the frames", default=FusionConfig.lstm)
     dense: int = option(help="size of the dense layer", default=FusionConfig.dense)
-    projection: int = option(help="size that embeddings are projected to", default=FusionConfig.projection)

@@ -1,65 +1,91 @@
-"""Predictions of single-modality networks for the held-out samples that clips are composed of."""
+"""Predictions of single-modality networks for the held-out samples that clips are composed of, clean and spoilt."""
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, Self, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ml.errors import InvalidManifest
-from ml.inference.api import EmotionOutputs, ModalityFeatures
+from ml.inference.api import FloatArray
+from ml.inference.face import quality as face_quality
 from ml.inference.face.predictor import FacePredictor, FaceSample
-from ml.inference.text.predictor import TextPredictor
+from ml.inference.fusion.qualities import frame_qualities, voice_qualities, word_qualities
+from ml.inference.text.predictor import TextPredictor, TextSample
 from ml.inference.voice.predictor import VoicePredictor
+from ml.inference.voice.quality import voice_quality
 from ml.registry import Bundle, ModelStore
 from ml.training.datasets.audio_corpora import read_voices
 from ml.training.datasets.cache import digest, file_state, replacing
 from ml.training.datasets.example import Example, examples_of
 from ml.training.datasets.face_corpora import read_faces
 from ml.training.datasets.text_corpora import read_sentences
-from ml.training.recipes.audio.data import collected_sounds
+from ml.training.recipes.audio.data import load_sounds
 from ml.training.recipes.face.augment import random_shift
 from ml.training.recipes.face.data import load_crop
+from ml.training.recipes.fusion.spoiling import Random, spoil_face, spoil_sentence, spoil_voice
 from ml.training.recipes.text.data import has_one_label
-from ml.training.recipes.text.recipe import predict_sentences
 from ml.vocabulary import EMOTIONS
 
 Side = Literal["train", "selection", "test"]
 """Part of the samples: to train on, to select and calibrate on, to evaluate on."""
 SIDES: tuple[Side, ...] = ("train", "selection", "test")
 TEXT_SETS = ("goemotions", "meld")
-FACE_VARIANTS = 4
-"""Number of frames made of one picture: it moves, turns and changes its light a little."""
-Random = np.random.Generator
+FACE_VARIANTS, SPOILT_FACES, SPOILT_VOICES, SPOILT_SENTENCES = 2, 2, 1, 1
+"""Number of frames made of one picture, which moves, turns and changes its light a little; and numbers of spoilt copies
+of a picture, an utterance and a sentence."""
+MAX_SAMPLES = 700
+"""Maximum number of samples of an emotion in each modality."""
+CACHE_VERSION = 3
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Log-probabilities and qualities of P samples: of V clean variants [P, V, …], and of S spoilt copies [P, S, …]."""
+
+    clean_PVC: FloatArray
+    spoilt_PSC: FloatArray
+    clean_quality_PVQ: FloatArray
+    spoilt_quality_PSQ: FloatArray
+
+    def select(self, rows: Sequence[int]) -> Self:
+        return type(self)(*(getattr(self, each.name)[list(rows)] for each in fields(self)))
 
 
 @dataclass(frozen=True)
 class SamplePool:
-    """Samples by label: `readings[label]` has one entry for each picture, utterance or sentence.
+    """Samples with their predictions; `rows[label]` are the places of those with a label."""
 
-    An entry has one reading for each variant of the sample.
-    """
-
-    readings: tuple[tuple[tuple[ModalityFeatures, ...], ...], ...]
+    predictions: Predictions
+    rows: tuple[NDArray[np.int64], ...]
 
     @classmethod
-    def group(cls, labels: Sequence[int], readings: Sequence[tuple[ModalityFeatures, ...]]) -> Self:
-        """Group readings by label. Raises InvalidManifest if an emotion has no sample."""
-        grouped = tuple(
-            tuple(reading for label, reading in zip(labels, readings, strict=True) if label == own)
-            for own in range(len(EMOTIONS))
-        )
-        empty = [name for name, samples in zip(EMOTIONS, grouped, strict=True) if not samples]
+    def group(cls, labels: Sequence[int], predictions: Predictions) -> Self:
+        """Group samples by label. Raises InvalidManifest if an emotion has no sample."""
+        rows = tuple(np.flatnonzero(np.array(labels) == own) for own in range(len(EMOTIONS)))
+        empty = [name for name, own in zip(EMOTIONS, rows, strict=True) if not len(own)]
         if empty:
             raise InvalidManifest(f"no sample to compose clips of is labelled {', '.join(empty)}")
-        return cls(grouped)
+        return cls(predictions, rows)
 
-    def draw(self, random: Random, label: int) -> tuple[ModalityFeatures, ...]:
-        samples = self.readings[label]
-        return samples[random.integers(len(samples))]
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Label of each sample."""
+        labels = np.zeros(len(self.predictions.clean_PVC), np.int64)
+        for label, rows in enumerate(self.rows):
+            labels[rows] = label
+        return labels
+
+    def draw(self, random: Random, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the place of a sample for each label, in the shape of the labels."""
+        counts = np.array([len(rows) for rows in self.rows])
+        places = (random.random(labels.shape) * counts[labels]).astype(np.int64)
+        first = np.concatenate([[0], np.cumsum(counts)])
+        return np.asarray(np.concatenate(self.rows)[first[labels] + places])
 
 
 @dataclass(frozen=True)
@@ -81,18 +107,17 @@ class PredictionCache:
     bundle: Bundle
 
     def load_or_predict(
-        self, role: str, examples: Sequence[Example], predict: Callable[[], Sequence[EmotionOutputs]]
-    ) -> Sequence[EmotionOutputs]:
+        self, role: str, examples: Sequence[Example], predict: Callable[[], Predictions]
+    ) -> Predictions:
         manifest = self.store.manifest(self.bundle.models()[role])
         inputs = [(file_state(example.path), example.text) for example in examples]
-        path = self.folder / f"{digest(manifest.sha256, manifest.temperature, inputs)}.npz"
+        path = self.folder / f"{digest(CACHE_VERSION, manifest.sha256, manifest.temperature, inputs)}.npz"
         if not path.exists():
-            pairs = ((each.embeddings_NE, each.log_probabilities_NC) for each in predict())
-            embeddings, logs = zip(*pairs, strict=True)
+            made = predict()
             with replacing(path) as staging:
-                np.savez(staging, embeddings=np.stack(embeddings), logs=np.stack(logs))
+                np.savez(staging, **{each.name: getattr(made, each.name) for each in fields(made)})
         with np.load(path) as arrays:
-            return [EmotionOutputs(*pair) for pair in zip(arrays["embeddings"], arrays["logs"], strict=True)]
+            return Predictions(**arrays)
 
 
 @dataclass(frozen=True)
@@ -120,6 +145,13 @@ def side_of(source: str) -> Side:
     return "test" if place % 2 == 0 else "train" if place == 3 else "selection"
 
 
+def limited(examples: Sequence[Example]) -> list[Example]:
+    """Return at most `MAX_SAMPLES` of each emotion, in an order that is the same on every machine."""
+    order = sorted(examples, key=lambda e: hashlib.sha256(f"{e.path and e.path.name} {e.text}".encode()).digest())
+    kept = [[e for e in order if e.index == label][:MAX_SAMPLES] for label in range(len(EMOTIONS))]
+    return [example for own in kept for example in own]
+
+
 def read_pools(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> dict[Side, SamplePools]:
     """Return the samples of each side, with the predictions of the bundle's models."""
     assert bundle.audio
@@ -134,37 +166,64 @@ def read_pools(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> di
 
 @dataclass(frozen=True)
 class ModalitySamples:
-    """Examples of one modality with their readings. `source`: returns the person or source of an example."""
+    """Examples of one modality with their predictions. `source`: returns the person or source of an example."""
 
     examples: list[Example]
-    readings: list[tuple[ModalityFeatures, ...]]
+    predictions: Predictions
     source: Callable[[Example], str]
 
 
 def _pool(samples: ModalitySamples, side: Side) -> SamplePool:
     rows = [row for row, e in enumerate(samples.examples) if side_of(samples.source(e)) == side]
-    return SamplePool.group([samples.examples[row].index for row in rows], [samples.readings[row] for row in rows])
+    return SamplePool.group([samples.examples[row].index for row in rows], samples.predictions.select(rows))
 
 
 def _face_samples(predictor: FacePredictor, data: Path, predictions: PredictionCache) -> ModalitySamples:
-    examples = [example for example in examples_of(read_faces(data)) if example.split != "train"]
-    variants = predictions.load_or_predict("face", examples, lambda: _predict_variants(predictor, examples))
-    return ModalitySamples(examples, list(zip(*map(features_of, variants), strict=True)), _person_or_picture)
+    examples = limited([example for example in examples_of(read_faces(data)) if example.split != "train"])
+    read = predictions.load_or_predict("face", examples, lambda: _predict_faces(predictor, examples))
+    return ModalitySamples(examples, read, _person_or_picture)
 
 
-def _predict_variants(predictor: FacePredictor, examples: Sequence[Example]) -> list[EmotionOutputs]:
-    """Return the outputs of each variant of all pictures; the first variant is the picture itself."""
-    crops = np.stack([load_crop(cast(Path, example.path), predictor.crop_size) for example in examples])
+def _predict_faces(predictor: FacePredictor, examples: Sequence[Example]) -> Predictions:
+    """Return the predictions of pictures; the first clean variant is the picture itself."""
+    crops_PHW = np.stack([load_crop(cast(Path, example.path), predictor.crop_size) for example in examples])
     torch.manual_seed(0)
-    variants = [crops]
+    random = np.random.default_rng(0)
+    clean = [crops_PHW]
     for _ in range(FACE_VARIANTS - 1):
-        images = random_shift(torch.from_numpy(crops), strength=0.4)
-        variants.append((images.squeeze(1) * 255).round().to(torch.uint8).numpy())
-    return [predictor.predict([FaceSample(crop) for crop in variant]) for variant in variants]
+        images = random_shift(torch.from_numpy(crops_PHW), strength=0.4)
+        clean.append((images.squeeze(1) * 255).round().to(torch.uint8).numpy())
+    spoilt = [[spoil_face(random, crop) for crop in crops_PHW] for _ in range(SPOILT_FACES)]
+    spoilt_crops = [np.stack([crop for crop, _ in copies]) for copies in spoilt]
+    sides = [[side for _, side in copies] for copies in spoilt]
+    logs = [_read_crops(predictor, crops) for crops in (*clean, *spoilt_crops)]
+    unknown = [np.nan] * len(examples)
+    qualities = [_crop_qualities(crops, unknown) for crops in clean]
+    spoilt_qualities = [_crop_qualities(*each) for each in zip(spoilt_crops, sides, strict=True)]
+    return Predictions(
+        np.stack(logs[:FACE_VARIANTS], 1),
+        np.stack(logs[FACE_VARIANTS:], 1),
+        np.stack(qualities, 1),
+        np.stack(spoilt_qualities, 1),
+    )
+
+
+def _read_crops(predictor: FacePredictor, crops_NHW: NDArray[np.uint8]) -> FloatArray:
+    return predictor.predict([FaceSample(crop) for crop in crops_NHW]).log_probabilities_NC
+
+
+def _crop_qualities(crops_NHW: NDArray[np.uint8], sides: Sequence[float]) -> FloatArray:
+    """Return size and sharpness of crops, as the service measures them; what needs a frame is unknown."""
+    values_NQ = np.full((len(crops_NHW), len(face_quality.QUALITIES)), np.nan, np.float32)
+    values_NQ[:, face_quality.SIZE] = sides
+    values_NQ[:, face_quality.SHARPNESS] = [face_quality.sharpness(crop) for crop in crops_NHW]
+    return frame_qualities(values_NQ)
 
 
 def _person_or_picture(example: Example) -> str:
     """Return the person of a posed picture (CK+, JAFFE), or the name of any other picture."""
+    if example.speaker:
+        return example.speaker
     stem = cast(Path, example.path).stem
     if example.dataset == "ckplus48":
         return stem.split("_")[0]
@@ -174,27 +233,49 @@ def _person_or_picture(example: Example) -> str:
 def _voice_samples(
     predictor: VoicePredictor, data: Path, fold: int, cache: Path, predictions: PredictionCache
 ) -> ModalitySamples:
-    examples = [example for example in examples_of(read_voices(data, fold)) if example.split != "train"]
+    examples = limited([example for example in examples_of(read_voices(data, fold)) if example.split != "train"])
 
-    def predict() -> list[EmotionOutputs]:
-        sounds = collected_sounds(data, cache, fold)
-        rows = [row for row, example in enumerate(sounds.examples) if example.split != "train"]
-        return [predictor.predict([sounds.waveform(row) for row in rows])]
+    def predict() -> Predictions:
+        sounds = load_sounds(examples, cache)
+        return predict_voices(predictor, [sounds.waveform(row) for row in range(len(examples))])
 
-    (outputs,) = predictions.load_or_predict("audio", examples, predict)
-    return ModalitySamples(
-        examples, [(reading,) for reading in features_of(outputs)], lambda example: example.speaker or ""
+    read = predictions.load_or_predict("audio", examples, predict)
+    return ModalitySamples(examples, read, lambda example: example.speaker or "")
+
+
+def predict_voices(predictor: VoicePredictor, waveforms: Sequence[FloatArray]) -> Predictions:
+    """Return the predictions of utterances, clean and spoilt."""
+    random = np.random.default_rng(0)
+    spoilt = [[spoil_voice(random, sound, waveforms) for sound in waveforms] for _ in range(SPOILT_VOICES)]
+    logs = [predictor.predict(sounds).log_probabilities_NC for sounds in (waveforms, *spoilt)]
+    qualities = [
+        np.array([voice_qualities(*voice_quality(sound).tolist()) for sound in sounds], np.float32)
+        for sounds in (waveforms, *spoilt)
+    ]
+    return Predictions(
+        np.stack(logs[:1], 1), np.stack(logs[1:], 1), np.stack(qualities[:1], 1), np.stack(qualities[1:], 1)
     )
 
 
 def _sentence_samples(predictor: TextPredictor, data: Path, predictions: PredictionCache) -> ModalitySamples:
     sentences = read_sentences(data, TEXT_SETS)
-    examples = [example for example in sentences if example.split != "train" and has_one_label(example)]
-    (outputs,) = predictions.load_or_predict("text", examples, lambda: [predict_sentences(predictor, examples)])
-    return ModalitySamples(
-        examples, [(reading,) for reading in features_of(outputs)], lambda example: example.text or ""
+    examples = limited([example for example in sentences if example.split != "train" and has_one_label(example)])
+    read = predictions.load_or_predict("text", examples, lambda: _predict_sentences(predictor, examples))
+    return ModalitySamples(examples, read, lambda example: example.text or "")
+
+
+def _predict_sentences(predictor: TextPredictor, examples: Sequence[Example]) -> Predictions:
+    random = np.random.default_rng(0)
+    texts = [example.text or "" for example in examples]
+    copies = [texts]
+    for _ in range(SPOILT_SENTENCES):
+        copies.append([spoil_sentence(random, text, texts[random.integers(len(texts))]) for text in texts])
+    before = [example.before or "" for example in examples]
+    logs = [
+        predictor.predict([TextSample(*pair) for pair in zip(copy, before, strict=True)]).log_probabilities_NC
+        for copy in copies
+    ]
+    qualities = [np.array([word_qualities(np.nan, len(text.split())) for text in copy], np.float32) for copy in copies]
+    return Predictions(
+        np.stack(logs[:1], 1), np.stack(logs[1:], 1), np.stack(qualities[:1], 1), np.stack(qualities[1:], 1)
     )
-
-
-def features_of(outputs: EmotionOutputs) -> list[ModalityFeatures]:
-    return [outputs.features(row) for row in range(len(outputs.embeddings_NE))]

@@ -1,203 +1,233 @@
-"""Training clips of the fusion: composed of faces, voices and sentences, or recordings of a list.
+"""Clips composed of faces, voices and sentences, for lack of a corpus with all three.
 
-Composed clips are made of samples that the single-modality networks were not trained on. The samples are split by
+They are made of samples that the single-modality networks were not trained on. The samples are split by
 person or source: half are for test clips, a quarter for the clips that select and calibrate. Half of the clips have
-neutral words or none, a tenth disagree in one modality, and some faces are neutral for a while.
+neutral words or none, a tenth disagree in one modality, and some faces are neutral for a while. To train on, some
+modalities are spoilt, or swapped for those of somebody else, and the shares of the emotions vary from uniform to those
+of ordinary talk.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from ml.errors import InvalidManifest
-from ml.inference.api import ModalityFeatures
-from ml.inference.face.predictor import FaceSample
-from ml.inference.fusion.predictor import WindowFeatures
-from ml.inference.text.predictor import TextSample
-from ml.inference.voice.segments import predict_utterances
-from ml.registry import Bundle, ModelStore
-from ml.training.datasets.example import Split
-from ml.training.preprocess import Prepared, Preprocessing, preprocess
-from ml.training.recipes.face.augment import random_shift
-from ml.training.recipes.fusion.config import FusionTrainConfig
-from ml.training.recipes.fusion.prediction_cache import (
-    Predictors,
-    Random,
-    SamplePool,
-    SamplePools,
-    features_of,
-    read_pools,
-)
-from ml.vocabulary import EMOTIONS, MODALITIES
+from ml.inference.fusion.arrays import WindowArrays
+from ml.networks.fusion import FRAME_QUALITIES, WINDOW_QUALITIES
+from ml.training.recipes.fusion.prediction_cache import SamplePool, SamplePools
+from ml.training.recipes.fusion.spoiling import Random
+from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
-MAX_FRAMES = 16
-NO_AUDIO_PROB, NO_FACE_PROB, DISAGREEMENT_PROB, PARTLY_NEUTRAL_PROB = 0.15, 0.15, 0.1, 0.3
+MAX_FRAMES, MAX_PICTURES = 16, 4
+NO_AUDIO_PROB, NO_FACE_PROB, DISAGREEMENT_PROB, PARTLY_NEUTRAL_PROB, NO_FRAME_PROB = 0.15, 0.15, 0.1, 0.3, 0.1
 NO_TEXT_PROB, NEUTRAL_TEXT_PROB = 0.25, 0.25
 MODALITY_DROPOUT = 0.2
 """Probability of removing a modality of a clip in training, in addition to those that it lacks."""
-VIEWS_PER_RECORDING, VIEW_STRENGTH = 2, 0.6
-"""Number of augmented views of a recording to train on, and the strength of the augmentation."""
-CLIPS_PER_EPOCH, EVAL_CLIPS = 12_800, 6_000
+UNKNOWN_QUALITY_PROB = 0.3
+"""Probability that a quality of a clip is unknown."""
+FACE, AUDIO, TEXT = range(len(MODALITIES))
+UNIFORM = np.full(len(EMOTIONS), 1 / len(EMOTIONS))
+_NEUTRAL = EMOTIONS.index("neutral")
 
 
 @dataclass(frozen=True)
-class Clip:
-    features: WindowFeatures
-    label: int
+class Composition:
+    """What clips are made of: shares of the emotions [7], how often each modality is spoilt, and somebody else's."""
+
+    prior: NDArray[np.float64]
+    spoilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    swapped: float = 0.0
 
 
-def compose(random: Random, pools: SamplePools) -> Clip:
-    """Compose one window of a person who shows one emotion."""
-    label = int(random.integers(len(EMOTIONS)))
-    labels = dict.fromkeys(MODALITIES, label)
-    if random.random() < DISAGREEMENT_PROB:
-        labels[MODALITIES[random.integers(len(MODALITIES))]] = int(random.integers(len(EMOTIONS)))
-    missing, words = random.random(), random.random()
-    if words < NO_TEXT_PROB + NEUTRAL_TEXT_PROB:
-        labels["text"] = EMOTIONS.index("neutral")
-    features = WindowFeatures(
-        face=() if missing < NO_FACE_PROB else _frames(random, pools.face, labels["face"]),
-        audio=None
-        if NO_FACE_PROB <= missing < NO_FACE_PROB + NO_AUDIO_PROB
-        else pools.audio.draw(random, labels["audio"])[0],
-        text=None if words < NO_TEXT_PROB else pools.text.draw(random, labels["text"])[0],
-    )
-    return Clip(features, label)
-
-
-def _frames(random: Random, faces: SamplePool, label: int) -> tuple[ModalityFeatures | None, ...]:
-    """Return frames of one to three pictures, some without a face, and at times a neutral face at the start or end."""
-    count = int(random.integers(2, MAX_FRAMES + 1))
-    labels = [label] * int(random.integers(1, 4))
-    if random.random() < PARTLY_NEUTRAL_PROB:
-        labels.insert(int(random.choice([0, len(labels)])), EMOTIONS.index("neutral"))
-    pictures = [faces.draw(random, own) for own in labels]
-    frames: list[ModalityFeatures | None] = []
-    for step in range(count):
-        shown = pictures[step * len(pictures) // count]
-        frames.append(None if random.random() < 0.1 else shown[random.integers(len(shown))])
-    return tuple(frames) if any(frames) else (pictures[0][0],)
-
-
-def drop_modalities(random: Random, clip: Clip) -> Clip:
-    """Return the clip with modalities removed at random, never all of them."""
-    features = clip.features
-    for modality in MODALITIES:
-        left = features.without(modality)
-        if random.random() < MODALITY_DROPOUT and any(left.present.values()):
-            features = left
-    return replace(clip, features=features)
+EVALUATED = Composition(UNIFORM)
+"""Clips to select, calibrate and evaluate on."""
 
 
 @dataclass(frozen=True)
-class ClipData:
-    """Clips of a fusion, with other people in each part.
+class Clips:
+    """Windows with their labels."""
 
-    `draw` returns a clip to train on; `selection` clips choose and calibrate; `test` clips are evaluated on.
-    """
+    windows: WindowArrays
+    labels_N: NDArray[np.int64]
 
-    draw: Callable[[Random], Clip]
-    selection: list[Clip]
-    test: list[Clip]
-    clips_per_epoch: int = CLIPS_PER_EPOCH
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def select(self, rows: NDArray[np.int64]) -> "Clips":
+        return Clips(self.windows.select(rows), self.labels_N[rows])
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """Embedding sizes of face, audio and text; 1 if no clip has the modality."""
-        sizes = {f"{name}_size": 1 for name in MODALITIES}
-        for clip in self.selection:
-            features = clip.features
-            faces = [frame for frame in features.face if frame]
-            present = {"face": faces[0] if faces else None, "audio": features.audio, "text": features.text}
-            sizes |= {f"{name}_size": each.embedding.size for name, each in present.items() if each}
-        return sizes
+    def complete(self) -> "Clips":
+        """Clips with all modalities."""
+        return self.select(np.flatnonzero(self.windows.mask_NM.all(1)))
 
 
-def load_clips(config: FusionTrainConfig) -> ClipData:
-    """Return clips as the models of the fusion read them. Raises InvalidManifest if the data is too little."""
-    face, audio, text = config.models
-    bundle = Bundle.from_fields(name=config.bundle, face=face, audio=audio, text=text, fusion=None)
-    if config.data.is_file():
-        return load_recorded_clips(config, bundle)
-    return load_composed_clips(config.data, ModelStore(config.store), bundle, config.cache)
+def without(clips: Clips, modality: Modality) -> Clips:
+    """Return the clips that have another modality, without this one."""
+    mask_NM = clips.windows.mask_NM.copy()
+    mask_NM[:, MODALITIES.index(modality)] = 0
+    left = Clips(masked(clips.windows, mask_NM), clips.labels_N)
+    return left.select(np.flatnonzero(mask_NM.any(1)))
 
 
-def load_composed_clips(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> ClipData:
-    """Return clips of samples that the models of the bundle were not trained on.
+def only(clips: Clips, modality: Modality) -> Clips:
+    """Return the clips that have the modality, without the others."""
+    place = MODALITIES.index(modality)
+    mask_NM = clips.windows.mask_NM * (np.arange(len(MODALITIES)) == place)
+    left = Clips(masked(clips.windows, mask_NM), clips.labels_N)
+    return left.select(np.flatnonzero(mask_NM[:, place]))
 
-    Raises InvalidManifest if the held-out voices are unknown, or the folder does not exist.
-    """
-    assert bundle.audio
-    if store.manifest(bundle.audio).preprocessing.get("held_out_fold") is None:
-        raise InvalidManifest(
-            f"{bundle.audio} does not state which fold of the collected speakers it left out: clips are composed of "
-            "voices that the network was not trained on"
-        )
-    if not data.is_dir():
-        raise InvalidManifest(f"{data} is not a folder of collected data")
-    pools = read_pools(data, store, bundle, cache)
-    random = np.random.default_rng(1)
-    return ClipData(
-        draw=lambda random: compose(random, pools["train"]),
-        selection=[compose(random, pools["selection"]) for _ in range(EVAL_CLIPS)],
-        test=[compose(random, pools["test"]) for _ in range(EVAL_CLIPS)],
+
+def masked(windows: WindowArrays, mask_NM: NDArray[np.float32]) -> WindowArrays:
+    """Return windows with no more than the modalities of a mask, and without the qualities of the others."""
+    mask_NM = (windows.mask_NM * mask_NM).astype(np.float32)
+    quality_NQ = windows.quality_NQ.copy()
+    for quality, modality in enumerate((FACE, AUDIO, AUDIO, AUDIO, TEXT, TEXT)):
+        quality_NQ[mask_NM[:, modality] == 0, quality] = np.nan
+    frame_mask_NT = windows.frame_mask_NT * mask_NM[:, :1]
+    return replace(windows, mask_NM=mask_NM, frame_mask_NT=frame_mask_NT, quality_NQ=quality_NQ)
+
+
+def compose(random: Random, pools: SamplePools, count: int, composition: Composition = EVALUATED) -> Clips:
+    """Compose windows of people who show one emotion each."""
+    labels_N = random.choice(len(EMOTIONS), count, p=composition.prior)
+    labels_NM = np.repeat(labels_N[:, None], len(MODALITIES), axis=1)
+    disagreeing = random.random(count) < DISAGREEMENT_PROB
+    other_NM = _one_modality(random, count) & disagreeing[:, None]
+    swapped_NM = random.random(labels_NM.shape) < composition.swapped
+    others_NM = random.choice(len(EMOTIONS), labels_NM.shape, p=composition.prior)
+    labels_NM = np.where(other_NM | swapped_NM, others_NM, labels_NM)
+    words = random.random(count)
+    labels_NM[words < NO_TEXT_PROB + NEUTRAL_TEXT_PROB, TEXT] = _NEUTRAL
+    missing = random.random(count)
+    absent_NM = np.stack(
+        [
+            missing < NO_FACE_PROB,
+            (missing >= NO_FACE_PROB) & (missing < NO_FACE_PROB + NO_AUDIO_PROB),
+            words < NO_TEXT_PROB,
+        ],
+        axis=1,
     )
+    spoilt_NM = random.random(labels_NM.shape) < np.array(composition.spoilt)
+    windows = WindowArrays.empty(count, MAX_FRAMES)
+    windows.mask_NM[:] = ~absent_NM
+    _add_faces(random, windows, pools.face, labels_NM[:, FACE], spoilt_NM[:, FACE])
+    _add_voices(random, windows, pools.audio, labels_NM[:, AUDIO], spoilt_NM[:, AUDIO])
+    _add_words(random, windows, pools.text, labels_NM[:, TEXT], spoilt_NM[:, TEXT])
+    return Clips(masked(windows, windows.mask_NM), labels_N)
 
 
-def load_recorded_clips(config: FusionTrainConfig, bundle: Bundle) -> ClipData:
-    """Return the recordings of a list, one clip each.
+def _one_modality(random: Random, count: int) -> NDArray[np.bool_]:
+    """Return a mask with one modality of each clip: [N, M]."""
+    return np.eye(len(MODALITIES), dtype=bool)[random.integers(len(MODALITIES), size=count)]
 
-    Its validation part selects and calibrates; its test part is evaluated on, or the validation part if the list has no
-    test part.
-    """
-    torch.manual_seed(config.seed)
-    models = Predictors.load(bundle, ModelStore(config.store))
-    steps = Preprocessing(models.face.crop_size, landmarks=models.face.uses_landmarks, whisper=config.whisper)
-    cache = preprocess(config.data, config.cache / "prepared", steps, config.store, workers=config.workers)
-    sides: dict[Split, list[Clip]] = {"train": [], "valid": [], "test": []}
-    for prepared in cache:
-        example, features = prepared.example, window_features(models, prepared)
-        if example.label and any(features.present.values()):
-            views = augmented_views(models, prepared, features) if example.split == "train" else []
-            sides[example.split] += [Clip(view, example.index) for view in (features, *views)]
-    training, selection = sides["train"], sides["valid"]
-    if len(training) < config.batch_size or not selection:
-        raise InvalidManifest(
-            f"{len(training)} views of recordings to train on and {len(selection)} to validate on are too few"
-        )
-    return ClipData(
-        draw=lambda random: training[random.integers(len(training))],
-        selection=selection,
-        test=sides["test"] or selection,
-        clips_per_epoch=max(len(training), config.batch_size),
+
+def _add_faces(
+    random: Random, windows: WindowArrays, faces: SamplePool, labels_N: NDArray[np.int64], spoilt_N: NDArray[np.bool_]
+) -> None:
+    """Add frames of one to three pictures, some without a face, and at times a neutral face at the start or end."""
+    count = len(labels_N)
+    pictures_N = random.integers(1, MAX_PICTURES, size=count)
+    labels_NP = np.repeat(labels_N[:, None], MAX_PICTURES, axis=1)
+    partly_N, at_start_N = random.random(count) < PARTLY_NEUTRAL_PROB, random.random(count) < 0.5
+    labels_NP[partly_N & at_start_N, 0] = _NEUTRAL
+    at_end = np.flatnonzero(partly_N & ~at_start_N)
+    labels_NP[at_end, pictures_N[at_end]] = _NEUTRAL
+    pictures_N = pictures_N + partly_N
+    samples_NP = faces.draw(random, labels_NP)
+    frames_N = random.integers(2, MAX_FRAMES + 1, size=count)
+    steps_T = np.arange(MAX_FRAMES)
+    shown_NT = np.minimum(steps_T * pictures_N[:, None] // frames_N[:, None], pictures_N[:, None] - 1)
+    samples_NT = np.take_along_axis(samples_NP, shown_NT, axis=1)
+    made = faces.predictions
+    clean_NT = random.integers(made.clean_PVC.shape[1], size=samples_NT.shape)
+    copy_N1 = random.integers(made.spoilt_PSC.shape[1], size=(count, 1))
+    spoilt_N11 = spoilt_N[:, None, None]
+    windows.frames_NTC[:] = np.where(
+        spoilt_N11, made.spoilt_PSC[samples_NT, copy_N1], made.clean_PVC[samples_NT, clean_NT]
     )
+    quality_NTQ = np.where(
+        spoilt_N11, made.spoilt_quality_PSQ[samples_NT, copy_N1], made.clean_quality_PVQ[samples_NT, clean_NT]
+    )
+    windows.frame_quality_NTQ[:] = _likely_qualities(random, quality_NTQ)
+    seen_NT = (steps_T < frames_N[:, None]) & (random.random(shown_NT.shape) >= NO_FRAME_PROB)
+    seen_NT[:, 0] |= ~seen_NT.any(1)
+    windows.frame_mask_NT[:] = seen_NT
+    windows.quality_NQ[:, WINDOW_QUALITIES.index("coverage")] = seen_NT.sum(1) / frames_N
 
 
-def augmented_views(models: Predictors, prepared: Prepared, features: WindowFeatures) -> list[WindowFeatures]:
-    """Return views of the recording by other cameras: all of its frames change position and light in the same way."""
-    if not features.face:
-        return []
-    crops = torch.from_numpy(prepared.crops)
-    changed = [random_shift(crops, VIEW_STRENGTH, together=True).squeeze(1) * 255 for _ in range(VIEWS_PER_RECORDING)]
-    views = [replace(prepared, crops=view.round().to(torch.uint8).numpy()) for view in changed]
-    return [replace(features, face=_face_features(models, view)) for view in views]
+def _likely_qualities(random: Random, quality_NTQ: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return qualities of frames with likely values, the same over a clip, for what a picture does not tell.
+
+    What is not spoilt has any usual size. Some qualities of a clip are unknown.
+    """
+    count, steps, _ = quality_NTQ.shape
+    likely = {
+        "size": random.uniform(0.4, 1, (count, 1)),
+        "pose": np.abs(random.normal(0, 0.25, (count, steps))),
+        "mouth": random.exponential(0.2, (count, steps)),
+        "score": random.uniform(0.6, 1, (count, steps)),
+    }
+    for name, values in likely.items():
+        place = FRAME_QUALITIES.index(name)
+        quality_NTQ[..., place] = np.where(np.isnan(quality_NTQ[..., place]), values, quality_NTQ[..., place])
+    unknown = random.random((count, 1, len(FRAME_QUALITIES))) < UNKNOWN_QUALITY_PROB
+    return np.where(unknown, np.nan, quality_NTQ)
 
 
-def _face_features(models: Predictors, prepared: Prepared) -> tuple[ModalityFeatures, ...]:
-    if not len(prepared.crops):
-        return ()
-    meshes = list(prepared.landmarks) or [None] * len(prepared.crops)
-    samples = [FaceSample(*face) for face in zip(prepared.crops, meshes, strict=True)]
-    return tuple(features_of(models.face.predict(samples)))
+def _add_voices(
+    random: Random, windows: WindowArrays, voices: SamplePool, labels_N: NDArray[np.int64], spoilt_N: NDArray[np.bool_]
+) -> None:
+    windows.audio_NC[:], quality_NQ = _drawn(random, voices, labels_N, spoilt_N)
+    speech_N = np.where(spoilt_N, random.uniform(0.1, 1, len(labels_N)), random.uniform(0.3, 1, len(labels_N)))
+    for name, values_N in zip(("speech", "level", "snr"), (speech_N, *quality_NQ.T), strict=True):
+        _set_quality(random, windows, name, values_N)
 
 
-def window_features(models: Predictors, prepared: Prepared) -> WindowFeatures:
-    """Return the features of a recording as one window."""
-    (audio,) = predict_utterances(models.audio, [prepared.samples])
-    text = None
-    if prepared.transcript:
-        (text,) = features_of(models.text.predict([TextSample(prepared.transcript, prepared.example.before or "")]))
-    return WindowFeatures(face=_face_features(models, prepared), audio=audio, text=text)
+def _add_words(
+    random: Random, windows: WindowArrays, texts: SamplePool, labels_N: NDArray[np.int64], spoilt_N: NDArray[np.bool_]
+) -> None:
+    windows.text_NC[:], quality_NQ = _drawn(random, texts, labels_N, spoilt_N)
+    confidence_N = np.clip(random.normal(np.where(spoilt_N, 0.5, 0.82), 0.13), 0.05, 1)
+    for name, values_N in zip(("confidence", "words"), (confidence_N, quality_NQ[:, 1]), strict=True):
+        _set_quality(random, windows, name, values_N)
+
+
+def _drawn(
+    random: Random, pool: SamplePool, labels_N: NDArray[np.int64], spoilt_N: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return log-probabilities [N, C] and qualities [N, Q] of a sample of each label, spoilt ones where wanted."""
+    made, samples_N = pool.predictions, pool.draw(random, labels_N)
+    copy_N = random.integers(made.spoilt_PSC.shape[1], size=len(labels_N))
+    logs = np.where(spoilt_N[:, None], made.spoilt_PSC[samples_N, copy_N], made.clean_PVC[samples_N, 0])
+    quality = np.where(
+        spoilt_N[:, None], made.spoilt_quality_PSQ[samples_N, copy_N], made.clean_quality_PVQ[samples_N, 0]
+    )
+    return logs, quality
+
+
+def _set_quality(random: Random, windows: WindowArrays, name: str, values_N: NDArray[np.floating]) -> None:
+    known_N = random.random(len(values_N)) >= UNKNOWN_QUALITY_PROB
+    windows.quality_NQ[:, WINDOW_QUALITIES.index(name)] = np.where(known_N, values_N, np.nan)
+
+
+def swap(clips: Clips, modality: Modality) -> Clips:
+    """Return the clips with one modality of the next clip."""
+    swapped, place = clips.windows, MODALITIES.index(modality)
+    names = {"face": ("frames_NTC", "frame_mask_NT", "frame_quality_NTQ"), "audio": ("audio_NC",), "text": ("text_NC",)}
+    changes = {name: np.roll(getattr(swapped, name), 1, axis=0) for name in names[modality]}
+    own = [quality for quality, owner in enumerate((FACE, AUDIO, AUDIO, AUDIO, TEXT, TEXT)) if owner == place]
+    quality_NQ = swapped.quality_NQ.copy()
+    quality_NQ[:, own] = np.roll(quality_NQ[:, own], 1, axis=0)
+    return Clips(replace(swapped, quality_NQ=quality_NQ, **changes), clips.labels_N)
+
+
+def drop_modalities(random: Random, clips: Clips) -> Clips:
+    """Return the clips with modalities removed at random, never all of them."""
+    mask_NM = clips.windows.mask_NM.copy()
+    for place in random.permutation(len(MODALITIES)):
+        left_NM = mask_NM.copy()
+        left_NM[:, place] = 0
+        dropped_N = (random.random(len(clips)) < MODALITY_DROPOUT) & left_NM.any(1)
+        mask_NM[dropped_N] = left_NM[dropped_N]
+    return Clips(masked(clips.windows, mask_NM), clips.labels_N)

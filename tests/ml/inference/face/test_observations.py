@@ -5,12 +5,14 @@ from typing import cast
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from ml.inference.api import EmotionOutputs
 from ml.inference.face.detector import DetectedFace, FaceDetector
 from ml.inference.face.observations import MAX_PENDING_BATCHES, FaceCollector, FaceObservations
 from ml.inference.face.predictor import FaceSample
+from ml.inference.fusion.predictor import FusionPredictor
 from ml.inference.fusion.timeline import image_timeline
 from ml.results import Options
 from tests.cluster import until
@@ -114,5 +116,6 @@ def test_image_timeline_keeps_every_digit_of_a_mesh_and_null_for_none() -> None:
         log_probabilities_NC=np.zeros((2, 7), np.float32),
         landmarks_NP3=np.stack([mesh, np.full_like(mesh, np.nan)]),
     )
-    seen, unseen = (track.frames[0].landmarks for track in image_timeline(sight, Options(landmarks=True)).faces)
+    timeline = image_timeline(sight, FusionPredictor.addition(torch.device("cpu")), Options(landmarks=True))
+    seen, unseen = (track.frames[0].landmarks for track in timeline.faces)
     assert seen is not None and [list(point) for point in seen.points()] == mesh.tolist() and unseen is None

@@ -45,8 +45,7 @@ def test_load_gives_each_predictor_its_reference_and_falls_back_for_the_fusion(m
     assert set(models.predictors) == {"face", "fusion"}
     assert models.predictors["face"].identity == models.versions.face == "face@1"
     assert models.fusion.identity is None
-    config = models.fusion.config
-    assert (config.face_size, config.audio_size) == (models.predictors["face"].embedding_size, 1)
+    assert models.fusion.network.config.gated is False
 
 
 @pytest.mark.slow

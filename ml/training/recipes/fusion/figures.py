@@ -1,0 +1,143 @@
+"""Figures of a fusion on the rows of its table: how often it is right, how sure it is, and how well it is understood."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from ml.inference.fusion import rules
+from ml.inference.fusion.label_sets import covered, set_sizes
+from ml.inference.fusion.predictor import FusionPredictor
+from ml.results import MAX_CERTAIN_LABELS, Prior
+from ml.training.metrics import RESAMPLES, ClassificationMetrics, measure
+from ml.training.recipes.fusion.clip_data import EvaluationSide
+from ml.training.recipes.fusion.fitting import single_probabilities
+from ml.training.recipes.fusion.synthetic_clips import Clips
+from ml.vocabulary import EMOTIONS
+
+NATURAL_SUFFIX = ", natural"
+SINGLE_READINGS = "single readings"
+"""Key of the figures of single modalities in a manifest."""
+
+
+@dataclass(frozen=True)
+class RowFigures:
+    """Figures of one row of clips.
+
+    `coverage`: share of `labels_90` that hold the label, `set_size`: their mean size, `uncertain`: share with more than
+    two labels; null without thresholds. `first_in_none`: share of clips whose emotion no modality puts first.
+    """
+
+    metrics: ClassificationMetrics
+    first_in_none: float
+    coverage: float | None = None
+    set_size: float | None = None
+    uncertain: float | None = None
+
+    def json(self) -> dict[str, Any]:
+        sets = {"coverage": self.coverage, "set_size": self.set_size, "uncertain": self.uncertain}
+        known = {name: value for name, value in sets.items() if value is not None}
+        return {**self.metrics.json(), "first_in_no_modality": self.first_in_none, **known}
+
+
+def measure_row(predictor: FusionPredictor, clips: Clips, prior: Prior, resamples: int = RESAMPLES) -> RowFigures:
+    """Return the figures of the combined reading of clips under a prior."""
+    readings = predictor.read_arrays(clips.windows, prior)
+    probabilities_NC = np.exp(readings.combined_NC)
+    _, agreeing_N = rules.surest(readings.combined_NC, readings.modalities_NMC, readings.mask_NM)
+    metrics = measure(probabilities_NC, clips.labels_N, EMOTIONS, resamples=resamples)
+    nobody = float((agreeing_N == 0).mean())
+    threshold = predictor.threshold("combined", prior)
+    if threshold is None:
+        return RowFigures(metrics, nobody)
+    sizes_N = set_sizes(probabilities_NC, threshold)
+    coverage = float(covered(probabilities_NC, clips.labels_N, threshold).mean())
+    return RowFigures(metrics, nobody, coverage, float(sizes_N.mean()), float((sizes_N > MAX_CERTAIN_LABELS).mean()))
+
+
+def measure_rows(predictor: FusionPredictor, side: EvaluationSide, resamples: int = RESAMPLES) -> dict[str, RowFigures]:
+    """Return the figures of all rows of a side, those under the natural prior by names that say so."""
+    return {
+        name + (NATURAL_SUFFIX if prior == "natural" else ""): measure_row(predictor, clips, prior, resamples)
+        for prior, rows in side.rows.items()
+        for name, clips in rows.items()
+    }
+
+
+def coverage_of_singles(predictor: FusionPredictor, side: EvaluationSide) -> dict[str, dict[str, float]]:
+    """Return share of right sets, their mean size, and calibration error, of each kind of single reading and prior."""
+    found: dict[str, dict[str, float]] = {}
+    for prior in side.rows:
+        for kind, readings in side.singles.items():
+            threshold = predictor.threshold(kind, prior)
+            if threshold is None or (kind == "picture" and prior == "natural"):
+                continue
+            probabilities_NC, weights_N = single_probabilities(predictor.calibration, prior, kind, readings)
+            right_N = covered(probabilities_NC, readings.labels_N, threshold)
+            sizes_N = set_sizes(probabilities_NC, threshold)
+            confidence_N = probabilities_NC.max(1)
+            hit_N = probabilities_NC.argmax(1) == readings.labels_N
+            found[kind + (NATURAL_SUFFIX if prior == "natural" else "")] = {
+                "coverage": _mean(right_N, weights_N),
+                "set_size": _mean(sizes_N, weights_N),
+                "uncertain": _mean(sizes_N > MAX_CERTAIN_LABELS, weights_N),
+                "accuracy": _mean(hit_N, weights_N),
+                "ece": _calibration_error(confidence_N, hit_N, weights_N),
+            }
+    return found
+
+
+def _mean(values_N: np.ndarray[Any, Any], weights_N: np.ndarray[Any, Any]) -> float:
+    return float(np.average(values_N, weights=weights_N))
+
+
+def _calibration_error(
+    confidence_N: np.ndarray[Any, Any], right_N: np.ndarray[Any, Any], weights_N: np.ndarray[Any, Any], bins: int = 15
+) -> float:
+    """Return the expected calibration error of weighted rows, over equal bins of the confidence."""
+    bin_N = np.clip(np.ceil(confidence_N * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(bin_N, weights=weights_N * (confidence_N - right_N), minlength=bins)
+    return float(np.abs(gaps).sum() / weights_N.sum())
+
+
+@dataclass(frozen=True)
+class FusionFigures:
+    """Figures of a fusion on one side: rows of clips, and single readings."""
+
+    rows: dict[str, RowFigures]
+    singles: dict[str, dict[str, float]]
+
+    @classmethod
+    def of(cls, predictor: FusionPredictor, side: EvaluationSide) -> Self:
+        return cls(measure_rows(predictor, side), coverage_of_singles(predictor, side))
+
+    def json(self) -> dict[str, Any]:
+        """Return the figures by the names that a manifest has."""
+        return {**{name: row.json() for name, row in self.rows.items()}, SINGLE_READINGS: self.singles}
+
+    def lines(self) -> list[str]:
+        """Return the table as text."""
+        lines = [_line("composed clips", ("n", "accuracy", "ece", "coverage", "labels", "uncertain", "first in none"))]
+        for name, row in self.rows.items():
+            sets = (row.coverage, row.set_size, row.uncertain)
+            values = (row.metrics.accuracy, row.metrics.ece, *sets, row.first_in_none)
+            lines.append(_line(f"  {name}", (f"{row.metrics.n:,}", *map(_number, values))))
+        lines += ["", _line("single readings", ("", "accuracy", "ece", "coverage", "labels", "uncertain"))]
+        for name, single in self.singles.items():
+            keys = ("accuracy", "ece", "coverage", "set_size", "uncertain")
+            lines.append(_line(f"  {name}", ("", *(_number(single[key]) for key in keys))))
+        return lines
+
+
+def _line(name: str, cells: Sequence[str]) -> str:
+    return f"{name:26}" + "".join(f"{cell:>14}" for cell in cells)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def worse_rows(gated: Mapping[str, RowFigures], addition: Mapping[str, RowFigures], margin: float) -> list[str]:
+    """Return the rows in which the gated fusion is right less often than the addition, by more than the margin."""
+    return [name for name, own in gated.items() if own.metrics.accuracy < addition[name].metrics.accuracy - margin]
