@@ -55,7 +55,13 @@ class Options(FrozenModel):
         "the shortest code; null or `auto`: detected for each stretch of speech, if the Whisper model supports it.",
     )
     channels: Literal["mix", "separate"] = Field(
-        "mix", description="Audio channels. `separate`: in addition, a timeline for each channel, for calls."
+        "mix",
+        description="Audio channels. `separate`: in addition, a timeline and a transcript for each channel, for calls; "
+        "or for each audio track, if the file has several with sound.",
+    )
+    audio_track: Literal["auto"] | Annotated[int, Field(strict=True, ge=0, le=255)] = Field(
+        "auto",
+        description="Audio track of a file with several, counted from 0; `auto`: a mix of all that carry sound.",
     )
     max_faces: int = Field(8, ge=1, le=32, description="Maximum number of faces per frame; the largest are analysed.")
     crops: bool = Field(
@@ -93,6 +99,11 @@ class Options(FrozenModel):
         if self.hop_seconds > self.window_seconds:
             raise ValueError("hop_seconds is greater than window_seconds: windows would leave gaps")
         return self
+
+    @property
+    def requested_track(self) -> int | None:
+        """Number of the requested audio track; null for all."""
+        return None if self.audio_track == "auto" else self.audio_track
 
     def wants(self, modality: Modality) -> bool:
         return self.modalities is None or modality in self.modalities
@@ -170,6 +181,10 @@ class Reading(Certainty):
             probabilities=probabilities,
             **certainty(probabilities, threshold),
         )
+
+    def labelled(self, labels_90: tuple[str, ...] | None) -> Self:
+        """Return the reading with another set of labels."""
+        return self.model_copy(update={"labels_90": labels_90, "uncertain": is_uncertain(labels_90)})
 
     @classmethod
     def empty(cls, classes: ClassSet = "full") -> Self:
@@ -289,6 +304,9 @@ class Segment(FrozenModel):
     end: float = Field(description="Seconds.")
     text: str
     language: str | None = Field(None, description="ISO 639 code of the language of the sentence; null if unknown.")
+    channel: int | None = Field(
+        None, description="Number of the audio channel that speaks; null unless channels are read separately."
+    )
     words: tuple[Word, ...] = ()
 
 
@@ -327,9 +345,12 @@ class Moment(FrozenModel):
 class Channel(FrozenModel):
     """Timeline of one audio channel that was analysed separately."""
 
-    channel: int = Field(description="Number of the channel, counted from 0.")
+    channel: int = Field(description="Number of the channel, or of the audio track, counted from 0.")
     windows: tuple[Window, ...]
     overall: Reading
+    transcript: Transcript | None = Field(
+        None, description="Words spoken in the channel; null if none were requested, or if the caller supplied them."
+    )
 
 
 class Notice(FrozenModel):

@@ -46,8 +46,8 @@ NO_SIGNAL = "no signal"
 
 
 def channel_name(channel: int) -> str:
-    """Return the display name of an audio channel: `Channel 1` for number 0 of the API."""
-    return f"Channel {channel + 1}"
+    """Return the display name of an audio channel, counted from 0 as everywhere."""
+    return f"Channel {channel}"
 
 
 Stage = Literal["fetch", "probe", "decode", "segment", "faces", "audio", "transcribe", "text", "fuse", "write"]

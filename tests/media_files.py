@@ -318,3 +318,33 @@ def tone_frequency(samples: np.ndarray, rate: int = 16_000) -> float:
     """The strongest frequency of a sound, Hz."""
     spectrum = np.abs(np.fft.rfft(samples.astype(np.float64) * np.hanning(len(samples))))
     return float(np.argmax(spectrum) * rate / len(samples))
+
+
+def make_tracks(path: Path, frequencies: Sequence[float], seconds: float = 2.0, *, names: Sequence[str] = ()) -> Path:
+    """Audio tracks, each with a tone, or silent where the frequency is 0; `names`: their titles. The first is the
+    default."""
+    tones = [f"aevalsrc=0.5*sin(2*PI*{frequency}*t):s=16000:d={seconds}" for frequency in frequencies]
+    inputs = [word for tone in tones for word in ("-f", "lavfi", "-i", tone)]
+    maps = [word for number in range(len(tones)) for word in ("-map", f"{number}:a")]
+    titles = [word for number, name in enumerate(names) for word in (f"-metadata:s:a:{number}", f"title={name}")]
+    ffmpeg(*inputs, *maps, *titles, "-c:a", AUDIO_CODECS.get(path.suffix, "libopus"), path)
+    return path
+
+
+def make_jumping_video(
+    path: Path, jump: float, *, at: float = 2.0, seconds: float = 4.0, sound: bool = True, fps: float = 10.0
+) -> Path:
+    """A test card with a tone whose time stamps jump forward by `jump` seconds after `at` seconds."""
+    inputs = ["-f", "lavfi", "-i", f"testsrc=size=64x48:rate={fps}:duration={seconds}"]
+    inputs += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=16000:duration={seconds}"] if sound else []
+    moved = f"PTS+gte(T\\,{at})*{jump}/TB"
+    filters = ["-vf", f"setpts={moved}", *(["-af", f"asetpts={moved}"] if sound else [])]
+    video_codec, audio_codec = VIDEO_CODECS[path.suffix]
+    codecs = ["-c:v", video_codec, *FAST[video_codec], "-pix_fmt", "yuv420p", "-c:a", audio_codec]
+    ffmpeg(*inputs, *filters, "-vsync", "passthrough", *codecs, path)
+    return path
+
+
+def tag(kind: str = "id3") -> bytes:
+    """A tag of an MP3 file, of 1034 bytes at its start (`id3`) or 128 at its end (`id3v1`)."""
+    return b"ID3\x04\0\0\0\0\x08\0" + bytes(1024) if kind == "id3" else b"TAG" + bytes(125)

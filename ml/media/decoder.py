@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ml.errors import AffectError, MediaInvalid
+from ml.errors import AffectError
 from ml.media.extent import CODEC_PADDING_SECONDS, DecodedExtent
-from ml.media.ffmpeg import MAX_CHANNELS, SAMPLE_RATE, DecodePlan, decode_command
+from ml.media.ffmpeg import SAMPLE_RATE, DecodePlan, decode_command, last_second, reports_damage
 from ml.media.geometry import MAX_ANALYSIS_SIDE, Geometry
 from ml.media.hwaccel import MIN_SECONDS, can_decode
 from ml.media.limits import MediaLimits, too_long
@@ -24,8 +24,6 @@ from ml.media.probe import TOO_MANY_PIXELS, MediaInfo
 from ml.media.sandbox import CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
 
 _SAMPLE_BYTES = 2
-_OVERRUN_SECONDS = 1.0
-"""Seconds decoded beyond the limit, to distinguish "exactly at the limit" from "too long"."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,8 @@ class DecodeRequest:
 
     Attributes:
         frame_rate: frames per second; None decodes no frames. Ignored if the file has no video.
-        audio: whether to decode audio. Ignored if the file has none.
-        channels: `mix` gives one channel; `separate` keeps them, at most `limits.max_channels`.
+        audio: whether to decode audio, mixed into one channel. Ignored if the file has none. (`ml.media.sound` decodes
+            channels, and mixes them without cancelling sound.)
         start, end: seconds; the part of the media to decode, for work in chunks. `end` None: until the end of the
             media. Gives the frames with start ≤ k / frame_rate < end, identical to those of a full pass. Audio agrees
             within a millisecond, because containers round their time stamps: if it must be identical, decode it once
@@ -57,7 +55,6 @@ class DecodeRequest:
 
     frame_rate: float | None
     audio: bool
-    channels: Literal["mix", "separate"] = "mix"
     start: float = 0.0
     end: float | None = None
     max_side: int = MAX_ANALYSIS_SIDE
@@ -101,7 +98,8 @@ class Decoder:
         self._plan = _plan_for(request, info, limits)
         self._validates = request.validate and request.start == 0 and request.end is None
         self._audio_file = request.audio_file
-        self._next_frame = self._plan.first_frame
+        self._next_frame = self._plan.next_frame(self._plan.first_frame)
+        self._end_frame: int | None = None  # frame after the last one that was read
         self._finished = self._oversized = False
         self.damaged = False
         """Whether ffmpeg met errors, or stopped long before the declared end. Final once `frames` is exhausted."""
@@ -131,7 +129,7 @@ class Decoder:
             damaged=self.damaged,
             oversized=self._oversized,
             step=float(1 / rate) if rate else 0.0,
-            heard=self._plan.channels > 0,
+            heard=self._plan.sounds != "none",
         )
 
     def __enter__(self) -> Self:
@@ -142,7 +140,7 @@ class Decoder:
             self._audio = self._audio_file.open("w+b")
         self._child: SandboxedProcess | None = None
         try:
-            if self._plan.frame_rate or self._plan.channels:
+            if self._plan.frame_rate or self._plan.sounds != "none":
                 self._child = self._start()
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
@@ -171,17 +169,15 @@ class Decoder:
             raise
 
     def pcm(self) -> npt.NDArray[np.int16]:
-        """Return the audio: int16 at 16 kHz, [samples], or with `separate` [samples, channels]; empty without audio.
+        """Return the audio: int16 at 16 kHz, [samples]; empty without audio.
 
         Mapped from disk, not held in memory. Finishes decoding first and drops frames that were not taken.
         """
         for _ in self.frames():
             pass
-        channels = max(1, self._plan.channels)
-        shape = (self._samples,) if self._plan.mix else (self._samples, channels)
         if self._samples == 0:
-            return np.zeros(shape, np.int16)
-        return np.memmap(self._audio, np.int16, mode="r", shape=shape)
+            return np.zeros(0, np.int16)
+        return np.memmap(self._audio, np.int16, mode="r", shape=(self._samples,))
 
     def _start(self) -> SandboxedProcess:
         self._plan = replace(self._plan, use_gpu=self._can_use_gpu())
@@ -192,7 +188,7 @@ class Decoder:
             resources=ResourceLimits(
                 memory=limits.child_memory,
                 cpu_seconds=limits.child_cpu_seconds,
-                file_bytes=math.ceil(plan.end - plan.start + 1) * SAMPLE_RATE * _SAMPLE_BYTES * max(1, plan.channels),
+                file_bytes=math.ceil(plan.end - plan.start + 1) * SAMPLE_RATE * _SAMPLE_BYTES,
                 with_gpu=plan.use_gpu,
             ),
             check=self._check,
@@ -214,10 +210,11 @@ class Decoder:
             image = np.empty(shape, np.uint8)
             if child.read_into(image.data.cast("B")) < image.nbytes:
                 return
-            if self._plan.start > 0 and self._next_frame == self._plan.first_frame:
+            if self._plan.start > 0 and self._end_frame is None:
                 # Frames before the part may depend on frames before the key frame at which decoding began.
                 child.discard_errors()
-            index, self._next_frame = self._next_frame, self._next_frame + 1
+            index, self._end_frame = self._next_frame, self._next_frame + 1
+            self._next_frame = self._plan.next_frame(self._end_frame)
             time = float(index / rate)
             if self._validates and time > self._limits.max_seconds:
                 raise too_long(self._limits)
@@ -231,16 +228,15 @@ class Decoder:
         if os.strerror(errno.ENOSPC) in errors:
             raise OSError(errno.ENOSPC, "no space left for the decoded audio")
         self._finished = True
-        self.damaged = status != 0 or bool(errors.strip())
+        self.damaged = status != 0 or reports_damage(errors, self._path, self._info)
         self._oversized = TOO_MANY_PIXELS in errors
         if self._validates:
             self.damaged = self.extent.validate(self._info, self._limits)
 
     @property
     def _samples(self) -> int:
-        """Samples per channel written so far."""
-        size = os.fstat(self._audio.fileno()).st_size
-        return size // (_SAMPLE_BYTES * max(1, self._plan.channels))
+        """Samples written so far."""
+        return os.fstat(self._audio.fileno()).st_size // _SAMPLE_BYTES
 
     @property
     def _audio_end(self) -> float:
@@ -249,21 +245,17 @@ class Decoder:
     @property
     def _video_end(self) -> float:
         rate = self._plan.frame_rate
-        return float(self._next_frame / rate) if rate and self._next_frame > self._plan.first_frame else 0.0
+        return float(self._end_frame / rate) if rate and self._end_frame is not None else 0.0
 
 
 def _plan_for(request: DecodeRequest, info: MediaInfo, limits: MediaLimits) -> DecodePlan:
-    separate = request.channels == "separate"
     with_audio = request.audio and info.has_audio
-    max_channels = min(limits.max_channels, MAX_CHANNELS)
-    if with_audio and separate and info.audio_channels > max_channels:
-        raise MediaInvalid(f"At most {max_channels} audio channels can be analysed separately.", stage="decode")
     rate = request.frame_rate if info.has_video else None
     return DecodePlan(
         geometry=Geometry.fit(info.width or 1, info.height or 1, info.orientation, request.max_side),
         frame_rate=Fraction(rate).limit_denominator(10_000) if rate else None,
-        channels=(info.audio_channels if separate else 1) if with_audio else 0,
-        mix=not separate,
+        sounds="mix" if with_audio else "none",
         start=request.start,
-        end=limits.max_seconds + _OVERRUN_SECONDS if request.end is None else request.end,
+        end=last_second(info, request.end, limits),
+        gaps=info.gaps,
     )

@@ -4,13 +4,15 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ffmpeg
 
 from ml.media.geometry import FLATTEN, Geometry
 from ml.media.limits import MediaLimits
+from ml.media.mpeg_audio import has_damage, lost_frames_only
 from ml.media.probe import MediaInfo, alpha_options, length_options, padded_pixels, reading_options
+from ml.media.time_stamps import Gap, grid_ranges
 
 SAMPLE_RATE = 16_000
 """Samples per second of all decoded audio."""
@@ -23,6 +25,16 @@ MAX_CHANNELS = 8
 """Maximum number of channels for which ffmpeg knows a speaker layout and how to mix it."""
 
 
+OVERRUN_SECONDS = 1.0
+"""Seconds decoded beyond the limit, to distinguish "exactly at the limit" from "too long"."""
+
+UNTIMED_FORMATS = frozenset({"mp3", "aac"})
+"""Formats without time stamps, whose time is the number of samples. Joined files may change their rate midway."""
+
+Sounds = Literal["none", "mix", "both"]
+"""Audio in the output: all channels mixed into one, or that mix and then each of several channels."""
+
+
 @dataclass(frozen=True)
 class DecodePlan:
     """Frames and audio for ffmpeg to decode.
@@ -30,18 +42,18 @@ class DecodePlan:
     Attributes:
         geometry: size of the frames.
         frame_rate: frames per second; None: no frames.
-        channels: audio channels in the output; 0: no audio.
-        mix: whether all channels are mixed into one.
+        sounds: audio in the output.
         start, end: seconds from the start of the media.
+        gaps: stretches of the media from which no frame is decoded.
         use_gpu: whether an NVIDIA GPU decodes the video.
     """
 
     geometry: Geometry
     frame_rate: Fraction | None
-    channels: int
-    mix: bool
+    sounds: Sounds
     start: float
     end: float
+    gaps: tuple[Gap, ...] = ()
     use_gpu: bool = False
 
     @property
@@ -53,12 +65,34 @@ class DecodePlan:
         return math.ceil(self.end * self.frame_rate) if self.frame_rate else 0
 
     @property
+    def skipped_frames(self) -> tuple[tuple[int, int], ...]:
+        """Points of the grid in gaps, as ranges [first, last)."""
+        if not self.frame_rate:
+            return ()
+        ranges = grid_ranges(self.gaps, float(self.frame_rate))
+        inside = ((max(first, self.first_frame), min(last, self.end_frame)) for first, last in ranges)
+        return tuple((first, last) for first, last in inside if first < last)
+
+    def next_frame(self, index: int) -> int:
+        """Return the first frame from `index` on that is in no gap."""
+        for first, last in self.skipped_frames:
+            if first <= index < last:
+                return last
+        return index
+
+    @property
     def first_sample(self) -> int:
         return round(self.start * SAMPLE_RATE)
 
     @property
     def end_sample(self) -> int:
         return round(self.end * SAMPLE_RATE)
+
+
+def last_second(info: MediaInfo, end: float | None, limits: MediaLimits) -> float:
+    """Return where decoding ends: at the requested `end`, else where the media ends as far as its time stamps tell."""
+    known = limits.max_seconds + OVERRUN_SECONDS if info.end is None else info.end
+    return known if end is None else min(end, known)
 
 
 def decode_command(path: Path, info: MediaInfo, plan: DecodePlan, audio_fd: int, limits: MediaLimits) -> list[str]:
@@ -77,7 +111,7 @@ def decode_command(path: Path, info: MediaInfo, plan: DecodePlan, audio_fd: int,
                 r=str(plan.frame_rate),
             )
         )
-    if plan.channels:
+    if plan.sounds != "none":
         outputs.append(
             ffmpeg.output(
                 source[str(info.audio_stream)],
@@ -85,6 +119,8 @@ def decode_command(path: Path, info: MediaInfo, plan: DecodePlan, audio_fd: int,
                 format="s16le",
                 acodec="pcm_s16le",
                 af=",".join(_audio_filters(info, plan)),
+                # After a change of format the filters begin anew, with times that the muxer would complain about.
+                **{"bsf:a": "setts=ts=N"},
             )
         )
     command = ffmpeg.merge_outputs(*outputs).global_args("-nostdin", "-v", "error", "-filter_threads", "1")
@@ -116,31 +152,72 @@ def _video_filters(info: MediaInfo, plan: DecodePlan) -> list[str]:
     return [
         f"fps={plan.frame_rate}:round=up",
         f"trim=start_pts={plan.first_frame}:end_pts={plan.end_frame}",
-        f"setpts=PTS-{plan.first_frame}",
+        *_gap_filters(plan),
         *(FLATTEN if info.has_alpha else ()),
         *plan.geometry.filters,
     ]
 
 
+def _gap_filters(plan: DecodePlan) -> list[str]:
+    """Return filters that drop the frames in gaps, and number the others from 0: `rawvideo` would fill the gaps."""
+    skipped = plan.skipped_frames
+    if not skipped:
+        return [f"setpts=PTS-{plan.first_frame}"]
+    dropped = "+".join(f"between(pts,{first},{last - 1})" for first, last in skipped)
+    before = "-".join(f"gte(PTS,{last})*{last - first}" for first, last in skipped)
+    return [f"select='not({dropped})'", f"setpts='PTS-{plan.first_frame}-{before}'"]
+
+
 def _audio_filters(info: MediaInfo, plan: DecodePlan) -> list[str]:
-    # Gaps are filled with silence after resampling, when it is small, and never for a time stamp beyond the end.
-    # Silence before a stream that starts late keeps audio and video in sync. Audio alone does not need it, and its
-    # format may change midway (joined MP3s): ffmpeg would then restart the filters and fill again from zero.
-    fill = f":first_pts={plan.first_sample}" if info.has_video or plan.start > 0 else ""
     return [
         f"aselect='not(gt(t,{plan.end:.3f}))'",
-        *_channel_filters(info.audio_channels, plan.mix),
-        f"aresample={SAMPLE_RATE}:async=1{fill}",
+        *_channel_filters(info, plan.sounds),
+        _resampler(info, plan),
         f"atrim=start_pts={plan.first_sample}:end_pts={plan.end_sample}",
     ]
 
 
-def _channel_filters(channels: int, mix: bool) -> list[str]:
+def _resampler(info: MediaInfo, plan: DecodePlan) -> str:
+    """Return the filter that puts the samples at their times.
+
+    Gaps are filled with silence after resampling, when it is small, and never for a time stamp beyond the end. Silence
+    before a stream that starts late keeps audio and video in sync. Audio alone does not need it, and its format may
+    change midway: ffmpeg would then restart the filters and fill again from zero.
+    """
+    if info.format in UNTIMED_FORMATS and plan.start == 0:
+        return f"aresample={SAMPLE_RATE}"
+    fill = f":first_pts={plan.first_sample}" if info.has_video or plan.start > 0 else ""
+    return f"aresample={SAMPLE_RATE}:async=1{fill}"
+
+
+def _channel_filters(info: MediaInfo, sounds: Sounds) -> list[str]:
     """Return filters that resample to 16 kHz, then map the channels to a layout that ffmpeg accepts."""
     resampled = f"aformat=sample_fmts=s16:sample_rates={SAMPLE_RATE}"
-    if mix and channels <= MAX_CHANNELS:
-        return [f"{resampled}:channel_layouts=mono"]
-    if mix:
-        share = 1 / channels
-        return [resampled, "pan=mono|c0=" + "+".join(f"{share:.6f}*c{channel}" for channel in range(channels))]
-    return [resampled, f"pan={channels}c|" + "|".join(f"c{channel}=c{channel}" for channel in range(channels))]
+    mix, separate = _mix_filter(info.audio_channels), _separate_filter(info)
+    if sounds == "mix":
+        return [resampled, mix]
+    # Both outputs of `asplit` have one layout, so the mix needs a converter of its own. `amerge` sorts channels by
+    # speaker unless the same speaker is on both sides: the mix is put on the front left.
+    left, right = f"[left]aresample,{mix},pan=FL|c0=c0[mix]", f"[right]{separate}[each]"
+    return [f"{resampled},asplit[left][right];{left};{right};[mix][each]amerge=inputs=2"]
+
+
+def _mix_filter(channels: int) -> str:
+    if channels <= MAX_CHANNELS:
+        return "aformat=channel_layouts=mono"
+    share = 1 / channels
+    return "pan=mono|c0=" + "+".join(f"{share:.6f}*c{channel}" for channel in range(channels))
+
+
+def _separate_filter(info: MediaInfo) -> str:
+    channels = info.audio_channels
+    pan = f"pan={channels}c|" + "|".join(f"c{channel}=c{channel}" for channel in range(channels))
+    # Joined files may have fewer channels midway.
+    return f"aformat=channel_layouts=stereo,{pan}" if info.format in UNTIMED_FORMATS and channels == 2 else pan
+
+
+def reports_damage(errors: str, path: Path, info: MediaInfo) -> bool:
+    """Return whether ffmpeg's messages about a file tell of damage, and not merely of tags within joined MP3 files."""
+    if not errors.strip():
+        return False
+    return info.format != "mp3" or not lost_frames_only(errors) or has_damage(path)

@@ -26,7 +26,7 @@ def can_decode(
     path: Path, info: MediaInfo, plan: DecodePlan, limits: MediaLimits, cwd: Path, check: CancelCheck
 ) -> bool:
     """Return whether a GPU decodes the first frames without any message. Raises whatever `check` raises."""
-    trial = replace(plan, frame_rate=Fraction(1), channels=0, start=0.0, end=_TRIAL_SECONDS, use_gpu=True)
+    trial = replace(plan, frame_rate=Fraction(1), sounds="none", start=0.0, end=_TRIAL_SECONDS, use_gpu=True)
     with SandboxedProcess(
         decode_command(path, info, trial, audio_fd=-1, limits=limits),
         cwd=cwd,

@@ -5,8 +5,8 @@ import json
 import math
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from ml.media.image_headers import read_image_header
 from ml.media.limits import MediaLimits, too_long, too_many_pixels
 from ml.media.orientation import UPRIGHT, Orientation
 from ml.media.sandbox import CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
+from ml.media.time_stamps import Gap, PacketTimes, TimeExtent, may_jump
+from ml.media.tracks import AudioTrack
 from ml.media.wav import has_stale_length
 from ml.signatures import ACCEPTED, SNIFF_BYTES, describe_refused
 from ml.vocabulary import MediaKind
@@ -32,12 +34,18 @@ _DURATION_GUESSED = "Estimating duration from bitrate"
 
 _ENTRIES = (
     "format=start_time,duration"
-    ":stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,avg_frame_rate,start_time,channels,sample_rate"
-    ":stream_disposition=attached_pic,default:stream_side_data=displaymatrix:stream_tags=alpha_mode"
+    ":stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,avg_frame_rate,r_frame_rate"
+    ",start_time,duration,nb_frames,channels,sample_rate"
+    ":stream_disposition=attached_pic,default:stream_side_data=displaymatrix"
+    ":stream_tags=alpha_mode,language,title,handler_name"
 )
 _REPORT_BYTES = 4 * 2**20
 _HASH_BYTES = 2**20
 _PACKETS_BYTES = 2**16
+_PACKET_ENTRIES = "packet=stream_index,pts_time,duration_time"
+_MAX_PACKETS = 8_000_000
+_MAX_PACKETS_BEYOND_LIMIT = 64
+"""Packets after the maximum duration that are read to see whether the media goes on there."""
 _MAX_PLAUSIBLE_SECONDS = 30 * 86400.0
 _MAX_PLAUSIBLE_RATE = 1000.0
 _MIN_SAMPLE_RATE, _MAX_SAMPLE_RATE = 1000, 768_000
@@ -75,6 +83,9 @@ class MediaInfo:
         has_alpha: whether frames of the video may be transparent. (Of an image, its decoder knows.)
         stale_length: whether the header of a WAV declares less sound than follows.
         alpha_decoder: ffmpeg's name of the decoder that reads the transparency, if its default decoder drops it.
+        audio_tracks: all audio tracks that can be decoded, of which `audio_stream` is one.
+        gaps: stretches in which no packet has sound or picture, in order (`ml.media.time_stamps`).
+        end: seconds at which the media ends, if its container declares it longer because of stray packets.
     """
 
     kind: MediaKind
@@ -96,10 +107,18 @@ class MediaInfo:
     has_alpha: bool = False
     alpha_decoder: str | None = None
     stale_length: bool = False
+    audio_tracks: tuple[AudioTrack, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    end: float | None = None
 
     @property
     def orientation(self) -> Orientation:
         return Orientation(self.rotation, self.mirrored)
+
+    def with_track(self, number: int) -> "MediaInfo":
+        """Return the properties of the same file with another of its audio tracks."""
+        track = self.audio_tracks[number]
+        return replace(self, audio_stream=track.stream, audio_channels=track.channels)
 
 
 def probe(path: Path, limits: MediaLimits, check: CancelCheck = never_cancelled) -> MediaInfo:
@@ -224,11 +243,12 @@ class _Report:
 def _probe_recording(source: _Source, digest: str) -> MediaInfo:
     report = _run_ffprobe(source)
     video, audio = _choose_streams(report, source.limits)
-    duration, guessed = _declared_duration(report, source)
+    readable = [stream for stream in report.streams if _is_audio(stream)]
+    timing = _timing(report, source, [*([video] if video else []), *readable])
     picture = _Picture.from_stream(video, report.origin, source.limits) if video else _Picture()
     return MediaInfo(
         kind="audio" if video is None else "video",
-        duration=duration,
+        duration=timing.duration,
         width=picture.width,
         height=picture.height,
         frame_rate=picture.frame_rate,
@@ -242,10 +262,13 @@ def _probe_recording(source: _Source, digest: str) -> MediaInfo:
         video_stream=video["index"] if video else None,
         audio_stream=audio["index"] if audio else None,
         picture_start=picture.start,
-        duration_guessed=guessed,
+        duration_guessed=timing.is_guessed,
         has_alpha=picture.has_alpha,
         alpha_decoder=picture.alpha_decoder,
         stale_length=source.stale_length,
+        audio_tracks=tuple(map(AudioTrack.from_stream, readable)),
+        gaps=timing.gaps,
+        end=timing.end,
     )
 
 
@@ -287,18 +310,34 @@ def _choose_streams(report: _Report, limits: MediaLimits) -> tuple[_Stream | Non
     return video, audio
 
 
-def _declared_duration(report: _Report, source: _Source) -> tuple[float | None, bool]:
-    """Return the duration in seconds, and whether ffprobe guessed it. Raises MediaTooLong.
+@dataclass(frozen=True)
+class _Timing:
+    """Duration in seconds, whether ffprobe guessed it, and what the time stamps of the packets tell."""
 
-    If the container declares none, or a guess exceeds the limit, the duration is measured.
+    duration: float | None
+    is_guessed: bool
+    end: float | None = None
+    gaps: tuple[Gap, ...] = ()
+
+
+def _timing(report: _Report, source: _Source, streams: Sequence[_Stream]) -> _Timing:
+    """Return the duration and the gaps. Raises MediaTooLong.
+
+    The packets are read if the container declares no duration, or one that exceeds the limit, or if its time stamps may
+    jump.
     """
-    guessed = _DURATION_GUESSED in report.messages
-    duration = _plausible_seconds(report.container.get("duration"))
-    if duration is None or (guessed and duration > source.limits.max_seconds):
-        duration, guessed = _measured_duration(source, report.origin), False
-    if duration is not None and duration > source.limits.max_seconds:
+    is_guessed = _DURATION_GUESSED in report.messages
+    duration, max_seconds = _plausible_seconds(report.container.get("duration")), source.limits.max_seconds
+    extent = TimeExtent(None)
+    is_unknown = duration is None or (is_guessed and duration > max_seconds)
+    if is_unknown or (duration or 0.0) > max_seconds or may_jump(source.format.name, streams, duration or 0.0):
+        packets = _packet_times(source, report.origin, {stream["index"] for stream in streams})
+        extent = packets.extent()
+        if is_unknown or extent.end is not None:
+            duration, is_guessed = extent.end or packets.end or None, False
+    if duration is not None and duration > max_seconds:
         raise too_long(source.limits)
-    return duration, guessed
+    return _Timing(duration, is_guessed, extent.end, extent.gaps)
 
 
 @dataclass(frozen=True)
@@ -326,20 +365,23 @@ class _Picture:
         return cls(width, height, orientation, _rate(stream.get("avg_frame_rate")), start, has_alpha, decoder)
 
 
-def _measured_duration(source: _Source, origin: float) -> float | None:
-    """Return the end of the last packet, in seconds from the start. Stops reading once it exceeds the limit."""
-    limits = source.limits
-    arguments = ["-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"]
-    end = 0.0
+def _packet_times(source: _Source, origin: float, streams: Set[int]) -> PacketTimes:
+    """Return the time stamps of the packets of some streams. Stops reading where the media certainly is too long."""
+    limits, packets, beyond = source.limits, PacketTimes(), 0
+    arguments = ["-show_entries", _PACKET_ENTRIES, "-of", "csv=p=0"]
     with tempfile.TemporaryDirectory(prefix="affect-") as cwd:
         with source.ffprobe(arguments, cwd, limits.measure_seconds) as child:
-            for line in _lines(child):
-                begin, _, length = line.partition(",")
-                finish = (_number(begin) or 0.0) + (_number(length.partition(",")[0]) or 0.0) - origin
-                end = max(end, _plausible_seconds(finish) or 0.0)
-                if end > limits.max_seconds:
+            for count, line in enumerate(_lines(child)):
+                index, begin, length = [*line.split(",", 3)[:3], "", ""][:3]
+                start = _number(begin)
+                if start is None or not index.isdecimal() or int(index) not in streams:
+                    continue
+                if 0 <= (end := start - origin + (_number(length) or 0.0)) <= _MAX_PLAUSIBLE_SECONDS:
+                    packets.add(int(index), start - origin, _number(length) or 0.0)
+                    beyond += end > limits.max_seconds
+                if beyond > _MAX_PACKETS_BEYOND_LIMIT or count > _MAX_PACKETS:
                     break
-    return end or None
+    return packets
 
 
 def _lines(child: SandboxedProcess) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Parts shared by all export formats: safe text, times, readings and moments in words."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ml.results import Media, Moment, Reading, Result, Window
@@ -8,6 +9,8 @@ from ml.vocabulary import MODALITIES, MODALITY_NAMES, NO_SIGNAL, channel_name
 
 DISCLAIMER = "Results describe the expression an observer would see, not what someone feels, and they are often wrong."
 
+MAX_NAMED_LABELS = 3
+"""Maximum number of labels that are named in a short text."""
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 """Characters that XML forbids, that move a terminal's cursor, or that break or reverse a line."""
 
@@ -30,7 +33,7 @@ class ChannelTrack:
 
     @property
     def name(self) -> str:
-        """Display name, such as `Channel 1` for the first channel; empty for the whole media."""
+        """Display name, such as `Channel 0` for the first channel; empty for the whole media."""
         return "" if self.channel is None else channel_name(self.channel)
 
 
@@ -56,8 +59,33 @@ def milliseconds(time: float) -> int:
 
 
 def reading_text(reading: Reading) -> str:
-    """Return a reading in words: `happy 77%`."""
-    return NO_SIGNAL if reading.emotion is None else f"{reading.emotion} {reading.confidence:.0%}"
+    """Return a reading in words: `happy 77%`; of several labels, `neutral or sad`."""
+    if reading.emotion is None:
+        return NO_SIGNAL
+    labels = reading.labels_90 or (reading.emotion,)
+    return f"{reading.emotion} {reading.confidence:.0%}" if len(labels) == 1 else labels_text(labels)
+
+
+def labels_text(labels: Sequence[str]) -> str:
+    """Return labels, the most probable first, in words: `neutral or sad`; of many, `unclear, perhaps neutral`."""
+    if len(labels) > MAX_NAMED_LABELS:
+        return f"unclear, perhaps {labels[0]}"
+    *first, last = labels
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def certainty_text(reading: Reading) -> str:
+    """Return how often such readings are right, in words; empty if the models do not know."""
+    if reading.emotion is None or reading.labels_90 is None:
+        return ""
+    tenths = min(max(round(reading.confidence * 10), 1), 9)
+    start = "Uncertain. " if reading.uncertain else ""
+    *first, last = reading.labels_90
+    labels = f"{', '.join(first)} or {last}" if first else last
+    return (
+        f"{start}In tests on people the models had never met, about {tenths} in 10 readings as sure as this named the "
+        f"right emotion; in 9 in 10 it is {labels}."
+    )
 
 
 def moment_text(moment: Moment) -> str:

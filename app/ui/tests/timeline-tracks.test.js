@@ -21,7 +21,7 @@ test("timelineTracks has combined, modalities, channels and persons", () => {
   const tracks = timelineTracks(result);
   assert.deepEqual(
     tracks.map(({ name }) => name),
-    ["Combined", "Face", "Voice", "Words", "Channel 1", "Person 1", "Person 2"],
+    ["Combined", "Face", "Voice", "Words", "Channel 0", "Person 1", "Person 2"],
   );
   assert.equal(new Set(tracks.map(({ id }) => id)).size, tracks.length);
   const [combined, faces, voice] = tracks.map(({ points }) => points.map((point) => point.probabilities?.happy));

@@ -14,7 +14,9 @@ from ml.inference.pipeline.bundle import LoadedBundle
 from ml.inference.pipeline.context import FEATURES_FILE, AnalysisContext
 from ml.inference.pipeline.extract import Extractor
 from ml.inference.pipeline.features import AudioFeatures, Features
+from ml.inference.pipeline.media_notices import gap_notices, track_notices
 from ml.inference.pipeline.plan import AnalysisPlan, Planner, SoundPlan
+from ml.inference.speech.merged_transcript import merge_transcripts, of_channel
 from ml.inference.speech.transcriber import unavailable_notice
 from ml.inference.speech.transcript_index import TranscriptIndex
 from ml.inference.text.predictor import TextSample
@@ -90,7 +92,9 @@ class Assembler:
             fusion, no_faces = self._models.fusion, FaceObservations.empty()
             timeline = build_timeline(features.faces, mix.windows, fusion, options)
             channel_timelines = [build_timeline(no_faces, each.windows, fusion, options) for each in channels]
-        warnings = (*_unavailable_options(options, info), *_transcript_notices(mix, channels))
+        warnings = (*_unavailable_options(options, info), *gap_notices(info.gaps))
+        warnings += track_notices(info, recording.layout if recording.sounds else None, options)
+        warnings += _transcript_notices(mix, channels)
         if options.channels == "separate" and not channels:
             warnings += (CHANNELS_UNAVAILABLE,)
         if context.save_to:
@@ -101,10 +105,10 @@ class Assembler:
             overall=timeline.overall,
             windows=timeline.windows,
             faces=timeline.faces,
-            transcript=mix.words.transcript if options.words else _without_word_times(mix.words.transcript),
+            transcript=_requested_words(mix.words.transcript, options),
             models=self._models.versions,
             moments=timeline.moments,
-            channels=_channels(channel_timelines),
+            channels=_channels(channel_timelines, channels, options, with_words=context.transcript is None),
             warnings=warnings + _final_notices(timeline, is_damaged=is_damaged),
             timings=timer.timings,
         )
@@ -145,8 +149,10 @@ class Assembler:
         sounds = list(zip(plan.recording.sounds, features.audio, strict=True)) or [(EMPTY_SOUND, NO_AUDIO_FEATURES)]
         options = plan.options
         with context.timer.stage("text"):
-            if context.transcript is None:
-                words = [self._recognized_words(sound, audio, options) for sound, audio in sounds]
+            if context.transcript is None and len(sounds) > 1:
+                words = _merged([self._recognized_words(sound, audio, options) for sound, audio in sounds[1:]])
+            elif context.transcript is None:
+                words = [self._recognized_words(*sounds[0], options)]
             else:
                 transcript, beyond_end = parse_transcript(context.transcript, windows[-1].end)
                 notices: tuple[Notice, ...] = (CHANNELS_WITHOUT_WORDS,) if len(sounds) > 1 else ()
@@ -215,7 +221,18 @@ def _media(info: MediaInfo, duration: float | None) -> Media:
     )
 
 
-def _without_word_times(transcript: Transcript) -> Transcript:
+def _merged(channels: Sequence[SpokenWords]) -> list[SpokenWords]:
+    """Return the words of all channels in order of time, with the notices that every channel has, then those of each
+    channel."""
+    of_channels = [replace(each, transcript=of_channel(each.transcript, n)) for n, each in enumerate(channels)]
+    shared = tuple(notice for notice in channels[0].notices if all(notice in each.notices for each in channels))
+    return [SpokenWords(merge_transcripts([each.transcript for each in of_channels]), shared), *of_channels]
+
+
+def _requested_words(transcript: Transcript, options: Options) -> Transcript:
+    """Return the transcript without the times of words unless they are requested."""
+    if options.words:
+        return transcript
     segments = tuple(segment.model_copy(update={"words": ()}) for segment in transcript.segments)
     return transcript.model_copy(update={"segments": segments})
 
@@ -258,9 +275,18 @@ def _final_notices(timeline: Timeline, *, is_damaged: bool) -> tuple[Notice, ...
     return (MEDIA_DAMAGED,) * is_damaged + (NO_EVIDENCE,) * (timeline.overall.emotion is None)
 
 
-def _channels(timelines: Sequence[Timeline]) -> tuple[Channel, ...] | None:
+def _channels(
+    timelines: Sequence[Timeline], readings: Sequence[ChannelReading], options: Options, *, with_words: bool
+) -> tuple[Channel, ...] | None:
+    """Return the channels, null if there are none. `with_words`: whether their words were recognized."""
+    has_transcripts = with_words and options.wants("text")
     channels = (
-        Channel(channel=number, windows=timeline.windows, overall=timeline.overall)
-        for number, timeline in enumerate(timelines)
+        Channel(
+            channel=number,
+            windows=timeline.windows,
+            overall=timeline.overall,
+            transcript=_requested_words(reading.words.transcript, options) if has_transcripts else None,
+        )
+        for number, (timeline, reading) in enumerate(zip(timelines, readings, strict=True))
     )
     return tuple(channels) or None

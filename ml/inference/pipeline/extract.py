@@ -83,10 +83,13 @@ class Extractor:
 
             def recognize_speech(timer: StageTimer) -> list[tuple[Sentence, ...] | None]:
                 trim_heap()
-                return [
-                    self.recognize(sound, pcm, requested.transcriber, part, timer.check, progress)
-                    for (sound, pcm), progress in zip(sounds, timer.shares(len(sounds)), strict=True)
-                ]
+                numbers = recording.recognized_sounds
+                sentences: list[tuple[Sentence, ...] | None] = [None] * len(sounds)
+                for number, progress in zip(numbers, timer.shares(len(numbers)), strict=True):
+                    sound, pcm = sounds[number]
+                    words = self.recognize(sound, pcm, requested.transcriber, part, timer.check, progress)
+                    sentences[number] = words
+                return sentences
 
             voices = background.start("audio", read_voices)
             sentences = background.start("transcribe", recognize_speech)
@@ -114,7 +117,7 @@ class Extractor:
             chunk = chunk_index(part.start)
             for frame in decoder.frames():
                 if chunk_index(frame.time) != chunk:
-                    collector.flush()
+                    collector.end_chunk()
                     trim_heap()
                     chunk = chunk_index(frame.time)
                 check()
@@ -135,7 +138,9 @@ class Extractor:
         with timer.stage("faces"):
             if self._image_faces and options.wants("face"):
                 with self._face_detector(crops=options.crops) as detector:
-                    collector = FaceCollector(detector, self._image_faces, options.max_faces, options.landmarks)
+                    collector = FaceCollector(
+                        detector, self._image_faces, options.max_faces, options.landmarks, kind="photo"
+                    )
                     collector.add(0.0, image.image, image.scale)
                 faces = collector.result()
         return Features(faces, DecodedExtent(damaged=image.damaged))

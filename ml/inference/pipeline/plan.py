@@ -14,13 +14,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ml.inference.api import TimeSpan
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.inference.pipeline.context import AnalysisContext
-from ml.inference.pipeline.decoded_audio import DecodedAudio, MediaSource
+from ml.inference.pipeline.decoded_audio import AudioLayout, DecodedAudio, MediaSource
 from ml.inference.pipeline.features import Features, FeaturesUnreadable
 from ml.inference.pipeline.partition import CHUNK_SECONDS, is_seekable, split_into_parts
 from ml.inference.speech.transcriber import Transcriber
+from ml.inference.voice.crosstalk import own_speech
 from ml.inference.voice.vad import speech_segments
 from ml.media import DecodedExtent, MediaInfo, MediaLimits, probe
-from ml.media.ffmpeg import MAX_CHANNELS
 from ml.memory import trim_heap
 from ml.registry import Bundle
 from ml.results import Options
@@ -80,6 +80,7 @@ class RecordingPlan:
         sounds: the mix, then the channels that are read separately.
         requested_sounds: number of sounds that the options request; more than `sounds` if some do not exist.
         part_seconds: approximate length of a part.
+        layout: what the sounds are made of; null before the audio is decoded, and in files of 0.2.
     """
 
     info: MediaInfo
@@ -89,6 +90,7 @@ class RecordingPlan:
     sounds: tuple[SoundPlan, ...]
     requested_sounds: Annotated[int, Field(alias="asked")] = 0
     part_seconds: float = CHUNK_SECONDS
+    layout: AudioLayout | None = None
 
     @classmethod
     def from_json(cls, document: bytes | str) -> "RecordingPlan":
@@ -105,6 +107,11 @@ class RecordingPlan:
     def expected_seconds(self) -> float:
         """Expected length of the media; the exact length is known once the video is decoded."""
         return max(self.info.duration or 0.0, self.audio_extent.sound)
+
+    @property
+    def recognized_sounds(self) -> tuple[int, ...]:
+        """Numbers of the sounds whose words are recognized: each channel, or else the mix."""
+        return tuple(range(1 if len(self.sounds) > 1 else 0, len(self.sounds)))
 
     @property
     def megapixels_per_second(self) -> float:
@@ -142,6 +149,7 @@ class AnalysisPlan:
         audio: files of the decoded audio. With a cached analysis they are written only if they are needed.
         recording: what all parts of the file share.
         cached: cached analysis that is reused; null if every feature is extracted.
+        reuses_audio: whether decoded audio that is cached belongs to the plan; not if another audio track is read.
     """
 
     media: Path
@@ -149,6 +157,7 @@ class AnalysisPlan:
     audio: DecodedAudio
     recording: RecordingPlan
     cached: CachedAnalysis | None = None
+    reuses_audio: bool = True
 
     def in_parts_of(self, seconds: float) -> "AnalysisPlan":
         """Return the same plan with parts of about `seconds`."""
@@ -196,7 +205,7 @@ class Planner:
         """
         timer = context.timer
         with timer.stage("probe"):
-            info = probe(media, self._limits, timer.check)
+            info = self.probe(media, context)
         recording = RecordingPlan(info, self._models.bundle, None, DecodedExtent(), ())
         plan = AnalysisPlan(media, options, DecodedAudio.in_folder(context.folder), recording)
         plan = replace(plan, recording=replace(recording, sampling=self.requested(plan, context).sampling))
@@ -204,31 +213,39 @@ class Planner:
             return plan
         trim_heap()
         with timer.stage("decode"):
-            extent = self.decode_audio(plan, context)
+            plan, extent = self.decode_audio(plan, context)
             extent.validate_audio(info, self._limits)
         return self.with_sounds(plan, extent, context)
+
+    def probe(self, media: Path, context: AnalysisContext) -> MediaInfo:
+        """Return the properties of a file. Raises as `plan`."""
+        return probe(media, self._limits, context.timer.check)
 
     def requested(self, plan: AnalysisPlan, context: AnalysisContext) -> RequestedFeatures:
         """Return the features that the plan's options request."""
         models, info, options = self._models, plan.recording.info, plan.options
-        sampling, channels, sounds = None, 0, 0
+        sampling, sounds = None, 0
+        layout = plan.recording.layout or AudioLayout.expected(info, options.requested_track, self._limits)
         if models.face is not None and options.wants("face") and info.has_video:
             sampling = FrameSampling(options.frame_rate, options.max_faces, options.landmarks, options.crops)
-        if 2 <= info.audio_channels <= min(self._limits.max_channels, MAX_CHANNELS):
-            channels = info.audio_channels
         if info.has_audio and (options.wants("audio") or options.wants("text")):
-            sounds = 1 + (channels if options.channels == "separate" else 0)
+            sounds = 1 + (layout.channels if options.channels == "separate" else 0)
         voice = models.audio is not None and options.wants("audio")
         recognizes = context.transcript is None and options.wants("text")
-        return RequestedFeatures(sampling, channels, sounds, voice, models.whisper if recognizes else None)
+        return RequestedFeatures(sampling, layout.channels, sounds, voice, models.whisper if recognizes else None)
 
-    def decode_audio(self, plan: AnalysisPlan, context: AnalysisContext) -> DecodedExtent:
-        """Decode the requested sounds into the plan's files, and all channels if a later analysis may request them."""
+    def decode_audio(self, plan: AnalysisPlan, context: AnalysisContext) -> tuple[AnalysisPlan, DecodedExtent]:
+        """Decode the requested sounds into the plan's files, and all channels if a later analysis may request them.
+
+        Returns the plan with the layout of the audio, and how far decoding got.
+        """
         requested = self.requested(plan, context)
         if not requested.sounds:
-            return DecodedExtent()
+            return plan, DecodedExtent()
         channels = requested.channels > 0 and (requested.sounds > 1 or context.save_to is not None)
-        return self.source(plan, context).decode_audio(plan.audio, channels=channels)
+        source, track = self.source(plan, context), plan.options.requested_track
+        extent, layout = source.decode_audio(plan.audio, track, channels=channels)
+        return replace(plan, recording=replace(plan.recording, layout=layout)), extent
 
     def ensure_audio(self, plan: AnalysisPlan, context: AnalysisContext) -> None:
         """Load the plan's audio from the cache, or decode it again, unless its files exist."""
@@ -236,7 +253,7 @@ class Planner:
             return
         sounds = self.requested(plan, context).sounds
         with context.timer.stage("decode"):
-            if not plan.audio.load(sounds, context.cached, context.timer.check):
+            if not (plan.reuses_audio and plan.audio.load(sounds, context.cached, context.timer.check)):
                 self.decode_audio(plan, context)
 
     def source(self, plan: AnalysisPlan, context: AnalysisContext) -> MediaSource:
@@ -256,11 +273,14 @@ class Planner:
         if count > 1 and not plan.audio.channels.exists():
             count = 1
         with context.timer.stage("segment"), plan.audio.open(count) as sounds:
-            new = []
-            for pcm in sounds[len(known) :]:
-                speech = tuple(speech_segments(pcm, context.timer.check)) if len(pcm) else ()
-                new.append(SoundPlan(len(pcm), speech, plan.options.language))
+            new = sounds[len(known) :]
+            speech = [tuple(speech_segments(pcm, context.timer.check)) if len(pcm) else () for pcm in new]
+            if count > 1:
+                mix = 1 if not known else 0
+                speech[mix:] = own_speech(new[mix:], speech[mix:], context.timer.check)
+            language = plan.options.language
+            plans = [SoundPlan(len(pcm), spans, language) for pcm, spans in zip(new, speech, strict=True)]
         recording = replace(
-            plan.recording, audio_extent=extent, sounds=(*known, *new), requested_sounds=requested.sounds
+            plan.recording, audio_extent=extent, sounds=(*known, *plans), requested_sounds=requested.sounds
         )
         return replace(plan, recording=recording)

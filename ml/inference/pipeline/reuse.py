@@ -10,9 +10,9 @@ from ml.inference.pipeline.context import FEATURES_FILE, AnalysisContext
 from ml.inference.pipeline.decoded_audio import DecodedAudio
 from ml.inference.pipeline.extract import Extractor
 from ml.inference.pipeline.features import AudioFeatures, Features, FeaturesUnreadable
-from ml.inference.pipeline.plan import AnalysisPlan, CachedAnalysis, Planner, RequestedFeatures
+from ml.inference.pipeline.plan import AnalysisPlan, CachedAnalysis, Planner, RecordingPlan, RequestedFeatures
 from ml.inference.voice.segments import SegmentOutputs
-from ml.media import DecodedExtent
+from ml.media import DecodedExtent, MediaInfo
 from ml.registry import Bundle
 from ml.results import Options
 
@@ -33,9 +33,13 @@ def plan_from_cached(
     planner: Planner, cached: CachedAnalysis, media: Path, options: Options, context: AnalysisContext
 ) -> AnalysisPlan:
     """Return the cached plan, extended by what the options request beyond it. Raises as `Planner.plan`."""
-    recording, timer = cached.recording, context.timer
+    timer = context.timer
     with timer.stage("probe"):
-        plan = AnalysisPlan(media, options, DecodedAudio.in_folder(context.folder), recording, cached)
+        reuses_audio = _has_requested_track(cached.recording, options)
+        if not reuses_audio:
+            cached = _without_audio(cached, planner.probe(media, context))
+        recording, audio = cached.recording, DecodedAudio.in_folder(context.folder)
+        plan = AnalysisPlan(media, options, audio, recording, cached, reuses_audio)
     requested = planner.requested(plan, context)
     if requested.sampling and not (recording.sampling and recording.sampling.covers(requested.sampling)):
         plan = replace(plan, recording=replace(recording, sampling=requested.sampling))
@@ -46,7 +50,8 @@ def plan_from_cached(
             if is_cached and plan.audio.load(requested.sounds, context.cached, timer.check):
                 extent = recording.audio_extent
             else:
-                extent, known = planner.decode_audio(plan, context), ()
+                plan, extent = planner.decode_audio(plan, context)
+                known = ()
         plan = planner.with_sounds(plan, extent, context, known)
     if requested.transcriber is None:
         return plan
@@ -54,6 +59,21 @@ def plan_from_cached(
     for number in range(min(requested.sounds, len(sounds))):
         sounds[number] = replace(sounds[number], language=options.language)
     return replace(plan, recording=replace(plan.recording, sounds=tuple(sounds)))
+
+
+def _has_requested_track(recording: RecordingPlan, options: Options) -> bool:
+    """Return whether the audio of a recording is of the track that the options request."""
+    decoded, tracks = recording.layout.requested if recording.layout else None, len(recording.info.audio_tracks)
+    wanted = options.requested_track
+    return decoded == (wanted if wanted is None or wanted < max(tracks, 1) else None) and bool(tracks or not wanted)
+
+
+def _without_audio(cached: CachedAnalysis, info: MediaInfo) -> CachedAnalysis:
+    """Return a cached analysis as if no audio had been requested of it."""
+    recording = replace(
+        cached.recording, info=info, audio_extent=DecodedExtent(), sounds=(), requested_sounds=0, layout=None
+    )
+    return CachedAnalysis(recording, replace(cached.features, audio=()))
 
 
 def extract_missing(
@@ -73,7 +93,9 @@ def extract_missing(
     outdated = [
         number
         for number, sound in enumerate(sounds)
-        if requested.transcriber and (audio[number].sentences is None or languages[number] != sound.language)
+        if requested.transcriber
+        and (number > 0 or len(sounds) == 1)
+        and (audio[number].sentences is None or languages[number] != sound.language)
     ]
     if not outdated:
         return features

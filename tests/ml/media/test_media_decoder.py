@@ -250,31 +250,12 @@ def test_decoder_undecoded_longer_video_keeps_duration(tmp_path: Path) -> None:
     assert Decoded(path, tmp_path, frame_rate=None).duration == pytest.approx(4, abs=0.05)
 
 
-def test_decoder_channels_are_mixed_or_separate(tmp_path: Path) -> None:
-    path = make_audio(tmp_path / "call.wav", 1.0, frequency=500, channels=2)
-    mixed = Decoded(path, tmp_path)
-    assert mixed.pcm.shape == (SAMPLE_RATE,)
-    apart = Decoded(path, tmp_path, channels="separate")
-    assert apart.pcm.shape == (SAMPLE_RATE, 2)
-    assert [round(tone_frequency(apart.pcm[:, channel])) for channel in (0, 1)] == [500, 1000]
-    assert np.abs(apart.pcm.astype(int).sum(axis=1) // 2 - mixed.pcm).max() <= 2
-    silent = Decoded(make_video(tmp_path / "silent.mp4", 0.5, audio=False), tmp_path, channels="separate")
-    assert silent.pcm.size == 0
-
-
 @pytest.mark.parametrize("channels", [1, 6, 8, 12])
 def test_decoder_many_channels_are_mixed(tmp_path: Path, channels: int) -> None:
     path = make_audio(tmp_path / "many.wav", 1.0, frequency=300, channels=channels)
     decoded = Decoded(path, tmp_path)
     assert decoded.pcm.shape == (SAMPLE_RATE,)
     assert np.abs(decoded.pcm).max() > 500
-
-
-def test_decoder_too_many_separate_channels_raises(tmp_path: Path) -> None:
-    path = make_audio(tmp_path / "many.wav", 0.2, channels=12)
-    with pytest.raises(MediaInvalid) as caught:
-        Decoded(path, tmp_path, channels="separate")
-    assert caught.value.stage == "decode"
 
 
 def test_decoder_large_frames_are_shrunk_with_scale(tmp_path: Path) -> None:

@@ -170,10 +170,10 @@ def test_annotation_tiers_overlapping_windows_are_distributed() -> None:
 
 def test_annotation_tiers_of_channels_are_separate() -> None:
     tiers = {tier.name: tier for tier in annotation_tiers(call().result)}
-    assert [each.label for each in tiers["channel 2 combined"].intervals] == [NO_SIGNAL, "angry"]
-    assert tiers["channel 2 combined"].participant == "Channel 2"
-    assert "channel 1 face" in tiers
-    assert tiers["channel 2 transcript"].intervals == (Interval(4000, 8000, "Is it?"),)
+    assert [each.label for each in tiers["channel 1 combined"].intervals] == [NO_SIGNAL, "angry"]
+    assert tiers["channel 1 combined"].participant == "Channel 1"
+    assert "channel 0 face" in tiers
+    assert tiers["channel 1 transcript"].intervals == (Interval(4000, 8000, "Is it?"),)
 
 
 def test_eaf_confidences_depend_on_their_windows() -> None:

@@ -34,7 +34,7 @@ def test_plain_text_has_windows_moments_transcript_and_warnings() -> None:
 
 def test_plain_text_of_channels_has_separate_timelines() -> None:
     text = plain_text(call())
-    assert text.index("Channel 1") < text.index("Channel 2")
+    assert text.index("Channel 0") < text.index("Channel 1")
     assert text.count("Whole file") == 3
     assert 'voice angry, words angry: "Is it?"' in text
 

@@ -58,3 +58,9 @@ export const capitalize = (text) => text.charAt(0).toUpperCase() + text.slice(1)
  * @param {string} [plural]
  */
 export const countOf = (count, singular, plural = `${singular}s`) => `${count} ${count === 1 ? singular : plural}`;
+
+/**
+ * Return the display name of an audio channel, counted from 0 as in the files.
+ * @param {number} channel
+ */
+export const channelName = (channel) => `Channel ${channel}`;

@@ -2,6 +2,7 @@
 
 import { combinedProbabilities } from "./emotions.js";
 import { facePoints, frameInterval } from "./face-tracks.js";
+import { channelName } from "./format.js";
 import { windowSpans } from "./intervals.js";
 import { COMBINED_LABEL, MODALITIES, MODALITY_LABELS } from "./tables.js";
 
@@ -35,7 +36,7 @@ export function timelineTracks({ windows, channels, faces }) {
     ...(channels ?? []).map(({ channel, windows: channelWindows }) => ({
       id: `channel-${channel}`,
       group: /** @type {const} */ ("channel"),
-      name: `Channel ${channel + 1}`,
+      name: channelName(channel),
       points: windowPoints(channelWindows, combinedProbabilities),
     })),
     ...personTracks(faces),

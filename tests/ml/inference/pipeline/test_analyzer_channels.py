@@ -107,7 +107,7 @@ def test_separate_channel_in_another_language_has_a_warning(analyzer: Analyzer, 
     english = np.concatenate([silence(8), say(TRAIN), silence(1), say(MUSEUM), silence(1), say(TRAIN)])
     result = analyzer.analyze(write(tmp_path / "call.wav", say(polish, "pl"), english), SEPARATE)
     warnings = [warning.message for warning in result.warnings if warning.message.startswith("Channel")]
-    assert len(warnings) == 1 and warnings[0].startswith("Channel 1: Most of the speech")
+    assert len(warnings) == 1 and warnings[0].startswith("Channel 0: Most of the speech")
 
 
 def test_separate_channels_progress_never_falls(analyzer: Analyzer, tmp_path: Path) -> None:
