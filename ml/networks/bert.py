@@ -5,7 +5,7 @@ transformers has it too, but its import takes 150 MB and seconds: more than all 
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import dropout, gelu, scaled_dot_product_attention
 
 from ml.networks.tokens import CONTEXT_TOKEN
 
@@ -14,9 +14,9 @@ INIT_DEVIATION = 0.02
 
 
 class _Embeddings(nn.Module):
-    def __init__(self, vocabulary: int, hidden: int, positions: int, dropout: float) -> None:
+    def __init__(self, words: nn.Module, hidden: int, positions: int, dropout: float) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(vocabulary, hidden, padding_idx=0)
+        self.word_embeddings = words
         self.position_embeddings = nn.Embedding(positions, hidden)
         self.token_type_embeddings = nn.Embedding(2, hidden)
         self.LayerNorm = nn.LayerNorm(hidden, NORM_EPSILON)
@@ -41,9 +41,21 @@ class _SelfAttention(nn.Module):
             layer(x_NTH).view(count, tokens, self.heads, -1).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        dropout = self.dropout if self.training else 0.0
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask_N11T, dropout_p=dropout)
+        if self.training:
+            attended = _attend(query, key, value, mask_N11T, self.dropout)
+        else:
+            attended = scaled_dot_product_attention(query, key, value, attn_mask=mask_N11T)
         return attended.transpose(1, 2).reshape(count, tokens, hidden)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask_N11T: Tensor, dropout_share: float) -> Tensor:
+    """Return the attended values [N, heads, T, size].
+
+    For sentences, these three steps train in half of the time that the gradient of torch's fused attention takes.
+    """
+    scores_NHTT = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    shares_NHTT = scores_NHTT.masked_fill(~mask_N11T, torch.finfo(scores_NHTT.dtype).min).softmax(-1).to(value.dtype)
+    return dropout(shares_NHTT, dropout_share) @ value
 
 
 class _Output(nn.Module):
@@ -104,7 +116,8 @@ class _Layers(nn.Module):
 class BertEncoder(nn.Module):
     """Token ids [N, T] and mask [N, T] → hidden states [N, T, hidden].
 
-    The mask is 1 for tokens of the sentence, 2 for tokens of the context before it, 0 for padding.
+    The mask is 1 for tokens of the sentence, 2 for tokens of the context before it, 0 for padding. `words`: module that
+    looks embeddings up, ids [N, T] → [N, T, hidden]; by default a table that is part of the network.
     """
 
     def __init__(
@@ -117,9 +130,11 @@ class BertEncoder(nn.Module):
         intermediate: int,
         positions: int,
         dropout: float,
+        words: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.embeddings = _Embeddings(vocabulary, hidden, positions, dropout)
+        table = words or nn.Embedding(vocabulary, hidden, padding_idx=0)
+        self.embeddings = _Embeddings(table, hidden, positions, dropout)
         self.encoder = _Layers(layers, hidden, heads, intermediate, dropout)
         self.apply(_initialize)
 

@@ -24,14 +24,14 @@ _EMOJI = re.compile("([\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff])[\ufe0f\
 _MAX_REPEATS = 3
 
 
-def clean_text(text: str) -> str:
+def clean_text(text: str, *, keep_emoji: bool = False) -> str:
     """Return one line of text: emoji as their Unicode names, no links, no character more than three times in a row.
 
-    The vocabulary of the pretrained weights has no emoji, but the words of their names.
+    The vocabulary of MiniLM has no emoji, but the words of their names; that of multilingual models has most of them.
     """
     text = unicodedata.normalize("NFC", text[:MAX_CHARACTERS])
     text = _REPEATED.sub(lambda run: run[1] * _MAX_REPEATS, _LINK.sub(" ", text))
-    return " ".join(_EMOJI.sub(_emoji_name, text).split())
+    return " ".join((text if keep_emoji else _EMOJI.sub(_emoji_name, text)).split())
 
 
 def _emoji_name(emoji: re.Match[str]) -> str:
@@ -62,20 +62,26 @@ class TokenBatch:
 
 
 class SentenceTokenizer:
-    """Tokenizer of a model. It keeps the first `max_tokens` of a sentence and the last `max_context` before it."""
+    """Tokenizer of a model. It keeps the first `max_tokens` of a sentence and the last `max_context` before it.
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int, max_context: int = 0) -> None:
+    `keep_emoji`: whether emoji are tokens, as multilingual vocabularies have them, or are spelled out in English.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, max_tokens: int, max_context: int = 0, *, keep_emoji: bool = False
+    ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
         self._max_words = max_tokens - tokenizer.num_special_tokens_to_add(False)
         self._max_context = max_context
+        self._keep_emoji = keep_emoji
         self._separator_tokens = tokenizer.num_special_tokens_to_add(True) - tokenizer.num_special_tokens_to_add(False)
 
     @classmethod
-    def from_file(cls, path: Path, max_tokens: int, max_context: int = 0) -> Self:
+    def from_file(cls, path: Path, max_tokens: int, max_context: int = 0, *, keep_emoji: bool = False) -> Self:
         """Return the tokenizer of a `tokenizer.json`."""
-        return cls(Tokenizer.from_buffer(path.read_bytes()), max_tokens, max_context)
+        return cls(Tokenizer.from_buffer(path.read_bytes()), max_tokens, max_context, keep_emoji=keep_emoji)
 
     def encode(self, sentences: Sequence[str], contexts: Sequence[str] = ()) -> list[Tokens]:
         """Return the tokens of each cleaned sentence, none for one without words. `contexts`: text before each."""
@@ -86,7 +92,8 @@ class SentenceTokenizer:
         return [self._truncate(own, context) for own, context in zip(encodings, before, strict=True)]
 
     def _encode_words(self, texts: Sequence[str]) -> list[Encoding]:
-        return self._tokenizer.encode_batch([clean_text(text) for text in texts], add_special_tokens=False)
+        cleaned = [clean_text(text, keep_emoji=self._keep_emoji) for text in texts]
+        return self._tokenizer.encode_batch(cleaned, add_special_tokens=False)
 
     def _truncate(self, own: Encoding, context: Encoding | None) -> Tokens:
         if not own.ids:

@@ -196,7 +196,7 @@ def _optimizer(config: LoopConfig, groups: list[dict[str, Any]]) -> torch.optim.
     if config.optimizer == SGD:
         groups = [{**group, "weight_decay": group["weight_decay"] * SGD_DECAY_SCALE} for group in groups]
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=MOMENTUM, nesterov=True)
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
 
 
 class _Run(Generic[BatchT]):

@@ -11,7 +11,8 @@ from ml.inference.api import EmotionOutputs, Predictor, Role, TextOutputs
 from ml.inference.runtime.batch_metrics import record_batch
 from ml.inference.runtime.device import autocast, to_device
 from ml.inference.runtime.sessions import open_network
-from ml.networks.text import TextConfig, TextNet
+from ml.networks import e5
+from ml.networks.text import MultilingualTextConfig, TextConfig, TextNet
 from ml.networks.tokens import SentenceTokenizer, TokenBatch, Tokens, pad_tokens
 from ml.registry import Manifest, ModelStore
 from ml.vocabulary import EMOTIONS, SENTIMENTS
@@ -54,7 +55,9 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
         network: TextNet = open_network(store, manifest)
         if isinstance(network, TextNet):
             network.encoder.embeddings.word_embeddings.half()  # as the store keeps it: half of the network's memory
-        tokenizer = open_tokenizer(network.config, store.file(manifest.reference, TOKENIZER_FILE))
+        multilingual = isinstance(network.config, MultilingualTextConfig)
+        path = e5.TOKENIZER.locate() if multilingual else store.file(manifest.reference, TOKENIZER_FILE)
+        tokenizer = open_tokenizer(network.config, path)
         return cls(network, tokenizer, manifest.temperature, device, manifest.preprocessing["languages"])
 
     @property
@@ -94,7 +97,8 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
 
 def open_tokenizer(config: TextConfig, path: Path) -> SentenceTokenizer:
     """Return the tokenizer for a network of this shape, from a `tokenizer.json`."""
-    return SentenceTokenizer.from_file(path, config.positions, config.before)
+    multilingual = isinstance(config, MultilingualTextConfig)
+    return SentenceTokenizer.from_file(path, config.positions, config.before, keep_emoji=multilingual)
 
 
 def _outputs_without_words(count: int, embedding_size: int) -> TextOutputs:

@@ -21,7 +21,7 @@ class Example:
     Either `path` or `text` is set. `label`: None if only a sentiment is known. `target` is a soft target over
     `EMOTIONS`, if votes of annotators or several labels are known. `speaker` is the person or source that must not be
     on two sides of a split. `start` and `end` are seconds of the file, if the example is a piece of it. `before`:
-    preceding sentences of the same dialogue.
+    preceding sentences of the same dialogue. `dimensions`: valence, arousal and dominance, each −1 … 1.
     """
 
     label: Emotion | None
@@ -37,6 +37,7 @@ class Example:
     start: float | None = None
     end: float | None = None
     before: str | None = None
+    dimensions: tuple[float, float, float] | None = None
 
     @property
     def index(self) -> int:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from ml.errors import InvalidManifest
 from ml.training.datasets.example import Record, Split
-from ml.training.datasets.sentence_files import emotions, lines, read_file, sentence, train_and_valid
+from ml.training.datasets.sentence_files import emotions, lines, read_file, sentence, sentiment_of, train_and_valid
 from ml.training.datasets.tables import read_each
-from ml.vocabulary import Emotion, Sentiment
 
 _GROUPS = {
     "anger": "anger annoyance disapproval",
@@ -21,14 +20,6 @@ _GROUPS = {
 }
 EKMAN = {name: group for group, names in _GROUPS.items() for name in names.split()}
 """The authors' map of their 28 names to Ekman's six and neutral."""
-_SENTIMENT: dict[Emotion, Sentiment] = {
-    "angry": "negative",
-    "disgust": "negative",
-    "fear": "negative",
-    "happy": "positive",
-    "neutral": "neutral",
-    "sad": "negative",
-}
 
 
 def read_goemotions(root: Path) -> Iterator[Record]:
@@ -52,8 +43,7 @@ def read_goemotions(root: Path) -> Iterator[Record]:
 def _comment(groups: Mapping[int, str], split: Split, line: str) -> Record:
     text, ids, _ = line.split("\t")
     labels = emotions([groups[int(number)] for number in ids.split(",")])
-    sentiments = {_SENTIMENT.get(emotion) for emotion in labels}
-    return sentence(_unquoted(text), labels, "goemotions", split, sentiments.pop() if len(sentiments) == 1 else None)
+    return sentence(_unquoted(text), labels, "goemotions", split, sentiment_of(labels))
 
 
 def _unquoted(text: str) -> str:

@@ -25,7 +25,10 @@ COLUMNS = (
     "sentiment",
     "target",
     "before",
+    "dimensions",
 )
+_NUMBERS = ("target", "dimensions")
+"""Columns of several numbers, with spaces between."""
 _EXAMPLE = TypeAdapter(Example)
 
 
@@ -64,8 +67,9 @@ def _row(example: Example, folder: Path) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(example, name) for name in COLUMNS}
     if example.path:
         row["path"] = os.path.relpath(example.path.resolve(), folder.resolve())
-    if example.target:
-        row["target"] = " ".join(f"{share:.6g}" for share in example.target)
+    for name in _NUMBERS:
+        if row[name]:
+            row[name] = " ".join(f"{number:.6g}" for number in row[name])
     return row
 
 
@@ -75,8 +79,9 @@ def _example(row: dict[str, str], path: Path, line: int) -> Example:
         raise InvalidManifest(f"{path.name}, line {line}: neither path nor text")
     if "path" in values:
         values["path"] = path.parent / values["path"]
-    if "target" in values:
-        values["target"] = values["target"].split()
+    for name in _NUMBERS:
+        if name in values:
+            values[name] = values[name].split()
     defaults = {"label": None, "split": "train", "dataset": row.get("source") or path.stem}
     try:
         return _EXAMPLE.validate_python(defaults | values)

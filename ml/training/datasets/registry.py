@@ -10,12 +10,14 @@ from ml.errors import InvalidManifest
 from ml.training.datasets.audio_corpora import read_voices
 from ml.training.datasets.ck_plus import read_ck_plus
 from ml.training.datasets.crema_d import read_crema_d
+from ml.training.datasets.emobank import read_emobank
 from ml.training.datasets.example import Record
 from ml.training.datasets.face_corpora import read_faces
 from ml.training.datasets.fer2013 import read_fer2013, read_fer_plus, unpack_fer2013, unpack_fer_plus
 from ml.training.datasets.generic import read_generic
 from ml.training.datasets.goemotions import read_goemotions
 from ml.training.datasets.meld import read_meld, read_meld_clips
+from ml.training.datasets.multilingual_sentences import read_brighter, read_xed_projections
 from ml.training.datasets.omg import read_omg
 from ml.training.datasets.raf_db import read_raf_db
 from ml.training.datasets.ravdess import read_ravdess
@@ -58,6 +60,9 @@ _ALL = (
     DataSet("semeval2018", "sentences", "research", read_semeval),
     DataSet("isear", "sentences", "CC BY-NC-SA 3.0", read_isear),
     DataSet("sst", "sentences", "research; sentiment alone", read_sst),
+    DataSet("brighter", "sentences", "CC BY 4.0", read_brighter),
+    DataSet("xed-projections", "sentences", "CC BY 4.0", read_xed_projections),
+    DataSet("emobank", "sentences", "CC BY-SA 4.0; valence, arousal, dominance", read_emobank),
     DataSet("collected-faces", "faces", "as its sets; a manifest.csv of crops", read_faces),
     DataSet("collected-voices", "voices", "as its sets; a manifest.csv of utterances", read_voices),
     DataSet("generic", "any", "your own; <dataset>_<n>_<emotion>.<ext>", read_generic),

@@ -1,5 +1,6 @@
 """Files of sentences: their lines, and examples of them."""
 
+import lzma
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ def sentence(
     split: Split,
     sentiment: Sentiment | None = None,
     speaker: str | None = None,
+    language: str = "en",
 ) -> Example:
     """Return the example of a sentence. Several labels become a soft target in equal shares."""
     return Example(
@@ -26,10 +28,27 @@ def sentence(
         split=split,
         text=text,
         speaker=speaker,
-        language="en",
+        language=language,
         target=tuple((name in labels) / len(labels) for name in EMOTIONS) if labels else None,
         sentiment=sentiment,
     )
+
+
+SENTIMENT_OF: dict[Emotion, Sentiment] = {
+    "angry": "negative",
+    "disgust": "negative",
+    "fear": "negative",
+    "happy": "positive",
+    "neutral": "neutral",
+    "sad": "negative",
+}
+"""Sentiment of the emotions as GoEmotions groups them. Surprise is ambiguous."""
+
+
+def sentiment_of(labels: Sequence[Emotion]) -> Sentiment | None:
+    """Return the sentiment that all labels have, if they have one."""
+    sentiments = {SENTIMENT_OF.get(emotion) for emotion in labels}
+    return sentiments.pop() if len(sentiments) == 1 else None
 
 
 def emotions(names: Iterator[str] | Sequence[str]) -> list[Emotion]:
@@ -47,8 +66,13 @@ def train_and_valid(root: Path, train: str, valid: str, test: str | None = None)
 
 
 def read_file(path: Path) -> str:
-    """Read text: UTF-8 with or without BOM, else Windows-1252. Control characters become quotes."""
+    """Read text: UTF-8 with or without BOM, else Windows-1252. Control characters become quotes.
+
+    A file whose name ends in `.xz` is decompressed.
+    """
     content = require(path).read_bytes()
+    if path.suffix == ".xz":
+        content = lzma.decompress(content)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

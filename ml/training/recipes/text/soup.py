@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ml.errors import InvalidManifest
-from ml.networks.text import TextConfig
+from ml.networks import e5
+from ml.networks.text import MultilingualTextConfig, TextConfig
 from ml.registry import Licence, ModelStore
 from ml.training.loop import averaged_weights, run_settings
 from ml.training.recipes.recipe import licence_of, loop_options, training_sets
@@ -49,7 +50,12 @@ def _load_ingredient(config: TextTrainConfig, name: str) -> Ingredient:
         store = ModelStore(config.store)
         manifest, weights = store.manifest(name), store.weights(name)
         shape, data, command, licence = manifest.config, manifest.data, manifest.command, manifest.licence
-    return Ingredient(TextConfig(**shape), weights, data, command, licence)
+    return Ingredient(_shape(shape), weights, data, command, licence)
+
+
+def _shape(values: dict[str, Any]) -> TextConfig:
+    kind = MultilingualTextConfig if values["vocabulary"] == e5.VOCABULARY else TextConfig
+    return kind(**values)
 
 
 def soup_shares(config: TextTrainConfig) -> list[float]:

@@ -1,9 +1,12 @@
+import lzma
 from pathlib import Path
 
 import pytest
 
 from ml.errors import InvalidManifest
-from ml.training.datasets.example import Example, without_skipped
+from ml.training.datasets.emobank import read_emobank
+from ml.training.datasets.example import Example, SkippedRecord, without_skipped
+from ml.training.datasets.multilingual_sentences import read_brighter, read_xed_projections
 from ml.training.datasets.text_corpora import READERS, read_sentences
 from ml.vocabulary import EMOTIONS
 
@@ -135,3 +138,41 @@ def test_read_sentences_missing_data_set_is_named(tmp_path: Path) -> None:
     for name in READERS:
         with pytest.raises(InvalidManifest):
             list(read_sentences(tmp_path, [name]))
+
+
+def test_read_brighter_digits_are_emotions_of_a_language(tmp_path: Path) -> None:
+    rows = {
+        "train": ["deu\t100010\tWarum nur?", "eng\t0-0100\tYes", "ukr\t000000\tТак", "deu\t1\tKurz"],
+        "dev": ["vmw\t000001\tAh"],
+    }
+    for name, lines in rows.items():
+        (tmp_path / f"{name}.tsv.xz").write_bytes(lzma.compress("\n".join(lines).encode()))
+    german, english, ukrainian, short, makhuwa = read_brighter(tmp_path)
+    assert isinstance(german, Example) and isinstance(ukrainian, Example) and isinstance(makhuwa, Example)
+    assert (german.dataset, german.language, german.sentiment) == ("brighter-deu", "de", "negative")
+    assert german.target == tuple(0.5 * (name in ("angry", "sad")) for name in EMOTIONS)
+    assert isinstance(english, Example) and english.label == "happy", "an emotion that was not asked is not felt"
+    assert ukrainian.label == ukrainian.sentiment == "neutral"
+    assert short == SkippedRecord("row 4", "row of another form")
+    assert (makhuwa.language, makhuwa.split) == ("vmw", "valid"), "no code of two letters"
+
+
+def test_read_xed_projections_has_languages_and_holds_lines_out(tmp_path: Path) -> None:
+    rows = [f"fi\t1\tVihainen {number}" for number in range(200)]
+    rows += ["en\t1\tAngry", "br\t2\tAmanhã", 'cn\t5,6\t"好"']
+    (tmp_path / "projections.tsv.xz").write_bytes(lzma.compress("\n".join(rows).encode()))
+    *finnish, english, expecting, chinese = read_xed_projections(tmp_path)
+    held_out = sum(isinstance(each, Example) and each.split == "valid" for each in finnish)
+    assert 2 <= held_out <= 25
+    assert english == SkippedRecord("Angry", "English")
+    assert expecting == SkippedRecord("Amanhã", "none of the seven")
+    assert isinstance(chinese, Example)
+    assert (chinese.text, chinese.dataset, chinese.language) == ("好", "xed-projections-cn", "zh")
+
+
+def test_read_emobank_centres_the_ratings(tmp_path: Path) -> None:
+    (tmp_path / "emobank.csv").write_text("id,split,V,A,D,text\nx,dev,5.0,3.0,2.0,Fine!\n")
+    (example,) = read_emobank(tmp_path)
+    assert isinstance(example, Example)
+    assert example.dimensions == (1.0, 0.0, -0.5)
+    assert (example.split, example.label) == ("valid", None)

@@ -1,4 +1,5 @@
 import shutil
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,13 @@ from ml.inference.text.predictor import TextPredictor, TextSample
 from ml.networks.text import TextConfig, TextNet
 from ml.registry import ModelStore
 from ml.training import cli
+from ml.training.datasets.example import Example
 from ml.training.loop import history
 from ml.training.recipes.recipe import CHOSEN_BY
 from ml.training.recipes.text import recipe
-from ml.training.recipes.text.data import read_data
-from ml.training.recipes.text.recipe import TextBatch, loss
+from ml.training.recipes.text.data import read_data, take_limited
+from ml.training.recipes.text.recipe import TextBatch, epoch_rows, loss
+from ml.training.recipes.text.starts import STARTS
 
 NAMES = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 WORDS = ("furious", "revolting", "terrified", "delighted", "weeping", "astonished", "at the office")
@@ -78,7 +81,8 @@ def test_text_train_context_tokens_reads_preceding_sentences(data: Path, monkeyp
 @pytest.fixture
 def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train a network of one narrow layer, which starts from random weights."""
-    monkeypatch.setattr(recipe, "TextConfig", partial(TextConfig, hidden=24, layers=1, heads=2, intermediate=48))
+    small = replace(STARTS["minilm"], shape=partial(TextConfig, hidden=24, layers=1, heads=2, intermediate=48))
+    monkeypatch.setitem(STARTS, "minilm", small)
     monkeypatch.setattr(recipe, "load_pretrained_encoder", lambda *_: None)
 
 
@@ -120,6 +124,7 @@ def test_text_loss_consistency_penalises_different_readings() -> None:
         targets_NC=torch.eye(7)[:6],
         weights_N=torch.ones(6),
         sentiments_N=torch.full((6,), 1),
+        dimensions_N3=torch.full((6, 3), torch.nan),
     )
     same = TextNet(small).train()
     assert torch.allclose(loss(same, batch, 5.0), loss(same, batch)), "without dropout both are one"
@@ -133,3 +138,20 @@ def test_read_data_duplicates_are_held_out(data: Path) -> None:
     train.write_text(train.read_text() + "number 8 of us IS furious now\t0\tx\nFine\t6\tx\n")
     training, held_out = read_data(data / "text", ["goemotions"])
     assert len(training) == 7 * 8 + 1 and len(held_out) == 7 * 4
+
+
+def test_take_limited_bounds_each_language_of_a_set() -> None:
+    examples = [
+        Example("sad", f"brighter-{code}", "train", text=f"{code} {number}", language=code)
+        for code in ("deu", "esp")
+        for number in range(9)
+    ] + [Example("sad", "goemotions", "train", text=str(number), language="en") for number in range(9)]
+    taken = take_limited(examples, {"brighter": 4})
+    assert Counter(example.dataset for example in taken) == {"brighter-deu": 4, "brighter-esp": 4, "goemotions": 9}
+    assert taken == take_limited(examples[::-1], {"brighter": 4}), "the order of the file does not matter"
+
+
+def test_epoch_rows_parts_of_a_pass_have_each_row_once() -> None:
+    passes = [torch.cat([epoch_rows(12, epoch, 3, seed=1) for epoch in epochs]) for epochs in ((0, 1, 2), (3, 4, 5))]
+    assert all(sorted(rows.tolist()) == list(range(12)) for rows in passes)
+    assert not torch.equal(*passes)
