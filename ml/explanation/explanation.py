@@ -12,7 +12,7 @@ from ml.explanation.heatmaps import face_heatmap, feature_map_sheet, text_heatma
 from ml.explanation.text_attribution import attribute_words
 from ml.explanation.voice_attribution import voice_relevance
 from ml.inference.api import TimeSpan
-from ml.inference.face.backends.base import iou
+from ml.inference.face.boxes import iou
 from ml.inference.face.detector import DetectedFace, FaceDetector
 from ml.inference.face.predictor import FacePredictor
 from ml.inference.face.ready_crops import CropDetector
@@ -27,7 +27,7 @@ from ml.media.sandbox import CancelCheck, never_cancelled
 from ml.rendering.encoding import RenderedArtifact, encode_png
 from ml.rendering.thumbnails import FaceSighting, strongest_moments
 from ml.reports.report import sanitize
-from ml.results import FaceFrame, Moment, Options, Probabilities, Result, Window
+from ml.results import FaceFrame, Moment, Options, Probabilities, Result, Transcript, Window
 from ml.vocabulary import EMOTIONS, MODALITY_NAMES, Modality
 
 MAX_FACES, MAX_VOICES, MAX_TEXTS = 8, 3, 6
@@ -57,7 +57,7 @@ class Explainer:
         """Yield images for the faces, then the voice, then the words. Raises what decoding and `check` raise."""
         yield from self.faces(choose_sightings(result))
         yield from self.voices(choose_windows(result, "audio", MAX_VOICES))
-        yield from self.words(choose_windows(result, "text", MAX_TEXTS), TranscriptIndex(result.transcript.segments))
+        yield from self.words(choose_windows(result, "text", MAX_TEXTS), _index(result.transcript))
 
     def faces(self, sightings: Sequence[FaceSighting]) -> Iterator[RenderedArtifact]:
         """Yield Grad-CAM and feature maps of each face, for the emotion that the net predicts."""
@@ -136,15 +136,16 @@ class Explainer:
 
     def words(self, windows: Sequence[Window], transcript: TranscriptIndex) -> Iterator[RenderedArtifact]:
         """Yield the weights of each window's words, given the words spoken before the window."""
-        predictor = self.models.text
-        if predictor is None:
-            return
         for window in windows:
             self.check()
             assert window.modalities.text is not None
             span = TimeSpan(window.start, window.end)
+            language = transcript.language_in(span)
+            predictor = self.models.text_models.for_language(language)
+            if predictor is None:
+                continue
             text = sanitize(window.modalities.text.transcript)
-            attribution = attribute_words(predictor, text, before=transcript.text_before(span))
+            attribution = attribute_words(predictor, text, before=transcript.text_before(span), language=language)
             title = f"{_title('text', span)}: for (orange) and against (blue) “{attribution.emotion}”"
             about = {
                 "time": span.start,
@@ -179,6 +180,10 @@ def choose_windows(result: Result, modality: Modality, count: int) -> list[Windo
         if len(chosen) < count and all(window.end <= other.start or window.start >= other.end for other in chosen):
             chosen.append(window)
     return sorted(chosen, key=lambda window: window.start)
+
+
+def _index(transcript: Transcript) -> TranscriptIndex:
+    return TranscriptIndex(transcript.segments, transcript.language)
 
 
 def _title(modality: Modality, span: TimeSpan) -> str:

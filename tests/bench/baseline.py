@@ -51,7 +51,7 @@ def _faces(path: Path) -> int:
                 return found
             if number / rate >= due:
                 due += 1 / FRAME_RATE
-                for face in detector.detect(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), 8):
+                for face in detector.detect_batch([cv2.cvtColor(image, cv2.COLOR_BGR2RGB)], 8)[0]:
                     predict_with_flip_tta(network, torch.from_numpy(face.crop)[None, None].float() / 255)
                     found += 1
             number += 1

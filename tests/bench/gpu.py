@@ -136,7 +136,7 @@ def seen(clip: Path, face: FacePredictor) -> dict[str, float]:
                 with timed(spent, name), decoder:
                     images = [frame.image for frame in decoder.frames()]
             with timed(spent, "detection and mesh"):
-                faces = [found for image in images for found in detector.detect(image, options.max_faces)]
+                faces = [found for image in images for found in detector.detect_batch([image], options.max_faces)[0]]
             with timed(spent, "detection and mesh by the same nets on the device"):
                 for first in range(0, len(images), on_device.batch_size):
                     on_device.detect_batch(images[first : first + on_device.batch_size], options.max_faces)

@@ -13,7 +13,6 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from mediapipe.python.solutions import face_detection, face_mesh
 
 from ml.inference.face import predictor as faces_of
 from ml.inference.face.backends import mediapipe_cpu
@@ -110,18 +109,17 @@ def detection(size: int, rounds: int) -> Iterator[Figure]:
     """Detection and mesh of the portrait, two beside each other: as served, as mediapipe makes its graphs (with a pool
     of threads each), and by their nets, as torch runs them."""
     image = np.ascontiguousarray(portrait()[..., ::-1])
-    pools = {"FaceDetection": face_detection.FaceDetection, "FaceMesh": face_mesh.FaceMesh}
     with ExitStack() as stack:
         detectors = {
             "served": [stack.enter_context(FaceDetector(size)) for _ in range(2)],
             "nets": [stack.enter_context(FaceDetector(size, mediapipe_nets(torch.device("cpu")))) for _ in range(2)],
         }
-        with patch.multiple(mediapipe_cpu, **pools):
+        with patch.object(mediapipe_cpu, "use_calling_thread", lambda config: None):
             detectors["pools"] = [stack.enter_context(FaceDetector(size)) for _ in range(2)]
         pool = stack.enter_context(ThreadPoolExecutor(2))
 
         def search(pair: list[FaceDetector]) -> None:
-            list(pool.map(lambda detector: [detector.detect(image, 1) for _ in range(SEARCHES)], pair))
+            list(pool.map(lambda detector: [detector.detect_batch([image], 1) for _ in range(SEARCHES)], pair))
 
         sides: dict[str, Action] = {name: partial(search, pair) for name, pair in detectors.items()}
         taken = {name: each.seconds for name, each in alternate(sides, rounds, warm_up=True).items()}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ml.inference.api import BatchPredictor, ModalityFeatures
 from ml.inference.face.detector import DetectedFace, FaceDetector
+from ml.inference.face.frame_search import FrameSearch, SearchKind
 from ml.inference.face.predictor import FaceSample
 from ml.inference.face.quality import QUALITIES, face_quality
 from ml.networks.crops import LANDMARKS
@@ -120,11 +121,15 @@ class PendingFrame:
 
 @dataclass(frozen=True)
 class DetectedFrame:
-    """Faces of the frame at `time`. `scale`: original pixels per pixel of the image."""
+    """Faces of the frame at `time`.
+
+    `scale`: original pixels per pixel of the image; `missed`: number of detections that no mesh confirmed.
+    """
 
     time: float
     scale: float
     faces: list[DetectedFace]
+    missed: int = 0
 
 
 @dataclass
@@ -133,6 +138,7 @@ class FaceCollector:
 
     Frames are searched in batches of the detector's size, and crops go through the network in batches of its size.
     `executor`: one thread that reads crops while the next frames are searched; null reads them in the calling thread.
+    `kind`: how frames are searched; `search`: search of a stream whose earlier frames went to other collectors.
     """
 
     detector: FaceDetector
@@ -140,31 +146,42 @@ class FaceCollector:
     max_faces: int
     keep_landmarks: bool
     executor: Executor | None = None
+    kind: SearchKind = "film"
+    search: FrameSearch | None = None
     _unsearched: list[PendingFrame] = field(default_factory=list)
     _unread: list[DetectedFrame] = field(default_factory=list)
     _unread_faces: int = 0
     _parts: list[Callable[[], FaceObservations]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._search = self.search or FrameSearch(self.detector, self.max_faces, self.kind)
+
     def add(self, time: float, image_HWC: NDArray[np.uint8], scale: float) -> None:
         """Add a frame. Its image is kept until it is searched. `scale`: original pixels per pixel of the image."""
         self._unsearched.append(PendingFrame(time, image_HWC, scale))
-        if len(self._unsearched) >= self.detector.batch_size:
-            self._search()
+        if len(self._unsearched) >= self._search.batch_size:
+            self._search_pending()
         if self._unread_faces >= self.predictor.batch_size:
             self.flush()
 
-    def _search(self) -> None:
+    def end_chunk(self) -> None:
+        """Read the frames that wait, and search the following ones as if they were the first."""
+        self.flush()
+        self._search.restart()
+
+    def _search_pending(self) -> None:
         frames, self._unsearched = self._unsearched, []
-        faces_by_frame = self.detector.detect_batch([frame.image_HWC for frame in frames], self.max_faces)
+        results = self._search.find([frame.image_HWC for frame in frames], [frame.time for frame in frames])
         self._unread += [
-            DetectedFrame(frame.time, frame.scale, faces) for frame, faces in zip(frames, faces_by_frame, strict=True)
+            DetectedFrame(frame.time, frame.scale, result.faces, len(result.missed))
+            for frame, result in zip(frames, results, strict=True)
         ]
-        self._unread_faces += sum(map(len, faces_by_frame))
+        self._unread_faces += sum(len(result.faces) for result in results)
 
     def flush(self) -> None:
         """Read the frames that wait. The place of this call decides which crops form a batch, and so last digits."""
         if self._unsearched:
-            self._search()
+            self._search_pending()
         frames, self._unread, self._unread_faces = self._unread, [], 0
         if not frames:
             return

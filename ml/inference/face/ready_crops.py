@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ml.inference.face.backends.base import Image
-from ml.inference.face.detector import DetectedFace, FaceDetector
+from ml.inference.face.detector import DetectedFace, FaceDetector, SearchResult
 from ml.media import MediaInfo
 from ml.networks.crops import resize_crop
 from ml.results import Notice, Options
@@ -36,9 +36,13 @@ class CropDetector(FaceDetector):
     def batch_size(self) -> int:
         return 1
 
-    def detect_batch(self, images: Sequence[Image], max_faces: int) -> list[list[DetectedFace]]:
+    def detect_batch(self, images: Sequence[Image], max_faces: int, turn: int = 0) -> list[list[DetectedFace]]:
         """Return one face for each RGB image, which fills it."""
         return [[self._face(image_HWC)] for image_HWC in images]
+
+    def search(self, image_HWC: Image, max_faces: int, levels: int | None = None) -> SearchResult:
+        """Return the one face."""
+        return SearchResult([self._face(image_HWC)])
 
     def _face(self, image_HWC: Image) -> DetectedFace:
         height, width = image_HWC.shape[:2]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ml.inference.api import ModalityFeatures, TimeSpan
 from ml.inference.face.detector import FaceDetector
+from ml.inference.face.frame_search import FrameSearch
 from ml.inference.face.observations import FaceCollector, FaceObservations
 from ml.inference.face.tracker import Tracker
 from ml.inference.fusion.timeline import WindowInputs, build_timeline, image_timeline
@@ -77,6 +78,7 @@ class LiveReader:
         voice_executor: Executor | None = None,
     ) -> None:
         self._models, self._options, self._detector, self._voice_executor = models, options, detector, voice_executor
+        self._search = FrameSearch(detector, options.max_faces, "live") if detector else None
         self._frames: deque[_ReadFrame] = deque()
         self._newest_faces: tuple[TrackedLiveFace, ...] = ()
         self._tracker = Tracker()
@@ -93,7 +95,9 @@ class LiveReader:
         self._time = max(self._time, time)
         if self._detector is None or self._models.face is None or (self._frames and time <= self._frames[-1].time):
             return
-        collector = FaceCollector(self._detector, self._models.face, self._options.max_faces, keep_landmarks=False)
+        collector = FaceCollector(
+            self._detector, self._models.face, self._options.max_faces, keep_landmarks=False, search=self._search
+        )
         collector.add(time, image_HWC, scale)
         frame = _ReadFrame(time, collector.result())
         faces = [track.frames[0] for track in image_timeline(frame.faces, self._models.fusion, self._options).faces]

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -10,25 +11,38 @@ import torch
 from numpy.typing import NDArray
 
 from ml.errors import ModelStoreError
+from ml.inference.face.boxes import FoundBox
 from ml.inference.runtime.native_lines import without_native_lines
 
 Image = NDArray[np.uint8]
 """RGB image [H, W, 3]."""
 Mesh = NDArray[np.float32]
 """Points of a face [468, 3]."""
-Rectangle = tuple[float, float, float, float]
-"""x, y, width, height."""
 FaceSearch = Literal["graphs", "nets"]
 """Name of a backend, as `AFFECT_FACE_SEARCH` states it."""
 
-MIN_DETECTION_SCORE = 0.5
-"""Minimum score of the near detector. The graph of the far detector has its own minimum of 0.6, which callers cannot
-change."""
+MIN_FAR_SCORE, MIN_NEAR_SCORE = 0.6, 0.5
+"""Minimum scores of a sure answer of the far and of the near detector, as mediapipe's graphs have them."""
+MIN_CANDIDATE_SCORE = 0.3
+"""Minimum score of an answer that is worth a closer look."""
 MIN_CLOSE_UP_SCORE = 0.3
 """Minimum score in a close-up, in which a face has been found already."""
 
 _NOISE = re.compile(rb"inference_feedback_manager|absl::InitializeLog|XNNPACK delegate|MessageFactory")
 """Lines that mediapipe's libraries write about themselves whenever a graph starts."""
+
+
+@dataclass(frozen=True)
+class CloseUpReading:
+    """Answer about a close-up in which the near detector found a face.
+
+    `mesh`: null if the mesh network takes it for none; `score`: of the detector; `tilt`: degrees by which the line
+    through the eyes leans, clockwise as seen.
+    """
+
+    mesh: Mesh | None
+    score: float
+    tilt: float
 
 
 class FaceBackend(Protocol):
@@ -40,22 +54,14 @@ class FaceBackend(Protocol):
     batch_size: int
     """Number of images that are searched together at best."""
 
-    def detect(self, images: Sequence[Image]) -> list[list[tuple[Rectangle, float]]]:
-        """Return the boxes of each image with their scores: those of the far detector, then those of the near one."""
+    def detect(self, images: Sequence[Image]) -> list[list[FoundBox]]:
+        """Return the boxes of each image from MIN_CANDIDATE_SCORE: of the far detector, then of the near one."""
 
-    def landmarks(self, close_ups: Sequence[Image]) -> list[Mesh | None]:
-        """Return the mesh of the face that fills each image, null if the image shows no face."""
+    def landmarks(self, close_ups: Sequence[Image]) -> list[CloseUpReading | None]:
+        """Return the reading of the face that fills each image, null if the detector finds none."""
 
     def close(self) -> None:
         """Release what the backend holds."""
-
-
-def iou(a: Rectangle, b: Rectangle) -> float:
-    """Return the intersection over union of two boxes (x, y, width, height)."""
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    common = max(wide, 0.0) * max(high, 0.0)
-    return common / (a[2] * a[3] + b[2] * b[3] - common) if common else 0.0
 
 
 def mediapipe_graphs() -> FaceBackend:

@@ -11,28 +11,62 @@ import mediapipe
 import numpy as np
 from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig
 from mediapipe.python.solution_base import SolutionBase
-from mediapipe.python.solutions import face_detection, face_mesh
 
-from ml.inference.face.backends.base import MIN_CLOSE_UP_SCORE, MIN_DETECTION_SCORE, Image, Mesh, Rectangle
+from ml.inference.face.backends.base import (
+    MIN_CANDIDATE_SCORE,
+    MIN_CLOSE_UP_SCORE,
+    MIN_FAR_SCORE,
+    MIN_NEAR_SCORE,
+    CloseUpReading,
+    Image,
+)
+from ml.inference.face.boxes import FoundBox
 
-FAR, NEAR = 1, 0
-"""mediapipe's numbers of its two detectors (`model_selection`)."""
+RIGHT_EYE, LEFT_EYE = 0, 1
+"""Numbers of the key points of a detection."""
+_MODULES = "mediapipe/modules"
 _PACKAGES = Path(mediapipe.__file__).parent.parent
 
 
-class _CallingThreadSolution(SolutionBase):
-    def __init__(self, **options: Any) -> None:
-        config = CalculatorGraphConfig.FromString((_PACKAGES / options.pop("binary_graph_path")).read_bytes())
-        config.executor.add(type="ApplicationThreadExecutor")
+def use_calling_thread(config: Any) -> None:
+    """Let a graph run in the thread that calls it."""
+    config.executor.add(type="ApplicationThreadExecutor")
+
+
+class _Graph(SolutionBase):
+    def __init__(self, path: str, **options: Any) -> None:
+        """`path`: of the graph, in mediapipe's modules."""
+        config = CalculatorGraphConfig.FromString((_PACKAGES / _MODULES / path).read_bytes())
+        use_calling_thread(config)
         super().__init__(graph_config=config, **options)
 
 
-class FaceDetection(face_detection.FaceDetection, _CallingThreadSolution):
-    """mediapipe's face detection in the calling thread."""
+class FaceDetection(_Graph):
+    """mediapipe's face detection: its far detector (`full`) or its near one (`short`)."""
+
+    def __init__(self, reach: str, min_score: float) -> None:
+        super().__init__(
+            f"face_detection/face_detection_{reach}_range_cpu.binarypb",
+            calculator_params={
+                f"facedetection{reach}range__facedetection__TensorsToDetectionsCalculator.min_score_thresh": min_score
+            },
+            outputs=["detections"],
+        )
 
 
-class FaceMesh(face_mesh.FaceMesh, _CallingThreadSolution):
-    """mediapipe's face mesh in the calling thread."""
+class FaceMesh(_Graph):
+    """mediapipe's mesh of the face with the highest score of the near detector, and that detection."""
+
+    def __init__(self, min_score: float, max_faces: int = 1) -> None:
+        super().__init__(
+            "face_landmark/face_landmark_front_cpu.binarypb",
+            side_inputs={"num_faces": max_faces, "with_attention": False, "use_prev_landmarks": False},
+            calculator_params={
+                "facedetectionshortrangecpu__facedetectionshortrange__facedetection__TensorsToDetectionsCalculator"
+                ".min_score_thresh": min_score
+            },
+            outputs=["multi_face_landmarks", "face_detections"],
+        )
 
 
 class MediapipeGraphs:
@@ -42,28 +76,36 @@ class MediapipeGraphs:
 
     def __init__(self) -> None:
         self._detectors = [
-            FaceDetection(model_selection=reach, min_detection_confidence=MIN_DETECTION_SCORE) for reach in (FAR, NEAR)
+            (FaceDetection("full", MIN_CANDIDATE_SCORE), MIN_FAR_SCORE),
+            (FaceDetection("short", MIN_CANDIDATE_SCORE), MIN_NEAR_SCORE),
         ]
-        self._mesh = FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=MIN_CLOSE_UP_SCORE)
+        self._mesh = FaceMesh(MIN_CLOSE_UP_SCORE)
 
     def close(self) -> None:
-        for graph in (*self._detectors, self._mesh):
+        for graph in (*(graph for graph, _ in self._detectors), self._mesh):
             graph.close()
 
-    def detect(self, images: Sequence[Image]) -> list[list[tuple[Rectangle, float]]]:
+    def detect(self, images: Sequence[Image]) -> list[list[FoundBox]]:
         return [self._detect(image_HWC) for image_HWC in images]
 
-    def _detect(self, image_HWC: Image) -> list[tuple[Rectangle, float]]:
-        detections = []
-        for detector in self._detectors:
+    def _detect(self, image_HWC: Image) -> list[FoundBox]:
+        found = []
+        for detector, min_score in self._detectors:
             for detection in detector.process(image_HWC).detections or ():
-                box = detection.location_data.relative_bounding_box
-                detections.append(((box.xmin, box.ymin, box.width, box.height), min(float(detection.score[0]), 1.0)))
-        return detections
+                box, score = detection.location_data.relative_bounding_box, min(float(detection.score[0]), 1.0)
+                found.append(FoundBox((box.xmin, box.ymin, box.width, box.height), score, score >= min_score))
+        return found
 
-    def landmarks(self, close_ups: Sequence[Image]) -> list[Mesh | None]:
+    def landmarks(self, close_ups: Sequence[Image]) -> list[CloseUpReading | None]:
         return [self._landmarks(image_HWC) for image_HWC in close_ups]
 
-    def _landmarks(self, image_HWC: Image) -> Mesh | None:
-        meshes = self._mesh.process(image_HWC).multi_face_landmarks
-        return np.array([(point.x, point.y, point.z) for point in meshes[0].landmark], np.float32) if meshes else None
+    def _landmarks(self, image_HWC: Image) -> CloseUpReading | None:
+        answer = self._mesh.process(image_HWC)
+        if not answer.face_detections:
+            return None
+        (detection, *_), meshes = answer.face_detections, answer.multi_face_landmarks
+        right, left = (detection.location_data.relative_keypoints[eye] for eye in (RIGHT_EYE, LEFT_EYE))
+        height, width = image_HWC.shape[:2]
+        tilt = float(np.degrees(np.arctan2((left.y - right.y) * height, (left.x - right.x) * width)))
+        mesh = np.array([(point.x, point.y, point.z) for point in meshes[0].landmark], np.float32) if meshes else None
+        return CloseUpReading(mesh, min(float(detection.score[0]), 1.0), tilt)

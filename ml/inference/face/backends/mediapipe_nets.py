@@ -17,22 +17,24 @@ from torch import Tensor
 
 from ml.inference.api import FloatArray
 from ml.inference.face.backends.base import (
+    MIN_CANDIDATE_SCORE,
     MIN_CLOSE_UP_SCORE,
-    MIN_DETECTION_SCORE,
+    MIN_FAR_SCORE,
+    MIN_NEAR_SCORE,
+    CloseUpReading,
     Image,
     Mesh,
-    Rectangle,
-    iou,
 )
+from ml.inference.face.boxes import FoundBox, Rectangle, iou
 from ml.inference.runtime.device import to_device
 from ml.networks.crops import LANDMARKS
 from ml.networks.tflite import TfliteNet, mediapipe_folder
 
 IMAGE_BATCH_SIZE = 16
 """Images that are searched together; their pixels are held in memory."""
-MIN_FAR_SCORE = 0.6
-"""Minimum score of the far detector, as its graph has it."""
-SAME_FACE_IOU = 0.3
+MAX_DETECTED_AT_ONCE = 64
+"""Maximum number of images or tiles that the networks take at once."""
+MERGED_IOU = 0.3
 """Intersection over union above which two answers are merged into one face."""
 MAX_LOGIT = 100.0
 """Absolute value at which scores are clipped before the sigmoid."""
@@ -53,6 +55,19 @@ class Detection:
     box: Rectangle
     points_62: FloatArray
     score: float
+
+    def eye_line(self, image_HWC: Image) -> FloatArray:
+        """Return the way from the right eye to the left one, in pixels [2]."""
+        return (self.points_62[LEFT_EYE] - self.points_62[RIGHT_EYE]) * np.array(image_HWC.shape[1::-1], np.float32)
+
+    def tilt(self, image_HWC: Image) -> float:
+        """Return the degrees by which the line through the eyes leans, clockwise as seen."""
+        across, down = self.eye_line(image_HWC).tolist()
+        return float(np.degrees(np.arctan2(down, across)))
+
+
+def _found(detections: Sequence[Detection], min_score: float) -> list[FoundBox]:
+    return [FoundBox(face.box, face.score, face.score >= min_score) for face in detections]
 
 
 class DetectorNet:
@@ -125,22 +140,27 @@ class MediapipeNets:
         self._near = DetectorNet("short_range", [8, 8, 16, 16, 16, 16, 16, 16], device)
         self._mesh = MeshNet(device)
 
-    def detect(self, images: Sequence[Image]) -> list[list[tuple[Rectangle, float]]]:
-        far, near = self._far.detect(images, MIN_FAR_SCORE), self._near.detect(images, MIN_DETECTION_SCORE)
-        return [
-            [(face.box, face.score) for face in (*of_far, *of_near)] for of_far, of_near in zip(far, near, strict=True)
-        ]
+    def detect(self, images: Sequence[Image]) -> list[list[FoundBox]]:
+        found: list[list[FoundBox]] = []
+        for first in range(0, len(images), MAX_DETECTED_AT_ONCE):
+            batch = images[first : first + MAX_DETECTED_AT_ONCE]
+            by_far, by_near = (net.detect(batch, MIN_CANDIDATE_SCORE) for net in (self._far, self._near))
+            found += [
+                [*_found(far, MIN_FAR_SCORE), *_found(near, MIN_NEAR_SCORE)]
+                for far, near in zip(by_far, by_near, strict=True)
+            ]
+        return found
 
-    def landmarks(self, close_ups: Sequence[Image]) -> list[Mesh | None]:
-        meshes: list[Mesh | None] = [None] * len(close_ups)
+    def landmarks(self, close_ups: Sequence[Image]) -> list[CloseUpReading | None]:
+        readings: list[CloseUpReading | None] = [None] * len(close_ups)
         for first in range(0, len(close_ups), IMAGE_BATCH_SIZE):
             batch = close_ups[first : first + IMAGE_BATCH_SIZE]
             faces_by_image = self._near.detect(batch, MIN_CLOSE_UP_SCORE)
             best = {row: faces[0] for row, faces in enumerate(faces_by_image) if faces}
             placed = self._mesh.place_mesh([batch[row] for row in best], list(best.values()))
-            for row, mesh in zip(best, placed, strict=True):
-                meshes[first + row] = mesh
-        return meshes
+            for (row, face), mesh in zip(best.items(), placed, strict=True):
+                readings[first + row] = CloseUpReading(mesh, face.score, face.tilt(batch[row]))
+        return readings
 
     def close(self) -> None:
         """Do nothing: the networks are shared."""
@@ -158,7 +178,7 @@ class _Square:
     def around(cls, image_HWC: Image, face: Detection) -> "_Square":
         """Return the square around a face in which its eyes are level."""
         sides = np.array(image_HWC.shape[1::-1], np.float32)
-        across = (face.points_62[LEFT_EYE] - face.points_62[RIGHT_EYE]) * sides
+        across = face.eye_line(image_HWC)
         left, top, width, height = np.array(face.box) * np.tile(sides, 2)
         centre = (float(left + width / 2), float(top + height / 2))
         side = float(max(width, height)) * MESH_CROP_SCALE
@@ -228,7 +248,7 @@ def _weighted_nms(points_K82: FloatArray, scores_K: FloatArray) -> list[Detectio
     remaining, faces = np.argsort(-scores_K, kind="stable").tolist(), []
     while remaining:
         best = remaining[0]
-        merged = [row for row in remaining if row == best or iou(boxes[best], boxes[row]) > SAME_FACE_IOU]
+        merged = [row for row in remaining if row == best or iou(boxes[best], boxes[row]) > MERGED_IOU]
         mean_82 = np.average(points_K82[merged], axis=0, weights=scores_K[merged]).astype(np.float32)
         faces.append(Detection(_rectangle(mean_82[:2]), mean_82[2:], float(scores_K[best])))
         remaining = [row for row in remaining if row not in merged]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ml.inference.api import EmotionOutputs
-from ml.inference.face.detector import DetectedFace, FaceDetector
+from ml.inference.face.detector import DetectedFace, FaceDetector, SearchResult
 from ml.inference.face.observations import MAX_PENDING_BATCHES, FaceCollector, FaceObservations
 from ml.inference.face.predictor import FaceSample
 from ml.inference.fusion.predictor import FusionPredictor
@@ -25,9 +25,17 @@ class Finder:
         self.batch_size = batch_size
         self.searched: list[int] = []
 
-    def detect_batch(self, images: Sequence[NDArray[np.uint8]], max_faces: int) -> list[list[DetectedFace]]:
+    def detect_batch(
+        self, images: Sequence[NDArray[np.uint8]], max_faces: int, turn: int = 0
+    ) -> list[list[DetectedFace]]:
         self.searched.append(len(images))
         return [self._detect(image_HWC) for image_HWC in images]
+
+    def search(self, image_HWC: NDArray[np.uint8], max_faces: int, levels: int | None = None) -> SearchResult:
+        return SearchResult(self.detect_batch([image_HWC], max_faces)[0])
+
+    def follow(self, image_HWC: NDArray[np.uint8], known: Sequence[DetectedFace]) -> list[DetectedFace | None]:
+        return [None] * len(known)
 
     def _detect(self, image_HWC: NDArray[np.uint8]) -> list[DetectedFace]:
         count = int(image_HWC[0, 0, 0])
@@ -65,7 +73,7 @@ def watcher(reader: Reader, beside: ThreadPoolExecutor | None = None, finder: Fi
 def test_face_collector_searches_frames_in_batches_of_the_detector() -> None:
     counts, finder, reader = [1, 0, 1, 2, 0, 5, 0, 1], Finder(batch_size=3), Reader()
     together = watch(watcher(reader, finder=finder), counts)
-    assert (finder.searched, reader.read) == ([3, 3, 2], [9, 1])
+    assert (finder.searched, reader.read) == ([1, 2, 1, 1, 1, 2], [9, 1]), "0 and 4 s are searched thoroughly"
     alone = watch(watcher(Reader()), counts)
     assert all(np.array_equal(getattr(together, name), getattr(alone, name)) for name in ("starts_G", "embeddings_NE"))
 

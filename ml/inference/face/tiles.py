@@ -1,0 +1,81 @@
+"""Parts of a picture that are searched by themselves, because the detectors see whole pictures at 192 pixels."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ml.inference.face.backends.base import Image
+from ml.inference.face.boxes import Rectangle
+
+SEARCH_SIDE = 192
+"""Pixels of the longer side at which a picture, or a tile of it, is searched: the input of the far detector."""
+MIN_TILE_SIDE = 300
+"""Minimum side of a tile, in pixels: in a smaller one only faces too small to be read would be found in addition."""
+TILES_DOWN = (1.8, 3.4)
+"""For each level of the pyramid below the whole picture, the picture's short side in sides of a tile: two and four rows
+of tiles that overlap by a fifth."""
+MAX_LEVELS = len(TILES_DOWN)
+MIN_TILED_WIDTH, MIN_TILED_HEIGHT = 2 * SEARCH_SIDE, 96
+"""Minimum longer and shorter side of a picture that is searched in tiles, in pixels: a smaller one is seen whole, and a
+narrow strip would need hundreds of tiles."""
+_MIN_OVERLAP = 0.15
+"""Minimum overlap of neighbouring tiles, in sides of a tile."""
+_MAX_SINGLE_ROW = 1.25
+"""Short side of the picture, in sides of a tile, up to which one row of tiles of that height is enough."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Part of a picture, in its pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def cut(self, image_HWC: Image) -> Image:
+        """Return the part of the picture, shrunk until its longer side is at most SEARCH_SIDE."""
+        part = image_HWC[self.top : self.top + self.height, self.left : self.left + self.width]
+        scale = SEARCH_SIDE / max(self.width, self.height)
+        if scale >= 1:
+            return np.ascontiguousarray(part)
+        size = max(1, round(self.width * scale)), max(1, round(self.height * scale))
+        return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    def to_image(self, box: Rectangle) -> Rectangle:
+        """Convert a box in fractions of the tile to pixels of the picture."""
+        x, y, width, height = box
+        return x * self.width + self.left, y * self.height + self.top, width * self.width, height * self.height
+
+
+def whole_picture(image_HWC: Image) -> Tile:
+    """Return the tile that is the whole picture."""
+    height, width = image_HWC.shape[:2]
+    return Tile(0, 0, width, height)
+
+
+def tiles(width: int, height: int, levels: int) -> list[Tile]:
+    """Return the tiles of the first `levels` levels of the pyramid for a picture of this size."""
+    short, found = min(width, height), list[Tile]()
+    if max(width, height) < MIN_TILED_WIDTH or short < MIN_TILED_HEIGHT:
+        return found
+    for level, down in enumerate(TILES_DOWN[:levels]):
+        side = round(short / down)
+        if side < MIN_TILE_SIDE and level == 0:
+            side = MIN_TILE_SIDE
+        if short <= side * _MAX_SINGLE_ROW:
+            side = short
+        if side < min(MIN_TILE_SIDE, short) or side >= max(width, height):
+            break
+        found += [Tile(left, top, side, side) for top in _starts(height, side) for left in _starts(width, side)]
+    return found
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Return where the tiles along a side of the picture start."""
+    if length <= side:
+        return [0]
+    count = math.ceil((length - side) / (side * (1 - _MIN_OVERLAP)) - 1e-9) + 1
+    return [round(number * (length - side) / (count - 1)) for number in range(count)]
