@@ -329,6 +329,9 @@ class ModelVersions(FrozenModel):
     fusion: str | None
     whisper: str | None
     licence: str
+    text_by_language: dict[str, str] = Field(
+        {}, description="Text model that read the words of each language (ISO 639 code), without unknown languages."
+    )
 
 
 class Moment(FrozenModel):

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from ml.media.overlay import Canvas
 from ml.rendering.drawing import WHITE, draw_label, emotion_rgb, font, text_colour_on, wrap_text
 from ml.reports.interval_index import IntervalIndex
-from ml.reports.report import overall_name, reading_text
+from ml.reports.report import labels_text, overall_name, reading_text
 from ml.reports.subtitles import Cue, speech_cues
 from ml.results import Box, FaceFrame, FaceTrack, Reading, Result, Window
 from ml.vocabulary import COMBINED, MODALITIES, MODALITY_NAMES
@@ -108,7 +108,9 @@ class OverlayPainter:
         draw.rectangle((left, top, right, bottom), outline=colour, width=max(2, round(self._line / 8)))
         probability = face.frame.probabilities[face.frame.emotion]
         above = top - self._line
-        text = f"{face.track} {face.frame.emotion} {probability:.0%}"
+        labels = face.frame.labels_90 or ()
+        named = labels_text(labels) if len(labels) > 1 else f"{face.frame.emotion} {probability:.0%}"
+        text = f"{face.track} {named}"
         draw_label(draw, left, above if above >= 0 else bottom, text, self._font, colour)
 
     def _draw_bars(self, draw: ImageDraw.ImageDraw, reading: Reading) -> None:
@@ -173,7 +175,7 @@ def _modality_lines(reading: Reading) -> Iterator[str]:
         return
     for modality in MODALITIES:
         if by_itself := getattr(reading.modalities, modality):
-            text = reading_text(Reading.from_probabilities(by_itself.probabilities))
+            text = reading_text(Reading.from_probabilities(by_itself.probabilities).labelled(by_itself.labels_90))
             yield f"{MODALITY_NAMES[modality]}: {text}"
 
 

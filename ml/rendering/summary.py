@@ -10,7 +10,15 @@ from PIL import Image, ImageDraw
 from ml.rendering.drawing import Colour, draw_label, emotion_rgb, font, wrap_text
 from ml.reports.interval_index import without_overlap
 from ml.reports.plain_text import media_text
-from ml.reports.report import DISCLAIMER, channel_tracks, moment_text, overall_name, reading_text, sanitize
+from ml.reports.report import (
+    DISCLAIMER,
+    certainty_text,
+    channel_tracks,
+    moment_text,
+    overall_name,
+    reading_text,
+    sanitize,
+)
 from ml.reports.subtitles import Cue, speech_cues
 from ml.results import Moment, Probabilities, Result, Window
 from ml.vocabulary import COMBINED, MODALITIES, MODALITY_NAMES, Modality
@@ -24,6 +32,7 @@ _PAPER: Colour = (255, 255, 255)
 _INK: Colour = (32, 32, 32)
 _PALE: Colour = (225, 225, 225)
 _MAX_MOMENTS, _MAX_SENTENCES = 8, 10
+_MAX_CERTAINTY_LINES = 3
 _MAX_CHANNELS = 4
 _TICKS = 8
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
@@ -117,10 +126,13 @@ def _heading(sheet: _Sheet, result: Result, name: str) -> None:
     details = media_text(result.media)
     sheet.line(sanitize(f"{name}: {details}" if name else details), _SMALL, (110, 110, 110))
     sheet.line(f"{overall_name(result.media)}: {reading_text(result.overall)}", _TITLE)
+    if certainty := certainty_text(result.overall):
+        for line in wrap_text(certainty, font(_SMALL), WIDTH - 2 * _MARGIN, _MAX_CERTAINTY_LINES):
+            sheet.line(line, _SMALL, (110, 110, 110))
 
 
 def _photo(result: Result, name: str) -> Image.Image:
-    sheet = _Sheet(2 * _MARGIN + (len(result.labels) + 6) * (_LINE + 4))
+    sheet = _Sheet(2 * _MARGIN + (len(result.labels) + 6 + _MAX_CERTAINTY_LINES) * (_LINE + 4))
     _heading(sheet, result, name)
     for emotion, share in result.overall.probabilities.items():
         length = (WIDTH - 2 * _MARGIN - 200) * (share if result.overall.emotion else 0)
@@ -136,7 +148,7 @@ def _timeline(result: Result, name: str) -> Image.Image:
     bands = list(timeline_bands(result))
     sentences = [cue for cue in speech_cues(result) if cue.speech]
     moments = sorted(sorted(result.moments, key=lambda each: -each.score)[:_MAX_MOMENTS], key=lambda each: each.time)
-    lines = len(moments) + 2 * min(len(sentences), _MAX_SENTENCES) + 10
+    lines = len(moments) + 2 * min(len(sentences), _MAX_SENTENCES) + 10 + _MAX_CERTAINTY_LINES
     sheet = _Sheet(2 * _MARGIN + (len(bands) + 1) * (ROW + GAP) + lines * (_LINE + 4))
     _heading(sheet, result, name)
     sheet.legend(result.labels)

@@ -50,14 +50,30 @@ def mean_reading(windows: IntervalIndex[Window], start: float, end: float) -> Re
     times = [min(window.end, end) - max(window.start, start) for window in shared]
     total = sum(times)
     if not total:
-        return Reading.from_probabilities(shared[0].probabilities) if shared else None
+        only = shared[0] if shared else None
+        return Reading.from_probabilities(only.probabilities).labelled(only.labels_90) if only else None
     weights = [time / total for time in times]
-    return Reading.from_probabilities(
+    mean = Reading.from_probabilities(
         {
             label: min(sum(w.probabilities[label] * weight for w, weight in zip(shared, weights, strict=True)), 1.0)
             for label in shared[0].probabilities
         }
     )
+    return mean.labelled(shared_labels(shared, weights, mean.emotion))
+
+
+def shared_labels(windows: Sequence[Window], weights: Sequence[float], emotion: str | None) -> tuple[str, ...] | None:
+    """Return the emotion, and the other labels of `labels_90` in windows with at least half of the weight; null if a
+    window has none."""
+    shares: dict[str, float] = {}
+    for window, weight in zip(windows, weights, strict=True):
+        if window.labels_90 is None or emotion is None:
+            return None
+        for label in window.labels_90:
+            shares[label] = shares.get(label, 0.0) + weight
+    half = sum(weights) / 2
+    others = [label for label in sorted(shares, key=lambda name: -shares[name]) if shares[label] >= half]
+    return (emotion, *(label for label in others if label != emotion)) if emotion else None
 
 
 def without_overlap(windows: Sequence[Window]) -> list[tuple[float, float, Window]]:

@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from ml.reports.report import DISCLAIMER, Report, channel_tracks, moment_text, overall_name, reading_text, sanitize
+from ml.reports.report import (
+    DISCLAIMER,
+    Report,
+    certainty_text,
+    channel_tracks,
+    moment_text,
+    overall_name,
+    reading_text,
+    sanitize,
+)
 from ml.results import Media, Reading, Window
 from ml.vocabulary import MODALITIES, MODALITY_NAMES
 
@@ -50,9 +59,12 @@ def _timelines(report: Report, colouring: Colouring) -> Iterator[str]:
         for window in track.windows:
             yield _window_line(window, colouring) + (_quotation(window) if track.name else "")
         yield f"{overall_name(report.result.media):18}  {reading_bar(track.overall, colouring)}".rstrip()
+        if certainty := certainty_text(track.overall):
+            yield certainty
     if report.result.media.kind == "image":
         for face in report.result.faces:
-            reading = Reading.from_probabilities(face.frames[0].probabilities)
+            frame = face.frames[0]
+            reading = Reading.from_probabilities(frame.probabilities).labelled(frame.labels_90)
             yield f"{f'Face {face.track}':18}  {reading_bar(reading, colouring)}".rstrip()
 
 

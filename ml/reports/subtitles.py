@@ -3,22 +3,28 @@
 `speech`: a cue for each sentence; during a longer pause in speech, cues for the emotions read there, one at a time.
 `windows`: a cue for each window with its own times, which overlap as the windows do. Text of more than `MAX_LINES`
 lines is divided among several cues. A moment is a comment of WebVTT before the cue around it; SubRip has no comments.
+Speech in a script that is written from right to left is marked as such in each line.
 """
 
 import html
-import textwrap
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, groupby, islice, pairwise
 
-from ml.reports.interval_index import IntervalIndex, mean_reading, without_overlap
+from ml.reports.interval_index import IntervalIndex, mean_reading, shared_labels, without_overlap
 from ml.reports.report import DISCLAIMER, Report, channel_tracks, milliseconds, moment_text, reading_text, sanitize
-from ml.results import Reading, Result, Segment, Window, Word
+from ml.results import Reading, Result, Segment, Window
+from ml.scripts import Unit, break_units, fill_lines, is_right_to_left, join_units, split_wide, wrap
 
 MIN_PAUSE_SECONDS = 1.0
 """Minimum seconds without speech for which a cue without speech is made."""
 MAX_LINES, MAX_LINE_CHARACTERS = 2, 42
-"""Bounds on the text of a cue, as broadcasters and platforms have them."""
+"""Bounds on the text of a cue, as broadcasters and platforms have them. A wide character, as Chinese, Japanese and
+Korean have them, counts twice."""
+RIGHT_TO_LEFT_MARK = "\u200f"
+"""Mark without width. Players order a line from right to left if it begins with one, whatever else is in it; one at the
+end keeps the last punctuation mark in its place in others."""
 SPEAKER_DOMINANCE = 2.0
 """Minimum ratio of the speech in a speaker's channel to that in any other. Turns within one window do not reach it."""
 
@@ -51,7 +57,7 @@ def speech_cues(result: Result) -> list[Cue]:
     """Return the cues in order of time. Sentences overlap if the transcript's do."""
     tracks = [_Track(track.name, IntervalIndex(track.windows)) for track in channel_tracks(result)]
     sentences = [segment for segment in result.transcript.segments if sanitize(segment.text)]
-    cues = [cue for sentence in sentences for cue in _divided(_sentence_cue(sentence, *tracks), _timed_words(sentence))]
+    cues = [cue for sentence in sentences for cue in _divided(_sentence_cue(sentence, *tracks), _word_times(sentence))]
     for start, end in _pauses(sentences, result.media.duration or 0.0):
         cues += _pause_cues(tracks[0].windows, start, end)
     return _with_moments(sorted(cues, key=lambda cue: (cue.start, cue.end)), result)
@@ -102,56 +108,65 @@ def _sentence_cue(sentence: Segment, whole: _Track, *channels: _Track) -> Cue:
     return Cue(start, end, mean_reading(track.windows, start, end), sanitize(sentence.text), track.name)
 
 
-def _timed_words(sentence: Segment) -> list[Word]:
-    """Return the words of a sentence, or [] if they are not those of its text."""
-    words = [Word(start=word.start, end=word.end, word=sanitize(word.word)) for word in sentence.words]
-    return words if " ".join(word.word for word in words) == sanitize(sentence.text) else []
+def _word_times(sentence: Segment) -> list[tuple[int, float]]:
+    """Return the place of each word in the sentence's text, and its start; [] if the words are not those of the text.
+
+    Recognised words of a script without spaces are parts of words, which follow each other without a space.
+    """
+    text, place, times = sanitize(sentence.text), 0, []
+    for word in sentence.words:
+        spoken = sanitize(word.word)
+        place += text.startswith(" ", place)
+        if not text.startswith(spoken, place):
+            return []
+        times.append((place, word.start))
+        place += len(spoken)
+    return times if place == len(text) else []
 
 
-def _divided(cue: Cue, words: Sequence[Word] = ()) -> Iterator[Cue]:
-    """Yield cues whose text has at most `MAX_LINES` lines, one after the other. Each begins with its first word;
-    without `words`, the words share the time by length."""
-    tokens = [(start, token) for start, word in _starts(cue, words) for token in _pieces(word)]
-    pages = _pages(len(cue.heading), [token for _, token in tokens])
+def _divided(cue: Cue, times: Sequence[tuple[int, float]] = ()) -> Iterator[Cue]:
+    """Yield cues whose text has at most `MAX_LINES` lines, one after the other. Each begins with its first word, whose
+    start is among `times`; without them, the words share the time by length."""
+    units = _units(cue.speech)
+    pages = list(_pages(cue.heading, units))
     if len(pages) < 2:
         yield cue
         return
-    starts = [min(max(tokens[page.start][0], cue.start), cue.end) for page in pages[1:]]
+    unit_starts = list(_starts(cue, units, times))
+    starts = [min(max(unit_starts[page.start], cue.start), cue.end) for page in pages[1:]]
     edges = [cue.start, *accumulate(starts, max), cue.end]
     for page, (start, end) in zip(pages, pairwise(edges), strict=True):
-        yield replace(cue, start=start, end=end, speech=" ".join(token for _, token in tokens[page]))
+        yield replace(cue, start=start, end=end, speech=join_units(units[page]))
 
 
-def _starts(cue: Cue, words: Sequence[Word]) -> Iterator[tuple[float, str]]:
-    """Yield the start of each word."""
-    if words:
-        yield from ((word.start, word.word) for word in words)
-        return
-    spoken = cue.speech.split()
-    total = max(sum(map(len, spoken)), 1)
-    for word, before in zip(spoken, accumulate(map(len, spoken), initial=0), strict=False):
-        yield cue.start + (cue.end - cue.start) * before / total, word
+def _units(text: str) -> list[Unit]:
+    """Return the pieces of a text that lines consist of, none wider than a line."""
+    return [piece for unit in break_units(text) for piece in split_wide(unit, MAX_LINE_CHARACTERS)]
 
 
-def _pieces(word: str) -> Iterator[str]:
-    """Divide a word that is longer than a line."""
-    yield from (word[first : first + MAX_LINE_CHARACTERS] for first in range(0, len(word), MAX_LINE_CHARACTERS))
-
-
-def _pages(heading: int, tokens: Sequence[str]) -> list[slice]:
-    """Divide tokens among cues that each begin with a heading of this length."""
-    pages, first, line, used = [], 0, 1, heading
-    for number, token in enumerate(tokens):
-        if (needed := used + bool(used) + len(token)) <= MAX_LINE_CHARACTERS:
-            used = needed
-        elif line < MAX_LINES:
-            line, used = line + 1, len(token)
+def _starts(cue: Cue, units: Sequence[Unit], times: Sequence[tuple[int, float]]) -> Iterator[float]:
+    """Yield the start of each unit."""
+    total = max(sum(len(unit.text) for unit in units), 1)
+    place = spoken = 0
+    for unit in units:
+        place += unit.is_spaced
+        if times:
+            yield times[max(bisect_right(times, place, key=lambda word: word[0]) - 1, 0)][1]
         else:
-            pages.append(slice(first, number))
-            first, line, used = number, 1, heading + bool(heading) + len(token)
-            if used > MAX_LINE_CHARACTERS:
-                line, used = 2, len(token)
-    return [*pages, slice(first, len(tokens))]
+            yield cue.start + (cue.end - cue.start) * spoken / total
+        place, spoken = place + len(unit.text), spoken + len(unit.text)
+
+
+def _pages(heading: str, units: Sequence[Unit]) -> Iterator[slice]:
+    """Yield the units of each cue, which begins with the heading."""
+    before, first = _units(heading), 0
+    while first < len(units):
+        begin = units[first]._replace(is_spaced=bool(before), is_good_start=True)
+        shown = [*before, begin, *units[first + 1 :]]
+        *_, last = islice(fill_lines(shown, MAX_LINE_CHARACTERS), MAX_LINES)
+        end = first + max(last.stop - len(before), 1)
+        yield slice(first, end)
+        first = end
 
 
 def _pauses(sentences: Sequence[Segment], duration: float) -> Iterator[tuple[float, float]]:
@@ -174,7 +189,10 @@ def _pause_cues(windows: IntervalIndex[Window], start: float, end: float) -> Ite
         first, last = run[0][0], run[-1][1]
         if emotion is not None:
             confidence = sum(window.confidence * (stop - begin) for begin, stop, window in run) / (last - first)
-            yield Cue(first, last, Reading(emotion=emotion, confidence=min(confidence, 1.0), probabilities={}))
+            reading = Reading(emotion=emotion, confidence=min(confidence, 1.0), probabilities={})
+            seconds = [stop - begin for begin, stop, _ in run]
+            labels_90 = shared_labels([window for *_, window in run], seconds, emotion)
+            yield Cue(first, last, reading.labelled(labels_90))
 
 
 def _window_cue(speaker: str, window: Window) -> Cue:
@@ -195,16 +213,24 @@ def _with_moments(cues: Sequence[Cue], result: Result) -> list[Cue]:
 def _vtt_text(cue: Cue) -> str:
     label = f"<c.{cue.reading.emotion}>{cue.label}</c>" if cue.reading and cue.reading.emotion else cue.label
     first, *others = _lines(_joined(cue.label, cue.speech))
-    text = "\n".join([label + _escaped(first.removeprefix(cue.label)), *map(_escaped, others)])
+    lines = [label + _escaped(first.removeprefix(cue.label)), *map(_escaped, others)]
+    text = "\n".join(_directed(lines, cue.speech))
     return f"<v {cue.speaker}>{text}</v>" if cue.speaker else text
 
 
 def _srt_text(cue: Cue) -> str:
-    return "\n".join(_lines(_joined(cue.heading, cue.speech))).replace("-->", "→")
+    lines = _directed(_lines(_joined(cue.heading, cue.speech)), cue.speech)
+    return "\n".join(lines).replace("-->", "→")
 
 
 def _lines(text: str) -> list[str]:
-    return textwrap.wrap(text, MAX_LINE_CHARACTERS, break_on_hyphens=False) or [""]
+    return wrap(text, MAX_LINE_CHARACTERS) or [""]
+
+
+def _directed(lines: Sequence[str], speech: str) -> Sequence[str]:
+    """Return the lines, marked if the speech is written from right to left."""
+    mark = RIGHT_TO_LEFT_MARK if is_right_to_left(speech) else ""
+    return [f"{mark}{line}{mark}" for line in lines]
 
 
 def _joined(*parts: str) -> str:

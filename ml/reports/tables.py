@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ml.reports.interval_index import IntervalIndex
 from ml.reports.report import ChannelTrack, Report, channel_tracks, moment_text, sanitize
-from ml.results import Probabilities, Result, Window
+from ml.results import Certainty, Probabilities, Result, Window
+from ml.scripts import plain_words
 from ml.vocabulary import MODALITIES, SENTIMENTS
 
 Cell = str | float | int | None
@@ -20,7 +21,7 @@ Row = Mapping[str, Cell]
 
 _FORMULA_START = re.compile(r"""(^|;)(?=[\s"']*[=+\-@＝＋－＠])""")
 """Place in a text, at its start or after a semicolon, that a spreadsheet could take for the start of a formula."""
-_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
+_SET_COLUMNS = ("labels_90", "uncertain")
 
 
 def windows_csv(reports: Sequence[Report]) -> str:
@@ -34,14 +35,15 @@ def windows_csv(reports: Sequence[Report]) -> str:
     columns += ["face_coverage", *_probability_columns("face_", labels)]
     columns += ["audio_speech", *_probability_columns("audio_", labels)]
     columns += [*_probability_columns("text_", labels), *(f"text_sentiment_{name}" for name in SENTIMENTS)]
-    columns += ["text_transcript", "missing", "moments"]
+    columns += ["text_transcript", "missing", "moments", *_SET_COLUMNS]
+    columns += [f"{modality}_labels_90" for modality in MODALITIES]
     return _csv(columns, (row for report in reports for row in _window_rows(report)))
 
 
 def faces_csv(reports: Sequence[Report]) -> str:
     """Return one row for each face in each sampled frame. Boxes are in pixels of the original frame."""
     columns = ["file", "track", "time", "x", "y", "width", "height", "score", "emotion"]
-    columns += _probability_columns("", _labels(reports))
+    columns += [*_probability_columns("", _labels(reports)), *_SET_COLUMNS]
     return _csv(columns, (row for report in reports for row in _face_rows(report)))
 
 
@@ -54,7 +56,7 @@ def moments_csv(reports: Sequence[Report]) -> str:
 def words_csv(reports: Sequence[Report]) -> str:
     """Return one row for each word of all transcripts together, the most frequent first, regardless of case."""
     counts = Counter(
-        word.casefold() for report in reports for word in _WORD.findall(sanitize(report.result.transcript.text))
+        word.casefold() for report in reports for word in plain_words(sanitize(report.result.transcript.text))
     )
     total = counts.total()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -92,6 +94,13 @@ def _probability_cells(prefix: str, probabilities: Probabilities) -> dict[str, C
     return dict(zip(_probability_columns(prefix, probabilities), probabilities.values(), strict=True))
 
 
+def _set_cells(reading: Certainty) -> dict[str, Cell]:
+    """Return the labels, the most probable first, and 1 if there are more than two; nothing if they are unknown."""
+    if reading.labels_90 is None:
+        return dict.fromkeys(_SET_COLUMNS)
+    return {"labels_90": " ".join(reading.labels_90), "uncertain": int(bool(reading.uncertain))}
+
+
 def _window_rows(report: Report) -> Iterator[Row]:
     result = report.result
     if result.media.kind == "image":
@@ -101,6 +110,7 @@ def _window_rows(report: Report) -> Iterator[Row]:
             "emotion": overall.emotion,
             "confidence": overall.confidence,
             **_probability_cells("", overall.probabilities),
+            **_set_cells(overall),
         }
     for track in channel_tracks(result):
         moments = _moments_by_window(result, track)
@@ -128,7 +138,11 @@ def _window_cells(window: Window) -> dict[str, Cell]:
         "confidence": window.confidence,
         "missing": " ".join(window.missing),
         **_probability_cells("", window.probabilities),
+        **_set_cells(window),
     }
+    for modality in MODALITIES:
+        if reading := getattr(window.modalities, modality):
+            cells[f"{modality}_labels_90"] = _set_cells(reading)["labels_90"]
     if face:
         cells |= {"face_coverage": face.coverage, **_probability_cells("face_", face.probabilities)}
     if audio:
@@ -150,6 +164,7 @@ def _face_rows(report: Report) -> Iterator[Row]:
                 "score": frame.score,
                 "emotion": frame.emotion,
                 **_probability_cells("", frame.probabilities),
+                **_set_cells(frame),
             }
 
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
+  certaintyText,
   colourOf,
   combinedProbabilities,
   labelOf,
@@ -58,4 +59,19 @@ test("combinedProbabilities is null without a signal", () => {
   const probabilities = { happy: 1 };
   assert.equal(combinedProbabilities({ emotion: "happy", probabilities }), probabilities);
   assert.equal(combinedProbabilities({ emotion: null, probabilities }), null);
+});
+
+test("readingText names all labels that a reading may have", () => {
+  const reading = { emotion: "neutral", confidence: 0.46 };
+  assert.equal(readingText({ ...reading, labels_90: ["neutral"] }), "neutral 46%");
+  assert.equal(readingText({ ...reading, labels_90: ["neutral", "sad"] }), "neutral or sad");
+  assert.equal(readingText({ ...reading, labels_90: ["neutral", "sad", "fear"] }), "neutral, sad or fear");
+  assert.equal(readingText({ ...reading, labels_90: ["neutral", "sad", "fear", "angry"] }), "unclear, perhaps neutral");
+});
+
+test("certaintyText says how often such readings are right", () => {
+  const reading = { emotion: "neutral", confidence: 0.46, labels_90: ["neutral", "sad", "fear"], uncertain: true };
+  assert.match(certaintyText(reading), /^Uncertain\. .*about 5 in 10 .*in 9 in 10 it is neutral, sad or fear\.$/);
+  assert.equal(certaintyText({ emotion: null, confidence: 0 }), "");
+  assert.equal(certaintyText({ emotion: "sad", confidence: 0.5, labels_90: null }), "");
 });

@@ -19,6 +19,7 @@ const FORM = {
   hopSeconds: "2",
   frameRate: "4",
   classes: "full",
+  prior: "natural",
   channels: "mix",
   language: "",
   switches: { heatmaps: false },

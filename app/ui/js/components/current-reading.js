@@ -5,7 +5,7 @@ import { colourOf, combinedProbabilities, labelOf, listOrder, topReading } from 
 import { formatPercent, formatSpan } from "../lib/format.js";
 import { windowFinder } from "../lib/intervals.js";
 import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/tables.js";
-import { namedSwatch, swatch } from "./emotion-badge.js";
+import { namedReading, swatch } from "./emotion-badge.js";
 
 /** Faces of a photo that there is room for. */
 const MAX_FACES = 4;
@@ -65,7 +65,8 @@ export class CurrentReading {
     if (window === this.#shown) return;
     this.#shown = window;
     const reading = window ?? this.result.overall;
-    this.emotion.replaceChildren(...namedSwatch(reading.emotion));
+    this.emotion.replaceChildren(...namedReading(reading));
+    this.emotion.classList.toggle("uncertain", Boolean(reading.uncertain));
     this.span.textContent = window ? formatSpan(window) : WHOLE_PHOTO_LABEL;
     this.columns.forEach((column, index) => this.#showColumn(index, column.read(reading)));
   }

@@ -1,7 +1,7 @@
 // The colour of an emotion next to its name.
 
 import { h } from "../lib/dom.js";
-import { colourOf, labelOf, readingText } from "../lib/emotions.js";
+import { colourOf, labelOf, labelsText, readingText } from "../lib/emotions.js";
 
 /**
  * Create a small square in the colour of an emotion.
@@ -22,8 +22,16 @@ export const swatch = (emotion) =>
 export const namedSwatch = (emotion) => (emotion ? [swatch(emotion), labelOf(emotion)] : [labelOf(emotion)]);
 
 /**
- * Create a badge with colour, name and probability of a reading.
- * @param {Pick<Api.Reading, "emotion" | "confidence"> | null} reading
+ * Create the labels of a reading after the colour of its emotion: `neutral or sad`.
+ * @param {import("../lib/emotions.js").SomeReading} reading
+ * @returns {(Node | string)[]}
+ */
+export const namedReading = (reading) =>
+  reading.emotion ? [swatch(reading.emotion), labelsText(reading)] : [labelsText(reading)];
+
+/**
+ * Create a badge with colour and labels of a reading; with the probability, if it has one label.
+ * @param {import("../lib/emotions.js").SomeReading | null} reading
  */
 export function badge(reading) {
   const emotion = reading?.emotion;

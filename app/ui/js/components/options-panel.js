@@ -37,6 +37,7 @@ export class OptionsPanel {
     this.hopSeconds = numberInput("hop_seconds", options.hop_seconds);
     this.frameRate = numberInput("frame_rate", options.frame_rate);
     this.classes = choice("classes", options.classes);
+    this.prior = choice("prior", options.prior);
     this.channels = choice("channels", options.channels);
     this.language = textInput("Auto-detect, or en, English", {
       maxLength: optionOf("language").maxLength,
@@ -49,6 +50,7 @@ export class OptionsPanel {
       { className: "fields" },
       fieldset(OPTION_LABELS.modalities, this.modalities),
       field(OPTION_LABELS.classes, this.classes),
+      field(OPTION_LABELS.prior, this.prior),
       field(OPTION_LABELS.channels, this.channels),
       field(OPTION_LABELS.window_seconds, this.windowSeconds),
       field(OPTION_LABELS.hop_seconds, this.hopSeconds),
@@ -86,6 +88,7 @@ export class OptionsPanel {
       hopSeconds: this.hopSeconds.value,
       frameRate: this.frameRate.value,
       classes: this.classes.value,
+      prior: this.prior.value,
       channels: this.channels.value,
       language: this.language.value,
       switches: Object.fromEntries(this.switches.map(({ control }) => [control.value, control.checked])),

@@ -40,7 +40,8 @@ export function rowTexts({ modalities }) {
   return {
     readings: MODALITIES.map((modality) => {
       const reading = modalities[modality];
-      return reading ? readingText(topReading(reading.probabilities)) : NO_VALUE;
+      const top = topReading(reading?.probabilities);
+      return top ? readingText({ ...top, labels_90: reading?.labels_90 }) : NO_VALUE;
     }),
     shares: [face?.coverage, audio?.speech].map((share) => (share === undefined ? NO_VALUE : formatPercent(share))),
     transcript: text?.transcript ?? "",

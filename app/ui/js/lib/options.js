@@ -9,6 +9,7 @@ export const OPTION_LABELS = {
   hop_seconds: "Step (s)",
   frame_rate: "Face samples per second",
   classes: "Emotions",
+  prior: "Emotions are taken to be",
   channels: "Audio channels",
   language: "Spoken language",
   max_faces: "Faces per frame, at most",
@@ -24,6 +25,7 @@ export const OPTION_LABELS = {
 /** @type {Record<string, Record<string, string>>} */
 export const CHOICE_LABELS = {
   classes: { full: "7 emotions", simplified: "5 (grouped)" },
+  prior: { natural: "as common as in ordinary talk", uniform: "all alike common" },
   channels: { mix: "Mixed", separate: "Separate (one speaker per channel)" },
 };
 
@@ -63,6 +65,7 @@ export const defaultOptions = () =>
  * @property {string} hopSeconds
  * @property {string} frameRate
  * @property {string} classes
+ * @property {string} prior
  * @property {string} channels
  * @property {string} language
  * @property {Record<string, boolean>} switches
@@ -82,6 +85,7 @@ export function optionsFromForm(values) {
     hop_seconds: Math.min(Number(values.hopSeconds), windowSeconds),
     frame_rate: Number(values.frameRate),
     classes: values.classes,
+    prior: values.prior,
     channels: values.channels,
     language: values.language.trim() || null,
     ...values.switches,

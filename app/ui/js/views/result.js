@@ -18,6 +18,7 @@ import { windowTable } from "../components/window-table.js";
 import { ticketPath } from "../api.js";
 import { listArtifacts } from "../lib/artifacts.js";
 import { h, present } from "../lib/dom.js";
+import { certaintyText } from "../lib/emotions.js";
 import { countOf, formatTime } from "../lib/format.js";
 import { jobName } from "../lib/jobs.js";
 import { Playback } from "../lib/playback.js";
@@ -86,6 +87,7 @@ function summary({ media, faces, overall }) {
     `${wholeMediaLabel(media)}: `,
     badge(overall),
     h("span", { className: "muted", textContent: facts.filter(Boolean).join(" · ") }),
+    h("span", { className: "certainty", textContent: certaintyText(overall) }),
   );
 }
 
