@@ -3,17 +3,16 @@
 Leave-one-out, as in Li, Monroe and Jurafsky, "Understanding Neural Networks through Representation Erasure" (2016).
 """
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from ml.inference.text.predictor import TextPredictor, TextSample
+from ml.scripts import word_spans
 from ml.vocabulary import EMOTIONS
 
 MAX_WORDS = 120
 """Maximum number of words of a text that are weighed."""
-_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def attribute_words(
 
     `before`: the words spoken before the text.
     """
-    spans = [match.span() for match in _WORD.finditer(text)]
+    spans = word_spans(text)
     without_word = [text[:start] + text[end:] for start, end in spans[:MAX_WORDS]]
     logs_NC = predictor.predict([TextSample(each, before) for each in (text, *without_word)]).log_probabilities_NC
     target = int(logs_NC[0].argmax()) if emotion is None else EMOTIONS.index(emotion)

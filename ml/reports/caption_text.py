@@ -13,7 +13,7 @@ MIN_NAMED_LINES = 2
 """Minimum number of lines with names in a document in which one capitalised word (`Jane:`) is a name as well: a single
 `Remember:` is a word."""
 
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 STAMP = re.compile("\0([^\0]*)\0")
 _SOUNDS = re.compile(r"\[[^\[\]]{0,200}\]|【[^【】]{0,200}】")
 _SOUNDS_OF_CAPTIONS = re.compile(r"\([^()]{0,200}\)|（[^（）]{0,200}）|\*[^*\n]{1,60}\*")
@@ -26,7 +26,7 @@ _NESTED = 3
 
 
 def clean(text: str) -> str:
-    """Return text without control characters and surrogates, with `\\n` as the only line break."""
+    """Return text without control characters, marks of direction and surrogates, with `\\n` as the only line break."""
     return _CONTROL.sub("", text).removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
