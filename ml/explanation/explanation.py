@@ -21,9 +21,10 @@ from ml.inference.speech.transcript_index import TranscriptIndex
 from ml.inference.voice.predictor import VoicePredictor
 from ml.inference.voice.segments import split_segments, waveform
 from ml.inference.voice.vad import speech_segments
-from ml.media import Decoder, DecodeRequest, MediaInfo, MediaLimits
+from ml.media import MediaInfo, MediaLimits
 from ml.media.frame_at import frame_scale, frames_at
 from ml.media.sandbox import CancelCheck, never_cancelled
+from ml.media.sound import mixed_sound
 from ml.rendering.encoding import RenderedArtifact, encode_png
 from ml.rendering.thumbnails import FaceSighting, strongest_moments
 from ml.reports.report import sanitize
@@ -121,18 +122,18 @@ class Explainer:
 
     def _speech(self, window: Window) -> Iterator[tuple[TimeSpan, NDArray[np.float32]]]:
         """Yield the stretches of speech in a window, in media time, with their waveforms."""
-        with Decoder(
+        pcm = mixed_sound(
             self.path,
             self.info,
-            DecodeRequest(None, audio=True, start=window.start, end=window.end),
+            self.options.requested_track,
+            (window.start, window.end),
             limits=self.limits,
             scratch=self.scratch,
             check=self.check,
-        ) as decoder:
-            pcm = decoder.pcm()
-            whole = TimeSpan(0.0, window.end - window.start)
-            for segment in split_segments(speech_segments(pcm, self.check), whole):
-                yield TimeSpan(window.start + segment.start, window.start + segment.end), waveform(pcm, segment)
+        )
+        whole = TimeSpan(0.0, window.end - window.start)
+        for segment in split_segments(speech_segments(pcm, self.check), whole):
+            yield TimeSpan(window.start + segment.start, window.start + segment.end), waveform(pcm, segment)
 
     def words(self, windows: Sequence[Window], transcript: TranscriptIndex) -> Iterator[RenderedArtifact]:
         """Yield the weights of each window's words, given the words spoken before the window."""

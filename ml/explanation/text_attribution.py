@@ -34,15 +34,16 @@ class TextAttribution:
 
 
 def attribute_words(
-    predictor: TextPredictor, text: str, emotion: str | None = None, *, before: str = ""
+    predictor: TextPredictor, text: str, emotion: str | None = None, *, before: str = "", language: str | None = None
 ) -> TextAttribution:
     """Weigh every word for the emotion (by default the predicted one), in one batch of as many texts as words.
 
-    `before`: the words spoken before the text.
+    `before`: the words spoken before the text. `language`: ISO 639 code of the text's language.
     """
     spans = word_spans(text)
     without_word = [text[:start] + text[end:] for start, end in spans[:MAX_WORDS]]
-    logs_NC = predictor.predict([TextSample(each, before) for each in (text, *without_word)]).log_probabilities_NC
+    samples = [TextSample(each, before, language) for each in (text, *without_word)]
+    logs_NC = predictor.predict(samples).log_probabilities_NC
     target = int(logs_NC[0].argmax()) if emotion is None else EMOTIONS.index(emotion)
     weights = [*(logs_NC[0, target] - logs_NC[1:, target]).tolist(), *[None] * len(spans)]
     words = zip((text[start:end] for start, end in spans), weights, strict=False)

@@ -85,6 +85,8 @@ class TextOutputs(EmotionOutputs):
     """Outputs of a text model for a batch, with the probabilities of the three sentiments [N, 3]."""
 
     sentiment_N3: FloatArray
+    dimensions_N3: FloatArray | None = None
+    """Valence, arousal and dominance, each −1 … 1, if the model was trained on them."""
 
     def reading(self, row: int) -> TextReadingFeatures:
         """Return the outputs for one sample of the batch, with its sentiment."""

@@ -51,7 +51,8 @@ class Manifest(ModelDescription):
 class Bundle(FrozenModel):
     """One version of each model, tuned together with its fusion. A null model leaves its modality out.
 
-    Each field but `name` and `whisper` is a role; a new role is one more field.
+    Each field but `name`, `whisper` and `further_text` is a role; a new role is one more field. `further_text`: text
+    models that read the languages that `text`, and those before them in the list, do not read.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
@@ -60,9 +61,10 @@ class Bundle(FrozenModel):
     text: str | None
     fusion: str | None
     whisper: str | None = "tiny.en"
+    further_text: tuple[str, ...] = ()
 
     @classmethod
-    def from_fields(cls, **fields: str | None) -> Self:
+    def from_fields(cls, **fields: Any) -> Self:
         """Return a bundle. Raises ModelStoreError if its name is not one of a bundle."""
         try:
             return cls.model_validate(fields)
@@ -79,7 +81,7 @@ class Bundle(FrozenModel):
 
     def models(self) -> dict[str, str]:
         """Return the references by role, without the roles that the bundle leaves out."""
-        references = self.model_dump(exclude={"name", "whisper"})
+        references = self.model_dump(exclude={"name", "whisper", "further_text"})
         return {role: reference for role, reference in references.items() if reference is not None}
 
     def replacing(self, name: str, role: str, reference: str) -> Self:

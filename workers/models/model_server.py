@@ -96,7 +96,8 @@ class ModelServer:
 
         Raises NoModelLoaded.
         """
-        analyzer = self._lookup(lambda models: models.versions == result.models) or self._current_analyzer()
+        versions = result.models.model_copy(update={"text_by_language": {}})
+        analyzer = self._lookup(lambda models: models.versions == versions) or self._current_analyzer()
         return ArtifactBuilder(
             path, result, options, analyzer.models, scratch, self._settings.media_limits, check, name
         )

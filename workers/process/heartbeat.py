@@ -30,7 +30,7 @@ def served_models(loaded: "LoadedBundle") -> tuple[ServedModel, ...]:
             metrics=manifest.metrics,
             licence=_model_licence(manifest.licence),
         )
-        for role, manifest in loaded.manifests.items()
+        for role, manifest in loaded.all_manifests
     ]
     name = loaded.bundle.whisper
     if name and loaded.whisper:

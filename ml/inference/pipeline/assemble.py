@@ -1,7 +1,7 @@
 """Assembly of the result: tracks, windows, voices and words on one time grid, fusion, and the warnings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ml.errors import AffectError
 from ml.inference.api import TimeSpan
@@ -21,10 +21,11 @@ from ml.inference.speech.transcriber import unavailable_notice
 from ml.inference.speech.transcript_index import TranscriptIndex
 from ml.inference.text.predictor import TextSample
 from ml.inference.voice.segments import SegmentOutputs, WindowVoice, segments_by_window, voices_by_window
+from ml.languages import language_name
 from ml.media import MediaInfo, MediaLimits
 from ml.memory import trim_heap
 from ml.reports.caption_parser import parse_transcript
-from ml.results import Channel, Media, Notice, Options, Result, Transcript
+from ml.results import Channel, Media, ModelVersions, Notice, Options, Result, Transcript
 from ml.vocabulary import channel_name
 
 NO_TRANSCRIPT = Transcript(source="none", language=None, text="")
@@ -56,10 +57,14 @@ class SpokenWords:
 
 @dataclass(frozen=True)
 class ChannelReading:
-    """Reading of one sound, which is the mix or one channel: what each window holds of it, and its words."""
+    """Reading of one sound, which is the mix or one channel: what each window holds of it, and its words.
+
+    `text_models`: reference of the text model that read each language.
+    """
 
     windows: list[WindowInputs]
     words: SpokenWords
+    text_models: Mapping[str, str] = field(default_factory=dict)
 
 
 class Assembler:
@@ -106,7 +111,7 @@ class Assembler:
             windows=timeline.windows,
             faces=timeline.faces,
             transcript=_requested_words(mix.words.transcript, options),
-            models=self._models.versions,
+            models=_with_text_models(self._models.versions, (mix, *channels)),
             moments=timeline.moments,
             channels=_channels(channel_timelines, channels, options, with_words=context.transcript is None),
             warnings=warnings + _final_notices(timeline, is_damaged=is_damaged),
@@ -155,11 +160,13 @@ class Assembler:
                 words = [self._recognized_words(*sounds[0], options)]
             else:
                 transcript, beyond_end = parse_transcript(context.transcript, windows[-1].end)
+                if options.language is not None:
+                    transcript = transcript.model_copy(update={"language": options.language})
                 notices: tuple[Notice, ...] = (CHANNELS_WITHOUT_WORDS,) if len(sounds) > 1 else ()
                 notices += _beyond_end_notices(beyond_end)
                 words = [SpokenWords(transcript, notices), *[SpokenWords()] * (len(sounds) - 1)]
             return [
-                ChannelReading(self._window_inputs(windows, sound, audio, spoken.transcript, options), spoken)
+                self._read_windows(windows, sound, audio, spoken, options)
                 for (sound, audio), spoken in zip(sounds, words, strict=True)
             ]
 
@@ -178,34 +185,55 @@ class Assembler:
         transcript = Transcript(source="whisper", language=accepted.language, text=text, segments=accepted.segments)
         return SpokenWords(transcript, accepted.notices)
 
-    def _window_inputs(
+    def _read_windows(
         self,
         windows: Sequence[TimeSpan],
         sound: SoundPlan,
         audio: AudioFeatures,
-        transcript: Transcript,
+        spoken: SpokenWords,
         options: Options,
-    ) -> list[WindowInputs]:
-        """Return the voice and words of each window, and the reading of the words if the text model knows their
-        language."""
-        index = TranscriptIndex(transcript.segments)
+    ) -> ChannelReading:
+        """Return the voice and words of each window, and the readings of words whose language a text model knows."""
+        index = TranscriptIndex(spoken.transcript.segments, spoken.transcript.language)
         inputs = [
             WindowInputs(window, voice, index.text_in(window))
             for window, voice in zip(windows, _window_voices(windows, sound, audio), strict=True)
         ]
-        text = self._models.text
-        if text is None or not options.wants("text") or transcript.language not in (None, *text.languages):
-            return inputs
-        spoken = [number for number, each in enumerate(inputs) if each.transcript]
-        samples = [TextSample(inputs[number].transcript, index.text_before(inputs[number].span)) for number in spoken]
-        outputs = text.predict(samples)
-        readings = {number: outputs.reading(row) for row, number in enumerate(spoken)}
-        return [replace(each, words=readings.get(number)) for number, each in enumerate(inputs)]
+        models = self._models.text_models
+        if not models or not options.wants("text"):
+            return ChannelReading(inputs, spoken)
+        samples = {
+            number: TextSample(each.transcript, index.text_before(each.span), index.language_in(each.span))
+            for number, each in enumerate(inputs)
+            if each.transcript
+        }
+        readings = dict(zip(samples, models.read(list(samples.values())), strict=True))
+        languages = {sample.language for sample in samples.values() if sample.language}
+        unread = [language for language in sorted(languages) if models.for_language(language) is None]
+        return ChannelReading(
+            [replace(each, words=readings.get(number)) for number, each in enumerate(inputs)],
+            replace(spoken, notices=spoken.notices + unread_notices(unread)),
+            models.by_language(languages),
+        )
 
 
 def _window_voices(windows: Sequence[TimeSpan], sound: SoundPlan, audio: AudioFeatures) -> list[WindowVoice]:
     segments = segments_by_window(sound.speech, windows)
     return voices_by_window(audio.voice.by_segment(), segments, sound.speech, windows)
+
+
+def _with_text_models(versions: ModelVersions, readings: Sequence[ChannelReading]) -> ModelVersions:
+    by_language = {language: name for reading in readings for language, name in reading.text_models.items()}
+    return versions.model_copy(update={"text_by_language": dict(sorted(by_language.items()))})
+
+
+def unread_notices(languages: Sequence[str]) -> tuple[Notice, ...]:
+    """Return the notice about languages that no text model of the bundle reads, if there are any."""
+    if not languages:
+        return ()
+    names = " or ".join(language_name(language) or language for language in languages)
+    message = f"No text model of the bundle reads {names}: words in it are in the transcript alone."
+    return (Notice(code="language_not_read", message=message),)
 
 
 def _media(info: MediaInfo, duration: float | None) -> Media:

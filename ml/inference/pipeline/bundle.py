@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any, Literal, Self, cast
 
@@ -16,6 +17,7 @@ from ml.inference.fusion.predictor import FusionPredictor
 from ml.inference.runtime.device import working_device
 from ml.inference.speech.transcriber import Transcriber
 from ml.inference.speech.whisper_files import whisper_licence
+from ml.inference.text.models import TextModels
 from ml.inference.text.predictor import TextPredictor
 from ml.inference.voice.predictor import VoicePredictor
 from ml.media import SAMPLE_RATE
@@ -67,7 +69,7 @@ class LoadedBundle:
     """Predictors of a bundle, by role, without the roles that it leaves out.
 
     `whisper` is null if the bundle names none or its weights are not available. `threads`: CPU threads that the models
-    may use.
+    may use. `further_text`: manifest and predictor of each further text model.
     """
 
     bundle: Bundle
@@ -76,6 +78,7 @@ class LoadedBundle:
     whisper: Transcriber | None
     whisper_licence: Licence | None = None
     threads: int = 1
+    further_text: tuple[tuple[Manifest, TextPredictor], ...] = ()
 
     @property
     def face(self) -> FacePredictor | None:
@@ -88,6 +91,16 @@ class LoadedBundle:
     @property
     def text(self) -> TextPredictor | None:
         return cast(TextPredictor | None, self.predictors.get("text"))
+
+    @cached_property
+    def text_models(self) -> TextModels:
+        """Text models of the bundle, in the order in which they are chosen for a language."""
+        return TextModels([*([self.text] if self.text else []), *(predictor for _, predictor in self.further_text)])
+
+    @property
+    def all_manifests(self) -> tuple[tuple[Role, Manifest], ...]:
+        """Role and manifest of each published model."""
+        return (*self.manifests.items(), *(("text", manifest) for manifest, _ in self.further_text))
 
     @property
     def fusion(self) -> FusionPredictor:
@@ -109,10 +122,12 @@ class LoadedBundle:
         """
         references = bundle.models()
         manifests = {role: store.manifest(reference) for role, reference in references.items()}
-        licence_of = {manifest.reference: manifest.licence for manifest in manifests.values()}
+        further = [store.manifest(reference) for reference in bundle.further_text] if bundle.text else []
+        every = [*manifests.values(), *further]
+        licence_of = {manifest.reference: manifest.licence for manifest in every}
         spoken = whisper_licence(bundle.whisper, store.root) if bundle.whisper else None
         check_licences(licence_of | ({f"whisper {bundle.whisper}": spoken} if spoken else {}), licences)
-        for manifest in manifests.values():
+        for manifest in every:
             if manifest.labels != EMOTIONS:
                 raise ModelStoreError(f"{manifest.reference} does not answer with the seven emotions in their order")
         predictors: dict[Role, Predictor[Any, Any]] = {}
@@ -122,7 +137,15 @@ class LoadedBundle:
             elif fallback := ROLES[role].fallback(predictors, device):
                 predictors[role] = fallback
         whisper = Transcriber.load(bundle.whisper, store.root, device, threads) if bundle.whisper else None
-        return cls(bundle, manifests, predictors, whisper, spoken if whisper else None, threads or cpu_count())
+        return cls(
+            bundle,
+            manifests,
+            predictors,
+            whisper,
+            spoken if whisper else None,
+            threads or cpu_count(),
+            tuple((manifest, TextPredictor.load(store, manifest.reference, device)) for manifest in further),
+        )
 
     def warm_up(self) -> None:
         """Run each model once, so that no job waits for what a first call builds.
@@ -134,6 +157,8 @@ class LoadedBundle:
             if predictor := self.predictors.get(role):
                 upstream = {source: outputs[source] for source in predictor.depends if source in outputs}
                 outputs[role] = predictor.warm_up(upstream)
+        for _, predictor in self.further_text:
+            predictor.warm_up({})
         if self.whisper:
             silence = np.zeros(SAMPLE_RATE, np.int16)
             self.whisper.transcribe(silence, [TimeSpan(0, 1)], None, lambda: None, lambda _: None)
@@ -146,7 +171,7 @@ class LoadedBundle:
     @property
     def versions(self) -> ModelVersions:
         """Versions and licence of the models, for the result document."""
-        licences = [*(manifest.licence for manifest in self.manifests.values()), self.whisper_licence]
+        licences = [*(manifest.licence for _, manifest in self.all_manifests), self.whisper_licence]
         commercial = all(licence.commercial for licence in licences if licence)
         return ModelVersions(
             bundle=self.bundle.name,

@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,10 +25,14 @@ class _WordPosition:
 
 
 class TranscriptIndex:
-    """Finds the words of a span of time. Captions without word times have their words spread by length."""
+    """Finds the words of a span of time. Captions without word times have their words spread by length.
 
-    def __init__(self, segments: Sequence[Segment]) -> None:
+    `language`: that of segments that name none.
+    """
+
+    def __init__(self, segments: Sequence[Segment], language: str | None = None) -> None:
         self._texts = [segment.text for segment in segments]
+        self._languages = [segment.language or language for segment in segments]
         self._words = sorted(
             word for number, segment in enumerate(segments) for word in _word_positions(number, segment)
         )
@@ -41,6 +46,12 @@ class TranscriptIndex:
         """Return the last words before the span, at most `MAX_CONTEXT_WORDS`, as the transcript writes them."""
         last = bisect_left(self._middles, span.start)
         return self._text(max(last - MAX_CONTEXT_WORDS, 0), last)
+
+    def language_in(self, span: TimeSpan) -> str | None:
+        """Return the language of most words in the span; null if it is unknown."""
+        first, last = (bisect_left(self._middles, edge) for edge in (span.start, span.end))
+        counts = Counter(self._languages[word.segment] for word in self._words[first:last])
+        return counts.most_common(1)[0][0] if counts else None
 
     def _text(self, first: int, last: int) -> str:
         words_by_segment: dict[int, list[_WordPosition]] = {}

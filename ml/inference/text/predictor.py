@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from ml.inference.runtime.batch_metrics import record_batch
 from ml.inference.runtime.device import autocast, to_device
 from ml.inference.runtime.sessions import open_network
 from ml.networks import e5
-from ml.networks.text import MultilingualTextConfig, TextConfig, TextNet
+from ml.networks.text import DIMENSIONS, MultilingualTextConfig, MultilingualTextNet, TextConfig, TextNet
 from ml.networks.tokens import SentenceTokenizer, TokenBatch, Tokens, pad_tokens
 from ml.registry import Manifest, ModelStore
 from ml.vocabulary import EMOTIONS, SENTIMENTS
@@ -22,17 +22,21 @@ TEXT_BATCH_SIZE = 64
 
 
 class TextSample(NamedTuple):
-    """Text to read, and what was said before it, which only some networks look at. Any strings."""
+    """Text to read, and what was said before it, which only some networks look at. Any strings.
+
+    `language`: ISO 639 code of its language, if it is known.
+    """
 
     text: str
     context: str = ""
+    language: str | None = None
 
 
 class TextPredictor(Predictor[TextSample, TextOutputs]):
     """Text model: sentences → expression.
 
     A text without words gets uniform probabilities and an embedding of zeros. `languages`: ISO 639 codes of the
-    languages that the model reads.
+    languages that the model reads. `temperatures`: those of single languages, where they differ from `temperature`.
     """
 
     def __init__(
@@ -42,11 +46,12 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
         temperature: float,
         device: torch.device,
         languages: Sequence[str] = ("en",),
+        temperatures: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self._network = network.to(device).eval()
         self._tokenizer = tokenizer
-        self._temperature = temperature
+        self._temperature, self._temperatures = temperature, temperatures or {}
         self._device = device
         self.languages = tuple(languages)
 
@@ -58,7 +63,9 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
         multilingual = isinstance(network.config, MultilingualTextConfig)
         path = e5.TOKENIZER.locate() if multilingual else store.file(manifest.reference, TOKENIZER_FILE)
         tokenizer = open_tokenizer(network.config, path)
-        return cls(network, tokenizer, manifest.temperature, device, manifest.preprocessing["languages"])
+        inputs = manifest.preprocessing
+        temperatures = inputs.get("temperatures", {})
+        return cls(network, tokenizer, manifest.temperature, device, inputs["languages"], temperatures)
 
     @property
     def embedding_size(self) -> int:
@@ -70,7 +77,10 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
 
     @torch.inference_mode()
     def _predict(self, samples: Sequence[TextSample]) -> TextOutputs:
-        outputs = _outputs_without_words(len(samples), self.embedding_size)
+        outputs = self._outputs_without_words(len(samples))
+        temperatures_N1 = torch.tensor(
+            [[self._temperatures.get(sample.language or "", self._temperature)] for sample in samples]
+        )
         tokens = self._tokenizer.encode([sample.text for sample in samples], [sample.context for sample in samples])
         for batch in self._batches(tokens):
             record_batch("text", len(batch.rows))
@@ -81,12 +91,25 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
                 answers = self._network(ids_NT, mask_NT)
             embeddings_NE, emotions_NC, sentiments_N3 = (part.float() for part in answers)
             outputs.embeddings_NE[batch.rows] = embeddings_NE.cpu().numpy()
-            outputs.log_probabilities_NC[batch.rows] = (emotions_NC / self._temperature).log_softmax(-1).cpu().numpy()
+            calibrated_NC = emotions_NC.cpu() / temperatures_N1[batch.rows]
+            outputs.log_probabilities_NC[batch.rows] = calibrated_NC.log_softmax(-1).numpy()
             outputs.sentiment_N3[batch.rows] = sentiments_N3.softmax(-1).cpu().numpy()
+            if outputs.dimensions_N3 is not None:
+                dimensions_N3 = cast(MultilingualTextNet, self._network).dimensions(embeddings_NE)
+                outputs.dimensions_N3[batch.rows] = dimensions_N3.clamp(-1, 1).cpu().numpy()
         return outputs
 
     def _example(self, upstream: Mapping[Role, EmotionOutputs]) -> TextSample:
         return TextSample("Hello.")
+
+    def _outputs_without_words(self, count: int) -> TextOutputs:
+        has_dimensions = isinstance(self._network, MultilingualTextNet)
+        return TextOutputs(
+            embeddings_NE=np.zeros((count, self.embedding_size), np.float32),
+            log_probabilities_NC=np.full((count, len(EMOTIONS)), -np.log(len(EMOTIONS)), np.float32),
+            sentiment_N3=np.full((count, len(SENTIMENTS)), 1 / len(SENTIMENTS), np.float32),
+            dimensions_N3=np.zeros((count, len(DIMENSIONS)), np.float32) if has_dimensions else None,
+        )
 
     def _batches(self, tokens: Sequence[Tokens]) -> Iterator[TokenBatch]:
         """Yield batches of the texts with words, those of about one length together."""
@@ -99,11 +122,3 @@ def open_tokenizer(config: TextConfig, path: Path) -> SentenceTokenizer:
     """Return the tokenizer for a network of this shape, from a `tokenizer.json`."""
     multilingual = isinstance(config, MultilingualTextConfig)
     return SentenceTokenizer.from_file(path, config.positions, config.before, keep_emoji=multilingual)
-
-
-def _outputs_without_words(count: int, embedding_size: int) -> TextOutputs:
-    return TextOutputs(
-        embeddings_NE=np.zeros((count, embedding_size), np.float32),
-        log_probabilities_NC=np.full((count, len(EMOTIONS)), -np.log(len(EMOTIONS)), np.float32),
-        sentiment_N3=np.full((count, len(SENTIMENTS)), 1 / len(SENTIMENTS), np.float32),
-    )

@@ -29,7 +29,7 @@ class Loaded:
 
     def __init__(self, whisper: object | None) -> None:
         self.bundle = BUNDLE
-        self.manifests = {"face": FACE}
+        self.all_manifests = (("face", FACE),)
         self.whisper = whisper
         self.whisper_licence = Licence(name="MIT", commercial=True, note="as its record") if whisper else None
 

@@ -31,7 +31,7 @@ def models(tmp_path: Path) -> LoadedBundle:
 
 
 def test_roles_are_the_fields_of_a_bundle() -> None:
-    assert set(ROLES) == set(Bundle.model_fields) - {"name", "whisper"} == {*MODALITIES, "fusion"}
+    assert set(ROLES) == set(Bundle.model_fields) - {"name", "whisper", "further_text"} == {*MODALITIES, "fusion"}
 
 
 def test_load_order_puts_each_role_after_those_it_depends_on() -> None:

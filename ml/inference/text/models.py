@@ -1,0 +1,41 @@
+"""Text models of a bundle: each text is read by the first model that knows its language."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from ml.inference.api import TextReadingFeatures
+from ml.inference.text.predictor import TextPredictor, TextSample
+
+
+class TextModels:
+    """Text models in the order in which they are chosen. The first also reads texts whose language is unknown."""
+
+    def __init__(self, predictors: Sequence[TextPredictor]) -> None:
+        self._predictors = tuple(predictors)
+
+    def __bool__(self) -> bool:
+        return bool(self._predictors)
+
+    def for_language(self, language: str | None) -> TextPredictor | None:
+        """Return the model that reads a language (ISO 639 code; null if unknown), if there is one."""
+        if language is None:
+            return next(iter(self._predictors), None)
+        return next((predictor for predictor in self._predictors if language in predictor.languages), None)
+
+    def read(self, samples: Sequence[TextSample]) -> list[TextReadingFeatures | None]:
+        """Return the reading of each text; null if no model reads its language."""
+        rows_by_model: defaultdict[TextPredictor, list[int]] = defaultdict(list)
+        for row, sample in enumerate(samples):
+            if predictor := self.for_language(sample.language):
+                rows_by_model[predictor].append(row)
+        readings: list[TextReadingFeatures | None] = [None] * len(samples)
+        for predictor, rows in rows_by_model.items():
+            outputs = predictor.predict([samples[row] for row in rows])
+            for place, row in enumerate(rows):
+                readings[row] = outputs.reading(place)
+        return readings
+
+    def by_language(self, languages: Iterable[str]) -> dict[str, str]:
+        """Return the references of the published models that read these languages, without those that none reads."""
+        chosen = ((language, self.for_language(language)) for language in sorted(languages))
+        return {language: model.identity for language, model in chosen if model and model.identity}
