@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ml.reports.report import ChannelTrack, channel_tracks, milliseconds, moment_text, sanitize
-from ml.results import Reading, Result, Window
+from ml.results import Reading, Result, Transcript, Window
 from ml.vocabulary import COMBINED, MODALITIES, MODALITY_NAMES, NO_SIGNAL, Modality
 
 MOMENT_SECONDS = 0.2
@@ -50,20 +50,19 @@ class Tier:
 def annotation_tiers(result: Result) -> list[Tier]:
     """Return the tiers of a result.
 
-    They are the combined emotion with its confidence, then each modality, of the whole media and of each channel; then
-    sentences, words and moments. Tiers without intervals are left out; if all are, one empty tier is returned.
+    They are the combined emotion with its confidence, then each modality, of the whole media and of each channel, of
+    which the sentences and words follow; then those of the whole media, if no channel has its own; then moments. Tiers
+    without intervals are left out; if all are, one empty tier is returned.
     """
-    segments = result.transcript.segments
-    sentences = (Interval.from_seconds(part.start, part.end, part.text) for part in segments)
-    words = (Interval.from_seconds(word.start, word.end, word.word) for part in segments for word in part.words)
+    whole, *channels = channel_tracks(result)
+    has_words_by_channel = any(track.transcript for track in channels)
     moments = (
         Interval.from_seconds(moment.time, moment.time + MOMENT_SECONDS, moment_text(moment))
         for moment in result.moments
     )
     tiers = [
-        *(tier for track in channel_tracks(result) for tier in _track_tiers(track)),
-        *_distribute("transcript", "speech", sentences),
-        *_distribute("transcript words", "speech", words),
+        *(tier for track in (whole, *channels) for tier in _track_tiers(track)),
+        *(() if has_words_by_channel else _transcript_tiers(result.transcript)),
         *_distribute("moments", "moments", moments),
     ]
     return tiers or [Tier(COMBINED.lower(), "emotion", ())]
@@ -88,10 +87,21 @@ def _track_tiers(track: ChannelTrack) -> Iterator[Tier]:
     for modality in MODALITIES:
         readings = _modality_intervals(track.windows, modality)
         yield from _distribute(f"{prefix}{MODALITY_NAMES[modality].lower()}", "emotion", readings, track.name)
-    if track.channel is not None:  # the words of a single channel are known only by window
+    if track.channel is not None and track.transcript:
+        yield from _transcript_tiers(track.transcript, prefix, track.name)
+    elif track.channel is not None:  # words that the caller supplied, and those of older results, are known by window
         spoken = ((window, window.modalities.text) for window in track.windows)
         transcripts = (Interval.from_seconds(w.start, w.end, text.transcript) for w, text in spoken if text)
         yield from _distribute(f"{prefix}transcript", "speech", transcripts, track.name)
+
+
+def _transcript_tiers(transcript: Transcript, prefix: str = "", participant: str = "") -> Iterator[Tier]:
+    """Yield the sentences, then the words."""
+    segments = transcript.segments
+    sentences = (Interval.from_seconds(part.start, part.end, part.text) for part in segments)
+    words = (Interval.from_seconds(word.start, word.end, word.word) for part in segments for word in part.words)
+    yield from _distribute(f"{prefix}transcript", "speech", sentences, participant)
+    yield from _distribute(f"{prefix}transcript words", "speech", words, participant)
 
 
 def _modality_intervals(windows: Iterable[Window], modality: Modality) -> Iterator[Interval]:

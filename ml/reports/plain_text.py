@@ -14,7 +14,7 @@ from ml.reports.report import (
     sanitize,
 )
 from ml.results import Media, Reading, Window
-from ml.vocabulary import MODALITIES, MODALITY_NAMES
+from ml.vocabulary import MODALITIES, MODALITY_NAMES, channel_name
 
 Colouring = Callable[[str, Reading], str]
 """Function that gives a piece of text the colour of a reading."""
@@ -110,7 +110,8 @@ def _transcript(report: Report) -> Iterator[str]:
         language = f", {sanitize(transcript.language)}" if transcript.language else ""
         yield from ("", f"Transcript ({source}{language})")
         for segment in transcript.segments:
-            yield f"{segment.start:7.1f} – {segment.end:6.1f} s  {sanitize(segment.text)}"
+            speaker = "" if segment.channel is None else f"{channel_name(segment.channel)}: "
+            yield f"{segment.start:7.1f} – {segment.end:6.1f} s  {speaker}{sanitize(segment.text)}"
         if not transcript.segments:
             yield sanitize(transcript.text)
 

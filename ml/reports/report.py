@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ml.results import Media, Moment, Reading, Result, Window
+from ml.results import Media, Moment, Reading, Result, Transcript, Window
 from ml.vocabulary import MODALITIES, MODALITY_NAMES, NO_SIGNAL, channel_name
 
 DISCLAIMER = "Results describe the expression an observer would see, not what someone feels, and they are often wrong."
@@ -25,11 +25,13 @@ class Report:
 
 @dataclass(frozen=True)
 class ChannelTrack:
-    """Timeline of the whole media, or of one audio channel. `channel`: its number, counted from 0, or None."""
+    """Timeline of the whole media, or of one audio channel. `channel`: its number, counted from 0, or None;
+    `transcript`: its words, None if they are not known by channel."""
 
     channel: int | None
     windows: tuple[Window, ...]
     overall: Reading
+    transcript: Transcript | None = None
 
     @property
     def name(self) -> str:
@@ -39,8 +41,11 @@ class ChannelTrack:
 
 def channel_tracks(result: Result) -> tuple[ChannelTrack, ...]:
     """Return the timeline of the whole media, then of the channels that were analysed separately."""
-    separate = (ChannelTrack(channel.channel, channel.windows, channel.overall) for channel in result.channels or ())
-    return (ChannelTrack(None, result.windows, result.overall), *separate)
+    separate = (
+        ChannelTrack(channel.channel, channel.windows, channel.overall, channel.transcript)
+        for channel in result.channels or ()
+    )
+    return (ChannelTrack(None, result.windows, result.overall, result.transcript), *separate)
 
 
 def overall_name(media: Media) -> str:

@@ -99,8 +99,12 @@ class _Track:
 
 
 def _sentence_cue(sentence: Segment, whole: _Track, *channels: _Track) -> Cue:
-    """Return a cue with the reading of the channel that clearly speaks the sentence, or else of the whole media."""
+    """Return a cue with the reading of the channel that speaks the sentence, as it says or clearly seems to, or else of
+    the whole media."""
     start, end = sentence.start, sentence.end
+    if sentence.channel is not None and sentence.channel < len(channels):
+        track = channels[sentence.channel]
+        return Cue(start, end, mean_reading(track.windows, start, end), sanitize(sentence.text), track.name)
     amounts = [channel.speech_seconds(start, end) for channel in channels]
     rivals = [max(amounts[:index] + amounts[index + 1 :], default=0.0) for index in range(len(amounts))]
     candidates = zip(channels, amounts, rivals, strict=True)

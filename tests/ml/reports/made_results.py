@@ -165,6 +165,33 @@ def call() -> Report:
     )
 
 
+def transcribed_call() -> Report:
+    """The call with the transcript of each channel, in which both speak at once for a second."""
+    report = call()
+    texts = (("Good day to you.", 1.0, 3.0), ("Who is it?", 2.0, 4.0))
+    segments = [
+        Segment(start=start, end=end, text=text, channel=number, words=spread(text, start, end))
+        for number, (text, start, end) in enumerate(texts)
+    ]
+    channels = tuple(
+        channel.model_copy(
+            update={"transcript": Transcript(source="whisper", language="en", text=segment.text, segments=(segment,))}
+        )
+        for channel, segment in zip(report.result.channels or (), segments, strict=True)
+    )
+    whole = Transcript(
+        source="whisper", language="en", text=" ".join(s.text for s in segments), segments=tuple(segments)
+    )
+    return Report(report.name, report.result.model_copy(update={"channels": channels, "transcript": whole}))
+
+
+def spread(text: str, start: float, end: float) -> tuple[Word, ...]:
+    """Words that share the time equally."""
+    words = text.split()
+    step = (end - start) / len(words)
+    return tuple(Word(start=start + n * step, end=start + (n + 1) * step, word=word) for n, word in enumerate(words))
+
+
 def image() -> Report:
     """A photo: no windows, one face."""
     faces = (FaceTrack(track=1, frames=(face_frame(0.0, "happy"),)),)

@@ -17,7 +17,7 @@ from ml.reports.report import Report, channel_tracks, milliseconds, sanitize
 from ml.reports.textgrid import textgrid
 from ml.results import Segment, Transcript
 from ml.vocabulary import MODALITIES, MODALITY_NAMES, NO_SIGNAL
-from tests.ml.reports.made_results import call, image, patient, reports, result, video, window
+from tests.ml.reports.made_results import call, image, patient, reports, result, transcribed_call, video, window
 
 Intervals = list[tuple[int, int, str]]
 
@@ -174,6 +174,14 @@ def test_annotation_tiers_of_channels_are_separate() -> None:
     assert tiers["channel 1 combined"].participant == "Channel 1"
     assert "channel 0 face" in tiers
     assert tiers["channel 1 transcript"].intervals == (Interval(4000, 8000, "Is it?"),)
+
+
+def test_annotation_tiers_of_transcribed_channels_have_their_sentences_and_words() -> None:
+    tiers = {tier.name: tier for tier in annotation_tiers(transcribed_call().result)}
+    assert tiers["channel 1 transcript"].intervals == (Interval(2000, 4000, "Who is it?"),)
+    assert [each.label for each in tiers["channel 0 transcript words"].intervals] == ["Good", "day", "to", "you."]
+    assert tiers["channel 0 transcript words"].participant == "Channel 0"
+    assert "transcript" not in tiers and "transcript words" not in tiers
 
 
 def test_eaf_confidences_depend_on_their_windows() -> None:

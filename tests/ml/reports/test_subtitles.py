@@ -23,7 +23,7 @@ from ml.reports.subtitles import (
 )
 from ml.results import Segment, Transcript, Word
 from ml.scripts import display_width
-from tests.ml.reports.made_results import call, image, patient, reports, result, video, window
+from tests.ml.reports.made_results import call, image, patient, reports, result, transcribed_call, video, window
 
 Read = list[tuple[int, int, str]]
 
@@ -132,6 +132,13 @@ def test_speech_cues_sentence_has_emotion_of_speaking_channel() -> None:
     assert shown == [("Channel 0", "happy"), ("Channel 1", "angry")]
     assert "<v Channel 1><c.angry>[angry 80%]</c> Is it?</v>" in vtt(call())
     assert "Channel 1: [angry 80%] Is it?" in srt(call())
+
+
+def test_subtitles_of_transcribed_channels_name_the_channel_even_of_two_at_once() -> None:
+    cues = [cue for cue in speech_cues(transcribed_call().result) if cue.speech]
+    assert [(cue.speaker, cue.speech, cue.start) for cue in cues] == [
+        ("Channel 0", "Good day to you.", 1.0), ("Channel 1", "Who is it?", 2.0),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("speech", [0.0, 0.5, 0.9])

@@ -8,7 +8,7 @@ from hypothesis import given
 from ml.reports.plain_text import plain_text
 from ml.reports.report import DISCLAIMER, Report
 from ml.reports.terminal import MAX_NAME_LENGTH, ProgressBar, colouring_for, error_row, file_row, shorten
-from tests.ml.reports.made_results import call, image, patient, reports, result, video, window
+from tests.ml.reports.made_results import call, image, patient, reports, result, transcribed_call, video, window
 
 
 class Terminal(StringIO):
@@ -112,3 +112,8 @@ def test_shorten_long_name_keeps_both_ends() -> None:
     assert len(name) <= MAX_NAME_LENGTH
     assert name.startswith("begin")
     assert name.endswith("end.mp4")
+
+
+def test_plain_text_names_the_channel_of_each_sentence() -> None:
+    text = plain_text(transcribed_call())
+    assert "Channel 0: Good day to you." in text and "Channel 1: Who is it?" in text
