@@ -8,11 +8,12 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ml.errors import InvalidManifest
 from ml.paths import MODEL_STORE
 from ml.registry import Bundle, ModelStore
+from ml.results import Options, Prior
 from ml.training import evaluation
 from ml.training.calibration import Calibration, calibrate, fingerprint
 from ml.training.config import TrainConfig
@@ -56,7 +57,9 @@ class PublishConfig:
 class EvaluateConfig:
     """Options of `python -m ml evaluate`."""
 
-    subject: Subject = option(help="model to evaluate", flag="subject")
+    subject: Literal[Subject, "pipeline"] = option(
+        help="model to evaluate; pipeline: all of them, as the service runs them, on recordings", flag="subject"
+    )
     manifest: Path | None = option(
         help="labelled data: a CSV with path,label (text: text,label)", group="data", default=None
     )
@@ -69,6 +72,7 @@ class EvaluateConfig:
     split: tuple[Split, ...] = option(help="only these splits of the manifest; by default all", nargs="+", default=())
     crops: bool = option(help="face: the pictures are face crops already", default=False)
     bundle: str = option(help="bundle with the models", default="default")
+    prior: Prior = option(help="fusion and pipeline: how common emotions are taken to be", default="natural")
     ablate: bool = option(help="fusion: also evaluate each modality alone, and without each modality", default=False)
     folds: int | None = option(
         help="train and evaluate K unpublished networks of the same recipe, split by the speakers of the manifest",
@@ -93,7 +97,19 @@ class EvaluateConfig:
         help="folder to write confusion.png and reliability.png to", metavar="FOLDER", default=None
     )
     cache: Path = option(help="composed: folder of cached predictions", default=Path(".cache"))
+    voice_folds: Path | None = option(
+        help="composed: runs of `evaluate audio --folds`, if the voice model heard all speakers",
+        metavar="FOLDER",
+        default=None,
+    )
     store: Path = option(help="model store", default=MODEL_STORE)
+
+    @property
+    def model(self) -> Subject:
+        """Subject of a single model. Raises InvalidManifest for the pipeline, of which only recordings are read."""
+        if self.subject == "pipeline":
+            raise InvalidManifest("the pipeline is evaluated on the files that a --manifest lists, and on nothing else")
+        return self.subject
 
 
 def parser(verb: str) -> argparse.ArgumentParser:
@@ -131,6 +147,9 @@ def _add_subject(command: argparse.ArgumentParser, verb: str, subject: Subject) 
 
 def evaluate(config: EvaluateConfig) -> None:
     """Print the figures of the served model, or of K networks like it, on a manifest or on composed clips."""
+    if config.subject == "pipeline":
+        evaluate_pipeline(config)
+        return
     report = _report(config)
     document = json.dumps(report.json(), indent=2)
     print(document if config.json == "-" else evaluation.readable(report))
@@ -141,17 +160,30 @@ def evaluate(config: EvaluateConfig) -> None:
         write_reliability(report.whole, config.plots / "reliability.png")
 
 
-def _report(config: EvaluateConfig) -> evaluation.EvaluationReport:
+def evaluate_pipeline(config: EvaluateConfig) -> None:
+    """Print the figures and the shares of windows of the whole pipeline on recordings."""
+    if config.manifest is None:
+        raise InvalidManifest("pipeline reads the files that a --manifest lists")
     models = evaluation.BundleReaders(config.store, config.bundle)
+    options = Options(prior=config.prior)
+    report = evaluation.evaluate_pipeline(config.manifest, models, options, config.split)
+    document = json.dumps(report.json(), indent=2)
+    print(document if config.json == "-" else evaluation.readable_pipeline(report))
+    if config.json not in (None, "-"):
+        Path(str(config.json)).write_text(document + "\n")
+
+
+def _report(config: EvaluateConfig) -> evaluation.EvaluationReport:
+    models = evaluation.BundleReaders(config.store, config.bundle, prior=config.prior)
     if config.composed:
         if config.subject != "fusion":
             raise InvalidManifest("--composed measures the fusion alone")
-        return evaluation.evaluate_composed(config.composed, models, config.cache)
+        return evaluation.evaluate_composed(config.composed, models, config.cache, config.voice_folds)
     assert config.manifest, "the parser requires --manifest or --composed"
     if config.folds or config.leave_corpus_out:
         return _cross_validate(config, config.manifest)
     return evaluation.evaluate(
-        config.subject, config.manifest, models, crops=config.crops, ablate=config.ablate, splits=config.split
+        config.model, config.manifest, models, crops=config.crops, ablate=config.ablate, splits=config.split
     )
 
 
@@ -159,17 +191,17 @@ def _cross_validate(config: EvaluateConfig, manifest: Path) -> evaluation.Evalua
     if config.folds is not None and config.folds < 2:
         raise InvalidManifest("at least two folds are needed")
     store = ModelStore(config.store)
-    reference = store.bundle(config.bundle).models().get(config.subject)
-    if reference is None or config.subject == "fusion":
-        raise InvalidManifest(f"the bundle {config.bundle} names no {config.subject} model with a recipe for folds")
+    reference = store.bundle(config.bundle).models().get(config.model)
+    if reference is None or config.model == "fusion":
+        raise InvalidManifest(f"the bundle {config.bundle} names no {config.model} model with a recipe for folds")
     out = config.out or Path("runs") / f"{'folds' if config.folds else 'corpora'}-{reference.replace('@', '-')}"
     words = ["--store", str(config.store), *(["--crops"] if config.crops else [])]
     for name, _, value in (change.partition("=") for change in config.changes):
         words += [f"--{name}", *shlex.split(value)]
     published = store.manifest(reference)
     if config.folds:
-        result, file = evaluate_folds(config.subject, published, manifest, config.folds, out, words), FOLDS_FILE
-    elif config.subject == "audio":
+        result, file = evaluate_folds(config.model, published, manifest, config.folds, out, words), FOLDS_FILE
+    elif config.model == "audio":
         result, file = evaluate_left_out_corpora(published, manifest, config.leave_corpus_out, out, words), CORPORA_FILE
     else:
         raise InvalidManifest("--leave-corpus-out measures voices alone")

@@ -30,10 +30,11 @@ from ml.inference.voice.segments import WindowVoice, predict_utterances
 from ml.media import Decoder, DecodeRequest, MediaLimits, probe
 from ml.networks.crops import resize_crop
 from ml.registry import ModelStore
-from ml.results import Options
+from ml.results import Options, Prior
 from ml.training.datasets.example import Split
 from ml.training.labelled_rows import LabelledRow, read_rows
 from ml.training.metrics import FIGURES, Ablation, ClassificationMetrics, measure
+from ml.training.pipeline_report import PipelineReport, read_piece
 from ml.training.recipes.fusion import recipe
 from ml.training.recipes.fusion.figures import FusionFigures
 from ml.training.recipes.recipe import SUBJECTS, Subject
@@ -49,11 +50,15 @@ GROUP_FIGURES = ("accuracy", "macro_f1", "uar", "ece")
 
 @dataclass(frozen=True)
 class BundleReaders:
-    """Readers of labelled rows, one for each subject, with the models of a bundle in a store."""
+    """Readers of labelled rows, one for each subject, with the models of a bundle in a store.
+
+    `prior`: of the whole pipeline; single models answer under the uniform one.
+    """
 
     store: Path
     bundle: str
     device: str = "auto"
+    prior: Prior = "natural"
 
     def reference(self, subject: Subject) -> str:
         """Return the model of the subject. Raises ModelStoreError if the bundle has none."""
@@ -72,7 +77,7 @@ class BundleReaders:
             "face": self.crops if crops else self.faces,
             "audio": self.voices,
             "text": self.sentences,
-            "fusion": lambda: self.whole_files(Options()),
+            "fusion": lambda: self.whole_files(Options(prior=self.prior)),
         }
         return readers[subject]()
 
@@ -92,7 +97,7 @@ class BundleReaders:
     def faces(self) -> "Reader":
         options = Options(modalities=("face",), prior="uniform")
         read_file = self._file_reader(options)
-        return read_each_file(lambda row: _read_faces(self._analyzer, row, options) if row.is_piece else read_file(row))
+        return read_each_file(lambda row: _read_faces(self.analyzer, row, options) if row.is_piece else read_file(row))
 
     def voices(self) -> "Reader":
         predictor = VoicePredictor.load(ModelStore(self.store), self.reference("audio"), pick_device(self.device))
@@ -111,11 +116,11 @@ class BundleReaders:
         return read_each_file(self._file_reader(options))
 
     def _file_reader(self, options: Options) -> "Callable[[LabelledRow], Probabilities | None]":
-        analyzer = self._analyzer
+        analyzer = self.analyzer
         return lambda row: _probabilities(analyzer.analyze(row.path, options).overall)
 
     @cached_property
-    def _analyzer(self) -> Analyzer:
+    def analyzer(self) -> Analyzer:
         return Analyzer.load(self.store, self.bundle, device=self.device)
 
 
@@ -287,16 +292,46 @@ def evaluate(
     return EvaluationReport.from_readings(Readings.from_rows(rows, readings, skipped=len(listed) - len(rows)), ablation)
 
 
-def evaluate_composed(data: Path, models: BundleReaders, cache: Path) -> EvaluationReport:
+def evaluate_composed(
+    data: Path, models: BundleReaders, cache: Path, voice_folds: Path | None = None
+) -> EvaluationReport:
     """Return the figures of the bundle's fusion on the composed clips that `publish fusion` uses.
 
-    `data`: folder of collected data; `cache`: folder of cached predictions. Raises ModelStoreError if the bundle lacks
+    `data`: folder of collected data; `cache`: folder of cached predictions; `voice_folds`: as `train fusion` takes it.
+    Raises ModelStoreError if the bundle lacks
     a model, and InvalidManifest if clips cannot be composed.
     """
     for subject in SUBJECTS:
         models.reference(subject)
     store = ModelStore(models.store)
-    return EvaluationReport.from_composed(recipe.measure_published(data, store, store.bundle(models.bundle), cache))
+    bundle = store.bundle(models.bundle)
+    return EvaluationReport.from_composed(recipe.measure_published(data, store, bundle, cache, voice_folds))
+
+
+def evaluate_pipeline(
+    manifest: Path, models: BundleReaders, options: Options, splits: Collection[Split] = ()
+) -> PipelineReport:
+    """Return the figures of the whole pipeline on files or pieces of them, of which some may have no label.
+
+    Raises InvalidManifest if nothing can be read.
+    """
+    listed = read_rows(manifest, "path", splits, all_labelled=False)
+    rows = [row for row in listed if row is not None]
+    files = list(dict.fromkeys(row.path for row in rows))
+    analyzer, results_of = models.analyzer, dict[Path, results.Result]()
+    for path in tqdm(files, "pipeline"):
+        try:
+            if not path.is_file():
+                raise MediaInvalid("There is no such file.")
+            analyzed = analyzer.analyze(path, options)
+            results_of[path] = analyzed.model_copy(update={"faces": (), "channels": None})
+        except AffectError as error:
+            tqdm.write(f"skipped {path.name}: {error.message}", file=sys.stderr)
+    pieces = [read_piece(row, results_of[row.path]) for row in rows if row.path in results_of]
+    found = [piece for piece in pieces if piece is not None]
+    if not found:
+        raise InvalidManifest(f"nothing of {manifest.name} could be read")
+    return PipelineReport.of(found, skipped=len(listed) - len(found))
 
 
 def _read(read: Reader, rows: Sequence[LabelledRow], title: str) -> list[Probabilities | None]:
@@ -321,7 +356,7 @@ def _ablate(rows: Sequence[LabelledRow], whole: list[Probabilities | None], mode
     alone = {name: (name,) for name in MODALITIES}
     by_modalities = {MODALITIES: whole}
     for left in (*without.values(), *alone.values()):
-        readings = _read(models.whole_files(Options(modalities=left)), rows, " and ".join(left))
+        readings = _read(models.whole_files(Options(modalities=left, prior=models.prior)), rows, " and ".join(left))
         if _any(readings):
             by_modalities[left] = readings
     common = [all(reading is not None for reading in row) for row in zip(*by_modalities.values(), strict=True)]
@@ -344,10 +379,7 @@ def readable(report: EvaluationReport) -> str:
     """Return the figures with their intervals, those of the groups, and the confusion matrix, as text."""
     metrics = report.whole
     splits = "".join(f", {name} {count:,}" for name, count in report.splits.items())
-    lines = [f"n {metrics.n:,}, skipped {metrics.skipped:,}" + splits]
-    for name in FIGURES:
-        low, high = metrics.intervals[name]
-        lines.append(f"{name:11} {getattr(metrics, name):.4f}   95 % {low:.4f} – {high:.4f}")
+    lines = [f"n {metrics.n:,}, skipped {metrics.skipped:,}" + splits, *_figures(metrics)]
     for part, groups in report.parts.items():
         lines += ["", _line(part, "n", GROUP_FIGURES)]
         lines += [
@@ -355,11 +387,32 @@ def readable(report: EvaluationReport) -> str:
         ]
     if report.composed:
         lines += ["", *report.composed.lines()]
+    return "\n".join([*lines, *_confusion(metrics)])
+
+
+def readable_pipeline(report: PipelineReport) -> str:
+    """Return the figures of labelled rows, and the shares of windows, as text."""
+    metrics = report.metrics
+    if metrics is None:
+        return "\n".join([f"skipped {report.skipped:,}", *report.lines()])
+    lines = [f"n {metrics.n:,}, skipped {metrics.skipped:,}", *_figures(metrics)]
+    return "\n".join([*lines, *_confusion(metrics), *report.lines()])
+
+
+def _figures(metrics: ClassificationMetrics) -> list[str]:
+    return [
+        f"{name:11} {getattr(metrics, name):.4f}   95 % {low:.4f} – {high:.4f}"
+        for name in FIGURES
+        for low, high in [metrics.intervals[name]]
+    ]
+
+
+def _confusion(metrics: ClassificationMetrics) -> list[str]:
     width = max(map(len, metrics.labels)) + 2
-    lines += ["", "truth ↓ predicted →".ljust(width * 2) + "".join(label.rjust(width) for label in metrics.labels)]
+    lines = ["", "truth ↓ predicted →".ljust(width * 2) + "".join(label.rjust(width) for label in metrics.labels)]
     for label, row in zip(metrics.labels, metrics.confusion, strict=True):
         lines.append(label.ljust(width * 2) + "".join(str(count).rjust(width) for count in row))
-    return "\n".join(lines)
+    return lines
 
 
 def _line(name: str, count: str, cells: Sequence[str]) -> str:

@@ -16,8 +16,8 @@ from ml.vocabulary import EMOTIONS
 class LabelledRow:
     """One labelled file, piece of a file, or sentence; `path` or `text` is empty.
 
-    `index`: index of the label in `EMOTIONS`. `before` (preceding sentences), `corpus`, `gender` and `split` are empty
-    if the manifest does not have them. `start` and `end`: seconds of a piece.
+    `index`: index of the label in `EMOTIONS`, −1 without a label. `before` (preceding sentences), `corpus`, `gender`
+    and `split` are empty if the manifest does not have them. `start` and `end`: seconds of a piece.
     """
 
     index: int
@@ -36,12 +36,13 @@ class LabelledRow:
 
 
 def read_rows(
-    manifest: Path, column: Literal["path", "text"], splits: Collection[Split] = ()
+    manifest: Path, column: Literal["path", "text"], splits: Collection[Split] = (), *, all_labelled: bool = True
 ) -> list[LabelledRow | None]:
     """Return the rows of a CSV with the columns `column` and `label`; None for a sentence without exactly one label.
 
-    `splits`: only rows of these, if any. Paths are relative to the manifest. Raises InvalidManifest if it cannot be
-    read, a column is missing, a label is not of the vocabulary, or no row is of the splits.
+    `splits`: only rows of these, if any. `all_labelled`: whether every row needs a label. Paths are relative to the
+    manifest. Raises InvalidManifest if it cannot be read, a column is missing, a label is not of the vocabulary, or no
+    row is of the splits.
     """
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
@@ -49,7 +50,9 @@ def read_rows(
             if not {column, "label"} <= set(table.fieldnames or ()):
                 raise InvalidManifest(f"{manifest.name} needs the columns {column} and label")
             rows = [
-                _row(manifest, table.line_num, row, column) for row in table if not splits or row.get("split") in splits
+                _row(manifest, table.line_num, row, column, all_labelled=all_labelled)
+                for row in table
+                if not splits or row.get("split") in splits
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidManifest(f"{manifest} cannot be read: {error}") from error
@@ -58,7 +61,9 @@ def read_rows(
     return rows
 
 
-def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path", "text"]) -> LabelledRow | None:
+def _row(
+    manifest: Path, line: int, row: dict[str, str], column: Literal["path", "text"], *, all_labelled: bool
+) -> LabelledRow | None:
     label, content = row["label"], row[column]
     try:
         if column == "text" and not _one_label(row):
@@ -66,12 +71,12 @@ def _row(manifest: Path, line: int, row: dict[str, str], column: Literal["path",
         start, end = _piece(row) if column == "path" else (0.0, None)
     except ValueError as error:
         raise InvalidManifest(f"{manifest.name}, line {line}: {error}") from error
-    if label not in EMOTIONS:
+    if label not in EMOTIONS and (label or all_labelled):
         raise InvalidManifest(f"{manifest.name}, line {line}: the label {label!r} is not one of {', '.join(EMOTIONS)}")
     if not content:
         raise InvalidManifest(f"{manifest.name}, line {line}: no {column}")
     return LabelledRow(
-        EMOTIONS.index(label),
+        EMOTIONS.index(label) if label else -1,
         path=manifest.parent / content if column == "path" else Path(),
         text=content if column == "text" else "",
         before=row.get("before") or "",

@@ -16,6 +16,7 @@ from ml.inference.pipeline.extract import Extractor
 from ml.inference.pipeline.features import AudioFeatures, Features
 from ml.inference.pipeline.media_notices import gap_notices, track_notices
 from ml.inference.pipeline.plan import AnalysisPlan, Planner, SoundPlan
+from ml.inference.speech.confidence import word_confidences
 from ml.inference.speech.merged_transcript import merge_transcripts, of_channel
 from ml.inference.speech.transcriber import unavailable_notice
 from ml.inference.speech.transcript_index import TranscriptIndex
@@ -195,9 +196,11 @@ class Assembler:
     ) -> ChannelReading:
         """Return the voice and words of each window, and the readings of words whose language a text model knows."""
         index = TranscriptIndex(spoken.transcript.segments, spoken.transcript.language)
+        recognized = audio.sentences if spoken.transcript.source == "whisper" else ()
+        voices, confidences = _window_voices(windows, sound, audio), word_confidences(recognized or (), windows)
         inputs = [
-            WindowInputs(window, voice, index.text_in(window))
-            for window, voice in zip(windows, _window_voices(windows, sound, audio), strict=True)
+            WindowInputs(window, voice, index.text_in(window), confidence=confidence)
+            for window, voice, confidence in zip(windows, voices, confidences, strict=True)
         ]
         models = self._models.text_models
         if not models or not options.wants("text"):

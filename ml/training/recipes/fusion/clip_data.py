@@ -88,24 +88,20 @@ def load_clips(config: FusionTrainConfig) -> ClipData:
     bundle = Bundle.from_fields(name=config.bundle, face=face, audio=audio, text=text, fusion=None)
     if config.data.is_file():
         return load_recorded_clips(config, bundle)
-    return load_composed_clips(config.data, ModelStore(config.store), bundle, config.cache)
+    return load_composed_clips(config.data, ModelStore(config.store), bundle, config.cache, config.voice_folds)
 
 
-def load_composed_clips(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> ClipData:
+def load_composed_clips(
+    data: Path, store: ModelStore, bundle: Bundle, cache: Path, voice_folds: Path | None = None
+) -> ClipData:
     """Return clips of samples that the models of the bundle were not trained on.
 
     Raises InvalidManifest if the held-out voices are unknown, or the folder does not exist.
     """
-    assert bundle.audio
-    if store.manifest(bundle.audio).preprocessing.get("held_out_fold") is None:
-        raise InvalidManifest(
-            f"{bundle.audio} does not state which fold of the collected speakers it left out: clips are composed of "
-            "voices that the network was not trained on"
-        )
     if not data.is_dir():
         raise InvalidManifest(f"{data} is not a folder of collected data")
     prior = shares_in_talk(examples_of(read_sentences(data / "text", (TALK_CORPUS,))))
-    return composed_clips(read_pools(data, store, bundle, cache), prior)
+    return composed_clips(read_pools(data, store, bundle, cache, voice_folds), prior)
 
 
 def composed_clips(pools: Mapping[str, SamplePools], natural: NDArray[np.float64], count: int = EVAL_CLIPS) -> ClipData:

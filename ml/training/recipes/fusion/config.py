@@ -25,5 +25,10 @@ class FusionTrainConfig(TrainConfig):
     whisper: str = option(
         help="Whisper model that transcribes the recordings of a list", metavar="NAME", default="tiny.en"
     )
+    voice_folds: Path | None = option(
+        help="runs of `evaluate audio --folds`, which read collected voices if the voice model heard all speakers",
+        metavar="FOLDER",
+        default=None,
+    )
     lstm: int = option(help="size of the LSTM over the frames", default=FusionConfig.lstm)
     dense: int = option(help="size of the dense layer", default=FusionConfig.dense)

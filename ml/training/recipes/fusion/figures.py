@@ -1,4 +1,4 @@
-"""Figures of a fusion on the rows of its table: how often it is right, how sure it is, and how well it is understood."""
+"""Figures of a fusion on the rows of its table: how often it is right, how sure it is, and who supports it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Predictions of single-modality networks for the held-out samples that clips are composed of, clean and spoilt."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, Self, cast
@@ -19,14 +19,14 @@ from ml.inference.text.predictor import TextPredictor, TextSample
 from ml.inference.voice.predictor import VoicePredictor
 from ml.inference.voice.quality import voice_quality
 from ml.registry import Bundle, ModelStore
-from ml.training.datasets.audio_corpora import read_voices
 from ml.training.datasets.cache import digest, file_state, replacing
 from ml.training.datasets.example import Example, examples_of
 from ml.training.datasets.face_corpora import read_faces
 from ml.training.datasets.text_corpora import read_sentences
-from ml.training.recipes.audio.data import load_sounds
+from ml.training.recipes.audio.data import collected_sounds
 from ml.training.recipes.face.augment import random_shift
 from ml.training.recipes.face.data import load_crop
+from ml.training.recipes.fusion.fold_voices import VoiceReaders
 from ml.training.recipes.fusion.spoiling import Random, spoil_face, spoil_sentence, spoil_voice
 from ml.training.recipes.text.data import has_one_label
 from ml.vocabulary import EMOTIONS
@@ -35,17 +35,18 @@ Side = Literal["train", "selection", "test"]
 """Part of the samples: to train on, to select and calibrate on, to evaluate on."""
 SIDES: tuple[Side, ...] = ("train", "selection", "test")
 TEXT_SETS = ("goemotions", "meld")
-FACE_VARIANTS, SPOILT_FACES, SPOILT_VOICES, SPOILT_SENTENCES = 2, 2, 1, 1
-"""Number of frames made of one picture, which moves, turns and changes its light a little; and numbers of spoilt copies
-of a picture, an utterance and a sentence."""
-MAX_SAMPLES = 700
-"""Maximum number of samples of an emotion in each modality."""
-CACHE_VERSION = 3
+FACE_VARIANTS, SPOILT_FACES = 2, 2
+"""Number of frames made of one picture, which moves, turns and changes its light a little, and of spoilt ones."""
+MAX_SAMPLES: Mapping[str, int] = {"face": 600, "audio": 400, "text": 600}
+MAX_SPOILT: Mapping[str, int] = {"face": 300, "audio": 100, "text": 300}
+"""Maximum numbers of samples of an emotion in each modality, and of those that are spoilt as well."""
+CACHE_VERSION = 4
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Log-probabilities and qualities of P samples: of V clean variants [P, V, …], and of S spoilt copies [P, S, …]."""
+    """Log-probabilities and qualities of P samples: of V clean variants [P, V, …], and of S spoilt copies [P, S, …],
+    NaN for samples that were not spoilt."""
 
     clean_PVC: FloatArray
     spoilt_PSC: FloatArray
@@ -58,19 +59,23 @@ class Predictions:
 
 @dataclass(frozen=True)
 class SamplePool:
-    """Samples with their predictions; `rows[label]` are the places of those with a label."""
+    """Samples with their predictions; `rows[label]` are the places of those with a label, `spoilt_rows` of those among
+    them that were spoilt as well."""
 
     predictions: Predictions
     rows: tuple[NDArray[np.int64], ...]
+    spoilt_rows: tuple[NDArray[np.int64], ...]
 
     @classmethod
     def group(cls, labels: Sequence[int], predictions: Predictions) -> Self:
-        """Group samples by label. Raises InvalidManifest if an emotion has no sample."""
+        """Group samples by label. Raises InvalidManifest if an emotion has no sample, or none that is spoilt."""
         rows = tuple(np.flatnonzero(np.array(labels) == own) for own in range(len(EMOTIONS)))
-        empty = [name for name, own in zip(EMOTIONS, rows, strict=True) if not len(own)]
+        is_spoilt = np.isfinite(predictions.spoilt_PSC).all((1, 2))
+        spoilt_rows = tuple(own[is_spoilt[own]] for own in rows)
+        empty = [name for name, own in zip(EMOTIONS, spoilt_rows, strict=True) if not len(own)]
         if empty:
             raise InvalidManifest(f"no sample to compose clips of is labelled {', '.join(empty)}")
-        return cls(predictions, rows)
+        return cls(predictions, rows, spoilt_rows)
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -80,12 +85,19 @@ class SamplePool:
             labels[rows] = label
         return labels
 
-    def draw(self, random: Random, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the place of a sample for each label, in the shape of the labels."""
-        counts = np.array([len(rows) for rows in self.rows])
-        places = (random.random(labels.shape) * counts[labels]).astype(np.int64)
-        first = np.concatenate([[0], np.cumsum(counts)])
-        return np.asarray(np.concatenate(self.rows)[first[labels] + places])
+    def draw(
+        self, random: Random, labels: NDArray[np.int64], spoilt: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.int64]:
+        """Return the place of a sample for each label, in the shape of the labels; where `spoilt`, of one that was."""
+        drawn = _drawn_from(random, self.rows, labels)
+        return drawn if spoilt is None else np.where(spoilt, _drawn_from(random, self.spoilt_rows, labels), drawn)
+
+
+def _drawn_from(random: Random, rows: Sequence[NDArray[np.int64]], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    counts = np.array([len(own) for own in rows])
+    places = (random.random(labels.shape) * counts[labels]).astype(np.int64)
+    first = np.concatenate([[0], np.cumsum(counts)])
+    return np.asarray(np.concatenate(rows)[first[labels] + places])
 
 
 @dataclass(frozen=True)
@@ -145,21 +157,38 @@ def side_of(source: str) -> Side:
     return "test" if place % 2 == 0 else "train" if place == 3 else "selection"
 
 
-def limited(examples: Sequence[Example]) -> list[Example]:
+def limited(examples: Sequence[Example], role: str) -> list[Example]:
     """Return at most `MAX_SAMPLES` of each emotion, in an order that is the same on every machine."""
     order = sorted(examples, key=lambda e: hashlib.sha256(f"{e.path and e.path.name} {e.text}".encode()).digest())
-    kept = [[e for e in order if e.index == label][:MAX_SAMPLES] for label in range(len(EMOTIONS))]
+    kept = [[e for e in order if e.index == label][: MAX_SAMPLES[role]] for label in range(len(EMOTIONS))]
     return [example for own in kept for example in own]
 
 
-def read_pools(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> dict[Side, SamplePools]:
-    """Return the samples of each side, with the predictions of the bundle's models."""
-    assert bundle.audio
+def rows_to_spoil(examples: Sequence[Example], role: str) -> list[int]:
+    """Return the places of the first `MAX_SPOILT` of each emotion."""
+    labels = np.array([example.index for example in examples])
+    return [int(row) for label in range(len(EMOTIONS)) for row in np.flatnonzero(labels == label)[: MAX_SPOILT[role]]]
+
+
+def scattered(values: NDArray[np.floating], rows: Sequence[int], count: int) -> FloatArray:
+    """Return the values [R, …] at their rows of an array [count, …] that is NaN elsewhere."""
+    whole = np.full((count, *values.shape[1:]), np.nan, np.float32)
+    whole[list(rows)] = values
+    return whole
+
+
+def read_pools(
+    data: Path, store: ModelStore, bundle: Bundle, cache: Path, voice_folds: Path | None = None
+) -> dict[Side, SamplePools]:
+    """Return the samples of each side, with the predictions of the bundle's models.
+
+    `voice_folds`: folder of the runs of `evaluate audio --folds`, for a voice model that was trained on all speakers.
+    """
     models = Predictors.load(bundle, store)
     predictions = PredictionCache(cache / "readings", store, bundle)
     faces = _face_samples(models.face, data / "faces", predictions)
-    fold = store.manifest(bundle.audio).preprocessing["held_out_fold"]
-    voices = _voice_samples(models.audio, data / "audio", fold, cache, predictions)
+    readers = VoiceReaders.of(models.audio, store.manifest(bundle.audio or ""), voice_folds)
+    voices = _voice_samples(readers, data / "audio", cache, predictions)
     sentences = _sentence_samples(models.text, data / "text", predictions)
     return {side: SamplePools(*(_pool(samples, side) for samples in (faces, voices, sentences))) for side in SIDES}
 
@@ -179,7 +208,7 @@ def _pool(samples: ModalitySamples, side: Side) -> SamplePool:
 
 
 def _face_samples(predictor: FacePredictor, data: Path, predictions: PredictionCache) -> ModalitySamples:
-    examples = limited([example for example in examples_of(read_faces(data)) if example.split != "train"])
+    examples = limited([example for example in examples_of(read_faces(data)) if example.split != "train"], "face")
     read = predictions.load_or_predict("face", examples, lambda: _predict_faces(predictor, examples))
     return ModalitySamples(examples, read, _person_or_picture)
 
@@ -193,7 +222,8 @@ def _predict_faces(predictor: FacePredictor, examples: Sequence[Example]) -> Pre
     for _ in range(FACE_VARIANTS - 1):
         images = random_shift(torch.from_numpy(crops_PHW), strength=0.4)
         clean.append((images.squeeze(1) * 255).round().to(torch.uint8).numpy())
-    spoilt = [[spoil_face(random, crop) for crop in crops_PHW] for _ in range(SPOILT_FACES)]
+    rows = rows_to_spoil(examples, "face")
+    spoilt = [[spoil_face(random, crops_PHW[row]) for row in rows] for _ in range(SPOILT_FACES)]
     spoilt_crops = [np.stack([crop for crop, _ in copies]) for copies in spoilt]
     sides = [[side for _, side in copies] for copies in spoilt]
     logs = [_read_crops(predictor, crops) for crops in (*clean, *spoilt_crops)]
@@ -202,9 +232,9 @@ def _predict_faces(predictor: FacePredictor, examples: Sequence[Example]) -> Pre
     spoilt_qualities = [_crop_qualities(*each) for each in zip(spoilt_crops, sides, strict=True)]
     return Predictions(
         np.stack(logs[:FACE_VARIANTS], 1),
-        np.stack(logs[FACE_VARIANTS:], 1),
+        scattered(np.stack(logs[FACE_VARIANTS:], 1), rows, len(examples)),
         np.stack(qualities, 1),
-        np.stack(spoilt_qualities, 1),
+        scattered(np.stack(spoilt_qualities, 1), rows, len(examples)),
     )
 
 
@@ -230,52 +260,51 @@ def _person_or_picture(example: Example) -> str:
     return stem[:2] if example.dataset == "jaffe" else stem
 
 
-def _voice_samples(
-    predictor: VoicePredictor, data: Path, fold: int, cache: Path, predictions: PredictionCache
-) -> ModalitySamples:
-    examples = limited([example for example in examples_of(read_voices(data, fold)) if example.split != "train"])
-
-    def predict() -> Predictions:
-        sounds = load_sounds(examples, cache)
-        return predict_voices(predictor, [sounds.waveform(row) for row in range(len(examples))])
-
-    read = predictions.load_or_predict("audio", examples, predict)
+def _voice_samples(readers: VoiceReaders, data: Path, cache: Path, predictions: PredictionCache) -> ModalitySamples:
+    examples = limited(readers.examples(data), "audio")
+    read = predictions.load_or_predict("audio", examples, lambda: predict_voices(readers, data, examples, cache))
     return ModalitySamples(examples, read, lambda example: example.speaker or "")
 
 
-def predict_voices(predictor: VoicePredictor, waveforms: Sequence[FloatArray]) -> Predictions:
-    """Return the predictions of utterances, clean and spoilt."""
-    random = np.random.default_rng(0)
-    spoilt = [[spoil_voice(random, sound, waveforms) for sound in waveforms] for _ in range(SPOILT_VOICES)]
-    logs = [predictor.predict(sounds).log_probabilities_NC for sounds in (waveforms, *spoilt)]
-    qualities = [
-        np.array([voice_qualities(*voice_quality(sound).tolist()) for sound in sounds], np.float32)
-        for sounds in (waveforms, *spoilt)
-    ]
+def predict_voices(readers: VoiceReaders, data: Path, examples: Sequence[Example], cache: Path) -> Predictions:
+    """Return the predictions of utterances, clean and spoilt, by networks that did not hear their speakers."""
+    sounds = collected_sounds(data, cache, None)
+    places = {example.path: row for row, example in enumerate(sounds.examples)}
+    waveforms = [sounds.waveform(places[example.path]) for example in examples]
+    random, rows = np.random.default_rng(0), rows_to_spoil(examples, "audio")
+    spoilt = [spoil_voice(random, waveforms[row], waveforms) for row in rows]
+    logs = readers.predict(data, [*examples, *(examples[row] for row in rows)], [*waveforms, *spoilt])
+    qualities = np.array(
+        [voice_qualities(*voice_quality(sound).tolist()) for sound in (*waveforms, *spoilt)], np.float32
+    )
+    count = len(examples)
     return Predictions(
-        np.stack(logs[:1], 1), np.stack(logs[1:], 1), np.stack(qualities[:1], 1), np.stack(qualities[1:], 1)
+        logs[:count, None],
+        scattered(logs[count:, None], rows, count),
+        qualities[:count, None],
+        scattered(qualities[count:, None], rows, count),
     )
 
 
 def _sentence_samples(predictor: TextPredictor, data: Path, predictions: PredictionCache) -> ModalitySamples:
     sentences = read_sentences(data, TEXT_SETS)
-    examples = limited([example for example in sentences if example.split != "train" and has_one_label(example)])
+    held_out = [example for example in sentences if example.split != "train" and has_one_label(example)]
+    examples = limited(held_out, "text")
     read = predictions.load_or_predict("text", examples, lambda: _predict_sentences(predictor, examples))
     return ModalitySamples(examples, read, lambda example: example.text or "")
 
 
 def _predict_sentences(predictor: TextPredictor, examples: Sequence[Example]) -> Predictions:
-    random = np.random.default_rng(0)
+    random, rows, count = np.random.default_rng(0), rows_to_spoil(examples, "text"), len(examples)
     texts = [example.text or "" for example in examples]
-    copies = [texts]
-    for _ in range(SPOILT_SENTENCES):
-        copies.append([spoil_sentence(random, text, texts[random.integers(len(texts))]) for text in texts])
-    before = [example.before or "" for example in examples]
-    logs = [
-        predictor.predict([TextSample(*pair) for pair in zip(copy, before, strict=True)]).log_probabilities_NC
-        for copy in copies
-    ]
-    qualities = [np.array([word_qualities(np.nan, len(text.split())) for text in copy], np.float32) for copy in copies]
+    spoilt = [spoil_sentence(random, texts[row], texts[random.integers(count)]) for row in rows]
+    samples = [TextSample(text, example.before or "") for text, example in zip(texts, examples, strict=True)]
+    samples += [TextSample(text, examples[row].before or "") for text, row in zip(spoilt, rows, strict=True)]
+    logs = predictor.predict(samples).log_probabilities_NC
+    qualities = np.array([word_qualities(np.nan, len(text.split())) for text in (*texts, *spoilt)], np.float32)
     return Predictions(
-        np.stack(logs[:1], 1), np.stack(logs[1:], 1), np.stack(qualities[:1], 1), np.stack(qualities[1:], 1)
+        logs[:count, None],
+        scattered(logs[count:, None], rows, count),
+        qualities[:count, None],
+        scattered(qualities[count:, None], rows, count),
     )

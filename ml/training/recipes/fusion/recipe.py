@@ -79,11 +79,13 @@ def loss(model: nn.Module, batch: FusionBatch) -> Tensor:
     return cross_entropy(model(windows).float() + log_prior_C, labels_N)
 
 
-def measure_published(data: Path, store: ModelStore, bundle: Bundle, cache: Path) -> FusionFigures:
+def measure_published(
+    data: Path, store: ModelStore, bundle: Bundle, cache: Path, voice_folds: Path | None = None
+) -> FusionFigures:
     """Evaluate the fusion of a bundle that names all models, on the composed test clips that `publish` uses."""
     assert bundle.fusion
     predictor = FusionPredictor.load(store, bundle.fusion, torch.device("cpu"))
-    return FusionFigures.of(predictor, load_composed_clips(data, store, bundle, cache).test)
+    return FusionFigures.of(predictor, load_composed_clips(data, store, bundle, cache, voice_folds).test)
 
 
 def plans(config: FusionTrainConfig) -> list[Plan]:

@@ -134,7 +134,7 @@ def _add_faces(
     at_end = np.flatnonzero(partly_N & ~at_start_N)
     labels_NP[at_end, pictures_N[at_end]] = _NEUTRAL
     pictures_N = pictures_N + partly_N
-    samples_NP = faces.draw(random, labels_NP)
+    samples_NP = faces.draw(random, labels_NP, spoilt_N[:, None])
     frames_N = random.integers(2, MAX_FRAMES + 1, size=count)
     steps_T = np.arange(MAX_FRAMES)
     shown_NT = np.minimum(steps_T * pictures_N[:, None] // frames_N[:, None], pictures_N[:, None] - 1)
@@ -197,7 +197,7 @@ def _drawn(
     random: Random, pool: SamplePool, labels_N: NDArray[np.int64], spoilt_N: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return log-probabilities [N, C] and qualities [N, Q] of a sample of each label, spoilt ones where wanted."""
-    made, samples_N = pool.predictions, pool.draw(random, labels_N)
+    made, samples_N = pool.predictions, pool.draw(random, labels_N, spoilt_N)
     copy_N = random.integers(made.spoilt_PSC.shape[1], size=len(labels_N))
     logs = np.where(spoilt_N[:, None], made.spoilt_PSC[samples_N, copy_N], made.clean_PVC[samples_N, 0])
     quality = np.where(
