@@ -84,6 +84,8 @@ class MediaInfo:
         stale_length: whether the header of a WAV declares less sound than follows.
         alpha_decoder: ffmpeg's name of the decoder that reads the transparency, if its default decoder drops it.
         audio_tracks: all audio tracks that can be decoded, of which `audio_stream` is one.
+        base_frame_rate: lowest frame rate whose grid holds every frame of the video, as far as its beginning tells; far
+            above `frame_rate` if that varies.
         gaps: stretches in which no packet has sound or picture, in order (`ml.media.time_stamps`).
         end: seconds at which the media ends, if its container declares it longer because of stray packets.
     """
@@ -110,6 +112,7 @@ class MediaInfo:
     audio_tracks: tuple[AudioTrack, ...] = ()
     gaps: tuple[Gap, ...] = ()
     end: float | None = None
+    base_frame_rate: float | None = None
 
     @property
     def orientation(self) -> Orientation:
@@ -269,6 +272,7 @@ def _probe_recording(source: _Source, digest: str) -> MediaInfo:
         audio_tracks=tuple(map(AudioTrack.from_stream, readable)),
         gaps=timing.gaps,
         end=timing.end,
+        base_frame_rate=_rate(video.get("r_frame_rate")) if video else None,
     )
 
 

@@ -115,3 +115,31 @@ class SoundDecoder:
         except AffectError as error:
             error.stage = error.stage or "decode"
             raise
+
+
+def mixed_sound(
+    path: Path,
+    info: MediaInfo,
+    track: int | None,
+    part: tuple[float, float],
+    *,
+    limits: MediaLimits,
+    scratch: Path,
+    check: CancelCheck = never_cancelled,
+) -> Samples:
+    """Return the mix [samples] of a part of a file: of one audio track by number, or of all, if `track` is null.
+
+    `part`: start and end, in seconds; a short one, because its samples are held in memory. Raises as `SoundDecoder`.
+    """
+    numbers = range(len(info.audio_tracks)) if track is None else range(track, track + 1)
+    tracks = [info.with_track(number) for number in numbers if number < len(info.audio_tracks)] or [info]
+    sounds = []
+    for each in tracks:
+        start, end = part
+        with SoundDecoder(path, each, limits=limits, scratch=scratch, check=check, start=start, end=end) as decoder:
+            sounds.append(np.concatenate([np.zeros(0, np.int16), *(block.mix_N for block in decoder.blocks())]))
+    sounds = [sound for sound in sounds if sound.any()] or sounds[:1]
+    if len(sounds) == 1:
+        return sounds[0]
+    length = max(map(len, sounds))
+    return Mixer().mix(np.stack([np.pad(sound, (0, length - len(sound))) for sound in sounds], axis=1))

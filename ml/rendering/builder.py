@@ -94,7 +94,8 @@ class ArtifactBuilder:
             return
         with tempfile.TemporaryDirectory(prefix="annotate-", dir=self.scratch) as folder:
             target = Path(folder) / "annotated.mp4"
-            annotate_video(self.path, self.info, self.result, target, self.limits, self.check)
+            track = self.options.requested_track
+            annotate_video(self.path, self.info, self.result, target, self.limits, self.check, track)
             yield RenderedArtifact("annotated.mp4", "video", "Annotated video", target)
 
     def _thumbnails(self) -> Iterator[RenderedArtifact]:

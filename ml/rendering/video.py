@@ -1,21 +1,17 @@
 """Annotated videos and photos: the result drawn over the media."""
 
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ml.media import MediaInfo, MediaLimits, load_image
-from ml.media.overlay import MAX_SIDE, Canvas, OverlayRequest, overlay
+from ml.media.overlay import MAX_SIDE, Canvas, OverlayRequest, film_rate, image_times, overlay
 from ml.media.sandbox import CancelCheck, never_cancelled
 from ml.rendering.overlay_layer import OverlayPainter
 from ml.results import Result
 
-OVERLAY_RATE = 15.0
-"""Maximum overlay images per second; frames in between show the last one."""
+OVERLAY_RATE, MAX_OVERLAY_RATE = 15.0, 20.0
+"""Overlay images per second: as many as frames up to a maximum, else fewer; frames in between show the last one."""
 
 
 def annotate_video(
@@ -25,16 +21,21 @@ def annotate_video(
     target: Path,
     limits: MediaLimits | None = None,
     check: CancelCheck = never_cancelled,
+    track: int | None = None,
 ) -> None:
-    """Draw a result over its video: MP4 (H.264, AAC) with every frame and the audio at their times.
+    """Draw a result over its video: MP4 (H.264, AAC) as long as the media, with frames and audio at their times.
 
-    `target` is in a folder of its own. Raises MediaInvalid, ProcessingTimeout, and whatever `check` raises.
+    `target` is in a folder of its own. `track`: number of the audio track; null for a mix of all. Raises MediaInvalid,
+    ProcessingTimeout, and whatever `check` raises.
     """
     canvas = _canvas(info)
     duration = result.media.duration or info.duration or 0.0
-    rate = min(info.frame_rate or OVERLAY_RATE, OVERLAY_RATE)
-    request = OverlayRequest(path, info, target, canvas, rate, duration, limits or MediaLimits())
-    overlay(request, _overlay_images(OverlayPainter(result, canvas), rate), check)
+    frame_rate = film_rate(info) or info.frame_rate or OVERLAY_RATE
+    rate = frame_rate if frame_rate <= MAX_OVERLAY_RATE else OVERLAY_RATE
+    tracks = info.audio_tracks if track is None else info.audio_tracks[track : track + 1] or info.audio_tracks
+    request = OverlayRequest(path, info, tracks, target, canvas, rate, duration, limits or MediaLimits())
+    painter = OverlayPainter(result, canvas)
+    overlay(request, map(painter.at, image_times(info, rate)), check)
 
 
 def annotate_image(
@@ -54,8 +55,3 @@ def annotate_image(
 def _canvas(info: MediaInfo) -> Canvas:
     assert info.width is not None and info.height is not None
     return Canvas.for_size(info.width, info.height)
-
-
-def _overlay_images(painter: OverlayPainter, rate: float) -> Iterator[NDArray[np.uint8]]:
-    """Yield images without end: the video itself ends."""
-    return (painter.at(index / rate) for index in count())

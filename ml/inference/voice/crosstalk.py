@@ -25,10 +25,13 @@ SIMILARITY_STEPS = 16
 LEVEL_STEPS = 5
 MIN_CROSSTALK_SECONDS = 0.4
 """Minimum seconds of crosstalk that are cut out of speech: short pauses between words stay."""
+MIN_OWN_SECONDS = 0.4
+"""Minimum seconds of speech that are left beside a cut: the silent edge of crosstalk is shorter."""
 BLOCK_STEPS = 1024
 _BAND_EDGES = (100, 200, 300, 400, 510, 630, 770, 920, 1080, 1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700, 4400, 7700)
 """Hertz; critical bands, the upper ones joined."""
-_FLOOR = 1e-9
+_FLOOR = 1e-6
+"""Power below which a band counts as silent: what only the louder of two channels has tells nothing of the other."""
 
 
 def own_speech(
@@ -128,7 +131,7 @@ def _without(spans: Sequence[TimeSpan], crosstalk_S: NDArray[np.bool_]) -> Itera
         cuts = [(max(first, span.start), min(last, span.end)) for first, last in stretches]
         edges = [span.start, *(edge for first, last in cuts if first < last for edge in (first, last)), span.end]
         pieces = [TimeSpan(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True)]
-        yield from (piece for piece in pieces if len(pieces) == 1 or piece.length >= MIN_SPEECH_SECONDS)
+        yield from (piece for piece in pieces if len(pieces) == 1 or piece.length >= MIN_OWN_SECONDS)
 
 
 def _joined(stretches: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:

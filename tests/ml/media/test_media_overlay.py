@@ -18,7 +18,7 @@ def drawn(path: Path, target: Path) -> np.ndarray:
     assert info.width is not None and info.height is not None
     canvas = Canvas.for_size(info.width, info.height)
     empty = np.zeros((canvas.height, canvas.width, 4), np.uint8)
-    overlay(OverlayRequest(path, info, target, canvas, 5.0, 1.0, LIMITS), [empty] * 5)
+    overlay(OverlayRequest(path, info, (), target, canvas, 5.0, 1.0, LIMITS), [empty] * 5)
     made = probe(target, LIMITS)
     assert (made.width, made.height) == (canvas.width, canvas.height)
     command = ["ffmpeg", "-v", "error", "-i", target, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]

@@ -78,11 +78,45 @@ def test_separate_channels_of_simultaneous_speakers_have_their_own_words(analyze
     assert {"museum", "closed"} <= set(said(second).split()) and "train" not in said(second)
 
 
-def test_separate_channels_do_not_change_the_mix(analyzer: Analyzer, tmp_path: Path) -> None:
+def test_separate_channels_have_transcripts_and_the_whole_has_both_in_order(analyzer: Analyzer, tmp_path: Path) -> None:
+    result = analyzer.analyze(write(tmp_path / "call.wav", *in_turn()), SEPARATE)
+    first, second = separated(result)
+    assert first.transcript is not None and second.transcript is not None
+    assert "train" in first.transcript.text and "museum" not in first.transcript.text
+    assert "museum" in second.transcript.text and "train" not in second.transcript.text
+    assert {segment.channel for segment in second.transcript.segments} == {1}
+    segments = result.transcript.segments
+    assert [segment.channel for segment in segments] == [0] * len(first.transcript.segments) + [1] * len(
+        second.transcript.segments
+    )
+    assert [segment.start for segment in segments] == sorted(segment.start for segment in segments)
+    assert all(segment.words for segment in segments) and result.transcript.language == "en"
+    plain = analyzer.analyze(tmp_path / "call.wav", Options(channels="separate", words=False))
+    assert not any(segment.words for channel in separated(plain) for segment in channel.transcript.segments)
+
+
+def test_separate_channels_of_simultaneous_speakers_keep_the_reading_of_the_mixed_voice(
+    analyzer: Analyzer, tmp_path: Path
+) -> None:
     path = write(tmp_path / "call.wav", *in_turn())
     mixed, apart = (analyzer.analyze(path, Options(channels=wish)) for wish in ("mix", "separate"))
-    assert mixed.channels is None
-    assert mixed.model_dump(exclude={"channels", "timings"}) == apart.model_dump(exclude={"channels", "timings"})
+    assert mixed.channels is None and all(segment.channel is None for segment in mixed.transcript.segments)
+    assert [window.modalities.audio for window in mixed.windows] == [w.modalities.audio for w in apart.windows]
+
+
+@pytest.mark.parametrize("leak", [0.08, 0.3])
+def test_separate_channels_crosstalk_is_written_once(analyzer: Analyzer, tmp_path: Path, leak: float) -> None:
+    train, museum = in_turn()
+    train = np.pad(train, (0, len(museum) - len(train))).astype(float)
+    loud = museum.astype(float) * 4
+    pair = (train + leak * loud, loud + leak * np.roll(train, 40))
+    result = analyzer.analyze(
+        write(tmp_path / "call.wav", *(np.rint(each).astype(np.int16) for each in pair)), SEPARATE
+    )
+    first, second = separated(result)
+    assert "train" in said(first) and "museum" not in said(first)
+    assert "museum" in said(second) and "train" not in said(second)
+    assert result.transcript.text.lower().count("museum") == 1
 
 
 def test_separate_channels_with_the_same_sound_are_read_alike(analyzer: Analyzer, tmp_path: Path) -> None:
@@ -99,6 +133,7 @@ def test_separate_channels_do_not_get_the_callers_words(analyzer: Analyzer, tmp_
     result = analyzer.analyze(path, SEPARATE, AnalysisContext(transcript="00:00.500 --> 00:02.000\nthe museum\n"))
     assert result.windows[0].modalities.text is not None
     assert [said(channel) for channel in separated(result)] == ["", ""]
+    assert [channel.transcript for channel in separated(result)] == [None, None]
     assert [warning.code for warning in result.warnings] == ["channels_without_words"]
 
 
