@@ -329,6 +329,8 @@ class Segment(ApiModel):
     text: str
     language: str | None = None
     """ISO 639 code of the language of the sentence; null if unknown."""
+    channel: int | None = None
+    """Number of the audio channel that speaks; null unless channels are read separately."""
     words: tuple[Word, ...] = ()
 
 
@@ -352,6 +354,8 @@ class ModelVersions(ApiModel):
     fusion: str | None = None
     whisper: str | None = None
     licence: str
+    text_by_language: dict[str, str] = Field(default_factory=dict)
+    """Text model that read the words of each language (ISO 639 code), without unknown languages."""
 
 
 class Moment(ApiModel):
@@ -371,9 +375,11 @@ class Channel(ApiModel):
     """Timeline of one audio channel that was analysed separately."""
 
     channel: int
-    """Number of the channel, counted from 0."""
+    """Number of the channel, or of the audio track, counted from 0."""
     windows: tuple[Window, ...]
     overall: Reading
+    transcript: Transcript | None = None
+    """Words spoken in the channel; null if none were requested, or if the caller supplied them."""
 
 
 class Notice(ApiModel):

@@ -37,6 +37,7 @@ declare namespace Api {
     channel: number;
     windows: Window[];
     overall: Reading;
+    transcript?: Transcript | null;
   }
 
   interface DeliveryLog {
@@ -179,6 +180,7 @@ declare namespace Api {
     fusion: string | null;
     whisper: string | null;
     licence: string;
+    text_by_language: Record<string, string>;
   }
 
   interface Moment {
@@ -213,6 +215,7 @@ declare namespace Api {
     classes: "full" | "simplified";
     language?: string | null;
     channels: "mix" | "separate";
+    audio_track: "auto" | number;
     max_faces: number;
     crops: boolean;
     landmarks: boolean;
@@ -272,6 +275,7 @@ declare namespace Api {
     end: number;
     text: string;
     language?: string | null;
+    channel?: number | null;
     words: Word[];
   }
 

@@ -21,6 +21,7 @@ const FORM = {
   classes: "full",
   prior: "natural",
   channels: "mix",
+  audioTrack: "",
   language: "",
   switches: { heatmaps: false },
 };

@@ -65,8 +65,21 @@ test("nearestImage is at most a second away", () => {
 });
 
 test("peaks are relative to the loudest stretch", () => {
-  assert.deepEqual(peaks([0.1, -0.2, 0.4, 0], 2), [0.5, 1]);
-  assert.deepEqual(peaks([0, 0], 2), [0, 0]);
+  assert.deepEqual(peaks([[0.1, -0.2, 0.4, 0]], 2), [[0.5, 1]]);
+  assert.deepEqual(peaks([[0, 0]], 2), [[0, 0]]);
+  assert.deepEqual(
+    peaks(
+      [
+        [0.1, -0.1],
+        [0.4, 0],
+      ],
+      2,
+    ),
+    [
+      [0.25, 0.25],
+      [1, 0],
+    ],
+  );
 });
 
 test("differenceText has a sign", () => {

@@ -39,6 +39,11 @@ export class OptionsPanel {
     this.classes = choice("classes", options.classes);
     this.prior = choice("prior", options.prior);
     this.channels = choice("channels", options.channels);
+    this.audioTrack = textInput("All with sound, or 0, 1, …", {
+      inputMode: "numeric",
+      pattern: "[0-9]{0,3}",
+      value: options.audio_track === "auto" ? "" : String(options.audio_track),
+    });
     this.language = textInput("Auto-detect, or en, English", {
       maxLength: optionOf("language").maxLength,
       value: options.language ?? "",
@@ -52,6 +57,7 @@ export class OptionsPanel {
       field(OPTION_LABELS.classes, this.classes),
       field(OPTION_LABELS.prior, this.prior),
       field(OPTION_LABELS.channels, this.channels),
+      field(OPTION_LABELS.audio_track, this.audioTrack),
       field(OPTION_LABELS.window_seconds, this.windowSeconds),
       field(OPTION_LABELS.hop_seconds, this.hopSeconds),
       field(OPTION_LABELS.frame_rate, this.frameRate),
@@ -90,6 +96,7 @@ export class OptionsPanel {
       classes: this.classes.value,
       prior: this.prior.value,
       channels: this.channels.value,
+      audioTrack: this.audioTrack.value,
       language: this.language.value,
       switches: Object.fromEntries(this.switches.map(({ control }) => [control.value, control.checked])),
     });

@@ -1,7 +1,7 @@
 // The transcript: each sentence with its reading; the word that is being spoken is highlighted.
 
-import { h, prefersReducedMotion } from "../lib/dom.js";
-import { languageName } from "../lib/format.js";
+import { h, present, prefersReducedMotion } from "../lib/dom.js";
+import { channelName, languageName } from "../lib/format.js";
 import { lastIndexUntil, meanReading } from "../lib/intervals.js";
 import { badge } from "./emotion-badge.js";
 import { timeButton } from "./time-button.js";
@@ -23,7 +23,7 @@ export class TranscriptView {
   constructor({ result, playback }) {
     const { segments, language, source } = result.transcript;
     this.playback = playback;
-    const rows = segments.map((segment) => this.#row(segment, meanReading(result.windows, segment.start, segment.end)));
+    const rows = segments.map((segment) => this.#row(segment, sentenceReading(result, segment)));
     this.list = h("ol", { className: "sentences" }, ...rows);
     const facts = [SOURCE_LABELS[source], language ? languageName(language) : null];
     const about = h("small", { textContent: facts.filter(Boolean).join(", ") });
@@ -51,7 +51,10 @@ export class TranscriptView {
       this.#words.push({ start: word.start, end: word.end, span, row });
       return [span, " "];
     });
-    row.append(timeButton(this.playback, start), h("p", {}, ...spans), badge(reading));
+    const { channel } = segment;
+    const name = typeof channel === "number" ? `${channelName(channel)}: ` : null;
+    const speaker = name && h("b", { className: "speaker", textContent: name });
+    row.append(timeButton(this.playback, start), h("p", {}, ...present([speaker]), ...spans), badge(reading));
     return row;
   }
 
@@ -81,4 +84,14 @@ export class TranscriptView {
       list.scrollTo({ top: top - list.clientHeight / 3, behavior });
     }
   }
+}
+
+/**
+ * Return the reading of the channel that speaks a sentence, or of the whole.
+ * @param {Api.Result} result
+ * @param {Api.Segment} segment
+ */
+function sentenceReading({ windows, channels }, { start, end, channel }) {
+  const own = channels?.find((one) => one.channel === channel);
+  return meanReading(own?.windows ?? windows, start, end);
 }

@@ -11,6 +11,7 @@ export const OPTION_LABELS = {
   classes: "Emotions",
   prior: "Emotions are taken to be",
   channels: "Audio channels",
+  audio_track: "Audio track",
   language: "Spoken language",
   max_faces: "Faces per frame, at most",
   crops: "Face crops",
@@ -67,6 +68,7 @@ export const defaultOptions = () =>
  * @property {string} classes
  * @property {string} prior
  * @property {string} channels
+ * @property {string} audioTrack empty for all tracks with sound
  * @property {string} language
  * @property {Record<string, boolean>} switches
  */
@@ -87,6 +89,7 @@ export function optionsFromForm(values) {
     classes: values.classes,
     prior: values.prior,
     channels: values.channels,
+    audio_track: values.audioTrack.trim() ? Number(values.audioTrack) : "auto",
     language: values.language.trim() || null,
     ...values.switches,
   };

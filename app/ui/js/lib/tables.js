@@ -70,6 +70,7 @@ export const OPTIONS = /** @type {const} */ ({
   classes: {"default": "full", "enum": ["full", "simplified"]},
   language: {"default": null, "maxLength": 64},
   channels: {"default": "mix", "enum": ["mix", "separate"]},
+  audio_track: {"default": "auto", "minimum": 0, "maximum": 255},
   max_faces: {"default": 8, "minimum": 1, "maximum": 32},
   crops: {"default": false},
   landmarks: {"default": false},
