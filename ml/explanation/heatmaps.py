@@ -10,7 +10,9 @@ from PIL import Image, ImageDraw
 from ml.explanation.text_attribution import TextAttribution
 from ml.explanation.voice_attribution import VoiceRelevance
 from ml.networks.mel import FRAMES_PER_SECOND, MEL_BANDS, SAMPLE_RATE
-from ml.rendering.drawing import BLACK, Colour, font
+from ml.rendering.drawing import BLACK
+from ml.rendering.typeface import Colour, typeface
+from ml.scripts import is_right_to_left
 
 Image_HW3 = NDArray[np.uint8]
 
@@ -69,30 +71,33 @@ def _mark_axes(draw: ImageDraw.ImageDraw, size: tuple[int, int], seconds: float)
     width, height = size
     for frequency in _FREQUENCIES:
         y = _HEAD + height - 1 - height * _mel(frequency) / _mel(SAMPLE_RATE / 2)
-        draw.text((50, y), f"{frequency} Hz", font=font(11), fill=BLACK, anchor="rm")
+        draw.text((50, y), f"{frequency} Hz", font=typeface(11).main, fill=BLACK, anchor="rm")
     for tenth in range(int(seconds * 2) + 1):
-        draw.text((56 + tenth / 2 / seconds * width, _HEAD + height + 4), f"{tenth / 2:g} s", font=font(11), fill=BLACK)
+        place = (56 + tenth / 2 / seconds * width, _HEAD + height + 4)
+        draw.text(place, f"{tenth / 2:g} s", font=typeface(11).main, fill=BLACK)
 
 
 def text_heatmap(text: TextAttribution, title: str) -> Image.Image:
     """Draw the text with the ground of each word coloured by its weight for (orange) or against (blue) the emotion."""
-    face, line = font(20), 34
+    face, line = typeface(20), 34
     largest = max((abs(word.weight) for word in text.words if word.weight is not None), default=0.0) or 1.0
     width = 900
     image = Image.new("RGB", (width, 4000), _PAPER)
     draw = ImageDraw.Draw(image)
+    mirrored = is_right_to_left("".join(word.word for word in text.words))
     x, y = float(_MARGIN), float(_HEAD)
     for word in text.words:
-        length = face.getlength(word.word)
+        length = face.length(word.word)
         if x > _MARGIN and x + length > width - _MARGIN:
             x, y = _MARGIN, y + line
         if y + 2 * line > image.height:
             break
         share = 0.0 if word.weight is None else word.weight / largest
-        draw.rectangle((x - 3, y, x + length + 3, y + line - 6), fill=_tinted(share))
-        draw.text((x, y), word.word, font=face, fill=BLACK)
-        x += length + face.getlength(" ") + 4
-    draw.text((_MARGIN, _MARGIN), title, font=font(_FONT_SIZE), fill=BLACK)
+        left = width - x - length if mirrored else x
+        draw.rectangle((left - 3, y, left + length + 3, y + line - 6), fill=_tinted(share))
+        face.draw(draw, (left, y), word.word, BLACK)
+        x += length + face.main.getlength(" ") + 4
+    draw.text((_MARGIN, _MARGIN), title, font=typeface(_FONT_SIZE).main, fill=BLACK)
     return image.crop((0, 0, width, round(y) + line + _MARGIN))
 
 
@@ -119,8 +124,8 @@ def _mel(frequency: float) -> float:
 
 def _with_title(image_HW3: Image_HW3, title: str, left: int = _MARGIN, below: int = _MARGIN) -> Image.Image:
     height, width = image_HW3.shape[:2]
-    needed = round(font(_FONT_SIZE).getlength(title)) + 2 * _MARGIN
+    needed = round(typeface(_FONT_SIZE).main.getlength(title)) + 2 * _MARGIN
     sheet = Image.new("RGB", (max(width + left + _MARGIN, needed), height + _HEAD + below), _PAPER)
-    ImageDraw.Draw(sheet).text((_MARGIN, _MARGIN), title, font=font(_FONT_SIZE), fill=BLACK)
+    ImageDraw.Draw(sheet).text((_MARGIN, _MARGIN), title, font=typeface(_FONT_SIZE).main, fill=BLACK)
     sheet.paste(Image.fromarray(image_HW3), (left, _HEAD))
     return sheet

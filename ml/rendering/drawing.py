@@ -1,33 +1,16 @@
-"""Drawing shared by all images: one font, the palette, text on a coloured ground."""
+"""Drawing shared by all images: the palette, wrapped text, text on a coloured ground."""
 
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from PIL import ImageColor, ImageDraw
 
-from PIL import ImageColor, ImageDraw, ImageFont
-
+from ml.rendering.typeface import Colour, Typeface
 from ml.reports.palette import emotion_colour
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-Colour = tuple[int, int, int]
+from ml.scripts import break_units, fill_lines, graphemes, join_units
 
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
-_FONT_FILE = "DejaVuSans.ttf"
 _ELLIPSIS = "…"
-
-
-@cache
-def font(size: int) -> Font:
-    """Return DejaVu Sans from matplotlib (a dependency of mediapipe) or from the system; otherwise Pillow's font."""
-    matplotlib = find_spec("matplotlib")
-    package = Path(matplotlib.origin).parent if matplotlib and matplotlib.origin else Path()
-    for name in (str(package / "mpl-data" / "fonts" / "ttf" / _FONT_FILE), _FONT_FILE):
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    return ImageFont.load_default(size)
+_TALL = "Ag%"
+"""Text as high as any."""
 
 
 def emotion_rgb(emotion: str | None) -> Colour:
@@ -48,31 +31,30 @@ def text_colour_on(ground: Colour) -> Colour:
     return BLACK if luminance > 0.179 else WHITE
 
 
-def wrap_text(text: str, face: Font, width: float, max_lines: int) -> list[str]:
+def wrap_text(text: str, face: Typeface, width: float, max_lines: int) -> list[str]:
     """Wrap the text to at most `max_lines` lines of `width` pixels; text that does not fit ends in an ellipsis."""
+    units = break_units(text)
     lines: list[str] = []
-    words = text.split()
-    while words and len(lines) < max_lines:
-        count = 1
-        while count < len(words) and face.getlength(" ".join(words[: count + 1])) <= width:
-            count += 1
-        lines.append(" ".join(words[:count]))
-        words = words[count:]
-    if words:
-        lines[-1] += _ELLIPSIS
+    for line in fill_lines(units, width, face.length):
+        if len(lines) == max_lines:
+            lines[-1] += _ELLIPSIS
+            break
+        lines.append(join_units(units[line]))
     return [_truncate(line, face, width) for line in lines]
 
 
-def _truncate(line: str, face: Font, width: float) -> str:
-    """Cut off the end of a line that consists of one word too long."""
-    while len(line) > 1 and face.getlength(line) > width:
-        line = line.removesuffix(_ELLIPSIS)[:-1] + _ELLIPSIS
+def _truncate(line: str, face: Typeface, width: float) -> str:
+    """Cut off the end of a line that is too long."""
+    characters = list(graphemes(line.removesuffix(_ELLIPSIS)))
+    while len(characters) > 1 and face.length(line) > width:
+        characters.pop()
+        line = "".join(characters) + _ELLIPSIS
     return line
 
 
-def draw_label(draw: ImageDraw.ImageDraw, left: float, top: float, text: str, face: Font, ground: Colour) -> None:
+def draw_label(draw: ImageDraw.ImageDraw, left: float, top: float, text: str, face: Typeface, ground: Colour) -> None:
     """Draw text on a coloured ground with its upper left corner at (left, top)."""
-    box = draw.textbbox((left, top), text, font=face)
+    box = draw.textbbox((left, top), _TALL, font=face.main)
     margin = max(2, round((box[3] - box[1]) / 4))
-    draw.rectangle((left, top, box[2] + 2 * margin, box[3] + margin), fill=ground)
-    draw.text((left + margin, top), text, font=face, fill=text_colour_on(ground))
+    draw.rectangle((left, top, left + face.length(text) + 2 * margin, box[3] + margin), fill=ground)
+    face.draw(draw, (left + margin, top), text, text_colour_on(ground))

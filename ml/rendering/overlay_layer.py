@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ml.media.overlay import Canvas
-from ml.rendering.drawing import WHITE, draw_label, emotion_rgb, font, text_colour_on, wrap_text
+from ml.rendering.drawing import WHITE, draw_label, emotion_rgb, text_colour_on, wrap_text
+from ml.rendering.typeface import typeface
 from ml.reports.interval_index import IntervalIndex
 from ml.reports.report import labels_text, overall_name, reading_text
 from ml.reports.subtitles import Cue, speech_cues
@@ -71,7 +72,7 @@ class OverlayPainter:
         self._photo_reading = result.overall if result.media.kind == "image" else None
         self._title = overall_name(result.media) if self._photo_reading else COMBINED
         self._captions = IntervalIndex([cue for cue in speech_cues(result) if cue.speech])
-        self._font = font(max(12, round(canvas.height / 34)))
+        self._face = typeface(max(12, round(canvas.height / 34)))
         self._line = round(self._text_height("Ág") * 1.35)
         self._bars_on_right = _faces_are_on_left(result)
         self._background: tuple[Reading | None, Cue | None, Image.Image] | None = None
@@ -85,7 +86,7 @@ class OverlayPainter:
         return np.asarray(image)
 
     def _text_height(self, text: str) -> float:
-        box = self._font.getbbox(text)
+        box = self._face.main.getbbox(text)
         return box[3] - box[1]
 
     def _background_at(self, time: float) -> Image.Image:
@@ -111,42 +112,42 @@ class OverlayPainter:
         labels = face.frame.labels_90 or ()
         named = labels_text(labels) if len(labels) > 1 else f"{face.frame.emotion} {probability:.0%}"
         text = f"{face.track} {named}"
-        draw_label(draw, left, above if above >= 0 else bottom, text, self._font, colour)
+        draw_label(draw, left, above if above >= 0 else bottom, text, self._face, colour)
 
     def _draw_bars(self, draw: ImageDraw.ImageDraw, reading: Reading) -> None:
         """Draw the reading in words, a bar for each emotion, and the reading of each modality."""
         line, margin = self._line, round(self._line / 3)
         names = list(reading.probabilities)
         modalities = list(_modality_lines(reading))
-        name_width = max(self._font.getlength(text) for text in names)
+        name_width = max(self._face.length(text) for text in names)
         bar_width = max(round(self._canvas.width * 0.11), 40)
         heading = f"{self._title}: {reading_text(reading)}"
         content_width = max(
-            name_width + margin + bar_width, *(self._font.getlength(text) for text in (heading, *modalities))
+            name_width + margin + bar_width, *(self._face.length(text) for text in (heading, *modalities))
         )
         width = content_width + 2 * margin
         height = (len(names) + len(modalities) + 1) * line + 2 * margin
         left = self._canvas.width - width - margin if self._bars_on_right else margin
         draw.rounded_rectangle((left, margin, left + width, margin + height), margin, fill=_PANEL)
         x, y = left + margin, 2 * margin
-        draw.text((x, y), heading, font=self._font, fill=WHITE)
+        self._face.draw(draw, (x, y), heading, WHITE)
         for name, share in reading.probabilities.items():
             y += line
             length = bar_width * share if reading.emotion else 0
-            draw.text((x, y), name, font=self._font, fill=WHITE)
+            self._face.draw(draw, (x, y), name, WHITE)
             start = x + name_width + margin
             top, bottom = y + line * 0.2, y + line * 0.8
             draw.rectangle((start, top, start + bar_width, bottom), fill=_EMPTY_BAR)
             draw.rectangle((start, top, start + length, bottom), fill=emotion_rgb(name))
         for text in modalities:
             y += line
-            draw.text((x, y), text, font=self._font, fill=_FAINT)
+            self._face.draw(draw, (x, y), text, _FAINT)
 
     def _draw_caption(self, draw: ImageDraw.ImageDraw, caption: Cue) -> None:
         speaker = f"{caption.speaker}: " if caption.speaker else ""
         margin = round(self._line / 3)
         width = self._canvas.width - 4 * margin
-        lines = wrap_text(f"{speaker}{caption.speech}", self._font, width, _CAPTION_LINES)
+        lines = wrap_text(f"{speaker}{caption.speech}", self._face, width, _CAPTION_LINES)
         height = (len(lines) + bool(caption.reading)) * self._line + 2 * margin
         top = self._canvas.height - height - margin
         draw.rounded_rectangle((margin, top, self._canvas.width - margin, top + height), margin, fill=_PANEL)
@@ -161,12 +162,12 @@ class OverlayPainter:
     def _draw_centred(
         self, draw: ImageDraw.ImageDraw, top: float, text: str, ground: tuple[int, int, int] | None
     ) -> None:
-        length = self._font.getlength(text)
+        length = self._face.length(text)
         left = (self._canvas.width - length) / 2
         if ground is not None:
             margin = self._line / 4
             draw.rectangle((left - margin, top, left + length + margin, top + self._line * 0.95), fill=ground)
-        draw.text((left, top), text, font=self._font, fill=WHITE if ground is None else text_colour_on(ground))
+        self._face.draw(draw, (left, top), text, WHITE if ground is None else text_colour_on(ground))
 
 
 def _modality_lines(reading: Reading) -> Iterator[str]:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ml.rendering.drawing import Colour, draw_label, emotion_rgb, font, wrap_text
+from ml.rendering.drawing import draw_label, emotion_rgb, wrap_text
+from ml.rendering.typeface import Colour, typeface
 from ml.reports.interval_index import without_overlap
 from ml.reports.plain_text import media_text
 from ml.reports.report import (
@@ -21,6 +22,7 @@ from ml.reports.report import (
 )
 from ml.reports.subtitles import Cue, speech_cues
 from ml.results import Moment, Probabilities, Result, Window
+from ml.scripts import is_right_to_left
 from ml.vocabulary import COMBINED, MODALITIES, MODALITY_NAMES, Modality
 
 WIDTH = 1200
@@ -106,15 +108,15 @@ class _Sheet:
         self.y = _MARGIN
 
     def line(self, text: str, size: int = _TEXT, colour: Colour = _INK, left: float = _MARGIN) -> None:
-        self.draw.text((left, self.y), text, font=font(size), fill=colour)
+        typeface(size).draw(self.draw, (left, self.y), text, colour)
         self.y += round(size * 1.6)
 
     def legend(self, labels: Sequence[str]) -> None:
         x: float = _MARGIN
         for name in labels:
             self.draw.rectangle((x, self.y + 3, x + 14, self.y + 17), fill=emotion_rgb(name))
-            self.draw.text((x + 20, self.y), name, font=font(_TEXT), fill=_INK)
-            x += 44 + font(_TEXT).getlength(name)
+            self.draw.text((x + 20, self.y), name, font=typeface(_TEXT).main, fill=_INK)
+            x += 44 + typeface(_TEXT).length(name)
         self.y += _LINE + GAP
 
     def finish(self) -> Image.Image:
@@ -127,7 +129,7 @@ def _heading(sheet: _Sheet, result: Result, name: str) -> None:
     sheet.line(sanitize(f"{name}: {details}" if name else details), _SMALL, (110, 110, 110))
     sheet.line(f"{overall_name(result.media)}: {reading_text(result.overall)}", _TITLE)
     if certainty := certainty_text(result.overall):
-        for line in wrap_text(certainty, font(_SMALL), WIDTH - 2 * _MARGIN, _MAX_CERTAINTY_LINES):
+        for line in wrap_text(certainty, typeface(_SMALL), WIDTH - 2 * _MARGIN, _MAX_CERTAINTY_LINES):
             sheet.line(line, _SMALL, (110, 110, 110))
 
 
@@ -138,7 +140,7 @@ def _photo(result: Result, name: str) -> Image.Image:
         length = (WIDTH - 2 * _MARGIN - 200) * (share if result.overall.emotion else 0)
         bar = (_MARGIN + 150, sheet.y + 3, _MARGIN + 150 + length, sheet.y + 19)
         sheet.draw.rectangle(bar, fill=emotion_rgb(emotion))
-        sheet.draw.text((_MARGIN + 156 + length, sheet.y), f"{share:.0%}", font=font(_TEXT), fill=_INK)
+        sheet.draw.text((_MARGIN + 156 + length, sheet.y), f"{share:.0%}", font=typeface(_TEXT).main, fill=_INK)
         sheet.line(emotion)
     sheet.y += GAP
     return sheet.finish()
@@ -178,7 +180,7 @@ def _x(time: float, duration: float) -> float:
 def _marks(sheet: _Sheet, moments: Sequence[Moment], duration: float) -> None:
     for number, moment in enumerate(moments, 1):
         x = _x(moment.time, duration)
-        sheet.draw.text((x, sheet.y), str(number), font=font(_SMALL), fill=_INK, anchor="ma")
+        sheet.draw.text((x, sheet.y), str(number), font=typeface(_SMALL).main, fill=_INK, anchor="ma")
         triangle = [(x - 5, sheet.y + 18), (x + 5, sheet.y + 18), (x, sheet.y + 25)]
         sheet.draw.polygon(triangle, fill=emotion_rgb(moment.to))
     sheet.y += 28 if moments else 0
@@ -188,12 +190,12 @@ def _draw_band(sheet: _Sheet, band: Band, labels: Sequence[str], duration: float
     left = _MARGIN + _NAMES_WIDTH
     image = areas(band, labels, duration, WIDTH - _MARGIN - left, ROW)
     sheet.image.paste(Image.fromarray(image), (left, sheet.y))
-    sheet.draw.text((_MARGIN, sheet.y + ROW / 2), band.name, font=font(_TEXT), fill=_INK, anchor="lm")
+    sheet.draw.text((_MARGIN, sheet.y + ROW / 2), band.name, font=typeface(_TEXT).main, fill=_INK, anchor="lm")
     sheet.y += ROW + GAP
 
 
 def _draw_transcript(sheet: _Sheet, sentences: Sequence[Cue], duration: float) -> None:
-    sheet.draw.text((_MARGIN, sheet.y + 8), "Transcript", font=font(_TEXT), fill=_INK, anchor="lm")
+    sheet.draw.text((_MARGIN, sheet.y + 8), "Transcript", font=typeface(_TEXT).main, fill=_INK, anchor="lm")
     for cue in sentences:
         span = (_x(cue.start, duration), sheet.y, max(_x(cue.end, duration), _x(cue.start, duration) + 2))
         sheet.draw.rectangle((*span, sheet.y + 16), fill=emotion_rgb(cue.reading.emotion if cue.reading else None))
@@ -205,7 +207,7 @@ def _axis(sheet: _Sheet, duration: float) -> None:
     for time in np.arange(0, duration + 1e-9, step):
         x = _x(float(time), duration)
         sheet.draw.line((x, sheet.y - GAP, x, sheet.y - GAP + 5), fill=_INK)
-        sheet.draw.text((x, sheet.y - GAP + 6), _clock(float(time)), font=font(_SMALL), fill=_INK, anchor="ma")
+        sheet.draw.text((x, sheet.y - GAP + 6), _clock(float(time)), font=typeface(_SMALL).main, fill=_INK, anchor="ma")
     sheet.y += GAP * 2
 
 
@@ -216,10 +218,12 @@ def _clock(time: float) -> str:
 
 def _sentence(sheet: _Sheet, cue: Cue) -> None:
     text = f"{cue.speaker}: {cue.speech}" if cue.speaker else cue.speech
-    sheet.draw.text((_MARGIN, sheet.y), _clock(cue.start), font=font(_TEXT), fill=(110, 110, 110))
+    sheet.draw.text((_MARGIN, sheet.y), _clock(cue.start), font=typeface(_TEXT).main, fill=(110, 110, 110))
     if cue.reading:
         ground = emotion_rgb(cue.reading.emotion)
-        draw_label(sheet.draw, _MARGIN + 60, sheet.y, reading_text(cue.reading), font(_SMALL), ground)
+        draw_label(sheet.draw, _MARGIN + 60, sheet.y, reading_text(cue.reading), typeface(_SMALL), ground)
     left = _MARGIN + 200
-    for line in wrap_text(text, font(_TEXT), WIDTH - _MARGIN - left, 2):
-        sheet.line(line, left=left)
+    width = WIDTH - _MARGIN - left
+    for line in wrap_text(text, typeface(_TEXT), width, 2):
+        indent = width - typeface(_TEXT).length(line) if is_right_to_left(text) else 0.0
+        sheet.line(line, left=left + indent)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ml.rendering.drawing import emotion_rgb, font, wrap_text
+from ml.rendering.drawing import emotion_rgb, wrap_text
 from ml.rendering.summary import Band, areas, summary
+from ml.rendering.typeface import typeface
 from ml.reports.report import Report
 from tests.ml.reports.made_results import FULL, call, image, reports, sure_of, video
 
@@ -33,7 +34,7 @@ def test_summary_of_any_result_can_be_drawn(report: Report) -> None:
 
 
 def test_wrap_text_long_text_is_truncated() -> None:
-    face = font(16)
+    face = typeface(16)
     lines = wrap_text("word " * 100 + "x" * 300, face, 200, 2)
     assert len(lines) == 2 and lines[-1].endswith("…")
-    assert all(face.getlength(line) <= 200 for line in [*lines, *wrap_text("x" * 300, face, 200, 2)])
+    assert all(face.length(line) <= 200 for line in [*lines, *wrap_text("x" * 300, face, 200, 2)])
