@@ -120,7 +120,7 @@ export class JobList {
     const link = h(
       "a",
       { className: "job-link", href: `#/job/${job.id}` },
-      h("b", { textContent: name }),
+      h("b", { textContent: name, dir: "auto" }),
       h("small", { textContent: facts.filter(Boolean).join(" · ") }),
     );
     const remove = button(`Delete ${name}`, () => this.#delete(job), {

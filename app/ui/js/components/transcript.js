@@ -3,6 +3,7 @@
 import { h, present, prefersReducedMotion } from "../lib/dom.js";
 import { channelName, languageName } from "../lib/format.js";
 import { lastIndexUntil, meanReading } from "../lib/intervals.js";
+import { spacesAfter } from "../lib/words.js";
 import { badge } from "./emotion-badge.js";
 import { timeButton } from "./time-button.js";
 
@@ -23,6 +24,7 @@ export class TranscriptView {
   constructor({ result, playback }) {
     const { segments, language, source } = result.transcript;
     this.playback = playback;
+    this.language = language;
     const rows = segments.map((segment) => this.#row(segment, sentenceReading(result, segment)));
     this.list = h("ol", { className: "sentences" }, ...rows);
     const facts = [SOURCE_LABELS[source], language ? languageName(language) : null];
@@ -45,16 +47,23 @@ export class TranscriptView {
     const { start, end, text } = segment;
     const words = segment.words.length ? segment.words : [{ start, end, word: text }];
     const row = h("li", { className: "sentence" });
-    const spans = words.flatMap((word) => {
-      const span = h("span", { className: "word", textContent: word.word.trim() });
+    const spellings = words.map(({ word }) => word.trim());
+    const spaces = spacesAfter(text.trim(), spellings);
+    const spans = words.flatMap((word, index) => {
+      const span = h("span", { className: "word", textContent: spellings[index] });
       span.addEventListener("click", () => this.playback.seek(word.start));
       this.#words.push({ start: word.start, end: word.end, span, row });
-      return [span, " "];
+      return spaces[index] ? [span, " "] : [span];
     });
+    const lang = segment.language ?? this.language ?? "";
+    const other = segment.language && segment.language !== this.language ? languageName(segment.language) : null;
     const { channel } = segment;
     const name = typeof channel === "number" ? `${channelName(channel)}: ` : null;
-    const speaker = name && h("b", { className: "speaker", textContent: name });
-    row.append(timeButton(this.playback, start), h("p", {}, ...present([speaker]), ...spans), badge(reading));
+    // An element with a direction of its own does not decide that of the sentence around it.
+    const speaker = name && h("b", { className: "speaker", textContent: name, dir: "auto" });
+    const sentence = h("p", { dir: "auto", lang }, ...present([speaker]), ...spans);
+    const said = h("div", {}, sentence, other && h("small", { className: "muted", textContent: other }));
+    row.append(timeButton(this.playback, start), said, badge(reading));
     return row;
   }
 

@@ -30,7 +30,7 @@ export class Upload {
     this.element = h(
       "li",
       { className: "upload" },
-      h("span", { className: "upload-name", textContent: title }),
+      h("span", { className: "upload-name", textContent: title, dir: "auto" }),
       this.state,
       this.bar,
       this.cancel,

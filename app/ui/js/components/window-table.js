@@ -61,6 +61,6 @@ function tableRow(window, playback) {
     h("td", {}, badge(window)),
     readings.map((textContent) => h("td", { className: textContent === NO_VALUE ? "muted" : "", textContent })),
     shares.map((textContent) => h("td", { className: "number", textContent })),
-    h("td", { className: "transcript-cell", textContent: transcript }),
+    h("td", { className: "transcript-cell", textContent: transcript, dir: "auto" }),
   );
 }

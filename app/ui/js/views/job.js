@@ -13,7 +13,7 @@ import { resultView, wholeMediaLabel } from "./result.js";
 
 /** @type {import("./home.js").View} */
 export async function jobView(root, [id], signal) {
-  const title = h("h1", { tabIndex: -1, textContent: "…" });
+  const title = h("h1", { tabIndex: -1, textContent: "…", dir: "auto" });
   const tools = h("span", { className: "tools" });
   const body = h("div");
   const back = h("a", { className: "back", href: "#/", textContent: "All analyses" });
