@@ -14,7 +14,8 @@ The server sends JSON text. `type` is one of:
 - `{"type": "update", "time": 3.2, "width": 640, "height": 480, "faces": [{"track", "box": {"x", "y", "width",
   "height"}, "score", "emotion", "probabilities"}], "emotion": "happy" or null, "confidence", "probabilities",
   "modalities": {"face": {"probabilities", "coverage"} or null, "audio": {"probabilities", "speech"} or null},
-  "missing": ["text"], "dropped": 12, "latency": 0.08 or null}`: at least once a second.
+  "missing": ["text"], "dropped": 12, "latency": 0.08 or null}`: at least once a second. Every reading has `labels_90`
+  and `uncertain`, as in a result.
 - `{"type": "error", "problem": {…}}`: an RFC 9457 problem. The connection closes right after it.
 
 Close codes: 1000 the client ended the stream; 1001 no message arrived in time; 1003 invalid message; 1008 key, ticket

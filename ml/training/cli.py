@@ -25,6 +25,7 @@ from ml.training.options import add_options, bind, from_args, option
 from ml.training.plots import write_confusion, write_reliability
 from ml.training.recipes import recipe
 from ml.training.recipes.recipe import SUBJECTS, OutOfFold, Recipe, Subject
+from ml.training.report_text import readable, readable_pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ def evaluate(config: EvaluateConfig) -> None:
         return
     report = _report(config)
     document = json.dumps(report.json(), indent=2)
-    print(document if config.json == "-" else evaluation.readable(report))
+    print(document if config.json == "-" else readable(report))
     if config.json not in (None, "-"):
         Path(str(config.json)).write_text(document + "\n")
     if config.plots:
@@ -168,7 +169,7 @@ def evaluate_pipeline(config: EvaluateConfig) -> None:
     options = Options(prior=config.prior)
     report = evaluation.evaluate_pipeline(config.manifest, models, options, config.split)
     document = json.dumps(report.json(), indent=2)
-    print(document if config.json == "-" else evaluation.readable_pipeline(report))
+    print(document if config.json == "-" else readable_pipeline(report))
     if config.json not in (None, "-"):
         Path(str(config.json)).write_text(document + "\n")
 

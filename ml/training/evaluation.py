@@ -20,6 +20,7 @@ from ml.errors import AffectError, InvalidManifest, MediaInvalid, ModelStoreErro
 from ml.inference.face.detector import FaceDetector
 from ml.inference.face.observations import FaceCollector
 from ml.inference.face.predictor import FacePredictor, FaceSample
+from ml.inference.fusion.calibration import FusionCalibration, ReadingKind
 from ml.inference.fusion.timeline import WindowInputs, build_timeline
 from ml.inference.fusion.windows import windows_over
 from ml.inference.pipeline.analyzer import Analyzer
@@ -33,19 +34,18 @@ from ml.registry import ModelStore
 from ml.results import Options, Prior
 from ml.training.datasets.example import Split
 from ml.training.labelled_rows import LabelledRow, read_rows
-from ml.training.metrics import FIGURES, Ablation, ClassificationMetrics, measure
+from ml.training.metrics import Ablation, ClassificationMetrics, measure
 from ml.training.pipeline_report import PipelineReport, read_piece
 from ml.training.recipes.fusion import recipe
 from ml.training.recipes.fusion.figures import FusionFigures
 from ml.training.recipes.recipe import SUBJECTS, Subject
+from ml.training.set_figures import SetFigures, figures_by_group
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
 Probabilities = NDArray[np.float64]
 """Probabilities [7] of one row."""
 READ_BATCH_SIZE = 64
 """Rows passed to a reader at once."""
-GROUP_FIGURES = ("accuracy", "macro_f1", "uar", "ece")
-"""Figures that are printed of a group."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,28 @@ class BundleReaders:
     @cached_property
     def analyzer(self) -> Analyzer:
         return Analyzer.load(self.store, self.bundle, device=self.device)
+
+    def label_sets(self, subject: Subject, readings: "Readings") -> dict[str, SetFigures]:
+        """Return the figures of `labels_90` of all rows and of each corpus; empty if the bundle's fusion has none.
+
+        Models by themselves answer under the uniform prior. Pictures are read as the face model answers, voices and
+        words without the prior of their model.
+        """
+        reference = ModelStore(self.store).bundle(self.bundle).fusion
+        if reference is None:
+            return {}
+        calibration = FusionCalibration.of(ModelStore(self.store).manifest(reference))
+        kinds: dict[Subject, ReadingKind] = {"face": "picture", "audio": "audio", "text": "text", "fusion": "combined"}
+        threshold = calibration.under(self.prior if subject == "fusion" else "uniform").label_thresholds.get(
+            kinds[subject]
+        )
+        if threshold is None:
+            return {}
+        probabilities_NC = readings.probabilities_NC
+        if subject in ("audio", "text"):
+            logs_NC = np.log(np.maximum(probabilities_NC, 1e-12)).astype(np.float32)
+            probabilities_NC = np.exp(calibration.evidence(subject, logs_NC)).astype(np.float64)
+        return figures_by_group(readings.rows, lambda row: row.corpus, probabilities_NC, readings.targets_N, threshold)
 
 
 Reader = Callable[[Sequence[LabelledRow]], list[Probabilities | None]]
@@ -209,18 +231,18 @@ class Readings:
         )
 
     def measured(self) -> ClassificationMetrics:
-        return measure(self.probabilities_NC, self._targets, EMOTIONS, skipped=self.skipped)
+        return measure(self.probabilities_NC, self.targets_N, EMOTIONS, skipped=self.skipped)
 
     def by(self, group: Callable[[LabelledRow], str]) -> dict[str, ClassificationMetrics]:
         """Return the figures of each group that has a name."""
         names = np.array([group(row) for row in self.rows])
         chosen = {name: names == name for name in sorted(set(names.tolist()) - {""})}
         return {
-            name: measure(self.probabilities_NC[rows], self._targets[rows], EMOTIONS) for name, rows in chosen.items()
+            name: measure(self.probabilities_NC[rows], self.targets_N[rows], EMOTIONS) for name, rows in chosen.items()
         }
 
     @property
-    def _targets(self) -> NDArray[np.int64]:
+    def targets_N(self) -> NDArray[np.int64]:
         return np.array([row.index for row in self.rows])
 
 
@@ -228,7 +250,7 @@ class Readings:
 class EvaluationReport:
     """Figures of all rows, of each corpus and gender, of ablations, and of composed clips.
 
-    `splits`: number of rows by split.
+    `splits`: number of rows by split; `sets`: figures of `labels_90` of all rows and of each corpus.
     """
 
     whole: ClassificationMetrics
@@ -237,13 +259,17 @@ class EvaluationReport:
     corpora: dict[str, ClassificationMetrics] = field(default_factory=dict)
     genders: dict[str, ClassificationMetrics] = field(default_factory=dict)
     splits: dict[str, int] = field(default_factory=dict)
+    sets: dict[str, SetFigures] = field(default_factory=dict)
 
     @classmethod
-    def from_readings(cls, readings: Readings, ablation: Ablation | None = None) -> "EvaluationReport":
+    def from_readings(
+        cls, readings: Readings, ablation: Ablation | None = None, sets: dict[str, SetFigures] | None = None
+    ) -> "EvaluationReport":
         corpora, genders = readings.by(lambda row: row.corpus), readings.by(lambda row: row.gender)
         splits = Counter(row.split for row in readings.rows if row.split)
         several = corpora if len(corpora) > 1 else {}
-        return cls(readings.measured(), ablation, corpora=several, genders=genders, splits=dict(splits))
+        groups = {"corpora": several, "genders": genders}
+        return cls(readings.measured(), ablation, splits=dict(splits), sets=sets or {}, **groups)
 
     @classmethod
     def from_composed(cls, figures: FusionFigures) -> "EvaluationReport":
@@ -262,7 +288,8 @@ class EvaluationReport:
     def json(self) -> dict[str, Any]:
         parts = {name: {key: part.json() for key, part in groups.items()} for name, groups in self.parts.items()}
         composed = {"composed": self.composed.json()} if self.composed else {}
-        return {**self.whole.json(), **({"splits": self.splits} if self.splits else {}), **composed, **parts}
+        sets = {"labels_90": {name: own.json() for name, own in self.sets.items()}} if self.sets else {}
+        return {**self.whole.json(), **({"splits": self.splits} if self.splits else {}), **sets, **composed, **parts}
 
 
 def evaluate(
@@ -289,7 +316,8 @@ def evaluate(
     if not _any(readings):
         raise InvalidManifest(f"nothing of {manifest.name} could be read")
     ablation = _ablate(rows, readings, models) if ablate and subject == "fusion" else None
-    return EvaluationReport.from_readings(Readings.from_rows(rows, readings, skipped=len(listed) - len(rows)), ablation)
+    found = Readings.from_rows(rows, readings, skipped=len(listed) - len(rows))
+    return EvaluationReport.from_readings(found, ablation, models.label_sets(subject, found))
 
 
 def evaluate_composed(
@@ -331,7 +359,8 @@ def evaluate_pipeline(
     found = [piece for piece in pieces if piece is not None]
     if not found:
         raise InvalidManifest(f"nothing of {manifest.name} could be read")
-    return PipelineReport.of(found, skipped=len(listed) - len(found))
+    threshold = analyzer.models.fusion.threshold("combined", options.prior)
+    return PipelineReport.of(found, len(listed) - len(found), threshold)
 
 
 def _read(read: Reader, rows: Sequence[LabelledRow], title: str) -> list[Probabilities | None]:
@@ -373,52 +402,3 @@ def _ablate(rows: Sequence[LabelledRow], whole: list[Probabilities | None], mode
         {taken: measured(left) for taken, left in without.items() if left in by_modalities},
         {name: measured(left) for name, left in alone.items() if left in by_modalities},
     )
-
-
-def readable(report: EvaluationReport) -> str:
-    """Return the figures with their intervals, those of the groups, and the confusion matrix, as text."""
-    metrics = report.whole
-    splits = "".join(f", {name} {count:,}" for name, count in report.splits.items())
-    lines = [f"n {metrics.n:,}, skipped {metrics.skipped:,}" + splits, *_figures(metrics)]
-    for part, groups in report.parts.items():
-        lines += ["", _line(part, "n", GROUP_FIGURES)]
-        lines += [
-            _line(f"  {name}", f"{own.n:,}", [_cell(own, key) for key in GROUP_FIGURES]) for name, own in groups.items()
-        ]
-    if report.composed:
-        lines += ["", *report.composed.lines()]
-    return "\n".join([*lines, *_confusion(metrics)])
-
-
-def readable_pipeline(report: PipelineReport) -> str:
-    """Return the figures of labelled rows, and the shares of windows, as text."""
-    metrics = report.metrics
-    if metrics is None:
-        return "\n".join([f"skipped {report.skipped:,}", *report.lines()])
-    lines = [f"n {metrics.n:,}, skipped {metrics.skipped:,}", *_figures(metrics)]
-    return "\n".join([*lines, *_confusion(metrics), *report.lines()])
-
-
-def _figures(metrics: ClassificationMetrics) -> list[str]:
-    return [
-        f"{name:11} {getattr(metrics, name):.4f}   95 % {low:.4f} – {high:.4f}"
-        for name in FIGURES
-        for low, high in [metrics.intervals[name]]
-    ]
-
-
-def _confusion(metrics: ClassificationMetrics) -> list[str]:
-    width = max(map(len, metrics.labels)) + 2
-    lines = ["", "truth ↓ predicted →".ljust(width * 2) + "".join(label.rjust(width) for label in metrics.labels)]
-    for label, row in zip(metrics.labels, metrics.confusion, strict=True):
-        lines.append(label.ljust(width * 2) + "".join(str(count).rjust(width) for count in row))
-    return lines
-
-
-def _line(name: str, count: str, cells: Sequence[str]) -> str:
-    return f"{name:18} {count:>7}" + "".join(f"   {cell:19}" for cell in cells).rstrip()
-
-
-def _cell(metrics: ClassificationMetrics, figure: str) -> str:
-    low, high = metrics.intervals[figure]
-    return f"{getattr(metrics, figure):.3f} [{low:.3f}–{high:.3f}]"

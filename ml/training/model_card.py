@@ -20,6 +20,7 @@ def card(description: ModelDescription, *, title: str, summary: str, use: str, l
         "## Figures",
         "Measured through the serving code on data not trained on; in brackets the 95 % bootstrap interval.",
         _table(measured),
+        *_correlations(description.metrics),
         "## Trained on",
         "\n".join(f"- {name}" for name in description.data),
         *(["## Started from", "\n".join(f"- {name}" for name in description.starts)] if description.starts else []),
@@ -30,6 +31,19 @@ def card(description: ModelDescription, *, title: str, summary: str, use: str, l
         f"{description.licence.name}. {description.licence.note}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _correlations(metrics: Mapping[str, Any]) -> list[str]:
+    """Return a paragraph for each data set with correlations, whose names end in `_r`."""
+    paragraphs = []
+    for name, figures in metrics.items():
+        if not isinstance(figures, Mapping):
+            continue
+        named = {key.removesuffix("_r"): value for key, value in figures.items() if key.endswith("_r")}
+        if named:
+            values = ", ".join(f"{key} {value:.3f}" for key, value in named.items())
+            paragraphs.append(f"Correlation (Pearson) with the ratings of {name}, {figures['n']:,} examples: {values}.")
+    return paragraphs
 
 
 def _is_figures(value: Any) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ml.results import Options, Reading, Result, Window
 from ml.training.labelled_rows import LabelledRow
 from ml.training.metrics import ClassificationMetrics, measure
+from ml.training.set_figures import SetFigures
 from ml.vocabulary import EMOTIONS, MODALITIES
 
 COMBINED = "combined"
@@ -109,34 +110,38 @@ def _tops(window: Window) -> dict[str, tuple[str, bool | None]]:
 
 @dataclass(frozen=True)
 class PipelineReport:
-    """Figures of labelled rows, null without any, and shares of the windows of all rows and of each source."""
+    """Figures of labelled rows and of their `labels_90`, null without any, and shares of the windows of all rows and of
+    each source."""
 
     metrics: ClassificationMetrics | None
     windows: WindowShares
+    sets: SetFigures | None = None
     sources: dict[str, WindowShares] = field(default_factory=dict)
     skipped: int = 0
 
     @classmethod
-    def of(cls, pieces: Sequence[PieceReading], skipped: int) -> "PipelineReport":
+    def of(cls, pieces: Sequence[PieceReading], skipped: int, threshold: float | None = None) -> "PipelineReport":
+        """Return the report of pieces. `threshold`: of `labels_90` of combined readings, null if they have none."""
         labelled = [piece for piece in pieces if piece.row.index >= 0]
-        metrics = None
+        metrics, sets = None, None
         if labelled:
             probabilities_NC = np.stack([piece.probabilities_C for piece in labelled])
-            metrics = measure(
-                probabilities_NC, np.array([piece.row.index for piece in labelled]), EMOTIONS, skipped=skipped
-            )
+            targets_N = np.array([piece.row.index for piece in labelled])
+            metrics = measure(probabilities_NC, targets_N, EMOTIONS, skipped=skipped)
+            sets = None if threshold is None else SetFigures.of(probabilities_NC, targets_N, threshold)
         names = sorted({piece.row.corpus for piece in pieces} - {""})
         sources = {name: _shares([piece for piece in pieces if piece.row.corpus == name]) for name in names}
-        return cls(metrics, _shares(pieces), sources, skipped)
+        return cls(metrics, _shares(pieces), sets, sources, skipped)
 
     def json(self) -> dict[str, Any]:
         measured = self.metrics.json() if self.metrics else {"n": 0, "skipped": self.skipped}
         sources = {"sources": {name: _json(shares) for name, shares in self.sources.items()}} if self.sources else {}
-        return {**measured, "windows": _json(self.windows), **sources}
+        sets = {"labels_90": self.sets.json()} if self.sets else {}
+        return {**measured, **sets, "windows": _json(self.windows), **sources}
 
     def lines(self) -> list[str]:
         """Return the shares as text."""
-        lines: list[str] = []
+        lines = ["", f"labels_90: {self.sets.line()}"] if self.sets else []
         for name, shares in {"all windows": self.windows, **self.sources}.items():
             lines += ["", f"{name}: {shares.count:,} windows"]
             lines.append(" " * 12 + "".join(f"{emotion:>10}" for emotion in (*EMOTIONS, "uncertain")))

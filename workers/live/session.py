@@ -63,6 +63,8 @@ class StreamSession:
             emotion=window.emotion,
             confidence=window.confidence,
             probabilities=window.probabilities,
+            labels_90=window.labels_90,
+            uncertain=window.uncertain,
             modalities=LiveModalities(face=window.modalities.face, audio=window.modalities.audio),
             missing=window.missing,
             dropped=self._dropped,
@@ -81,7 +83,13 @@ def ignored_options(options: Options) -> Iterator[Notice]:
 def _face(tracked: TrackedFace) -> LiveFace:
     frame = tracked.frame
     return LiveFace(
-        track=tracked.track, box=frame.box, score=frame.score, emotion=frame.emotion, probabilities=frame.probabilities
+        track=tracked.track,
+        box=frame.box,
+        score=frame.score,
+        emotion=frame.emotion,
+        probabilities=frame.probabilities,
+        labels_90=frame.labels_90,
+        uncertain=frame.uncertain,
     )
 
 

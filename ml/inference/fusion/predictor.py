@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
 FUSION_BATCH_SIZE = 64
 UNCALIBRATED = FusionCalibration()
-_UNKNOWN = np.full(len(QUALITIES), np.nan, np.float32)
 
 
 @dataclass(frozen=True)
@@ -72,20 +71,24 @@ class WindowReadings:
 def collate(windows: Sequence[WindowFeatures]) -> WindowArrays:
     """Return the arrays of a batch; absent modalities are zero and masked."""
     batch = WindowArrays.empty(len(windows), max([1, *(len(window.face) for window in windows)]))
+    measured_NTQ = np.full((*batch.frame_mask_NT.shape, len(QUALITIES)), np.nan, np.float32)
     for row, window in enumerate(windows):
-        seen = [step for step, frame in enumerate(window.face) if frame is not None]
-        for step in seen:
-            frame = cast(ModalityFeatures, window.face[step])
+        for step, frame in enumerate(window.face):
+            if frame is None:
+                continue
             batch.frames_NTC[row, step], batch.frame_mask_NT[row, step] = frame.log_probabilities, 1
-            batch.frame_quality_NTQ[row, step] = frame_qualities(_UNKNOWN if frame.quality is None else frame.quality)
+            if frame.quality is not None:
+                measured_NTQ[row, step] = frame.quality
         if window.audio is not None:
             batch.audio_NC[row] = window.audio.log_probabilities
         if window.text is not None:
             batch.text_NC[row] = window.text.log_probabilities
         batch.mask_NM[row] = [window.present[modality] for modality in MODALITIES]
-        known = {"coverage": len(seen) / len(window.face)} if seen else {}
+        seen = batch.frame_mask_NT[row].sum()
+        known = {"coverage": float(seen) / len(window.face)} if seen else {}
         for name, value in (known | dict(window.quality)).items():
             batch.quality_NQ[row, WINDOW_QUALITIES.index(name)] = value
+    batch.frame_quality_NTQ[:] = frame_qualities(measured_NTQ)
     return batch
 
 

@@ -91,12 +91,15 @@ class TrackedFaces:
 
     def __init__(self, faces: FaceObservations) -> None:
         self._faces, self._boxes = faces, faces.boxes_by_frame()
+        self._scores = [
+            [float(faces.scores_N[row]) for row in faces.rows(frame)] for frame in range(len(faces.times_F))
+        ]
         self.tracks = track_faces(self._boxes, faces.times_F.tolist())
 
     def in_window(self, span: TimeSpan) -> WindowFaces:
         """Return the features of the main face of a window."""
         first, last = (int(np.searchsorted(self._faces.times_F, edge)) for edge in (span.start, span.end))
-        track = main_track(self._boxes[first:last], self.tracks[first:last])
+        track = main_track(self._boxes[first:last], self.tracks[first:last], self._scores[first:last])
         return WindowFaces(tuple(self._features(frame, track) for frame in range(first, last)))
 
     def _features(self, frame: int, track: int | None) -> ModalityFeatures | None:

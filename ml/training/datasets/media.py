@@ -1,6 +1,8 @@
 """Pictures, frames and sound of labelled files, decoded as in serving."""
 
 import tempfile
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -8,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import MediaInvalid
-from ml.media import SAMPLE_RATE, Decoder, DecodeRequest, MediaLimits, probe
+from ml.media import SAMPLE_RATE, Decoder, DecodeRequest, Frame, MediaLimits, probe
 from ml.training.datasets.example import Example
 
 LIMITS = MediaLimits()
@@ -27,23 +29,24 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
 def read_frame(example: Example) -> NDArray[np.uint8] | None:
     """Return a frame from the middle of a video; None if the file has no video. Raises AffectError."""
+    frame = next(iter(frames_over(example, 1)), None)
+    return None if frame is None else frame.image
+
+
+def frames_over(example: Example, count: int) -> Iterator[Frame]:
+    """Yield frames at `count` times spread over a video or its piece; none if it has no video. Raises AffectError."""
     assert example.path
     _require(example.path)
     info = probe(example.path, LIMITS)
     if not info.has_video:
-        return None
+        return
     start, end = example.start or 0.0, example.end or info.duration or 1.0
+    times = [start + (end - start) * (place + 0.5) / count for place in range(count)]
     with tempfile.TemporaryDirectory(prefix="affect-") as scratch:
-        decoder = Decoder(
-            example.path,
-            info,
-            DecodeRequest(2.0, audio=False, start=(start + end) / 2, end=end),
-            limits=LIMITS,
-            scratch=Path(scratch),
-        )
-        with decoder:
-            frame = next(decoder.frames(), None)
-            return None if frame is None else frame.image
+        for time in times:
+            request = DecodeRequest(2.0, audio=False, start=time, end=end)
+            with Decoder(example.path, info, request, limits=LIMITS, scratch=Path(scratch)) as decoder:
+                yield from islice(decoder.frames(), 1)
 
 
 def read_waveform(example: Example) -> NDArray[np.float32]:

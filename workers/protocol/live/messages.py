@@ -7,7 +7,17 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter
 
 from ml.errors import AffectError
-from ml.results import AudioReading, Box, FaceReading, FrozenModel, Notice, Options, Probabilities, Probability
+from ml.results import (
+    AudioReading,
+    Box,
+    Certainty,
+    FaceReading,
+    FrozenModel,
+    Notice,
+    Options,
+    Probabilities,
+    Probability,
+)
 from ml.vocabulary import Modality
 from workers.protocol.records import Failure
 
@@ -73,7 +83,7 @@ class Ended(FrozenModel):
     failure: Failure | None = None
 
 
-class LiveFace(FrozenModel):
+class LiveFace(Certainty):
     """Face in the newest frame that was read. `box`: in pixels of that frame."""
 
     track: int
@@ -88,7 +98,7 @@ class LiveModalities(FrozenModel):
     audio: AudioReading | None = None
 
 
-class Update(FrozenModel):
+class Update(Certainty):
     """Current reading: the last `window_seconds` fused, and the faces of the newest frame that was read.
 
     Sent at least once a second. `dropped`: number of frames since the start that were replaced by newer ones before

@@ -1,7 +1,7 @@
 // The colour of an emotion next to its name.
 
 import { h } from "../lib/dom.js";
-import { colourOf, labelOf, labelsText, readingText } from "../lib/emotions.js";
+import { colourOf, labelsText, readingText } from "../lib/emotions.js";
 
 /**
  * Create a small square in the colour of an emotion.
@@ -13,13 +13,6 @@ export const swatch = (emotion) =>
     ariaHidden: "true",
     css: { "--emotion-colour": colourOf(emotion) },
   });
-
-/**
- * Create the name of an emotion after its colour.
- * @param {string | null} emotion
- * @returns {(Node | string)[]}
- */
-export const namedSwatch = (emotion) => (emotion ? [swatch(emotion), labelOf(emotion)] : [labelOf(emotion)]);
 
 /**
  * Create the labels of a reading after the colour of its emotion: `neutral or sad`.

@@ -1,7 +1,7 @@
 // Live analysis: the camera's picture with faces, the current reading and the last minute.
 
 import { infoBox, problemAlert } from "../components/alerts.js";
-import { namedSwatch, swatch } from "../components/emotion-badge.js";
+import { namedReading, swatch } from "../components/emotion-badge.js";
 import { drawFace } from "../components/face-overlay.js";
 import { drawTrack, fitCanvas } from "../lib/area-chart.js";
 import { announce, button, checkbox, h, select } from "../lib/dom.js";
@@ -164,7 +164,7 @@ class LiveView {
   /** @param {LiveUpdate} update */
   #show(update) {
     const probabilities = combinedProbabilities(update);
-    this.emotion.replaceChildren(...namedSwatch(update.emotion));
+    this.emotion.replaceChildren(...namedReading(update));
     const labels = listOrder(Object.keys(update.probabilities));
     this.bars.replaceChildren(...labels.map((label) => liveBar(label, probabilities?.[label])));
     const delay = update.latency === null ? null : `${Math.round(update.latency * 1000)} ms delay`;

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -78,27 +79,33 @@ def load_or_extract(trunk: SpeechTrunk, sounds: Sounds, copies: int, cache: Path
 
     `bf16`: whether the trunk runs in bf16.
     """
-    pieces = [(utterance, piece) for utterance, sound in enumerate(sounds.waveforms) for piece in split(sound)]
-    segments = [piece for _, piece in pieces]
+    segments = [Segment(row, span) for row, sound in enumerate(sounds.waveforms) for span in split(sound)]
     key = digest(_VERSION, _digest_of_trunk(trunk), bf16, _digest_of_sounds(sounds.waveforms))
     folder = cache / f"activations-{key}"
-    recordings = [_load_or_extract_copy(trunk, segments, copy, folder, bf16=bf16) for copy in range(copies)]
-    return CachedActivations(recordings, np.array([utterance for utterance, _ in pieces], np.int64))
+    recordings = [_load_or_extract_copy(trunk, sounds, segments, copy, folder, bf16=bf16) for copy in range(copies)]
+    return CachedActivations(recordings, np.array([segment.utterance for segment in segments], np.int64))
 
 
-def split(sound: NDArray[np.int16]) -> list[NDArray[np.float32]]:
+class Segment(NamedTuple):
+    """Part of an utterance, in seconds."""
+
+    utterance: int
+    span: TimeSpan
+
+
+def split(sound: NDArray[np.int16]) -> list[TimeSpan]:
     """Return the segments of an utterance, as serving reads them."""
     whole = TimeSpan(0.0, len(sound) / SAMPLE_RATE)
-    return [waveform(sound, segment) for segment in split_segments([whole], whole)]
+    return split_segments([whole], whole)
 
 
 def _load_or_extract_copy(
-    trunk: SpeechTrunk, segments: Sequence[NDArray[np.float32]], copy: int, folder: Path, *, bf16: bool
+    trunk: SpeechTrunk, sounds: Sounds, segments: Sequence[Segment], copy: int, folder: Path, *, bf16: bool
 ) -> Recordings:
     index, frames = folder / f"{copy}.npz", folder / f"{copy}.frames"
     if not index.exists():
         with replacing(frames) as staging:
-            arrays = _extract(trunk, segments, copy, staging, bf16=bf16)
+            arrays = _extract(trunk, sounds, segments, copy, staging, bf16=bf16)
         with replacing(index) as staging:
             np.savez(staging, **arrays)
     with np.load(index) as found:
@@ -109,17 +116,17 @@ def _load_or_extract_copy(
 
 @torch.inference_mode()
 def _extract(
-    trunk: SpeechTrunk, segments: Sequence[NDArray[np.float32]], copy: int, frames: Path, *, bf16: bool
+    trunk: SpeechTrunk, sounds: Sounds, segments: Sequence[Segment], copy: int, frames: Path, *, bf16: bool
 ) -> dict[str, NDArray[np.generic]]:
     """Write the frames of all segments to a file. Return the place of each segment's frames, and its statistics."""
-    order = np.argsort([len(segment) for segment in segments], kind="stable")
+    order = np.argsort([segment.span.length for segment in segments], kind="stable")
     first, count = np.zeros(len(segments), np.int64), np.zeros(len(segments), np.int64)
     statistics = np.zeros((len(segments), trunk.config.statistics), np.float32)
     written = 0
     with frames.open("wb") as file:
         for begin in tqdm(range(0, len(order), EXTRACT_BATCH_SIZE), f"activations of copy {copy}", mininterval=10):
             rows = order[begin : begin + EXTRACT_BATCH_SIZE]
-            mels = log_mel([torch.from_numpy(_recording(segments[row], copy, int(row))) for row in rows])
+            mels = log_mel([torch.from_numpy(_recording(sounds, segments[row], copy, int(row))) for row in rows])
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 found = trunk(mels.maps_NMT, mels.mask_NT)
             statistics[rows] = found.statistics_NS.float().numpy()
@@ -130,8 +137,9 @@ def _extract(
     return {"first": first, "count": count, "statistics": statistics}
 
 
-def _recording(segment: NDArray[np.float32], copy: int, row: int) -> NDArray[np.float32]:
-    return rerecord(segment, np.random.default_rng([copy, row])) if copy else segment
+def _recording(sounds: Sounds, segment: Segment, copy: int, row: int) -> NDArray[np.float32]:
+    sound = waveform(sounds.waveforms[segment.utterance], segment.span)
+    return rerecord(sound, np.random.default_rng([copy, row])) if copy else sound
 
 
 def _digest_of_sounds(sounds: Sequence[NDArray[np.int16]]) -> str:
@@ -142,7 +150,8 @@ def _digest_of_sounds(sounds: Sequence[NDArray[np.int16]]) -> str:
 
 
 def _digest_of_trunk(trunk: SpeechTrunk) -> str:
+    """Return a digest that is the same for the trunk in training and as the store keeps it, in half precision."""
     found = hashlib.sha256(f"{trunk.config.heads} {trunk.config.read_layers}".encode())
     for name, tensor in sorted(trunk.state_dict().items()):
-        found.update(name.encode() + tensor.numpy().tobytes())
+        found.update(name.encode() + (tensor.half() + 0).numpy().tobytes())  # averaging turns −0 into 0
     return found.hexdigest()

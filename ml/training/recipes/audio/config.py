@@ -41,6 +41,9 @@ class AudioTrainConfig(TrainConfig):
         metavar="FOLDER",
         default=None,
     )
+    upper_blocks: int = option(
+        help="tuned blocks of the mixture; with 0 its second reader pools the frozen frames by attention", default=2
+    )
     frozen_share: float | None = option(
         help="weight of the perceptron in the mixture, when it is measured and published", default=None
     )

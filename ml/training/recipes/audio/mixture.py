@@ -29,7 +29,7 @@ SHUFFLE_POOL_BATCHES = 8
 """Number of batches that are sorted by length together, to reduce padding."""
 MASK_SHARE = 8
 """A masked stretch of time is at most this part of the sound; there are two."""
-PERCEPTRON_BATCHES = 4
+PERCEPTRON_BATCHES = 8
 """Number of segments that the perceptron learns from, for each one of the tuned reader: they cost next to nothing."""
 PREDICT_BATCH_SIZE = 64
 
@@ -44,9 +44,9 @@ class MixtureBatch:
     targets_MC: Tensor
 
 
-def build_mixture() -> SpeechMixture:
+def build_mixture(upper_blocks: int) -> SpeechMixture:
     """Return the network with the weights of Whisper base's encoder and a frozen trunk."""
-    network = SpeechMixture(SpeechMixtureConfig())
+    network = SpeechMixture(SpeechMixtureConfig(upper=upper_blocks))
     load_start(network, BASE.arrays())
     network.trunk.requires_grad_(False)
     return network

@@ -215,7 +215,7 @@ def plans(config: AudioTrainConfig) -> list[Plan]:
 def _mixture_task(
     config: AudioTrainConfig, sides: Sides, steps: int, weights: dict[str, Tensor] | None
 ) -> Task[mixture.MixtureBatch]:
-    network = build_mixture()
+    network = build_mixture(config.upper_blocks)
     if weights:
         network.load_state_dict(weights)
     data, bf16 = _mixture_data(network, config, sides)
@@ -371,7 +371,8 @@ def _command(run: Path) -> str:
     command = f"python -m ml train audio --architecture {settings['architecture']}"
     command += f" --leave-out {' '.join(left_out)}" if left_out else ""
     command += " --all-speakers" if fold is None and not left_out else "" if fold is None else f" --fold {fold}"
-    command += f" --copies {settings['copies']}" if "copies" in settings else ""
+    if "copies" in settings:
+        command += f" --upper-blocks {settings['config']['upper']} --copies {settings['copies']}"
     command += " --neutral-talk FOLDER" if settings.get("neutral_talk") else ""
     command += f" --epochs {loop['epochs']} --steps {settings['steps']} --batch-size {settings['batch']}"
     command += f" --learning-rate {loop['learning_rate']}" + loop_options(loop)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ml.errors import InvalidManifest
 from ml.networks.face import FaceConfig
 from ml.networks.face_ensemble import View
 from ml.training.config import TrainConfig
@@ -29,6 +30,20 @@ class FaceTrainConfig(TrainConfig):
         help="initial weights: a run, or a published model (alone or in an ensemble), of the same architecture",
         metavar="MODEL",
         default=None,
+    )
+    tune: Literal["all", "heads"] = option(
+        help="heads: train only the embedding and head layers of the network, or ensemble, that --start names",
+        default="all",
+    )
+    dataset_weights: tuple[str, ...] = option(
+        help="weight of each data set as a whole; the others are left out. By default all pictures count alike",
+        metavar="NAME=WEIGHT",
+        default=(),
+    )
+    leave_out: tuple[str, ...] = option(
+        help="people who are held out of training, as the list or the reader names them (indian_film/NAME)",
+        metavar="PERSON",
+        default=(),
     )
     datasets: tuple[str, ...] = option(
         help="data sets to train on; by default all", alias="--sets", metavar="NAME", default=()
@@ -69,6 +84,15 @@ class FaceTrainConfig(TrainConfig):
         alias="--views",
         default=(),
     )
+
+    @property
+    def weight_by_dataset(self) -> dict[str, float]:
+        """Weight of each data set as a whole; empty if all pictures count alike. Raises InvalidManifest."""
+        pairs = [each.partition("=") for each in self.dataset_weights]
+        try:
+            return {name: float(weight) for name, _, weight in pairs}
+        except ValueError as error:
+            raise InvalidManifest("--dataset-weights takes NAME=WEIGHT") from error
 
     @property
     def warm_starts(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Training data of the face network: crops of pictures and videos, their targets and their weights."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import Pool
@@ -104,14 +104,22 @@ def load_faces(examples: list[Example], size: int, cache: Path, *, served: bool 
     return build_face_data(torch.from_numpy(np.load(cached, mmap_mode="c")), examples)
 
 
-def build_face_data(crops: Tensor, examples: list[Example], points: Tensor | None = None) -> FaceData:
-    """Return the data of crops (uint8 [N, size, size]) of the examples. A label stands in for a missing target."""
+def build_face_data(
+    crops: Tensor,
+    examples: list[Example],
+    points: Tensor | None = None,
+    weight_by_dataset: Mapping[str, float] | None = None,
+) -> FaceData:
+    """Return the data of crops (uint8 [N, size, size]) of the examples. A label stands in for a missing target.
+
+    `weight_by_dataset`: weight of each data set as a whole; by default all pictures count alike.
+    """
     targets = [example.target or one_hot(example.index) for example in examples]
     return FaceData(
         crops=crops,
         targets=torch.tensor(targets, dtype=torch.float32).reshape(-1, len(EMOTIONS)),
         offsets=_offsets(examples),
-        weights=_balance(examples),
+        weights=_balance(examples, weight_by_dataset or {}),
         masked=torch.tensor(["masked" in example.dataset for example in examples]),
         examples=tuple(examples),
         points=points,
@@ -132,13 +140,20 @@ def _offsets(examples: list[Example]) -> Tensor:
     return torch.tensor([rows[example.dataset] for example in examples]).reshape(-1, len(EMOTIONS))
 
 
-def _balance(examples: list[Example]) -> Tensor:
-    """Return weights [N] of mean 1: the square root of how rare a label is within its data set."""
+def _balance(examples: list[Example], weight_by_dataset: Mapping[str, float]) -> Tensor:
+    """Return weights [N] of mean 1: the square root of how rare a label is within its data set.
+
+    With `weight_by_dataset` those of a data set sum to its weight, up to a common factor.
+    """
     keys = [(example.dataset, example.label) for example in examples]
     _, index, counts = np.unique(
         [f"{dataset}/{label}" for dataset, label in keys], return_inverse=True, return_counts=True
     )
     weights = 1 / np.sqrt(counts[index])
+    datasets = np.array([example.dataset for example in examples])
+    for dataset, weight in weight_by_dataset.items():
+        own = datasets == dataset
+        weights[own] *= weight / max(weights[own].sum(), 1e-9)
     return torch.tensor(weights / weights.mean(), dtype=torch.float32)
 
 
@@ -147,21 +162,26 @@ def list_examples(config: FaceTrainConfig) -> list[Example]:
     return examples_of(read_examples(config.data) if listed else read_faces(config.data, config.votes_share))
 
 
-def is_trained_on(datasets: Sequence[str], example: Example) -> bool:
-    """Return whether the example is of the data sets; all are, if none is named."""
-    return not datasets or example.dataset in datasets
+def is_trained_on(datasets: Sequence[str], example: Example, left_out: Sequence[str] = ()) -> bool:
+    """Return whether the example is of the data sets (all are, if none is named) and of nobody who is left out."""
+    return (not datasets or example.dataset in datasets) and example.speaker not in left_out
 
 
 def read_side(config: FaceTrainConfig, size: int, *, training: bool, landmarks: bool) -> FaceData:
     """Return one side of the split. Pictures that are held out too are removed from the training side."""
     both = prepared_faces(config, size, landmarks=landmarks) if config.data.is_file() else collected_faces(config, size)
-    held_out = select(both, [example.split != "train" for example in both.examples])
+    held_out = select(
+        both, [example.split != "train" or example.speaker in config.leave_out for example in both.examples]
+    )
     if not training:
         return held_out
-    own = select(
-        both, [example.split == "train" and is_trained_on(config.datasets, example) for example in both.examples]
-    )
-    return drop_near_duplicates(own, held_out)
+    weights = config.weight_by_dataset
+    names = config.datasets or tuple(weights)
+    trained = [
+        example.split == "train" and is_trained_on(names, example, config.leave_out) for example in both.examples
+    ]
+    own = drop_near_duplicates(select(both, trained), held_out)
+    return build_face_data(own.crops, list(own.examples), own.points, weights) if weights else own
 
 
 def collected_faces(config: FaceTrainConfig, size: int) -> FaceData:

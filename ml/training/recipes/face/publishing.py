@@ -90,8 +90,19 @@ def _origin(config: FaceTrainConfig, store: ModelStore, reference: str) -> _Orig
         return _published_origin(store, reference)
     settings = run_settings(run)
     pretrained = [weights.title for name, weights in PRETRAINED.items() if name in settings]
-    examples = [each for each in list_examples(config) if is_trained_on(settings.get("sets", ()), each)]
-    return _Origin(training_sets(examples), tuple(pretrained), _command(run))
+    names = settings.get("sets") or [each.partition("=")[0] for each in settings.get("dataset_weights", [])]
+    left_out = settings.get("leave_out", ())
+    examples = [each for each in list_examples(config) if is_trained_on(names, each, left_out)]
+    own = _Origin(training_sets(examples), tuple(pretrained), _command(run))
+    start = settings.get("start")
+    if "tune" not in settings or start is None or Path(start).is_dir():
+        return own
+    earlier = _published_origin(store, start)
+    return _Origin(
+        tuple(dict.fromkeys((*own.data, *earlier.data))),
+        tuple(dict.fromkeys((*earlier.starts, *own.starts))),
+        f"{earlier.command}; then {own.command}",
+    )
 
 
 def _published_origin(store: ModelStore, reference: str) -> _Origin:
@@ -108,16 +119,19 @@ def _command(run: Path) -> str:
     """Return the command of the run, after the command of the run that it started from."""
     settings = run_settings(run)
     loop, done = settings["loop"], len(history(run))
+    start = settings.get("start")
     options = {"epochs": loop["epochs"], "learning-rate": loop["learning_rate"], "warm-up": loop["warm_up"]}
     saved = {"strength": "augment-strength", "painted": "painted-prob", "mixup": "mixup", "votes": "votes-share"}
     options |= {flag: settings[name] for name, flag in saved.items() if name in settings}
-    options |= {"datasets": " ".join(settings["sets"])} if "sets" in settings else {}
+    lists = {"sets": "datasets", "dataset_weights": "dataset-weights", "leave_out": "leave-out"}
+    options |= {flag: " ".join(settings[name]) for name, flag in lists.items() if name in settings}
     options["size"] = settings["config"]["size"]
     crop = settings["config"].get("crop", {"architecture": settings["architecture"], "config": settings["config"]})
     if "widths" in crop["config"]:
         options["widths"] = " ".join(map(str, crop["config"]["widths"]))
     pretrained = {name: weights.file for name, weights in PRETRAINED.items() if name in settings}
-    options |= pretrained or {"backbone": crop["architecture"].removeprefix("face_")}
+    tuned = {"tune": settings["tune"], "batch-size": settings["batch"]} if "tune" in settings else {}
+    options |= tuned or pretrained or {"backbone": crop["architecture"].removeprefix("face_")}
     teachers = ["RUN" if Path(name).is_dir() else name for name in settings.get("taught_by", [])]
     options |= {"teacher": " ".join(teachers)} if teachers else {}
     if settings["architecture"] == "face_landmarks":
@@ -125,7 +139,6 @@ def _command(run: Path) -> str:
     command = "python -m ml train face " + " ".join(f"--{name} {value}" for name, value in options.items())
     command += loop_options(loop) + (" --served" if settings.get("served") else "")
     stopped = f" (stopped after {done})" if done < loop["epochs"] else ""
-    start = settings.get("start")
     if start and Path(start).is_dir():
         return f"{_command(Path(start))}; then {command}{stopped}"
     return command + (f" --start {start}" if start else "") + stopped

@@ -29,6 +29,15 @@ from ml.training.recipes.face.backbones import BACKBONES, PRETRAINED, FaceNetwor
 from ml.training.recipes.face.config import FaceTrainConfig
 from ml.training.recipes.face.data import FaceData, read_side, select
 from ml.training.recipes.face.ensembling import combine_members, load_members, published_names, start_weights
+from ml.training.recipes.face.heads import (
+    HEADS,
+    freeze_backbones,
+    head_batches,
+    head_logits,
+    head_loss,
+    open_start,
+    pooled_features,
+)
 from ml.training.recipes.face.publishing import publish_network
 from ml.training.recipes.recipe import (
     HELD_OUT_SPLITS,
@@ -112,7 +121,11 @@ def predict_logits(model: nn.Module, faces: FaceData) -> Tensor:
 
 def validate(model: nn.Module, faces: FaceData) -> dict[str, float]:
     """Return the accuracy on each held-out part. The run is chosen by the mean of the validation parts alone."""
-    hits = (predict_logits(model, faces).argmax(1) == faces.labels).float()
+    return _figures(predict_logits(model, faces), faces)
+
+
+def _figures(logits_NC: Tensor, faces: FaceData) -> dict[str, float]:
+    hits = (logits_NC.argmax(1) == faces.labels).float()
     parts = parts_of(faces.examples)
     figures = {name: float(hits[rows].mean()) for name, rows in parts.items()}
     validation = [figures[name] for name, rows in parts.items() if faces.examples[rows[0]].split == "valid"]
@@ -184,6 +197,8 @@ def plans(config: FaceTrainConfig) -> list[Plan]:
         raise InvalidManifest(f"{len(faces.crops)} faces to train on are less than a batch of {config.batch_size}")
     if config.teacher:
         faces = add_teacher_targets(faces, config)
+    if config.tune == HEADS:
+        return [_heads_plan(config, faces, held_out)]
     network, architecture = build_network(config, faces)
     if config.start:
         network.load_state_dict(start_weights(config.start, ModelStore(config.store), architecture))
@@ -200,6 +215,25 @@ def plans(config: FaceTrainConfig) -> list[Plan]:
     return [Plan(config.loop(warm_up=config.warm_up), task, extra | _optional_settings(config))]
 
 
+def _heads_plan(config: FaceTrainConfig, faces: FaceData, held_out: FaceData) -> Plan:
+    """Return the run that trains the heads of `--start` on features of its backbones."""
+    architecture, network = open_start(config)
+    size = network.config.size
+    if size != config.size:
+        raise InvalidManifest(f"--size {size}: {config.start} reads crops of that side")
+    pooled, held_out_pooled = (pooled_features(network, side, config) for side in (faces, held_out))
+    freeze_backbones(network)
+    task = Task(
+        model=network,
+        steps=len(pooled) // config.batch_size,
+        batches=lambda epoch: head_batches(pooled, faces, config),
+        loss=head_loss,
+        validate=lambda model: _figures(head_logits(model, held_out_pooled), held_out),
+    )
+    extra = {"architecture": architecture, "config": config_to_dict(network.config), "batch": config.batch_size}
+    return Plan(config.loop(warm_up=config.warm_up), task, extra | _optional_settings(config))
+
+
 def _optional_settings(config: FaceTrainConfig) -> dict[str, Any]:
     """Return what the run depends on in addition, under the keys that saved runs have. Unused options are left out."""
     settings: dict[str, Any] = {name: each.title for name, each in PRETRAINED.items() if getattr(config, name)}
@@ -213,6 +247,12 @@ def _optional_settings(config: FaceTrainConfig) -> dict[str, Any]:
         settings["restricted"] = restricted
     if config.datasets:
         settings["sets"] = list(config.datasets)
+    if config.dataset_weights:
+        settings["dataset_weights"] = list(config.dataset_weights)
+    if config.leave_out:
+        settings["leave_out"] = list(config.leave_out)
+    if config.tune == HEADS:
+        return settings | {"tune": HEADS, "votes": config.votes_share}
     if config.mixup:
         settings["mixup"] = config.mixup
     augmentation = {"strength": config.augment_strength, "painted": config.painted_prob}
@@ -247,6 +287,10 @@ def held_out(config: FaceTrainConfig, splits: Sequence[Split] = HELD_OUT_SPLITS)
     as_trained = replace(config, served=run_settings(config.out).get("served", False))
     both = read_side(as_trained, network.config.size, training=False, landmarks=landmarks)
     faces = select(both, [example.split in splits for example in both.examples])
+    if config.tune == HEADS:  # the backbones are those of the start, whose features are at hand
+        pooled = pooled_features(network, both, config)
+        rows = torch.tensor([example.split in splits for example in both.examples])
+        return HeldOut(head_logits(network, pooled[rows]), list(faces.examples))
     return HeldOut(predict_logits(network, faces), list(faces.examples))
 
 

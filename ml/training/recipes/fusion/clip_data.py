@@ -35,14 +35,15 @@ from ml.training.recipes.fusion.synthetic_clips import (
     swap,
     without,
 )
-from ml.vocabulary import EMOTIONS, MODALITIES
+from ml.vocabulary import MODALITIES
 
 CLIPS_PER_EPOCH, EVAL_CLIPS = 60_000, 6_000
+ONE_PICTURE = "one picture"
+"""Name of the row of clips whose frames show one picture of the emotion."""
 SPOILT, SWAPPED = 0.2, 0.06
 """How often a modality of a clip to train on is spoilt, and how often it is somebody else's."""
 VIEWS_PER_RECORDING, VIEW_STRENGTH = 2, 0.6
 """Number of augmented views of a recording to train on, and the strength of the augmentation."""
-MAX_PICTURES_PER_WINDOW = 3
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class EvaluationSide:
 
     def clips(self, prior: Prior = "uniform") -> Clips:
         return self.rows[prior]["clips"]
+
+    def to_calibrate(self, prior: Prior = "uniform") -> Clips:
+        """Return the clips that are most like real windows, whose frames are alike."""
+        return self.rows[prior].get(ONE_PICTURE, self.clips(prior))
 
 
 @dataclass(frozen=True)
@@ -126,15 +131,14 @@ def composed_clips(pools: Mapping[str, SamplePools], natural: NDArray[np.float64
 def composed_rows(pools: SamplePools, prior: NDArray[np.float64], count: int) -> dict[str, Clips]:
     """Return the clips of all rows of the table of figures."""
 
-    def made(spoilt: int | None = None) -> Clips:
-        shares = tuple(float(place == spoilt) for place in range(len(MODALITIES)))
-        composition = Composition(prior, (shares[0], shares[1], shares[2]))
+    def made(composition: Composition) -> Clips:
         return compose(np.random.default_rng(1), pools, count, composition)
 
-    clips = made()
-    rows = changed_rows(clips)
+    clips = made(Composition(prior))
+    rows = changed_rows(clips) | {ONE_PICTURE: made(Composition(prior, max_pictures=1))}
     for place, modality in enumerate(MODALITIES):
-        rows[f"{modality} spoilt"] = made(place).complete
+        shares = [float(place == own) for own in range(len(MODALITIES))]
+        rows[f"{modality} spoilt"] = made(Composition(prior, (shares[0], shares[1], shares[2]))).complete
         rows[f"{modality} swapped"] = swap(clips.complete, modality)
     return rows
 
@@ -156,16 +160,9 @@ def _single_readings(pools: SamplePools) -> dict[ReadingKind, LabelledLogs]:
 
 
 def _face_windows(pool: SamplePool) -> LabelledLogs:
-    """Return the readings of windows of one to three pictures with one label, with as many of each label."""
-    random = np.random.default_rng(2)
-    labels_N = np.repeat(np.arange(len(EMOTIONS)), max(map(len, pool.rows)))
-    shown_NP = (
-        np.arange(MAX_PICTURES_PER_WINDOW) < random.integers(1, MAX_PICTURES_PER_WINDOW + 1, len(labels_N))[:, None]
-    )
-    samples_NP = pool.draw(random, np.repeat(labels_N[:, None], MAX_PICTURES_PER_WINDOW, axis=1))
-    variants_NP = random.integers(pool.predictions.clean_PVC.shape[1], size=samples_NP.shape)
-    shown_NPC = np.exp(pool.predictions.clean_PVC[samples_NP, variants_NP]) * shown_NP[..., None]
-    return LabelledLogs(np.log(shown_NPC.sum(1) / shown_NP.sum(1, keepdims=True)).astype(np.float32), labels_N)
+    """Return the readings of windows that show one picture each, in all of its variants."""
+    clean_PVC = np.exp(pool.predictions.clean_PVC.astype(np.float64))
+    return LabelledLogs(np.log(clean_PVC.mean(1)).astype(np.float32), pool.labels)
 
 
 def load_recorded_clips(config: FusionTrainConfig, bundle: Bundle) -> ClipData:

@@ -7,13 +7,13 @@ from typing import Any, Self
 import numpy as np
 
 from ml.inference.fusion import rules
-from ml.inference.fusion.label_sets import covered, set_sizes
 from ml.inference.fusion.predictor import FusionPredictor
-from ml.results import MAX_CERTAIN_LABELS, Prior
+from ml.results import Prior
 from ml.training.metrics import RESAMPLES, ClassificationMetrics, measure
 from ml.training.recipes.fusion.clip_data import EvaluationSide
 from ml.training.recipes.fusion.fitting import single_probabilities
 from ml.training.recipes.fusion.synthetic_clips import Clips
+from ml.training.set_figures import SetFigures
 from ml.vocabulary import EMOTIONS
 
 NATURAL_SUFFIX = ", natural"
@@ -25,20 +25,17 @@ SINGLE_READINGS = "single readings"
 class RowFigures:
     """Figures of one row of clips.
 
-    `coverage`: share of `labels_90` that hold the label, `set_size`: their mean size, `uncertain`: share with more than
-    two labels; null without thresholds. `first_in_none`: share of clips whose emotion no modality puts first.
+    `sets`: of `labels_90`, null without thresholds. `first_in_none`: share of clips whose emotion no modality puts
+    first.
     """
 
     metrics: ClassificationMetrics
     first_in_none: float
-    coverage: float | None = None
-    set_size: float | None = None
-    uncertain: float | None = None
+    sets: SetFigures | None = None
 
     def json(self) -> dict[str, Any]:
-        sets = {"coverage": self.coverage, "set_size": self.set_size, "uncertain": self.uncertain}
-        known = {name: value for name, value in sets.items() if value is not None}
-        return {**self.metrics.json(), "first_in_no_modality": self.first_in_none, **known}
+        sets = {"labels_90": self.sets.json()} if self.sets else {}
+        return {**self.metrics.json(), "first_in_no_modality": self.first_in_none, **sets}
 
 
 def measure_row(predictor: FusionPredictor, clips: Clips, prior: Prior, resamples: int = RESAMPLES) -> RowFigures:
@@ -49,11 +46,8 @@ def measure_row(predictor: FusionPredictor, clips: Clips, prior: Prior, resample
     metrics = measure(probabilities_NC, clips.labels_N, EMOTIONS, resamples=resamples)
     nobody = float((agreeing_N == 0).mean())
     threshold = predictor.threshold("combined", prior)
-    if threshold is None:
-        return RowFigures(metrics, nobody)
-    sizes_N = set_sizes(probabilities_NC, threshold)
-    coverage = float(covered(probabilities_NC, clips.labels_N, threshold).mean())
-    return RowFigures(metrics, nobody, coverage, float(sizes_N.mean()), float((sizes_N > MAX_CERTAIN_LABELS).mean()))
+    sets = None if threshold is None else SetFigures.of(probabilities_NC, clips.labels_N, threshold)
+    return RowFigures(metrics, nobody, sets)
 
 
 def measure_rows(predictor: FusionPredictor, side: EvaluationSide, resamples: int = RESAMPLES) -> dict[str, RowFigures]:
@@ -74,22 +68,14 @@ def coverage_of_singles(predictor: FusionPredictor, side: EvaluationSide) -> dic
             if threshold is None or (kind == "picture" and prior == "natural"):
                 continue
             probabilities_NC, weights_N = single_probabilities(predictor.calibration, prior, kind, readings)
-            right_N = covered(probabilities_NC, readings.labels_N, threshold)
-            sizes_N = set_sizes(probabilities_NC, threshold)
-            confidence_N = probabilities_NC.max(1)
             hit_N = probabilities_NC.argmax(1) == readings.labels_N
+            sets = SetFigures.of(probabilities_NC, readings.labels_N, threshold, weights_N)
             found[kind + (NATURAL_SUFFIX if prior == "natural" else "")] = {
-                "coverage": _mean(right_N, weights_N),
-                "set_size": _mean(sizes_N, weights_N),
-                "uncertain": _mean(sizes_N > MAX_CERTAIN_LABELS, weights_N),
-                "accuracy": _mean(hit_N, weights_N),
-                "ece": _calibration_error(confidence_N, hit_N, weights_N),
+                "accuracy": float(np.average(hit_N, weights=weights_N)),
+                "ece": _calibration_error(probabilities_NC.max(1), hit_N, weights_N),
+                **sets.json(),
             }
     return found
-
-
-def _mean(values_N: np.ndarray[Any, Any], weights_N: np.ndarray[Any, Any]) -> float:
-    return float(np.average(values_N, weights=weights_N))
 
 
 def _calibration_error(
@@ -120,13 +106,12 @@ class FusionFigures:
         """Return the table as text."""
         lines = [_line("composed clips", ("n", "accuracy", "ece", "coverage", "labels", "uncertain", "first in none"))]
         for name, row in self.rows.items():
-            sets = (row.coverage, row.set_size, row.uncertain)
+            sets = row.sets.json().values() if row.sets else (None,) * 3
             values = (row.metrics.accuracy, row.metrics.ece, *sets, row.first_in_none)
             lines.append(_line(f"  {name}", (f"{row.metrics.n:,}", *map(_number, values))))
         lines += ["", _line("single readings", ("", "accuracy", "ece", "coverage", "labels", "uncertain"))]
         for name, single in self.singles.items():
-            keys = ("accuracy", "ece", "coverage", "set_size", "uncertain")
-            lines.append(_line(f"  {name}", ("", *(_number(single[key]) for key in keys))))
+            lines.append(_line(f"  {name}", ("", *map(_number, single.values()))))
         return lines
 
 

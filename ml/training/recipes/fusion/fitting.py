@@ -48,7 +48,7 @@ def fit_model(readings: LabelledLogs) -> ModelCalibration:
         return (losses_N * weights_N).mean() + _PRIOR_PENALTY * bias_C.square().sum()
 
     _minimize(loss, [scale, bias_C])
-    temperature = float((-scale).exp())
+    temperature = float((-scale.detach()).exp())
     log_prior_C = -bias_C.detach().numpy() * temperature
     return ModelCalibration(temperature=round(temperature, 4), prior=by_emotion(np.exp(normalized(log_prior_C))))
 
@@ -95,13 +95,13 @@ def calibrated(
     """Return the predictor of a network with what the selection clips support under each prior."""
     device = torch.device("cpu")
     priors: dict[Prior, PriorCalibration] = {}
-    for prior, rows in selection.rows.items():
-        plain = FusionPredictor(network, temperature, device, calibration)
-        sharpening = fit_sharpening(plain.read_arrays(rows["clips"].windows, prior), rows["clips"].labels_N)
+    for prior in selection.rows:
+        plain, clips = FusionPredictor(network, temperature, device, calibration), selection.to_calibrate(prior)
+        sharpening = fit_sharpening(plain.read_arrays(clips.windows, prior), clips.labels_N)
         priors[prior] = PriorCalibration(sharpening=sharpening)
     limited = FusionPredictor(network, temperature, device, calibration.model_copy(update={"priors": priors}))
-    for prior, rows in selection.rows.items():
-        thresholds = _thresholds(limited, prior, rows["clips"], selection.singles)
+    for prior in selection.rows:
+        thresholds = _thresholds(limited, prior, selection.to_calibrate(prior), selection.singles)
         priors[prior] = priors[prior].model_copy(update={"label_thresholds": thresholds})
     return FusionPredictor(network, temperature, device, calibration.model_copy(update={"priors": priors}))
 

@@ -1,9 +1,8 @@
 """Voices as networks read them that did not hear their speakers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ import torch
 from ml.errors import InvalidManifest
 from ml.inference.api import FloatArray
 from ml.inference.voice.predictor import VoicePredictor
-from ml.registry import Manifest
+from ml.registry import ModelStore
 from ml.training.datasets.audio_corpora import FOLDS, read_voices
 from ml.training.datasets.example import Example, examples_of
 from ml.training.recipes.audio.recipe import trained_network
@@ -20,52 +19,48 @@ from ml.vocabulary import EMOTIONS
 
 @dataclass(frozen=True)
 class VoiceReaders:
-    """Predictors of collected voices, by the fold of speakers that each of them did not hear."""
+    """Networks that read collected voices: the published model, if it left out a fold of the speakers, or those of the
+    runs `folds/fold-K`, if it heard all of them."""
 
-    by_fold: Mapping[int, VoicePredictor]
+    store: ModelStore
+    reference: str
+    folds: Path | None = None
 
-    @classmethod
-    def of(cls, published: VoicePredictor, manifest: Manifest, folds: Path | None) -> Self:
-        """Return the published model, if it left out a fold, or the networks of the runs `folds/fold-K`.
+    def examples(self, data: Path) -> dict[Example, int]:
+        """Return the utterances of `data/manifest.csv` whose speakers a network did not hear, with its fold.
 
-        Raises InvalidManifest if neither is known.
+        Raises InvalidManifest if no such network is known.
         """
-        own = manifest.preprocessing.get("held_out_fold")
-        if own is not None:
-            return cls({own: published})
-        if folds is None:
-            raise InvalidManifest(
-                f"{manifest.reference} does not state which fold of the collected speakers it left out: clips are "
-                "composed of voices that the network was not trained on. --voice-folds names the runs of "
-                "`evaluate audio --folds`"
-            )
-        share, device = manifest.config.get("frozen_share"), torch.device("cpu")
-        runs = {fold: folds / f"fold-{fold}" for fold in range(FOLDS)}
-        return cls(
-            {
-                fold: VoicePredictor(trained_network(run, share), manifest.temperature, device)
-                for fold, run in runs.items()
-            }
-        )
-
-    def examples(self, data: Path) -> list[Example]:
-        """Return the utterances of `data/manifest.csv` whose speakers a network did not hear."""
-        return list(self._held_out(data))
-
-    def predict(self, data: Path, examples: Sequence[Example], waveforms: Sequence[FloatArray]) -> FloatArray:
-        """Return log-probabilities [N, C] of utterances, each by a network that did not hear the speaker."""
-        folds = {example.path: fold for example, fold in self._held_out(data).items()}
-        logs_NC = np.zeros((len(examples), len(EMOTIONS)), np.float32)
-        for fold, predictor in self.by_fold.items():
-            rows = [row for row, example in enumerate(examples) if folds[example.path] == fold]
-            logs_NC[rows] = predictor.predict([waveforms[row] for row in rows]).log_probabilities_NC
-        return logs_NC
-
-    def _held_out(self, data: Path) -> dict[Example, int]:
-        """Return the fold of each utterance that is held out."""
         return {
             example: fold
-            for fold in self.by_fold
+            for fold in self._folds()
             for example in examples_of(read_voices(data, fold))
             if example.split != "train"
         }
+
+    def predict(self, folds: Sequence[int], waveforms: Sequence[FloatArray]) -> FloatArray:
+        """Return log-probabilities [N, C] of utterances, each by the network of its fold."""
+        logs_NC = np.zeros((len(folds), len(EMOTIONS)), np.float32)
+        for fold in sorted(set(folds)):
+            rows = [row for row, own in enumerate(folds) if own == fold]
+            logs_NC[rows] = self._load(fold).predict([waveforms[row] for row in rows]).log_probabilities_NC
+        return logs_NC
+
+    def _folds(self) -> Sequence[int]:
+        own = self.store.manifest(self.reference).preprocessing.get("held_out_fold")
+        if own is not None:
+            return [own]
+        if self.folds is None:
+            raise InvalidManifest(
+                f"{self.reference} does not state which fold of the collected speakers it left out: clips are composed "
+                "of voices that the network was not trained on. --voice-folds names runs of `evaluate audio --folds`"
+            )
+        return range(FOLDS)
+
+    def _load(self, fold: int) -> VoicePredictor:
+        manifest, device = self.store.manifest(self.reference), torch.device("cpu")
+        if manifest.preprocessing.get("held_out_fold") is not None:
+            return VoicePredictor.load(self.store, self.reference, device)
+        assert self.folds is not None
+        network = trained_network(self.folds / f"fold-{fold}", manifest.config.get("frozen_share"))
+        return VoicePredictor(network, manifest.temperature, device)

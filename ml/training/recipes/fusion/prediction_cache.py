@@ -184,12 +184,13 @@ def read_pools(
 
     `voice_folds`: folder of the runs of `evaluate audio --folds`, for a voice model that was trained on all speakers.
     """
-    models = Predictors.load(bundle, store)
+    assert bundle.face and bundle.audio and bundle.text
+    face, audio, text, device = bundle.face, bundle.audio, bundle.text, torch.device("cpu")
     predictions = PredictionCache(cache / "readings", store, bundle)
-    faces = _face_samples(models.face, data / "faces", predictions)
-    readers = VoiceReaders.of(models.audio, store.manifest(bundle.audio or ""), voice_folds)
+    faces = _face_samples(lambda: FacePredictor.load(store, face, device), data / "faces", predictions)
+    readers = VoiceReaders(store, audio, voice_folds)
     voices = _voice_samples(readers, data / "audio", cache, predictions)
-    sentences = _sentence_samples(models.text, data / "text", predictions)
+    sentences = _sentence_samples(lambda: TextPredictor.load(store, text, device), data / "text", predictions)
     return {side: SamplePools(*(_pool(samples, side) for samples in (faces, voices, sentences))) for side in SIDES}
 
 
@@ -207,9 +208,9 @@ def _pool(samples: ModalitySamples, side: Side) -> SamplePool:
     return SamplePool.group([samples.examples[row].index for row in rows], samples.predictions.select(rows))
 
 
-def _face_samples(predictor: FacePredictor, data: Path, predictions: PredictionCache) -> ModalitySamples:
+def _face_samples(load: Callable[[], FacePredictor], data: Path, predictions: PredictionCache) -> ModalitySamples:
     examples = limited([example for example in examples_of(read_faces(data)) if example.split != "train"], "face")
-    read = predictions.load_or_predict("face", examples, lambda: _predict_faces(predictor, examples))
+    read = predictions.load_or_predict("face", examples, lambda: _predict_faces(load(), examples))
     return ModalitySamples(examples, read, _person_or_picture)
 
 
@@ -261,19 +262,26 @@ def _person_or_picture(example: Example) -> str:
 
 
 def _voice_samples(readers: VoiceReaders, data: Path, cache: Path, predictions: PredictionCache) -> ModalitySamples:
-    examples = limited(readers.examples(data), "audio")
-    read = predictions.load_or_predict("audio", examples, lambda: predict_voices(readers, data, examples, cache))
+    folds = readers.examples(data)
+    examples = limited(list(folds), "audio")
+
+    def predict() -> Predictions:
+        return predict_voices(readers, data, examples, [folds[example] for example in examples], cache)
+
+    read = predictions.load_or_predict("audio", examples, predict)
     return ModalitySamples(examples, read, lambda example: example.speaker or "")
 
 
-def predict_voices(readers: VoiceReaders, data: Path, examples: Sequence[Example], cache: Path) -> Predictions:
+def predict_voices(
+    readers: VoiceReaders, data: Path, examples: Sequence[Example], folds: Sequence[int], cache: Path
+) -> Predictions:
     """Return the predictions of utterances, clean and spoilt, by networks that did not hear their speakers."""
     sounds = collected_sounds(data, cache, None)
     places = {example.path: row for row, example in enumerate(sounds.examples)}
     waveforms = [sounds.waveform(places[example.path]) for example in examples]
     random, rows = np.random.default_rng(0), rows_to_spoil(examples, "audio")
     spoilt = [spoil_voice(random, waveforms[row], waveforms) for row in rows]
-    logs = readers.predict(data, [*examples, *(examples[row] for row in rows)], [*waveforms, *spoilt])
+    logs = readers.predict([*folds, *(folds[row] for row in rows)], [*waveforms, *spoilt])
     qualities = np.array(
         [voice_qualities(*voice_quality(sound).tolist()) for sound in (*waveforms, *spoilt)], np.float32
     )
@@ -286,11 +294,11 @@ def predict_voices(readers: VoiceReaders, data: Path, examples: Sequence[Example
     )
 
 
-def _sentence_samples(predictor: TextPredictor, data: Path, predictions: PredictionCache) -> ModalitySamples:
+def _sentence_samples(load: Callable[[], TextPredictor], data: Path, predictions: PredictionCache) -> ModalitySamples:
     sentences = read_sentences(data, TEXT_SETS)
     held_out = [example for example in sentences if example.split != "train" and has_one_label(example)]
     examples = limited(held_out, "text")
-    read = predictions.load_or_predict("text", examples, lambda: _predict_sentences(predictor, examples))
+    read = predictions.load_or_predict("text", examples, lambda: _predict_sentences(load(), examples))
     return ModalitySamples(examples, read, lambda example: example.text or "")
 
 

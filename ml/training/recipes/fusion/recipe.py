@@ -29,7 +29,7 @@ from ml.training.recipes.fusion.config import FusionTrainConfig
 from ml.training.recipes.fusion.figures import FusionFigures, measure_rows, worse_rows
 from ml.training.recipes.fusion.fitting import calibrated, fit_addition, fit_models
 from ml.training.recipes.fusion.spoiling import Random
-from ml.training.recipes.fusion.synthetic_clips import drop_modalities
+from ml.training.recipes.fusion.synthetic_clips import drop_modalities, with_noise
 from ml.training.recipes.recipe import (
     CHOSEN_BY,
     HELD_OUT_SPLITS,
@@ -68,7 +68,7 @@ def batches(random: Random, clips: ClipData, calibration: FusionCalibration, siz
     """Yield the batches of one epoch."""
     for _ in range(clips.clips_per_epoch // size):
         drawn, prior_C = clips.draw(random, size)
-        drawn = drop_modalities(random, drawn)
+        drawn = with_noise(random, drop_modalities(random, drawn))
         log_prior_C = torch.from_numpy(np.log(prior_C * len(EMOTIONS))).float()
         yield drawn.windows.inputs(calibration), torch.from_numpy(drawn.labels_N), log_prior_C
 
@@ -113,6 +113,7 @@ def plans(config: FusionTrainConfig) -> list[Plan]:
         batches=lambda epoch: batches(np.random.default_rng([config.seed, epoch]), clips, calibration, size),
         loss=loss,
         validate=validate,
+        best_by=CHOSEN_BY,
     )
     extra = {
         "config": config_to_dict(shape),
@@ -170,7 +171,7 @@ def held_out(config: FusionTrainConfig, splits: Sequence[Split] = HELD_OUT_SPLIT
 def _held_out(network: Fusion, run: Path, clips: ClipData) -> HeldOut:
     """Return the outputs for selection clips with several modalities, of which the temperature is fitted; if there is
     none, for all."""
-    selected = clips.selection.clips()
+    selected = clips.selection.to_calibrate()
     several = np.flatnonzero(selected.windows.mask_NM.sum(1) > 1)
     selected = selected.select(several) if len(several) else selected
     with torch.inference_mode():

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.inference.fusion.arrays import WindowArrays
+from ml.inference.fusion.calibration import normalized
 from ml.networks.fusion import FRAME_QUALITIES, WINDOW_QUALITIES
 from ml.training.recipes.fusion.prediction_cache import SamplePool, SamplePools
 from ml.training.recipes.fusion.spoiling import Random
@@ -21,6 +22,8 @@ from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 MAX_FRAMES, MAX_PICTURES = 16, 4
 NO_AUDIO_PROB, NO_FACE_PROB, DISAGREEMENT_PROB, PARTLY_NEUTRAL_PROB, NO_FRAME_PROB = 0.15, 0.15, 0.1, 0.3, 0.1
 NO_TEXT_PROB, NEUTRAL_TEXT_PROB = 0.25, 0.25
+NOISE = 0.35
+"""Deviation of the noise on log-probabilities in training, so that the samples are not learnt by heart."""
 MODALITY_DROPOUT = 0.2
 """Probability of removing a modality of a clip in training, in addition to those that it lacks."""
 UNKNOWN_QUALITY_PROB = 0.3
@@ -32,11 +35,15 @@ _NEUTRAL = EMOTIONS.index("neutral")
 
 @dataclass(frozen=True)
 class Composition:
-    """What clips are made of: shares of the emotions [7], how often each modality is spoilt, and somebody else's."""
+    """What clips are made of: shares of the emotions [7], how often each modality is spoilt, and somebody else's.
+
+    `max_pictures`: of an emotion in one clip. The frames of a real window are alike: those of one picture say as much.
+    """
 
     prior: NDArray[np.float64]
     spoilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
     swapped: float = 0.0
+    max_pictures: int = MAX_PICTURES - 1
 
 
 EVALUATED = Composition(UNIFORM)
@@ -111,7 +118,8 @@ def compose(random: Random, pools: SamplePools, count: int, composition: Composi
     spoilt_NM = random.random(labels_NM.shape) < np.array(composition.spoilt)
     windows = WindowArrays.empty(count, MAX_FRAMES)
     windows.mask_NM[:] = ~absent_NM
-    _add_faces(random, windows, pools.face, labels_NM[:, FACE], spoilt_NM[:, FACE])
+    pictures_N = random.integers(1, composition.max_pictures + 1, size=count)
+    _add_faces(random, windows, pools.face, labels_NM[:, FACE], spoilt_NM[:, FACE], pictures_N)
     _add_voices(random, windows, pools.audio, labels_NM[:, AUDIO], spoilt_NM[:, AUDIO])
     _add_words(random, windows, pools.text, labels_NM[:, TEXT], spoilt_NM[:, TEXT])
     return Clips(masked(windows, windows.mask_NM), labels_N)
@@ -123,11 +131,15 @@ def _one_modality(random: Random, count: int) -> NDArray[np.bool_]:
 
 
 def _add_faces(
-    random: Random, windows: WindowArrays, faces: SamplePool, labels_N: NDArray[np.int64], spoilt_N: NDArray[np.bool_]
+    random: Random,
+    windows: WindowArrays,
+    faces: SamplePool,
+    labels_N: NDArray[np.int64],
+    spoilt_N: NDArray[np.bool_],
+    pictures_N: NDArray[np.int64],
 ) -> None:
-    """Add frames of one to three pictures, some without a face, and at times a neutral face at the start or end."""
+    """Add frames of some pictures each, a few without a face, and at times a neutral face at the start or end."""
     count = len(labels_N)
-    pictures_N = random.integers(1, MAX_PICTURES, size=count)
     labels_NP = np.repeat(labels_N[:, None], MAX_PICTURES, axis=1)
     partly_N, at_start_N = random.random(count) < PARTLY_NEUTRAL_PROB, random.random(count) < 0.5
     labels_NP[partly_N & at_start_N, 0] = _NEUTRAL
@@ -220,6 +232,20 @@ def swap(clips: Clips, modality: Modality) -> Clips:
     quality_NQ = swapped.quality_NQ.copy()
     quality_NQ[:, own] = np.roll(quality_NQ[:, own], 1, axis=0)
     return Clips(replace(swapped, quality_NQ=quality_NQ, **changes), clips.labels_N)
+
+
+def with_noise(random: Random, clips: Clips) -> Clips:
+    """Return the clips with noise on all log-probabilities, the same for the frames of a clip."""
+    windows = clips.windows
+    shape = (len(clips), len(EMOTIONS))
+    face_NC, audio_NC, text_NC = (random.normal(0, NOISE, shape).astype(np.float32) for _ in MODALITIES)
+    changed = replace(
+        windows,
+        frames_NTC=normalized(windows.frames_NTC + face_NC[:, None]),
+        audio_NC=normalized(windows.audio_NC + audio_NC),
+        text_NC=normalized(windows.text_NC + text_NC),
+    )
+    return Clips(changed, clips.labels_N)
 
 
 def drop_modalities(random: Random, clips: Clips) -> Clips:

@@ -23,6 +23,12 @@ from ml.vocabulary import EMOTIONS, SENTIMENTS
 
 COMMERCIAL_SETS = ("goemotions", "xed", "brighter", "xed-projections", "emobank")
 """Data sets under Apache-2.0, CC BY 4.0 and CC BY-SA 4.0: weights trained on these alone may be used commercially."""
+ATTRIBUTION = {
+    "xed": "XED (CC BY 4.0)",
+    "brighter": "BRIGHTER (CC BY 4.0)",
+    "emobank": "EmoBank (CC BY-SA 4.0)",
+}
+"""Those of them that ask to be named, with their licence."""
 DATA = {
     "goemotions": "GoEmotions train (Apache-2.0)",
     "meld": "MELD train (GPL-3.0 repository, TV dialogue)",

