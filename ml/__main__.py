@@ -28,6 +28,7 @@ SUBCOMMANDS = {
     "calibrate": Subcommand("ml.training.cli", "fit the temperature of a run's confidences"),
     "publish": Subcommand("ml.training.cli", "evaluate a run and add it to the model store"),
     "evaluate": Subcommand("ml.training.cli", "evaluate the served models on labelled data"),
+    "sheet": Subcommand("ml.training.reading_sheet", "draw faces with their readings"),
     "fetch": Subcommand("ml.registry.cli", "download weights into the model store"),
     "rollback": Subcommand("ml.training.cli", "restore the previous version of a bundle"),
 }

@@ -73,7 +73,7 @@ class CropClassifier(nn.Module):
         self, backbone: nn.Sequential, channels: int, embedding: int, dropout: float, min_deviation: float
     ) -> None:
         super().__init__()
-        self.min_deviation = min_deviation
+        self.channels, self.min_deviation = channels, min_deviation
         self.backbone = backbone
         self.embed = nn.Sequential(
             nn.Dropout(dropout),
@@ -84,10 +84,18 @@ class CropClassifier(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(embedding, len(EMOTIONS)))
 
     def forward(self, crops_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        return self.classify(self.pool(crops_NCHW))
+
+    def pool(self, crops_NCHW: Tensor) -> Tensor:
+        """Return the mean of the backbone's last feature map: [N, channels]."""
         mean_N = crops_NCHW.mean(dim=(1, 2, 3), keepdim=True)
         deviation_N = crops_NCHW.std(dim=(1, 2, 3), keepdim=True)
         features_NCHW = self.backbone((crops_NCHW - mean_N) / (deviation_N + self.min_deviation))
-        embeddings_NE = self.embed(features_NCHW.float().mean(dim=(2, 3)))
+        return features_NCHW.float().mean(dim=(2, 3))
+
+    def classify(self, pooled_NF: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embeddings and the logits of pooled features."""
+        embeddings_NE = self.embed(pooled_NF)
         return embeddings_NE, self.head(embeddings_NE)
 
 

@@ -78,6 +78,25 @@ class FaceEnsemble(nn.Module):
             logits.append(own_logits.unflatten(0, (len(inputs), -1)))
         return torch.cat(embeddings, dim=1), torch.cat(logits).mean(0)
 
+    def pool(self, crops_NCHW: Tensor) -> Tensor:
+        """Return the pooled features of all members side by side: [N, channels of all].
+
+        Each member gets its first view. Raises ValueError if a member has several.
+        """
+        if self.chooses_views and any(len(views) > 1 for _, views in self._members_with_views()):
+            raise ValueError("a member with several views has no single row of features")
+        inputs = [
+            (member, _view_of(crops_NCHW, member.config.size, views[0])) for member, views in self._members_with_views()
+        ]
+        return torch.cat([member.pool(crops) for member, crops in inputs], dim=1)
+
+    def classify(self, pooled_NF: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embeddings and the logits of features that `pool` returned."""
+        parts = pooled_NF.split([member.channels for member in self.members], dim=1)  # type: ignore[misc]
+        outputs = [member.classify(part) for member, part in zip(self.members, parts, strict=True)]  # type: ignore[operator]
+        embeddings, logits = zip(*outputs, strict=True)
+        return torch.cat(embeddings, dim=1), torch.stack(logits).mean(0)
+
 
 EnsembleMember = tuple[str, dict[str, Any], nn.Module]
 """Architecture, configuration and trained network."""
