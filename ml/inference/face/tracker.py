@@ -75,13 +75,16 @@ def track_faces(frames: Sequence[Sequence[Box]], times: Sequence[float]) -> list
     return [tracker.update(boxes, time) for boxes, time in zip(frames, times, strict=True)]
 
 
-def main_track(frames: Sequence[Sequence[Box]], numbers: Sequence[Sequence[int]]) -> int | None:
-    """Return the track with the greatest sum of areas over these frames (large and long seen); None without faces."""
-    areas: dict[int, float] = {}
-    for boxes, tracks in zip(frames, numbers, strict=True):
-        for box, track in zip(boxes, tracks, strict=True):
-            areas[track] = areas.get(track, 0.0) + box.width * box.height
-    return max(sorted(areas), key=areas.__getitem__, default=None)
+def main_track(
+    frames: Sequence[Sequence[Box]], numbers: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]
+) -> int | None:
+    """Return the track with the greatest sum of areas times `scores` of the detector over these frames (large, long and
+    clearly seen); None without faces."""
+    weights: dict[int, float] = {}
+    for boxes, tracks, of_frame in zip(frames, numbers, scores, strict=True):
+        for box, track, score in zip(boxes, tracks, of_frame, strict=True):
+            weights[track] = weights.get(track, 0.0) + box.width * box.height * score
+    return max(sorted(weights), key=weights.__getitem__, default=None)
 
 
 def _size_order(box: Box) -> tuple[float, float, float]:

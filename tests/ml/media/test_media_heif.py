@@ -10,6 +10,7 @@ from PIL import Image
 
 from ml.errors import FrameTooLarge, MediaInvalid, UnsupportedMedia
 from ml.media import MediaLimits, load_image, probe
+from ml.media.geometry import MAX_ANALYSIS_SIDE
 from ml.media.image_headers import ImageHeader, read_image_header
 from tests.media_files import make_image, save_image
 
@@ -113,7 +114,7 @@ def test_heif_size_that_lies_gives_image_or_error(
             image = load_image(path, info, limits).image
         except (MediaInvalid, FrameTooLarge):
             continue
-        assert max(image.shape) <= 1280
+        assert max(image.shape) <= MAX_ANALYSIS_SIDE
 
 
 def test_heif_larger_than_header_says_is_refused_by_decoder(

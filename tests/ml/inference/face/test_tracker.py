@@ -32,8 +32,14 @@ def test_track_faces_numbers_the_larger_face_first() -> None:
 
 def test_main_track_is_the_largest_and_longest() -> None:
     frames = [[box(0), box(300, width=60)], [box(0)], [box(0)]]
-    assert main_track(frames, [[1, 2], [1], [1]]) == 1
-    assert main_track([[], []], [[], []]) is None
+    assert main_track(frames, [[1, 2], [1], [1]], [[1.0, 1.0], [1.0], [1.0]]) == 1
+    assert main_track([[], []], [[], []], [[], []]) is None
+
+
+def test_main_track_prefers_the_face_that_the_detector_is_sure_of() -> None:
+    frames = [[box(0, width=60), box(300, width=55)]] * 3
+    assert main_track(frames, [[1, 2]] * 3, [[0.9, 0.9]] * 3) == 1
+    assert main_track(frames, [[1, 2]] * 3, [[0.4, 0.9]] * 3) == 2
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 2000), st.integers(20, 200)), max_size=5), max_size=8), st.randoms())
