@@ -1,6 +1,7 @@
 // Calls to the API of this service, with the API key, and their errors.
 
 import { Problem, isAbort } from "./lib/problem.js";
+import { STRINGS } from "./lib/strings.js";
 import { ticketScope } from "./lib/tickets.js";
 import { apiKey } from "./settings.js";
 
@@ -16,7 +17,7 @@ function problemFrom(text, status) {
   try {
     return Problem.fromApi(JSON.parse(text), { sentKey: apiKey() !== "" });
   } catch {
-    return new Problem({ title: `The server answered with status ${status}` });
+    return new Problem({ title: STRINGS.api.answered(status) });
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { button, h, icon } from "../lib/dom.js";
 import { Problem } from "../lib/problem.js";
+import { STRINGS } from "../lib/strings.js";
 
 /**
  * Create an alert with the text and the code of an error; `onRetry` adds a button.
@@ -17,7 +18,7 @@ export function problemAlert(error, onRetry = null) {
     ...sentences.map((sentence) => h("span", { textContent: sentence })),
     h("code", { textContent: code }),
   );
-  const retry = onRetry ? button("Try again", onRetry) : null;
+  const retry = onRetry ? button(STRINGS.alerts.tryAgain, onRetry) : null;
   return h("div", { className: "alert problem", role: "alert" }, icon("warning"), text, retry);
 }
 

@@ -4,12 +4,13 @@ import { h, tableHead } from "../lib/dom.js";
 import { colourOf, combinedProbabilities, labelOf, listOrder, topReading } from "../lib/emotions.js";
 import { formatPercent, formatSpan } from "../lib/format.js";
 import { windowFinder } from "../lib/intervals.js";
+import { STRINGS } from "../lib/strings.js";
 import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/tables.js";
 import { namedReading, swatch } from "./emotion-badge.js";
 
 /** Faces of a photo that there is room for. */
 const MAX_FACES = 4;
-const WHOLE_PHOTO_LABEL = "Whole photo";
+const WHOLE_PHOTO_LABEL = STRINGS.currentReading.wholePhoto;
 
 /** @typedef {Record<string, number> | null} Distribution */
 
@@ -38,7 +39,7 @@ export class CurrentReading {
       "section",
       {
         className: "card current-reading",
-        ariaLabel: result.windows.length ? "At the current time" : WHOLE_PHOTO_LABEL,
+        ariaLabel: result.windows.length ? STRINGS.currentReading.atTheCurrentTime : WHOLE_PHOTO_LABEL,
       },
       h("header", {}, this.emotion, this.span),
       this.#table(),
@@ -48,7 +49,7 @@ export class CurrentReading {
   }
 
   #table() {
-    const corner = h("span", { className: "visually-hidden", textContent: "Emotion" });
+    const corner = h("span", { className: "visually-hidden", textContent: STRINGS.currentReading.emotion });
     const rows = this.labels.map((label, row) =>
       h("tr", {}, h("th", { scope: "row" }, swatch(label), labelOf(label)), this.cells[row]),
     );
@@ -114,6 +115,6 @@ const faceColumns = (faces) =>
   faces.length < 2
     ? []
     : faces.slice(0, MAX_FACES).map(({ track, frames }) => ({
-        name: `Face ${track}`,
+        name: STRINGS.currentReading.face(track),
         read: () => frames[0].probabilities,
       }));

@@ -5,6 +5,7 @@ import { announce, disclosure, h, icon } from "../lib/dom.js";
 import { exportChoices, fileNameIn } from "../lib/export-formats.js";
 import { countOf, formatBytes } from "../lib/format.js";
 import { Problem } from "../lib/problem.js";
+import { STRINGS } from "../lib/strings.js";
 
 /** Kinds of artifacts that are listed with the exports; the others are folded away. */
 const MAIN_KINDS = ["summary", "video", "picture"];
@@ -22,7 +23,12 @@ export function downloads(job) {
     fileItem(name, description, () => downloadExport(`${job.links.result}?${query}`)),
   );
   const list = h("ul", { className: "files" }, ...items);
-  const element = h("section", { className: "card downloads" }, h("h2", { textContent: "Downloads" }), list);
+  const element = h(
+    "section",
+    { className: "card downloads" },
+    h("h2", { textContent: STRINGS.downloads.downloads }),
+    list,
+  );
   /** @param {IndexedArtifact[]} artifacts */
   const add = (artifacts) => {
     /** @param {IndexedArtifact} artifact */
@@ -30,7 +36,7 @@ export function downloads(job) {
     const others = artifacts.filter((artifact) => !isMain(artifact)).map(artifactItem);
     list.append(...artifacts.filter(isMain).map(artifactItem));
     if (!others.length) return;
-    const title = countOf(others.length, "more image");
+    const title = countOf(others.length, STRINGS.downloads.moreImage);
     element.append(disclosure(title, h("ul", { className: "files" }, ...others)));
   };
   return { element, add };

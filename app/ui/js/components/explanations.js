@@ -1,15 +1,16 @@
 // Explanations of a result: what the models focused on in faces, voice and words.
 
 import { disclosure, h } from "../lib/dom.js";
+import { STRINGS } from "../lib/strings.js";
 import { artifactImage } from "./artifact-image.js";
 import { swatch } from "./emotion-badge.js";
 import { timeButton } from "./time-button.js";
 
 const TITLES = {
-  heatmap: "Faces: what the model focused on",
-  voice: "Voice: which sounds contributed",
-  words: "Words: for and against",
-  features: "Faces: feature maps of the model",
+  heatmap: STRINGS.explanations.facesWhatTheModelFocused,
+  voice: STRINGS.explanations.voiceWhichSoundsContributed,
+  words: STRINGS.explanations.wordsForAndAgainst,
+  features: STRINGS.explanations.facesFeatureMapsOfThe,
 };
 const SUPPORTING_COLOUR = "#D55E00";
 const OPPOSING_COLOUR = "#0072B2";
@@ -37,7 +38,7 @@ export function explanations(artifacts, playback, signal) {
   });
   if (!sections.length) return null;
   sections[0].open = true;
-  return h("section", { className: "card" }, h("h2", { textContent: "Explanations" }), ...sections);
+  return h("section", { className: "card" }, h("h2", { textContent: STRINGS.explanations.explanations }), ...sections);
 }
 
 /**

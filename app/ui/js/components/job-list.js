@@ -5,6 +5,7 @@ import { button, h, select } from "../lib/dom.js";
 import { formatAge, formatBytes } from "../lib/format.js";
 import { STATUS_CHOICES, jobName } from "../lib/jobs.js";
 import { isAbort } from "../lib/problem.js";
+import { STRINGS } from "../lib/strings.js";
 import { problemAlert } from "./alerts.js";
 import { confirmDelete, statusMark } from "./job-status.js";
 
@@ -21,21 +22,21 @@ export class JobList {
   /** @param {AbortSignal} signal */
   constructor(signal) {
     this.signal = signal;
-    this.status = select([["", "All statuses"], ...STATUS_CHOICES], { ariaLabel: "Status" });
+    this.status = select([["", STRINGS.jobList.allStatuses], ...STATUS_CHOICES], { ariaLabel: STRINGS.jobList.status });
     this.tag = h("input", {
       type: "search",
-      placeholder: "Filter by tag",
-      ariaLabel: "Filter by tag",
+      placeholder: STRINGS.jobList.filterByTag,
+      ariaLabel: STRINGS.jobList.filterByTag,
     });
     for (const filter of [this.status, this.tag]) filter.addEventListener("change", () => this.refresh());
     this.list = h("ul", { className: "jobs" });
-    this.more = button("Show more", () => this.#showMore(), { kind: "quiet", hidden: true });
-    this.compare = h("a", { className: "button", hidden: true, textContent: "Compare" });
+    this.more = button(STRINGS.jobList.showMore, () => this.#showMore(), { kind: "quiet", hidden: true });
+    this.compare = h("a", { className: "button", hidden: true, textContent: STRINGS.jobList.compare });
     const tools = h("div", { className: "tools" }, this.compare, this.status, this.tag);
     this.element = h(
       "section",
       { className: "card" },
-      h("header", { className: "card-head" }, h("h2", { textContent: "Recent analyses" }), tools),
+      h("header", { className: "card-head" }, h("h2", { textContent: STRINGS.jobList.recentAnalyses }), tools),
       this.list,
       this.more,
     );
@@ -70,7 +71,7 @@ export class JobList {
 
   #emptyRow() {
     const filtered = this.status.value || this.tag.value;
-    const textContent = filtered ? "No analyses match." : "Nothing here yet. Files you upload will appear here.";
+    const textContent = filtered ? STRINGS.jobList.noAnalysesMatch : STRINGS.jobList.nothingHereYetFilesYou;
     return h("li", { className: "muted", textContent });
   }
 
@@ -104,8 +105,8 @@ export class JobList {
       type: "checkbox",
       checked: this.#selected.has(job.id),
       disabled: job.status !== "succeeded",
-      ariaLabel: `Compare ${name}`,
-      title: "Select two to compare",
+      ariaLabel: STRINGS.jobList.compareJob(name),
+      title: STRINGS.jobList.selectTwoToCompare,
     });
     selection.addEventListener("change", () => {
       if (selection.checked) this.#selected.add(job.id);
@@ -123,7 +124,7 @@ export class JobList {
       h("b", { textContent: name, dir: "auto" }),
       h("small", { textContent: facts.filter(Boolean).join(" · ") }),
     );
-    const remove = button(`Delete ${name}`, () => this.#delete(job), {
+    const remove = button(STRINGS.jobList.deleteJob(name), () => this.#delete(job), {
       icon: "trash",
       iconOnly: true,
       kind: "quiet",

@@ -4,6 +4,7 @@ import { call, jobPath } from "../api.js";
 import { announce, h, icon } from "../lib/dom.js";
 import { formatPercent } from "../lib/format.js";
 import { STATUS_LABELS, isFinished, jobName } from "../lib/jobs.js";
+import { STRINGS } from "../lib/strings.js";
 
 /** @type {Record<string, string>} */
 const STATUS_ICONS = { succeeded: "check", failed: "warning", cancelled: "close" };
@@ -22,9 +23,9 @@ export function statusMark(job) {
  */
 export async function confirmDelete(job) {
   const name = jobName(job);
-  const question = `Delete ${name}, its results and any stored file? This can’t be undone.`;
+  const question = STRINGS.jobStatus.confirmDeletion(name);
   if (!confirm(question)) return false;
   await call(jobPath(job.id), { method: "DELETE" });
-  announce(`${name} deleted`);
+  announce(STRINGS.jobStatus.deleted(name));
   return true;
 }

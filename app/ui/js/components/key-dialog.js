@@ -1,6 +1,7 @@
 // The button and the dialog for the API key.
 
 import { announce, byId, icon } from "../lib/dom.js";
+import { STRINGS } from "../lib/strings.js";
 import { apiKey, setApiKey } from "../settings.js";
 
 /** Value that the dialog returns if the key is to be saved. */
@@ -20,7 +21,7 @@ export function setUpKeyDialog() {
   dialog.addEventListener("close", () => {
     if (dialog.returnValue !== SAVE) return;
     setApiKey(field.value.trim());
-    announce(apiKey() ? "API key saved for this tab" : "API key removed");
+    announce(apiKey() ? STRINGS.keyDialog.apiKeySavedForThis : STRINGS.keyDialog.apiKeyRemoved);
     markAsSet();
   });
   markAsSet();

@@ -3,12 +3,13 @@
 import { ticketPath } from "../api.js";
 import { button, h } from "../lib/dom.js";
 import { localFile, objectUrl, rememberFile } from "../lib/local-files.js";
+import { STRINGS } from "../lib/strings.js";
 
 /** @type {Record<Api.Media["kind"], string>} */
 const OPEN_LABELS = {
-  image: "Open the file to view it here",
-  audio: "Open the file to play it here",
-  video: "Open the file to watch it here",
+  image: STRINGS.mediaSource.openTheFileToView,
+  audio: STRINGS.mediaSource.openTheFileToPlay,
+  video: STRINGS.mediaSource.openTheFileToWatch,
 };
 
 /**
@@ -45,7 +46,7 @@ function offerToOpen(job, player, signal) {
     type: "file",
     className: "visually-hidden",
     tabIndex: -1,
-    ariaLabel: "The file of this result",
+    ariaLabel: STRINGS.mediaSource.theFileOfThisResult,
   });
   input.addEventListener("change", () => {
     const file = input.files?.[0];
@@ -53,9 +54,9 @@ function offerToOpen(job, player, signal) {
     rememberFile(job.id, file);
     loadFile(file, player, signal);
     if (job.media && file.size !== job.media.size) {
-      player.showMessage("This file is a different size from the one that was analysed.");
+      player.showMessage(STRINGS.mediaSource.thisFileIsADifferent);
     }
   });
   const open = button(OPEN_LABELS[player.kind], () => input.click(), { icon: "upload" });
-  player.showMessage("The file isn’t stored on the server.", open, input);
+  player.showMessage(STRINGS.mediaSource.theFileIsntStoredOn, open, input);
 }

@@ -5,11 +5,17 @@ import { disclosure, h, tableHead } from "../lib/dom.js";
 import { capitalize, formatPercent } from "../lib/format.js";
 import { STAGE_LABELS } from "../lib/jobs.js";
 import { describeOptions } from "../lib/options.js";
+import { STRINGS } from "../lib/strings.js";
 import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/tables.js";
 
 /** @type {Record<string, string>} */
-const ROLE_LABELS = { ...MODALITY_LABELS, fusion: COMBINED_LABEL, whisper: "Speech recognition" };
-const FIGURE_HEADINGS = ["Dataset", "Examples", "Accuracy", "Macro F1"];
+const ROLE_LABELS = { ...MODALITY_LABELS, fusion: COMBINED_LABEL, whisper: STRINGS.modelInfo.speechRecognition };
+const FIGURE_HEADINGS = [
+  STRINGS.modelInfo.dataset,
+  STRINGS.modelInfo.examples,
+  STRINGS.modelInfo.accuracy,
+  STRINGS.modelInfo.macroF1,
+];
 
 /** @typedef {{ n: number, accuracy: number, macro_f1: number }} Figures */
 
@@ -29,10 +35,16 @@ export function modelInfo(result, job) {
   return h(
     "section",
     { className: "card model-info" },
-    h("h2", { textContent: "Models" }),
-    h("dl", {}, definition("Model licence", licence), definition("Bundle", bundle), versions),
-    disclosure("Settings used", h("dl", {}, settings)),
-    disclosure("Processing time", h("dl", {}, times)),
+    h("h2", { textContent: STRINGS.modelInfo.models }),
+    h(
+      "dl",
+      {},
+      definition(STRINGS.modelInfo.modelLicence, licence),
+      definition(STRINGS.modelInfo.bundle, bundle),
+      versions,
+    ),
+    disclosure(STRINGS.modelInfo.settingsUsed, h("dl", {}, settings)),
+    disclosure(STRINGS.modelInfo.processingTime, h("dl", {}, times)),
     accuracyDisclosure(),
   );
 }
@@ -46,8 +58,8 @@ const definition = (term, description) =>
 
 /** Create a disclosure of the accuracy of the models that are loaded now, fetched when it is opened. */
 function accuracyDisclosure() {
-  const content = h("div", { textContent: "Loading…" });
-  const element = disclosure("How accurate is this?", content);
+  const content = h("div", { textContent: STRINGS.modelInfo.loading });
+  const element = disclosure(STRINGS.modelInfo.howAccurateIsThis, content);
   const load = async () => {
     /** @type {Api.ModelList} */
     const { models } = await getJson("/v1/models");

@@ -3,6 +3,7 @@
 import { h } from "../lib/dom.js";
 import { formatPercent, formatTime } from "../lib/format.js";
 import { momentIndexAt, momentLabel, rankMoments, supportText } from "../lib/moments.js";
+import { STRINGS } from "../lib/strings.js";
 import { swatch } from "./emotion-badge.js";
 
 /** Moments that are shown at first. */
@@ -21,17 +22,17 @@ export function momentList(moments, playback) {
     type: "button",
     className: "button quiet",
     hidden: rows.length <= FIRST_COUNT,
-    textContent: `Show all ${rows.length}`,
+    textContent: STRINGS.momentList.showAll(rows.length),
   });
   showAll.addEventListener("click", () => {
     for (const { item } of rows) item.hidden = false;
     showAll.hidden = true;
   });
-  const empty = h("p", { className: "muted", textContent: "No moment stands out." });
+  const empty = h("p", { className: "muted", textContent: STRINGS.momentList.noMomentStandsOut });
   const element = h(
     "section",
     { className: "card" },
-    h("h2", { textContent: "Moments" }),
+    h("h2", { textContent: STRINGS.momentList.moments }),
     rows.length ? list : empty,
     showAll,
   );
@@ -63,7 +64,7 @@ function momentRow(moment, playback, hidden) {
     h("span", {
       className: "moment-confidence",
       textContent: formatPercent(moment.score),
-      title: "Confidence",
+      title: STRINGS.momentList.confidence,
     }),
   );
   return { item: h("li", { hidden }, button), text };

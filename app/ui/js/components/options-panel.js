@@ -10,11 +10,11 @@ import {
   optionsFromForm,
   parseTags,
 } from "../lib/options.js";
+import { STRINGS } from "../lib/strings.js";
 import { MODALITY_LABELS } from "../lib/tables.js";
 
 const NUMBER_STEP = "0.25";
-const TRANSCRIPT_HINT =
-  "Paste a transcript or captions (text, SRT, WebVTT and others) to replace speech recognition. Single file only.";
+const TRANSCRIPT_HINT = STRINGS.optionsPanel.pasteATranscriptOrCaptions;
 
 /** @typedef {import("../lib/options.js").OptionName} OptionName */
 
@@ -39,12 +39,12 @@ export class OptionsPanel {
     this.classes = choice("classes", options.classes);
     this.prior = choice("prior", options.prior);
     this.channels = choice("channels", options.channels);
-    this.audioTrack = textInput("All with sound, or 0, 1, …", {
+    this.audioTrack = textInput(STRINGS.optionsPanel.allWithSoundOr0, {
       inputMode: "numeric",
       pattern: "[0-9]{0,3}",
       value: options.audio_track === "auto" ? "" : String(options.audio_track),
     });
-    this.language = textInput("Auto-detect, or en, English", {
+    this.language = textInput(STRINGS.optionsPanel.autoDetectOrEnEnglish, {
       maxLength: optionOf("language").maxLength,
       value: options.language ?? "",
     });
@@ -62,15 +62,20 @@ export class OptionsPanel {
       field(OPTION_LABELS.hop_seconds, this.hopSeconds),
       field(OPTION_LABELS.frame_rate, this.frameRate),
       field(OPTION_LABELS.language, this.language),
-      fieldset("Also create", this.switches),
-      field("Tags, separated by commas", this.tags, "field wide"),
-      field("Transcript", this.transcript, "field wide"),
+      fieldset(STRINGS.optionsPanel.alsoCreate, this.switches),
+      field(STRINGS.optionsPanel.tagsSeparatedByCommas, this.tags, "field wide"),
+      field(STRINGS.optionsPanel.transcript, this.transcript, "field wide"),
     );
   }
 
   /** The fields in a box that is closed at first. */
   get panel() {
-    return h("details", { className: "options" }, h("summary", { textContent: "Options" }), this.fields);
+    return h(
+      "details",
+      { className: "options" },
+      h("summary", { textContent: STRINGS.optionsPanel.options }),
+      this.fields,
+    );
   }
 
   /**

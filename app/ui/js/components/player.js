@@ -2,6 +2,7 @@
 
 import { button, checkbox, h, select, setIconButton } from "../lib/dom.js";
 import { formatTime } from "../lib/format.js";
+import { STRINGS } from "../lib/strings.js";
 import { FaceOverlay } from "./face-overlay.js";
 import { Waveform } from "./waveform.js";
 
@@ -32,14 +33,14 @@ export class Player {
     this.stage = h("div", { className: `stage ${kind}` }, this.screen, this.overlay?.canvas, this.waveform?.canvas);
     if (width) this.stage.style.aspectRatio = `${width} / ${height}`;
     this.overlayTools = h("span", { className: "tools" });
-    this.toggle = button("Play", () => playback.toggle(), {
+    this.toggle = button(STRINGS.player.play, () => playback.toggle(), {
       icon: "play",
       iconOnly: true,
       kind: "round",
     });
     this.position = this.#positionSlider();
     this.time = h("span", { className: "time" });
-    this.mute = button("Mute", () => this.#toggleMute(), {
+    this.mute = button(STRINGS.player.mute, () => this.#toggleMute(), {
       icon: "volume",
       iconOnly: true,
       kind: "quiet",
@@ -47,14 +48,14 @@ export class Player {
     });
     this.speed = select(
       SPEEDS.map((speed) => [String(speed), `${speed}×`]),
-      { value: "1", ariaLabel: "Speed", disabled: true },
+      { value: "1", ariaLabel: STRINGS.player.speed, disabled: true },
     );
     this.speed.addEventListener("change", () => {
       if (this.#media) this.#media.playbackRate = Number(this.speed.value);
     });
     const controls = h("div", { className: "controls" }, this.#timeControls(), this.#overlayControls());
     if (kind === "video") controls.append(this.#fullScreenButton());
-    this.element = h("section", { className: "player", ariaLabel: "Player" }, this.stage, controls);
+    this.element = h("section", { className: "player", ariaLabel: STRINGS.player.player }, this.stage, controls);
     playback.addEventListener("time", () => this.#update());
     playback.addEventListener("state", () => this.#update());
     this.#update();
@@ -78,7 +79,7 @@ export class Player {
   #loadImage(url) {
     const image = h("img", { src: url, alt: this.name });
     image.addEventListener("load", () => this.overlay?.setPicture(image));
-    image.addEventListener("error", () => this.showMessage("Your browser can’t display this image."));
+    image.addEventListener("error", () => this.showMessage(STRINGS.player.yourBrowserCantDisplayThis));
     this.screen.replaceChildren(image, this.message);
   }
 
@@ -97,7 +98,7 @@ export class Player {
       loaded = true;
       if (!video) return;
       this.overlay?.setPicture(video);
-      if (!video.videoWidth) this.showMessage("Your browser can play this file’s sound but not its video.");
+      if (!video.videoWidth) this.showMessage(STRINGS.player.yourBrowserCanPlayThis);
     });
     if (this.#media) {
       media.playbackRate = this.#media.playbackRate;
@@ -119,7 +120,7 @@ export class Player {
     this.playback.attach(null);
     this.#media = null;
     this.overlay?.setPicture(null);
-    this.showMessage("Your browser can’t play this format. The results below are complete.");
+    this.showMessage(STRINGS.player.yourBrowserCantPlayThis);
   }
 
   #positionSlider() {
@@ -129,7 +130,7 @@ export class Player {
       max: String(this.playback.duration),
       step: "0.01",
       className: "position",
-      ariaLabel: "Position",
+      ariaLabel: STRINGS.player.position,
     });
     slider.addEventListener("input", () => this.playback.seek(Number(slider.value)));
     return slider;
@@ -142,7 +143,7 @@ export class Player {
   #overlayControls() {
     const { overlay } = this;
     if (!overlay) return [];
-    const faces = checkbox("Faces", {
+    const faces = checkbox(STRINGS.player.faces, {
       checked: true,
       onChange: (shown) => overlay.setEnabled(shown),
     });
@@ -155,7 +156,7 @@ export class Player {
    */
   offerHeatmaps(inset) {
     this.stage.append(inset.element);
-    const heatmaps = checkbox("Heatmaps", {
+    const heatmaps = checkbox(STRINGS.player.heatmaps, {
       checked: true,
       onChange: (shown) => inset.setEnabled(shown),
     });
@@ -169,7 +170,7 @@ export class Player {
   offerAnnotated(source) {
     const original = this.#original;
     if (!original) return this.load(source, { annotated: true });
-    const annotated = checkbox("Annotated version", {
+    const annotated = checkbox(STRINGS.player.annotatedVersion, {
       onChange: (checked) => this.load(checked ? source : original, { annotated: checked }),
     });
     this.overlayTools.append(annotated.label);
@@ -177,13 +178,15 @@ export class Player {
 
   #fullScreenButton() {
     const toggle = () => (document.fullscreenElement ? document.exitFullscreen() : this.stage.requestFullscreen());
-    return button("Full screen", toggle, { icon: "full-screen", iconOnly: true, kind: "quiet" });
+    return button(STRINGS.player.fullScreen, toggle, { icon: "full-screen", iconOnly: true, kind: "quiet" });
   }
 
   #toggleMute() {
     if (!this.#media) return;
     this.#media.muted = !this.#media.muted;
-    const [label, iconName] = this.#media.muted ? ["Unmute", "volume-off"] : ["Mute", "volume"];
+    const [label, iconName] = this.#media.muted
+      ? [STRINGS.player.unmute, "volume-off"]
+      : [STRINGS.player.mute, "volume"];
     setIconButton(this.mute, label, iconName);
   }
 
@@ -193,7 +196,7 @@ export class Player {
     this.position.value = String(time);
     this.position.ariaValueText = formatTime(time);
     this.time.textContent = `${formatTime(time)} / ${formatTime(duration)}`;
-    const [label, iconName] = playing ? ["Pause", "pause"] : ["Play", "play"];
+    const [label, iconName] = playing ? [STRINGS.player.pause, "pause"] : [STRINGS.player.play, "play"];
     if (this.toggle.ariaLabel !== label) setIconButton(this.toggle, label, iconName);
   }
 }

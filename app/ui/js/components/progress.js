@@ -4,6 +4,7 @@ import { call } from "../api.js";
 import { announce, button, h } from "../lib/dom.js";
 import { formatPercent } from "../lib/format.js";
 import { activityText } from "../lib/jobs.js";
+import { STRINGS } from "../lib/strings.js";
 
 export class Progress {
   #announced = "";
@@ -11,12 +12,12 @@ export class Progress {
   /** @param {Api.Job} job */
   constructor(job) {
     this.job = job;
-    this.bar = h("progress", { max: 1, value: 0, ariaLabel: "Analysis progress" });
+    this.bar = h("progress", { max: 1, value: 0, ariaLabel: STRINGS.progress.analysisProgress });
     this.text = h("p", { className: "progress-text" });
-    this.cancel = button("Cancel", () => this.#cancel(), { icon: "close" });
+    this.cancel = button(STRINGS.progress.cancel, () => this.#cancel(), { icon: "close" });
     const hint = h("p", {
       className: "muted",
-      textContent: "You can leave this page. The analysis continues, and you’ll find it under Recent analyses.",
+      textContent: STRINGS.progress.youCanLeaveThisPage,
     });
     this.element = h("section", { className: "card progress" }, this.text, this.bar, hint, this.cancel);
   }
@@ -34,7 +35,7 @@ export class Progress {
 
   async #cancel() {
     this.cancel.disabled = true;
-    this.text.textContent = "Cancelling…";
+    this.text.textContent = STRINGS.progress.cancelling;
     await call(this.job.links.cancel, { method: "POST" });
   }
 }

@@ -3,6 +3,7 @@
 import { newRequestId, submitJob } from "../api.js";
 import { button, h } from "../lib/dom.js";
 import { localFile, rememberFile } from "../lib/local-files.js";
+import { STRINGS } from "../lib/strings.js";
 import { problemAlert } from "./alerts.js";
 import { OptionsPanel } from "./options-panel.js";
 
@@ -25,10 +26,10 @@ export function reanalyzeCard(job, signal) {
   return h(
     "details",
     { className: "card" },
-    h("summary", {}, h("h2", { textContent: "Analyse again with different settings" })),
+    h("summary", {}, h("h2", { textContent: STRINGS.reanalyze.analyseAgainWithDifferentSettings })),
     panel.fields,
     alerts,
-    button("Analyse again", submit, { kind: "primary" }),
+    button(STRINGS.reanalyze.analyseAgain, submit, { kind: "primary" }),
   );
 }
 

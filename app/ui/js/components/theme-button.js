@@ -1,6 +1,7 @@
 // The button that switches between light and dark theme.
 
 import { byId, setIconButton } from "../lib/dom.js";
+import { STRINGS } from "../lib/strings.js";
 import { loadSetting, saveSetting } from "../settings.js";
 
 /** Connect the element of index.html. */
@@ -11,8 +12,8 @@ export function setUpThemeButton() {
     return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   };
   const showOther = () => {
-    if (isDark()) setIconButton(toggle, "Light theme", "sun");
-    else setIconButton(toggle, "Dark theme", "moon");
+    if (isDark()) setIconButton(toggle, STRINGS.themeButton.lightTheme, "sun");
+    else setIconButton(toggle, STRINGS.themeButton.darkTheme, "moon");
   };
   toggle.addEventListener("click", () => {
     const theme = isDark() ? "light" : "dark";

@@ -2,6 +2,7 @@
 
 import { h } from "../lib/dom.js";
 import { formatTime } from "../lib/format.js";
+import { STRINGS } from "../lib/strings.js";
 
 /**
  * Create a button that seeks to a time.
@@ -14,6 +15,6 @@ export const timeButton = (playback, time, text) =>
     type: "button",
     className: "time-button",
     textContent: text ?? formatTime(time),
-    ariaLabel: text ?? `Go to ${formatTime(time)}`,
+    ariaLabel: text ?? STRINGS.timeButton.goTo(formatTime(time)),
     on: { click: () => playback.seek(time) },
   });

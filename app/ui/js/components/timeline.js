@@ -7,11 +7,12 @@ import { labelOf, listOrder, readingText, topReading } from "../lib/emotions.js"
 import { formatPercent, formatTime } from "../lib/format.js";
 import { lastIndexUntil } from "../lib/intervals.js";
 import { momentLabel } from "../lib/moments.js";
+import { STRINGS } from "../lib/strings.js";
 import { clamp, panned, shareOf, ticks, zoomed } from "../lib/time-view.js";
 import { loadSetting, saveSetting } from "../settings.js";
 import { swatch } from "./emotion-badge.js";
 
-const KEYBOARD_HELP = "Arrow keys move, Home and End jump to the start and end.";
+const KEYBOARD_HELP = STRINGS.timeline.arrowKeysMoveHomeAnd;
 /** Factor by which a larger step is longer: with Shift, and with Page Up or Page Down. */
 const SHIFT_STEPS = 5;
 const PAGE_STEPS = 10;
@@ -25,7 +26,7 @@ const MIN_TICK_DISTANCE = 80;
 const TOOLTIP_READINGS = 3;
 const TOOLTIP_OFFSET = { x: 14, y: 16, margin: 4 };
 /** Names of the groups of tracks that can be hidden. */
-const GROUP_LABELS = { channel: "Channels", person: "People" };
+const GROUP_LABELS = { channel: STRINGS.timeline.channels, person: STRINGS.timeline.people };
 
 /** @typedef {import("../lib/timeline-tracks.js").TimelineTrack} TimelineTrack */
 
@@ -47,7 +48,7 @@ export class Timeline {
    *   name?: string,
    * }} settings `duration`: seconds of the axis; `step`: seconds that an arrow key moves
    */
-  constructor({ tracks, labels, playback, duration, moments, step, signal, name = "Emotion timeline" }) {
+  constructor({ tracks, labels, playback, duration, moments, step, signal, name = STRINGS.timeline.emotionTimeline }) {
     this.labels = labels;
     this.playback = playback;
     this.duration = duration;
@@ -63,7 +64,7 @@ export class Timeline {
     this.pointer = h("div", { className: "pointer", hidden: true });
     this.tooltip = h("div", { className: "tooltip", hidden: true });
     this.axis = h("div", { className: "axis", ariaHidden: "true" });
-    this.marks = h("div", { className: "marks", role: "group", ariaLabel: "Moments" });
+    this.marks = h("div", { className: "marks", role: "group", ariaLabel: STRINGS.timeline.moments });
     this.plot = this.#plot(name);
     this.element = h(
       "div",
@@ -78,16 +79,16 @@ export class Timeline {
     const noSignal = h("span", { className: "swatch gap", ariaHidden: "true" });
     const legend = h(
       "div",
-      { className: "legend", role: "group", ariaLabel: "Show only one emotion" },
+      { className: "legend", role: "group", ariaLabel: STRINGS.timeline.showOnlyOneEmotion },
       this.legendItems,
       h("span", { className: "legend-gap" }, noSignal, labelOf(null)),
     );
-    const zoomIn = button("Zoom in", () => this.#zoom(ZOOM_IN), {
+    const zoomIn = button(STRINGS.timeline.zoomIn, () => this.#zoom(ZOOM_IN), {
       icon: "plus",
       iconOnly: true,
       kind: "quiet",
     });
-    const zoomOut = button("Zoom out", () => this.#zoom(ZOOM_OUT), {
+    const zoomOut = button(STRINGS.timeline.zoomOut, () => this.#zoom(ZOOM_OUT), {
       icon: "minus",
       iconOnly: true,
       kind: "quiet",
@@ -123,7 +124,7 @@ export class Timeline {
   }
 
   #patternToggle() {
-    return checkbox("Patterns", {
+    return checkbox(STRINGS.timeline.patterns, {
       checked: this.#patterns,
       onChange: (shown) => {
         this.#patterns = shown;

@@ -3,6 +3,7 @@
 import { announce, h, icon } from "../lib/dom.js";
 import { countOf } from "../lib/format.js";
 import { rememberFile } from "../lib/local-files.js";
+import { STRINGS } from "../lib/strings.js";
 import { Upload } from "./upload.js";
 
 const ACCEPTED_TYPES =
@@ -25,7 +26,7 @@ export class UploadForm {
   constructor({ options, onAccepted, signal }) {
     this.options = options;
     this.onAccepted = onAccepted;
-    this.uploads = h("ul", { className: "uploads", ariaLabel: "Uploads" });
+    this.uploads = h("ul", { className: "uploads", ariaLabel: STRINGS.uploadForm.uploads });
     this.element = h(
       "div",
       { className: "upload-form" },
@@ -53,8 +54,8 @@ export class UploadForm {
       "label",
       { className: "drop-area", htmlFor: input.id },
       icon("upload"),
-      h("strong", { textContent: "Drop files here, or browse" }),
-      h("span", { textContent: "Photos, audio and video. Your files never leave this server." }),
+      h("strong", { textContent: STRINGS.uploadForm.dropFilesHereOrBrowse }),
+      h("span", { textContent: STRINGS.uploadForm.photosAudioAndVideoYour }),
     );
     return h("div", { className: "drop-box" }, input, label);
   }
@@ -63,13 +64,13 @@ export class UploadForm {
     const url = h("input", {
       type: "url",
       placeholder: "https://…",
-      ariaLabel: "Link to a photo, audio or video",
+      ariaLabel: STRINGS.uploadForm.linkToAPhotoAudio,
       required: true,
     });
     const submit = h("button", {
       type: "submit",
       className: "button",
-      textContent: "Analyse link",
+      textContent: STRINGS.uploadForm.analyseLink,
     });
     const form = h("form", { className: "link-form" }, icon("link"), url, submit);
     form.addEventListener("submit", (event) => {
@@ -120,6 +121,6 @@ export class UploadForm {
       this.uploads.append(upload.element);
       this.#queue = this.#queue.then(() => upload.run());
     }
-    if (sources.length > 1) announce(`Uploading ${countOf(sources.length, "file")}`);
+    if (sources.length > 1) announce(STRINGS.uploadForm.uploading(countOf(sources.length, STRINGS.uploadForm.file)));
   }
 }

@@ -4,6 +4,7 @@ import { newRequestId, submitJob } from "../api.js";
 import { button, h } from "../lib/dom.js";
 import { formatBytes, formatPercent } from "../lib/format.js";
 import { Problem, isAbort } from "../lib/problem.js";
+import { STRINGS } from "../lib/strings.js";
 import { problemAlert } from "./alerts.js";
 
 /** @typedef {{ name: string, field: "file" | "url", value: File | string }} Source `field`: of the form */
@@ -22,9 +23,9 @@ export class Upload {
     this.form = form;
     this.onAccepted = onAccepted;
     const { name, value } = source;
-    this.bar = h("progress", { max: 1, value: 0, ariaLabel: `Uploading ${name}` });
-    this.state = h("span", { className: "muted", textContent: "Waiting" });
-    this.cancel = iconButton("Cancel upload", () => this.#abort.abort());
+    this.bar = h("progress", { max: 1, value: 0, ariaLabel: STRINGS.upload.uploading(name) });
+    this.state = h("span", { className: "muted", textContent: STRINGS.upload.waiting });
+    this.cancel = iconButton(STRINGS.upload.cancelUpload, () => this.#abort.abort());
     this.alerts = h("div");
     const title = value instanceof File ? `${name} · ${formatBytes(value.size)}` : name;
     this.element = h(
@@ -58,16 +59,16 @@ export class Upload {
   /** @param {number} share */
   #showProgress(share) {
     this.bar.value = share;
-    this.state.textContent = share < 1 ? formatPercent(share) : "Checking…";
+    this.state.textContent = share < 1 ? formatPercent(share) : STRINGS.upload.checking;
   }
 
   /** @param {unknown} error */
   #showError(error) {
-    this.state.textContent = "Not accepted";
+    this.state.textContent = STRINGS.upload.notAccepted;
     this.bar.hidden = true;
     const canRetry = Problem.fromError(error).code === "unreachable";
     this.alerts.replaceChildren(problemAlert(error, canRetry ? () => this.run() : null));
-    this.cancel.replaceWith(iconButton("Dismiss", () => this.element.remove()));
+    this.cancel.replaceWith(iconButton(STRINGS.upload.dismiss, () => this.element.remove()));
   }
 }
 

@@ -3,6 +3,7 @@
 import { button, h, tableHead } from "../lib/dom.js";
 import { readingText, topReading } from "../lib/emotions.js";
 import { formatPercent, formatSpan } from "../lib/format.js";
+import { STRINGS } from "../lib/strings.js";
 import { COMBINED_LABEL, MODALITIES, MODALITY_LABELS } from "../lib/tables.js";
 import { badge } from "./emotion-badge.js";
 import { timeButton } from "./time-button.js";
@@ -10,7 +11,14 @@ import { timeButton } from "./time-button.js";
 /** Rows that are added at once. */
 const PAGE_SIZE = 100;
 const NO_VALUE = "–";
-const HEADINGS = ["Time", COMBINED_LABEL, ...Object.values(MODALITY_LABELS), "Face visible", "Speech", "Transcript"];
+const HEADINGS = [
+  STRINGS.windowTable.time,
+  COMBINED_LABEL,
+  ...Object.values(MODALITY_LABELS),
+  STRINGS.windowTable.faceVisible,
+  STRINGS.windowTable.speech,
+  STRINGS.windowTable.transcript,
+];
 
 /**
  * @param {Api.Result} result
@@ -18,7 +26,7 @@ const HEADINGS = ["Time", COMBINED_LABEL, ...Object.values(MODALITY_LABELS), "Fa
  */
 export function windowTable(result, playback) {
   const body = h("tbody");
-  const caption = h("caption", { className: "visually-hidden", textContent: "Emotion by window" });
+  const caption = h("caption", { className: "visually-hidden", textContent: STRINGS.windowTable.emotionByWindow });
   const table = h("table", { className: "windows" }, caption, tableHead(HEADINGS), body);
   const addRows = () => {
     const count = body.children.length;
@@ -26,9 +34,14 @@ export function windowTable(result, playback) {
     body.append(...windows.map((window) => tableRow(window, playback)));
     more.hidden = body.children.length >= result.windows.length;
   };
-  const more = button("Show more rows", addRows, { kind: "quiet" });
+  const more = button(STRINGS.windowTable.showMoreRows, addRows, { kind: "quiet" });
   addRows();
-  return h("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Table of windows" }, table, more);
+  return h(
+    "div",
+    { className: "scroll", tabIndex: 0, role: "region", ariaLabel: STRINGS.windowTable.tableOfWindows },
+    table,
+    more,
+  );
 }
 
 /**

@@ -1,13 +1,14 @@
 // Names, colours, patterns and order of emotions. A pattern and the name always accompany a colour.
 
 import { formatPercent } from "./format.js";
+import { STRINGS } from "./strings.js";
 import { COLOURS, NO_SIGNAL_COLOUR, NO_SIGNAL_LABEL } from "./tables.js";
 
 /** @typedef {Record<string, number>} Probabilities */
 /** @typedef {{ emotion: string, confidence: number, probabilities: Probabilities }} TopReading */
 
 /** @type {Record<string, string>} */
-const EMOTION_LABELS = { sad_fear: "sad or fear", surprise_disgust: "surprise or disgust" };
+const EMOTION_LABELS = { sad_fear: STRINGS.emotions.sadOrFear, surprise_disgust: STRINGS.emotions.surpriseOrDisgust };
 /** @type {Record<string, string>} */
 const PATTERNS = {
   angry: "cross",
@@ -63,14 +64,14 @@ export const readingText = (reading) =>
 export function labelsText(reading) {
   if (!reading?.emotion) return labelOf(null);
   const labels = reading.labels_90 ?? [reading.emotion];
-  return labels.length > MAX_NAMED_LABELS ? `unclear, perhaps ${labelOf(labels[0])}` : alternatives(labels);
+  return labels.length > MAX_NAMED_LABELS ? STRINGS.emotions.unclear(labelOf(labels[0])) : alternatives(labels);
 }
 
 /** @param {string[]} labels */
 function alternatives(labels) {
   const names = labels.map(labelOf);
   const last = names.pop();
-  return names.length ? `${names.join(", ")} or ${last}` : `${last}`;
+  return names.length ? STRINGS.emotions.alternatives(names.join(", "), `${last}`) : `${last}`;
 }
 
 /**
@@ -80,10 +81,8 @@ function alternatives(labels) {
 export function certaintyText({ emotion, confidence, labels_90: labels, uncertain }) {
   if (!emotion || !labels) return "";
   const tenths = Math.min(Math.max(Math.round(confidence * 10), 1), 9);
-  return (
-    `${uncertain ? "Uncertain. " : ""}In tests on people the models had never met, about ${tenths} in 10 readings ` +
-    `as sure as this named the right emotion; in 9 in 10 it is ${alternatives(labels)}.`
-  );
+  const figures = STRINGS.emotions.figures(tenths, alternatives(labels));
+  return uncertain ? `${STRINGS.emotions.uncertain} ${figures}` : figures;
 }
 
 /**

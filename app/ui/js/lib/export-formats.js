@@ -1,13 +1,14 @@
 // The files that a result can be downloaded as.
 
+import { STRINGS } from "./strings.js";
 import { EXPORT_FORMATS } from "./tables.js";
 
 /** @type {Record<string, string>} */
 const ROW_TEXTS = {
-  windows: "One row per window",
-  faces: "One row per face and frame",
-  moments: "Peaks and shifts",
-  words: "Word counts",
+  windows: STRINGS.exportFormats.oneRowPerWindow,
+  faces: STRINGS.exportFormats.oneRowPerFaceAnd,
+  moments: STRINGS.exportFormats.peaksAndShifts,
+  words: STRINGS.exportFormats.wordCounts,
 };
 
 /** @typedef {{ name: string, description: string, query: string }} Export */
@@ -21,11 +22,11 @@ export function exportChoices() {
     if (name !== "csv") return [{ name: label, description, query: `format=${name}` }];
     return rows.map((row) => ({
       name: row === "windows" ? label : `${label}, ${row}`,
-      description: ROW_TEXTS[row] ?? `One row per ${row}`,
+      description: ROW_TEXTS[row] ?? STRINGS.exportFormats.oneRowPer(row),
       query: `format=${name}&rows=${row}&bom=true`, // Excel needs it
     }));
   });
-  return [...files, { name: "JSON", description: "Complete result", query: "format=json" }];
+  return [...files, { name: "JSON", description: STRINGS.exportFormats.completeResult, query: "format=json" }];
 }
 
 /**

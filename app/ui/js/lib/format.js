@@ -1,5 +1,7 @@
 // Numbers, times and words as people read them.
 
+import { STRINGS } from "./strings.js";
+
 /**
  * Format seconds as `1:04.5` or `1:02:03.0`.
  * @param {number} seconds
@@ -36,9 +38,9 @@ export function formatBytes(count) {
 export function formatAge(timestamp, now = Date.now()) {
   const date = new Date(timestamp);
   const seconds = (now - date.getTime()) / 1000;
-  if (seconds < 60) return "just now";
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  if (seconds < 60) return STRINGS.format.justNow;
+  if (seconds < 3600) return STRINGS.format.minutesAgo(Math.floor(seconds / 60));
+  if (seconds < 86400) return STRINGS.format.hoursAgo(Math.floor(seconds / 3600));
   return date.toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 }
 
@@ -46,7 +48,7 @@ export function formatAge(timestamp, now = Date.now()) {
  * Return the English name of a language; a code that is not known is returned as it is.
  * @param {string} code ISO 639
  */
-export const languageName = (code) => new Intl.DisplayNames(["en"], { type: "language" }).of(code) ?? code;
+export const languageName = (code) => new Intl.DisplayNames([STRINGS.locale], { type: "language" }).of(code) ?? code;
 
 /** @param {string} text */
 export const capitalize = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -63,4 +65,4 @@ export const countOf = (count, singular, plural = `${singular}s`) => `${count} $
  * Return the display name of an audio channel, counted from 0 as in the files.
  * @param {number} channel
  */
-export const channelName = (channel) => `Channel ${channel}`;
+export const channelName = (channel) => STRINGS.format.channel(channel);

@@ -1,30 +1,31 @@
 // Names and states of jobs.
 
+import { STRINGS } from "./strings.js";
 import { FINAL_STATUSES, JOB_STATUSES } from "./tables.js";
 
 /** @typedef {Api.Job["status"]} JobStatus */
 
 /** @type {Record<JobStatus, string>} */
 export const STATUS_LABELS = {
-  queued: "Queued",
-  running: "Running",
-  succeeded: "Done",
-  failed: "Failed",
-  cancelled: "Cancelled",
+  queued: STRINGS.jobs.queued,
+  running: STRINGS.jobs.running,
+  succeeded: STRINGS.jobs.done,
+  failed: STRINGS.jobs.failed,
+  cancelled: STRINGS.jobs.cancelled,
 };
 
 /** @type {Record<NonNullable<Api.Job["stage"]>, string>} */
 export const STAGE_LABELS = {
-  fetch: "Downloading",
-  probe: "Checking the file",
-  decode: "Decoding",
-  segment: "Detecting speech",
-  faces: "Analysing faces",
-  audio: "Analysing voice",
-  transcribe: "Transcribing",
-  text: "Analysing words",
-  fuse: "Combining results",
-  write: "Saving results",
+  fetch: STRINGS.jobs.downloading,
+  probe: STRINGS.jobs.checkingTheFile,
+  decode: STRINGS.jobs.decoding,
+  segment: STRINGS.jobs.detectingSpeech,
+  faces: STRINGS.jobs.analysingFaces,
+  audio: STRINGS.jobs.analysingVoice,
+  transcribe: STRINGS.jobs.transcribing,
+  text: STRINGS.jobs.analysingWords,
+  fuse: STRINGS.jobs.combiningResults,
+  write: STRINGS.jobs.savingResults,
 };
 
 /** Values and names of all states, for a filter. */
@@ -39,14 +40,14 @@ export const isFinished = ({ status }) => /** @type {readonly string[]} */ (FINA
  * Return the name of a job's file; a link has none before it is downloaded.
  * @param {Pick<Api.Job, "media">} job
  */
-export const jobName = ({ media }) => media?.name || "Link";
+export const jobName = ({ media }) => media?.name || STRINGS.jobs.link;
 
 /**
  * Say what a job is doing that has not finished: how many wait before it, or its stage.
  * @param {Pick<Api.Job, "status" | "stage" | "position">} job
  */
 export function activityText({ status, stage, position }) {
-  if (status !== "queued") return stage ? `${STAGE_LABELS[stage]}…` : "Starting…";
-  if (!position) return "Next in line";
-  return position === 1 ? "1 analysis ahead" : `${position} analyses ahead`;
+  if (status !== "queued") return stage ? `${STAGE_LABELS[stage]}…` : STRINGS.jobs.starting;
+  if (!position) return STRINGS.jobs.nextInLine;
+  return position === 1 ? STRINGS.jobs.oneAnalysisAhead : STRINGS.jobs.analysesAhead(position);
 }

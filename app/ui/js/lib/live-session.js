@@ -13,6 +13,7 @@ import {
   recordAudio,
   stopTracks,
 } from "./recorder.js";
+import { STRINGS } from "./strings.js";
 
 const MAX_FRAMES_PER_SECOND = 8;
 /** Bytes that may wait to be sent; while there are more, frames are skipped. */
@@ -22,11 +23,11 @@ const MIN_FRAME_PAUSE = 5;
 
 /** @type {Record<number, string>} */
 const CLOSE_REASONS = {
-  1001: "The stream timed out.",
-  1008: "The API key isn’t valid.",
-  1011: "The analysis stopped unexpectedly.",
-  1012: "The server is restarting.",
-  1013: "All live slots are busy.",
+  1001: STRINGS.liveSession.theStreamTimedOut,
+  1008: STRINGS.liveSession.theApiKeyIsntValid,
+  1011: STRINGS.liveSession.theAnalysisStoppedUnexpectedly,
+  1012: STRINGS.liveSession.theServerIsRestarting,
+  1013: STRINGS.liveSession.allLiveSlotsAreBusy,
 };
 
 /**
@@ -81,7 +82,7 @@ export class LiveSession {
       this.#stream = await openDevices({ video: camera, audio: microphone });
     } catch (error) {
       const blocked = error instanceof Error && error.name === "NotAllowedError";
-      const title = blocked ? "Camera or microphone blocked" : "No camera or microphone";
+      const title = blocked ? STRINGS.liveSession.cameraOrMicrophoneBlocked : STRINGS.liveSession.noCameraOrMicrophone;
       throw new Problem({ title, detail: deviceErrorText(error), code: "no_device" });
     }
     if (this.stopped) stopTracks(this.#stream);
@@ -106,7 +107,7 @@ export class LiveSession {
     socket.onclose = ({ code, reason }) => {
       if (this.stopped) return;
       const detail = CLOSE_REASONS[code] ?? reason;
-      const problem = new Problem({ title: "The stream ended", detail, code: "stream_closed" });
+      const problem = new Problem({ title: STRINGS.liveSession.theStreamEnded, detail, code: "stream_closed" });
       this.handlers.onClosed(this.#problem ?? problem);
     };
   }

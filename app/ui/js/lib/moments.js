@@ -2,6 +2,7 @@
 
 import { labelOf } from "./emotions.js";
 import { capitalize } from "./format.js";
+import { STRINGS } from "./strings.js";
 import { MODALITY_LABELS } from "./tables.js";
 
 /** Seconds by which the time of a moment's picture may differ from that of the moment. */
@@ -12,16 +13,16 @@ const TIME_TOLERANCE = 0.01;
  * @param {Pick<Api.Moment, "kind" | "from" | "to">} moment
  */
 export const momentLabel = ({ kind, from, to }) =>
-  capitalize(kind === "peak" ? `${labelOf(to)} peak` : `${labelOf(from)} → ${labelOf(to)}`);
+  capitalize(kind === "peak" ? STRINGS.moments.peak(labelOf(to)) : `${labelOf(from)} → ${labelOf(to)}`);
 
 /**
  * Say which modalities support a moment.
  * @param {Pick<Api.Moment, "why">} moment
  */
 export function supportText({ why }) {
-  if (!why.length) return "from the combination only";
+  if (!why.length) return STRINGS.moments.fromTheCombinationOnly;
   const names = why.map((modality) => MODALITY_LABELS[modality].toLowerCase());
-  return `from ${new Intl.ListFormat("en-GB").format(names)}`;
+  return STRINGS.moments.from(new Intl.ListFormat(STRINGS.locale).format(names));
 }
 
 /**

@@ -1,42 +1,43 @@
 // Names of the options of an analysis, and the options that a form asks for.
 
+import { STRINGS } from "./strings.js";
 import { MODALITY_LABELS, OPTIONS } from "./tables.js";
 
 /** @type {Record<string, string>} */
 export const OPTION_LABELS = {
-  modalities: "Analyse",
-  window_seconds: "Window length (s)",
-  hop_seconds: "Step (s)",
-  frame_rate: "Face samples per second",
-  classes: "Emotions",
-  prior: "Emotions are taken to be",
-  channels: "Audio channels",
-  audio_track: "Audio track",
-  language: "Spoken language",
-  max_faces: "Faces per frame, at most",
-  crops: "Face crops",
-  landmarks: "Face landmarks",
-  heatmaps: "Heatmaps",
-  annotate: "Annotated video",
-  thumbnails: "Thumbnails",
-  words: "Times of words",
-  keep_media: "Keep the file on the server",
+  modalities: STRINGS.options.analyse,
+  window_seconds: STRINGS.options.windowLengthS,
+  hop_seconds: STRINGS.options.stepS,
+  frame_rate: STRINGS.options.faceSamplesPerSecond,
+  classes: STRINGS.options.emotions,
+  prior: STRINGS.options.emotionsAreTakenToBe,
+  channels: STRINGS.options.audioChannels,
+  audio_track: STRINGS.options.audioTrack,
+  language: STRINGS.options.spokenLanguage,
+  max_faces: STRINGS.options.facesPerFrameAtMost,
+  crops: STRINGS.options.faceCrops,
+  landmarks: STRINGS.options.faceLandmarks,
+  heatmaps: STRINGS.options.heatmaps,
+  annotate: STRINGS.options.annotatedVideo,
+  thumbnails: STRINGS.options.thumbnails,
+  words: STRINGS.options.timesOfWords,
+  keep_media: STRINGS.options.keepTheFileOnThe,
 };
 
 /** @type {Record<string, Record<string, string>>} */
 export const CHOICE_LABELS = {
-  classes: { full: "7 emotions", simplified: "5 (grouped)" },
-  prior: { natural: "as common as in ordinary talk", uniform: "all alike common" },
-  channels: { mix: "Mixed", separate: "Separate (one speaker per channel)" },
+  classes: { full: STRINGS.options.n7Emotions, simplified: STRINGS.options.n5Grouped },
+  prior: { natural: STRINGS.options.asCommonAsInOrdinary, uniform: STRINGS.options.allAlikeCommon },
+  channels: { mix: STRINGS.options.mixed, separate: STRINGS.options.separateOneSpeakerPerChannel },
 };
 
 /** Options that are on or off and that the page offers, each with what it gives. */
 export const SWITCH_HINTS = {
-  heatmaps: "regions that the face model focused on",
-  annotate: "with boxes and labels",
-  thumbnails: "a small image of each face",
-  crops: "each picture is one face already",
-  keep_media: "so it can be played here later",
+  heatmaps: STRINGS.options.regionsThatTheFaceModel,
+  annotate: STRINGS.options.withBoxesAndLabels,
+  thumbnails: STRINGS.options.aSmallImageOfEach,
+  crops: STRINGS.options.eachPictureIsOneFace,
+  keep_media: STRINGS.options.soItCanBePlayed,
 };
 
 /** @typedef {keyof typeof OPTIONS} OptionName */
@@ -122,7 +123,7 @@ export const describeOptions = (options) =>
  * @param {unknown} value
  */
 function describeValue(name, value) {
-  if (value === true) return "yes";
+  if (value === true) return STRINGS.options.yes;
   if (name === "modalities") {
     return /** @type {(keyof typeof MODALITY_LABELS)[]} */ (value).map((one) => MODALITY_LABELS[one]).join(", ");
   }

@@ -1,5 +1,7 @@
 // Errors with a text for people: the API's problems (RFC 9457) and those of the page itself.
 
+import { STRINGS } from "./strings.js";
+
 /**
  * Text for an error code in place of the API's, which is written for programmers. `title` and `detail` replace those of
  * the API, an empty `detail` leaves it out; `hint` says what to do.
@@ -8,52 +10,50 @@
 
 /** @type {Partial<Record<Api.Problem["code"], Message>>} */
 const MESSAGES = {
-  unauthorized: { title: "Enter your API key", detail: "", hint: "Use the key button, top right." },
-  forbidden_url: { title: "This address isn’t allowed" },
-  fetch_failed: { title: "The file couldn’t be downloaded" },
-  job_not_found: { title: "Not found", detail: "It may have been deleted or has expired." },
-  job_expired: { title: "This result has expired", detail: "" },
+  unauthorized: { title: STRINGS.problem.enterYourApiKey, detail: "", hint: STRINGS.problem.useTheKeyButtonTop },
+  forbidden_url: { title: STRINGS.problem.thisAddressIsntAllowed },
+  fetch_failed: { title: STRINGS.problem.theFileCouldntBeDownloaded },
+  job_not_found: { title: STRINGS.problem.notFound, detail: STRINGS.problem.itMayHaveBeenDeleted },
+  job_expired: { title: STRINGS.problem.thisResultHasExpired, detail: "" },
   unsupported_media: {
-    title: "This file type isn’t supported",
+    title: STRINGS.problem.thisFileTypeIsntSupported,
     detail: "",
-    hint:
-      "Photos: JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF, BMP. Audio: WAV, AIFF, MP3, AAC, FLAC, OGG, M4A, WMA, CAF, AMR. " +
-      "Video: MP4, MOV, WebM, MKV, AVI, TS, MTS, MPG, WMV, FLV.",
+    hint: STRINGS.problem.acceptedFormats,
   },
-  media_invalid: { title: "This file can’t be opened", detail: "It seems damaged or incomplete." },
-  media_too_long: { title: "This file is too long", hint: "Use a shorter file." },
-  media_too_large_frame: { title: "This picture is too large", hint: "Use a smaller picture." },
-  file_too_large: { title: "This file is too large", hint: "Use a shorter or smaller file." },
-  no_streams: { title: "The file has no audio or video", detail: "" },
-  processing_timeout: { title: "The analysis took too long", hint: "Use a shorter file." },
+  media_invalid: { title: STRINGS.problem.thisFileCantBeOpened, detail: STRINGS.problem.itSeemsDamagedOrIncomplete },
+  media_too_long: { title: STRINGS.problem.thisFileIsTooLong, hint: STRINGS.problem.useAShorterFile },
+  media_too_large_frame: { title: STRINGS.problem.thisPictureIsTooLarge, hint: STRINGS.problem.useASmallerPicture },
+  file_too_large: { title: STRINGS.problem.thisFileIsTooLarge, hint: STRINGS.problem.useAShorterOrSmaller },
+  no_streams: { title: STRINGS.problem.theFileHasNoAudio, detail: "" },
+  processing_timeout: { title: STRINGS.problem.theAnalysisTookTooLong, hint: STRINGS.problem.useAShorterFile },
   worker_lost: {
-    title: "The analysis stopped unexpectedly",
+    title: STRINGS.problem.theAnalysisStoppedUnexpectedly,
     detail: "",
-    hint: "Try again; if it happens again, see the server log.",
+    hint: STRINGS.problem.tryAgainIfItHappens,
   },
   too_many_jobs: {
-    title: "Too many analyses are waiting",
-    hint: "Wait until some of them are done.",
+    title: STRINGS.problem.tooManyAnalysesAreWaiting,
+    hint: STRINGS.problem.waitUntilSomeOfThem,
   },
-  rate_limited: { title: "Too many requests", detail: "", hint: "Wait a moment, then try again." },
+  rate_limited: { title: STRINGS.problem.tooManyRequests, detail: "", hint: STRINGS.problem.waitAMomentThenTry },
   queue_unavailable: {
-    title: "The job queue can’t be reached",
+    title: STRINGS.problem.theJobQueueCantBe,
     detail: "",
-    hint: "Try again in a moment.",
+    hint: STRINGS.problem.tryAgainInAMoment,
   },
   storage_unavailable: {
-    title: "The storage can’t be reached",
+    title: STRINGS.problem.theStorageCantBeReached,
     detail: "",
-    hint: "Try again in a moment.",
+    hint: STRINGS.problem.tryAgainInAMoment,
   },
-  storage_full: { title: "The server has no space left for this file" },
+  storage_full: { title: STRINGS.problem.theServerHasNoSpace },
   internal_error: {
-    title: "Something went wrong on the server",
-    hint: "Try again; if it happens again, see the server log.",
+    title: STRINGS.problem.somethingWentWrongOnThe,
+    hint: STRINGS.problem.tryAgainIfItHappens,
   },
 };
 
-const INVALID_KEY_TITLE = "This API key isn’t valid";
+const INVALID_KEY_TITLE = STRINGS.problem.thisApiKeyIsntValid;
 
 /** @typedef {{ location: string, message: string }} Fault */
 
@@ -62,7 +62,7 @@ export class Problem extends Error {
   /**
    * @param {{ title?: string, detail?: string | null, code?: string, errors?: Fault[] | null, hint?: string }} fields
    */
-  constructor({ title = "Something went wrong", detail = "", code = "unknown", errors = null, hint = "" }) {
+  constructor({ title = STRINGS.problem.somethingWentWrong, detail = "", code = "unknown", errors = null, hint = "" }) {
     super(title);
     this.name = "Problem";
     this.title = title;
@@ -91,8 +91,8 @@ export class Problem extends Error {
   static unreachable() {
     return new Problem({
       code: "unreachable",
-      title: "Can’t reach the server",
-      detail: "Check your connection and that the service is running.",
+      title: STRINGS.problem.cantReachTheServer,
+      detail: STRINGS.problem.checkYourConnectionAndThat,
     });
   }
 

@@ -1,5 +1,7 @@
 // Camera and microphone as messages of the live protocol: JPEG frames and PCM audio, each with its time.
 
+import { STRINGS } from "./strings.js";
+
 const FRAME_WIDTH = 640;
 const JPEG_QUALITY = 0.8;
 const HEADER_BYTES = 9;
@@ -10,9 +12,9 @@ export const AUDIO = 2;
 
 /** @type {Record<string, string>} */
 const DEVICE_ERRORS = {
-  NotAllowedError: "Allow access in the address bar, then press Start.",
-  NotFoundError: "No camera or microphone was found. Connect one, or untick what you don’t have.",
-  NotReadableError: "Another program is using the camera or microphone.",
+  NotAllowedError: STRINGS.recorder.allowAccessInTheAddress,
+  NotFoundError: STRINGS.recorder.noCameraOrMicrophoneWas,
+  NotReadableError: STRINGS.recorder.anotherProgramIsUsingThe,
 };
 
 /**
@@ -21,10 +23,10 @@ const DEVICE_ERRORS = {
  */
 export function deviceErrorText(error) {
   if (!navigator.mediaDevices) {
-    return "Browsers allow camera and microphone only for pages on this machine or over HTTPS.";
+    return STRINGS.recorder.browsersAllowCameraAndMicrophone;
   }
   const name = error instanceof Error ? error.name : String(error);
-  return DEVICE_ERRORS[name] ?? `The camera or microphone can’t be used (${name}).`;
+  return DEVICE_ERRORS[name] ?? STRINGS.recorder.unusable(name);
 }
 
 /**

@@ -4,6 +4,7 @@ import { combinedProbabilities } from "./emotions.js";
 import { facePoints, frameInterval } from "./face-tracks.js";
 import { channelName } from "./format.js";
 import { windowSpans } from "./intervals.js";
+import { STRINGS } from "./strings.js";
 import { COMBINED_LABEL, MODALITIES, MODALITY_LABELS } from "./tables.js";
 
 /**
@@ -67,7 +68,7 @@ function personTracks(faces) {
   return faces.map((face) => ({
     id: `person-${face.track}`,
     group: "person",
-    name: `Person ${face.track}`,
+    name: STRINGS.timelineTracks.person(face.track),
     points: facePoints(face, interval),
   }));
 }

@@ -10,6 +10,7 @@ import { labelOf, listOrder } from "../lib/emotions.js";
 import { formatPercent, formatTime } from "../lib/format.js";
 import { jobName } from "../lib/jobs.js";
 import { Playback } from "../lib/playback.js";
+import { STRINGS } from "../lib/strings.js";
 import { timelineTracks } from "../lib/timeline-tracks.js";
 
 /** Steps of an arrow key over the whole axis, and seconds of the shortest step. */
@@ -22,7 +23,7 @@ const TIME_TOLERANCE = 0.05;
 
 /** @type {import("./home.js").View} */
 export async function compareView(root, ids, signal) {
-  document.title = "Compare";
+  document.title = STRINGS.compare.compare;
   const sides = await Promise.all(
     ids.map(async (id) => {
       const [job, result] = [await getJob(id, signal), await getResult(id, signal)];
@@ -32,13 +33,13 @@ export async function compareView(root, ids, signal) {
   const duration = Math.max(...sides.map(({ playback }) => playback.duration));
   const playbacks = sides.map(({ playback }) => playback);
   synchronize(playbacks, signal);
-  const playBoth = button("Play both", () => togglePlayback(playbacks), { icon: "play" });
+  const playBoth = button(STRINGS.compare.playBoth, () => togglePlayback(playbacks), { icon: "play" });
   root.append(
     h(
       "header",
       { className: "page-head" },
-      h("a", { className: "back", href: "#/", textContent: "All analyses" }),
-      h("div", {}, h("h1", { tabIndex: -1, textContent: "Compare" }), duration ? playBoth : null),
+      h("a", { className: "back", href: "#/", textContent: STRINGS.compare.allAnalyses }),
+      h("div", {}, h("h1", { tabIndex: -1, textContent: STRINGS.compare.compare }), duration ? playBoth : null),
     ),
     h("div", { className: "comparison" }, ...sides.map((side) => sideCard(side, duration, signal))),
     differenceCard(sides),
@@ -64,7 +65,7 @@ function sideCard({ job, result, playback }, duration, signal) {
         moments: result.moments,
         step: Math.max(duration / STEPS_PER_AXIS, MIN_STEP_SECONDS),
         signal,
-        name: `Emotion timeline of ${name}`,
+        name: STRINGS.compare.timelineOf(name),
       }).element
     : null;
   const title = h("h2", {}, h("a", { href: `#/job/${job.id}`, textContent: name }));
@@ -109,13 +110,13 @@ function togglePlayback(playbacks) {
 function differenceCard(sides) {
   const [first, second] = sides.map(({ result }) => result);
   if (first.labels.join() !== second.labels.join()) {
-    const textContent = "These were analysed with different emotion sets and can’t be compared.";
+    const textContent = STRINGS.compare.theseWereAnalysedWithDifferent;
     return h("p", { className: "muted", textContent });
   }
   const names = sides.map(({ job }) => jobName(job));
   const lengths = sides.map(({ result }, index) => {
     const { duration } = result.media;
-    return `${names[index]}: ${duration === null ? "photo" : formatTime(duration)}`;
+    return `${names[index]}: ${duration === null ? STRINGS.compare.photo : formatTime(duration)}`;
   });
   const rows = listOrder(first.labels).map((label) => {
     const values = [first, second].map(({ overall }) => overall.probabilities[label]);
@@ -127,11 +128,13 @@ function differenceCard(sides) {
       cells.map((textContent) => h("td", { className: "number", textContent })),
     );
   });
-  const head = tableHead(["Emotion", ...names, "Difference (points)"], (index) => (index ? "number" : ""));
+  const head = tableHead([STRINGS.compare.emotion, ...names, STRINGS.compare.differencePoints], (index) =>
+    index ? "number" : "",
+  );
   return h(
     "section",
     { className: "card" },
-    h("h2", { textContent: "Whole-file comparison" }),
+    h("h2", { textContent: STRINGS.compare.wholeFileComparison }),
     h("p", { className: "muted", textContent: lengths.join(" · ") }),
     h("div", { className: "scroll" }, h("table", { className: "windows" }, head, h("tbody", {}, ...rows))),
   );

@@ -4,6 +4,7 @@ import { JobList } from "../components/job-list.js";
 import { OptionsPanel } from "../components/options-panel.js";
 import { UploadForm } from "../components/upload-form.js";
 import { h } from "../lib/dom.js";
+import { STRINGS } from "../lib/strings.js";
 
 /** @typedef {(root: HTMLElement, parameters: string[], signal: AbortSignal) => void | Promise<void>} View
  * Fill `root`, until the signal aborts; `parameters` are the parts of the URL after the name of the view. */
@@ -21,12 +22,10 @@ export function homeView(root, _parameters, signal) {
   const hero = h(
     "section",
     { className: "hero" },
-    h("h1", { tabIndex: -1, textContent: "See emotion in faces, voices and words" }),
+    h("h1", { tabIndex: -1, textContent: STRINGS.home.seeEmotionInFacesVoices }),
     h("p", {
       className: "lead",
-      textContent:
-        "Upload a photo, recording or video. Affect estimates the emotion people express, moment by moment, from " +
-        "face, voice and words.",
+      textContent: STRINGS.home.introduction,
     }),
     upload.element,
   );

@@ -9,6 +9,7 @@ import { labelOf } from "../lib/emotions.js";
 import { followJob } from "../lib/job-events.js";
 import { isFinished, jobName } from "../lib/jobs.js";
 import { Problem } from "../lib/problem.js";
+import { STRINGS } from "../lib/strings.js";
 import { resultView, wholeMediaLabel } from "./result.js";
 
 /** @type {import("./home.js").View} */
@@ -16,7 +17,7 @@ export async function jobView(root, [id], signal) {
   const title = h("h1", { tabIndex: -1, textContent: "…", dir: "auto" });
   const tools = h("span", { className: "tools" });
   const body = h("div");
-  const back = h("a", { className: "back", href: "#/", textContent: "All analyses" });
+  const back = h("a", { className: "back", href: "#/", textContent: STRINGS.job.allAnalyses });
   root.append(h("header", { className: "page-head" }, back, h("div", {}, title, tools)), body);
   /** @type {Progress | null} */
   let progress = null;
@@ -35,9 +36,9 @@ export async function jobView(root, [id], signal) {
   if (job.status === "succeeded") {
     const result = await getResult(id, signal);
     body.replaceChildren(resultView(job, result, signal));
-    if (progress) announce(`Done. ${wholeMediaLabel(result.media)}: ${labelOf(result.overall.emotion)}`);
+    if (progress) announce(STRINGS.job.done(wholeMediaLabel(result.media), labelOf(result.overall.emotion)));
   } else if (job.status === "cancelled") {
-    body.replaceChildren(infoBox("This analysis was cancelled."));
+    body.replaceChildren(infoBox(STRINGS.job.thisAnalysisWasCancelled));
   } else {
     body.replaceChildren(problemAlert(Problem.fromApi(job.error ?? {})));
   }
@@ -48,5 +49,5 @@ function deleteButton(job) {
   const onClick = async () => {
     if (await confirmDelete(job)) location.hash = "#/";
   };
-  return button("Delete", onClick, { icon: "trash", kind: "quiet" });
+  return button(STRINGS.job.delete, onClick, { icon: "trash", kind: "quiet" });
 }

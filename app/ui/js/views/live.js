@@ -9,6 +9,7 @@ import { colourOf, combinedProbabilities, labelOf, listOrder } from "../lib/emot
 import { formatPercent } from "../lib/format.js";
 import { boxOnScreen, containedRectangle, displaySize } from "../lib/geometry.js";
 import { LiveSession } from "../lib/live-session.js";
+import { STRINGS } from "../lib/strings.js";
 import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/tables.js";
 
 /** Seconds of the timeline. */
@@ -22,7 +23,7 @@ const DEFAULT_WINDOW = "4";
 
 /** @type {import("./home.js").View} */
 export function liveView(root, _parameters, signal) {
-  document.title = "Live";
+  document.title = STRINGS.live.live;
   new LiveView(root, signal);
 }
 
@@ -44,11 +45,11 @@ class LiveView {
       className: "mirrored",
     });
     this.canvas = h("canvas", { className: "overlay", ariaHidden: "true" });
-    const off = h("p", { className: "stage-message", textContent: "The camera is off." });
+    const off = h("p", { className: "stage-message", textContent: STRINGS.live.theCameraIsOff });
     const screen = h("div", { className: "screen" }, this.video, off);
     this.stage = h("div", { className: "stage live" }, screen, this.canvas);
-    this.camera = checkbox("Camera", { checked: true });
-    this.microphone = checkbox("Microphone", { checked: true });
+    this.camera = checkbox(STRINGS.live.camera, { checked: true });
+    this.microphone = checkbox(STRINGS.live.microphone, { checked: true });
     this.windowSeconds = select(
       WINDOW_CHOICES.map((seconds) => [seconds, `${seconds} s`]),
       { value: DEFAULT_WINDOW },
@@ -58,7 +59,7 @@ class LiveView {
     this.emotion = h("strong", { className: "current-emotion", textContent: "–" });
     this.facts = h("p", {
       className: "muted",
-      textContent: "Results appear here at least once a second.",
+      textContent: STRINGS.live.resultsAppearHereAtLeast,
     });
     this.bars = h("div", { className: "live-bars" });
     this.tracks = [
@@ -71,21 +72,21 @@ class LiveView {
   }
 
   #header() {
-    const averaging = h("label", { className: "toggle" }, "Averaged over", this.windowSeconds);
+    const averaging = h("label", { className: "toggle" }, STRINGS.live.averagedOver, this.windowSeconds);
     const tools = h("div", { className: "tools" }, this.camera.label, this.microphone.label, averaging, this.toggle);
-    const title = h("h1", { tabIndex: -1, textContent: "Live" });
+    const title = h("h1", { tabIndex: -1, textContent: STRINGS.live.live });
     return h("header", { className: "page-head" }, h("div", {}, title, tools));
   }
 
   #overview() {
     const reading = h(
       "section",
-      { className: "card current-reading", ariaLabel: "Current reading" },
+      { className: "card current-reading", ariaLabel: STRINGS.live.currentReading },
       h("header", {}, this.emotion),
       this.bars,
       this.facts,
     );
-    const player = h("section", { className: "player", ariaLabel: "Camera" }, this.stage);
+    const player = h("section", { className: "player", ariaLabel: STRINGS.live.camera }, this.stage);
     return h("div", { className: "overview" }, player, reading);
   }
 
@@ -98,14 +99,18 @@ class LiveView {
         canvas,
       ),
     );
-    const plot = h("div", { className: "plot live", role: "img", ariaLabel: "Emotion over the last minute" }, ...rows);
-    return h("section", { className: "card" }, h("h2", { textContent: "Last minute" }), plot);
+    const plot = h(
+      "div",
+      { className: "plot live", role: "img", ariaLabel: STRINGS.live.emotionOverTheLastMinute },
+      ...rows,
+    );
+    return h("section", { className: "card" }, h("h2", { textContent: STRINGS.live.lastMinute }), plot);
   }
 
   #toggleButton() {
     return this.#session
-      ? button("Stop", () => this.#stop(), { icon: "stop", kind: "primary" })
-      : button("Start", () => this.#start(), { icon: "camera", kind: "primary" });
+      ? button(STRINGS.live.stop, () => this.#stop(), { icon: "stop", kind: "primary" })
+      : button(STRINGS.live.start, () => this.#start(), { icon: "camera", kind: "primary" });
   }
 
   #updateToggle() {
@@ -122,13 +127,13 @@ class LiveView {
       windowSeconds: Number(this.windowSeconds.value),
     };
     if (!settings.camera && !settings.microphone) {
-      this.alerts.replaceChildren(infoBox("Select camera, microphone, or both."));
+      this.alerts.replaceChildren(infoBox(STRINGS.live.selectCameraMicrophoneOrBoth));
       return;
     }
     const session = new LiveSession(settings, {
       onReady: (labels) => {
         this.#labels = labels;
-        announce("Live");
+        announce(STRINGS.live.live);
       },
       onUpdate: (update) => this.#show(update),
       onClosed: (problem) => {
@@ -167,8 +172,8 @@ class LiveView {
     this.emotion.replaceChildren(...namedReading(update));
     const labels = listOrder(Object.keys(update.probabilities));
     this.bars.replaceChildren(...labels.map((label) => liveBar(label, probabilities?.[label])));
-    const delay = update.latency === null ? null : `${Math.round(update.latency * 1000)} ms delay`;
-    const skipped = update.dropped ? `${update.dropped} frames skipped` : null;
+    const delay = update.latency === null ? null : STRINGS.live.delay(Math.round(update.latency * 1000));
+    const skipped = update.dropped ? STRINGS.live.skipped(update.dropped) : null;
     this.facts.textContent = [delay, skipped].filter(Boolean).join(" · ");
     this.#drawFaces(update);
     this.#drawTimeline(update);

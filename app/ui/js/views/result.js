@@ -23,6 +23,7 @@ import { countOf, formatTime } from "../lib/format.js";
 import { jobName } from "../lib/jobs.js";
 import { Playback } from "../lib/playback.js";
 import { isAbort } from "../lib/problem.js";
+import { STRINGS } from "../lib/strings.js";
 import { timelineTracks } from "../lib/timeline-tracks.js";
 
 /** Steps of an arrow key in a media file that is a single window. */
@@ -72,14 +73,16 @@ export function resultView(job, result, signal) {
  * Return what a reading of the whole is called.
  * @param {Pick<Api.Media, "kind">} media
  */
-export const wholeMediaLabel = ({ kind }) => (kind === "image" ? "Whole photo" : "Whole file");
+export const wholeMediaLabel = ({ kind }) => (kind === "image" ? STRINGS.result.wholePhoto : STRINGS.result.wholeFile);
 
 /** @param {Api.Result} result */
 function summary({ media, faces, overall }) {
   const facts = [
     media.duration === null ? null : formatTime(media.duration),
     media.width ? `${media.width} × ${media.height}` : null,
-    faces.length ? countOf(faces.length, media.kind === "image" ? "face" : "face track") : null,
+    faces.length
+      ? countOf(faces.length, media.kind === "image" ? STRINGS.result.face : STRINGS.result.faceTrack)
+      : null,
   ];
   return h(
     "p",
@@ -113,7 +116,7 @@ function timedView({ result, playback, player, moments, signal }) {
   const table = h(
     "details",
     { className: "card" },
-    h("summary", {}, h("h2", { textContent: "View as table" })),
+    h("summary", {}, h("h2", { textContent: STRINGS.result.viewAsTable })),
     windowTable(result, playback),
   );
   return [overview, timelineCard(result, playback, signal), isAudio ? null : transcript, table];
@@ -136,7 +139,7 @@ function timelineCard(result, playback, signal) {
     step: second ? second.start - first.start : duration / STEPS_PER_FILE,
     signal,
   });
-  return h("section", { className: "card" }, h("h2", { textContent: "Timeline" }), timeline.element);
+  return h("section", { className: "card" }, h("h2", { textContent: STRINGS.result.timeline }), timeline.element);
 }
 
 /**
