@@ -25,7 +25,7 @@ ML_ORDER = [
     ("__main__",),
 ]
 # The same for the packages of `ml.inference`; type annotations may also name a higher one.
-INFERENCE_ORDER = [("api",), ("runtime",), ("face", "voice", "text"), ("speech",), ("fusion",), ("pipeline",)]
+INFERENCE_ORDER = [("api",), ("runtime",), ("face", "voice", "text"), ("speech", "people"), ("fusion",), ("pipeline",)]
 # The same for the gateway, whose client and page are apart.
 APP_ORDER = [
     ("errors", "keys", "loopback"),

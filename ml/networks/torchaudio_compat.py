@@ -21,8 +21,10 @@ if torch.version.cuda is None and "torchaudio" not in sys.modules:
     )
     sys.modules["torchaudio._extension"] = _extension
 
+import torchaudio.compliance.kaldi
 import torchaudio.functional
 import torchaudio.transforms
 
 functional = torchaudio.functional
+kaldi = torchaudio.compliance.kaldi
 transforms = torchaudio.transforms

@@ -60,7 +60,7 @@ def compose(
 ) -> Conversation:
     """Return a conversation of about `seconds` between `people` speakers, drawn by the generator.
 
-    Nobody speaks twice in a row. A turn is one recording, or several of the same speaker.
+    The speaker changes with each turn. A turn is one recording, or several of the same speaker.
     """
     speakers = [str(name) for name in generator.choice(sorted(recordings), people, replace=False)]
     sound = np.zeros(round((seconds + 2 * TURN_SECONDS[1]) * SAMPLE_RATE), np.float32)

@@ -1,4 +1,4 @@
-"""Diarization error rate: what share of the speech is given to nobody, to the wrong speaker, or is none."""
+"""Diarization error rate: share of the speech that is missed, false, or given to the wrong speaker."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

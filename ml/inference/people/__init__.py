@@ -1,0 +1,1 @@
+"""Identity of the people in a recording: speakers by their voices."""
