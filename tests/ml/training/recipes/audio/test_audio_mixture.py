@@ -53,9 +53,9 @@ def _write_sound(path: Path, samples: np.ndarray) -> None:
 def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train a narrow network whose trunk has random weights."""
 
-    def build() -> SpeechMixture:
+    def build(upper_blocks: int) -> SpeechMixture:
         torch.manual_seed(1)
-        network = SpeechMixture(SMALL)
+        network = SpeechMixture(replace(SMALL, upper=upper_blocks))
         network.trunk.requires_grad_(False)
         return network
 
@@ -63,20 +63,8 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _words(data: Path) -> list[str]:
-    return [
-        "--epochs",
-        "1",
-        "--steps",
-        "2",
-        "--batch",
-        "8",
-        "--copies",
-        "1",
-        "--precision",
-        "fp32",
-        "--data",
-        str(data),
-    ]
+    small = ["--epochs", "1", "--steps", "2", "--batch", "8", "--copies", "1", "--upper-blocks", "1"]
+    return [*small, "--precision", "fp32", "--data", str(data)]
 
 
 @pytest.mark.slow
@@ -118,7 +106,7 @@ def test_cached_activations_answer_as_the_served_network(data: Path, tmp_path: P
     _write_sound(data / "0.wav", np.random.default_rng(1).integers(-9_000, 9_000, 90_000))
     config = AudioTrainConfig(data=data, cache=tmp_path / "cache")
     sides = read_sides(config, 0)
-    network = recipe.build_mixture().eval()
+    network = recipe.build_mixture(0).eval()
     cached = load_or_extract(network.trunk, sides.sounds, 2, config.cache, bf16=False)
     assert len(cached.utterance_S) == 71, "the sound of more than five seconds has two segments"
     rows = [0, 3, 8]
