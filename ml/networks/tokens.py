@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,27 +61,28 @@ class TokenBatch:
     mask_NT: NDArray[np.int64]
 
 
+class TextTokenizer(Protocol):
+    """What turns sentences into the tokens of a network."""
+
+    def encode(self, sentences: Sequence[str], contexts: Sequence[str] = ()) -> list[Tokens]:
+        """Return the tokens of each cleaned sentence, none for one without words. `contexts`: text before each."""
+
+
 class SentenceTokenizer:
-    """Tokenizer of a model. It keeps the first `max_tokens` of a sentence and the last `max_context` before it.
+    """Tokenizer of a model. It keeps the first `max_tokens` of a sentence and the last `max_context` before it."""
 
-    `keep_emoji`: whether emoji are tokens, as multilingual vocabularies have them, or are spelled out in English.
-    """
-
-    def __init__(
-        self, tokenizer: Tokenizer, max_tokens: int, max_context: int = 0, *, keep_emoji: bool = False
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, max_context: int = 0) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
         self._max_words = max_tokens - tokenizer.num_special_tokens_to_add(False)
         self._max_context = max_context
-        self._keep_emoji = keep_emoji
         self._separator_tokens = tokenizer.num_special_tokens_to_add(True) - tokenizer.num_special_tokens_to_add(False)
 
     @classmethod
-    def from_file(cls, path: Path, max_tokens: int, max_context: int = 0, *, keep_emoji: bool = False) -> Self:
+    def from_file(cls, path: Path, max_tokens: int, max_context: int = 0) -> Self:
         """Return the tokenizer of a `tokenizer.json`."""
-        return cls(Tokenizer.from_buffer(path.read_bytes()), max_tokens, max_context, keep_emoji=keep_emoji)
+        return cls(Tokenizer.from_buffer(path.read_bytes()), max_tokens, max_context)
 
     def encode(self, sentences: Sequence[str], contexts: Sequence[str] = ()) -> list[Tokens]:
         """Return the tokens of each cleaned sentence, none for one without words. `contexts`: text before each."""
@@ -92,8 +93,7 @@ class SentenceTokenizer:
         return [self._truncate(own, context) for own, context in zip(encodings, before, strict=True)]
 
     def _encode_words(self, texts: Sequence[str]) -> list[Encoding]:
-        cleaned = [clean_text(text, keep_emoji=self._keep_emoji) for text in texts]
-        return self._tokenizer.encode_batch(cleaned, add_special_tokens=False)
+        return self._tokenizer.encode_batch([clean_text(text) for text in texts], add_special_tokens=False)
 
     def _truncate(self, own: Encoding, context: Encoding | None) -> Tokens:
         if not own.ids:

@@ -78,17 +78,19 @@ class ModelStore:
         card: str,
         files: Mapping[str, bytes] | None = None,
         max_bytes: int | None = MAX_WEIGHT_BYTES,
+        int8: bool = False,
     ) -> str:
         """Write the next version by one atomic rename and return its reference.
 
-        Floating-point tensors are stored as float16. `files`: further small files of the version (a tokenizer).
+        Floating-point tensors are stored as float16, matrices in 8 bits with `int8`. `files`: further small files of
+        the version (a tokenizer).
         Raises ModelStoreError if the weights are larger than `max_bytes`.
         """
         parent = self.root / description.name
         parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".publish-", dir=parent))
         try:
-            digest = write_weights(staging, weights, description.name, max_bytes)
+            digest = write_weights(staging, weights, description.name, max_bytes, int8=int8)
             (staging / "card.md").write_text(card)
             for name, content in (files or {}).items():
                 (staging / name).write_bytes(content)

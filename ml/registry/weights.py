@@ -12,10 +12,13 @@ from ml.errors import ModelStoreError
 WEIGHTS_FILE = "weights.safetensors"
 MAX_WEIGHT_BYTES = 48 * 2**20
 """Maximum bytes of a weight file that was trained here."""
+SCALE_SUFFIX = ":scale"
+"""Ending of the name of a tensor [rows] that an int8 matrix of the same name is multiplied by, row by row."""
+_INT8_MAX = 127
 
 
 def read_weights(folder: Path, sha256: str, reference: str) -> dict[str, torch.Tensor]:
-    """Return the tensors of a version, floating-point ones as float32.
+    """Return the tensors of a version, floating-point ones and those stored in 8 bits as float32.
 
     Raises ModelStoreError if the file cannot be read or does not have this sha256.
     """
@@ -25,21 +28,47 @@ def read_weights(folder: Path, sha256: str, reference: str) -> dict[str, torch.T
         raise ModelStoreError(f"the weights of {reference} cannot be read") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ModelStoreError(f"the weights of {reference} are damaged: their sha256 is not the manifest's")
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(content).items()}
+    return from_stored(load(content))
 
 
-def write_weights(folder: Path, weights: Mapping[str, torch.Tensor], name: str, max_bytes: int | None) -> str:
-    """Write the tensors of the model `name`, floating-point ones as float16, and return the sha256 of the file.
+def write_weights(
+    folder: Path, weights: Mapping[str, torch.Tensor], name: str, max_bytes: int | None, *, int8: bool = False
+) -> str:
+    """Write the tensors of the model `name`, see `to_stored`, and return the sha256 of the file.
 
     Raises ModelStoreError if the file is larger than `max_bytes`.
     """
     path = folder / WEIGHTS_FILE
-    stored = {
-        key: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-        for key, tensor in ((key, tensor.detach().cpu()) for key, tensor in weights.items())
-    }
-    save_file(stored, path)
+    save_file(to_stored(weights, int8=int8), path)
     if max_bytes is not None and path.stat().st_size > max_bytes:
         raise ModelStoreError(f"the weights of {name} are larger than {max_bytes >> 20} MiB")
     path.chmod(0o644)  # safetensors creates it readable by its owner alone
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def to_stored(weights: Mapping[str, torch.Tensor], *, int8: bool) -> dict[str, torch.Tensor]:
+    """Return the tensors as they are stored: floating-point ones as float16, or matrices in 8 bits with `int8`.
+
+    Each row of a matrix in 8 bits has a scale of its own, its largest absolute value divided by 127.
+    """
+    stored: dict[str, torch.Tensor] = {}
+    for name, tensor in ((name, tensor.detach().cpu()) for name, tensor in weights.items()):
+        if int8 and tensor.is_floating_point() and tensor.ndim == 2:
+            scales_R = (tensor.float().abs().amax(1) / _INT8_MAX).clamp_min(torch.finfo(torch.float32).tiny)
+            rounded_RC = (tensor.float() / scales_R[:, None]).round().clamp(-_INT8_MAX, _INT8_MAX)
+            stored[name], stored[name + SCALE_SUFFIX] = rounded_RC.to(torch.int8), scales_R
+        else:
+            stored[name] = (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+    return stored
+
+
+def from_stored(stored: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors that `to_stored` was given, as far as its types are exact."""
+    weights = {}
+    for name, tensor in stored.items():
+        scales_R = stored.get(name + SCALE_SUFFIX)
+        if scales_R is not None:
+            weights[name] = tensor.float() * scales_R[:, None]
+        elif not name.endswith(SCALE_SUFFIX):
+            weights[name] = tensor.float() if tensor.is_floating_point() else tensor
+    return weights

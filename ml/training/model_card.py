@@ -51,9 +51,14 @@ def _is_figures(value: Any) -> bool:
 
 
 def _table(measured: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = ["| Data | n | Accuracy | Macro-F1 | UAR | ECE |", "|---|---|---|---|---|---|"]
+    has_sets = any("labels_90" in figures for figures in measured.values())
+    columns = ["Data", "n", "Accuracy", "Macro-F1", "UAR", "ECE", *(["Coverage of labels_90"] if has_sets else [])]
+    rows = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     for name, figures in measured.items():
         cells = [f"{figures['n']:,}", *(_cell(figures, key) for key in ("accuracy", "macro_f1", "uar", "ece"))]
+        if has_sets:
+            sets = figures.get("labels_90")
+            cells.append(f"{sets['coverage']:.3f}, {sets['size']:.2f} labels" if sets else "–")
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(rows)
 

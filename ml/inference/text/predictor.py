@@ -13,7 +13,8 @@ from ml.inference.runtime.device import autocast, to_device
 from ml.inference.runtime.sessions import open_network
 from ml.networks import e5
 from ml.networks.text import DIMENSIONS, MultilingualTextConfig, MultilingualTextNet, TextConfig, TextNet
-from ml.networks.tokens import SentenceTokenizer, TokenBatch, Tokens, pad_tokens
+from ml.networks.tokens import SentenceTokenizer, TextTokenizer, TokenBatch, Tokens, pad_tokens
+from ml.networks.unigram import UnigramSentenceTokenizer, UnigramTokenizer
 from ml.registry import Manifest, ModelStore
 from ml.vocabulary import EMOTIONS, SENTIMENTS
 
@@ -42,7 +43,7 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
     def __init__(
         self,
         network: TextNet,
-        tokenizer: SentenceTokenizer,
+        tokenizer: TextTokenizer,
         temperature: float,
         device: torch.device,
         languages: Sequence[str] = ("en",),
@@ -60,8 +61,7 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
         network: TextNet = open_network(store, manifest)
         if isinstance(network, TextNet):
             network.encoder.embeddings.word_embeddings.half()  # as the store keeps it: half of the network's memory
-        multilingual = isinstance(network.config, MultilingualTextConfig)
-        path = e5.TOKENIZER.locate() if multilingual else store.file(manifest.reference, TOKENIZER_FILE)
+        path = _tokenizer_path(network.config, store, manifest.reference)
         tokenizer = open_tokenizer(network.config, path)
         inputs = manifest.preprocessing
         temperatures = inputs.get("temperatures", {})
@@ -118,7 +118,13 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
             yield pad_tokens(tokens, rows[first : first + TEXT_BATCH_SIZE])
 
 
-def open_tokenizer(config: TextConfig, path: Path) -> SentenceTokenizer:
-    """Return the tokenizer for a network of this shape, from a `tokenizer.json`."""
+def _tokenizer_path(config: TextConfig, store: ModelStore, reference: str) -> Path:
     multilingual = isinstance(config, MultilingualTextConfig)
-    return SentenceTokenizer.from_file(path, config.positions, config.before, keep_emoji=multilingual)
+    return e5.WEIGHTS.locate() if multilingual else store.file(reference, TOKENIZER_FILE)
+
+
+def open_tokenizer(config: TextConfig, path: Path) -> TextTokenizer:
+    """Return the tokenizer for a network of this shape: from a `tokenizer.json`, or from the weights file of e5."""
+    if isinstance(config, MultilingualTextConfig):
+        return UnigramSentenceTokenizer(UnigramTokenizer.from_file(path), config.positions, config.before)
+    return SentenceTokenizer.from_file(path, config.positions, config.before)

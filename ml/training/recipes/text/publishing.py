@@ -108,7 +108,7 @@ def text_card(description: ModelDescription) -> str:
         title="Affect text in many languages",
         summary="A multilingual-e5-small encoder of twelve layers that reads a sentence as one of seven emotions, as "
         "negative, neutral or positive, and its valence, arousal and dominance. The store holds what was trained here, "
-        "matrices in 8 bits; word table and tokenizer are read from two packages.",
+        "matrices in 8 bits; word table and tokenizer are read from a package.",
         use=f"{use} It reads {names}. A fusion may take its probabilities as those of another text model: they are "
         "calibrated for each language.",
         limits=[

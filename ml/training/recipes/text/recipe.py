@@ -18,7 +18,7 @@ from ml.inference.api import TextOutputs
 from ml.inference.text.predictor import TOKENIZER_FILE, TextPredictor, TextSample, open_tokenizer
 from ml.networks import config_to_dict
 from ml.networks.text import DIMENSIONS, MultilingualTextNet, TextNet, load_pretrained_encoder
-from ml.networks.tokens import SentenceTokenizer, pad_tokens
+from ml.networks.tokens import TextTokenizer, pad_tokens
 from ml.registry import ModelStore
 from ml.registry.weights import from_stored, to_stored
 from ml.training.datasets.example import Example, Split
@@ -204,7 +204,7 @@ def space(trial: Any, config: TextTrainConfig) -> dict[str, Any]:
     }
 
 
-def trained_network(ingredients: Sequence[Ingredient], shares: Sequence[float]) -> tuple[TextNet, SentenceTokenizer]:
+def trained_network(ingredients: Sequence[Ingredient], shares: Sequence[float]) -> tuple[TextNet, TextTokenizer]:
     """Return the averaged network of the ingredients, with weights as the store keeps them, and its tokenizer."""
     shape = ingredients[0].config
     start = start_of(shape)

