@@ -2,7 +2,7 @@
 
 import { getJson } from "../api.js";
 import { disclosure, h, tableHead } from "../lib/dom.js";
-import { capitalize, formatPercent } from "../lib/format.js";
+import { capitalize, formatPercent, languageName } from "../lib/format.js";
 import { STAGE_LABELS } from "../lib/jobs.js";
 import { describeOptions } from "../lib/options.js";
 import { STRINGS } from "../lib/strings.js";
@@ -24,9 +24,12 @@ const FIGURE_HEADINGS = [
  * @param {Api.Job} job
  */
 export function modelInfo(result, job) {
-  const { bundle, licence, ...models } = result.models;
+  const { bundle, licence, text_by_language: textByLanguage, ...models } = result.models;
   const versions = Object.entries(models).map(([role, name]) =>
     name ? definition(ROLE_LABELS[role] ?? capitalize(role), name) : null,
+  );
+  const ofLanguages = Object.entries(textByLanguage ?? {}).map(([language, name]) =>
+    definition(`${MODALITY_LABELS.text} (${languageName(language)})`, name),
   );
   const settings = describeOptions(job.options).map(({ name, value }) => definition(name, value));
   const times = Object.entries(result.timings).map(([stage, seconds]) =>
@@ -42,6 +45,7 @@ export function modelInfo(result, job) {
       definition(STRINGS.modelInfo.modelLicence, licence),
       definition(STRINGS.modelInfo.bundle, bundle),
       versions,
+      ofLanguages,
     ),
     disclosure(STRINGS.modelInfo.settingsUsed, h("dl", {}, settings)),
     disclosure(STRINGS.modelInfo.processingTime, h("dl", {}, times)),
