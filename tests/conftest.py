@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 # Read by OpenMP when torch is first imported. Threads that compete for cores, or spin, make tests ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# The smallest speech model, for commands that tests start.
+os.environ.setdefault("AFFECT_WHISPER_MODEL", "tiny.en")
 
 SLOW_PLACES = (
     "tests/app/http/test_connections.py",

@@ -1,7 +1,7 @@
 """Language of each stretch of speech: a few seconds say which it is, its neighbours help, and doubt leaves it open."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 CHANGE_PENALTY = 2.0
@@ -11,6 +11,11 @@ FULL_EVIDENCE_SECONDS = 3.0
 """Seconds from which the evidence of a stretch counts in full."""
 MIN_PROBABILITY = 1e-3
 """Probability below which languages are alike improbable."""
+CERTAIN_PROBABILITY = 0.8
+"""Probability from which a language has no contenders."""
+MIN_CONTENDER_PROBABILITY = 0.05
+MAX_CONTENDERS = 3
+"""Minimum probability, and maximum number, of languages in which one stretch is recognized."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,21 @@ def mean_probability(language: str, stretches: Sequence[StretchEvidence]) -> flo
     """Return the mean probability of a language over the seconds of some stretches, 0..1."""
     seconds = sum(stretch.seconds for stretch in stretches)
     return sum(stretch.seconds * stretch.probabilities.get(language, 0.0) for stretch in stretches) / seconds
+
+
+def contenders(
+    language: str, stretches: Sequence[StretchEvidence], detectable: Collection[str]
+) -> list[tuple[str, float]]:
+    """Return the languages in which stretches that were taken for `language` are recognized, with their probabilities.
+
+    It stands alone if it is probable. Otherwise the words decide between it and the most probable `detectable` ones.
+    """
+    confidence = mean_probability(language, stretches)
+    if confidence >= CERTAIN_PROBABILITY:
+        return [(language, confidence)]
+    means = [(other, mean_probability(other, stretches)) for other in sorted(detectable)]
+    likely = sorted((each for each in means if each[1] >= MIN_CONTENDER_PROBABILITY), key=lambda each: -each[1])
+    return likely[:MAX_CONTENDERS] or [(language, confidence)]
 
 
 def _best(totals: Mapping[str, float]) -> str:

@@ -39,6 +39,11 @@ class SpeechRecognizer(ABC):
     def languages(self) -> tuple[str, ...]:
         """ISO 639 codes of the languages that the model was trained on."""
 
+    @property
+    @abstractmethod
+    def detectable_languages(self) -> frozenset[str]:
+        """Those of `languages` that the model understands well enough to be believed when it names one of them."""
+
     @abstractmethod
     def detect_languages(self, sounds: Sequence[FloatArray]) -> list[dict[str, float]]:
         """Return for each sound the probability of each language; for multilingual models."""

@@ -20,6 +20,11 @@ NO_SPEECH_PENALTY = 0.2
 MAX_COMPRESSION = 2.4
 """Compression ratio by zlib above which text repeats itself. The decoder is sure of what it has just said, so only word
 pairs that occur for the first time count then (real repetition reaches -0.3, invented loops -1.1 at most)."""
+MAX_REPETITIONS = 3
+MAX_LOOP_WORDS = 5
+"""Maximum number of times that up to MAX_LOOP_WORDS words follow one another inside a sentence: more is a loop."""
+SOUND_WEIGHT = 0.05
+"""Weight of the logarithm of a language's probability by the sound, beside the score of the words in it."""
 MIN_WORD_SECONDS = 1 / 12
 """Minimum seconds per word, over a sentence: faster is no speech, but a loop for which the alignment found no sound."""
 MAX_SEGMENT_SECONDS = 10.0
@@ -30,7 +35,7 @@ _SENTENCE_END = re.compile(r"[.?!…。？！][\"'”’)\]]*$")
 
 @dataclass(frozen=True)
 class SpokenChunk:
-    """Chunk, the language in which it is recognized, and the probability of that language by its sound."""
+    """Chunk, the language in which it is recognized, and the probability of that language by its sound alone."""
 
     chunk: PackedChunk
     language: str
@@ -59,13 +64,30 @@ class Sentence:
         return self.score >= min_score and self.seconds >= MIN_WORD_SECONDS * len(self.words)
 
 
+def certainty(sentences: Sequence[Sentence]) -> float:
+    """Return how certain it is that sentences were spoken in their languages: a mean log-probability by words.
+
+    The words say more than the sound. Minus infinity for no sentence.
+    """
+    count = sum(len(sentence.words) for sentence in sentences)
+    if not count:
+        return -math.inf
+    return (
+        sum(
+            len(sentence.words) * (sentence.score + SOUND_WEIGHT * math.log(max(sentence.confidence, 1e-6)))
+            for sentence in sentences
+        )
+        / count
+    )
+
+
 def split_sentences(spoken: SpokenChunk, clip: RecognizedClip, speech: Sequence[TimeSpan]) -> list[Sentence]:
     """Split the words of a chunk at ends of sentences and at pauses.
 
     The score of a sentence is half that of its own words and half that of its chunk: an unusual name in clear speech
     stays, and a word that fits by chance in a foreign language does not.
     """
-    words = list(_words_in_media(spoken.chunk, clip.words, speech))
+    words = list(_words_in_media(spoken.chunk, without_loops(clip.words), speech))
     logs = [math.log(max(word.probability, 1e-6)) for word in words]
     chunk_score = clip.log_probability
     counted = [True] * len(words)
@@ -80,6 +102,23 @@ def split_sentences(spoken: SpokenChunk, clip: RecognizedClip, speech: Sequence[
         score = (_mean(own or [chunk_score]) + chunk_score) / 2
         sentences.append(Sentence(tuple(words[first:last]), score, spoken.language, spoken.confidence))
     return sentences
+
+
+def without_loops(words: Sequence[RecognizedWord]) -> list[RecognizedWord]:
+    """Return the words without what repeats the same few words more than MAX_REPETITIONS times in a row.
+
+    Whole sentences are repeated by people too, and stay.
+    """
+    kept: list[RecognizedWord] = []
+    for word in words:
+        kept.append(word)
+        plain = [each.text.strip(_PUNCTUATION).lower() for each in kept[-MAX_LOOP_WORDS * (MAX_REPETITIONS + 1) :]]
+        for length in range(1, MAX_LOOP_WORDS + 1):
+            is_loop = plain[-length * (MAX_REPETITIONS + 1) :] == plain[-length:] * (MAX_REPETITIONS + 1)
+            if is_loop and not any(_SENTENCE_END.search(each.text) for each in kept[-length:]):
+                del kept[-length:]
+                break
+    return kept
 
 
 def _mean(values: Iterable[float]) -> float:

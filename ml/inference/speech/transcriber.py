@@ -4,7 +4,7 @@ Segments of speech are packed into chunks that the recognizer hears at once, wit
 makes of laughter, music, noise or an unknown language is recognized by its own doubts and dropped.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +14,9 @@ import torch
 
 from ml.inference.api import TimeSpan
 from ml.inference.speech.chunks import PackedChunk, pack_pieces, pack_speech, split_stretches
-from ml.inference.speech.languages import StretchEvidence, guess_languages, mean_probability
+from ml.inference.speech.languages import StretchEvidence, contenders, guess_languages
 from ml.inference.speech.recognizer import RecognizedClip, SpeechRecognizer
-from ml.inference.speech.sentences import Sentence, SpokenChunk, split_sentences
+from ml.inference.speech.sentences import Sentence, SpokenChunk, certainty, split_sentences
 from ml.inference.speech.whisper import Whisper
 from ml.inference.voice.vad import Pcm
 from ml.results import Notice, Segment, Word
@@ -27,13 +27,21 @@ BATCHES_PER_GPU_CALL = 4
 """Number of chunk batches decoded together on a GPU."""
 
 MIN_SCORE = {"en": -0.7}
-DEFAULT_MIN_SCORE = -1.0
+DEFAULT_MIN_SCORE = -0.9
 """Minimum mean log-probability of a sentence, by language. Measured with tiny.en: below are 2 in 100 clips of acted or
-noisy English that were understood, 5 in 6 noisy ones that were not, and 95 in 100 Polish and Urdu clips. Whisper's own
-bound serves for other languages."""
+noisy English that were understood, 5 in 6 noisy ones that were not, and 95 in 100 Polish and Urdu clips. Measured with
+base, in other languages: below is what is more wrong than right."""
 CONFIDENT_SCORE = -0.4
 """Minimum score of a sentence that is kept if most of the file is not in the model's language: no Polish or Urdu clip
 reaches it."""
+MIN_CERTAINTY = -0.62
+"""Minimum `certainty` of the sentences of a language that was detected. With base, short Polish and English sentences
+of actors are above; Urdu and Amharic that were taken for another language are below."""
+FAIR_SCORE = -1.0
+MIN_DOUBT_SECONDS = 0.3
+"""Minimum score, and minimum seconds of words, of dropped sentences that make the transcript uncertain."""
+MIN_OPEN_SECONDS = 2.0
+"""Seconds of words in languages that are not certain from which a notice says so."""
 COMPLETE_SHARE = 0.7
 UNDERSTOOD_SHARE = 0.5
 """Shares of the speech that kept words cover: clear English has 0.8 to 1.0. Below the first a notice says that the
@@ -134,28 +142,41 @@ class Transcriber:
         for first in range(0, len(batches), self._batches_per_call):
             check()
             own = batches[first : first + self._batches_per_call]
-            chunks = [spoken for batch in own for spoken in self._spoken_chunks(pcm, batch, language)]
-            for spoken, clip in zip(chunks, self._recognize_each(pcm, chunks), strict=True):
-                sentences += split_sentences(spoken, clip, speech)
+            runs = [run for batch in own for run in self._language_runs(pcm, batch, language)]
+            spoken = [each for run in runs for alternative in run for each in alternative]
+            clips = iter(self._recognize_each(pcm, spoken))
+            for run in runs:
+                sentences += max(
+                    (
+                        [each for chunk in alternative for each in split_sentences(chunk, next(clips), speech)]
+                        for alternative in run
+                    ),
+                    key=certainty,
+                )
             progress(min(first + self._batches_per_call, len(batches)) / len(batches))
         return sentences
 
-    def _spoken_chunks(self, pcm: Pcm, batch: Sequence[PackedChunk], language: str | None) -> list[SpokenChunk]:
-        """Return the chunks of a batch, packed anew where the language changes, if it is to be detected."""
+    def _language_runs(
+        self, pcm: Pcm, batch: Sequence[PackedChunk], language: str | None
+    ) -> list[list[list[SpokenChunk]]]:
+        """Return the chunks of each run of one language of a batch, once in each language that it may be.
+
+        Chunks are packed anew where the language changes, if it is to be detected.
+        """
         languages = self._recognizer.languages
         if language is not None or len(languages) == 1:
-            return [SpokenChunk(chunk, language or languages[0]) for chunk in batch]
+            return [[[SpokenChunk(chunk, language or languages[0]) for chunk in batch]]]
         stretches = split_stretches(pcm, batch)
         probabilities = self._recognizer.detect_languages([stretch.sound(pcm) for stretch in stretches])
         evidence = [StretchEvidence(stretch.seconds, p) for stretch, p in zip(stretches, probabilities, strict=True)]
-        guesses = zip(stretches, evidence, guess_languages(evidence), strict=True)
-        spoken: list[SpokenChunk] = []
-        for guessed, run in groupby(guesses, lambda each: each[2]):
+        guesses = zip(guess_languages(evidence), stretches, evidence, strict=True)
+        runs = []
+        for guessed, run in groupby(guesses, lambda each: each[0]):
             members = list(run)
-            confidence = mean_probability(guessed, [heard for _, heard, _ in members])
-            pieces = [piece for stretch, _, _ in members for piece in stretch.pieces]
-            spoken += [SpokenChunk(chunk, guessed, confidence) for chunk in pack_pieces(pieces)]
-        return spoken
+            chunks = pack_pieces(piece for _, stretch, _ in members for piece in stretch.pieces)
+            likely = contenders(guessed, [heard for *_, heard in members], self._recognizer.detectable_languages)
+            runs.append([[SpokenChunk(chunk, *contender) for chunk in chunks] for contender in likely])
+        return runs
 
     def _recognize_each(self, pcm: Pcm, chunks: Sequence[SpokenChunk]) -> list[RecognizedClip]:
         """Return the words of each chunk; those of one language are recognized together."""
@@ -170,13 +191,44 @@ class Transcriber:
     def accept(self, sentences: Sequence[Sentence], speech: Sequence[TimeSpan], language: str | None) -> Transcription:
         """Return the sentences of a sound that are certain enough. `language`: as the caller states it."""
         speech_seconds = sum(segment.length for segment in speech)
-        accepted = [sentence for sentence in sentences if sentence.reaches(min_score(sentence.language))]
+        named = {language} if language else self._named_languages(sentences)
+        accepted = [
+            sentence
+            for sentence in sentences
+            if sentence.language in named and sentence.reaches(min_score(sentence.language))
+        ]
         understood_seconds = sum(sentence.seconds for sentence in accepted)
-        if understood_seconds < UNDERSTOOD_SHARE * speech_seconds and language is None:
+        if understood_seconds < UNDERSTOOD_SHARE * speech_seconds and language is None and self._is_monolingual:
             confident = [sentence for sentence in accepted if sentence.reaches(CONFIDENT_SCORE)]
             return Transcription(_to_segments(confident), None, (self._undetected_notice(),))
-        notices = (_UNCERTAIN,) if understood_seconds < COMPLETE_SHARE * speech_seconds else ()
+        notices: tuple[Notice, ...] = ()
+        open_seconds = sum(sentence.seconds for sentence in sentences if sentence.language not in named)
+        if open_seconds >= MIN_OPEN_SECONDS or (not accepted and language is None):
+            notices = (self._undetected_notice(),)
+        elif understood_seconds < COMPLETE_SHARE * speech_seconds or self._dropped_fair(sentences, accepted, named):
+            notices = (_UNCERTAIN,)
         return Transcription(_to_segments(accepted), language or main_language(accepted), notices)
+
+    @staticmethod
+    def _dropped_fair(sentences: Sequence[Sentence], accepted: Sequence[Sentence], named: Collection[str]) -> bool:
+        """Return whether sentences in a language of the sound were dropped that were fairly certain."""
+        fair = [each for each in sentences if each.language in named and each.reaches(FAIR_SCORE)]
+        return sum(each.seconds for each in fair) - sum(each.seconds for each in accepted) >= MIN_DOUBT_SECONDS
+
+    @property
+    def _is_monolingual(self) -> bool:
+        return len(self._recognizer.languages) == 1
+
+    def _named_languages(self, sentences: Sequence[Sentence]) -> set[str]:
+        """Return the languages in which enough of the sentences are certain to have been spoken."""
+        if self._is_monolingual:
+            return set(self._recognizer.languages)
+        found = {sentence.language for sentence in sentences} & self._recognizer.detectable_languages
+        return {
+            language
+            for language in found
+            if certainty([sentence for sentence in sentences if sentence.language == language]) >= MIN_CERTAINTY
+        }
 
     def unsupported_notice(self, language: str) -> Notice:
         """Return the notice of a job in a language that the model was not trained on."""
@@ -186,11 +238,12 @@ class Transcriber:
         )
 
     def _undetected_notice(self) -> Notice:
-        english_only = len(self._recognizer.languages) == 1
-        problem = "does not look like English, the only language of" if english_only else "was not understood by"
+        problem = "Most of the speech does not look like English, the only language of the"
+        if not self._is_monolingual:
+            problem = "Some speech is in no language that is certain enough for the"
         return Notice(
             code="language_undetected",
-            message=f"Most of the speech {problem} the Whisper model {self.name}. What is doubtful was left out.",
+            message=f"{problem} Whisper model {self.name}. What is doubtful was left out.",
         )
 
 

@@ -21,9 +21,11 @@ from ml.media import SAMPLE_RATE
 
 MAX_CLIP_SECONDS = 30
 """Seconds of sound that Whisper hears at once."""
-CONTEXT_SECONDS = (10, 17, MAX_CLIP_SECONDS)
-"""Seconds of sound and silence that the encoder is given on a CPU: a sound has the shortest that leaves
-MIN_SILENCE_SECONDS after it. 10 s cost a ninth of 30 s."""
+CONTEXT_SECONDS = (17, MAX_CLIP_SECONDS)
+DETECTION_CONTEXT_SECONDS = (10, 17, MAX_CLIP_SECONDS)
+"""Seconds of sound and silence that the encoder is given on a CPU, to recognize words and to detect the language. 17 s
+cost less than a third of the 30 s of its training, 10 s a ninth. In 17 s as many words are right; in 10 s the decoder
+says one in ten short sentences twice."""
 MIN_SILENCE_SECONDS = 1.0
 BATCH_SIZE = 16
 """Maximum number of sounds that are decoded together."""
@@ -36,6 +38,14 @@ PREPENDED_PUNCTUATION = "\"'“¿([{-"
 APPENDED_PUNCTUATION = "\"'.。,，!！?？:：”)]}、"
 """Marks that belong to the word after or before them, as in OpenAI's code."""
 
+SMALL_MODELS = frozenset({"tiny", "base", "small"})
+WELL_TRAINED_LANGUAGES = frozenset(
+    {"ar", "ca", "cs", "da", "de", "el", "en", "es", "fi", "fr", "he", "hu", "id", "it", "ja", "ko", "ms", "nl", "no"}
+    | {"pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh"}
+)
+"""Languages of which the models have heard at least 190 hours (Radford et al. 2022, appendix E). The small ones take
+speech in others for one of a related language, and write down what nobody said."""
+
 _ISO_CODES = {"jw": "jv"}
 _WHISPER_CODES = {iso: code for code, iso in _ISO_CODES.items()}
 
@@ -43,10 +53,11 @@ _WHISPER_CODES = {iso: code for code, iso in _ISO_CODES.items()}
 class Whisper(SpeechRecognizer):
     """Loaded Whisper model. Temperature 0 and no previous text: the same sounds give the same words at any time."""
 
-    def __init__(self, model: WhisperModel, contexts: Sequence[int] = CONTEXT_SECONDS) -> None:
-        """`contexts`: seconds that the encoder may be given, in order; the last is for every longer sound."""
+    def __init__(self, model: WhisperModel, name: str, *, full_context: bool = False) -> None:
+        """`full_context`: always give the encoder 30 s, which costs a GPU no more."""
         self._model = model
-        self._contexts = contexts
+        self._name = name
+        self._full_context = full_context
         self._tokenizer = cache(self._new_tokenizer)
 
     @classmethod
@@ -70,15 +81,20 @@ class Whisper(SpeechRecognizer):
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelStoreError(f"the Whisper model {name} cannot be loaded") from error
-        return cls(model, CONTEXT_SECONDS if device.type == "cpu" else (MAX_CLIP_SECONDS,))
+        return cls(model, name, full_context=device.type != "cpu")
 
     @property
     def languages(self) -> tuple[str, ...]:
         return tuple(_ISO_CODES.get(code, code) for code in self._model.supported_languages)
 
+    @property
+    def detectable_languages(self) -> frozenset[str]:
+        known = frozenset(self.languages)
+        return known & WELL_TRAINED_LANGUAGES if self._name in SMALL_MODELS else known
+
     def detect_languages(self, sounds: Sequence[FloatArray]) -> list[dict[str, float]]:
         found: list[dict[str, float]] = [{} for _ in sounds]
-        for rows, features in self._batches(sounds):
+        for rows, features in self._batches(sounds, DETECTION_CONTEXT_SECONDS):
             rankings = self._model.model.detect_language(self._model.encode(features))
             for row, ranking in zip(rows, rankings, strict=True):
                 codes = [(token.strip("<|>"), float(probability)) for token, probability in ranking]
@@ -88,21 +104,24 @@ class Whisper(SpeechRecognizer):
     def recognize(self, sounds: Sequence[FloatArray], language: str) -> list[RecognizedClip]:
         clips = [RecognizedClip() for _ in sounds]
         tokenizer = self._tokenizer(_WHISPER_CODES.get(language, language))
-        for rows, features in self._batches(sounds):
+        for rows, features in self._batches(sounds, CONTEXT_SECONDS):
             seconds = [len(sounds[row]) / SAMPLE_RATE for row in rows]
             for row, clip in zip(rows, self._decode(features, seconds, tokenizer), strict=True):
                 clips[row] = clip
         return clips
 
-    def _batches(self, sounds: Sequence[FloatArray]) -> Iterator[tuple[list[int], FloatArray]]:
+    def _batches(self, sounds: Sequence[FloatArray], contexts: Sequence[int]) -> Iterator[tuple[list[int], FloatArray]]:
         """Yield the sounds of one context together: their indices, and their log-mel maps [sounds, bands, frames].
 
-        The context of a sound depends on its length alone, and so do its words.
+        A sound has the shortest of `contexts` (in order) that leaves MIN_SILENCE_SECONDS after it. That depends on its
+        length alone, and so do its words.
         """
+        if self._full_context:
+            contexts = (MAX_CLIP_SECONDS,)
         by_context: dict[int, list[int]] = {}
         for index, sound in enumerate(sounds):
             needed = len(sound) / SAMPLE_RATE + MIN_SILENCE_SECONDS
-            context = next((seconds for seconds in self._contexts if needed <= seconds), self._contexts[-1])
+            context = next((seconds for seconds in contexts if needed <= seconds), contexts[-1])
             by_context.setdefault(context, []).append(index)
         for context, indices in sorted(by_context.items()):
             for first in range(0, len(indices), BATCH_SIZE):

@@ -144,6 +144,7 @@ class Told:
         self, *answers: RecognizedClip, languages: Sequence[str] = ("en",), spoken: dict[str, float] | None = None
     ):
         self.languages = tuple(languages)
+        self.detectable_languages = frozenset(languages)
         self.asked: list[str] = []
         self._answers = list(answers)
         self._spoken = spoken or {}
@@ -156,9 +157,12 @@ class Told:
         return [self._answers.pop(0) for _ in sounds]
 
 
-def run(told: Told, language: str | None = None, check: Callable[[], None] = ignore) -> Transcription:
-    """As many chunks as there are answers, of 3.6 s of speech each, ten seconds apart."""
-    spans = [TimeSpan(index * 10.0 + 1, index * 10.0 + 4.6) for index in range(len(told._answers))]
+def run(
+    told: Told, language: str | None = None, check: Callable[[], None] = ignore, chunks: int | None = None
+) -> Transcription:
+    """Chunks (as many as there are answers) of 3.6 s of speech each, ten seconds apart."""
+    count = len(told._answers) if chunks is None else chunks
+    spans = [TimeSpan(index * 10.0 + 1, index * 10.0 + 4.6) for index in range(count)]
     sound = silence(len(spans) * 10)
     return Transcriber("told", told).transcribe(sound, spans, language, check, ignore)
 
@@ -214,12 +218,43 @@ def test_transcribe_keeps_real_repetition() -> None:
 
 
 def test_transcribe_multilingual_model_detects_the_language() -> None:
-    told = Told(GOOD, GOOD, languages=("de", "en", "pl"), spoken={"de": 0.2, "pl": 0.7, "en": 0.1})
-    assert run(told).language == "pl"
+    told = Told(GOOD, GOOD, languages=("de", "en", "pl"), spoken={"de": 0.04, "pl": 0.92, "en": 0.04})
+    found = run(told)
+    assert (found.language, [segment.language for segment in found.segments]) == ("pl", ["pl", "pl"])
     assert told.asked == ["pl", "pl"]
     named = Told(GOOD, languages=("de", "en", "pl"), spoken={"pl": 0.9})
     assert run(named, language="de").language == "de"
     assert named.asked == ["de"]
+
+
+def test_transcribe_words_decide_between_likely_languages() -> None:
+    poor = heard("křičí na něj celý den.", 0.5)
+    told = Told(poor, GOOD, languages=("cs", "en", "pl"), spoken={"cs": 0.6, "pl": 0.3, "en": 0.01})
+    found = run(told, chunks=1)
+    assert told.asked == ["cs", "pl"]
+    assert (found.language, found.notices) == ("pl", ())
+
+
+@pytest.mark.parametrize(
+    ("spoken", "answer"),
+    [({"hi": 0.9, "en": 0.02}, GOOD), ({"en": 0.9}, heard("making him a tiger.", 0.5))],
+    ids=["not detectable", "not certain"],
+)
+def test_transcribe_leaves_the_language_open(spoken: dict[str, float], answer: RecognizedClip) -> None:
+    told = Told(answer, languages=("en", "hi"), spoken=spoken)
+    told.detectable_languages = frozenset({"en"})
+    found = run(told)
+    assert (found.segments, found.language, codes(found)) == ((), None, ["language_undetected"])
+    assert run(Told(GOOD, languages=("en", "hi")), language="hi").language == "hi"
+
+
+def test_transcribe_each_stretch_in_its_language() -> None:
+    told = Told(*[GOOD] * 4, languages=("en", "es"))
+    answers = iter([{"es": 0.95}, {"es": 0.9}, {"en": 0.95}, {"en": 0.97}])
+    told.detect_languages = lambda sounds: [next(answers) for _ in sounds]  # type: ignore[method-assign]
+    found = run(told)
+    assert [segment.language for segment in found.segments] == ["es", "es", "en", "en"]
+    assert found.language in ("en", "es") and found.notices == ()
 
 
 def test_transcribe_without_speech_does_not_call_the_recognizer() -> None:

@@ -112,6 +112,31 @@ def test_speech_probabilities_check_during_long_sound() -> None:
 probabilities_N = arrays.arrays(np.float32, st.integers(0, 300), elements=st.floats(0, 1, width=32))
 
 
+def test_segments_above_threshold_count_short_ones_near_speech() -> None:
+    """Words between pauses, soft over a telephone, as in "ask … not"."""
+    probabilities = np.zeros(400, np.float32)
+    probabilities[50:90] = 0.8  # 1.6 to 2.9 s
+    probabilities[110:115] = 0.6  # 0.6 s later
+    probabilities[135:137] = 0.8  # a note
+    probabilities[250:255] = 0.6  # far from all
+    found = segments_above_threshold(probabilities, 400 * 0.032)
+    assert [round(span.start, 1) for span in found] == [1.5, 3.4]
+    assert segments_above_threshold(np.where(np.arange(400) < 100, 0, probabilities), 400 * 0.032) == []
+
+
+@pytest.mark.parametrize("level", [0.002, 0.02, 0.7], ids=["-54 dBFS", "-34 dBFS", "loud"])
+def test_speech_segments_find_quiet_speech(level: float) -> None:
+    sound = np.concatenate([silence(1), say(SENTENCE), silence(1)]).astype(np.float32)
+    quiet = (sound * (level / np.abs(sound).max()) * 32767).round().astype(np.int16)
+    (loud,), (found,) = speech_segments(sound / 32768, ignore), speech_segments(quiet, ignore)
+    assert (found.start, found.end) == pytest.approx((loud.start, loud.end), abs=0.15)
+
+
+@pytest.mark.parametrize("sound", [noise(8, 0.002), melody(8) // 50], ids=["noise", "melody"])
+def test_speech_segments_of_quiet_other_sounds_are_empty(sound: Sound) -> None:
+    assert speech_segments(sound, ignore) == []
+
+
 @given(probabilities_N, st.integers(0, STEP_SAMPLES - 1))
 def test_segments_above_threshold_are_ordered_disjoint_and_inside(probabilities: np.ndarray, cut: int) -> None:
     duration = max(0.0, (len(probabilities) * STEP_SAMPLES - cut) / SAMPLE_RATE)
