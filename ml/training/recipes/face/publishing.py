@@ -98,8 +98,10 @@ def _origin(config: FaceTrainConfig, store: ModelStore, reference: str) -> _Orig
     if "tune" not in settings or start is None or Path(start).is_dir():
         return own
     earlier = _published_origin(store, start)
+    known = {name.partition(":")[0] for name in own.data}
+    others = [name for name in earlier.data if name.partition(":")[0] not in known]
     return _Origin(
-        tuple(dict.fromkeys((*own.data, *earlier.data))),
+        (*own.data, *others),
         tuple(dict.fromkeys((*earlier.starts, *own.starts))),
         f"{earlier.command}; then {own.command}",
     )
