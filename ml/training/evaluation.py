@@ -25,7 +25,8 @@ from ml.inference.fusion.timeline import WindowInputs, build_timeline
 from ml.inference.fusion.windows import windows_over
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.bundle import pick_device
-from ml.inference.text.predictor import TextPredictor, TextSample
+from ml.inference.text.models import TextModels
+from ml.inference.text.predictor import TextSample
 from ml.inference.voice.predictor import VoicePredictor
 from ml.inference.voice.segments import WindowVoice, predict_utterances
 from ml.media import Decoder, DecodeRequest, MediaLimits, probe
@@ -34,7 +35,7 @@ from ml.registry import ModelStore
 from ml.results import Options, Prior
 from ml.training.datasets.example import Split
 from ml.training.labelled_rows import LabelledRow, read_rows
-from ml.training.metrics import Ablation, ClassificationMetrics, measure
+from ml.training.metrics import FIGURES, Ablation, ClassificationMetrics, measure
 from ml.training.pipeline_report import PipelineReport, read_piece
 from ml.training.recipes.fusion import recipe
 from ml.training.recipes.fusion.figures import FusionFigures
@@ -104,11 +105,13 @@ class BundleReaders:
         return read_each_file(lambda row: _read_utterance(predictor, row))
 
     def sentences(self) -> "Reader":
-        predictor = TextPredictor.load(ModelStore(self.store), self.reference("text"), pick_device(self.device))
+        self.reference("text")
+        store = ModelStore(self.store)
+        models = TextModels.load(store, store.bundle(self.bundle), pick_device(self.device))
 
         def read(rows: Sequence[LabelledRow]) -> list[Probabilities | None]:
-            outputs = predictor.predict([TextSample(row.text, row.before) for row in rows])
-            return list(np.exp(outputs.log_probabilities_NC))
+            readings = models.read([TextSample(row.text, row.before, row.language or None) for row in rows])
+            return [np.exp(each.features.log_probabilities) if each else None for each in readings]
 
         return read
 
@@ -248,7 +251,7 @@ class Readings:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Figures of all rows, of each corpus and gender, of ablations, and of composed clips.
+    """Figures of all rows, of each corpus, gender and language, of ablations, and of composed clips.
 
     `splits`: number of rows by split; `sets`: figures of `labels_90` of all rows and of each corpus.
     """
@@ -258,6 +261,7 @@ class EvaluationReport:
     composed: FusionFigures | None = None
     corpora: dict[str, ClassificationMetrics] = field(default_factory=dict)
     genders: dict[str, ClassificationMetrics] = field(default_factory=dict)
+    languages: dict[str, ClassificationMetrics] = field(default_factory=dict)
     splits: dict[str, int] = field(default_factory=dict)
     sets: dict[str, SetFigures] = field(default_factory=dict)
 
@@ -268,8 +272,15 @@ class EvaluationReport:
         corpora, genders = readings.by(lambda row: row.corpus), readings.by(lambda row: row.gender)
         splits = Counter(row.split for row in readings.rows if row.split)
         several = corpora if len(corpora) > 1 else {}
-        groups = {"corpora": several, "genders": genders}
-        return cls(readings.measured(), ablation, splits=dict(splits), sets=sets or {}, **groups)
+        return cls(
+            readings.measured(),
+            ablation,
+            corpora=several,
+            genders=genders,
+            languages=readings.by(lambda row: row.language),
+            splits=dict(splits),
+            sets=sets or {},
+        )
 
     @classmethod
     def from_composed(cls, figures: FusionFigures) -> "EvaluationReport":
@@ -279,7 +290,7 @@ class EvaluationReport:
     @property
     def parts(self) -> dict[str, dict[str, ClassificationMetrics]]:
         """Groups with figures."""
-        named = {"corpora": self.corpora, "genders": self.genders}
+        named = {"corpora": self.corpora, "genders": self.genders, "languages": self.languages}
         if self.ablation:
             together = {"all": self.ablation.whole}
             named |= {"together": together, "without": self.ablation.without, "alone": self.ablation.alone}
@@ -289,7 +300,14 @@ class EvaluationReport:
         parts = {name: {key: part.json() for key, part in groups.items()} for name, groups in self.parts.items()}
         composed = {"composed": self.composed.json()} if self.composed else {}
         sets = {"labels_90": {name: own.json() for name, own in self.sets.items()}} if self.sets else {}
-        return {**self.whole.json(), **({"splits": self.splits} if self.splits else {}), **sets, **composed, **parts}
+        means = {"mean_of_languages": self.mean_of_languages} if self.languages else {}
+        splits = {"splits": self.splits} if self.splits else {}
+        return {**self.whole.json(), **splits, **sets, **composed, **parts, **means}
+
+    @property
+    def mean_of_languages(self) -> dict[str, float]:
+        """Means of the figures over the languages, each with the same weight."""
+        return {figure: float(np.mean([getattr(own, figure) for own in self.languages.values()])) for figure in FIGURES}
 
 
 def evaluate(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ml.errors import InvalidManifest
+from ml.languages import find_language
 from ml.training.datasets.example import Split
 from ml.vocabulary import EMOTIONS
 
@@ -16,8 +17,9 @@ from ml.vocabulary import EMOTIONS
 class LabelledRow:
     """One labelled file, piece of a file, or sentence; `path` or `text` is empty.
 
-    `index`: index of the label in `EMOTIONS`, −1 without a label. `before` (preceding sentences), `corpus`, `gender`
-    and `split` are empty if the manifest does not have them. `start` and `end`: seconds of a piece.
+    `index`: index of the label in `EMOTIONS`, −1 without a label. `before` (preceding sentences), `corpus`, `gender`,
+    `language` (ISO 639 code) and `split` are empty if the manifest does not have them. `start` and `end`: seconds of a
+    piece.
     """
 
     index: int
@@ -26,6 +28,7 @@ class LabelledRow:
     before: str = ""
     corpus: str = ""
     gender: str = ""
+    language: str = ""
     split: str = ""
     start: float = 0.0
     end: float | None = None
@@ -82,10 +85,16 @@ def _row(
         before=row.get("before") or "",
         corpus=row.get("dataset") or row.get("source") or "",
         gender=row.get("gender") or "",
+        language=_language(row.get("language") or ""),
         split=row.get("split") or "",
         start=start,
         end=end,
     )
+
+
+def _language(text: str) -> str:
+    """Return the ISO 639 code of a language, or the text if it names none that is known."""
+    return find_language(text) or text
 
 
 def _one_label(row: Mapping[str, str]) -> bool:

@@ -20,6 +20,9 @@ def readable(report: EvaluationReport) -> str:
         lines += [
             _line(f"  {name}", f"{own.n:,}", [_cell(own, key) for key in GROUP_FIGURES]) for name, own in groups.items()
         ]
+    if report.languages:
+        means = [f"{report.mean_of_languages[key]:.3f}" for key in GROUP_FIGURES]
+        lines.append(_line("  mean of them", f"{len(report.languages)}", means))
     if report.sets:
         lines += ["", "labels_90", *(f"  {name:16} {own.line()}" for name, own in report.sets.items())]
     if report.composed:

@@ -29,6 +29,7 @@ def served_models(loaded: "LoadedBundle") -> tuple[ServedModel, ...]:
             labels=manifest.labels,
             metrics=manifest.metrics,
             licence=_model_licence(manifest.licence),
+            languages=tuple(manifest.preprocessing.get("languages", ())),
         )
         for role, manifest in loaded.all_manifests
     ]

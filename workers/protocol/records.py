@@ -145,8 +145,13 @@ class ServedModel(FrozenModel):
     name: str
     version: int | None = Field(description="Null for a model that was not published in this model store.")
     labels: tuple[str, ...]
-    metrics: dict[str, Any] = Field(description="Figures measured when it was published, by data set.")
+    metrics: dict[str, Any] = Field(
+        description="Figures measured when it was published, by data set; those of one language name it."
+    )
     licence: ModelLicence | None
+    languages: tuple[str, ...] = Field(
+        (), description="ISO 639 codes of the languages that a text model reads; it is not asked about others."
+    )
 
 
 class BundleRejection(FrozenModel):

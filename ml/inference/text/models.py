@@ -2,9 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Self
+
+import torch
 
 from ml.inference.api import TextReadingFeatures
 from ml.inference.text.predictor import TextPredictor, TextSample
+from ml.registry import Bundle, ModelStore
 
 
 class TextModels:
@@ -12,6 +16,12 @@ class TextModels:
 
     def __init__(self, predictors: Sequence[TextPredictor]) -> None:
         self._predictors = tuple(predictors)
+
+    @classmethod
+    def load(cls, store: ModelStore, bundle: Bundle, device: torch.device) -> Self:
+        """Return the text models of a bundle. Raises ModelStoreError if one is missing or damaged."""
+        references = (*([bundle.text] if bundle.text else []), *bundle.further_text)
+        return cls([TextPredictor.load(store, reference, device) for reference in references])
 
     def __bool__(self) -> bool:
         return bool(self._predictors)

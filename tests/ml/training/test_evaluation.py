@@ -26,9 +26,10 @@ from ml.results import Options, Reading
 from ml.training.cross_validation import fold_config
 from ml.training.datasets.example import Example
 from ml.training.datasets.manifest import read_examples, write_examples
-from ml.training.evaluation import BundleReaders, evaluate, readable
+from ml.training.evaluation import BundleReaders, evaluate
 from ml.training.labelled_rows import LabelledRow, read_rows
 from ml.training.recipes.audio.config import AudioTrainConfig
+from ml.training.report_text import readable
 from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 from tests.face_files import make_scenes, nobody, portrait
 from tests.ml.training.generated_sets import make_voices
@@ -170,6 +171,21 @@ def test_evaluate_split_selects_rows(subjects: BundleReaders, crops: Path, capsy
     words = ["evaluate", "face", "--crops", "--manifest", str(manifest), "--store", str(subjects.store)]
     assert main([*words, "--split", "valid", "test"]) == 0
     assert capsys.readouterr().out.startswith("n 3, skipped 0, valid 2, test 1\n")
+
+
+def test_evaluate_text_language_has_figures_of_its_own(tmp_path: Path) -> None:
+    manifest = write(
+        tmp_path / "words.csv",
+        ("text", "label", "language"),
+        ("I am so glad", "happy", "eng"),
+        ("How sad", "sad", "en-GB"),
+        ("nuqneH", "happy", "tlh"),
+    )
+    report = evaluate("text", manifest, BundleReaders(MODEL_STORE, "default", "cpu"))
+    assert set(report.languages) == {"en"} and report.languages["en"].n == 2
+    assert report.whole.skipped == 1, "no model reads Klingon"
+    assert report.json()["mean_of_languages"]["accuracy"] == report.languages["en"].accuracy
+    assert "mean of them" in readable(report)
 
 
 def test_evaluate_text_skips_sentences_without_one_label(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ FACE = Manifest(
     architecture="cnn",
     config={},
     labels=("happy", "sad"),
-    preprocessing={},
+    preprocessing={"languages": ["de", "en"]},
     metrics={"fer2013": {"accuracy": 0.65}},
     data=("fer2013",),
     command="train",
@@ -58,6 +58,7 @@ class FakeRegistry:
 def test_served_models_have_the_data_of_their_manifests() -> None:
     (face,) = served_models(Loaded(whisper=None))
     assert (face.role, face.name, face.version, face.labels) == ("face", "face", 3, ("happy", "sad"))
+    assert face.languages == ("de", "en")
     assert face.metrics == {"fer2013": {"accuracy": 0.65}}
     assert face.licence is not None and not face.licence.commercial
 
