@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ml.errors import InvalidManifest
+from ml.inference.pipeline.bundle import pick_device
 from ml.paths import MODEL_STORE
 from ml.registry import Bundle, ModelStore
 from ml.results import Options, Prior
@@ -26,6 +27,8 @@ from ml.training.plots import write_confusion, write_reliability
 from ml.training.recipes import recipe
 from ml.training.recipes.recipe import SUBJECTS, OutOfFold, Recipe, Subject
 from ml.training.report_text import readable, readable_pipeline
+from ml.training.speech_figures import Codec, SpeechFinder, SpeechTrial, measure_speech, read_spoken_rows
+from ml.training.speech_figures import readable as speech_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +61,9 @@ class PublishConfig:
 class EvaluateConfig:
     """Options of `python -m ml evaluate`."""
 
-    subject: Literal[Subject, "pipeline"] = option(
-        help="model to evaluate; pipeline: all of them, as the service runs them, on recordings", flag="subject"
+    subject: Literal[Subject, "pipeline", "speech"] = option(
+        help="model to evaluate; pipeline: all, as the service runs them, on recordings; speech: the recogniser",
+        flag="subject",
     )
     manifest: Path | None = option(
         help="labelled data: a CSV with path,label (text: text,label)", group="data", default=None
@@ -103,13 +107,23 @@ class EvaluateConfig:
         metavar="FOLDER",
         default=None,
     )
+    whisper: str | None = option(
+        help="speech: Whisper model; by default that of the bundle", metavar="NAME", default=None
+    )
+    sample: int | None = option(help="speech: files of each data set", metavar="N", default=None)
+    level: float | None = option(help="speech: dBFS to which sounds are brought", metavar="DBFS", default=None)
+    codec: Codec = option(help="speech: mulaw passes sounds through a telephone", default="none")
+    finder: SpeechFinder = option(help="speech: what finds it; whole: all is speech", default="service")
+    forced: bool = option(help="speech: state the language of each file instead of detecting it", default=False)
     store: Path = option(help="model store", default=MODEL_STORE)
 
     @property
     def model(self) -> Subject:
-        """Subject of a single model. Raises InvalidManifest for the pipeline, of which only recordings are read."""
-        if self.subject == "pipeline":
-            raise InvalidManifest("the pipeline is evaluated on the files that a --manifest lists, and on nothing else")
+        """Subject of a single model. Raises InvalidManifest for others, of which only recordings are read."""
+        if self.subject in ("pipeline", "speech"):
+            raise InvalidManifest(
+                f"{self.subject} is evaluated on the files that a --manifest lists, and on nothing else"
+            )
         return self.subject
 
 
@@ -151,6 +165,9 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.subject == "pipeline":
         evaluate_pipeline(config)
         return
+    if config.subject == "speech":
+        evaluate_speech(config)
+        return
     report = _report(config)
     document = json.dumps(report.json(), indent=2)
     print(document if config.json == "-" else readable(report))
@@ -170,6 +187,22 @@ def evaluate_pipeline(config: EvaluateConfig) -> None:
     report = evaluation.evaluate_pipeline(config.manifest, models, options, config.split)
     document = json.dumps(report.json(), indent=2)
     print(document if config.json == "-" else readable_pipeline(report))
+    if config.json not in (None, "-"):
+        Path(str(config.json)).write_text(document + "\n")
+
+
+def evaluate_speech(config: EvaluateConfig) -> None:
+    """Print the figures of speech recognition on recordings, for each data set."""
+    if config.manifest is None:
+        raise InvalidManifest("speech reads the files that a --manifest lists")
+    name = config.whisper or ModelStore(config.store).bundle(config.bundle).whisper
+    if name is None:
+        raise InvalidManifest(f"the bundle {config.bundle} names no Whisper model")
+    trial = SpeechTrial(config.level, config.codec, config.finder, config.forced)
+    rows = read_spoken_rows(config.manifest, config.sample)
+    figures = measure_speech(rows, name, config.store, pick_device(), trial)
+    document = json.dumps({"whisper": name, **{each: own.json() for each, own in figures.items()}}, indent=2)
+    print(document if config.json == "-" else speech_table(figures))
     if config.json not in (None, "-"):
         Path(str(config.json)).write_text(document + "\n")
 

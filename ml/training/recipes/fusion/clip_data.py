@@ -22,8 +22,9 @@ from ml.training.datasets.text_corpora import read_sentences
 from ml.training.preprocess import Prepared, Preprocessing, preprocess
 from ml.training.recipes.face.augment import random_shift
 from ml.training.recipes.fusion.config import FusionTrainConfig
+from ml.training.recipes.fusion.fold_voices import VoiceReaders
 from ml.training.recipes.fusion.natural_prior import MEASURED, TALK_CORPUS, shares_in_talk
-from ml.training.recipes.fusion.prediction_cache import Predictors, SamplePool, SamplePools, read_pools
+from ml.training.recipes.fusion.prediction_cache import Predictors, SamplePool, SamplePools, Side, read_pools
 from ml.training.recipes.fusion.spoiling import Random
 from ml.training.recipes.fusion.synthetic_clips import (
     FACE,
@@ -103,13 +104,16 @@ def load_composed_clips(
 
     Raises InvalidManifest if the held-out voices are unknown, or the folder does not exist.
     """
+    assert bundle.audio and VoiceReaders(store, bundle.audio, voice_folds).held_out_folds
     if not data.is_dir():
         raise InvalidManifest(f"{data} is not a folder of collected data")
     prior = shares_in_talk(examples_of(read_sentences(data / "text", (TALK_CORPUS,))))
     return composed_clips(read_pools(data, store, bundle, cache, voice_folds), prior)
 
 
-def composed_clips(pools: Mapping[str, SamplePools], natural: NDArray[np.float64], count: int = EVAL_CLIPS) -> ClipData:
+def composed_clips(
+    pools: Mapping[Side, SamplePools], natural: NDArray[np.float64], count: int = EVAL_CLIPS
+) -> ClipData:
     """Return clips composed of the pools of the three sides."""
 
     def draw(random: Random, number: int) -> tuple[Clips, NDArray[np.float64]]:

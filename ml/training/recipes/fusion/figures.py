@@ -7,18 +7,17 @@ from typing import Any, Self
 import numpy as np
 
 from ml.inference.fusion import rules
+from ml.inference.fusion.calibration import ReadingKind
 from ml.inference.fusion.predictor import FusionPredictor
 from ml.results import Prior
 from ml.training.metrics import RESAMPLES, ClassificationMetrics, measure
-from ml.training.recipes.fusion.clip_data import EvaluationSide
+from ml.training.recipes.fusion.clip_data import EvaluationSide, LabelledLogs
 from ml.training.recipes.fusion.fitting import single_probabilities
 from ml.training.recipes.fusion.synthetic_clips import Clips
 from ml.training.set_figures import SetFigures
 from ml.vocabulary import EMOTIONS
 
 NATURAL_SUFFIX = ", natural"
-SINGLE_READINGS = "single readings"
-"""Key of the figures of single modalities in a manifest."""
 
 
 @dataclass(frozen=True)
@@ -59,32 +58,31 @@ def measure_rows(predictor: FusionPredictor, side: EvaluationSide, resamples: in
     }
 
 
-def coverage_of_singles(predictor: FusionPredictor, side: EvaluationSide) -> dict[str, dict[str, float]]:
-    """Return share of right sets, their mean size, and calibration error, of each kind of single reading and prior."""
-    found: dict[str, dict[str, float]] = {}
-    for prior in side.rows:
-        for kind, readings in side.singles.items():
-            threshold = predictor.threshold(kind, prior)
-            if threshold is None or (kind == "picture" and prior == "natural"):
-                continue
-            probabilities_NC, weights_N = single_probabilities(predictor.calibration, prior, kind, readings)
-            hit_N = probabilities_NC.argmax(1) == readings.labels_N
-            sets = SetFigures.of(probabilities_NC, readings.labels_N, threshold, weights_N)
-            found[kind + (NATURAL_SUFFIX if prior == "natural" else "")] = {
-                "accuracy": float(np.average(hit_N, weights=weights_N)),
-                "ece": _calibration_error(probabilities_NC.max(1), hit_N, weights_N),
-                **sets.json(),
-            }
-    return found
+def measure_single(
+    predictor: FusionPredictor, kind: ReadingKind, readings: LabelledLogs, prior: Prior, resamples: int = RESAMPLES
+) -> RowFigures:
+    """Return the figures of readings of one modality under a prior, drawn with the shares that it gives the labels."""
+    probabilities_NC, weights_N = single_probabilities(predictor.calibration, prior, kind, readings)
+    count = len(readings.labels_N)
+    drawn = np.random.default_rng(0).choice(count, count, p=weights_N / weights_N.sum())
+    probabilities_NC, labels_N = probabilities_NC[drawn], readings.labels_N[drawn]
+    threshold = predictor.threshold(kind, prior)
+    sets = None if threshold is None else SetFigures.of(probabilities_NC, labels_N, threshold)
+    return RowFigures(measure(probabilities_NC, labels_N, EMOTIONS, resamples=resamples), 0.0, sets)
 
 
-def _calibration_error(
-    confidence_N: np.ndarray[Any, Any], right_N: np.ndarray[Any, Any], weights_N: np.ndarray[Any, Any], bins: int = 15
-) -> float:
-    """Return the expected calibration error of weighted rows, over equal bins of the confidence."""
-    bin_N = np.clip(np.ceil(confidence_N * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(bin_N, weights=weights_N * (confidence_N - right_N), minlength=bins)
-    return float(np.abs(gaps).sum() / weights_N.sum())
+def measure_singles(
+    predictor: FusionPredictor, side: EvaluationSide, resamples: int = RESAMPLES
+) -> dict[str, RowFigures]:
+    """Return the figures of each kind of single reading and prior. Pictures have the uniform prior alone."""
+    return {
+        f"{kind} reading" + (NATURAL_SUFFIX if prior == "natural" else ""): measure_single(
+            predictor, kind, readings, prior, resamples
+        )
+        for prior in side.rows
+        for kind, readings in side.singles.items()
+        if prior == "uniform" or kind != "picture"
+    }
 
 
 @dataclass(frozen=True)
@@ -92,15 +90,15 @@ class FusionFigures:
     """Figures of a fusion on one side: rows of clips, and single readings."""
 
     rows: dict[str, RowFigures]
-    singles: dict[str, dict[str, float]]
 
     @classmethod
-    def of(cls, predictor: FusionPredictor, side: EvaluationSide) -> Self:
-        return cls(measure_rows(predictor, side), coverage_of_singles(predictor, side))
+    def of(cls, predictor: FusionPredictor, side: EvaluationSide, resamples: int = RESAMPLES) -> Self:
+        rows = measure_rows(predictor, side, resamples)
+        return cls(rows | measure_singles(predictor, side, resamples))
 
     def json(self) -> dict[str, Any]:
         """Return the figures by the names that a manifest has."""
-        return {**{name: row.json() for name, row in self.rows.items()}, SINGLE_READINGS: self.singles}
+        return {name: row.json() for name, row in self.rows.items()}
 
     def lines(self) -> list[str]:
         """Return the table as text."""
@@ -109,9 +107,6 @@ class FusionFigures:
             sets = row.sets.json().values() if row.sets else (None,) * 3
             values = (row.metrics.accuracy, row.metrics.ece, *sets, row.first_in_none)
             lines.append(_line(f"  {name}", (f"{row.metrics.n:,}", *map(_number, values))))
-        lines += ["", _line("single readings", ("", "accuracy", "ece", "coverage", "labels", "uncertain"))]
-        for name, single in self.singles.items():
-            lines.append(_line(f"  {name}", ("", *map(_number, single.values()))))
         return lines
 
 

@@ -83,7 +83,7 @@ def _minimize(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
     def closure() -> float:
         optimizer.zero_grad()
         value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return float(value.detach())
 
     optimizer.step(closure)
@@ -124,7 +124,7 @@ def single_probabilities(
 
     Pictures are read as the face model answers.
     """
-    if kind in ("picture", "combined"):
+    if kind == "picture" or kind == "combined":
         return np.exp(readings.logs_NC), class_weights(readings.labels_N, np.full(len(EMOTIONS), 1 / len(EMOTIONS)))
     log_prior_C = calibration.log_prior(prior)
     logs_NC = normalized(calibration.evidence(kind, readings.logs_NC) + log_prior_C)

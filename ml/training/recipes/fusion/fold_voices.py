@@ -33,7 +33,7 @@ class VoiceReaders:
         """
         return {
             example: fold
-            for fold in self._folds()
+            for fold in self.held_out_folds
             for example in examples_of(read_voices(data, fold))
             if example.split != "train"
         }
@@ -46,7 +46,9 @@ class VoiceReaders:
             logs_NC[rows] = self._load(fold).predict([waveforms[row] for row in rows]).log_probabilities_NC
         return logs_NC
 
-    def _folds(self) -> Sequence[int]:
+    @property
+    def held_out_folds(self) -> Sequence[int]:
+        """Folds of speakers that a network did not hear. Raises InvalidManifest if no such network is known."""
         own = self.store.manifest(self.reference).preprocessing.get("held_out_fold")
         if own is not None:
             return [own]

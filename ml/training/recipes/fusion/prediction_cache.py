@@ -70,7 +70,7 @@ class SamplePool:
     def group(cls, labels: Sequence[int], predictions: Predictions) -> Self:
         """Group samples by label. Raises InvalidManifest if an emotion has no sample, or none that is spoilt."""
         rows = tuple(np.flatnonzero(np.array(labels) == own) for own in range(len(EMOTIONS)))
-        is_spoilt = np.isfinite(predictions.spoilt_PSC).all((1, 2))
+        is_spoilt = np.asarray(np.isfinite(predictions.spoilt_PSC).all((1, 2)))
         spoilt_rows = tuple(own[is_spoilt[own]] for own in rows)
         empty = [name for name, own in zip(EMOTIONS, spoilt_rows, strict=True) if not len(own)]
         if empty:

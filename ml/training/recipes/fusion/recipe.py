@@ -52,6 +52,8 @@ FusionBatch = tuple[FusionInput, Tensor, Tensor]
 """Windows, labels [N], and log-odds of the emotions among them against the uniform prior [C]."""
 ADDITION_BATCHES = 240
 """Number of batches that the addition is fitted on."""
+COMPARED_RESAMPLES = 200
+"""Bootstrap resamples of the figures of the fusion that is not published."""
 ACCURACY_MARGIN = 0.0
 """By how much less often the gated fusion may be right in a row, and still be published."""
 LIMITS_OF_CLIPS = (
@@ -205,7 +207,7 @@ def publish(config: FusionTrainConfig, temperature: float, folds: OutOfFold | No
     served, other = _fitted(run, clips, gated=gated, temperature=temperature), _fitted(run, clips, gated=not gated)
     other_rows = {
         f"{'addition' if gated else 'gated'}: {name}": row
-        for name, row in FusionFigures.of(other, clips.test).json().items()
+        for name, row in FusionFigures.of(other, clips.test, COMPARED_RESAMPLES).json().items()
     }
     description = _describe(
         config, served, temperature, metrics_with_folds(FusionFigures.of(served, clips.test).json() | other_rows, folds)

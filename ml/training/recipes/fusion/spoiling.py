@@ -24,7 +24,7 @@ def spoil_face(random: Random, crop_HW: Image) -> tuple[Image, float]:
     """Return a spoilt grey crop, and the side in pixels that it could have had in its frame."""
     size = max(crop_HW.shape)
     kinds: Sequence[Callable[[Random, Image], Image]] = (_few_pixels, _dark, _grainy, _compressed)
-    kind = kinds[random.integers(len(kinds))]
+    kind = kinds[int(random.integers(len(kinds)))]
     if kind is not _few_pixels:
         return kind(random, crop_HW), float(random.uniform(0.7, 3) * size)
     side = int(random.integers(8, 21))
@@ -50,23 +50,24 @@ def _compressed(random: Random, crop_HW: Image) -> Image:
     small = cv2.resize(crop_HW, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     _, coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(4, 16))])
     decoded = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
+    assert decoded is not None
     return np.asarray(cv2.resize(decoded, crop_HW.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def spoil_voice(random: Random, waveform: FloatArray, others: Sequence[FloatArray]) -> FloatArray:
     """Return a spoilt sound [samples] in −1..1. `others`: sounds that may be heard behind it."""
-    kind = random.integers(4)
+    kind, spoilt = random.integers(4), np.asarray(waveform, np.float64)
     if kind == 0:
         spoilt = _with_background(random, waveform, random.normal(0, 1, len(waveform)))
     elif kind == 1:
-        other = others[random.integers(len(others))]
+        other = others[int(random.integers(len(others)))]
         spoilt = _with_background(random, waveform, np.resize(other, len(waveform)))
     elif kind == 2:
         spoilt = _telephone(random, waveform)
     else:
         length = min(len(waveform), round(random.uniform(*SHORT_SECONDS) * SAMPLE_RATE))
         first = int(random.integers(0, len(waveform) - length + 1))
-        spoilt = waveform[first : first + length]
+        spoilt = spoilt[first : first + length]
     level = 10 ** (-random.uniform(0, 30) / 20)
     return np.clip(spoilt * level, -1, 1).astype(np.float32)
 

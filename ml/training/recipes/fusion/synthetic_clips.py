@@ -192,7 +192,8 @@ def _add_voices(
 ) -> None:
     windows.audio_NC[:], quality_NQ = _drawn(random, voices, labels_N, spoilt_N)
     speech_N = np.where(spoilt_N, random.uniform(0.1, 1, len(labels_N)), random.uniform(0.3, 1, len(labels_N)))
-    for name, values_N in zip(("speech", "level", "snr"), (speech_N, *quality_NQ.T), strict=True):
+    qualities = {"speech": speech_N, "level": quality_NQ[:, 0], "snr": quality_NQ[:, 1]}
+    for name, values_N in qualities.items():
         _set_quality(random, windows, name, values_N)
 
 
