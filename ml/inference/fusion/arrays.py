@@ -8,6 +8,7 @@ import torch
 
 from ml.inference.api import FloatArray
 from ml.inference.fusion.calibration import FusionCalibration, normalized
+from ml.inference.fusion.qualities import frame_weights
 from ml.networks.fusion import FRAME_QUALITIES, WINDOW_QUALITIES, FusionInput
 from ml.vocabulary import EMOTIONS, MODALITIES
 
@@ -50,9 +51,10 @@ class WindowArrays:
 
     def raw(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the log-probabilities of face, voice and words over the whole window [N, C], as the models answer
-        them; of a face those of the mean of its frames."""
-        frames_NT1 = self.frame_mask_NT[..., None]
-        face_NC = (np.exp(self.frames_NTC) * frames_NT1).sum(1) / np.maximum(frames_NT1.sum(1), 1)
+        them; of a face those of the mean of its frames, weighted by their quality."""
+        speech_N = self.quality_NQ[:, WINDOW_QUALITIES.index("speech")]
+        weights_NT1 = (self.frame_mask_NT * frame_weights(self.frame_quality_NTQ, speech_N))[..., None]
+        face_NC = (np.exp(self.frames_NTC) * weights_NT1).sum(1) / np.maximum(weights_NT1.sum(1), 1e-6)
         absent_N1 = self.mask_NM[:, :1] == 0
         face_NC = np.log(np.maximum(np.where(absent_N1, 1 / len(EMOTIONS), face_NC), 1e-12)).astype(np.float32)
         return face_NC, self.audio_NC, self.text_NC
