@@ -17,10 +17,11 @@ import numpy.typing as npt
 from ml.errors import AffectError
 from ml.media.extent import CODEC_PADDING_SECONDS, DecodedExtent
 from ml.media.ffmpeg import SAMPLE_RATE, DecodePlan, decode_command, last_second, reports_damage
+from ml.media.ffprobe import TOO_MANY_PIXELS
 from ml.media.geometry import MAX_ANALYSIS_SIDE, Geometry
 from ml.media.hwaccel import MIN_SECONDS, can_decode
 from ml.media.limits import MediaLimits, too_long
-from ml.media.probe import TOO_MANY_PIXELS, MediaInfo
+from ml.media.probe import MediaInfo
 from ml.media.sandbox import CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
 
 _SAMPLE_BYTES = 2

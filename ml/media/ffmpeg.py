@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import ffmpeg
 
+from ml.media.ffprobe import length_options, padded_pixels, reading_options
 from ml.media.geometry import FLATTEN, Geometry
 from ml.media.limits import MediaLimits
 from ml.media.mpeg_audio import has_damage, lost_frames_only
-from ml.media.probe import MediaInfo, alpha_options, length_options, padded_pixels, reading_options
+from ml.media.probe import MediaInfo, alpha_options
 from ml.media.time_stamps import Gap, grid_ranges
 
 SAMPLE_RATE = 16_000

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import AffectError, MediaInvalid
+from ml.media.ffprobe import TOO_MANY_PIXELS, padded_pixels
 from ml.media.geometry import MAX_ANALYSIS_SIDE, Geometry
 from ml.media.image_headers import first_webp_frame, read_image_header
 from ml.media.image_worker_client import ImageRequest, image_worker
 from ml.media.limits import MediaLimits, too_many_pixels
-from ml.media.probe import TOO_MANY_PIXELS, MediaInfo, padded_pixels
+from ml.media.probe import MediaInfo
 from ml.media.sandbox import CancelCheck, never_cancelled
 
 _DECODERS = {

@@ -22,7 +22,7 @@ FLATTEN = ("format=gbrap", "negate", "premultiply=15:1", "negate")
 PILLOW_FORMATS = {"avif": "AVIF", "heif": "HEIF", "tiff": "TIFF"}
 """Decoders that are not libav's, which reads these formats only through a demuxer or in part, and their formats."""
 TOO_MANY_PIXELS = "exceeds specified max pixel count"
-"""A copy of `ml.media.probe.TOO_MANY_PIXELS`."""
+"""A copy of `ml.media.ffprobe.TOO_MANY_PIXELS`."""
 DONE, FAILED = b"0", b"1"
 _TIME_BASE = Fraction(1, 25)
 

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import MediaInvalid
+from ml.media.ffprobe import padded_pixels, reading_options
 from ml.media.geometry import FLATTEN
 from ml.media.limits import MediaLimits
-from ml.media.probe import MediaInfo, alpha_options, padded_pixels, reading_options
+from ml.media.probe import MediaInfo, alpha_options
 from ml.media.sandbox import PIPE_BYTES, CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
 from ml.media.time_stamps import grid_ranges
 from ml.media.tracks import AudioTrack

@@ -67,6 +67,7 @@ class SoundDecoder:
             end=last_second(info, end, limits),
         )
         self._samples = 0
+        self._max_samples = self._plan.end_sample - self._plan.first_sample + SAMPLE_RATE
         self._damaged = False
 
     @property
@@ -105,6 +106,8 @@ class SoundDecoder:
             while count := self._child.read_into(buffer.data.cast("B")) // buffer[0].nbytes:
                 samples = buffer[:count]
                 self._samples += count
+                if self._samples > self._max_samples:
+                    return  # time stamps that repeat may give more sound than there is time
                 if width == 1:
                     yield SoundBlock(samples[:, 0].copy(), samples.copy())
                 else:

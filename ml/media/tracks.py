@@ -9,6 +9,7 @@ from ml.languages import language_name
 
 MAX_NAME_LENGTH = 60
 """Maximum characters of a title that a notice repeats: files may hold anything there."""
+MAX_NAMED_TRACKS = 16
 _UNDETERMINED = frozenset({"", "und", "unk", "mis", "zxx"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 _GENERIC = re.compile(r"handler|^audio$|^sound$|^stereo$|^mono$|^surround", re.IGNORECASE)
@@ -56,9 +57,12 @@ class AudioTrack:
 
 def describe_tracks(tracks: Sequence[AudioTrack]) -> str:
     """Return all tracks by number, such as `0 (English), 1 (German, "Commentary"), 2`."""
-    return ", ".join(
-        f"{number} ({track.description})" if track.description else str(number) for number, track in enumerate(tracks)
-    )
+    named = [
+        f"{number} ({track.description})" if track.description else str(number)
+        for number, track in enumerate(tracks[:MAX_NAMED_TRACKS])
+    ]
+    more = [f"and {len(tracks) - MAX_NAMED_TRACKS} more"] if len(tracks) > MAX_NAMED_TRACKS else []
+    return ", ".join([*named, *more])
 
 
 def _printable(text: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from ml.media import MediaInfo, MediaLimits, load_image
+from ml.media.ffmpeg import MAX_CHANNELS
 from ml.media.overlay import MAX_SIDE, Canvas, OverlayRequest, film_rate, image_times, overlay
 from ml.media.sandbox import CancelCheck, never_cancelled
 from ml.rendering.overlay_layer import OverlayPainter
@@ -32,7 +33,8 @@ def annotate_video(
     duration = result.media.duration or info.duration or 0.0
     frame_rate = film_rate(info) or info.frame_rate or OVERLAY_RATE
     rate = frame_rate if frame_rate <= MAX_OVERLAY_RATE else OVERLAY_RATE
-    tracks = info.audio_tracks if track is None else info.audio_tracks[track : track + 1] or info.audio_tracks
+    all_tracks = info.audio_tracks[:MAX_CHANNELS]
+    tracks = all_tracks if track is None else info.audio_tracks[track : track + 1] or all_tracks
     request = OverlayRequest(path, info, tracks, target, canvas, rate, duration, limits or MediaLimits())
     painter = OverlayPainter(result, canvas)
     overlay(request, map(painter.at, image_times(info, rate)), check)

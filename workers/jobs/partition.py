@@ -51,8 +51,8 @@ class SplitPolicy:
     def should_split(self, plan: AnalysisPlan) -> bool:
         """Return whether the plan is long enough to be split, and has several parts that can be read separately."""
         recording = plan.recording
-        work = recording.megapixels_per_second * recording.expected_seconds
-        is_long = recording.expected_seconds > self.min_seconds or work > MAX_UNSPLIT_WORK * self.part_megapixels
+        work = recording.megapixels_per_second * recording.content_seconds
+        is_long = recording.content_seconds > self.min_seconds or work > MAX_UNSPLIT_WORK * self.part_megapixels
         return is_long and len(plan.parts) > 1 and plan.can_split
 
 

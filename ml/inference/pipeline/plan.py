@@ -21,6 +21,7 @@ from ml.inference.speech.transcriber import Transcriber
 from ml.inference.voice.crosstalk import own_speech
 from ml.inference.voice.vad import speech_segments
 from ml.media import DecodedExtent, MediaInfo, MediaLimits, probe
+from ml.media.time_stamps import gap_seconds
 from ml.memory import trim_heap
 from ml.registry import Bundle
 from ml.results import Options
@@ -107,6 +108,11 @@ class RecordingPlan:
     def expected_seconds(self) -> float:
         """Expected length of the media; the exact length is known once the video is decoded."""
         return max(self.info.duration or 0.0, self.audio_extent.sound)
+
+    @property
+    def content_seconds(self) -> float:
+        """Expected seconds of sound or picture: those of the media without its gaps."""
+        return max(self.expected_seconds - gap_seconds(self.info.gaps), 0.0)
 
     @property
     def recognized_sounds(self) -> tuple[int, ...]:

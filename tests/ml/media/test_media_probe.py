@@ -17,7 +17,7 @@ from ml.errors import (
     UnsupportedMedia,
 )
 from ml.media import MediaLimits, probe
-from ml.media.probe import _number, _plausible_seconds, _rate
+from ml.media.ffprobe import plausible_seconds, to_number, to_rate
 from tests.media_files import ffmpeg, make_amr, make_audio, make_image, make_video
 
 VIDEO_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"} | {
@@ -240,7 +240,7 @@ def test_probe_implausible_duration_is_ignored(tmp_path: Path, limits: MediaLimi
 
 
 def test_probe_invalid_numbers_in_headers_are_ignored() -> None:
-    assert [_number(text) for text in ("1.5", "N/A", None, "nan", "inf", "-3", "1e999")] == [
+    assert [to_number(text) for text in ("1.5", "N/A", None, "nan", "inf", "-3", "1e999")] == [
         1.5,
         None,
         None,
@@ -249,8 +249,8 @@ def test_probe_invalid_numbers_in_headers_are_ignored() -> None:
         -3,
         None,
     ]
-    assert [_plausible_seconds(text) for text in ("2", "-2", "0", "1e12")] == [2, None, None, None]
-    assert [_rate(text) for text in ("30000/1001", "0/0", "-25/1", "1/0", "90000/1", "x", None)] == [
+    assert [plausible_seconds(text) for text in ("2", "-2", "0", "1e12")] == [2, None, None, None]
+    assert [to_rate(text) for text in ("30000/1001", "0/0", "-25/1", "1/0", "90000/1", "x", None)] == [
         30000 / 1001,
         None,
         None,

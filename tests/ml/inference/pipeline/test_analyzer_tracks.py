@@ -46,6 +46,7 @@ def test_tracks_only_the_second_with_sound_is_read_and_named(analyzer: Analyzer,
     assert "0 (English), 1 (German)" in message and "Track 1 was read" in message
 
 
+@pytest.mark.slow
 def test_tracks_with_sound_are_mixed_or_chosen_or_separate(analyzer: Analyzer, tmp_path: Path) -> None:
     later = np.concatenate([silence(len(say(TRAIN)) / 16_000 + 1), say(MUSEUM)])
     path = write_tracks(tmp_path / "a.mkv", say(TRAIN), later)
@@ -76,6 +77,7 @@ def test_tracks_more_than_the_limit_are_left_out(analyzer: Analyzer, tmp_path: P
     assert "The file has 11 audio tracks" in notices(result, "audio_tracks")[0]
 
 
+@pytest.mark.slow
 def test_tracks_another_one_of_a_kept_analysis_is_decoded_anew(analyzer: Analyzer, tmp_path: Path) -> None:
     path = write_tracks(tmp_path / "a.mkv", say(TRAIN), say(MUSEUM))
     first, second = tmp_path / "first", tmp_path / "second"
@@ -89,6 +91,7 @@ def test_tracks_another_one_of_a_kept_analysis_is_decoded_anew(analyzer: Analyze
     assert apart.channels == fresh.channels and apart.transcript == fresh.transcript
 
 
+@pytest.mark.slow
 def test_separate_channels_of_a_kept_analysis_equal_fresh_ones(analyzer: Analyzer, tmp_path: Path) -> None:
     """A mixed result first, then channels, then the mix again, whose words were not recognized in between."""
     path = tmp_path / "call.wav"
@@ -112,7 +115,7 @@ def test_stereo_out_of_phase_is_understood(analyzer: Analyzer, tmp_path: Path) -
     assert "train" in analyzer.analyze(path).transcript.text
 
 
-@pytest.mark.parametrize("jump", [300.0, 3600.0])
+@pytest.mark.parametrize("jump", [300.0, pytest.param(3600.0, marks=pytest.mark.slow)])
 def test_time_gap_is_no_evidence_and_no_work(analyzer: Analyzer, tmp_path: Path, jump: float) -> None:
     path = media_files.make_jumping_video(tmp_path / "jump.mkv", jump)
     result = analyzer.analyze(path, Options(modalities=("face", "audio")))
@@ -124,6 +127,7 @@ def test_time_gap_is_no_evidence_and_no_work(analyzer: Analyzer, tmp_path: Path,
     assert notices(result, "media_damaged") == []
 
 
+@pytest.mark.slow
 def test_time_gap_parts_equal_the_unsplit_result(analyzer: Analyzer, tmp_path: Path) -> None:
     path = media_files.make_jumping_video(tmp_path / "jump.mkv", 200.0)
     options = Options(modalities=("face", "audio"))
