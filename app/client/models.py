@@ -150,8 +150,10 @@ class Model(ApiModel):
     """Null for a model that was not published in this model store."""
     labels: tuple[str, ...]
     metrics: dict[str, Any]
-    """Figures measured when it was published, by data set."""
+    """Figures measured when it was published, by data set; those of one language name it."""
     licence: dict[str, Any] | None = None
+    languages: tuple[str, ...] = ()
+    """ISO 639 codes of the languages that a text model reads; it is not asked about others."""
     loaded: int
     """Number of worker processes that have it in memory."""
 

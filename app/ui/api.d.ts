@@ -157,6 +157,7 @@ declare namespace Api {
     labels: string[];
     metrics: Record<string, any>;
     licence: ModelLicence | null;
+    languages: string[];
     loaded: number;
   }
 
