@@ -8,7 +8,7 @@ from pathlib import Path
 from ml import memory
 from tests.bench.timing import ASKED_CORES, Figure
 
-PIPELINE = ["against_decode", "against_baseline", "stages", "faces", "memory", "beside"]
+PIPELINE = ["against_decode", "against_baseline", "stages", "faces", "faces_found", "memory", "beside"]
 SERVICE = ["start", "ready", "load", "upload", "jobs", "images", "worker"]
 
 
@@ -33,6 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cores", type=int, help="that all of it runs on; 0: all there are. Default 2, for gpu 0")
     parser.add_argument("--clips", type=Path, default=Path(".cache/bench"), help="where clips are made and kept")
     parser.add_argument("--real", type=Path, help="a folder of films for against_decode")
+    parser.add_argument("--faces", type=Path, help="a folder of pictures of one face each for faces_found")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of bench.json and bench.png")
     parser.add_argument("--long", action="store_true", help="memory over an hour too: minutes more")
     parser.add_argument("--device", default="cuda", help="of gpu")
@@ -54,7 +55,7 @@ def _run(args: argparse.Namespace) -> None:
 
     args.clips.mkdir(parents=True, exist_ok=True)
     benches = (
-        Bench(args.clips, args.rounds, args.long, args.real),
+        Bench(args.clips, args.rounds, args.long, args.real, args.faces),
         ServiceBench(args.clips, args.rounds, args.long),
         GpuBench(args.clips, args.rounds, args.device),
     )

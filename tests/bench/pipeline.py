@@ -26,7 +26,8 @@ from ml.paths import MODEL_STORE
 from ml.results import Result
 from tests.bench import alone, baseline
 from tests.bench.alone import NO_SPEECH
-from tests.bench.media import PIECE, make_clip, portrait
+from tests.bench.faces_found import FacesFound
+from tests.bench.media import PIECE, make_clip, make_meeting, portrait
 from tests.bench.timing import Action, Figure, alternate, ratios, seconds
 from tests.media_files import VIDEO_CODECS
 
@@ -35,6 +36,8 @@ SHORT, LONG = (1, 10), (1, 10, 60)
 """Minutes."""
 SEARCHES = 20
 """Of the picture, in a round."""
+MEETING = 10
+"""Seconds."""
 LONG_ROUNDS = 2
 """Of the ten minutes, each of which takes as long as thirty of 20 seconds."""
 SIDES = {"beside": MIN_CORES_FOR_OVERLAP, "in turn": 1}
@@ -131,12 +134,14 @@ def detection(size: int, rounds: int) -> Iterator[Figure]:
 
 @dataclass(frozen=True)
 class Bench:
-    """`folder`: where clips are made and kept. `real`: a folder of films that are measured too."""
+    """`folder`: where clips are made and kept. `real`: a folder of films that are measured too.
+    `faces_folder`: of pictures from which those of `faces_found` are composed."""
 
     folder: Path
     rounds: int
     long: bool = False
     real: Path | None = None
+    faces_folder: Path | None = None
 
     def against_decode(self) -> Iterator[Figure]:
         """Models loaded before, as in a worker."""
@@ -147,6 +152,8 @@ class Bench:
             yield from against_decode(analyzer, clip, name, self.rounds, warm_up=True, **asked.get(height, {}))
         clip = make_clip(self.folder, 600)
         yield from against_decode(analyzer, clip, "720p30, 600 s", LONG_ROUNDS, floor=4.0, aim=2.5)
+        clip = make_meeting(self.folder, MEETING)
+        yield from against_decode(analyzer, clip, f"1080p30, {MEETING} s, 16 people", LONG_ROUNDS, warm_up=True)
         for clip in self._real_clips():
             yield from against_decode(analyzer, clip, clip.name, self.rounds)
 
@@ -181,6 +188,10 @@ class Bench:
         for size in (1, faces_of.CPU_FACE_BATCH_SIZE):
             yield from torch_against_graph(face, self.rounds * 3, size)
         yield from detection(face.crop_size, self.rounds * 3)
+
+    def faces_found(self) -> Iterator[Figure]:
+        """Recall by the size of faces."""
+        yield from FacesFound(self.faces_folder, self.rounds).figures()
 
     def memory(self) -> Iterator[Figure]:
         """Most that a process holds which reads one clip, 360p; its decoder's is apart."""

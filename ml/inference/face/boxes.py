@@ -67,6 +67,13 @@ def bounding_box(points: NDArray[np.float32]) -> Rectangle:
     return left, top, right - left, bottom - top
 
 
+def square_around(box: Rectangle) -> Rectangle:
+    """Return the square with the same middle and area."""
+    x, y, width, height = box
+    side = (width * height) ** 0.5
+    return x + (width - side) / 2, y + (height - side) / 2, side, side
+
+
 def _common_area(a: Rectangle, b: Rectangle) -> float:
     wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])

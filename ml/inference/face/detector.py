@@ -22,6 +22,7 @@ from ml.inference.face.boxes import (
     is_same_face,
     overlaps_any,
     size_order,
+    square_around,
 )
 from ml.inference.face.close_ups import CloseUp, best_turns
 from ml.inference.face.tiles import MAX_LEVELS, Tile, tiles, whole_picture
@@ -34,9 +35,9 @@ MIN_FOLLOWED_SCORE = 0.5
 """Minimum score in the close-up of a face that only the frame before tells of."""
 MIN_BOX_SIDE = 8
 """Minimum side of a box, in pixels."""
-MIN_BOX_IOU = 0.25
-"""Minimum intersection over union of a box with its mesh; below it the box is replaced, because it was found at the
-edge of a tile or around two faces."""
+MIN_BOX_IOU = 0.55
+"""Minimum intersection over union of a box with its mesh. Below it the box was found at the edge of a tile, around two
+faces, or by a detector that sees the face too small to frame it: the box is replaced by one around the mesh."""
 SAME_BOX_IOU = 0.5
 """Intersection over union from which a box is taken for one that was looked at before."""
 MAX_CANDIDATES = 64
@@ -175,7 +176,7 @@ class FaceDetector:
                 continue
             landmarks = close_up.to_image(reading.mesh)
             extent = bounding_box(landmarks)
-            box = each.box if iou(each.box, extent) >= MIN_BOX_IOU else extent
+            box = each.box if iou(each.box, extent) >= MIN_BOX_IOU else square_around(extent)
             is_as_found = each.is_sure and close_up.turn == turn
             score = each.score if is_as_found else max(each.score, reading.score)
             crop = align_crop(image_HWC, landmarks, self._crop_size)

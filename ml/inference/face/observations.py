@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.inference.api import BatchPredictor, ModalityFeatures
+from ml.inference.face.boxes import Rectangle
 from ml.inference.face.detector import DetectedFace, FaceDetector
 from ml.inference.face.frame_search import FrameSearch, SearchKind
 from ml.inference.face.predictor import FaceSample
@@ -17,6 +18,8 @@ from ml.networks.crops import LANDMARKS
 from ml.results import Box
 
 _BOX_FIELDS = set(Box.model_fields)
+MAX_MISSED_SIDE = 64
+"""Side of a box, in original pixels, below which a detection that no mesh confirms may be a small face."""
 MAX_PENDING_BATCHES = 4
 """Maximum number of batches that wait for the network while further frames are searched."""
 
@@ -28,8 +31,9 @@ class FaceObservations:
     `times_F`: seconds. The faces of frame f are the rows from `starts_G`[f] to `starts_G`[f + 1]; G = F + 1. Boxes (x,
     y, width, height) and landmarks are pixels of the original frame; `ranks_N`: place by size among all faces of the
     frame, largest first. `landmarks_NP3` is null if they are not kept, and NaN for a face without a mesh.
-    `qualities_NQ`: the QUALITIES of each face; null in features that were stored by versions before 0.3. The names of
-    the fields are keys of the features file.
+    `qualities_NQ`: the QUALITIES of each face; `missed_F`: small detections of a frame that no mesh confirmed;
+    both are null in features that were stored by versions before 0.3. The names of the fields are keys of the features
+    file.
     """
 
     times_F: NDArray[np.float64]
@@ -41,6 +45,7 @@ class FaceObservations:
     log_probabilities_NC: NDArray[np.float32]
     landmarks_NP3: NDArray[np.float32] | None = None
     qualities_NQ: NDArray[np.float32] | None = None
+    missed_F: NDArray[np.uint8] | None = None
 
     @classmethod
     def empty(cls, embedding_size: int = 1, *, landmarks: bool = False) -> Self:
@@ -55,6 +60,7 @@ class FaceObservations:
             log_probabilities_NC=np.zeros((0, 7), np.float32),
             landmarks_NP3=np.zeros((0, LANDMARKS, 3), np.float32) if landmarks else None,
             qualities_NQ=np.zeros((0, len(QUALITIES)), np.float32),
+            missed_F=np.zeros(0, np.uint8),
         )
 
     @classmethod
@@ -107,6 +113,7 @@ class FaceObservations:
             log_probabilities_NC=self.log_probabilities_NC[rows],
             landmarks_NP3=self.landmarks_NP3[rows] if landmarks and self.landmarks_NP3 is not None else None,
             qualities_NQ=None if self.qualities_NQ is None else self.qualities_NQ[rows],
+            missed_F=None if self.missed_F is None else self.missed_F[frames],
         )
 
 
@@ -123,7 +130,7 @@ class PendingFrame:
 class DetectedFrame:
     """Faces of the frame at `time`.
 
-    `scale`: original pixels per pixel of the image; `missed`: number of detections that no mesh confirmed.
+    `scale`: original pixels per pixel of the image; `missed`: number of small detections that no mesh confirmed.
     """
 
     time: float
@@ -173,7 +180,7 @@ class FaceCollector:
         frames, self._unsearched = self._unsearched, []
         results = self._search.find([frame.image_HWC for frame in frames], [frame.time for frame in frames])
         self._unread += [
-            DetectedFrame(frame.time, frame.scale, result.faces, len(result.missed))
+            DetectedFrame(frame.time, frame.scale, result.faces, _small_boxes(result.missed, frame.scale))
             for frame, result in zip(frames, results, strict=True)
         ]
         self._unread_faces += sum(len(result.faces) for result in results)
@@ -214,7 +221,12 @@ class FaceCollector:
             log_probabilities_NC=outputs.log_probabilities_NC,
             landmarks_NP3=_landmarks_in_frame(faces) if self.keep_landmarks else None,
             qualities_NQ=_qualities(faces),
+            missed_F=np.array([min(frame.missed, 255) for frame in frames], np.uint8),
         )
+
+
+def _small_boxes(boxes: Sequence[Rectangle], scale: float) -> int:
+    return sum(max(box[2:]) * scale < MAX_MISSED_SIDE for box in boxes)
 
 
 def _qualities(faces: Sequence[tuple[DetectedFace, float]]) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from ml.errors import AffectError
 from ml.inference.api import TimeSpan
+from ml.inference.face.notices import small_face_notices
 from ml.inference.face.observations import FaceObservations
 from ml.inference.face.ready_crops import crop_notices
 from ml.inference.fusion.timeline import Timeline, WindowInputs, build_timeline, image_timeline
@@ -115,7 +116,7 @@ class Assembler:
             models=_with_text_models(self._models.versions, (mix, *channels)),
             moments=timeline.moments,
             channels=_channels(channel_timelines, channels, options, with_words=context.transcript is None),
-            warnings=warnings + _final_notices(timeline, is_damaged=is_damaged),
+            warnings=warnings + _final_notices(timeline, features.faces, is_damaged=is_damaged),
             timings=timer.timings,
         )
 
@@ -134,7 +135,7 @@ class Assembler:
             faces=timeline.faces,
             transcript=NO_TRANSCRIPT,
             models=self._models.versions,
-            warnings=warnings + _final_notices(timeline, is_damaged=features.video_extent.damaged),
+            warnings=warnings + _final_notices(timeline, features.faces, is_damaged=features.video_extent.damaged),
             timings=timer.timings,
         )
 
@@ -302,8 +303,9 @@ def _beyond_end_notices(count: int) -> tuple[Notice, ...]:
     return (Notice(code="captions_beyond_end", message=message),)
 
 
-def _final_notices(timeline: Timeline, *, is_damaged: bool) -> tuple[Notice, ...]:
-    return (MEDIA_DAMAGED,) * is_damaged + (NO_EVIDENCE,) * (timeline.overall.emotion is None)
+def _final_notices(timeline: Timeline, faces: FaceObservations, *, is_damaged: bool) -> tuple[Notice, ...]:
+    notices = (MEDIA_DAMAGED,) * is_damaged + small_face_notices(faces)
+    return notices + (NO_EVIDENCE,) * (timeline.overall.emotion is None)
 
 
 def _channels(

@@ -34,6 +34,7 @@ FACE_ARRAYS = {
     "log_probabilities_NC": "log_probabilities_NC",
     "landmarks_NP3": "landmarks_NP3",
     "qualities_NQ": "qualities_NQ",
+    "missed_F": "missed_F",
 }
 VOICE_ARRAYS = {
     "pieces_P2": "pieces_P2",
