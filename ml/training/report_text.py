@@ -1,6 +1,6 @@
 """Reports of an evaluation as text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ml.training.evaluation import EvaluationReport
 from ml.training.metrics import FIGURES, ClassificationMetrics
@@ -23,6 +23,7 @@ def readable(report: EvaluationReport) -> str:
     if report.languages:
         means = [f"{report.mean_of_languages[key]:.3f}" for key in GROUP_FIGURES]
         lines.append(_line("  mean of them", f"{len(report.languages)}", means))
+    lines += _recalls(report.corpora)
     if report.sets:
         lines += ["", "labels_90", *(f"  {name:16} {own.line()}" for name, own in report.sets.items())]
     if report.composed:
@@ -45,6 +46,19 @@ def _figures(metrics: ClassificationMetrics) -> list[str]:
         for name in FIGURES
         for low, high in [metrics.intervals[name]]
     ]
+
+
+def _recalls(corpora: Mapping[str, ClassificationMetrics]) -> list[str]:
+    """Return, for each corpus, the share of each label that is read as that label, and the number of its rows."""
+    lines = ["", "recall by label"] if corpora else []
+    for name, own in corpora.items():
+        recalls = [
+            f"{label} {row[place] / sum(row):.3f} ({sum(row):,})"
+            for place, (label, row) in enumerate(zip(own.labels, own.confusion, strict=True))
+            if any(row)
+        ]
+        lines.append(f"  {name:16} " + ", ".join(recalls))
+    return lines
 
 
 def _confusion(metrics: ClassificationMetrics) -> list[str]:

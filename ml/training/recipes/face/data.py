@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing import Pool
 from pathlib import Path
@@ -158,21 +158,21 @@ def _balance(examples: list[Example], weight_by_dataset: Mapping[str, float]) ->
 
 
 def list_examples(config: FaceTrainConfig) -> list[Example]:
+    """Return the examples of the data. Those of people who are left out of training are test examples."""
     listed = config.data.is_file()
-    return examples_of(read_examples(config.data) if listed else read_faces(config.data, config.votes_share))
+    examples = examples_of(read_examples(config.data) if listed else read_faces(config.data, config.votes_share))
+    return [replace(each, split="test") if each.speaker in config.leave_out else each for each in examples]
 
 
-def is_trained_on(datasets: Sequence[str], example: Example, left_out: Sequence[str] = ()) -> bool:
-    """Return whether the example is of the data sets (all are, if none is named) and of nobody who is left out."""
-    return (not datasets or example.dataset in datasets) and example.speaker not in left_out
+def is_trained_on(datasets: Sequence[str], example: Example) -> bool:
+    """Return whether the example is of the data sets; all are, if none is named."""
+    return not datasets or example.dataset in datasets
 
 
 def read_side(config: FaceTrainConfig, size: int, *, training: bool, landmarks: bool) -> FaceData:
     """Return one side of the split. Pictures that are held out too are removed from the training side."""
     both = prepared_faces(config, size, landmarks=landmarks) if config.data.is_file() else collected_faces(config, size)
-    held_out = select(
-        both, [example.split != "train" or example.speaker in config.leave_out for example in both.examples]
-    )
+    held_out = select(both, [example.split != "train" for example in both.examples])
     if not training:
         return held_out
     weights = config.weight_by_dataset

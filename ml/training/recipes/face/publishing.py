@@ -1,7 +1,7 @@
 """Model card and manifest of a face network: its data, its pretrained weights and the commands that made it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ml.registry import ModelDescription, ModelStore
@@ -91,8 +91,8 @@ def _origin(config: FaceTrainConfig, store: ModelStore, reference: str) -> _Orig
     settings = run_settings(run)
     pretrained = [weights.title for name, weights in PRETRAINED.items() if name in settings]
     names = settings.get("sets") or [each.partition("=")[0] for each in settings.get("dataset_weights", [])]
-    left_out = settings.get("leave_out", ())
-    examples = [each for each in list_examples(config) if is_trained_on(names, each, left_out)]
+    trained = replace(config, leave_out=tuple(settings.get("leave_out", ())))
+    examples = [each for each in list_examples(trained) if is_trained_on(names, each)]
     own = _Origin(training_sets(examples), tuple(pretrained), _command(run))
     start = settings.get("start")
     if "tune" not in settings or start is None or Path(start).is_dir():

@@ -284,10 +284,13 @@ def trained_network(config: FaceTrainConfig) -> FaceNetwork:
 def held_out(config: FaceTrainConfig, splits: Sequence[Split] = HELD_OUT_SPLITS) -> HeldOut:
     network = trained_network(config)
     landmarks = isinstance(network, FaceLandmarkNet)
-    as_trained = replace(config, served=run_settings(config.out).get("served", False))
+    settings = run_settings(config.out)
+    as_trained = replace(
+        config, served=settings.get("served", False), leave_out=tuple(settings.get("leave_out", config.leave_out))
+    )
     both = read_side(as_trained, network.config.size, training=False, landmarks=landmarks)
     faces = select(both, [example.split in splits for example in both.examples])
-    if config.tune == HEADS:  # the backbones are those of the start, whose features are at hand
+    if config.tune == HEADS:  # the backbones are those of the start: their features are at hand
         pooled = pooled_features(network, both, config)
         rows = torch.tensor([example.split in splits for example in both.examples])
         return HeldOut(head_logits(network, pooled[rows]), list(faces.examples))

@@ -70,3 +70,18 @@ def test_read_faces_holds_out_test_sets_and_a_tenth_of_affectnet(root: Path) -> 
 def test_read_faces_without_votes_has_hard_labels(root: Path) -> None:
     (root / "fer2013" / "labels.csv").unlink()
     assert all(max(e.target or ()) == 1.0 for e in examples_of(read_faces(root)))
+
+
+def test_read_faces_knows_people_and_splits_lfw_by_them(root: Path) -> None:
+    people = [f"Person_{number}" for number in range(60)]
+    files = [f"lfw_emotion/{person}_{number:04}.webp" for person in people for number in (1, 2)]
+    with (root / "manifest.csv").open("a") as file:
+        file.writelines(f"{path},neutral,lfw_emotion,train\n" for path in files)
+        file.write("indian_film/Someone_7.webp,sad,indian_film,train\njaffe/KA.AN1.39.png,angry,jaffe,\n")
+    rows = "".join(f"{path},{path.split('/')[1][:-10]}\n" for path in files)
+    (root / "lfw_people.csv").write_text("path,person\n" + rows)
+    examples = examples_of(read_faces(root))
+    sides = {example.speaker: {e.split for e in examples if e.speaker == example.speaker} for example in examples}
+    lfw = [split for person, split in sides.items() if person and person.startswith("lfw_emotion/Person_")]
+    assert len(lfw) == 60 and all(len(split) == 1 for split in lfw) and 3 < lfw.count({"valid"}) < 25
+    assert {"indian_film/Someone", "jaffe/KA", "ckplus48/y"} < sides.keys()
