@@ -24,7 +24,6 @@ from ml.training.datasets.example import Example, examples_of
 from ml.training.datasets.face_corpora import read_faces
 from ml.training.datasets.text_corpora import read_sentences
 from ml.training.recipes.audio.data import collected_sounds
-from ml.training.recipes.face.augment import random_shift
 from ml.training.recipes.face.data import load_crop
 from ml.training.recipes.fusion.fold_voices import VoiceReaders
 from ml.training.recipes.fusion.spoiling import Random, spoil_face, spoil_sentence, spoil_voice
@@ -35,18 +34,18 @@ Side = Literal["train", "selection", "test"]
 """Part of the samples: to train on, to select and calibrate on, to evaluate on."""
 SIDES: tuple[Side, ...] = ("train", "selection", "test")
 TEXT_SETS = ("goemotions", "meld")
-FACE_VARIANTS, SPOILT_FACES = 2, 2
-"""Number of frames made of one picture, which moves, turns and changes its light a little, and of spoilt ones."""
 MAX_SAMPLES: Mapping[str, int] = {"face": 600, "audio": 400, "text": 600}
-MAX_SPOILT: Mapping[str, int] = {"face": 300, "audio": 100, "text": 300}
+MAX_SPOILT: Mapping[str, int] = {"face": 100, "audio": 100, "text": 300}
 """Maximum numbers of samples of an emotion in each modality, and of those that are spoilt as well."""
 CACHE_VERSION = 4
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Log-probabilities and qualities of P samples: of V clean variants [P, V, …], and of S spoilt copies [P, S, …],
-    NaN for samples that were not spoilt."""
+    """Log-probabilities and qualities of P samples: of V clean variants [P, V, …], and of S spoilt copies [P, S, …].
+
+    Copies of samples that were not spoilt are NaN.
+    """
 
     clean_PVC: FloatArray
     spoilt_PSC: FloatArray
@@ -215,27 +214,18 @@ def _face_samples(load: Callable[[], FacePredictor], data: Path, predictions: Pr
 
 
 def _predict_faces(predictor: FacePredictor, examples: Sequence[Example]) -> Predictions:
-    """Return the predictions of pictures; the first clean variant is the picture itself."""
-    crops_PHW = np.stack([load_crop(cast(Path, example.path), predictor.crop_size) for example in examples])
-    torch.manual_seed(0)
-    random = np.random.default_rng(0)
-    clean = [crops_PHW]
-    for _ in range(FACE_VARIANTS - 1):
-        images = random_shift(torch.from_numpy(crops_PHW), strength=0.4)
-        clean.append((images.squeeze(1) * 255).round().to(torch.uint8).numpy())
-    rows = rows_to_spoil(examples, "face")
-    spoilt = [[spoil_face(random, crops_PHW[row]) for row in rows] for _ in range(SPOILT_FACES)]
-    spoilt_crops = [np.stack([crop for crop, _ in copies]) for copies in spoilt]
-    sides = [[side for _, side in copies] for copies in spoilt]
-    logs = [_read_crops(predictor, crops) for crops in (*clean, *spoilt_crops)]
-    unknown = [np.nan] * len(examples)
-    qualities = [_crop_qualities(crops, unknown) for crops in clean]
-    spoilt_qualities = [_crop_qualities(*each) for each in zip(spoilt_crops, sides, strict=True)]
+    """Return the predictions of pictures, clean and spoilt."""
+    crops = [load_crop(cast(Path, example.path), predictor.crop_size) for example in examples]
+    random, rows, count = np.random.default_rng(0), rows_to_spoil(examples, "face"), len(examples)
+    spoilt = [spoil_face(random, crops[row]) for row in rows]
+    crops_NHW = np.stack([*crops, *(crop for crop, _ in spoilt)])
+    logs = _read_crops(predictor, crops_NHW)
+    qualities = _crop_qualities(crops_NHW, [*[np.nan] * count, *(side for _, side in spoilt)])
     return Predictions(
-        np.stack(logs[:FACE_VARIANTS], 1),
-        scattered(np.stack(logs[FACE_VARIANTS:], 1), rows, len(examples)),
-        np.stack(qualities, 1),
-        scattered(np.stack(spoilt_qualities, 1), rows, len(examples)),
+        logs[:count, None],
+        scattered(logs[count:, None], rows, count),
+        qualities[:count, None],
+        scattered(qualities[count:, None], rows, count),
     )
 
 

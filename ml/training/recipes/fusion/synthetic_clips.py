@@ -236,13 +236,14 @@ def swap(clips: Clips, modality: Modality) -> Clips:
 
 
 def with_noise(random: Random, clips: Clips) -> Clips:
-    """Return the clips with noise on all log-probabilities, the same for the frames of a clip."""
+    """Return the clips with noise on all log-probabilities, half of which is the same for the frames of a clip."""
     windows = clips.windows
     shape = (len(clips), len(EMOTIONS))
     face_NC, audio_NC, text_NC = (random.normal(0, NOISE, shape).astype(np.float32) for _ in MODALITIES)
+    frame_NTC = random.normal(0, NOISE, windows.frames_NTC.shape).astype(np.float32)
     changed = replace(
         windows,
-        frames_NTC=normalized(windows.frames_NTC + face_NC[:, None]),
+        frames_NTC=normalized(windows.frames_NTC + face_NC[:, None] + frame_NTC),
         audio_NC=normalized(windows.audio_NC + audio_NC),
         text_NC=normalized(windows.text_NC + text_NC),
     )
