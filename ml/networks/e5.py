@@ -103,17 +103,17 @@ class E5Weights:
         content = self._content
         if bytes(content[:4]) != b"E5S1":
             raise ModelStoreError("the weights of e5 begin otherwise")
-        pieces, *_, blob_bytes = struct.unpack_from("<5iQ", content, _SHAPE_BYTES)
+        pieces, *_, blob_bytes = struct.unpack_from("<5iQ", content.data, _SHAPE_BYTES)
         place = _SHAPE_BYTES + 28 + (pieces + 1) * 4 + pieces * 4 + blob_bytes
-        _, map_bytes = struct.unpack_from("<iI", content, place)
+        _, map_bytes = struct.unpack_from("<iI", content.data, place)
         place += 8 + map_bytes
-        (count,) = struct.unpack_from("<i", content, place)
+        (count,) = struct.unpack_from("<i", content.data, place)
         place += 4
         entries = {}
         for _ in range(count):
-            (length,) = struct.unpack_from("<H", content, place)
+            (length,) = struct.unpack_from("<H", content.data, place)
             name = bytes(content[place + 2 : place + 2 + length]).decode()
-            kind, values, offset, _ = struct.unpack_from("<BIQQ", content, place + 2 + length)
+            kind, values, offset, _ = struct.unpack_from("<BIQQ", content.data, place + 2 + length)
             entries[name] = (kind, values, offset)
             place += 2 + length + 21
         return entries
@@ -151,14 +151,14 @@ class Pieces:
 def read_pieces(path: Path) -> Pieces:
     """Return the vocabulary that the weights file contains."""
     content = np.memmap(path, np.uint8, "r")
-    count, _, _, _, _, size = struct.unpack_from("<5iQ", content, _SHAPE_BYTES)
+    count, _, _, _, _, size = struct.unpack_from("<5iQ", content.data, _SHAPE_BYTES)
     offsets = _SHAPE_BYTES + 28
     scores = offsets + 4 * (count + 1)
     pieces = scores + 4 * count
     normalized, place = {}, pieces + size + 8
-    for _ in range(struct.unpack_from("<i", content, pieces + size)[0]):
-        code, length = struct.unpack_from("<IB", content, place)
-        codes = struct.unpack_from(f"<{length}I", content, place + 5)
+    for _ in range(struct.unpack_from("<i", content.data, pieces + size)[0]):
+        code, length = struct.unpack_from("<IB", content.data, place)
+        codes = struct.unpack_from(f"<{length}I", content.data, place + 5)
         normalized[code] = "".join(map(chr, codes))
         place += 5 + 4 * length
     return Pieces(

@@ -90,3 +90,12 @@ class Bundle(FrozenModel):
         Raises ModelStoreError if `name` is not a name of a bundle.
         """
         return self.from_fields(**self.model_dump() | {"name": name, "fusion": None, role: reference})
+
+    def with_further_text(self, name: str, reference: str) -> Self:
+        """Return another bundle called `name` with one further text model, in place of an earlier version of it.
+
+        Raises ModelStoreError if `name` is not a name of a bundle.
+        """
+        model, _, _ = reference.partition("@")
+        others = tuple(each for each in self.further_text if each.partition("@")[0] != model)
+        return self.from_fields(**self.model_dump() | {"name": name, "further_text": (*others, reference)})

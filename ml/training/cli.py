@@ -46,6 +46,9 @@ class PublishConfig:
     bundle: str | None = option(
         help="bundle to write with the new model (its fusion then is the addition of log-odds)", default=None
     )
+    further: bool = option(
+        help="text: with --bundle, read the languages that its text model does not; the fusion stays", default=False
+    )
     folds: Path | None = option(
         help="folds.json of `evaluate --folds`: gives the temperature, and figures for the card",
         metavar="FILE",
@@ -282,7 +285,12 @@ def publish(subject: Subject, config: TrainConfig, options: PublishConfig) -> No
     store, chosen = ModelStore(config.store), recipe.find(subject)
 
     def bundle_with(reference: str) -> Bundle | None:
-        return store.bundle(options.base).replacing(options.bundle, subject, reference) if options.bundle else None
+        if options.bundle is None:
+            return None
+        base = store.bundle(options.base)
+        if options.further and subject == "text":
+            return base.with_further_text(options.bundle, reference)
+        return base.replacing(options.bundle, subject, reference)
 
     bundle_with(config.name)  # a wrong name is refused before anything is written
     folds = OutOfFold.read(options.folds) if options.folds else None

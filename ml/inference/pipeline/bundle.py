@@ -98,7 +98,7 @@ class LoadedBundle:
         return TextModels([*([self.text] if self.text else []), *(predictor for _, predictor in self.further_text)])
 
     @property
-    def all_manifests(self) -> tuple[tuple[Role, Manifest], ...]:
+    def all_manifests(self) -> tuple[tuple[str, Manifest], ...]:
         """Role and manifest of each published model."""
         return (*self.manifests.items(), *(("text", manifest) for manifest, _ in self.further_text))
 

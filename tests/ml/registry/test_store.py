@@ -110,3 +110,14 @@ def test_publish_int8_keeps_each_row_of_a_matrix_within_half_a_step(tmp_path: Pa
     assert torch.equal(loaded["zeros"], weights["zeros"]) and torch.equal(loaded["layer.bias"], weights["layer.bias"])
     size = (tmp_path / "face" / "1" / "weights.safetensors").stat().st_size
     assert size < matrix.numel() + 1_000
+
+
+def test_with_further_text_takes_the_place_of_an_earlier_version() -> None:
+    bundle = Bundle(name="default", face=None, audio=None, text="text@4", fusion="fusion@6")
+    further = bundle.with_further_text("mine", "text-multilingual@1").with_further_text("mine", "text-greek@1")
+    assert (further.name, further.text, further.fusion) == ("mine", "text@4", "fusion@6")
+    assert further.with_further_text("mine", "text-multilingual@2").further_text == (
+        "text-greek@1",
+        "text-multilingual@2",
+    )
+    assert "further_text" not in further.models() and further.digest != bundle.digest

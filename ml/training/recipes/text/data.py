@@ -54,6 +54,11 @@ class Sentences:
     tokens: list[Tokens]
     examples: list[Example]
 
+    def with_words(self) -> "Sentences":
+        """Return the sentences that have tokens: a mean over none would be no number."""
+        kept = [pair for pair in zip(self.tokens, self.examples, strict=True) if pair[0].sentence]
+        return Sentences([tokens for tokens, _ in kept], [example for _, example in kept])
+
     @cached_property
     def targets(self) -> Tensor:
         """Return soft emotion targets [N, 7]; zeros for sentences without a target."""

@@ -154,7 +154,7 @@ def plans(config: TextTrainConfig) -> list[Plan]:
     texts, contexts = [example.text or "" for example in examples], [example.before or "" for example in examples]
     training_shape = replace(shape, positions=config.max_tokens or shape.positions)
     training_tokenizer = open_tokenizer(training_shape, start.tokenizer())
-    sentences = Sentences(training_tokenizer.encode(texts, contexts), examples)
+    sentences = Sentences(training_tokenizer.encode(texts, contexts), examples).with_words()
 
     valid = [example for example in held_out if example.split == "valid"]
     if config.start != DEFAULT_START:
@@ -173,9 +173,9 @@ def plans(config: TextTrainConfig) -> list[Plan]:
     heads = nn.ModuleList(module for name, module in network.named_children() if name != "encoder")
     task = Task(
         model=network,
-        steps=len(examples) // parts // config.batch_size,
+        steps=len(sentences.tokens) // parts // config.batch_size,
         batches=lambda epoch: batches(
-            sentences, config.batch_size, epoch_rows(len(examples), epoch, parts, config.seed)
+            sentences, config.batch_size, epoch_rows(len(sentences.tokens), epoch, parts, config.seed)
         ),
         loss=partial(loss, consistency=config.consistency),
         validate=validate,

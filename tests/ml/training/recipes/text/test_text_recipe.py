@@ -11,13 +11,14 @@ import torch
 from ml.errors import InvalidManifest
 from ml.inference.text.predictor import TextPredictor, TextSample
 from ml.networks.text import TextConfig, TextNet
+from ml.networks.tokens import Tokens
 from ml.registry import ModelStore
 from ml.training import cli
 from ml.training.datasets.example import Example
 from ml.training.loop import history
 from ml.training.recipes.recipe import CHOSEN_BY
 from ml.training.recipes.text import recipe
-from ml.training.recipes.text.data import read_data, take_limited
+from ml.training.recipes.text.data import Sentences, read_data, take_limited
 from ml.training.recipes.text.recipe import TextBatch, epoch_rows, loss
 from ml.training.recipes.text.starts import STARTS
 
@@ -155,3 +156,9 @@ def test_epoch_rows_parts_of_a_pass_have_each_row_once() -> None:
     passes = [torch.cat([epoch_rows(12, epoch, 3, seed=1) for epoch in epochs]) for epochs in ((0, 1, 2), (3, 4, 5))]
     assert all(sorted(rows.tolist()) == list(range(12)) for rows in passes)
     assert not torch.equal(*passes)
+
+
+def test_sentences_without_tokens_are_left_out() -> None:
+    examples = [Example("sad", "goemotions", "train", text=text) for text in ("Fine", "https://example.com")]
+    kept = Sentences([Tokens((1, 2)), Tokens()], examples).with_words()
+    assert kept.examples == examples[:1] and len(kept.tokens) == 1
