@@ -14,9 +14,9 @@ import torch
 
 from ml.inference.api import TimeSpan
 from ml.inference.speech.chunks import PackedChunk, pack_pieces, pack_speech, split_stretches
-from ml.inference.speech.languages import StretchEvidence, contenders, guess_languages
+from ml.inference.speech.languages import CERTAIN_PROBABILITY, StretchEvidence, contenders, guess_languages
 from ml.inference.speech.recognizer import RecognizedClip, SpeechRecognizer
-from ml.inference.speech.sentences import Sentence, SpokenChunk, certainty, split_sentences
+from ml.inference.speech.sentences import Sentence, SpokenChunk, certainty, mean_confidence, split_sentences
 from ml.inference.speech.whisper import Whisper
 from ml.inference.voice.vad import Pcm
 from ml.results import Notice, Segment, Word
@@ -37,6 +37,8 @@ reaches it."""
 MIN_CERTAINTY = -0.62
 """Minimum `certainty` of the sentences of a language that was detected. With base, short Polish and English sentences
 of actors are above; Urdu and Amharic that were taken for another language are below."""
+MIN_CERTAINTY_BY_SOUND = -0.8
+"""The same for a language of which the sound alone is certain."""
 FAIR_SCORE = -1.0
 MIN_DOUBT_SECONDS = 0.3
 """Minimum score, and minimum seconds of words, of dropped sentences that make the transcript uncertain."""
@@ -68,6 +70,11 @@ def unavailable_notice(name: str) -> Notice:
 def min_score(language: str) -> float:
     """Return the minimum score of a sentence in a language."""
     return MIN_SCORE.get(language, DEFAULT_MIN_SCORE)
+
+
+def _min_certainty(sentences: Sequence[Sentence]) -> float:
+    certain_by_sound = mean_confidence(sentences) >= CERTAIN_PROBABILITY
+    return MIN_CERTAINTY_BY_SOUND if certain_by_sound else MIN_CERTAINTY
 
 
 def main_language(sentences: Iterable[Sentence]) -> str | None:
@@ -224,11 +231,8 @@ class Transcriber:
         if self._is_monolingual:
             return set(self._recognizer.languages)
         found = {sentence.language for sentence in sentences} & self._recognizer.detectable_languages
-        return {
-            language
-            for language in found
-            if certainty([sentence for sentence in sentences if sentence.language == language]) >= MIN_CERTAINTY
-        }
+        by_language = {name: [each for each in sentences if each.language == name] for name in found}
+        return {name for name, own in by_language.items() if certainty(own) >= _min_certainty(own)}
 
     def unsupported_notice(self, language: str) -> Notice:
         """Return the notice of a job in a language that the model was not trained on."""
