@@ -52,7 +52,8 @@ class Options(FrozenModel):
     language: Annotated[str | None, Field(max_length=64, examples=[*EXAMPLES]), AfterValidator(parse_language)] = Field(
         None,
         description="Spoken language: an ISO 639 code (`en`, `eng`), a tag (`en-US`) or an English name, converted to "
-        "the shortest code; null or `auto`: detected for each stretch of speech, if the Whisper model supports it.",
+        "the shortest code; null or `auto`: detected for each stretch of speech, if the Whisper model supports it. It "
+        "is also the language of a supplied transcript.",
     )
     channels: Literal["mix", "separate"] = Field(
         "mix",
