@@ -18,7 +18,7 @@ from ml.networks.crops import LANDMARKS
 from ml.results import Box
 
 _BOX_FIELDS = set(Box.model_fields)
-MAX_MISSED_SIDE = 64
+MAX_MISSED_SIDE = 48
 """Side of a box, in original pixels, below which a detection that no mesh confirms may be a small face."""
 MAX_PENDING_BATCHES = 4
 """Maximum number of batches that wait for the network while further frames are searched."""
