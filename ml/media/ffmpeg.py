@@ -29,6 +29,9 @@ MAX_CHANNELS = 8
 OVERRUN_SECONDS = 1.0
 """Seconds decoded beyond the limit, to distinguish "exactly at the limit" from "too long"."""
 
+MAX_JUMP_SECONDS = 1_000_000
+"""Seconds by which time stamps may jump forward."""
+
 UNTIMED_FORMATS = frozenset({"mp3", "aac"})
 """Formats without time stamps, whose time is the number of samples. Joined files may change their rate midway."""
 
@@ -125,6 +128,9 @@ def decode_command(path: Path, info: MediaInfo, plan: DecodePlan, audio_fd: int,
             )
         )
     command = ffmpeg.merge_outputs(*outputs).global_args("-nostdin", "-v", "error", "-filter_threads", "1")
+    # Of transport streams ffmpeg would close gaps of some streams and not of others. It still makes times that go back,
+    # as in joined files, continuous.
+    command = command.global_args("-dts_delta_threshold", str(MAX_JUMP_SECONDS))
     if plan.start > 0:  # keep time stamps absolute
         command = command.global_args("-copyts", "-start_at_zero")
     return [str(word) for word in command.compile()]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import MediaInvalid
+from ml.media.ffmpeg import MAX_JUMP_SECONDS
 from ml.media.ffprobe import padded_pixels, reading_options
 from ml.media.geometry import FLATTEN
 from ml.media.limits import MediaLimits
@@ -178,7 +179,8 @@ def _command(request: OverlayRequest, pipe: str) -> list[str]:
         **{"c:v": "libx264", "preset": "veryfast", "crf": 23, "maxrate": VIDEO_BITRATE, "bufsize": 2 * VIDEO_BITRATE},
         **audio,
     )
-    return [str(word) for word in output.global_args("-nostdin", "-y", "-v", "error", "-filter_threads", "1").compile()]
+    options = ("-nostdin", "-y", "-v", "error", "-filter_threads", "1", "-dts_delta_threshold", str(MAX_JUMP_SECONDS))
+    return [str(word) for word in output.global_args(*options).compile()]
 
 
 def _video_filters(info: MediaInfo, canvas: Canvas) -> list[tuple[str, ...]]:

@@ -30,9 +30,8 @@ Gap = tuple[float, float]
 """Start and end, in seconds."""
 
 
-_STAMPED_FORMATS = frozenset({"matroska", "webm", "ogg", "flv", "asf"})
-"""Containers that store the time of each packet, or page, without the number of packets. (ffmpeg makes the times of
-MPEG transport streams continuous by itself.)"""
+_STAMPED_FORMATS = frozenset({"matroska", "webm", "ogg", "flv", "asf", "mpeg", "mpegts"})
+"""Containers that store the time of each packet, or page, without the number of packets."""
 _COUNTED_FORMATS = frozenset({"mp4", "mov", "m4a"})
 """Containers that store the number of packets."""
 _AAC_FRAME_SAMPLES = 1024

@@ -66,7 +66,7 @@ def test_packet_times_any_packets_give_ordered_gaps(streams: list[list[tuple[flo
     assert all(first < last for first, last in grid_ranges(extent.gaps, 4.0))
 
 
-@pytest.mark.parametrize("name", ["jump.mkv", "jump.mp4", "jump.webm"])
+@pytest.mark.parametrize("name", ["jump.mkv", "jump.mp4", "jump.webm", "jump.ts"])
 def test_probe_jump_of_time_stamps_is_a_gap(tmp_path: Path, name: str) -> None:
     path = make_jumping_video(tmp_path / name, 300.0)
     info = probe(path, LIMITS)
