@@ -29,7 +29,7 @@ SHUFFLE_POOL_BATCHES = 8
 """Number of batches that are sorted by length together, to reduce padding."""
 MASK_SHARE = 8
 """A masked stretch of time is at most this part of the sound; there are two."""
-PERCEPTRON_BATCHES = 8
+PERCEPTRON_BATCHES = 4
 """Number of segments that the perceptron learns from, for each one of the tuned reader: they cost next to nothing."""
 PREDICT_BATCH_SIZE = 64
 

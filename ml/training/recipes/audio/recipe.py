@@ -72,6 +72,7 @@ TEACHER = "answers of our net that began with the {}"
 DATA_RESTRICTIONS = (
     "RAVDESS and nEMO are CC BY-NC-SA 4.0, TESS is CC BY-NC-ND 4.0, ASED and the Urdu corpus are for research."
 )
+HEARD_ALL = "It heard all speakers: the figures are of networks of its recipe that left out a fold or a corpus each."
 LIMITS = (
     "Trained on actors who speak set sentences in English, Polish and Amharic, and on Urdu talk shows. Others are "
     "read less well: see the figures of corpora that a network did not hear.",
@@ -389,6 +390,7 @@ def _card(description: ModelDescription, *, listed: bool) -> str:
         use="How people who hear a voice would label it. It does not show what a person feels inside.",
         limits=[
             *([] if listed else LIMITS),
+            *([HEARD_ALL] if description.preprocessing["held_out_fold"] is None and not listed else []),
             "The temperature was fitted on the held-out speakers that the figures are about.",
         ],
     )
