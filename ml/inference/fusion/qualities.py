@@ -50,7 +50,7 @@ def frame_weights(quality_NTQ: FloatArray, speech_N: FloatArray) -> FloatArray:
     frames of the window while a voice is heard: it says something. A quality that is unknown takes nothing away.
 
     Args:
-        quality_NTQ: `FRAME_QUALITIES` of the frames; NaN where they are unknown, as for frames without the face.
+        quality_NTQ: `FRAME_QUALITIES` of the frames; NaN if unknown, as for frames without the face.
         speech_N: share of the window that is speech; NaN without a voice.
     """
     size, sharp, pose, mouth, _ = np.moveaxis(np.asarray(quality_NTQ, np.float64), -1, 0)

@@ -28,7 +28,7 @@ def read_faces(root: Path, votes_share: float = 0.15) -> Iterator[Record]:
     """Yield the examples of `root/manifest.csv`, with their splits.
 
     AffectNet has no split of its own: a tenth, by the sha256 of the file name, is for validation; of LFW it is a fifth
-    of its people (`lfw_people.csv`). People are the `speaker` of an example where names tell them. Training pictures of
+    of its people (`lfw_people.csv`). People are the `speaker` of an example, if the file names contain them. Training pictures of
     FER2013 with a (near) duplicate in the other splits are left out, and the votes of FER+ annotators become
     `votes_share` of the target. Raises InvalidManifest if the list cannot be read.
     """
@@ -61,7 +61,7 @@ def _lfw_people(path: Path) -> dict[str, str]:
 
 
 def _person(dataset: str, path: Path) -> str | None:
-    """Return the person that the name of a picture tells; None if it does not."""
+    """Return the person in the name of a picture; None if there is no such name."""
     if dataset == "jaffe":
         return path.stem[:2]
     return path.stem.split("_")[0] if dataset in NAMED_BY_PERSON else None

@@ -53,7 +53,7 @@ class HeadBatch:
 def open_start(config: FaceTrainConfig) -> tuple[str, nn.Module]:
     """Return the architecture and the whole network that `--start` names, an ensemble too.
 
-    Raises InvalidManifest if there is none, or if its backbone and heads cannot be called apart.
+    Raises InvalidManifest without `--start`, or if its backbone and heads cannot be called apart.
     """
     if config.start is None:
         raise InvalidManifest("--tune heads needs --start: the network whose heads are tuned")
@@ -70,7 +70,7 @@ def open_start(config: FaceTrainConfig) -> tuple[str, nn.Module]:
 
 
 def freeze_backbones(network: nn.Module) -> None:
-    """Leave only the embedding and head layers trainable, and set the start's dropout aside for theirs."""
+    """Leave only the embedding and head layers trainable."""
     network.requires_grad_(False)
     for module in network.modules():
         if isinstance(module, CropClassifier):

@@ -13,7 +13,7 @@ SILENT, SPEAKING = np.array([np.nan], np.float32), np.array([1.0], np.float32)
 
 
 def window(*frames: dict[str, float]) -> np.ndarray:
-    """Scaled qualities [1, T, Q] of frames that differ from a good one as told."""
+    """Scaled qualities [1, T, Q] of frames with these differences from a good one."""
     return frame_qualities(np.array([[[(GOOD | frame)[name] for name in QUALITIES] for frame in frames]]))
 
 
