@@ -92,8 +92,9 @@ class FaceEnsemble(nn.Module):
 
     def classify(self, pooled_NF: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embeddings and the logits of features that `pool` returned."""
-        parts = pooled_NF.split([member.channels for member in self.members], dim=1)  # type: ignore[misc]
-        outputs = [member.classify(part) for member, part in zip(self.members, parts, strict=True)]  # type: ignore[operator]
+        members: list[Any] = list(self.members)
+        parts = pooled_NF.split([member.channels for member in members], dim=1)
+        outputs = [member.classify(part) for member, part in zip(members, parts, strict=True)]
         embeddings, logits = zip(*outputs, strict=True)
         return torch.cat(embeddings, dim=1), torch.stack(logits).mean(0)
 

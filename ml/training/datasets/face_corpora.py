@@ -28,9 +28,9 @@ def read_faces(root: Path, votes_share: float = 0.15) -> Iterator[Record]:
     """Yield the examples of `root/manifest.csv`, with their splits.
 
     AffectNet has no split of its own: a tenth, by the sha256 of the file name, is for validation; of LFW it is a fifth
-    of its people (`lfw_people.csv`). People are the `speaker` of an example, if the file names contain them. Training pictures of
-    FER2013 with a (near) duplicate in the other splits are left out, and the votes of FER+ annotators become
-    `votes_share` of the target. Raises InvalidManifest if the list cannot be read.
+    of its people (`lfw_people.csv`). People are the `speaker` of an example, if the file names contain them. Training
+    pictures of FER2013 with a (near) duplicate in the other splits are left out, and the votes of FER+ annotators
+    become `votes_share` of the target. Raises InvalidManifest if the list cannot be read.
     """
     votes = _fer_votes(root / "fer2013" / "labels.csv")
     rows = table(root / "manifest.csv", "path", "label", "dataset", "split")

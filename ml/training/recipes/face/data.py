@@ -177,9 +177,7 @@ def read_side(config: FaceTrainConfig, size: int, *, training: bool, landmarks: 
         return held_out
     weights = config.weight_by_dataset
     names = config.datasets or tuple(weights)
-    trained = [
-        example.split == "train" and is_trained_on(names, example, config.leave_out) for example in both.examples
-    ]
+    trained = [example.split == "train" and is_trained_on(names, example) for example in both.examples]
     own = drop_near_duplicates(select(both, trained), held_out)
     return build_face_data(own.crops, list(own.examples), own.points, weights) if weights else own
 

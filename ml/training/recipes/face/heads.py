@@ -78,7 +78,7 @@ def freeze_backbones(network: nn.Module) -> None:
             module.head.requires_grad_(True)
 
 
-def pooled_features(network: PooledClassifier, faces: FaceData, config: FaceTrainConfig) -> Tensor:
+def pooled_features(network: nn.Module, faces: FaceData, config: FaceTrainConfig) -> Tensor:
     """Return the features [N, F] of the crops as they are, computed or loaded from a file in the cache folder."""
     files = [file_state(example.path) for example in faces.examples]
     path = config.cache / f"face-features-{digest(config.start, faces.crops.shape[-1], files)}.npy"
@@ -90,12 +90,11 @@ def pooled_features(network: PooledClassifier, faces: FaceData, config: FaceTrai
 
 
 @torch.inference_mode()
-def _compute(network: PooledClassifier, crops_NHW: Tensor) -> Tensor:
-    cast(nn.Module, network).eval()
-    parts = []
+def _compute(network: nn.Module, crops_NHW: Tensor) -> Tensor:
+    parts, classifier = [], cast(PooledClassifier, network.eval())
     for part_NHW in crops_NHW.split(POOL_BATCH_SIZE):
         with torch.autocast("cpu", torch.bfloat16):
-            parts.append(network.pool(part_NHW.unsqueeze(1).float() / 255).float())
+            parts.append(classifier.pool(part_NHW.unsqueeze(1).float() / 255).float())
     return torch.cat(parts)
 
 

@@ -10,6 +10,8 @@ from ml.errors import InvalidManifest
 from ml.networks.face import FaceConfig, FaceNet
 from ml.networks.face_ensemble import build_ensemble
 from ml.networks.registry import config_to_dict
+from ml.registry import ModelStore
+from ml.training import cli
 from ml.training.datasets.example import Example
 from ml.training.recipes.face.config import FaceTrainConfig
 from ml.training.recipes.face.data import build_face_data, list_examples
@@ -63,8 +65,8 @@ def test_pooled_features_are_kept(tmp_path: Path) -> None:
     network, config = ensemble(), FaceTrainConfig(data=tmp_path, cache=tmp_path / "cache", start="face@1")
     examples = [Example("happy", "own", "train", path=tmp_path / f"{place}.png") for place in range(3)]
     faces = build_face_data(crops(3), examples)
-    first = pooled_features(network, faces, config)  # type: ignore[arg-type]
-    assert first.shape == (3, 40) and torch.equal(first, pooled_features(ensemble(), faces, config))  # type: ignore[arg-type]
+    first = pooled_features(network, faces, config)
+    assert first.shape == (3, 40) and torch.equal(first, pooled_features(ensemble(), faces, config))
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
@@ -94,3 +96,38 @@ def test_people_who_are_left_out_are_test_examples(tmp_path: Path) -> None:
             rows.writerow([f"{name}.png", EMOTIONS[place], "indian_film", "train"])
     listed = list_examples(FaceTrainConfig(data=tmp_path, leave_out=("indian_film/Anna",)))
     assert [example.split for example in listed] == ["test", "test", "train"]
+
+
+@pytest.mark.slow
+def test_tuned_heads_are_published_with_the_origin_of_their_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, data = np.random.default_rng(0), tmp_path / "faces"
+    data.mkdir()
+    with (data / "manifest.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "dataset", "split"])
+        for number in range(140):
+            name, dataset = f"P{number % 5}_{number}.png", ("fer2013", "indian_film")[number % 2]
+            cv2.imwrite(str(data / name), random.integers(0, 255, (40, 40), dtype=np.uint8))
+            split = "valid" if number % 10 == 0 else "train"
+            rows.writerow([name, EMOTIONS[number % 7], dataset, split])
+    monkeypatch.chdir(tmp_path)
+
+    def run(verb: str, *words: str) -> None:
+        arguments = ["face", "--data", str(data), "--store", "store", "--epochs", "1", "--batch-size", "16", *words]
+        args = cli.parser(verb).parse_args(arguments)
+        args.run(args)
+
+    run("train", "--out", "first", "--widths", "16", "16", "16", "24", "--datasets", "fer2013")
+    run("publish", "--out", "first")
+    tuning = ("--out", "heads", "--start", "face@1", "--tune", "heads")
+    run("train", *tuning, "--dataset-weights", "fer2013=1", "indian_film=.2", "--leave-out", "indian_film/P1")
+    run("publish", *tuning)
+    manifest = ModelStore(tmp_path / "store").manifest("face@2")
+    assert "--tune heads" in manifest.command and "--leave-out indian_film/P1" in manifest.command
+    assert manifest.metrics["indian_film"]["n"] == 14, "the person who was left out"
+    assert [name.partition(":")[0] for name in manifest.data] == ["fer2013", "indian_film"]
+    first, second = (ModelStore(tmp_path / "store").network(name).state_dict() for name in ("face@1", "face@2"))
+    assert all(torch.equal(first[name], second[name]) for name in first if name.startswith("backbone"))
+    assert not torch.equal(first["head.1.weight"], second["head.1.weight"])
