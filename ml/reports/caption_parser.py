@@ -11,6 +11,7 @@ from ml.errors import InvalidTranscript
 from ml.reports.caption_formats import Caption, Captions, read_captions
 from ml.reports.caption_text import STAMP, clean, has_names, spoken_text
 from ml.results import Segment, Transcript, Word
+from ml.scripts import count_words, word_spans
 
 MAX_CHARACTERS = 4_000_000
 MAX_WORDS = 100_000
@@ -54,7 +55,7 @@ def parse_transcript(text: str, duration: float | None) -> ParsedTranscript:
     if not segments and document is None:
         raise InvalidTranscript("The transcript has no words.")
     words = " ".join(segment.text for segment in segments)
-    beyond = sum(_is_beyond(caption, duration) and bool(_words_of(caption)) for caption in spoken)
+    beyond = sum(_is_beyond(caption, duration) and count_words(caption.text) > 0 for caption in spoken)
     return ParsedTranscript(Transcript(source="caller", language=language, text=words, segments=segments), beyond)
 
 
@@ -75,7 +76,7 @@ def _with_ends(document: Captions) -> list[Caption]:
             following, later = caption.start, following
         end = caption.end
         if end is None:
-            length = max(MIN_OPEN_SECONDS, MAX_SECONDS_PER_WORD * len(_words_of(caption)))
+            length = max(MIN_OPEN_SECONDS, MAX_SECONDS_PER_WORD * count_words(STAMP.sub(" ", caption.text)))
             end = min(later, caption.start + length)
         ended.append(Caption(caption.start, end, caption.text))
     return ended[::-1]
@@ -89,8 +90,8 @@ def _spoken(captions: Sequence[Caption], *, is_captions: bool) -> list[Caption]:
     ]
 
 
-def _words_of(caption: Caption) -> list[str]:
-    return STAMP.sub(" ", caption.text).split()
+def _words_of(text: str) -> list[str]:
+    return [text[start:end] for start, end in word_spans(text)]
 
 
 def _is_beyond(caption: Caption, duration: float | None) -> bool:
@@ -109,13 +110,13 @@ def _segments(captions: Iterable[Caption], duration: float | None) -> Iterator[S
             raise _too_many_words()
         if words:
             start, end = _clip(caption.start, duration), _clip(caption.end, duration)
-            yield Segment(start=start, end=end, text=" ".join(word.word for word in words), words=words)
+            yield Segment(start=start, end=end, text=" ".join(STAMP.sub(" ", caption.text).split()), words=words)
 
 
 def _timed_words(caption: Caption, end: float, duration: float | None) -> tuple[Word, ...]:
     """Return the words of a caption. A stamp is the start of the text that follows it."""
     parts = STAMP.split(caption.text)
-    groups = [part.split() for part in parts[::2]]
+    groups = [_words_of(part) for part in parts[::2]]
     if sum(map(len, groups)) > MAX_WORDS:
         raise _too_many_words()
     times = [caption.start, *(min(float(stamp), end) for stamp in parts[1::2])]

@@ -32,6 +32,7 @@ from ml.results import (
     Window,
     certainty,
 )
+from ml.scripts import count_words
 from ml.vocabulary import EMOTIONS, MODALITIES, SENTIMENTS, ClassSet, Modality, labels_for, simplify
 
 _FRAME_FIELDS = set(FaceFrame.model_fields)
@@ -59,7 +60,7 @@ class WindowInputs:
             if self.voice.features.quality is not None:
                 known["level"], known["snr"] = voice_qualities(*self.voice.features.quality.tolist())
         if self.words is not None:
-            known["confidence"], known["words"] = word_qualities(self.confidence, len(self.transcript.split()))
+            known["confidence"], known["words"] = word_qualities(self.confidence, count_words(self.transcript))
         return known
 
 

@@ -238,7 +238,7 @@ def check(transcript: Transcript, duration: float | None) -> None:
     assert [segment.start for segment in transcript.segments] == sorted(s.start for s in transcript.segments)
     for segment in transcript.segments:
         assert segment.text and 0 <= segment.start <= segment.end <= end
-        assert segment.text == " ".join(word.word for word in segment.words)
+        assert segment.text.replace(" ", "") == "".join(word.word for word in segment.words)
         assert segment.start == segment.words[0].start
         assert all(word.start <= word.end <= segment.end for word in segment.words)
         assert all(first.end <= second.start for first, second in pairwise(segment.words))
@@ -262,3 +262,9 @@ def test_parse_transcript_hostile_bytes_give_transcript_or_coded_error(data: byt
         check(parse(decode_transcript(data), 9.0), 9.0)
     except (InvalidTranscript, UnsupportedTranscript):
         return
+
+
+def test_parse_transcript_words_of_scripts_without_spaces_share_the_time() -> None:
+    (segment,) = parse_transcript("1\n00:00:00,000 --> 00:00:05,000\n我很高兴。\n", 60.0).transcript.segments
+    assert segment.text == "我很高兴。"
+    assert [(word.word, word.start) for word in segment.words] == [("我", 0), ("很", 1), ("高兴。", 2)]

@@ -46,7 +46,7 @@ def read_srt(text: str) -> Read:
 
 def emotion_of(text: str) -> str | None:
     """Return the emotion in a cue's label."""
-    found = re.match(r"(?:Channel \d+: )?\[(\w+) \d+%\]", text)
+    found = re.match(r"\u200f?(?:Channel \d+: )?\[(\w+) \d+%\]", text)
     return found[1] if found else None
 
 

@@ -19,6 +19,7 @@ from ml.inference.text.predictor import TextPredictor, TextSample
 from ml.inference.voice.predictor import VoicePredictor
 from ml.inference.voice.quality import voice_quality
 from ml.registry import Bundle, ModelStore
+from ml.scripts import count_words
 from ml.training.datasets.cache import digest, file_state, replacing
 from ml.training.datasets.example import Example, examples_of
 from ml.training.datasets.face_corpora import read_faces
@@ -299,7 +300,7 @@ def _predict_sentences(predictor: TextPredictor, examples: Sequence[Example]) ->
     samples = [TextSample(text, example.before or "") for text, example in zip(texts, examples, strict=True)]
     samples += [TextSample(text, examples[row].before or "") for text, row in zip(spoilt, rows, strict=True)]
     logs = predictor.predict(samples).log_probabilities_NC
-    qualities = np.array([word_qualities(np.nan, len(text.split())) for text in (*texts, *spoilt)], np.float32)
+    qualities = np.array([word_qualities(np.nan, count_words(text)) for text in (*texts, *spoilt)], np.float32)
     return Predictions(
         logs[:count, None],
         scattered(logs[count:, None], rows, count),
