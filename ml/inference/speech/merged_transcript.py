@@ -1,6 +1,5 @@
 """One transcript of several channels, in order of time."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from ml.results import Transcript
@@ -20,8 +19,11 @@ def merge_transcripts(channels: Sequence[Transcript]) -> Transcript:
     )
     if not segments:
         return Transcript(source="none", language=None, text="")
-    seconds: Counter[str | None] = Counter()
-    for transcript in channels:
-        seconds[transcript.language] += sum(segment.end - segment.start for segment in transcript.segments)
+    seconds: dict[str | None, float] = {}
+    for each in channels:
+        spoken = sum(segment.end - segment.start for segment in each.segments)
+        seconds[each.language] = seconds.get(each.language, 0.0) + spoken
     text = " ".join(segment.text for segment in segments)
-    return Transcript(source="whisper", language=seconds.most_common(1)[0][0], text=text, segments=tuple(segments))
+    return Transcript(
+        source="whisper", language=max(seconds, key=seconds.__getitem__), text=text, segments=tuple(segments)
+    )

@@ -71,7 +71,7 @@ def _step_mask(spans: Sequence[TimeSpan], steps: int) -> NDArray[np.bool_]:
 def _mean_bands(channels: Sequence[Pcm], speaks_CS: NDArray[np.bool_], check: Callable[[], None]) -> FloatArray:
     """Return the mean of each channel's bands over the speech of any channel: [channels, bands]."""
     totals, count = np.zeros((len(channels), len(_BAND_EDGES) - 1), np.float64), 0
-    speaks_S = speaks_CS.any(axis=0)
+    speaks_S = np.asarray(speaks_CS.any(axis=0))
     for first in range(0, len(speaks_S), BLOCK_STEPS):
         check()
         last = min(first + BLOCK_STEPS, len(speaks_S))
@@ -121,10 +121,10 @@ def _smoothed(values_CS: FloatArray, steps: int) -> FloatArray:
 
 def _without(spans: Sequence[TimeSpan], crosstalk_S: NDArray[np.bool_]) -> Iterator[TimeSpan]:
     """Yield the parts of the spans outside of stretches of crosstalk, if they are long enough."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], crosstalk_S.astype(np.int8), [0]]))).reshape(-1, 2)
+    changes = np.flatnonzero(np.diff(np.concatenate([[0], crosstalk_S.astype(np.int8), [0]]))).tolist()
     stretches = [
         (first * STEP_SECONDS, last * STEP_SECONDS)
-        for first, last in _joined(edges.tolist())
+        for first, last in _joined(list(zip(changes[::2], changes[1::2], strict=True)))
         if (last - first) * STEP_SECONDS >= MIN_CROSSTALK_SECONDS
     ]
     for span in spans:
