@@ -94,7 +94,7 @@ class DecodePlan:
 
 
 def last_second(info: MediaInfo, end: float | None, limits: MediaLimits) -> float:
-    """Return where decoding ends: at the requested `end`, else where the media ends as far as its time stamps tell."""
+    """Return where decoding ends: at the requested `end`, else where the media ends by its time stamps."""
     known = limits.max_seconds + OVERRUN_SECONDS if info.end is None else info.end
     return known if end is None else min(end, known)
 
@@ -123,7 +123,7 @@ def decode_command(path: Path, info: MediaInfo, plan: DecodePlan, audio_fd: int,
                 format="s16le",
                 acodec="pcm_s16le",
                 af=",".join(_audio_filters(info, plan)),
-                # After a change of format the filters begin anew, with times that the muxer would complain about.
+                # After a change of format the filters start again, with times that the muxer would complain about.
                 **{"bsf:a": "setts=ts=N"},
             )
         )
@@ -224,7 +224,7 @@ def _separate_filter(info: MediaInfo) -> str:
 
 
 def reports_damage(errors: str, path: Path, info: MediaInfo) -> bool:
-    """Return whether ffmpeg's messages about a file tell of damage, and not merely of tags within joined MP3 files."""
+    """Return whether ffmpeg's messages about a file report damage, and not merely tags within joined MP3 files."""
     if not errors.strip():
         return False
     return info.format != "mp3" or not lost_frames_only(errors) or has_damage(path)

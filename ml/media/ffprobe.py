@@ -35,7 +35,7 @@ _PACKETS_BYTES = 2**16
 _PACKET_ENTRIES = "packet=stream_index,pts_time,duration_time"
 _MAX_PACKETS = 8_000_000
 _MAX_PACKETS_BEYOND_LIMIT = 64
-"""Packets after the maximum duration that are read to see whether the media goes on there."""
+"""Packets after the maximum duration that are read to see whether the media continues there."""
 _MAX_PLAUSIBLE_SECONDS = 30 * 86400.0
 _MAX_PLAUSIBLE_RATE = 1000.0
 UNREADABLE = "The file cannot be opened. It seems damaged or incomplete."

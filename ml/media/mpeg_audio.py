@@ -25,7 +25,7 @@ _LOST_FRAME = re.compile(
 
 
 def lost_frames_only(errors: str) -> bool:
-    """Return whether ffmpeg's messages tell of nothing but frames without a header, as tags are."""
+    """Return whether ffmpeg's messages report nothing but frames without a header, as tags are."""
     return all(_LOST_FRAME.fullmatch(line) for line in errors.splitlines() if line.strip())
 
 
@@ -47,7 +47,7 @@ def has_damage(path: Path) -> bool:
 
 
 def _frame_length(data: mmap.mmap, position: int) -> int:
-    """Return the bytes of the frame of layer III at a position; 0 if there is none."""
+    """Return the bytes of the frame of layer III at a position; 0 for anything else."""
     header = data[position : position + 4]
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
         return 0
@@ -65,7 +65,7 @@ def _frame_length(data: mmap.mmap, position: int) -> int:
 
 
 def _tag_length(data: mmap.mmap, position: int) -> int:
-    """Return the bytes of the ID3 or APE tag at a position; 0 if there is none."""
+    """Return the bytes of the ID3 or APE tag at a position; 0 for anything else."""
     head = data[position : position + 32]
     if head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 0x80:
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]

@@ -223,7 +223,7 @@ def _image_clock(request: OverlayRequest) -> str:
 
 
 def _timing_filters(request: OverlayRequest) -> list[tuple[str, dict[str, object]]]:
-    """Return filters, with their arguments, that repeat frames where they are too few, and the last one until the end.
+    """Return filters, with their arguments, that repeat frames if they are too few, and the last one until the end.
 
     Of a gap only the first frame is repeated.
     """

@@ -67,7 +67,7 @@ class MediaInfo:
         stale_length: whether the header of a WAV declares less sound than follows.
         alpha_decoder: ffmpeg's name of the decoder that reads the transparency, if its default decoder drops it.
         audio_tracks: all audio tracks that can be decoded, of which `audio_stream` is one.
-        base_frame_rate: lowest frame rate whose grid holds every frame of the video, as far as its beginning tells; far
+        base_frame_rate: lowest frame rate whose grid holds every frame of the video, by its beginning; far
             above `frame_rate` if that varies.
         gaps: stretches in which no packet has sound or picture, in order (`ml.media.time_stamps`).
         end: seconds at which the media ends, if its container declares it longer because of stray packets.
@@ -220,7 +220,7 @@ def _choose_streams(report: ProbeReport, limits: MediaLimits) -> tuple[Stream | 
 
 @dataclass(frozen=True)
 class _Timing:
-    """Duration in seconds, whether ffprobe guessed it, and what the time stamps of the packets tell."""
+    """Duration in seconds, whether ffprobe guessed it, and what follows from the time stamps of the packets."""
 
     duration: float | None
     is_guessed: bool

@@ -24,7 +24,7 @@ MAX_PACKET_SECONDS = 1.0
 """Seconds that a packet lasts at most. Some containers state the time to the next packet instead."""
 LONE_SECONDS = 0.5
 LONE_PACKETS = 8
-"""Bounds on what follows the last gap for it to be stray packets far ahead, after which the media does not go on."""
+"""Bounds on what follows the last gap for it to be stray packets far ahead, that do not belong to the media."""
 
 Gap = tuple[float, float]
 """Start and end, in seconds."""
@@ -38,8 +38,8 @@ _AAC_FRAME_SAMPLES = 1024
 
 
 def may_jump(format_name: str, streams: Sequence[Mapping[str, Any]], duration: float) -> bool:
-    """Return whether the time stamps may have a gap, as far as ffprobe's report of the `streams` tells: no stream has
-    enough packets to fill the `duration`."""
+    """Return whether the time stamps may have a gap, by ffprobe's report of the `streams`: no stream has enough packets
+    to fill the `duration`."""
     if duration < MIN_GAP_SECONDS:
         return False
     if format_name in _COUNTED_FORMATS:

@@ -311,7 +311,7 @@ def _final_notices(timeline: Timeline, faces: FaceObservations, *, is_damaged: b
 def _channels(
     timelines: Sequence[Timeline], readings: Sequence[ChannelReading], options: Options, *, with_words: bool
 ) -> tuple[Channel, ...] | None:
-    """Return the channels, null if there are none. `with_words`: whether their words were recognized."""
+    """Return the channels; null for media without. `with_words`: whether their words were recognized."""
     has_transcripts = with_words and options.wants("text")
     channels = (
         Channel(

@@ -27,7 +27,7 @@ _BLOCK_SAMPLES = 8 * SAMPLE_RATE
 
 @dataclass(frozen=True)
 class AudioLayout:
-    """What the decoded sounds are made of. Its JSON is part of the format of the features file.
+    """Tracks and channels of the decoded sounds. Its JSON is part of the format of the features file.
 
     Attributes:
         requested: number of the requested audio track; null for all that carry sound.

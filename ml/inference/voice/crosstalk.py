@@ -1,8 +1,9 @@
 """Crosstalk: a speaker who is heard faintly in the channel of another one. Only the channel that has the voice itself
 counts as speech there.
 
-Level alone does not tell a soft speaker from the echo of a loud one, so the sounds must also be alike: the loudness of
-their frequency bands must rise and fall together. That holds for a leaking cable and for a second microphone in a room.
+Level alone does not distinguish a soft speaker from the echo of a loud one, so the sounds must also be alike: the
+loudness of their frequency bands must rise and fall together. That holds for a leaking cable and
+for a second microphone in a room.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,12 +27,12 @@ LEVEL_STEPS = 5
 MIN_CROSSTALK_SECONDS = 0.4
 """Minimum seconds of crosstalk that are cut out of speech: short pauses between words stay."""
 MIN_OWN_SECONDS = 0.4
-"""Minimum seconds of speech that are left beside a cut: the silent edge of crosstalk is shorter."""
+"""Minimum seconds of speech that are left next to a cut: the silent edge of crosstalk is shorter."""
 BLOCK_STEPS = 1024
 _BAND_EDGES = (100, 200, 300, 400, 510, 630, 770, 920, 1080, 1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700, 4400, 7700)
 """Hertz; critical bands, the upper ones joined."""
 _FLOOR = 1e-6
-"""Power below which a band counts as silent: what only the louder of two channels has tells nothing of the other."""
+"""Power below which a band counts as silent: what only the louder of two channels has is not compared."""
 
 
 def own_speech(
