@@ -74,7 +74,7 @@ class FaceTrainConfig(TrainConfig):
     votes_share: float = option(help="share of the FER+ votes in the targets", alias="--votes", default=0.15)
     ensemble_with: tuple[str, ...] = option(
         help="publish, calibrate: models averaged with the run: runs, published models, or one member of a published "
-        "ensemble (face@5/face_mobilenet)",
+        "ensemble (face@6/face_mobilenet)",
         alias="--beside",
         metavar="MODEL",
         default=(),

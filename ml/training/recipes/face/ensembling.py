@@ -18,7 +18,7 @@ MEMBER_REFERENCE = re.compile(r"(?P<published>[^/]+@[0-9]+)/(?P<architecture>\w+
 
 
 def parse_member(reference: str) -> tuple[str, str | None]:
-    """Split `face@5/face_mobilenet` into the published ensemble and the architecture of one member.
+    """Split `face@6/face_mobilenet` into the published ensemble and the architecture of one member.
 
     Any other reference (a published model or a run's folder) is returned whole, with None.
     """
