@@ -60,7 +60,7 @@ def words_csv(reports: Sequence[Report]) -> str:
     )
     total = counts.total()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    rows = ({"word": word, "count": count, "share": count / total} for word, count in ordered)
+    rows: Iterator[Row] = ({"word": word, "count": count, "share": count / total} for word, count in ordered)
     return _csv(["word", "count", "share"], rows)
 
 
