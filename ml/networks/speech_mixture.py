@@ -29,7 +29,7 @@ class SpeechMixtureConfig:
     hidden: int = 512
     lower: int = 3
     upper: int = 2
-    stride: int = 2
+    stride: int = 4
     heads: int = 8
     intermediate: int = 2048
     read_layers: tuple[int, ...] = (1, 2, 3)
