@@ -29,7 +29,7 @@ NUMBERS = (1, 6, 16)
 MAX_PORTRAITS = 60
 CROP = 96
 MARGIN = 0.6
-"""Of a portrait's sides, by which its edge is repeated when its face is sought."""
+"""Share of a portrait's sides by which its edge is repeated when its face is sought."""
 TRIES = 60
 """To place a face where none is."""
 MAX_OFF, MAX_GROWTH = 0.4, 2.2
@@ -118,7 +118,7 @@ def compose(
 ) -> tuple[Image, list[Rectangle]]:
     """Return a picture with faces of one size at places by chance, and their boxes. Fewer fit if they are large.
 
-    `cut`: share of each face's width that lies beyond the picture's left edge.
+    `cut`: share of each face's width beyond the picture's left edge.
     """
     width, height = size
     image, taken, faces = background(random, width, height), list[Rectangle](), list[Rectangle]()
@@ -177,7 +177,7 @@ class FacesFound:
                 for way, turn in TURNED.items():
                     title = f"faces of {side} pixels in 1920×1080 {way}"
                     yield from self._recall(detector, portraits, (1920, 1080), side, 6, title, turn=turn)
-            yield from self._nobody(detector)
+            yield from self._without_faces(detector)
 
     def _recall(
         self,
@@ -198,13 +198,13 @@ class FacesFound:
             tally.add([_turned(face, size, turn) for face in faces], found_in(detector, turned))
         yield Figure(f"found of {title} ({tally.shown})", "%", [100 * tally.found / tally.shown])
         if tally.false:
-            yield Figure(f"false answers beside {title}", "", [tally.false])
+            yield Figure(f"false answers in pictures of {title}", "", [tally.false])
 
-    def _nobody(self, detector: FaceDetector) -> Iterator[Figure]:
+    def _without_faces(self, detector: FaceDetector) -> Iterator[Figure]:
         random = Random(0)
         images = [background(random, 1920, 1080) for _ in range(4 * self.pictures)]
         false = sum(len(found_in(detector, image)) for image in images)
-        yield Figure(f"false answers in {len(images)} pictures of nobody", "", [false])
+        yield Figure(f"false answers in {len(images)} pictures without a face", "", [false])
 
 
 def _turned(box: Rectangle, size: tuple[int, int], turn: int) -> Rectangle:

@@ -37,7 +37,7 @@ other. Of 227 faces, 24 pixels wide and more, one in a hundred had less; of what
 MIN_DOUBTFUL_IOU = 0.2
 """Minimum intersection over union of the mesh with a box that is not sure."""
 MIN_FOLLOWED_SCORE = 0.5
-"""Minimum score in the close-up of a face that only the frame before tells of."""
+"""Minimum score in the close-up of a face that was found in the frame before alone."""
 MIN_BOX_SIDE = 8
 """Minimum side of a box, in pixels."""
 MIN_BOX_IOU = 0.55
@@ -70,7 +70,7 @@ class DetectedFace:
 
     @property
     def extent(self) -> Rectangle:
-        """Box around the mesh, or the detector's box if there is none."""
+        """Box around the mesh; without one, the box of the detector."""
         return self.box if self.landmarks is None else bounding_box(self.landmarks)
 
     def shows(self, box: Rectangle) -> bool:
@@ -80,10 +80,15 @@ class DetectedFace:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Faces of an image, largest first. `missed`: boxes of sure detections that no mesh confirmed."""
+    """Faces of an image, largest first.
+
+    `missed`: boxes of sure detections that no mesh confirmed; `added`: number of faces that the image as a whole does
+    not show.
+    """
 
     faces: list[DetectedFace]
     missed: tuple[Rectangle, ...] = ()
+    added: int = 0
 
 
 class FaceDetector:
@@ -208,6 +213,7 @@ class _ThoroughSearch:
 
     def run(self) -> SearchResult:
         self._add(self._find([whole_picture(self._image_HWC)]))
+        whole = len(self._faces)
         if parts := self._tiles():
             self._add(self._find(parts))
         for turn in TURNS[1:] if not self._faces else ():
@@ -215,7 +221,7 @@ class _ThoroughSearch:
         missed = tuple(
             each.box for each in self._refused if each.is_sure and not any(face.shows(each.box) for face in self._faces)
         )
-        return SearchResult(self._faces, missed)
+        return SearchResult(self._faces, missed, max(len(self._faces) - whole, 0))
 
     def _find(self, parts: Sequence[Tile], turn: int = 0) -> list[FoundBox]:
         found = self._detector._find([self._image_HWC] * len(parts), parts, turn)

@@ -6,7 +6,7 @@ What a frame gives depends on the frames since the last `restart` alone, never o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -22,6 +22,8 @@ SearchKind = Literal["photo", "film", "live"]
 
 THOROUGH_SECONDS = 4.0
 """Seconds of a film from one thorough search to the next: the grid is absolute."""
+MAX_WAIT = 4
+"""Maximum steps of that grid to the next thorough search: each search that adds nothing doubles the wait."""
 DEEP_EVERY = 5
 """Thorough searches from one with all levels of tiles to the next; the others have the first level."""
 MIN_CUT_SECONDS = 1.0
@@ -70,6 +72,7 @@ class FrameSearch:
         self._thumbnail: NDArray[np.int16] | None = None
         self._last_thorough: float | None = None
         self._cut_waits = False
+        self._wait = 1
 
     def find(self, images: Sequence[Image], times: Sequence[float]) -> list[SearchResult]:
         """Return the faces of the next frames. `times`: seconds, ascending."""
@@ -96,20 +99,22 @@ class FrameSearch:
             return self._kind == "photo"
         last = self._last_thorough
         self._cut_waits = self._cut_waits or frame.begins_shot
-        is_due = last is None or _grid_number(frame.time) > _grid_number(last)
+        is_due = last is None or _grid_number(frame.time) >= _grid_number(last) + self._wait
         return is_due or (self._cut_waits and frame.time - (last or 0.0) >= MIN_CUT_SECONDS)
 
     def _find_thoroughly(self, frame: _Frame) -> SearchResult:
         levels = None
         if self._kind == "film":
             last, number = self._last_thorough, _grid_number(frame.time)
-            is_deep = last is None or (number > _grid_number(last) and number % DEEP_EVERY == 0)
+            is_deep = last is None or number // DEEP_EVERY > _grid_number(last) // DEEP_EVERY
             levels = MAX_LEVELS if is_deep else 1
             self._last_thorough, self._cut_waits = frame.time, False
         found = self._detector.search(frame.image_HWC, self._max_faces, levels)
+        is_fruitless = not (found.added or found.missed or frame.begins_shot)
+        self._wait = min(2 * self._wait, MAX_WAIT) if is_fruitless else 1
         turns = {face.turn for face in found.faces}
         self._turn = turns.pop() if len(turns) == 1 else 0
-        return SearchResult(self._with_followed(frame, found.faces), found.missed)
+        return replace(found, faces=self._with_followed(frame, found.faces))
 
     def _find_whole(self, frames: Sequence[_Frame]) -> list[SearchResult]:
         if not frames:

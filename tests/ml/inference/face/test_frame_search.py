@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ml.inference.face.boxes import Rectangle
 from ml.inference.face.detector import DetectedFace, FaceDetector, SearchResult
 from ml.inference.face.frame_search import FrameSearch, SearchKind
 
@@ -39,6 +40,7 @@ class Detector:
 
     turn: int = 0
     batch_size: int = 4
+    missed: tuple[Rectangle, ...] = ((0.0, 0.0, 9.0, 9.0),)
     thorough: list[tuple[int, int | None]] = field(default_factory=list)
     whole: list[int] = field(default_factory=list)
     turns: set[int] = field(default_factory=set)
@@ -55,7 +57,8 @@ class Detector:
 
     def search(self, image: Image, max_faces: int, levels: int | None = None) -> SearchResult:
         self.thorough.append((int(image[1, 0, 0]), levels))
-        return SearchResult(self._faces(image, max_faces, 1), ((0.0, 0.0, 9.0, 9.0),))
+        faces = self._faces(image, max_faces, 1)
+        return SearchResult(faces, self.missed, len(faces) - len(self._faces(image, max_faces, LARGE)))
 
     def follow(self, image: Image, known: Sequence[DetectedFace]) -> list[DetectedFace | None]:
         self.followed += len(known)
@@ -77,6 +80,14 @@ def test_find_searches_a_film_thoroughly_every_four_seconds() -> None:
     search(detector).find([frame(int(4 * time), LARGE) for time in times], times)
     assert detector.thorough == [(0, 2), (16, 1), (32, 1), (48, 1), (64, 1), (80, 2), (96, 1)]
     assert sum(detector.whole) == len(times) - len(detector.thorough)
+
+
+def test_find_waits_longer_after_thorough_searches_that_add_nothing() -> None:
+    detector = Detector(missed=())
+    times = [number * 0.5 for number in range(120)]
+    sides_at = [(LARGE, SMALL) if time >= 40 else (LARGE,) for time in times]
+    search(detector).find([frame(int(4 * time), *of) for time, of in zip(times, sides_at, strict=True)], times)
+    assert detector.thorough == [(0, 2), (32, 1), (96, 2), (160, 2), (176, 1), (192, 1), (208, 1), (224, 1)]
 
 
 def test_find_follows_small_faces_between_thorough_searches() -> None:
