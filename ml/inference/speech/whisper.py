@@ -27,7 +27,7 @@ DETECTION_CONTEXT_SECONDS = (10, 17, MAX_CLIP_SECONDS)
 cost less than a third of the 30 s of its training, 10 s a ninth. In 17 s as many words are right; in 10 s the decoder
 says one in ten short sentences twice."""
 MIN_SILENCE_SECONDS = 1.0
-BATCH_SIZE = 16
+BATCH_SIZE = 8
 """Maximum number of sounds that are decoded together."""
 BEAM_SIZE = 5
 TOKENS_PER_SECOND = 14
