@@ -1,6 +1,7 @@
 import json
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from ml.inference.face.quality import QUALITIES
 from ml.inference.pipeline.features import AudioFeatures, Features, FeaturesUnreadable
 from ml.inference.pipeline.features_file import load, load_parts, save
 from ml.inference.pipeline.plan import FrameSampling, RecordingPlan, SoundPlan
-from ml.inference.speech.transcriber import Sentence
+from ml.inference.speech.sentences import Sentence
 from ml.inference.speech.whisper import RecognizedWord
 from ml.inference.voice.segments import SegmentOutputs
 from ml.media import DecodedExtent, MediaInfo
@@ -84,15 +85,25 @@ def test_load_of_an_earlier_release_returns_the_same_features() -> None:
     check_same(saved.features, replace(now, faces=replace(now.faces, qualities_NQ=None)))
 
 
+def check_extends(new: Any, earlier: Any) -> None:
+    """Check that a JSON document holds all that an earlier one holds."""
+    if isinstance(earlier, dict):
+        for name, value in earlier.items():
+            check_extends(new[name], value)
+    elif isinstance(earlier, list):
+        for value, earlier_value in zip(new, earlier, strict=True):
+            check_extends(value, earlier_value)
+    else:
+        assert new == earlier
+
+
 def test_save_writes_the_file_of_an_earlier_release(tmp_path: Path) -> None:
     save(tmp_path / "features", RECORDING, features())
     with safe_open(tmp_path / "features", "np") as new, safe_open(EARLIER_FILE, "np") as earlier:
         new_metadata, earlier_metadata = new.metadata(), earlier.metadata()
-    new_plan, earlier_plan = (json.loads(each.pop("survey")) for each in (new_metadata, earlier_metadata))
-    assert new_metadata == earlier_metadata
-    new_info, earlier_info = new_plan.pop("info"), earlier_plan.pop("info")
-    assert new_plan == new_plan | earlier_plan
-    assert new_info == new_info | earlier_info  # an earlier release ignores the fields that it does not know
+    for name in ("survey", "observation"):  # an earlier release ignores the fields that it does not know
+        check_extends(json.loads(new_metadata[name]), json.loads(earlier_metadata[name]))
+    assert all(new_metadata[name] == earlier_metadata[name] for name in ("format", "version"))
     new_arrays, earlier_arrays = load_file(tmp_path / "features"), load_file(EARLIER_FILE)
     assert new_arrays.keys() >= earlier_arrays.keys()  # and the arrays
     for name, array in earlier_arrays.items():
