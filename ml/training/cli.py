@@ -123,7 +123,7 @@ class EvaluateConfig:
     @property
     def model(self) -> Subject:
         """Subject of a single model. Raises InvalidManifest for others, of which only recordings are read."""
-        if self.subject in ("pipeline", "speech"):
+        if self.subject == "pipeline" or self.subject == "speech":
             raise InvalidManifest(
                 f"{self.subject} is evaluated on the files that a --manifest lists, and on nothing else"
             )

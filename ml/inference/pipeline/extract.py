@@ -24,7 +24,8 @@ from ml.inference.pipeline.plan import AnalysisPlan, Planner, RequestedFeatures,
 from ml.inference.runtime.background import MIN_CORES_FOR_OVERLAP, background_stages
 from ml.inference.runtime.batching import CrossJobBatcher
 from ml.inference.runtime.progress import StageTimer
-from ml.inference.speech.transcriber import Sentence, Transcriber
+from ml.inference.speech.sentences import Sentence
+from ml.inference.speech.transcriber import Transcriber
 from ml.inference.voice.segments import (
     SampleRange,
     SegmentOutputs,

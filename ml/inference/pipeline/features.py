@@ -8,7 +8,7 @@ from typing import Self
 
 from ml.errors import AffectError
 from ml.inference.face.observations import FaceObservations
-from ml.inference.speech.transcriber import Sentence
+from ml.inference.speech.sentences import Sentence
 from ml.inference.voice.segments import SegmentOutputs
 from ml.media import DecodedExtent
 

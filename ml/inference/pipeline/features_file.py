@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from ml.inference.face.observations import FaceObservations
 from ml.inference.pipeline.features import AudioFeatures, Features, FeaturesUnreadable
 from ml.inference.pipeline.plan import CachedAnalysis, RecordingPlan
-from ml.inference.speech.transcriber import Sentence
+from ml.inference.speech.sentences import Sentence
 from ml.inference.voice.segments import SegmentOutputs
 from ml.media import DecodedExtent
 

@@ -153,13 +153,12 @@ class Transcriber:
             spoken = [each for run in runs for alternative in run for each in alternative]
             clips = iter(self._recognize_each(pcm, spoken))
             for run in runs:
-                sentences += max(
-                    (
-                        [each for chunk in alternative for each in split_sentences(chunk, next(clips), speech)]
-                        for alternative in run
-                    ),
-                    key=certainty,
-                )
+                alternatives = [
+                    [each for chunk in alternative for each in split_sentences(chunk, next(clips), speech)]
+                    for alternative in run
+                ]
+                best = max(alternatives, key=certainty)
+                sentences += best
             progress(min(first + self._batches_per_call, len(batches)) / len(batches))
         return sentences
 
