@@ -92,6 +92,7 @@ def test_detector_finds_nobody_on_noise_and_text(detector: FaceDetector) -> None
         assert detector.search(image, 32).faces == []
 
 
+@pytest.mark.slow
 def test_detector_by_networks_finds_the_same_small_faces(detector: FaceDetector) -> None:
     image = wall(640, 360)
     hang(image, 40, [(30, 40), (400, 180)])
