@@ -136,7 +136,7 @@ MAX_CERTAIN_LABELS = 2
 
 
 class Certainty(FrozenModel):
-    """How sure a reading is, as measured on people whom the models had never met."""
+    """How sure a reading is, as measured on people that the models had never met."""
 
     labels_90: tuple[str, ...] | None = Field(
         None,

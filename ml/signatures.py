@@ -29,7 +29,7 @@ _BRANDS = {
 }
 """Format of an ISO file by its major brand; None: not accepted; any other brand is `mp4`."""
 _AMBIGUOUS_BRANDS = (b"mif1", b"msf1")
-"""Brands of images of any coding: the compatible brands tell which."""
+"""Brands of images of any coding: the compatible brands say which."""
 _MAGIC = (
     (b"\xff\xd8\xff", "jpeg"),
     (b"\x89PNG\r\n\x1a\n", "png"),

@@ -51,7 +51,7 @@ class SpeechMixtureConfig:
 
 @dataclass(frozen=True)
 class Activations:
-    """What the readers see of sounds: frames of the last frozen layer, which of them are sound, and statistics."""
+    """Inputs of the readers: frames of the last frozen layer, which of them are sound, and statistics."""
 
     frames_NTH: Tensor
     mask_NT: Tensor

@@ -62,7 +62,7 @@ class TokenBatch:
 
 
 class TextTokenizer(Protocol):
-    """What turns sentences into the tokens of a network."""
+    """Tokenizer: sentences into the tokens of a network."""
 
     def encode(self, sentences: Sequence[str], contexts: Sequence[str] = ()) -> list[Tokens]:
         """Return the tokens of each cleaned sentence, none for one without words. `contexts`: text before each."""

@@ -122,7 +122,7 @@ def _script_name(character: str) -> str:
 
 @cache
 def _font_for(letter: str) -> str | None:
-    """Return the file of the first font that has a letter; None for the main font, `_MISSING` if there is none."""
+    """Return the file of the first font that has a letter; None for the main font, `_MISSING` if no font has it."""
     if unicodedata.bidirectional(letter) in ("R", "AL") and not features.check_feature("raqm"):
         return _MISSING
     if _has_glyph(main_font(_PROBE_SIZE), letter):

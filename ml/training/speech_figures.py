@@ -1,4 +1,4 @@
-"""Figures of speech recognition as the service does it: words, languages, and sentences that nobody said."""
+"""Figures of speech recognition as the service does it: words, languages, and sentences that were not said."""
 
 import csv
 import random

@@ -17,7 +17,7 @@ from ml.results import FrozenModel, Prior, Probabilities, Probability
 from ml.vocabulary import EMOTIONS, Modality
 
 ReadingKind = Literal["picture", "face", "audio", "text", "combined"]
-"""What a reading is of: a face in one picture or frame, a modality of a window, or all modalities of a window."""
+"""Subject of a reading: a face in one picture or frame, a modality of a window, or all modalities of a window."""
 KEY = "calibration"
 
 
@@ -29,7 +29,7 @@ class ModelCalibration(FrozenModel):
 
 
 class PriorCalibration(FrozenModel):
-    """What held-out clips support under one prior.
+    """Figures that held-out clips support under one prior.
 
     `label_thresholds`: minimum probability of a label in `labels_90`, by kind of reading. `sharpening`: log-odds that
     the combined reading may gain over the most certain modality, by how many modalities put its emotion first.

@@ -39,7 +39,7 @@ def support(
 def limit_sharpening(
     combined_NC: FloatArray, modalities_NMC: FloatArray, mask_NM: FloatArray, sharpening: Sequence[float]
 ) -> FloatArray:
-    """Return log-probabilities that are flattened where they are surer than `sharpening` permits.
+    """Return log-probabilities that are flattened if they are surer than `sharpening` permits.
 
     `sharpening`: by the number of modalities that put the emotion first, the log-odds that it may gain over the
     modality that is surest of it; empty to permit all. The order of the emotions stays.

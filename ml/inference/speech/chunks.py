@@ -20,7 +20,7 @@ MIN_CHUNK_SECONDS = 4
 MAX_CHUNK_GAP_SECONDS = 0.2
 """Seconds of silence between the padded segments of a chunk that is long enough."""
 MIN_STRETCH_SECONDS = 2.5
-"""Seconds from which a stretch ends at the next silence: fewer are too few to tell a language."""
+"""Seconds from which a stretch ends at the next silence: fewer are too few to detect a language."""
 MAX_STRETCH_SECONDS = 6.0
 """Maximum seconds of a piece of a stretch: longer speech is cut at its quietest places, and may change its language."""
 
@@ -69,7 +69,7 @@ def pack_speech(pcm: Pcm, speech: Sequence[TimeSpan]) -> list[PackedChunk]:
 
 
 def split_stretches(pcm: Pcm, chunks: Iterable[PackedChunk]) -> list[PackedChunk]:
-    """Split chunks into stretches: few enough seconds to be of one language, and enough to tell which."""
+    """Split chunks into stretches: few enough seconds to be of one language, and enough to detect which."""
     pieces = cut_pieces(pcm, (piece for chunk in chunks for piece in chunk.pieces), MAX_STRETCH_SECONDS)
     return pack_pieces(pieces, MIN_STRETCH_SECONDS, max_gap_seconds=-1)
 

@@ -20,7 +20,7 @@ MAX_CONTENDERS = 3
 
 @dataclass(frozen=True)
 class StretchEvidence:
-    """What the sound of a stretch says: its seconds, and the probability of each language."""
+    """Languages by the sound of a stretch: its seconds, and the probability of each language."""
 
     seconds: float
     probabilities: Mapping[str, float]

@@ -24,7 +24,7 @@ MAX_REPETITIONS = 3
 MAX_LOOP_WORDS = 5
 """Maximum number of times that up to MAX_LOOP_WORDS words follow one another inside a sentence: more is a loop."""
 SOUND_WEIGHT = 0.05
-"""Weight of the logarithm of a language's probability by the sound, beside the score of the words in it."""
+"""Weight of the logarithm of a language's probability by the sound, in addition to the score of the words in it."""
 MIN_WORD_SECONDS = 1 / 12
 """Minimum seconds per word, over a sentence: faster is no speech, but a loop for which the alignment found no sound."""
 MAX_SEGMENT_SECONDS = 10.0

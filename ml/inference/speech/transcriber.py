@@ -167,7 +167,7 @@ class Transcriber:
     ) -> list[list[list[SpokenChunk]]]:
         """Return the chunks of each run of one language of a batch, once in each language that it may be.
 
-        Chunks are packed anew where the language changes, if it is to be detected.
+        Chunks are packed again where the language changes, if it is to be detected.
         """
         languages = self._recognizer.languages
         if language is not None or len(languages) == 1:

@@ -44,7 +44,7 @@ WELL_TRAINED_LANGUAGES = frozenset(
     | {"pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh"}
 )
 """Languages of which the models have heard at least 190 hours (Radford et al. 2022, appendix E). The small ones take
-speech in others for one of a related language, and write down what nobody said."""
+speech in others for one of a related language, and write down what was not said."""
 
 _ISO_CODES = {"jw": "jv"}
 _WHISPER_CODES = {iso: code for code, iso in _ISO_CODES.items()}

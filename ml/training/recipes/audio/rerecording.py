@@ -1,6 +1,6 @@
-"""Simulated recordings: the same voice, said faster or slower, in another room, through another device, beside noise.
+"""Simulated recordings: the same voice, said faster or slower, in another room, through another device, with noise.
 
-Unlike the augmentation of `augment.py`, which is drawn anew at every step, a sound has a few fixed copies, because what
+Unlike the augmentation of `augment.py`, which is drawn again at every step, a sound has a few fixed copies, because what
 the frozen layers of an encoder answer for each is cached.
 """
 

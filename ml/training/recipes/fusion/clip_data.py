@@ -42,7 +42,7 @@ CLIPS_PER_EPOCH, EVAL_CLIPS = 60_000, 6_000
 ONE_PICTURE = "one picture"
 """Name of the row of clips whose frames show one picture of the emotion."""
 SPOILT, SWAPPED = 0.2, 0.06
-"""How often a modality of a clip to train on is spoilt, and how often it is somebody else's."""
+"""How often a modality of a clip to train on is spoilt, and how often it is another person's."""
 VIEWS_PER_RECORDING, VIEW_STRENGTH = 2, 0.6
 """Number of augmented views of a recording to train on, and the strength of the augmentation."""
 

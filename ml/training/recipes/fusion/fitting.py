@@ -1,4 +1,4 @@
-"""What is fitted on the selection clips: priors of the models, the addition, and what clips support."""
+"""Values fitted on the selection clips: priors of the models, the addition, and what clips support."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -2,7 +2,7 @@
 
 It is estimated from MELD (Poria et al. 2019): the only corpus at hand that labels all turns of conversations, by what
 is seen, heard and said. It is dialogue of a television series, with more emotion than ordinary talk has, so its neutral
-share is a low one. The others do not tell: acted voices and collected faces have about as many of each emotion,
+share is a low one. The others do not show it: acted voices and collected faces have about as many of each emotion,
 GoEmotions has written comments, ISEAR and XED were chosen for emotion, and press photographs are of people who smile
 for them.
 """

@@ -3,7 +3,7 @@
 They are made of samples that the single-modality networks were not trained on. The samples are split by
 person or source: half are for test clips, a quarter for the clips that select and calibrate. Half of the clips have
 neutral words or none, a tenth disagree in one modality, and some faces are neutral for a while. To train on, some
-modalities are spoilt, or swapped for those of somebody else, and the shares of the emotions vary from uniform to those
+modalities are spoilt, or swapped for those of another person, and the shares of the emotions vary from uniform to those
 of ordinary talk.
 """
 
@@ -35,7 +35,7 @@ _NEUTRAL = EMOTIONS.index("neutral")
 
 @dataclass(frozen=True)
 class Composition:
-    """What clips are made of: shares of the emotions [7], how often each modality is spoilt, and somebody else's.
+    """Composition of clips: shares of the emotions [7], how often each modality is spoilt, or another person's.
 
     `max_pictures`: of an emotion in one clip. The frames of a real window are alike: those of one picture say as much.
     """
@@ -169,7 +169,7 @@ def _add_faces(
 
 
 def _likely_qualities(random: Random, quality_NTQ: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return qualities of frames with likely values, the same over a clip, for what a picture does not tell.
+    """Return qualities of frames with likely values, the same over a clip, for what a picture does not show.
 
     What is not spoilt has any usual size. Some qualities of a clip are unknown.
     """
