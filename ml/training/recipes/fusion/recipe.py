@@ -215,9 +215,16 @@ def publish(config: FusionTrainConfig, temperature: float, folds: OutOfFold | No
     limits = _limits_of_recordings(clips) if config.data.is_file() else LIMITS_OF_CLIPS
     text = _card(description, limits, gated=gated)
     reference = store.publish(description, served.network.state_dict(), card=text)
-    face, audio, words = config.models
-    store.write_bundle(Bundle.from_fields(name=config.bundle, face=face, audio=audio, text=words, fusion=reference))
+    store.write_bundle(_bundle_with(config, reference))
     return reference
+
+
+def _bundle_with(config: FusionTrainConfig, fusion: str) -> Bundle:
+    """Return the bundle with the fused models; one that the store has keeps everything else."""
+    store, (face, audio, text) = ModelStore(config.store), config.models
+    fields = {"name": config.bundle, "face": face, "audio": audio, "text": text, "fusion": fusion}
+    known = store.bundle(config.bundle).model_dump() if store.bundle_path(config.bundle).exists() else {}
+    return Bundle.from_fields(**known | fields)
 
 
 def _describe(
@@ -239,7 +246,7 @@ def _describe(
             "Collected voices, by networks that did not hear them",
             "GoEmotions dev, MELD dev",
         ),
-        command=_command(config.out, config.bundle),
+        command=_command(config),
         licence=licence_of(
             config,
             LICENCE_OF_ITS_DATA if listed else "Trained on readings of data sets for research.",
@@ -248,11 +255,13 @@ def _describe(
     )
 
 
-def _command(run: Path, bundle: str) -> str:
+def _command(config: FusionTrainConfig) -> str:
     """Return the command that trained a run."""
-    settings = run_settings(run)
+    settings = run_settings(config.out)
     loop, shape = settings["loop"], settings["config"]
-    command = f"python -m ml train fusion --models {' '.join(settings['bundle'])} --bundle {bundle}"
+    command = f"python -m ml train fusion --models {' '.join(settings['bundle'])} --bundle {config.bundle}"
+    if config.voice_folds:
+        command += f" --voice-folds {config.voice_folds.name}"
     command += f" --lstm {shape['lstm']} --dense {shape['dense']}"
     command += f" --epochs {loop['epochs']} --batch-size {settings['batch']} --learning-rate {loop['learning_rate']}"
     return command + (" --precision bf16" if loop["bf16"] else "") + loop_options(loop)
