@@ -167,7 +167,9 @@ class _WindowMaker:
         reading = Reading.empty(self.options.classes)
         if any(logs is not None for logs in present.values()):
             probabilities = _to_probabilities(self.readings.combined_NC[row], self.options.classes)
-            reading = Reading.from_probabilities(probabilities, self._threshold("combined"))
+            read = [modality for modality, logs in present.items() if logs is not None]
+            threshold = combined_threshold(self.fusion, read, self.options)
+            reading = Reading.from_probabilities(probabilities, threshold)
         face, audio, text = (self._reading(modality, present[modality]) for modality in MODALITIES)
         return Window(
             **reading.model_dump(),
@@ -205,7 +207,16 @@ def overall_reading(windows: Sequence[Window], fusion: FusionPredictor, options:
         return Reading.empty(options.classes)
     weights = second_weights([TimeSpan(window.start, window.end) for window in read])
     mean = _weighted_mean([window.probabilities for window in read], weights)
-    return Reading.from_probabilities(mean, fusion.threshold("combined", options.prior))
+    present = [[modality for modality in MODALITIES if modality not in window.missing] for window in read]
+    thresholds = [combined_threshold(fusion, modalities, options) for modalities in present]
+    known = [threshold for threshold in thresholds if threshold is not None]
+    mean_threshold = float(np.average(known, weights=weights)) if len(known) == len(read) else None
+    return Reading.from_probabilities(mean, mean_threshold)
+
+
+def combined_threshold(fusion: FusionPredictor, present: Sequence[Modality], options: Options) -> float | None:
+    """Return the threshold of `labels_90` of a combined reading; with one modality, which it then is, that one's."""
+    return fusion.threshold(present[0] if len(present) == 1 else "combined", options.prior)
 
 
 def _to_probabilities(log_probabilities: NDArray[np.float32], classes: ClassSet) -> Probabilities:
