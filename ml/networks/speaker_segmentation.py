@@ -60,7 +60,7 @@ class _SincNet(nn.Module):
 
 
 def sinc_filters(low_hz: Tensor, band_hz: Tensor) -> Tensor:
-    """Return the kernels [80, 1, 251] of the first layer from its parameters [40, 1]: even and odd band-pass filters."""
+    """Return the kernels [80, 1, 251] of the first layer from its parameters [40, 1]: even and odd band-passes."""
     half = _KERNEL // 2
     low = _MIN_HZ + low_hz.abs()
     high = (low + _MIN_HZ + band_hz.abs()).clamp(_MIN_HZ, _SAMPLE_RATE / 2)

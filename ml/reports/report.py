@@ -88,8 +88,8 @@ def certainty_text(reading: Reading) -> str:
     *first, last = reading.labels_90
     labels = f"{', '.join(first)} or {last}" if first else last
     return (
-        f"{start}In tests on people the models had never met, about {tenths} in 10 readings as sure as this named the "
-        f"right emotion; in 9 in 10 it is {labels}."
+        f"{start}In tests on people that the models had never met, about {tenths} in 10 readings as sure as this named "
+        f"the right emotion. Likely: {labels}; such labels held the right one in 9 of 10 readings."
     )
 
 

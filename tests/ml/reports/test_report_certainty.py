@@ -27,7 +27,7 @@ def test_reading_text_names_the_labels(labels_90: tuple[str, ...] | None, text: 
 
 def test_certainty_text_says_how_often_such_readings_are_right() -> None:
     text = certainty_text(_reading(("sad", "neutral", "fear")))
-    assert text.startswith("Uncertain. ") and "about 5 in 10" in text and "9 in 10 it is sad, neutral or fear." in text
+    assert text.startswith("Uncertain. ") and "about 5 in 10" in text and "Likely: sad, neutral or fear; such" in text
     assert "Uncertain" not in certainty_text(_reading(("sad",)))
     assert certainty_text(_reading(None)) == certainty_text(Reading.empty()) == ""
 

@@ -34,8 +34,8 @@ export const STRINGS = {
     unclear: (/** @type {string} */ label) => `unclear, perhaps ${label}`,
     alternatives: (/** @type {string} */ labels, /** @type {string} */ last) => `${labels} or ${last}`,
     figures: (/** @type {number} */ tenths, /** @type {string} */ labels) =>
-      `In tests on people the models had never met, about ${tenths} in 10 readings as sure as this named the right ` +
-      `emotion; in 9 in 10 it is ${labels}.`,
+      `In tests on people that the models had never met, about ${tenths} in 10 readings as sure as this named the ` +
+      `right emotion. Likely: ${labels}; such labels held the right one in 9 of 10 readings.`,
     uncertain: "Uncertain.",
     sadOrFear: "sad or fear",
     surpriseOrDisgust: "surprise or disgust",

@@ -107,7 +107,7 @@ def _load_or_extract_copy(
         with replacing(frames) as staging:
             arrays = _extract(trunk, sounds, segments, copy, staging, bf16=bf16)
         with replacing(index) as staging:
-            np.savez(staging, **arrays)
+            np.savez(staging, allow_pickle=False, **arrays)
     with np.load(index) as found:
         first, count, statistics = found["first"], found["count"], found["statistics"]
     shape = (int(count.sum()), trunk.config.hidden)

@@ -1,7 +1,7 @@
 """Simulated recordings: the same voice, said faster or slower, in another room, through another device, with noise.
 
-Unlike the augmentation of `augment.py`, which is drawn again at every step, a sound has a few fixed copies, because what
-the frozen layers of an encoder answer for each is cached.
+Unlike the augmentation of `augment.py`, which is drawn again at every step, a sound has a few fixed copies, because the
+answers of the frozen layers of an encoder are cached for each.
 """
 
 import numpy as np

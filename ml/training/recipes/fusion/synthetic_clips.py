@@ -192,7 +192,11 @@ def _add_voices(
 ) -> None:
     windows.audio_NC[:], quality_NQ = _drawn(random, voices, labels_N, spoilt_N)
     speech_N = np.where(spoilt_N, random.uniform(0.1, 1, len(labels_N)), random.uniform(0.3, 1, len(labels_N)))
-    qualities = {"speech": speech_N, "level": quality_NQ[:, 0], "snr": quality_NQ[:, 1]}
+    qualities: dict[str, NDArray[np.floating]] = {
+        "speech": speech_N,
+        "level": quality_NQ[:, 0],
+        "snr": quality_NQ[:, 1],
+    }
     for name, values_N in qualities.items():
         _set_quality(random, windows, name, values_N)
 
@@ -202,8 +206,8 @@ def _add_words(
 ) -> None:
     windows.text_NC[:], quality_NQ = _drawn(random, texts, labels_N, spoilt_N)
     confidence_N = np.clip(random.normal(np.where(spoilt_N, 0.5, 0.82), 0.13), 0.05, 1)
-    for name, values_N in zip(("confidence", "words"), (confidence_N, quality_NQ[:, 1]), strict=True):
-        _set_quality(random, windows, name, values_N)
+    _set_quality(random, windows, "confidence", confidence_N)
+    _set_quality(random, windows, "words", quality_NQ[:, 1])
 
 
 def _drawn(
