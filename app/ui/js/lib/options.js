@@ -10,7 +10,7 @@ export const OPTION_LABELS = {
   hop_seconds: STRINGS.options.stepS,
   frame_rate: STRINGS.options.faceSamplesPerSecond,
   classes: STRINGS.options.emotions,
-  prior: STRINGS.options.emotionsAreTakenToBe,
+  prior: STRINGS.options.prior,
   channels: STRINGS.options.audioChannels,
   audio_track: STRINGS.options.audioTrack,
   language: STRINGS.options.spokenLanguage,

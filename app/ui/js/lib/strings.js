@@ -183,7 +183,7 @@ export const STRINGS = {
     stepS: "Step (s)",
     faceSamplesPerSecond: "Face samples per second",
     emotions: "Emotions",
-    emotionsAreTakenToBe: "Emotions are taken to be",
+    prior: "Prior",
     audioChannels: "Audio channels",
     audioTrack: "Audio track",
     spokenLanguage: "Spoken language",
