@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 # Read by OpenMP when torch is first imported. Threads that compete for cores, or spin, make tests ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# The smallest speech model, for commands that tests start.
-os.environ.setdefault("AFFECT_WHISPER_MODEL", "tiny.en")
 
 SLOW_PLACES = (
     "tests/app/http/test_connections.py",
@@ -70,9 +68,16 @@ _SCOPES = {path: name for name, paths in GROUPS.items() for path in paths}
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
-    """Restore what tests change for the whole process: the number of torch's threads, and the file mask."""
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Restore what tests change for the whole process: the number of torch's threads, and the file mask.
+
+    Commands that tests of `ml` start recognize speech with the smallest model. Services choose theirs themselves.
+    """
     os.umask(_FILE_MASK)
+    if item.nodeid.startswith(("tests/ml/", "tests/bench/")):
+        os.environ["AFFECT_WHISPER_MODEL"] = "tiny.en"
+    else:
+        os.environ.pop("AFFECT_WHISPER_MODEL", None)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
 
