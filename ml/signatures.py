@@ -6,6 +6,9 @@ later what the file really is (`ml.media`).
 
 SNIFF_BYTES = 1024
 """Bytes of the beginning of a file that are enough to detect its format."""
+MIN_SNIFF_BYTES = 64
+"""Bytes of the beginning of a file that are enough for most formats: one that shows in them is not refused for what
+follows. An MPEG transport stream shows later."""
 
 ACCEPTED = (
     "JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF, BMP; WAV, AIFF, MP3, AAC, FLAC, OGG, Opus, M4A, WMA, CAF, AMR; "

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import httpx
 
 from ml.errors import FetchFailed, FileTooLarge, MediaInvalid, ProcessingTimeout, UnsupportedMedia
-from ml.signatures import SNIFF_BYTES, format_from_signature
+from ml.signatures import MIN_SNIFF_BYTES, SNIFF_BYTES, format_from_signature
 from workers.jobs.lease import Lease
 from workers.jobs.runner import HandedOff, JobRunner, RunnerConfig
 from workers.outbound.http_client import MAX_REDIRECTS, open_client
@@ -214,7 +214,7 @@ async def _store(
     """Write the chunks as they are, without decompression, if the file begins like an accepted format."""
     digest = hashlib.sha256()
     size = 0
-    async for chunk in _with_full_head(chunks):
+    async for chunk in _with_head(chunks):
         if not size and format_from_signature(chunk[:SNIFF_BYTES]) is None:
             raise UnsupportedMedia(
                 "The downloaded file is no image, audio or video of an accepted format.", stage="fetch"
@@ -230,18 +230,24 @@ async def _store(
     return JobMedia(name=name, size=size, sha256=digest.hexdigest())
 
 
-async def _with_full_head(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the same bytes, with a first chunk long enough to detect the format (unless the file is shorter)."""
-    head = b""
+async def _with_head(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the same bytes, with a first chunk that shows an accepted format or is long enough to show that there is
+    none (unless the file is shorter)."""
+    head, held = b"", True
     async for chunk in chunks:
-        if len(head) < SNIFF_BYTES:
-            head += chunk
-            if len(head) >= SNIFF_BYTES:
-                yield head
-        else:
+        if not held:
             yield chunk
-    if 0 < len(head) < SNIFF_BYTES:
+            continue
+        head += chunk
+        if _is_enough(head):
+            held = False
+            yield head
+    if held and head:
         yield head
+
+
+def _is_enough(head: bytes) -> bool:
+    return len(head) >= SNIFF_BYTES or (len(head) >= MIN_SNIFF_BYTES and format_from_signature(head) is not None)
 
 
 def name_of(response: httpx.Response) -> str:

@@ -361,6 +361,22 @@ def test_download_temporary_failure_before_any_data_is_retried(service: Service)
             assert len(server.requests) == attempts
 
 
+def test_download_format_that_shows_late_is_waited_for(service: Service) -> None:
+    stream = (b"\x47\x40\x11\x10\xf0" + bytes(183)) * 8
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(stream)))
+        handler.end_headers()
+        for start in range(0, len(stream), 100):
+            handler.wfile.write(stream[start : start + 100])
+            time.sleep(0.002)
+
+    with loopback(answer) as server:
+        record = service.fetched(server.url("/a.ts"))
+    assert service.blobs.get(media_key(record.id, record.fetch_token)) == stream
+
+
 def test_download_unreachable_or_unknown_host_is_retryable(service: Service) -> None:
     def unknown(host: str, port: int) -> list[str]:
         raise socket.gaierror
