@@ -37,6 +37,14 @@ def two_people() -> Image:
     return np.concatenate([portrait(), portrait()[:, ::-1]], axis=1)
 
 
+def near_and_far_people() -> Image:
+    """The portrait, and on its right the mirror image at three quarters of its size: [300, 512, 3]."""
+    cv2 = pytest.importorskip("cv2")
+    far = nobody()
+    far[75:, :192] = cv2.resize(portrait()[:, ::-1], (192, 225), interpolation=cv2.INTER_AREA)
+    return np.concatenate([portrait(), far], axis=1)
+
+
 def make_scenes(path: Path, scenes: Sequence[tuple[Image, float]], sound: Sound | None = None) -> Path:
     """A video that shows each image for some seconds, 10 frames a second. `sound`: 16 kHz mono; null leaves it out."""
     height, width = scenes[0][0].shape[:2]

@@ -205,7 +205,8 @@ def test_fit_equals_the_plain_steps_bit_by_bit(bf16: bool, tmp_path: Path) -> No
     config = replace(CONFIG, bf16=bf16)
     found = fit(config, make_task(), tmp_path).state_dict()
     task = make_task()
-    optimizer = torch.optim.AdamW(parameter_groups(task.model, config.weight_decay), weight_decay=config.weight_decay)
+    groups = parameter_groups(task.model, config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, [0.01, 0.01], config.epochs * task.steps)
     average = WeightAverage(task.model, config.ema_decay)
     for epoch in range(config.epochs):

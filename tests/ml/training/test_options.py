@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 from ml.paths import MODEL_STORE
-from ml.training import cli
+from ml.training import cli, reading_sheet
 from ml.training.options import add_options, changed_options, command_words, from_args, option, with_default
 from ml.training.recipes import recipe
 from ml.training.recipes.face.config import FaceTrainConfig
@@ -19,6 +19,8 @@ from ml.training.recipes.recipe import SUBJECTS
 
 NOTEBOOK = Path(cli.__file__).with_name("RESULTS.md")
 CARDS = sorted(MODEL_STORE.glob("*/*/manifest.json"))
+NO_LONGER_TRAINED = {"fusion"}
+"""Architectures that are served as published. Their cards keep the commands of releases that trained them."""
 ALIASES = {
     "face": {
         "--beside": "ensemble_with",
@@ -116,8 +118,9 @@ def test_face_weights_of_others_are_options() -> None:
 def recorded() -> list[str]:
     commands = []
     for path in CARDS:
-        whole = json.loads(path.read_text())["command"]
-        commands += re.findall(r"python -m ml train .*?(?=;| \(stopped|$)", whole)
+        card = json.loads(path.read_text())
+        if card["architecture"] not in NO_LONGER_TRAINED:
+            commands += re.findall(r"python -m ml train .*?(?=;| \(stopped|$)", card["command"])
     return commands
 
 
@@ -137,7 +140,7 @@ def test_cards_record_commands() -> None:
 def test_notebook_quotes_only_known_flags() -> None:
     """Flags of the notebook that no verb reads: of other programs, and of runs before the first release."""
     quoted = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", NOTEBOOK.read_text()))
-    known: set[str] = set()
+    known = set(reading_sheet.parser()._option_string_actions)
     for verb in ("train", "calibrate", "publish", "evaluate"):
         parser = cli.parser(verb)
         known |= set(parser._option_string_actions)

@@ -8,7 +8,7 @@ import pytest
 
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.results import Options, Result, Window
-from tests.face_files import make_scenes, nobody, portrait, two_people
+from tests.face_files import make_scenes, near_and_far_people, nobody, portrait, two_people
 from tests.speech_files import Sound, make_sound, say, silence
 from tests.toy_models import make_analyzer
 
@@ -68,8 +68,14 @@ def test_analyze_two_faces_gives_two_tracks(analyzer: Analyzer, tmp_path: Path) 
     assert all(len(face.frames) == 12 for face in result.faces)
     left, right = sorted((face.frames[0].box for face in result.faces), key=lambda box: box.x)
     assert left.x == pytest.approx(85, abs=20) and right.x == pytest.approx(512 - 85 - right.width, abs=20)
+
+
+def test_analyze_max_faces_keeps_the_largest(analyzer: Analyzer, tmp_path: Path) -> None:
+    path = make_scenes(tmp_path / "a.mp4", [(near_and_far_people(), 3.0)])
+    assert len(analyzer.analyze(path).faces) == 2
     (alone,) = analyzer.analyze(path, Options(max_faces=1)).faces
     assert len(alone.frames) == 12
+    assert all(frame.box.x == pytest.approx(85, abs=20) for frame in alone.frames)
 
 
 def test_analyze_face_that_leaves_and_another_that_comes_gives_two_tracks(analyzer: Analyzer, tmp_path: Path) -> None:
