@@ -128,8 +128,8 @@ def decode_command(path: Path, info: MediaInfo, plan: DecodePlan, audio_fd: int,
             )
         )
     command = ffmpeg.merge_outputs(*outputs).global_args("-nostdin", "-v", "error", "-filter_threads", "1")
-    # Of transport streams ffmpeg would close gaps of some streams and not of others. It still makes times that go back,
-    # as in joined files, continuous.
+    # By default, ffmpeg closes gaps in some streams of an MPEG-TS file and not in others. With this threshold it keeps
+    # all gaps. Times that go back, as in joined files, still become continuous.
     command = command.global_args("-dts_delta_threshold", str(MAX_JUMP_SECONDS))
     if plan.start > 0:  # keep time stamps absolute
         command = command.global_args("-copyts", "-start_at_zero")

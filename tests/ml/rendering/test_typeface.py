@@ -59,7 +59,7 @@ def test_drawable_arabic_and_hebrew_need_shaping(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("code", SENTENCES)
 def test_typeface_draws_each_script_without_boxes(code: str) -> None:
-    """What is drawn for a character without a glyph would be the same box for each."""
+    """Characters without a glyph would all be drawn as the same box."""
     sentence = SENTENCES[code][:40]
     assert typeface(24).length(sentence) > 0 and ink(sentence) > 0
     boxes = ink("\U0010fffe" * 5)

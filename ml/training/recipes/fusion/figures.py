@@ -43,10 +43,10 @@ def measure_row(predictor: FusionPredictor, clips: Clips, prior: Prior, resample
     probabilities_NC = np.exp(readings.combined_NC)
     _, agreeing_N = rules.surest(readings.combined_NC, readings.modalities_NMC, readings.mask_NM)
     metrics = measure(probabilities_NC, clips.labels_N, EMOTIONS, resamples=resamples)
-    nobody = float((agreeing_N == 0).mean())
+    first_in_none = float((agreeing_N == 0).mean())
     threshold = predictor.threshold("combined", prior)
     sets = None if threshold is None else SetFigures.of(probabilities_NC, clips.labels_N, threshold)
-    return RowFigures(metrics, nobody, sets)
+    return RowFigures(metrics, first_in_none, sets)
 
 
 def measure_rows(predictor: FusionPredictor, side: EvaluationSide, resamples: int = RESAMPLES) -> dict[str, RowFigures]:

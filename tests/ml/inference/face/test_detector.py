@@ -1,4 +1,4 @@
-"""Thorough searches of pictures in which the portrait is small, turned, cut or repeated, and of pictures of nobody."""
+"""Thorough searches of pictures: the portrait small, turned, cut or repeated, and pictures without people."""
 
 from collections.abc import Iterator
 

@@ -113,7 +113,7 @@ def test_read_any_network_keeps_the_rules(window: WindowFeatures, seed: int, pri
     if not present:
         return
     top = int(combined.argmax())
-    assert any(own[top] >= 0.5 * own.max() - 1e-6 for own in present), "an emotion that nobody supports"
+    assert any(own[top] >= 0.5 * own.max() - 1e-6 for own in present), "no modality supports the emotion"
     if len(present) == 1:
         np.testing.assert_allclose(combined, present[0], atol=1e-5)
         return

@@ -15,7 +15,7 @@ from ml.inference.face.backends.mediapipe_cpu import FaceDetection, FaceMesh, Me
 from tests.face_files import two_people
 
 MIN_SCORES = {"full": 0.6, "short": 0.5}
-"""Of mediapipe's graphs."""
+"""Minimum scores of mediapipe's two graphs."""
 
 
 def threads() -> int:
