@@ -1,4 +1,4 @@
-"""Options of a job and the result document, as frozen models without torch. The gateway publishes their schema."""
+"""The result document, as frozen models without torch. The gateway publishes their schema."""
 
 import struct
 from array import array
@@ -7,113 +7,20 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from ml.languages import EXAMPLES, parse_language
+from ml.options import LIVE_OPTIONS as LIVE_OPTIONS
+from ml.options import FrozenModel as FrozenModel
+from ml.options import Options as Options
+from ml.options import Prior as Prior
 from ml.vocabulary import EMOTIONS, ClassSet, MediaKind, Modality, labels_for, simplify
 
 SCHEMA_VERSION: Literal["1"] = "1"
 
 
-class FrozenModel(BaseModel):
-    """Immutable model without unknown fields; aliases are used in JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
-
-
-def _unique(modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
-    if len(set(modalities)) != len(modalities):
-        raise ValueError("a modality is listed twice")
-    return modalities
-
-
-Prior = Literal["natural", "uniform"]
-"""How common emotions are taken to be: as in ordinary talk, or all alike."""
-_SET = Field(min_length=1, json_schema_extra={"uniqueItems": True})
-
-
-class Options(FrozenModel):
-    """Options of an analysis. An unknown field is an error."""
-
-    modalities: Annotated[tuple[Modality, ...], _SET, AfterValidator(_unique)] | None = Field(
-        None,
-        description="Modalities to analyse; null: all that the media has. Speech is recognised only if `text` is among "
-        "them.",
-    )
-    window_seconds: float = Field(4.0, ge=0.5, le=60, description="Length of a window, in seconds.")
-    hop_seconds: float = Field(
-        2.0, ge=0.25, le=60, description="Seconds from the start of one window to the start of the next."
-    )
-    frame_rate: float = Field(4.0, ge=0.5, le=30, description="Frames per second that are searched for faces.")
-    classes: ClassSet = Field(
-        "full", description="Set of emotions. `full`: seven; `simplified`: five, which are sums of the seven."
-    )
-    language: Annotated[str | None, Field(max_length=64, examples=[*EXAMPLES]), AfterValidator(parse_language)] = Field(
-        None,
-        description="Spoken language: an ISO 639 code (`en`, `eng`), a tag (`en-US`) or an English name, converted to "
-        "the shortest code; null or `auto`: detected for each stretch of speech, if the Whisper model supports it. It "
-        "is also the language of a supplied transcript.",
-    )
-    channels: Literal["mix", "separate"] = Field(
-        "mix",
-        description="Audio channels. `separate`: in addition, a timeline and a transcript for each channel, for calls; "
-        "or for each audio track, if the file has several with sound.",
-    )
-    audio_track: Literal["auto"] | Annotated[int, Field(strict=True, ge=0, le=255)] = Field(
-        "auto",
-        description="Audio track of a file with several, counted from 0; `auto`: a mix of all that carry sound.",
-    )
-    max_faces: int = Field(8, ge=1, le=32, description="Maximum number of faces per frame; the largest are analysed.")
-    crops: bool = Field(
-        False,
-        description="The pictures are face crops already, as in data sets of faces: each photo, or each frame, is read "
-        "as one face, and nothing is searched.",
-    )
-    landmarks: bool = Field(False, description="Include the 468 mesh points of each face in the result.")
-    heatmaps: bool = Field(
-        False,
-        description="Create images that explain the result: Grad-CAM and feature maps of faces, and what in the voice "
-        "and which words contributed.",
-    )
-    annotate: bool = Field(
-        False, description="Create an annotated copy of the video or photo, with boxes, bars and captions."
-    )
-    thumbnails: bool = Field(
-        False,
-        description="Create thumbnails of the 16 faces that are visible longest, and of the 12 strongest moments.",
-    )
-    words: bool = Field(True, description="Include the time of each word in the transcript.")
-    prior: Prior = Field(
-        "natural",
-        description="How common emotions are taken to be. `natural`: as in ordinary talk, which is mostly neutral; "
-        "`uniform`: all alike. Photos, and the single frames of a face, are always read with `uniform`.",
-    )
-    keep_media: bool = Field(
-        False,
-        description="Store the media, its decoded audio and what the models observed as long as the result, so that it "
-        "can be played and analysed again.",
-    )
-
-    @model_validator(mode="after")
-    def _windows_cover(self) -> Self:
-        if self.hop_seconds > self.window_seconds:
-            raise ValueError("hop_seconds is greater than window_seconds: windows would leave gaps")
-        return self
-
-    @property
-    def requested_track(self) -> int | None:
-        """Number of the requested audio track; null for all."""
-        return None if self.audio_track == "auto" else self.audio_track
-
-    def wants(self, modality: Modality) -> bool:
-        return self.modalities is None or modality in self.modalities
-
-
-LIVE_OPTIONS = frozenset({"modalities", "classes", "max_faces", "window_seconds", "frame_rate", "prior"})
-"""Names of the options that a live stream uses; it ignores the others. Of the modalities it reads face and audio."""
-
-
+PersonNumber = Annotated[int, Field(ge=1)]
+"""Number of a person in `people`, from 1."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 Probabilities = dict[str, Probability]
 
@@ -231,6 +138,9 @@ class Window(Reading):
     end: float = Field(description="Seconds.")
     modalities: Modalities
     missing: tuple[Modality, ...] = Field(description="Modalities without evidence in the window.")
+    person: PersonNumber | None = Field(
+        None, description="Person whose face, voice and words the window combines; null if no people were found."
+    )
 
 
 class Box(FrozenModel):
@@ -288,6 +198,7 @@ class FaceTrack(FrozenModel):
 
     track: int
     frames: tuple[FaceFrame, ...]
+    person: PersonNumber | None = Field(None, description="Person whose face it is; null if no people were found.")
 
 
 class Word(FrozenModel):
@@ -296,6 +207,7 @@ class Word(FrozenModel):
     start: float = Field(description="Seconds.")
     end: float = Field(description="Seconds.")
     word: str
+    person: PersonNumber | None = Field(None, description="Person who says the word; null if unknown.")
 
 
 class Segment(FrozenModel):
@@ -309,6 +221,9 @@ class Segment(FrozenModel):
         None, description="Number of the audio channel that speaks; null unless channels are read separately."
     )
     words: tuple[Word, ...] = ()
+    person: PersonNumber | None = Field(
+        None, description="Person who says the sentence, or most of it; null if unknown."
+    )
 
 
 class Transcript(FrozenModel):
@@ -344,6 +259,9 @@ class Moment(FrozenModel):
     to: str
     score: Probability
     why: tuple[Modality, ...] = Field(description="Modalities that support the moment.")
+    person: PersonNumber | None = Field(
+        None, description="Person whose timeline has the moment; null if no people were found."
+    )
 
 
 class Channel(FrozenModel):
@@ -355,6 +273,40 @@ class Channel(FrozenModel):
     transcript: Transcript | None = Field(
         None, description="Words spoken in the channel; null if none were requested, or if the caller supplied them."
     )
+
+
+class SpeechSpan(FrozenModel):
+    """A stretch of speech."""
+
+    start: float = Field(description="Seconds.")
+    end: float = Field(description="Seconds.")
+
+
+PersonMatch = Literal["sure", "likely", "none"]
+"""How certain it is that face and voice of a person belong together; `none` if one of them is missing."""
+MAX_NAME_LENGTH = 100
+"""Maximum characters of the name of a person."""
+
+
+class Person(FrozenModel):
+    """One person who is seen or heard, and how this person comes across."""
+
+    person: PersonNumber = Field(
+        description="Number, from 1: first the people who are seen, by falling `seen_seconds` and `talk_seconds`; then "
+        "those who are only heard, by falling `talk_seconds`."
+    )
+    name: str | None = Field(
+        None, max_length=MAX_NAME_LENGTH, description="Name that the caller gave; null without one."
+    )
+    tracks: tuple[int, ...] = Field((), description="Face tracks of the person; empty for a voice without a face.")
+    match: PersonMatch = Field(
+        "none", description="How certain it is that face and voice belong together; `none` if one of them is missing."
+    )
+    speech: tuple[SpeechSpan, ...] = Field((), description="When the person speaks, in order of time.")
+    seen_seconds: float = Field(0.0, ge=0, description="Seconds in which the face is seen.")
+    talk_seconds: float = Field(0.0, ge=0, description="Seconds in which the person speaks.")
+    overall: Reading = Field(description="Reading of the person over the whole file.")
+    windows: tuple[Window, ...] = Field((), description="Readings of this person's face, voice and words alone.")
 
 
 class Notice(FrozenModel):
@@ -377,6 +329,9 @@ class Result(FrozenModel):
     models: ModelVersions
     moments: tuple[Moment, ...] = ()
     channels: tuple[Channel, ...] | None = None
+    people: tuple[Person, ...] = Field(
+        (), description="Who is seen or heard. Empty for photos, with `people: false` and if there is nobody."
+    )
     warnings: tuple[Notice, ...] = ()
     timings: dict[str, float] = Field({}, description="Seconds spent in each stage.")
 

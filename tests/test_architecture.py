@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 # From low to high: a room may import those before it, and its own.
 ML_ORDER = [
     ("vocabulary", "languages", "errors", "scripts", "signatures", "paths", "cpu", "memory", "version"),
+    ("options",),
     ("results",),
     ("reports",),
     ("media",),

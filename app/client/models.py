@@ -275,6 +275,8 @@ class Window(Reading):
     modalities: Modalities
     missing: tuple[str, ...]
     """Modalities without evidence in the window."""
+    person: int | None = None
+    """Person whose face, voice and words the window combines; null if no people were found."""
 
 
 class Box(ApiModel):
@@ -309,6 +311,8 @@ class FaceTrack(ApiModel):
 
     track: int
     frames: tuple[FaceFrame, ...]
+    person: int | None = None
+    """Person whose face it is; null if no people were found."""
 
 
 class Word(ApiModel):
@@ -319,6 +323,8 @@ class Word(ApiModel):
     end: float
     """Seconds."""
     word: str
+    person: int | None = None
+    """Person who says the word; null if unknown."""
 
 
 class Segment(ApiModel):
@@ -334,6 +340,8 @@ class Segment(ApiModel):
     channel: int | None = None
     """Number of the audio channel that speaks; null unless channels are read separately."""
     words: tuple[Word, ...] = ()
+    person: int | None = None
+    """Person who says the sentence, or most of it; null if unknown."""
 
 
 class Transcript(ApiModel):
@@ -371,6 +379,8 @@ class Moment(ApiModel):
     score: float
     why: tuple[str, ...]
     """Modalities that support the moment."""
+    person: int | None = None
+    """Person whose timeline has the moment; null if no people were found."""
 
 
 class Channel(ApiModel):
@@ -382,6 +392,39 @@ class Channel(ApiModel):
     overall: Reading
     transcript: Transcript | None = None
     """Words spoken in the channel; null if none were requested, or if the caller supplied them."""
+
+
+class SpeechSpan(ApiModel):
+    """A stretch of speech."""
+
+    start: float
+    """Seconds."""
+    end: float
+    """Seconds."""
+
+
+class Person(ApiModel):
+    """One person who is seen or heard, and how this person comes across."""
+
+    person: int
+    """Number, from 1: first the people who are seen, by falling `seen_seconds` and `talk_seconds`; then those who are
+    only heard, by falling `talk_seconds`."""
+    name: str | None = None
+    """Name that the caller gave; null without one."""
+    tracks: tuple[int, ...] = ()
+    """Face tracks of the person; empty for a voice without a face."""
+    match: str = "none"
+    """How certain it is that face and voice belong together; `none` if one of them is missing."""
+    speech: tuple[SpeechSpan, ...] = ()
+    """When the person speaks, in order of time."""
+    seen_seconds: float = 0.0
+    """Seconds in which the face is seen."""
+    talk_seconds: float = 0.0
+    """Seconds in which the person speaks."""
+    overall: Reading
+    """Reading of the person over the whole file."""
+    windows: tuple[Window, ...] = ()
+    """Readings of this person's face, voice and words alone."""
 
 
 class Notice(ApiModel):
@@ -405,6 +448,8 @@ class Result(ApiModel):
     models: ModelVersions
     moments: tuple[Moment, ...] = ()
     channels: tuple[Channel, ...] | None = None
+    people: tuple[Person, ...] = ()
+    """Who is seen or heard. Empty for photos, with `people: false` and if there is nobody."""
     warnings: tuple[Notice, ...] = ()
     timings: dict[str, float] = Field(default_factory=dict)
     """Seconds spent in each stage."""

@@ -67,6 +67,7 @@ declare namespace Api {
   interface FaceTrack {
     track: number;
     frames: FaceFrame[];
+    person?: number | null;
   }
 
   interface Fault {
@@ -191,6 +192,7 @@ declare namespace Api {
     to: string;
     score: number;
     why: ("face" | "audio" | "text")[];
+    person?: number | null;
   }
 
   interface Notice {
@@ -225,7 +227,22 @@ declare namespace Api {
     thumbnails: boolean;
     words: boolean;
     prior: "natural" | "uniform";
+    people: boolean;
+    min_people?: number | null;
+    max_people?: number | null;
     keep_media: boolean;
+  }
+
+  interface Person {
+    person: number;
+    name?: string | null;
+    tracks: number[];
+    match: "sure" | "likely" | "none";
+    speech: SpeechSpan[];
+    seen_seconds: number;
+    talk_seconds: number;
+    overall: Reading;
+    windows: Window[];
   }
 
   interface Problem {
@@ -267,6 +284,7 @@ declare namespace Api {
     models: ModelVersions;
     moments: Moment[];
     channels?: Channel[] | null;
+    people: Person[];
     warnings: Notice[];
     timings: Record<string, number>;
   }
@@ -278,12 +296,18 @@ declare namespace Api {
     language?: string | null;
     channel?: number | null;
     words: Word[];
+    person?: number | null;
   }
 
   interface ServedBundle {
     name: string;
     digest: string;
     loaded: number;
+  }
+
+  interface SpeechSpan {
+    start: number;
+    end: number;
   }
 
   interface TextReading {
@@ -316,11 +340,13 @@ declare namespace Api {
     end: number;
     modalities: Modalities;
     missing: ("face" | "audio" | "text")[];
+    person?: number | null;
   }
 
   interface Word {
     start: number;
     end: number;
     word: string;
+    person?: number | null;
   }
 }

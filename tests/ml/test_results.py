@@ -24,6 +24,9 @@ def test_options_unknown_field_is_invalid() -> None:
         {"frame_rate": 0},
         {"language": "xx"},
         {"max_faces": 0},
+        {"min_people": 3, "max_people": 2},
+        {"min_people": 0},
+        {"max_people": 33},
     ],
 )
 def test_options_out_of_range_is_invalid(wrong: dict[str, object]) -> None:

@@ -21,6 +21,9 @@ export const OPTION_LABELS = {
   annotate: STRINGS.options.annotatedVideo,
   thumbnails: STRINGS.options.thumbnails,
   words: STRINGS.options.timesOfWords,
+  people: STRINGS.options.people,
+  min_people: STRINGS.options.peopleAtLeast,
+  max_people: STRINGS.options.peopleAtMost,
   keep_media: STRINGS.options.keepTheFileOnThe,
 };
 
@@ -37,6 +40,7 @@ export const SWITCH_HINTS = {
   annotate: STRINGS.options.withBoxesAndLabels,
   thumbnails: STRINGS.options.aSmallImageOfEach,
   crops: STRINGS.options.eachPictureIsOneFace,
+  people: STRINGS.options.whoIsSeenAndWho,
   keep_media: STRINGS.options.soItCanBePlayed,
 };
 

@@ -194,6 +194,9 @@ export const STRINGS = {
     annotatedVideo: "Annotated video",
     thumbnails: "Thumbnails",
     timesOfWords: "Times of words",
+    people: "People",
+    peopleAtLeast: "People, at least",
+    peopleAtMost: "People, at most",
     keepTheFileOnThe: "Keep the file on the server",
     n7Emotions: "7 emotions",
     n5Grouped: "5 (grouped)",
@@ -205,6 +208,7 @@ export const STRINGS = {
     withBoxesAndLabels: "with boxes and labels",
     aSmallImageOfEach: "a small image of each face",
     eachPictureIsOneFace: "each picture is one face already",
+    whoIsSeenAndWho: "who is seen and who speaks",
     soItCanBePlayed: "so it can be played here later",
   },
   optionsPanel: {

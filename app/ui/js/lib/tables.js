@@ -79,5 +79,8 @@ export const OPTIONS = /** @type {const} */ ({
   thumbnails: {"default": false},
   words: {"default": true},
   prior: {"default": "natural", "enum": ["natural", "uniform"]},
+  people: {"default": true},
+  min_people: {"default": null, "minimum": 1, "maximum": 32},
+  max_people: {"default": null, "minimum": 1, "maximum": 32},
   keep_media: {"default": false},
 });
