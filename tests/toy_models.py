@@ -96,6 +96,7 @@ class MuseumsAreHappy(ToyPredictor[TextSample, TextOutputs]):
     """Text model: a museum is happy, all else is feared."""
 
     languages = ("en",)
+    has_dimensions = False
 
     def _predict(self, samples: Sequence[TextSample]) -> TextOutputs:
         logs = [leaning("happy" if "museum" in sample.text else "fear") for sample in samples]

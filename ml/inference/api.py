@@ -62,10 +62,14 @@ class ModalityFeatures:
 
 @dataclass(frozen=True)
 class TextReadingFeatures:
-    """Output of the text model for the words of one window. `sentiment`: probabilities in the order of SENTIMENTS."""
+    """Output of the text models for the words of one window. `sentiment`: probabilities in the order of SENTIMENTS.
+
+    `dimensions`: valence, arousal and dominance, each −1 … 1; null if no model knows them in the language.
+    """
 
     features: ModalityFeatures
     sentiment: FloatArray
+    dimensions: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,12 @@ class TextOutputs(EmotionOutputs):
     """Valence, arousal and dominance, each −1 … 1, if the model was trained on them."""
 
     def reading(self, row: int) -> TextReadingFeatures:
-        """Return the outputs for one sample of the batch, with its sentiment."""
-        return TextReadingFeatures(self.features(row), self.sentiment_N3[row])
+        """Return the outputs for one sample of the batch, with its sentiment and dimensions."""
+        return TextReadingFeatures(self.features(row), self.sentiment_N3[row], self.dimensions_of(row))
+
+    def dimensions_of(self, row: int) -> FloatArray | None:
+        """Return valence, arousal and dominance [3] of one sample, if the model was trained on them."""
+        return None if self.dimensions_N3 is None else self.dimensions_N3[row]
 
 
 SampleT = TypeVar("SampleT")

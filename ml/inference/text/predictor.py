@@ -36,8 +36,13 @@ class TextSample(NamedTuple):
 class TextPredictor(Predictor[TextSample, TextOutputs]):
     """Text model: sentences → expression.
 
-    A text without words gets uniform probabilities and an embedding of zeros. `languages`: ISO 639 codes of the
-    languages that the model reads. `temperatures`: those of single languages, where they differ from `temperature`.
+    A text without words gets uniform probabilities, an embedding of zeros and dimensions of zeros. `languages`:
+    ISO 639 codes of those that the model reads. `temperatures`: those of single languages, where they differ from
+    `temperature`.
+
+    A network for many languages also returns `dimensions_N3`: valence, arousal and dominance as readers of EmoBank
+    rated them, learnt from English sentences alone. EmoBank's scale of 1 to 5 is mapped to −1 … 1 by (rating − 3) / 2,
+    so 0 is its middle, 3; most sentences are rated within ±0.4. `has_dimensions` says which predictors do.
     """
 
     def __init__(
@@ -72,6 +77,11 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
         return self._network.config.hidden
 
     @property
+    def has_dimensions(self) -> bool:
+        """Whether the outputs have valence, arousal and dominance."""
+        return isinstance(self._network, MultilingualTextNet)
+
+    @property
     def batch_size(self) -> int:
         return TEXT_BATCH_SIZE
 
@@ -103,12 +113,11 @@ class TextPredictor(Predictor[TextSample, TextOutputs]):
         return TextSample("Hello.")
 
     def _outputs_without_words(self, count: int) -> TextOutputs:
-        has_dimensions = isinstance(self._network, MultilingualTextNet)
         return TextOutputs(
             embeddings_NE=np.zeros((count, self.embedding_size), np.float32),
             log_probabilities_NC=np.full((count, len(EMOTIONS)), -np.log(len(EMOTIONS)), np.float32),
             sentiment_N3=np.full((count, len(SENTIMENTS)), 1 / len(SENTIMENTS), np.float32),
-            dimensions_N3=np.zeros((count, len(DIMENSIONS)), np.float32) if has_dimensions else None,
+            dimensions_N3=np.zeros((count, len(DIMENSIONS)), np.float32) if self.has_dimensions else None,
         )
 
     def _batches(self, tokens: Sequence[Tokens]) -> Iterator[TokenBatch]:

@@ -1,10 +1,13 @@
 """Which model of a bundle reads a text, and that a language without a model is left alone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ml.inference.api import TextOutputs
 from ml.inference.pipeline.analyzer import Analyzer
 from ml.inference.pipeline.context import AnalysisContext
 from ml.inference.text.models import TextModels
@@ -15,9 +18,14 @@ from tests.toy_models import MuseumsAreHappy, make_analyzer
 
 
 class GermanMuseums(MuseumsAreHappy):
-    """Text model of German and English; English is left to the one before it."""
+    """Text model of German and English, with dimensions; English is left to the one before it."""
 
     languages = ("de", "en")
+    has_dimensions = True
+
+    def _predict(self, samples: Sequence[TextSample]) -> TextOutputs:
+        valence_N1 = np.array([[0.5 if "museum" in sample.text else -0.5] for sample in samples], np.float32)
+        return replace(super()._predict(samples), dimensions_N3=valence_N1 * np.array([1, 0, -1], np.float32))
 
 
 def named(predictor: MuseumsAreHappy, identity: str) -> MuseumsAreHappy:
@@ -41,6 +49,21 @@ def test_read_has_a_reading_where_a_model_knows_the_language(models: TextModels)
     samples = [TextSample("the museum", "", language) for language in ("de", "fi", "en", None)]
     assert [reading is not None for reading in models.read(samples)] == [True, False, True, True]
     assert TextModels([]).read(samples) == [None] * 4 and not TextModels([])
+
+
+def test_dimensions_are_of_the_first_model_that_returns_them(models: TextModels) -> None:
+    """Emotion labels of English stay those of the English model."""
+    texts = [("the museum", "en"), ("das museum", "de"), ("kauhea", "fi"), ("dreadful", None)]
+    readings = models.read([TextSample(text, "", language) for text, language in texts])
+    dimensions = [reading and reading.dimensions is not None and reading.dimensions.tolist() for reading in readings]
+    assert dimensions == [[0.5, 0, -0.5], [0.5, 0, -0.5], None, [-0.5, 0, 0.5]]
+    assert models.for_dimensions("fi") is None
+
+
+def test_no_dimensions_without_a_model_that_returns_them() -> None:
+    (reading,) = TextModels([named(MuseumsAreHappy(), "text@1")]).read([TextSample("the museum", "", "en")])
+    assert reading is not None and reading.dimensions is None
+    assert TextModels([]).for_dimensions(None) is None
 
 
 @pytest.fixture(scope="module")
