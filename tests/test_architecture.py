@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 ML_ORDER = [
     ("vocabulary", "languages", "errors", "scripts", "signatures", "paths", "cpu", "memory", "version"),
     ("options",),
+    ("movements",),
     ("results",),
     ("reports",),
     ("media",),
@@ -26,7 +27,15 @@ ML_ORDER = [
     ("__main__",),
 ]
 # The same for the packages of `ml.inference`; type annotations may also name a higher one.
-INFERENCE_ORDER = [("api",), ("runtime",), ("face", "voice", "text"), ("speech", "people"), ("fusion",), ("pipeline",)]
+INFERENCE_ORDER = [
+    ("api",),
+    ("runtime",),
+    ("face", "voice", "text"),
+    ("speech",),
+    ("people",),
+    ("fusion",),
+    ("pipeline",),
+]
 # The same for the gateway, whose client and page are apart.
 APP_ORDER = [
     ("errors", "keys", "loopback"),

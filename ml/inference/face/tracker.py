@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ml.inference.face.assignment import linear_sum_assignment
+from ml.inference.runtime.assignment import linear_sum_assignment
 from ml.results import Box
 
 MAX_GAP_SECONDS = 2.0

@@ -8,8 +8,8 @@ import numpy as np
 
 from ml.errors import InvalidManifest
 from ml.inference.api import TimeSpan
-from ml.inference.face.assignment import linear_sum_assignment
 from ml.inference.people.diarization import Turn
+from ml.inference.runtime.assignment import linear_sum_assignment
 from ml.training.people.conversations import SpeakerTurn
 
 STEP_SECONDS = 0.01

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
 
-from ml.inference.face.assignment import linear_sum_assignment
+from ml.inference.runtime.assignment import linear_sum_assignment
 
 SIDES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 COSTS = SIDES.flatmap(
