@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import mediapipe
 import numpy as np
-from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig
-from mediapipe.python.solution_base import SolutionBase
 
 from ml.inference.face.backends.base import (
     MIN_CANDIDATE_SCORE,
@@ -20,6 +17,7 @@ from ml.inference.face.backends.base import (
     CloseUpReading,
     Image,
 )
+from ml.inference.face.backends.mediapipe_bindings import CalculatorGraphConfig, SolutionBase, mediapipe
 from ml.inference.face.boxes import FoundBox
 
 RIGHT_EYE, LEFT_EYE = 0, 1
@@ -57,10 +55,11 @@ class FaceDetection(_Graph):
 class FaceMesh(_Graph):
     """mediapipe's mesh of the face with the highest score of the near detector, and that detection."""
 
-    def __init__(self, min_score: float, max_faces: int = 1) -> None:
+    def __init__(self, min_score: float, max_faces: int = 1, *, attentive: bool = False) -> None:
+        """`attentive`: the slower mesh, which follows lips, lids and irises more closely, with points of the irises."""
         super().__init__(
             "face_landmark/face_landmark_front_cpu.binarypb",
-            side_inputs={"num_faces": max_faces, "with_attention": False, "use_prev_landmarks": False},
+            side_inputs={"num_faces": max_faces, "with_attention": attentive, "use_prev_landmarks": False},
             calculator_params={
                 "facedetectionshortrangecpu__facedetectionshortrange__facedetection__TensorsToDetectionsCalculator"
                 ".min_score_thresh": min_score
