@@ -7,9 +7,10 @@ woken. Whatever fails in between, no accepted job is lost and no rejected job is
 import asyncio
 import logging
 import math
+from collections import defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from celery import Celery
@@ -41,7 +42,7 @@ from workers.protocol.blob_keys import job_prefix, request_key
 from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import StorageError, storage_full
 from workers.protocol.net.ssrf import EgressPolicy
-from workers.protocol.records import JobMedia, JobRequest, ReanalysisSource, new_job_id
+from workers.protocol.records import JobMedia, JobRequest, ReanalysisSource, WorkerKind, new_job_id
 from workers.protocol.store.idempotency import CompletedRequest, Reservation
 from workers.protocol.store.job_store import UPLOAD_TTL_SECONDS, JobStore, NewJobs, QueueFull, Quota
 
@@ -49,6 +50,25 @@ logger = logging.getLogger(__name__)
 
 SMALL_IMAGE_BYTES = 4 * 2**20
 """Maximum bytes of an image that a worker may analyse concurrently with others."""
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to create, whose media, if it has any yet, are stored.
+
+    Args:
+        media_bytes: Size of the stored media.
+        small: Whether a worker may analyse it concurrently with others.
+    """
+
+    id: str
+    request: JobRequest
+    media_bytes: int = 0
+    small: bool = False
+
+    @property
+    def queue(self) -> WorkerKind:
+        return "io" if self.request.url else "inference"
 
 
 class JobSubmission:
@@ -80,7 +100,7 @@ class JobSubmission:
         IdempotencyMismatch, IdempotencyInProgress, RedisError, StorageError; for a `source_job` also JobNotFound,
         JobUnfinished, JobFailed, JobCancelled, JobExpired.
         """
-        try:
+        async with self._explaining_full_queue():
             if idempotency_key is None:
                 job_ids = await self._receive(owner, body, boundary)
             else:
@@ -91,12 +111,30 @@ class JobSubmission:
                     else:
                         reservation = replace(state, ttl_seconds=self._settings.idempotency_seconds)
                         job_ids = await self._receive(owner, body, boundary, reservation)
+        return tuple([await self._jobs.get(owner, job_id) for job_id in job_ids])
+
+    async def accept(self, owner: str, new: Sequence[NewJob]) -> None:
+        """Create jobs whose media are stored, all or none. If that fails, delete their blobs. Raises TooManyJobs,
+        RedisError, StorageError."""
+        async with self._explaining_full_queue():
+            await asyncio.shield(run_in_threadpool(self._create_or_roll_back, owner, new, None))
+        self._count(new)
+
+    async def require_capacity(self, owner: str) -> None:
+        """Raise TooManyJobs or StorageFull if no job can be accepted now."""
+        async with self._explaining_full_queue():
+            await run_in_threadpool(self._require_capacity, owner)
+
+    @asynccontextmanager
+    async def _explaining_full_queue(self) -> AsyncIterator[None]:
+        """Raise TooManyJobs, with the seconds to wait, instead of QueueFull."""
+        try:
+            yield
         except QueueFull as error:
             if error.retry_after is not None:
                 raise TooManyJobs(error.message, retry_after=math.ceil(error.retry_after)) from error
             estimate = await run_in_threadpool(self._job_store.estimate_seconds, 1)
             raise TooManyJobs(error.message, retry_after=retry_after_seconds(estimate)) from error
-        return tuple([await self._jobs.get(owner, job_id) for job_id in job_ids])
 
     async def _receive(
         self, owner: str, body: AsyncIterable[bytes], boundary: bytes, reservation: Reservation | None = None
@@ -109,18 +147,22 @@ class JobSubmission:
             sinks.append(BlobSink(self._blobs, new_job_id()))
             return sinks[-1]
 
-        async with self._renewing_uploads(sinks), self._open_reader(open_sink) as reader:
+        async with self.renewing_uploads(sinks), self._open_reader(open_sink) as reader:
             form = await self._read_form(reader, owner, body, boundary)
             reader.commit()  # from here on the files belong to the jobs
             job_ids = [sink.job_id for sink in sinks] or [new_job_id()]  # a link or a kept job has no file
             if reservation:
                 reservation = replace(reservation, fingerprint=request_fingerprint(form))
-            await asyncio.shield(run_in_threadpool(self._create_or_roll_back, owner, form, job_ids, reservation))
-        self._metrics.upload_bytes.inc(sum(file.size for file in form.files))
-        self._metrics.jobs_created.inc(len(job_ids))
-        for job_id in job_ids:
-            logger.info("job accepted", extra={"fields": {"job_id": job_id}})
+            new = await run_in_threadpool(self._new_jobs, owner, form, job_ids)
+            await asyncio.shield(run_in_threadpool(self._create_or_roll_back, owner, new, reservation))
+        self._count(new)
         return job_ids
+
+    def _count(self, accepted: Sequence[NewJob]) -> None:
+        self._metrics.upload_bytes.inc(sum(job.media_bytes for job in accepted))
+        self._metrics.jobs_created.inc(len(accepted))
+        for job in accepted:
+            logger.info("job accepted", extra={"fields": {"job_id": job.id}})
 
     def _open_reader(self, open_sink: OpenSink) -> UploadReader:
         return UploadReader(
@@ -143,7 +185,7 @@ class JobSubmission:
             raise storage_full()
 
     @asynccontextmanager
-    async def _renewing_uploads(self, sinks: list[BlobSink]) -> AsyncIterator[None]:
+    async def renewing_uploads(self, sinks: list[BlobSink]) -> AsyncIterator[None]:
         """Mark the stored files of a long upload as in use, so that the sweep does not remove them as leftovers of a
         gateway that died."""
 
@@ -160,57 +202,67 @@ class JobSubmission:
         finally:
             renewing.cancel()
 
-    def _create_or_roll_back(
-        self, owner: str, form: UploadForm, job_ids: list[str], reservation: Reservation | None
-    ) -> None:
+    def _create_or_roll_back(self, owner: str, new: Sequence[NewJob], reservation: Reservation | None) -> None:
         """Create the jobs and wake workers. If that fails, delete whatever was written and raise."""
         try:
-            self._create(owner, form, job_ids, reservation)
+            self._create(owner, new, reservation)
         except Exception:
             with suppress(RedisError, StorageError):  # whatever remains is swept, or was created after all
-                for job_id in job_ids:  # without a reply from Redis it is unknown whether the records were written
-                    self._job_store.delete(job_id)
-                    self._blobs.delete(job_prefix(job_id))
+                for job in new:  # without a reply from Redis it is unknown whether the records were written
+                    self._job_store.delete(job.id)
+                    self._blobs.delete(job_prefix(job.id))
                 if reservation:
                     self._job_store.idempotency.rollback(reservation)
             raise
-        for _ in job_ids:
-            wake_worker(self._job_store, self._celery, "io" if form.single("url") else "inference")
+        for job in new:
+            wake_worker(self._job_store, self._celery, job.queue)
 
-    def _create(self, owner: str, form: UploadForm, job_ids: list[str], reservation: Reservation | None) -> None:
-        """Write the requests, then the records of the jobs."""
-        options, url, webhook = form.single("options"), form.single("url"), form.single("webhook_url")
-        tags = tuple(tag.strip() for tag in form.fields.get("tag", ()))
-        source: ReanalysisSource | None = None
-        media: list[JobMedia | None] = [
-            JobMedia(name=file.name, size=file.size, sha256=file.sha256) for file in form.files
-        ] or [None]
-        if (source_id := form.single("source_job")) is not None:
-            source, source_media = self._find_source(owner, source_id)
-            media = [source_media]
-        for job_id, job_media in zip(job_ids, media, strict=True):
-            request = JobRequest(
-                media=job_media,
-                url=url,
-                source=source,
-                options=parse_options(options) if options is not None else Options(),
-                transcript=form.single("transcript"),
-                webhook_url=webhook,
-                tags=tags,
-                origin=current_origin(),
-            )
-            self._blobs.put(request_key(job_id), request.model_dump_json().encode())
-        new_jobs = NewJobs(
-            job_ids,
-            owner,
-            tags,
-            "io" if url else "inference",
-            has_webhook=webhook is not None,
-            keeps_media=request.options.keep_media,
-            media_bytes=[file.size for file in form.files],
-            small=[file.is_image and file.size <= SMALL_IMAGE_BYTES for file in form.files],
+    def _new_jobs(self, owner: str, form: UploadForm, job_ids: Sequence[str]) -> list[NewJob]:
+        """Return the jobs of a form. Raises what `_find_source` raises."""
+        options = form.single("options")
+        request = JobRequest(
+            url=form.single("url"),
+            options=parse_options(options) if options is not None else Options(),
+            transcript=form.single("transcript"),
+            webhook_url=form.single("webhook_url"),
+            tags=tuple(tag.strip() for tag in form.fields.get("tag", ())),
+            origin=current_origin(),
         )
-        self._job_store.create(new_jobs, self._quota, reservation)
+        if form.files:
+            return [
+                NewJob(
+                    job_id,
+                    request.model_copy(update={"media": JobMedia(name=file.name, size=file.size, sha256=file.sha256)}),
+                    file.size,
+                    file.is_image and file.size <= SMALL_IMAGE_BYTES,
+                )
+                for job_id, file in zip(job_ids, form.files, strict=True)
+            ]
+        if (source_id := form.single("source_job")) is not None:
+            source, media = self._find_source(owner, source_id)
+            request = request.model_copy(update={"source": source, "media": media})
+        return [NewJob(job_id, request) for job_id in job_ids]
+
+    def _create(self, owner: str, new: Sequence[NewJob], reservation: Reservation | None) -> None:
+        """Write the requests, then the records of the jobs: those with the same properties at once."""
+        alike: defaultdict[tuple[WorkerKind, tuple[str, ...], bool, bool], list[NewJob]] = defaultdict(list)
+        for job in new:
+            request = job.request
+            self._blobs.put(request_key(job.id), request.model_dump_json().encode())
+            properties = (job.queue, request.tags, request.webhook_url is not None, request.options.keep_media)
+            alike[properties].append(job)
+        for (queue, tags, has_webhook, keeps_media), jobs in alike.items():
+            new_jobs = NewJobs(
+                [job.id for job in jobs],
+                owner,
+                tags,
+                queue,
+                has_webhook=has_webhook,
+                keeps_media=keeps_media,
+                media_bytes=[job.media_bytes for job in jobs],
+                small=[job.small for job in jobs],
+            )
+            self._job_store.create(new_jobs, self._quota, reservation)
 
     def _find_source(self, owner: str, job_id: str) -> tuple[ReanalysisSource, JobMedia | None]:
         """Return the kept job to analyse again, and its media. Raises JobNotFound, JobUnfinished, JobFailed,
