@@ -64,6 +64,11 @@ class Options(FrozenModel):
         "as one face, and nothing is searched.",
     )
     landmarks: bool = Field(False, description="Include the 468 mesh points of each face in the result.")
+    movements: bool = Field(
+        False,
+        description="Include 52 named movements of each face, where head and eyes turn, and how far eyes and mouth are "
+        "open.",
+    )
     heatmaps: bool = Field(
         False,
         description="Create images that explain the result: Grad-CAM and feature maps of faces, and what in the voice "

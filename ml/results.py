@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
+from ml.movements import EyesOpen, Gaze, HeadPose, MovementValues
 from ml.options import LIVE_OPTIONS as LIVE_OPTIONS
 from ml.options import FrozenModel as FrozenModel
 from ml.options import Options as Options
@@ -54,11 +55,13 @@ class Certainty(FrozenModel):
 
 
 def label_set(probabilities: Probabilities, threshold: float | None) -> tuple[str, ...] | None:
-    """Return the labels with at least the threshold, and in any case the most probable one; null without threshold."""
+    """Return the most probable labels, as many as needed for the sum of their probabilities to reach the threshold; null
+    without one."""
     if threshold is None:
         return None
     order = sorted(probabilities, key=probabilities.__getitem__, reverse=True)
-    return tuple(label for place, label in enumerate(order) if not place or probabilities[label] >= threshold)
+    sums = accumulate((probabilities[label] for label in order), initial=0.0)
+    return tuple(label for place, (label, before) in enumerate(zip(order, sums)) if not place or before < threshold)
 
 
 def is_uncertain(labels_90: tuple[str, ...] | None) -> bool | None:
@@ -67,7 +70,7 @@ def is_uncertain(labels_90: tuple[str, ...] | None) -> bool | None:
 
 
 def certainty(probabilities: Probabilities, threshold: float | None) -> dict[str, Any]:
-    """Return the fields of `Certainty` of a distribution. `threshold`: least probability of a label in `labels_90`."""
+    """Return the fields of `Certainty` of a distribution. `threshold`: as in `label_set`."""
     labels_90 = label_set(probabilities, threshold)
     return {"labels_90": labels_90, "uncertain": is_uncertain(labels_90)}
 
@@ -191,6 +194,15 @@ class FaceFrame(Certainty):
     emotion: str
     probabilities: Probabilities
     landmarks: Mesh | None = None
+    movements: MovementValues | None = Field(
+        None, description="Movements of the face by their names, 0 to 1, with the option `movements`."
+    )
+    pose: HeadPose | None = Field(None, description="Where the head turns, with the option `movements`.")
+    gaze: Gaze | None = Field(None, description="Where the eyes look, with the option `movements`.")
+    eyes_open: EyesOpen | None = Field(None, description="How far the eyes are open, with the option `movements`.")
+    mouth_open: float | None = Field(
+        None, ge=0, description="Gap between the lips, in widths of the mouth, with the option `movements`."
+    )
 
 
 class FaceTrack(FrozenModel):
@@ -245,6 +257,7 @@ class ModelVersions(FrozenModel):
     fusion: str | None
     whisper: str | None
     licence: str
+    movements: str | None = Field(None, description="Model of the face movements.")
     text_by_language: dict[str, str] = Field(
         {}, description="Text model that read the words of each language (ISO 639 code), without unknown languages."
     )

@@ -24,6 +24,18 @@ FACE_MIDDLE = 0.528
 
 def align_crop(image_HWC: Image, landmarks: Points, size: int) -> Image:
     """Return a grey square crop [size, size] of the face with these mesh points [468, 2 or 3] (pixels), eyes level."""
+    rotation, corner, side = _framing(landmarks)
+    return _square_crop(image_HWC, rotation, corner, side, size)
+
+
+def points_in_crop(landmarks: Points, size: int) -> NDArray[np.float64]:
+    """Return where mesh points [468, 2 or 3] (pixels) are in the crop that `align_crop` cuts: [468, 2]."""
+    rotation, corner, side = _framing(landmarks)
+    return np.asarray((landmarks[:, :2].astype(np.float64) @ rotation.T - corner) * (size / side))
+
+
+def _framing(landmarks: Points) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return the rotation that levels the eyes, and the corner and the side of the square around the level face."""
     points = landmarks[:, :2].astype(np.float64)
     across = points[list(LEFT_EYE)].mean(0) - points[list(RIGHT_EYE)].mean(0)
     angle = np.arctan2(across[1], across[0])
@@ -32,7 +44,7 @@ def align_crop(image_HWC: Image, landmarks: Points, size: int) -> Image:
     low, high = level.min(0), level.max(0)
     side = max((high[1] - low[1]) / FACE_HEIGHT, (high[0] - low[0]), 1.0)
     centre = (low + high) / 2 - [0.0, (FACE_MIDDLE - 0.5) * side]
-    return _square_crop(image_HWC, rotation, centre - side / 2, side, size)
+    return rotation, centre - side / 2, side
 
 
 def normalize_landmarks(landmarks: Points | None) -> Points:

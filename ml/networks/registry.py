@@ -24,6 +24,7 @@ MODULES = {
     "face_efficientnet": "ml.networks.face_efficientnet",
     "face_ensemble": "ml.networks.face_ensemble",
     "face_landmarks": "ml.networks.face_landmarks",
+    "face_movements": "ml.networks.movements",
     "speech_encoder": "ml.networks.audio",
     "audio_cnn": "ml.networks.audio",
     "speech_mixture": "ml.networks.speech_mixture",

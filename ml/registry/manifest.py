@@ -11,6 +11,10 @@ from ml.errors import ModelStoreError
 from ml.results import FrozenModel
 
 
+DETAILS = ("movements",)
+"""Fields of a bundle that name the models of details, which do not answer with emotions."""
+
+
 class Licence(FrozenModel):
     """Licence of weights. `commercial`: whether they may be used commercially; `note`: why."""
 
@@ -51,8 +55,8 @@ class Manifest(ModelDescription):
 class Bundle(FrozenModel):
     """One version of each model, tuned together with its fusion. A null model leaves its modality out.
 
-    Each field but `name`, `whisper` and `further_text` is a role; a new role is one more field. `further_text`: text
-    models that read the languages that `text`, and those before them in the list, do not read.
+    Each field from `face` to `fusion` is a role; a new role is one more field. `further_text`: text models that read
+    the languages that `text`, and those before them in the list, do not read. `movements`: model of the face movements.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
@@ -62,6 +66,7 @@ class Bundle(FrozenModel):
     fusion: str | None
     whisper: str | None = "tiny.en"
     further_text: tuple[str, ...] = ()
+    movements: str | None = None
 
     @classmethod
     def from_fields(cls, **fields: Any) -> Self:
@@ -81,8 +86,13 @@ class Bundle(FrozenModel):
 
     def models(self) -> dict[str, str]:
         """Return the references by role, without the roles that the bundle leaves out."""
-        references = self.model_dump(exclude={"name", "whisper", "further_text"})
+        references = self.model_dump(exclude={"name", "whisper", "further_text", *DETAILS})
         return {role: reference for role, reference in references.items() if reference is not None}
+
+    def detail_models(self) -> dict[str, str]:
+        """Return the references of the models that find details, which are no emotions, by their fields."""
+        references = self.model_dump(include=set(DETAILS))
+        return {name: reference for name, reference in references.items() if reference is not None}
 
     def replacing(self, name: str, role: str, reference: str) -> Self:
         """Return another bundle called `name` with one model replaced and without the fusion tuned for the former one.

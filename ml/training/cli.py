@@ -21,11 +21,13 @@ from ml.training.config import TrainConfig
 from ml.training.cross_validation import CORPORA_FILE, evaluate_folds, evaluate_left_out_corpora
 from ml.training.cross_validation import FILE as FOLDS_FILE
 from ml.training.datasets.example import Split
+from ml.training.details import movement_figures, publish_detail, train_detail, write_figures
 from ml.training.loop import CHECKPOINT, HISTORY, fit
 from ml.training.options import add_options, bind, from_args, option
 from ml.training.plots import write_confusion, write_reliability
 from ml.training.recipes import recipe
-from ml.training.recipes.recipe import SUBJECTS, OutOfFold, Recipe, Subject
+from ml.training.recipes.movements.figures import difference_table
+from ml.training.recipes.recipe import DETAIL_MODULES, SUBJECTS, Detail, OutOfFold, Recipe, Subject
 from ml.training.report_text import readable, readable_pipeline
 from ml.training.speech_figures import Codec, SpeechFinder, SpeechTrial, measure_speech, read_spoken_rows
 from ml.training.speech_figures import readable as speech_table
@@ -64,7 +66,7 @@ class PublishConfig:
 class EvaluateConfig:
     """Options of `python -m ml evaluate`."""
 
-    subject: Literal[Subject, "pipeline", "speech"] = option(
+    subject: Literal[Subject, Detail, "pipeline", "speech"] = option(
         help="model to evaluate; pipeline: all, as the service runs them, on recordings; speech: the recogniser",
         flag="subject",
     )
@@ -117,13 +119,14 @@ class EvaluateConfig:
     level: float | None = option(help="speech: dBFS to which sounds are brought", metavar="DBFS", default=None)
     codec: Codec = option(help="speech: mulaw passes sounds through a telephone", default="none")
     finder: SpeechFinder = option(help="speech: what finds it; whole: all is speech", default="service")
+    teacher: Path | None = option(help="movements: face_blendshapes.tflite", metavar="FILE", default=None)
     forced: bool = option(help="speech: state the language of each file instead of detecting it", default=False)
     store: Path = option(help="model store", default=MODEL_STORE)
 
     @property
     def model(self) -> Subject:
         """Subject of a single model. Raises InvalidManifest for others, of which only recordings are read."""
-        if self.subject == "pipeline" or self.subject == "speech":
+        if self.subject == "pipeline" or self.subject == "speech" or self.subject == "movements":
             raise InvalidManifest(
                 f"{self.subject} is evaluated on the files that a --manifest lists, and on nothing else"
             )
@@ -142,7 +145,25 @@ def parser(verb: str) -> argparse.ArgumentParser:
         subjects = parser.add_subparsers(required=True)
         for subject in SUBJECTS:
             _add_subject(subjects.add_parser(subject), verb, subject)
+        for detail in DETAIL_MODULES if verb != "calibrate" else ():
+            _add_detail(subjects.add_parser(detail), verb, detail)
     return parser
+
+
+def _add_detail(command: argparse.ArgumentParser, verb: str, detail: Detail) -> None:
+    config_type: type[TrainConfig] = recipe.find_detail(detail).config_type
+    add_options(command, config_type)
+    if verb == "publish":
+        command.add_argument("--bundle", help="bundle that names the new model, and keeps all else")
+
+    def run(args: argparse.Namespace) -> None:
+        config = from_args(config_type, args)
+        if verb == "train":
+            train_detail(detail, config)
+        else:
+            publish_detail(detail, config, args.bundle)
+
+    command.set_defaults(run=run)
 
 
 def _add_subject(command: argparse.ArgumentParser, verb: str, subject: Subject) -> None:
@@ -170,6 +191,9 @@ def evaluate(config: EvaluateConfig) -> None:
         return
     if config.subject == "speech":
         evaluate_speech(config)
+        return
+    if config.subject == "movements":
+        evaluate_movements(config)
         return
     report = _report(config)
     document = json.dumps(report.json(), indent=2)
@@ -208,6 +232,15 @@ def evaluate_speech(config: EvaluateConfig) -> None:
     print(document if config.json == "-" else speech_table(figures))
     if config.json not in (None, "-"):
         Path(str(config.json)).write_text(document + "\n")
+
+
+def evaluate_movements(config: EvaluateConfig) -> None:
+    """Print how far the movements are from those of their teacher, on faces not trained on."""
+    if config.manifest is None:
+        raise InvalidManifest("movements are measured on the faces that a --manifest lists")
+    figures = movement_figures(config.manifest, config.teacher, config.cache, config.store, config.bundle)
+    speed = f"{figures['milliseconds']} ms a face; mirror image: {figures['mirror_difference']:.4f} apart"
+    write_figures(figures, f"{difference_table(figures['data'])}\n\n{figures['model']}: {speed}", config.json)
 
 
 def _report(config: EvaluateConfig) -> evaluation.EvaluationReport:

@@ -65,6 +65,8 @@ def crop_notices(options: Options, info: MediaInfo) -> tuple[Notice, ...]:
         notices.append(_notice("crops_doubtful", f"{message} Leave out the option crops to have faces searched."))
     if options.landmarks:
         notices.append(_notice("landmarks_unavailable", "Face crops have no landmarks."))
+    if options.movements:
+        notices.append(_notice("movements_unavailable", "Face crops have no mesh, from which movements are read."))
     return tuple(notices)
 
 

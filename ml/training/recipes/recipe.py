@@ -27,6 +27,9 @@ MODULES: dict[Subject, str] = {
     "fusion": "ml.training.recipes.fusion.recipe",
 }
 SUBJECTS: tuple[Subject, ...] = tuple(MODULES)
+Detail = Literal["movements"]
+DETAIL_MODULES: dict[Detail, str] = {"movements": "ml.training.recipes.movements.recipe"}
+"""Recipes of models that find details of a recording, which are no emotions."""
 HELD_OUT_SPLITS: tuple[Split, ...] = ("valid", "test")
 CHOSEN_BY = "chosen by"
 """Name of the validation figure that a study maximises; `validate` of a recipe returns it with the others."""
@@ -94,8 +97,26 @@ class Recipe(Protocol[ConfigT]):
         """Return the fields of the configuration that a trial of Optuna changes, with their values."""
 
 
+class DetailRecipe(Protocol[ConfigT]):
+    """Module that trains a model of details. It has no temperature and no seven labels."""
+
+    @property
+    def config_type(self) -> type[ConfigT]:
+        """Class of the configuration; its fields are the options of the commands."""
+
+    def plans(self, config: ConfigT) -> list[Plan]:
+        """Read the data and return the runs to train, in order. Raises InvalidManifest."""
+
+    def publish(self, config: ConfigT) -> str:
+        """Measure the run in `config.out`, add it to the model store, and return its reference."""
+
+
 def find(subject: Subject) -> Recipe[Any]:
     return cast(Recipe[Any], import_module(MODULES[subject]))
+
+
+def find_detail(detail: Detail) -> DetailRecipe[Any]:
+    return cast(DetailRecipe[Any], import_module(DETAIL_MODULES[detail]))
 
 
 def optimizer_space(trial: Any, min_rate: float, max_rate: float) -> dict[str, Any]:

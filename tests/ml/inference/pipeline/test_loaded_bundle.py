@@ -16,6 +16,7 @@ from ml.inference.api import EmotionOutputs, Role
 from ml.inference.fusion.predictor import FusionPredictor
 from ml.inference.pipeline.bundle import ROLES, LoadedBundle, load_order
 from ml.registry import Bundle, ModelStore
+from ml.registry.manifest import DETAILS
 from ml.vocabulary import MODALITIES
 from tests.published_models import published_analyzer
 from tests.toy_models import LoudIsAngry, ToyPredictor, make_store, with_predictors
@@ -31,7 +32,7 @@ def models(tmp_path: Path) -> LoadedBundle:
 
 
 def test_roles_are_the_fields_of_a_bundle() -> None:
-    assert set(ROLES) == set(Bundle.model_fields) - {"name", "whisper", "further_text"} == {*MODALITIES, "fusion"}
+    assert set(ROLES) == set(Bundle.model_fields) - {"name", "whisper", "further_text", *DETAILS} == {*MODALITIES, "fusion"}
 
 
 def test_load_order_puts_each_role_after_those_it_depends_on() -> None:
