@@ -50,6 +50,11 @@ def channel_name(channel: int) -> str:
     return f"Channel {channel}"
 
 
+def person_name(number: int) -> str:
+    """Return the display name of a person without a name, counted from 1."""
+    return f"Person {number}"
+
+
 Stage = Literal["fetch", "probe", "decode", "segment", "faces", "audio", "transcribe", "text", "fuse", "write"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 

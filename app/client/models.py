@@ -288,6 +288,33 @@ class Box(ApiModel):
     height: float
 
 
+class HeadPose(ApiModel):
+    """Where a head turns, in degrees; all are 0 for one that faces the camera."""
+
+    yaw: float
+    """To the person's left, which is the right of the picture."""
+    pitch: float
+    """Upwards."""
+    roll: float
+    """Leaning clockwise, as seen in the picture."""
+
+
+class Gaze(ApiModel):
+    """Where the eyes look, in degrees from the camera, both eyes together."""
+
+    yaw: float
+    """To the person's left, which is the right of the picture."""
+    pitch: float
+    """Upwards."""
+
+
+class EyesOpen(ApiModel):
+    """How far each eye is open: 1 less the movement of its lids, 0 to 1."""
+
+    left: float
+    right: float
+
+
 class FaceFrame(ApiModel):
     """One face in one sampled frame."""
 
@@ -304,6 +331,16 @@ class FaceFrame(ApiModel):
     emotion: str
     probabilities: dict[str, float]
     landmarks: tuple[tuple[float, float, float], ...] | None = None
+    movements: dict[str, float] | None = None
+    """Movements of the face by their names, 0 to 1, with the option `movements`."""
+    pose: HeadPose | None = None
+    """Where the head turns, with the option `movements`."""
+    gaze: Gaze | None = None
+    """Where the eyes look, with the option `movements`."""
+    eyes_open: EyesOpen | None = None
+    """How far the eyes are open, with the option `movements`."""
+    mouth_open: float | None = None
+    """Gap between the lips, in widths of the mouth, with the option `movements`."""
 
 
 class FaceTrack(ApiModel):
@@ -364,6 +401,8 @@ class ModelVersions(ApiModel):
     fusion: str | None = None
     whisper: str | None = None
     licence: str
+    movements: str | None = None
+    """Model of the face movements."""
     text_by_language: dict[str, str] = Field(default_factory=dict)
     """Text model that read the words of each language (ISO 639 code), without unknown languages."""
 

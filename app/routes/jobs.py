@@ -210,8 +210,8 @@ async def get_result(
     rows: Annotated[
         Rows | None,
         Query(
-            description="Content of a row of the CSV (`windows`, `faces`, `moments`, `words`), or of a cue of the "
-            "subtitles (`speech`, `windows`)."
+            description="Content of a row of the CSV (`windows`, `faces`, `moments`, `words`, `people`), or of a cue "
+            "of the subtitles (`speech`, `windows`)."
         ),
     ] = None,
     bom: Annotated[

@@ -46,6 +46,11 @@ declare namespace Api {
     attempts: Attempt[];
   }
 
+  interface EyesOpen {
+    left: number;
+    right: number;
+  }
+
   interface FaceFrame {
     labels_90?: string[] | null;
     uncertain?: boolean | null;
@@ -55,6 +60,11 @@ declare namespace Api {
     emotion: string;
     probabilities: Record<string, number>;
     landmarks?: ([number, number, number])[] | null;
+    movements?: Record<string, number> | null;
+    pose?: HeadPose | null;
+    gaze?: Gaze | null;
+    eyes_open?: EyesOpen | null;
+    mouth_open?: number | null;
   }
 
   interface FaceReading {
@@ -74,6 +84,17 @@ declare namespace Api {
     location: string;
     message: string;
     index?: number | null;
+  }
+
+  interface Gaze {
+    yaw: number;
+    pitch: number;
+  }
+
+  interface HeadPose {
+    yaw: number;
+    pitch: number;
+    roll: number;
   }
 
   interface Health {
@@ -182,6 +203,7 @@ declare namespace Api {
     fusion: string | null;
     whisper: string | null;
     licence: string;
+    movements?: string | null;
     text_by_language: Record<string, string>;
   }
 
@@ -222,6 +244,7 @@ declare namespace Api {
     max_faces: number;
     crops: boolean;
     landmarks: boolean;
+    movements: boolean;
     heatmaps: boolean;
     annotate: boolean;
     thumbnails: boolean;

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from ml.rendering.drawing import draw_label, emotion_rgb, wrap_text
 from ml.rendering.typeface import Colour, typeface
 from ml.reports.interval_index import without_overlap
+from ml.reports.people import display_names
 from ml.reports.plain_text import media_text
 from ml.reports.report import (
     DISCLAIMER,
@@ -161,8 +162,9 @@ def _timeline(result: Result, name: str) -> Image.Image:
     if sentences:
         _draw_transcript(sheet, sentences, duration)
     _axis(sheet, duration)
+    names = display_names(result)
     for number, moment in enumerate(moments, 1):
-        sheet.line(f"{number}   {moment.time:.1f} s   {moment_text(moment)}")
+        sheet.line(f"{number}   {moment.time:.1f} s   {moment_text(moment, names)}")
     for cue in sentences[:_MAX_SENTENCES]:
         _sentence(sheet, cue)
     if len(sentences) > _MAX_SENTENCES:

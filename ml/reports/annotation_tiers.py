@@ -8,12 +8,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ml.reports.people import display_names
 from ml.reports.report import ChannelTrack, channel_tracks, milliseconds, moment_text, sanitize
-from ml.results import Reading, Result, Transcript, Window
+from ml.reports.sentences import said_in
+from ml.results import Person, Reading, Result, Transcript, Window
 from ml.vocabulary import COMBINED, MODALITIES, MODALITY_NAMES, NO_SIGNAL, Modality
 
 MOMENT_SECONDS = 0.2
 """Seconds that a moment lasts as an interval: long enough to be clicked."""
+
+SPEECH = "speech"
+"""Label of speech of a person whose words are not known."""
 
 TierKind = Literal["emotion", "confidence", "speech", "moments"]
 
@@ -51,18 +56,21 @@ def annotation_tiers(result: Result) -> list[Tier]:
     """Return the tiers of a result.
 
     They are the combined emotion with its confidence, then each modality, of the whole media and of each channel, of
-    which the sentences and words follow; then those of the whole media, if no channel has its own; then moments. Tiers
-    without intervals are left out; if all are, one empty tier is returned.
+    which the sentences and words follow; then those of the whole media, if no channel has its own; then what each
+    person says and the emotion of this person; then moments. Tiers without intervals are left out; if all are, one
+    empty tier is returned.
     """
+    names = display_names(result)
     whole, *channels = channel_tracks(result)
     has_words_by_channel = any(track.transcript for track in channels)
     moments = (
-        Interval.from_seconds(moment.time, moment.time + MOMENT_SECONDS, moment_text(moment))
+        Interval.from_seconds(moment.time, moment.time + MOMENT_SECONDS, moment_text(moment, names))
         for moment in result.moments
     )
     tiers = [
         *(tier for track in (whole, *channels) for tier in _track_tiers(track)),
         *(() if has_words_by_channel else _transcript_tiers(result.transcript)),
+        *(tier for person in result.people for tier in _person_tiers(person, names[person.person], result.transcript)),
         *_distribute("moments", "moments", moments),
     ]
     return tiers or [Tier(COMBINED.lower(), "emotion", ())]
@@ -76,14 +84,7 @@ def duration_ms(result: Result, tiers: Iterable[Tier]) -> int:
 
 def _track_tiers(track: ChannelTrack) -> Iterator[Tier]:
     prefix = f"{track.name.lower()} " if track.name else ""
-    combined = (
-        Interval.from_seconds(window.start, window.end, window.emotion or NO_SIGNAL, f"{window.confidence:.2f}")
-        for window in track.windows
-    )
-    for tier in _distribute(f"{prefix}{COMBINED.lower()}", "emotion", combined, track.name):
-        yield tier
-        confidences = tuple(Interval(each.start, each.end, each.confidence) for each in tier.intervals)
-        yield Tier(f"{tier.name} confidence", "confidence", confidences, track.name, parent=tier.name)
+    yield from _combined_tiers(prefix, track.name, track.windows)
     for modality in MODALITIES:
         readings = _modality_intervals(track.windows, modality)
         yield from _distribute(f"{prefix}{MODALITY_NAMES[modality].lower()}", "emotion", readings, track.name)
@@ -93,6 +94,30 @@ def _track_tiers(track: ChannelTrack) -> Iterator[Tier]:
         spoken = ((window, window.modalities.text) for window in track.windows)
         transcripts = (Interval.from_seconds(w.start, w.end, text.transcript) for w, text in spoken if text)
         yield from _distribute(f"{prefix}transcript", "speech", transcripts, track.name)
+
+
+def _combined_tiers(prefix: str, participant: str, windows: Iterable[Window]) -> Iterator[Tier]:
+    """Yield the emotion of each window, and the confidence that describes it."""
+    combined = (
+        Interval.from_seconds(window.start, window.end, window.emotion or NO_SIGNAL, f"{window.confidence:.2f}")
+        for window in windows
+    )
+    for tier in _distribute(f"{prefix}{COMBINED.lower()}", "emotion", combined, participant):
+        yield tier
+        confidences = tuple(Interval(each.start, each.end, each.confidence) for each in tier.intervals)
+        yield Tier(f"{tier.name} confidence", "confidence", confidences, participant, parent=tier.name)
+
+
+def _person_tiers(person: Person, name: str, transcript: Transcript) -> Iterator[Tier]:
+    """Yield when a person speaks, with the words if they are known, and the emotion of this person where there is
+    one."""
+    said = (said_in(transcript, person.person, span.start, span.end) for span in person.speech)
+    spoken = (
+        Interval.from_seconds(span.start, span.end, words or SPEECH)
+        for span, words in zip(person.speech, said, strict=True)
+    )
+    yield from _distribute(f"{name} speech", "speech", spoken, name)
+    yield from _combined_tiers(f"{name} ", name, (window for window in person.windows if window.emotion))
 
 
 def _transcript_tiers(transcript: Transcript, prefix: str = "", participant: str = "") -> Iterator[Tier]:

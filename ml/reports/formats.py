@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Literal
 from ml.reports.eaf import eaf
 from ml.reports.plain_text import plain_text
 from ml.reports.report import Report
+from ml.reports.rttm import rttm
 from ml.reports.subtitles import srt, vtt, window_cues
-from ml.reports.tables import faces_csv, moments_csv, windows_csv, words_csv
+from ml.reports.tables import faces_csv, moments_csv, people_csv, windows_csv, words_csv
 from ml.reports.textgrid import textgrid
 
-Rows = Literal["windows", "faces", "moments", "words", "speech"]
+Rows = Literal["windows", "faces", "moments", "words", "people", "speech"]
 ROWS: Mapping[Rows, str] = {
     "windows": "one per window",
     "faces": "one per face and frame",
     "moments": "one per moment",
     "words": "one per word, with its count",
+    "people": "one per person, with times of talk and overlaps",
     "speech": "one per sentence, and for the emotions in pauses",
 }
 """Meaning of each choice of rows of a table, or of cues of subtitles."""
@@ -68,6 +70,7 @@ FORMATS: Mapping[str, ExportFormat] = {
             "faces": _of_one(faces_csv),
             "moments": _of_one(moments_csv),
             "words": _of_one(words_csv),
+            "people": _of_one(people_csv),
         },
     ),
     "vtt": ExportFormat(
@@ -88,6 +91,7 @@ FORMATS: Mapping[str, ExportFormat] = {
     "textgrid": ExportFormat(
         "Praat TextGrid", ("Praat", "TextGrid tiers"), "text/praat-textgrid", "TextGrid", {"windows": textgrid}
     ),
+    "rttm": ExportFormat("RTTM speaker turns", ("RTTM", "Who speaks when"), "text/x-rttm", "rttm", {"speech": rttm}),
     "txt": ExportFormat("plain text", ("Text", "Plain-text summary"), "text/plain", "txt", {"windows": plain_text}),
 }
 """The formats by the name that callers use, in the order in which they are offered."""

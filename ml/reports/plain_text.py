@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from ml.reports.people import display_names, talk_times
 from ml.reports.report import (
     DISCLAIMER,
     Report,
@@ -13,6 +14,7 @@ from ml.reports.report import (
     reading_text,
     sanitize,
 )
+from ml.reports.sentences import by_speaker
 from ml.results import Media, Reading, Window
 from ml.vocabulary import MODALITIES, MODALITY_NAMES, channel_name
 
@@ -27,11 +29,12 @@ def without_colour(text: str, reading: Reading) -> str:
 
 
 def plain_text(report: Report, colouring: Colouring = without_colour) -> str:
-    """Return a description of the file, a line for each window and for the whole, the moments, the transcript, and the
-    warnings."""
+    """Return a description of the file, a line for each window and for the whole, the people, the moments, the
+    transcript, and the warnings."""
     parts = (
         _head(report),
         _timelines(report, colouring),
+        _people(report, colouring),
         _moments(report),
         _transcript(report),
         _warnings(report),
@@ -52,12 +55,14 @@ def media_text(media: Media) -> str:
 
 
 def _timelines(report: Report, colouring: Colouring) -> Iterator[str]:
+    names = display_names(report.result)
     for track in channel_tracks(report.result):
         yield ""
         if track.name:
             yield track.name
         for window in track.windows:
-            yield _window_line(window, colouring) + (_quotation(window) if track.name else "")
+            person = names.get(window.person or 0, "")
+            yield _window_line(window, colouring, person) + (_quotation(window) if track.name else "")
         yield f"{overall_name(report.result.media):18}  {reading_bar(track.overall, colouring)}".rstrip()
         if certainty := certainty_text(track.overall):
             yield certainty
@@ -68,10 +73,11 @@ def _timelines(report: Report, colouring: Colouring) -> Iterator[str]:
             yield f"{f'Face {face.track}':18}  {reading_bar(reading, colouring)}".rstrip()
 
 
-def _window_line(window: Window, colouring: Colouring) -> str:
-    """Return `    2.0 –    6.0 s  ███████··· happy 77%   face happy, voice neutral, no words`."""
+def _window_line(window: Window, colouring: Colouring, person: str = "") -> str:
+    """Return `    2.0 –    6.0 s  ███████··· happy 77%   Ann: face happy, no words`; `person`: a name, if any."""
     reading, modalities = reading_bar(window, colouring), ", ".join(_modalities(window))
-    return f"{window.start:7.1f} – {window.end:6.1f} s  {reading}  {modalities}".rstrip()
+    name = f"{person}: " if person else ""
+    return f"{window.start:7.1f} – {window.end:6.1f} s  {reading}  {name}{modalities}".rstrip()
 
 
 def _quotation(window: Window) -> str:
@@ -95,23 +101,45 @@ def _modalities(window: Window) -> Iterator[str]:
             yield f"no {name}"
 
 
+def _people(report: Report, colouring: Colouring) -> Iterator[str]:
+    """Yield a line for each person, and one for each two who talk at once."""
+    people, names = report.result.people, display_names(report.result)
+    if not people:
+        return
+    times = talk_times(people)
+    yield from ("", "People")
+    for person in people:
+        time = times[person.person]
+        seen = f"seen for {person.seen_seconds:.1f} s" if person.seen_seconds else "not seen"
+        talk = f"talks for {person.talk_seconds:.1f} s ({time.share:.0%})" if person.talk_seconds else "does not talk"
+        unsure = ", face and voice may not belong together" if person.match == "likely" else ""
+        yield f"{names[person.person]:18}  {reading_bar(person.overall, colouring)}  {seen}, {talk}{unsure}"
+    for number, time in times.items():
+        for other, seconds in time.overlaps.items():
+            if number < other:
+                yield f"{names[number]} and {names[other]} talk at once for {seconds:.1f} s"
+
+
 def _moments(report: Report) -> Iterator[str]:
     """Yield the moments, the strongest first."""
+    names = display_names(report.result)
     moments = sorted(report.result.moments, key=lambda moment: -moment.score)
     if moments:
         yield from ("", "Moments")
-        yield from (f"{moment.time:7.1f} s  {moment.score:4.0%}  {moment_text(moment)}" for moment in moments)
+        yield from (f"{moment.time:7.1f} s  {moment.score:4.0%}  {moment_text(moment, names)}" for moment in moments)
 
 
 def _transcript(report: Report) -> Iterator[str]:
-    transcript = report.result.transcript
+    transcript, names = report.result.transcript, display_names(report.result)
     if transcript.segments or transcript.text.strip():
         source = "auto-generated" if transcript.source == "whisper" else "supplied"
         language = f", {sanitize(transcript.language)}" if transcript.language else ""
         yield from ("", f"Transcript ({source}{language})")
-        for segment in transcript.segments:
-            speaker = "" if segment.channel is None else f"{channel_name(segment.channel)}: "
-            yield f"{segment.start:7.1f} – {segment.end:6.1f} s  {speaker}{sanitize(segment.text)}"
+        for segment in by_speaker(transcript):
+            channel = "" if segment.channel is None else channel_name(segment.channel)
+            speaker = names.get(segment.person or 0, channel)
+            line = f"{speaker}: {sanitize(segment.text)}" if speaker else sanitize(segment.text)
+            yield f"{segment.start:7.1f} – {segment.end:6.1f} s  {line}"
         if not transcript.segments:
             yield sanitize(transcript.text)
 

@@ -1,7 +1,7 @@
 """Parts shared by all export formats: safe text, times, readings and moments in words."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ml.results import Media, Moment, Reading, Result, Transcript, Window
@@ -93,8 +93,10 @@ def certainty_text(reading: Reading) -> str:
     )
 
 
-def moment_text(moment: Moment) -> str:
-    """Return a moment in words: `neutral → angry: voice, words`; `happy peak: face`."""
+def moment_text(moment: Moment, names: Mapping[int, str] | None = None) -> str:
+    """Return a moment in words: `neutral → angry: voice, words`; `happy peak: face`. `names`: display names of people
+    by number; a moment of one of them begins with the name."""
     change = f"{moment.to} peak" if moment.kind == "peak" else f"{moment.from_ or NO_SIGNAL} → {moment.to}"
     support = ", ".join(MODALITY_NAMES[modality].lower() for modality in MODALITIES if modality in moment.why)
-    return sanitize(f"{change}: {support}" if support else change)
+    name = (names or {}).get(moment.person or 0)
+    return sanitize(f"{name}: " * bool(name) + change + f": {support}" * bool(support))

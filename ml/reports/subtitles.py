@@ -3,17 +3,20 @@
 `speech`: a cue for each sentence; during a longer pause in speech, cues for the emotions read there, one at a time.
 `windows`: a cue for each window with its own times, which overlap as the windows do. Text of more than `MAX_LINES`
 lines is divided among several cues. A moment is a comment of WebVTT before the cue around it; SubRip has no comments.
-Speech in a script that is written from right to left is marked as such in each line.
+A sentence in which several people speak has a cue for each. Speech in a script that is written from right to left is
+marked as such in each line.
 """
 
 import html
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, islice, pairwise
 
 from ml.reports.interval_index import IntervalIndex, mean_reading, shared_labels, without_overlap
+from ml.reports.people import display_names
 from ml.reports.report import DISCLAIMER, Report, channel_tracks, milliseconds, moment_text, reading_text, sanitize
+from ml.reports.sentences import by_speaker, word_times
 from ml.results import Reading, Result, Segment, Window
 from ml.scripts import Unit, break_units, fill_lines, is_right_to_left, join_units, split_wide, wrap
 
@@ -31,7 +34,8 @@ SPEAKER_DOMINANCE = 2.0
 
 @dataclass(frozen=True)
 class Cue:
-    """Text shown from `start` to `end` (seconds). `speaker` is empty unless channels were analysed separately."""
+    """Text shown from `start` to `end` (seconds). `speaker`: name of the person or audio channel; empty if
+    neither is known."""
 
     start: float
     end: float
@@ -56,8 +60,13 @@ CueMaker = Callable[[Result], list[Cue]]
 def speech_cues(result: Result) -> list[Cue]:
     """Return the cues in order of time. Sentences overlap if the transcript's do."""
     tracks = [_Track(track.name, IntervalIndex(track.windows)) for track in channel_tracks(result)]
-    sentences = [segment for segment in result.transcript.segments if sanitize(segment.text)]
-    cues = [cue for sentence in sentences for cue in _divided(_sentence_cue(sentence, *tracks), _word_times(sentence))]
+    people = _people_tracks(result)
+    sentences = [segment for segment in by_speaker(result.transcript) if sanitize(segment.text)]
+    cues = [
+        cue
+        for sentence in sentences
+        for cue in _divided(_sentence_cue(sentence, people, *tracks), word_times(sentence))
+    ]
     for start, end in _pauses(sentences, result.media.duration or 0.0):
         cues += _pause_cues(tracks[0].windows, start, end)
     return _with_moments(sorted(cues, key=lambda cue: (cue.start, cue.end)), result)
@@ -65,18 +74,19 @@ def speech_cues(result: Result) -> list[Cue]:
 
 def window_cues(result: Result) -> list[Cue]:
     """Return the cues of each window in order of time, then those of each channel."""
+    names = display_names(result)
     whole, *channels = (
-        [cue for window in track.windows for cue in _divided(_window_cue(track.name, window))]
+        [cue for window in track.windows for cue in _divided(_window_cue(names, track.name, window))]
         for track in channel_tracks(result)
     )
     return [*_with_moments(whole, result), *(cue for cues in channels for cue in cues)]
 
 
 def vtt(report: Report, cues: CueMaker = speech_cues) -> str:
-    """Return WebVTT. The emotion is a class (`::cue(.happy)`), the channel a voice."""
+    """Return WebVTT. The emotion is a class (`::cue(.happy)`), the person or channel a voice."""
     blocks = [f"WEBVTT\n\nNOTE\n{DISCLAIMER}\n"]
     for cue in cues(report.result):
-        blocks += [f"NOTE {moment}\n" for moment in cue.moments]
+        blocks += [f"NOTE {_without_arrow(moment)}\n" for moment in cue.moments]
         blocks.append(f"{_times(cue, '.')}\n{_vtt_text(cue)}\n")
     return "\n".join(blocks)
 
@@ -98,10 +108,18 @@ class _Track:
         return sum(audio.speech * (min(w.end, end) - max(w.start, start)) for w, audio in near if audio)
 
 
-def _sentence_cue(sentence: Segment, whole: _Track, *channels: _Track) -> Cue:
-    """Return a cue with the reading of the channel that speaks the sentence, as it says or clearly seems to, or else of
-    the whole media."""
+def _people_tracks(result: Result) -> Mapping[int, _Track]:
+    """Return name and timeline of each person by number."""
+    names = display_names(result)
+    return {each.person: _Track(names[each.person], IntervalIndex(each.windows)) for each in result.people}
+
+
+def _sentence_cue(sentence: Segment, people: Mapping[int, _Track], whole: _Track, *channels: _Track) -> Cue:
+    """Return a cue with the reading of the person who says the sentence; or else of the channel that speaks it, as it
+    says or clearly seems to; or else of the whole media."""
     start, end = sentence.start, sentence.end
+    if person := people.get(sentence.person or 0):
+        return Cue(start, end, mean_reading(person.windows, start, end), sanitize(sentence.text), person.name)
     if sentence.channel is not None and sentence.channel < len(channels):
         track = channels[sentence.channel]
         return Cue(start, end, mean_reading(track.windows, start, end), sanitize(sentence.text), track.name)
@@ -110,22 +128,6 @@ def _sentence_cue(sentence: Segment, whole: _Track, *channels: _Track) -> Cue:
     candidates = zip(channels, amounts, rivals, strict=True)
     track = next((channel for channel, amount, rival in candidates if amount > SPEAKER_DOMINANCE * rival), whole)
     return Cue(start, end, mean_reading(track.windows, start, end), sanitize(sentence.text), track.name)
-
-
-def _word_times(sentence: Segment) -> list[tuple[int, float]]:
-    """Return the place of each word in the sentence's text, and its start; [] if the words are not those of the text.
-
-    Recognised words of a script without spaces are parts of words, which follow each other without a space.
-    """
-    text, place, times = sanitize(sentence.text), 0, []
-    for word in sentence.words:
-        spoken = sanitize(word.word)
-        place += text.startswith(" ", place)
-        if not text.startswith(spoken, place):
-            return []
-        times.append((place, word.start))
-        place += len(spoken)
-    return times if place == len(text) else []
 
 
 def _divided(cue: Cue, times: Sequence[tuple[int, float]] = ()) -> Iterator[Cue]:
@@ -199,18 +201,18 @@ def _pause_cues(windows: IntervalIndex[Window], start: float, end: float) -> Ite
             yield Cue(first, last, reading.labelled(labels_90))
 
 
-def _window_cue(speaker: str, window: Window) -> Cue:
-    text = window.modalities.text
+def _window_cue(names: Mapping[int, str], channel: str, window: Window) -> Cue:
+    text, speaker = window.modalities.text, channel or names.get(window.person or 0, "")
     return Cue(window.start, window.end, window, sanitize(text.transcript) if text else "", speaker)
 
 
 def _with_moments(cues: Sequence[Cue], result: Result) -> list[Cue]:
     """Add each moment of the whole media to the cue around it."""
-    index = IntervalIndex(cues)
+    index, names = IntervalIndex(cues), display_names(result)
     moments: dict[int, tuple[str, ...]] = {}
     for moment in result.moments:
         if cue := index.nearest(moment.time):
-            moments[id(cue)] = (*moments.get(id(cue), ()), moment_text(moment))
+            moments[id(cue)] = (*moments.get(id(cue), ()), moment_text(moment, names))
     return [replace(cue, moments=moments.get(id(cue), ())) for cue in cues]
 
 
@@ -219,12 +221,17 @@ def _vtt_text(cue: Cue) -> str:
     first, *others = _lines(_joined(cue.label, cue.speech))
     lines = [label + _escaped(first.removeprefix(cue.label)), *map(_escaped, others)]
     text = "\n".join(_directed(lines, cue.speech))
-    return f"<v {cue.speaker}>{text}</v>" if cue.speaker else text
+    return f"<v {_escaped(cue.speaker)}>{text}</v>" if cue.speaker else text
 
 
 def _srt_text(cue: Cue) -> str:
     lines = _directed(_lines(_joined(cue.heading, cue.speech)), cue.speech)
-    return "\n".join(lines).replace("-->", "→")
+    return _without_arrow("\n".join(lines))
+
+
+def _without_arrow(text: str) -> str:
+    """Return the text without the arrow that would make it the times of a cue."""
+    return text.replace("-->", "→")
 
 
 def _lines(text: str) -> list[str]:

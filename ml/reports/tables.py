@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ml.reports.interval_index import IntervalIndex
+from ml.reports.people import display_names, talk_times
 from ml.reports.report import ChannelTrack, Report, channel_tracks, moment_text, sanitize
 from ml.results import Certainty, Probabilities, Result, Window
 from ml.scripts import plain_words
@@ -22,6 +23,8 @@ Row = Mapping[str, Cell]
 _FORMULA_START = re.compile(r"""(^|;)(?=[\s"']*[=+\-@＝＋－＠])""")
 """Place in a text, at its start or after a semicolon, that a spreadsheet could take for the start of a formula."""
 _SET_COLUMNS = ("labels_90", "uncertain")
+_PERSON_COLUMNS = ("person", "person_name")
+"""Number and display name of a person: the last columns of each table of items that have one."""
 
 
 def windows_csv(reports: Sequence[Report]) -> str:
@@ -37,20 +40,34 @@ def windows_csv(reports: Sequence[Report]) -> str:
     columns += [*_probability_columns("text_", labels), *(f"text_sentiment_{name}" for name in SENTIMENTS)]
     columns += ["text_transcript", "missing", "moments", *_SET_COLUMNS]
     columns += [f"{modality}_labels_90" for modality in MODALITIES]
+    columns += _person_columns(reports)
     return _csv(columns, (row for report in reports for row in _window_rows(report)))
 
 
 def faces_csv(reports: Sequence[Report]) -> str:
     """Return one row for each face in each sampled frame. Boxes are in pixels of the original frame."""
     columns = ["file", "track", "time", "x", "y", "width", "height", "score", "emotion"]
-    columns += [*_probability_columns("", _labels(reports)), *_SET_COLUMNS]
+    columns += [*_probability_columns("", _labels(reports)), *_SET_COLUMNS, *_person_columns(reports)]
     return _csv(columns, (row for report in reports for row in _face_rows(report)))
 
 
 def moments_csv(reports: Sequence[Report]) -> str:
     """Return one row for each moment, in order of time. `rank` 1 is the strongest."""
     columns = ["file", "time", "rank", "kind", "from", "to", "score", *(f"why_{modality}" for modality in MODALITIES)]
+    columns += _person_columns(reports)
     return _csv(columns, (row for report in reports for row in _moment_rows(report)))
+
+
+def people_csv(reports: Sequence[Report]) -> str:
+    """Return one row for each person: how long they are seen and talk, and how they come across.
+
+    `talk_share` is of the talk of all people, `turns` the number of stretches of speech, `overlap_seconds` the time in
+    which somebody else talks too, and `overlaps` the seconds shared with each other person: `2:1.25 3:0.5`. `tracks`
+    are the numbers of the person's face tracks.
+    """
+    columns = ["file", "person", "name", "match", "tracks", "seen_seconds", "talk_seconds", "talk_share", "turns"]
+    columns += ["overlap_seconds", "overlaps", "emotion", "confidence", *_probability_columns("", _labels(reports))]
+    return _csv([*columns, *_SET_COLUMNS], (row for report in reports for row in _people_rows(report)))
 
 
 def words_csv(reports: Sequence[Report]) -> str:
@@ -101,8 +118,40 @@ def _set_cells(reading: Certainty) -> dict[str, Cell]:
     return {"labels_90": " ".join(reading.labels_90), "uncertain": int(bool(reading.uncertain))}
 
 
+def _person_columns(reports: Sequence[Report]) -> Sequence[str]:
+    """Return the columns that name a person; none if no result has people."""
+    return _PERSON_COLUMNS if any(report.result.people for report in reports) else ()
+
+
+def _person_cells(person: int | None, names: Mapping[int, str]) -> dict[str, Cell]:
+    return dict(zip(_PERSON_COLUMNS, (person, names.get(person or 0)), strict=True))
+
+
+def _people_rows(report: Report) -> Iterator[Row]:
+    times = talk_times(report.result.people)
+    for person in report.result.people:
+        time = times[person.person]
+        yield {
+            "file": report.name,
+            "person": person.person,
+            "name": person.name,
+            "match": person.match,
+            "tracks": " ".join(map(str, person.tracks)),
+            "seen_seconds": person.seen_seconds,
+            "talk_seconds": person.talk_seconds,
+            "talk_share": round(time.share, 6),
+            "turns": time.turns,
+            "overlap_seconds": round(time.overlap_seconds, 3),
+            "overlaps": " ".join(f"{other}:{round(seconds, 3)}" for other, seconds in time.overlaps.items()),
+            "emotion": person.overall.emotion,
+            "confidence": person.overall.confidence,
+            **_probability_cells("", person.overall.probabilities),
+            **_set_cells(person.overall),
+        }
+
+
 def _window_rows(report: Report) -> Iterator[Row]:
-    result = report.result
+    result, names = report.result, display_names(report.result)
     if result.media.kind == "image":
         overall = result.overall
         yield {
@@ -115,17 +164,17 @@ def _window_rows(report: Report) -> Iterator[Row]:
     for track in channel_tracks(result):
         moments = _moments_by_window(result, track)
         for window in track.windows:
-            cells = _window_cells(window)
+            cells = _window_cells(window) | _person_cells(window.person, names)
             yield {"file": report.name, "channel": track.channel, "moments": moments.get(window.start), **cells}
 
 
 def _moments_by_window(result: Result, track: ChannelTrack) -> dict[float, str]:
     """Return the moments in each window, by its start. Moments are those of the whole media."""
-    index = IntervalIndex(track.windows)
+    index, names = IntervalIndex(track.windows), display_names(result)
     moments: dict[float, list[str]] = {}
     for moment in result.moments if track.channel is None else ():
         if window := index.nearest(moment.time):
-            moments.setdefault(window.start, []).append(moment_text(moment))
+            moments.setdefault(window.start, []).append(moment_text(moment, names))
     return {start: "; ".join(texts) for start, texts in moments.items()}
 
 
@@ -154,6 +203,7 @@ def _window_cells(window: Window) -> dict[str, Cell]:
 
 
 def _face_rows(report: Report) -> Iterator[Row]:
+    names = display_names(report.result)
     for track in report.result.faces:
         for frame in track.frames:
             yield {
@@ -165,11 +215,12 @@ def _face_rows(report: Report) -> Iterator[Row]:
                 "emotion": frame.emotion,
                 **_probability_cells("", frame.probabilities),
                 **_set_cells(frame),
+                **_person_cells(track.person, names),
             }
 
 
 def _moment_rows(report: Report) -> Iterator[Row]:
-    moments = report.result.moments
+    moments, names = report.result.moments, display_names(report.result)
     strongest = sorted(range(len(moments)), key=lambda index: -moments[index].score)
     ranks = {index: rank for rank, index in enumerate(strongest, 1)}
     for index, moment in enumerate(moments):
@@ -182,4 +233,5 @@ def _moment_rows(report: Report) -> Iterator[Row]:
             "to": moment.to,
             "score": moment.score,
             **{f"why_{modality}": int(modality in moment.why) for modality in MODALITIES},
+            **_person_cells(moment.person, names),
         }

@@ -20,10 +20,12 @@ from ml.results import (
     ModelVersions,
     Moment,
     Notice,
+    Person,
     Probabilities,
     Reading,
     Result,
     Segment,
+    SpeechSpan,
     TextReading,
     Transcript,
     Window,
@@ -183,6 +185,52 @@ def transcribed_call() -> Report:
         source="whisper", language="en", text=" ".join(s.text for s in segments), segments=tuple(segments)
     )
     return Report(report.name, report.result.model_copy(update={"channels": channels, "transcript": whole}))
+
+
+def interview() -> Report:
+    """Eight seconds of an interview: person 1 is named, seen in two tracks and asks; person 2 is seen in one track and
+    answers, for half a second at once; person 3 is only heard. One sentence is of both."""
+    ask, answer = spread("How are you?", 0.5, 2.0), spread("Fine, thanks.", 2.0, 3.0)
+    words = tuple(
+        word.model_copy(update={"person": number}) for number, said in ((1, ask), (2, answer)) for word in said
+    )
+    segment = Segment(start=0.5, end=3.0, text="How are you? Fine, thanks.", words=words, person=1)
+    frames = (face_frame(0.0, "happy"), face_frame(0.25, "happy"))
+    by_person = {
+        1: (window(0, 4, "happy", "How are you?"), window(4, 8, None)),
+        2: (window(0, 4, "neutral", "Fine, thanks."), window(4, 8, "sad")),
+        3: (window(0, 4, None), window(4, 8, "angry")),
+    }
+    spans = {1: [(0.5, 2.0)], 2: [(1.5, 3.0), (5.0, 6.0)], 3: [(7.0, 8.0)]}
+    people = tuple(
+        Person(
+            person=number,
+            name="Interviewer" if number == 1 else None,
+            tracks={1: (1, 3), 2: (2,), 3: ()}[number],
+            match="sure" if number == 1 else "likely" if number == 2 else "none",
+            speech=tuple(SpeechSpan(start=start, end=end) for start, end in spans[number]),
+            seen_seconds=8.0 if number < 3 else 0.0,
+            talk_seconds=sum(end - start for start, end in spans[number]),
+            overall=Reading.from_probabilities(sure_of({1: "happy", 2: "sad", 3: "angry"}[number])),
+            windows=tuple(each.model_copy(update={"person": number}) for each in windows),
+        )
+        for number, windows in by_person.items()
+    )
+    return Report(
+        "interview.mp4",
+        result(
+            [people[0].windows[0], people[1].windows[1]],
+            faces=tuple(
+                FaceTrack(track=track, frames=frames, person=number) for track, number in ((1, 1), (2, 2), (3, 1))
+            ),
+            transcript=Transcript(source="whisper", language="en", text=segment.text, segments=(segment,)),
+            moments=(
+                moment(2.0, "peak", None, "happy", 0.7, "face").model_copy(update={"person": 1}),
+                moment(6.0, "shift", "neutral", "sad", 0.8, "audio").model_copy(update={"person": 2}),
+            ),
+            people=people,
+        ),
+    )
 
 
 def spread(text: str, start: float, end: float) -> tuple[Word, ...]:
