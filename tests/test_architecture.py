@@ -17,6 +17,7 @@ ML_ORDER = [
     ("movements",),
     ("results",),
     ("reports",),
+    ("people_edits",),
     ("media",),
     ("networks",),
     ("registry",),
@@ -47,7 +48,10 @@ APP_ORDER = [
     ("main", "server"),
     ("__main__",),
 ]
-SHARED = ("ml.results", "ml.reports", "ml.vocabulary", "ml.languages", "ml.errors", "ml.signatures", "ml.version")
+SHARED = (
+    *("ml.results", "ml.reports", "ml.people_edits", "ml.vocabulary", "ml.languages", "ml.errors", "ml.signatures"),
+    "ml.version",
+)
 WORKERS = (*SHARED, "ml.memory", "ml.media", "ml.inference", "ml.registry", "ml.explanation", "ml.rendering", "workers")
 
 
