@@ -25,6 +25,8 @@ MODULES = {
     "face_ensemble": "ml.networks.face_ensemble",
     "face_landmarks": "ml.networks.face_landmarks",
     "face_movements": "ml.networks.movements",
+    "vocal_bursts": "ml.networks.bursts",
+    "face_identity": "ml.networks.face_identity",
     "speech_encoder": "ml.networks.audio",
     "audio_cnn": "ml.networks.audio",
     "speech_mixture": "ml.networks.speech_mixture",

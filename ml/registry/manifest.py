@@ -11,7 +11,7 @@ from ml.errors import ModelStoreError
 from ml.results import FrozenModel
 
 
-DETAILS = ("movements",)
+DETAILS = ("movements", "identity")
 """Fields of a bundle that name the models of details, which do not answer with emotions."""
 
 
@@ -56,7 +56,8 @@ class Bundle(FrozenModel):
     """One version of each model, tuned together with its fusion. A null model leaves its modality out.
 
     Each field from `face` to `fusion` is a role; a new role is one more field. `further_text`: text models that read
-    the languages that `text`, and those before them in the list, do not read. `movements`: model of the face movements.
+    the languages that `text`, and those before them in the list, do not read. `movements`: model of the face movements; `identity`: model
+    that tells faces of two people apart.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
@@ -67,6 +68,7 @@ class Bundle(FrozenModel):
     whisper: str | None = "tiny.en"
     further_text: tuple[str, ...] = ()
     movements: str | None = None
+    identity: str | None = None
 
     @classmethod
     def from_fields(cls, **fields: Any) -> Self:

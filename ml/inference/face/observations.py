@@ -3,18 +3,22 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.inference.api import BatchPredictor, ModalityFeatures
 from ml.inference.face.boxes import Rectangle
-from ml.inference.face.detector import DetectedFace, FaceDetector
+from ml.inference.face.detector import DetectedFace, FaceDetector, SearchResult
 from ml.inference.face.frame_search import FrameSearch, SearchKind
+from ml.inference.face.identity import IdentityReader
+from ml.inference.face.movements import VALUES, MovementPredictor
 from ml.inference.face.predictor import FaceSample
 from ml.inference.face.quality import QUALITIES, face_quality
+from ml.inference.face.shots import SIGNATURE_SIZE, Signature, begins_shot, signature
 from ml.networks.crops import LANDMARKS
+from ml.networks.face_identity import IDENTITY_SIZE
 from ml.results import Box
 
 _BOX_FIELDS = set(Box.model_fields)
@@ -32,8 +36,10 @@ class FaceObservations:
     y, width, height) and landmarks are pixels of the original frame; `ranks_N`: place by size among all faces of the
     frame, largest first. `landmarks_NP3` is null if they are not kept, and NaN for a face without a mesh.
     `qualities_NQ`: the QUALITIES of each face; `missed_F`: small detections of a frame that no mesh confirmed;
-    both are null in features that were stored by versions before 0.3. The names of the fields are keys of the features
-    file.
+    both are null in features that were stored by versions before 0.3. `movements_NV`: VALUES of each face, null if they
+    were not requested. `signatures_FS`: what `shot_starts` compares; null without shots.
+    `is_identified_N`: whether a face has an identity, and `identities_IE`: unit vectors of those that have; null if
+    people are not told apart. The names of the fields are keys of the features file.
     """
 
     times_F: NDArray[np.float64]
@@ -46,9 +52,21 @@ class FaceObservations:
     landmarks_NP3: NDArray[np.float32] | None = None
     qualities_NQ: NDArray[np.float32] | None = None
     missed_F: NDArray[np.uint8] | None = None
+    movements_NV: NDArray[np.float32] | None = None
+    signatures_FS: NDArray[np.uint8] | None = None
+    is_identified_N: NDArray[np.bool_] | None = None
+    identities_IE: NDArray[np.float32] | None = None
 
     @classmethod
-    def empty(cls, embedding_size: int = 1, *, landmarks: bool = False) -> Self:
+    def empty(
+        cls,
+        embedding_size: int = 1,
+        *,
+        landmarks: bool = False,
+        movements: bool = False,
+        signatures: bool = False,
+        identities: bool = False,
+    ) -> Self:
         """Return observations of no frame."""
         return cls(
             times_F=np.zeros(0),
@@ -61,6 +79,10 @@ class FaceObservations:
             landmarks_NP3=np.zeros((0, LANDMARKS, 3), np.float32) if landmarks else None,
             qualities_NQ=np.zeros((0, len(QUALITIES)), np.float32),
             missed_F=np.zeros(0, np.uint8),
+            movements_NV=np.zeros((0, len(VALUES)), np.float32) if movements else None,
+            signatures_FS=np.zeros((0, SIGNATURE_SIZE), np.uint8) if signatures else None,
+            is_identified_N=np.zeros(0, np.bool_) if identities else None,
+            identities_IE=np.zeros((0, IDENTITY_SIZE), np.float32) if identities else None,
         )
 
     @classmethod
@@ -114,7 +136,17 @@ class FaceObservations:
             landmarks_NP3=self.landmarks_NP3[rows] if landmarks and self.landmarks_NP3 is not None else None,
             qualities_NQ=None if self.qualities_NQ is None else self.qualities_NQ[rows],
             missed_F=None if self.missed_F is None else self.missed_F[frames],
+            movements_NV=None if self.movements_NV is None else self.movements_NV[rows],
+            signatures_FS=None if self.signatures_FS is None else self.signatures_FS[frames],
+            is_identified_N=None if self.is_identified_N is None else self.is_identified_N[rows],
+            identities_IE=self._identities_of(rows),
         )
+
+    def _identities_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        if self.is_identified_N is None or self.identities_IE is None:
+            return None
+        places = np.cumsum(self.is_identified_N) - 1
+        return self.identities_IE[places[rows[self.is_identified_N[rows]]]]
 
 
 @dataclass(frozen=True)
@@ -130,13 +162,44 @@ class PendingFrame:
 class DetectedFrame:
     """Faces of the frame at `time`.
 
-    `scale`: original pixels per pixel of the image; `missed`: number of small detections that no mesh confirmed.
+    `scale`: original pixels per pixel of the image; `missed`: number of small detections that no mesh confirmed;
+    `signature`: null without shots; `identify`: whether its faces get an identity.
     """
 
     time: float
     scale: float
     faces: list[DetectedFace]
     missed: int = 0
+    signature: Signature | None = None
+    identify: bool = False
+
+
+@dataclass
+class _IdentityGrid:
+    """Chooses the frames whose faces get an identity: each first of a second, of a shot, and with one face more.
+
+    What it chooses depends on the frames since the last `restart` alone.
+    """
+
+    time: float | None = None
+    signature: Signature | None = None
+    faces: int = 0
+
+    def restart(self) -> None:
+        """Forget the frames so far."""
+        self.time = None
+
+    def chooses(self, time: float, signature_S: Signature, faces: int) -> bool:
+        """Return whether the next frame is chosen."""
+        is_chosen = (
+            self.time is None
+            or self.signature is None
+            or int(time) > int(self.time)
+            or faces > self.faces
+            or begins_shot(self.signature, signature_S)
+        )
+        self.time, self.signature, self.faces = time, signature_S, faces
+        return is_chosen
 
 
 @dataclass
@@ -145,7 +208,8 @@ class FaceCollector:
 
     Frames are searched in batches of the detector's size, and crops go through the network in batches of its size.
     `executor`: one thread that reads crops while the next frames are searched; null reads them in the calling thread.
-    `kind`: how frames are searched; `search`: search of a stream whose earlier frames went to other collectors.
+    `kind`: how frames are searched; `search`: search of a stream whose earlier frames went to other collectors;
+    `movements`: model of the movements, null to leave them out; `identity`: model of the identity, likewise.
     """
 
     detector: FaceDetector
@@ -155,10 +219,13 @@ class FaceCollector:
     executor: Executor | None = None
     kind: SearchKind = "film"
     search: FrameSearch | None = None
+    movements: MovementPredictor | None = None
+    identity: IdentityReader | None = None
     _unsearched: list[PendingFrame] = field(default_factory=list)
     _unread: list[DetectedFrame] = field(default_factory=list)
     _unread_faces: int = 0
     _parts: list[Callable[[], FaceObservations]] = field(default_factory=list)
+    _grid: _IdentityGrid = field(default_factory=_IdentityGrid)
 
     def __post_init__(self) -> None:
         self._search = self.search or FrameSearch(self.detector, self.max_faces, self.kind)
@@ -175,15 +242,21 @@ class FaceCollector:
         """Read the frames that wait, and search the following ones as if they were the first."""
         self.flush()
         self._search.restart()
+        self._grid.restart()
 
     def _search_pending(self) -> None:
         frames, self._unsearched = self._unsearched, []
         results = self._search.find([frame.image_HWC for frame in frames], [frame.time for frame in frames])
-        self._unread += [
-            DetectedFrame(frame.time, frame.scale, result.faces, _small_boxes(result.missed, frame.scale))
-            for frame, result in zip(frames, results, strict=True)
-        ]
+        self._unread += [self._detected(frame, result) for frame, result in zip(frames, results, strict=True)]
         self._unread_faces += sum(len(result.faces) for result in results)
+
+    def _detected(self, frame: PendingFrame, result: SearchResult) -> DetectedFrame:
+        missed = _small_boxes(result.missed, frame.scale)
+        if self.kind != "film":
+            return DetectedFrame(frame.time, frame.scale, result.faces, missed)
+        signature_S = signature(frame.image_HWC)
+        is_chosen = self._grid.chooses(frame.time, signature_S, len(result.faces))
+        return DetectedFrame(frame.time, frame.scale, result.faces, missed, signature_S, is_chosen)
 
     def flush(self) -> None:
         """Read the frames that wait. The place of this call decides which crops form a batch, and so last digits."""
@@ -203,12 +276,19 @@ class FaceCollector:
     def result(self) -> FaceObservations:
         """Return the observations of all frames that were added."""
         self.flush()
-        empty = FaceObservations.empty(self.predictor.embedding_size, landmarks=self.keep_landmarks)
+        empty = FaceObservations.empty(
+            self.predictor.embedding_size,
+            landmarks=self.keep_landmarks,
+            movements=self.movements is not None,
+            signatures=self.kind == "film",
+            identities=self.identity is not None,
+        )
         return FaceObservations.concatenated([empty, *(part() for part in self._parts)])
 
     def _read(self, frames: Sequence[DetectedFrame]) -> FaceObservations:
         faces = [(face, frame.scale) for frame in frames for face in frame.faces]
-        outputs = self.predictor.predict([FaceSample(face.crop, face.landmarks) for face, _ in faces])
+        samples = [FaceSample(face.crop, face.landmarks) for face, _ in faces]
+        outputs = self.predictor.predict(samples)
         counts = [len(frame.faces) for frame in frames]
         boxes = [[float(side) * scale for side in face.box] for face, scale in faces]
         return FaceObservations(
@@ -222,11 +302,30 @@ class FaceCollector:
             landmarks_NP3=_landmarks_in_frame(faces) if self.keep_landmarks else None,
             qualities_NQ=_qualities(faces),
             missed_F=np.array([min(frame.missed, 255) for frame in frames], np.uint8),
+            movements_NV=self.movements.read(samples) if self.movements else None,
+            signatures_FS=_signatures(frames),
+            **self._identities(frames, samples),
         )
+
+    def _identities(self, frames: Sequence[DetectedFrame], samples: Sequence[FaceSample]) -> dict[str, NDArray[Any]]:
+        """Return the fields of the observations that tell people apart."""
+        if self.identity is None:
+            return {}
+        is_identified = np.array([frame.identify for frame in frames for _ in frame.faces], np.bool_)
+        chosen = [sample for sample, is_chosen in zip(samples, is_identified, strict=True) if is_chosen]
+        return {
+            "is_identified_N": is_identified,
+            "identities_IE": self.identity.embed(chosen),
+        }
 
 
 def _small_boxes(boxes: Sequence[Rectangle], scale: float) -> int:
     return sum(max(box[2:]) * scale < MAX_MISSED_SIDE for box in boxes)
+
+
+def _signatures(frames: Sequence[DetectedFrame]) -> NDArray[np.uint8] | None:
+    rows = [frame.signature for frame in frames if frame.signature is not None]
+    return np.stack(rows) if rows else None
 
 
 def _qualities(faces: Sequence[tuple[DetectedFace, float]]) -> NDArray[np.float32]:

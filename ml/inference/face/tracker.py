@@ -1,7 +1,7 @@
 """Face tracking over sampled frames: which faces of consecutive frames are the same person's."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ml.inference.runtime.assignment import linear_sum_assignment
@@ -56,6 +56,10 @@ class Tracker:
         self._tracks: list[_TrackState] = []
         self._count = 0
 
+    def begin_shot(self) -> None:
+        """End all tracks: the next frame shows another scene."""
+        self._tracks = []
+
     def update(self, boxes: Sequence[Box], time: float) -> list[int]:
         """Return the track number of each box. `time`: seconds, later than that of the frame before."""
         self._tracks = [track for track in self._tracks if time - track.time <= MAX_GAP_SECONDS]
@@ -69,10 +73,20 @@ class Tracker:
         return [matched[index].number for index in range(len(boxes))]
 
 
-def track_faces(frames: Sequence[Sequence[Box]], times: Sequence[float]) -> list[list[int]]:
-    """Return the track number of each box of each frame (times in seconds, ascending)."""
-    tracker = Tracker()
-    return [tracker.update(boxes, time) for boxes, time in zip(frames, times, strict=True)]
+def track_faces(
+    frames: Sequence[Sequence[Box]], times: Sequence[float], shot_starts: Collection[float] = ()
+) -> list[list[int]]:
+    """Return the track number of each box of each frame (times in seconds, ascending).
+
+    `shot_starts`: times of frames that show another scene than the one before; tracks end there.
+    """
+    tracker, starts = Tracker(), set(shot_starts)
+    numbers = []
+    for boxes, time in zip(frames, times, strict=True):
+        if time in starts:
+            tracker.begin_shot()
+        numbers.append(tracker.update(boxes, time))
+    return numbers
 
 
 def main_track(
@@ -80,11 +94,19 @@ def main_track(
 ) -> int | None:
     """Return the track with the greatest sum of areas times `scores` of the detector over these frames (large, long and
     clearly seen); None without faces."""
+    weights = track_weights(frames, numbers, scores)
+    return max(sorted(weights), key=weights.__getitem__, default=None)
+
+
+def track_weights(
+    frames: Sequence[Sequence[Box]], numbers: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]
+) -> dict[int, float]:
+    """Return for each number the sum of areas times `scores` of the detector of its boxes over these frames."""
     weights: dict[int, float] = {}
     for boxes, tracks, of_frame in zip(frames, numbers, scores, strict=True):
         for box, track, score in zip(boxes, tracks, of_frame, strict=True):
             weights[track] = weights.get(track, 0.0) + box.width * box.height * score
-    return max(sorted(weights), key=weights.__getitem__, default=None)
+    return weights
 
 
 def _size_order(box: Box) -> tuple[float, float, float]:

@@ -27,8 +27,11 @@ MODULES: dict[Subject, str] = {
     "fusion": "ml.training.recipes.fusion.recipe",
 }
 SUBJECTS: tuple[Subject, ...] = tuple(MODULES)
-Detail = Literal["movements"]
-DETAIL_MODULES: dict[Detail, str] = {"movements": "ml.training.recipes.movements.recipe"}
+Detail = Literal["movements", "identity"]
+DETAIL_MODULES: dict[Detail, str] = {
+    "movements": "ml.training.recipes.movements.recipe",
+    "identity": "ml.training.recipes.identity.recipe",
+}
 """Recipes of models that find details of a recording, which are no emotions."""
 HELD_OUT_SPLITS: tuple[Split, ...] = ("valid", "test")
 CHOSEN_BY = "chosen by"

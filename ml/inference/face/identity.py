@@ -1,0 +1,54 @@
+"""Identity of faces: unit vectors, alike for the same person."""
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+
+from ml.errors import ModelStoreError
+from ml.inference.api import FloatArray
+from ml.inference.face.predictor import FaceSample
+from ml.inference.runtime.sessions import open_network, open_session
+from ml.networks.face_identity import IDENTITY_SIZE, IdentityNet, identity_chip
+from ml.registry import ModelStore
+
+BATCH_SIZE = 16
+
+
+class IdentityReader(Protocol):
+    """Turns faces into identities."""
+
+    def embed(self, samples: Sequence[FaceSample]) -> FloatArray:
+        """Return a unit vector for each face [N, IDENTITY_SIZE]."""
+
+
+class IdentityPredictor:
+    """Model of the identity. Threads may share it."""
+
+    def __init__(self, network: IdentityNet, device: torch.device) -> None:
+        self._size, self._device = network.config.size, device
+        example = torch.zeros(2, 1, self._size, self._size, device=device)
+        self._session = open_session(network.to(device).eval(), device, (example,), exportable=True)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
+        """Return the published model. Raises ModelStoreError if it is missing, damaged or of another kind."""
+        network = open_network(store, store.manifest(reference))
+        if not isinstance(network, IdentityNet):
+            raise ModelStoreError(f"{reference} is no model of face identity")
+        return cls(network, device)
+
+    @torch.inference_mode()
+    def embed(self, samples: Sequence[FaceSample]) -> FloatArray:
+        """Return a unit vector for each face [N, IDENTITY_SIZE]."""
+        vectors = [np.zeros((0, IDENTITY_SIZE), np.float32)]
+        with self._lock:
+            for first in range(0, len(samples), BATCH_SIZE):
+                batch = samples[first : first + BATCH_SIZE]
+                chips = np.stack([identity_chip(each.crop, each.landmarks, self._size) for each in batch])
+                chips_N1HW = torch.from_numpy(chips).to(self._device).unsqueeze(1).float() / 255
+                vectors.append(self._session(chips_N1HW)[0].float().cpu().numpy())
+        return np.concatenate(vectors)
