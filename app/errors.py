@@ -66,6 +66,7 @@ ERRORS: Mapping[str, ErrorSpec] = {
     "job_cancelled": ErrorSpec(409, "The job was cancelled"),
     "idempotency_in_progress": ErrorSpec(409, "A request with this idempotency key is in progress", retry_after=True),
     "job_expired": ErrorSpec(410, "The job has expired"),
+    "precondition_failed": ErrorSpec(412, "The result was changed by another request"),
     "file_too_large": ErrorSpec(413, "The file is too large"),
     "unsupported_media": ErrorSpec(415, "This file type isn't supported"),
     "unsupported_transcript": ErrorSpec(415, "This kind of transcript isn't supported"),
@@ -176,6 +177,12 @@ class JobExpired(GatewayError):
     """The job's result is no longer stored."""
 
     code = "job_expired"
+
+
+class PreconditionFailed(GatewayError):
+    """The result has changed since the version that `If-Match` names."""
+
+    code = "precondition_failed"
 
 
 class TooManyJobs(GatewayError):

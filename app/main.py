@@ -21,6 +21,7 @@ from app.http.server_logs import hide_callers
 from app.openapi import OpenApiDocument
 from app.routes import health, jobs, models, pages, results, stream, tickets, webhooks
 from app.schemas import default_problem_response
+from app.services.job_editor import JobEditor
 from app.services.jobs import JobQueries
 from app.services.readiness import Readiness
 from app.services.request_cache import RequestCache
@@ -56,6 +57,7 @@ class Services:
 
     submission: JobSubmission
     jobs: JobQueries
+    job_editor: JobEditor
     results: Results
     readiness: Readiness
     registry: WorkerRegistry
@@ -88,6 +90,7 @@ async def open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIte
         yield Services(
             submission=JobSubmission(jobs, requests, job_store, blobs, celery, settings, metrics),
             jobs=jobs,
+            job_editor=JobEditor(jobs, job_store, blobs),
             results=Results(jobs, events, blobs),
             readiness=readiness,
             registry=registry,

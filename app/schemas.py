@@ -1,13 +1,14 @@
 """Response models of the API, from which the OpenAPI document is made."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from app.errors import ERRORS, PROBLEM_MEDIA_TYPE, Problem, QueueUnavailable, RateLimited, Unauthorized
 from ml.errors import AffectError
-from ml.results import FrozenModel, Options
+from ml.reports.report import sanitize
+from ml.results import MAX_NAME_LENGTH, FrozenModel, Options, PersonNumber
 from ml.vocabulary import Stage
 from workers.protocol.records import JobMedia, JobStatus, ServedModel
 
@@ -76,6 +77,58 @@ class Change(FrozenModel):
     status: JobStatus | Literal["deleted"]
     stage: Stage | None
     progress: float = Field(ge=0, le=1)
+
+
+MAX_TAG_CHARACTERS = 64
+MAX_TAGS = 16
+"""Maximum number of tags of a job."""
+MAX_CHANGES = 100
+"""Maximum number of merges, of splits, and of names in one change."""
+
+
+def _named(name: str) -> str | None:
+    """Return a name as one line; null if nothing is left of it."""
+    return sanitize(name) or None
+
+
+PersonName = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH), AfterValidator(_named)]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_TAG_CHARACTERS)]
+
+
+class PersonChange(FrozenModel):
+    """New properties of a person."""
+
+    name: PersonName | None = Field(description="Name; null or an empty text removes it.")
+
+
+PeopleChanges = Annotated[
+    dict[PersonNumber, PersonChange | PersonName | None],
+    Field(max_length=MAX_CHANGES, json_schema_extra={"propertyNames": {"pattern": "^[1-9][0-9]{0,8}$"}}),
+]
+
+
+class JobChange(FrozenModel):
+    """Change of a job. What is left out stays as it is. Merges come first, then splits, then names."""
+
+    people: PeopleChanges | None = Field(
+        None,
+        description="Names of people by number: an object with `name`, or the name itself. Null in place of the "
+        "object restores the people as the analysis found them.",
+    )
+    merge: tuple[Annotated[tuple[PersonNumber, ...], Field(min_length=2, max_length=MAX_CHANGES)], ...] = Field(
+        (),
+        max_length=MAX_CHANGES,
+        description="Groups of people who are one. The lowest number of a group stays.",
+    )
+    split: tuple[int, ...] = Field(
+        (),
+        max_length=MAX_CHANGES,
+        description="Numbers of face tracks that are another person than the rest of their person. This person gets "
+        "the next free number.",
+    )
+    tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] | None = Field(
+        None, description="All tags of the job from now on."
+    )
 
 
 TicketPurpose = Literal["events", "media", "artifacts", "stream"]

@@ -6,6 +6,7 @@ caller is known. A test holds that no route declares a body.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -31,14 +32,7 @@ async def read_json(request: Request, model: type[Model], required: bool = True)
     """
     if not required and _has_no_body(request):
         return model()
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise ValidationFailed("The body must be application/json.", errors=[_fault("Send application/json.")])
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-            body = await _read(request)
-    except TimeoutError as error:
-        raise ValidationFailed(f"The body did not arrive within {BODY_TIMEOUT_SECONDS:g} seconds.") from error
+    body = await read_json_bytes(request, MAX_BODY_BYTES)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -46,22 +40,44 @@ async def read_json(request: Request, model: type[Model], required: bool = True)
         raise ValidationFailed(describe_faults(faults), errors=faults) from error
 
 
+async def read_json_bytes(request: Request, max_bytes: int) -> bytes:
+    """Read a body that is declared as JSON, unparsed. Raises FileTooLarge and ValidationFailed as `read_json`."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise ValidationFailed("The body must be application/json.", errors=[_fault("Send application/json.")])
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            return await _read(request, max_bytes)
+    except TimeoutError as error:
+        raise ValidationFailed(f"The body did not arrive within {BODY_TIMEOUT_SECONDS:g} seconds.") from error
+
+
 def json_request_body(model: type[BaseModel], required: bool = True) -> dict[str, Any]:
     """Return the `openapi_extra` of a route whose body is read by `read_json`."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
+    schema = model.model_json_schema()
+    content = {"application/json": {"schema": _without_references(schema, schema.pop("$defs", {}))}}
     return {"requestBody": {"required": required, "content": content}}
+
+
+def _without_references(node: Any, definitions: Mapping[str, Any]) -> Any:
+    """Return a schema with its definitions in place of the references to them, which hold only at its top."""
+    if isinstance(node, dict):
+        if "$ref" in node:
+            return _without_references(definitions[node["$ref"].rpartition("/")[2]], definitions)
+        return {name: _without_references(value, definitions) for name, value in node.items()}
+    return [_without_references(each, definitions) for each in node] if isinstance(node, list) else node
 
 
 def _has_no_body(request: Request) -> bool:
     return request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, max_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise FileTooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.")
+        if len(body) > max_bytes:
+            raise FileTooLarge(f"The body has more than {max_bytes} bytes.")
     return bytes(body)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from app.errors import Fault, ValidationFailed
 from ml.reports.formats import FORMATS, FormatName, Rows
+from ml.reports.people import result_of
 from ml.reports.report import Report
 from ml.results import Result
 
@@ -23,21 +24,29 @@ _MEDIA_TYPES: Mapping[ResultFormat, str] = {
     "json": "application/json",
     **{name: format.media_type for name, format in FORMATS.items()},
 }
+_STRONG_TAG = re.compile(r'(?<!W/)"([^"]*)"')
 _WEIGHT = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 
 
 @dataclass(frozen=True)
 class Export:
     """The format and rows that a caller asked for. Without `rows`, the format's default applies. `bom`: whether a CSV
-    begins with a byte order mark."""
+    begins with a byte order mark; `person`: the only one to report, by number."""
 
     format: ResultFormat
     rows: Rows | None = None
     bom: bool = False
+    person: int | None = None
 
     @classmethod
     def negotiate(
-        cls, format: ResultFormat | None, rows: Rows | None, accept: str | None, *, bom: bool = False
+        cls,
+        format: ResultFormat | None,
+        rows: Rows | None,
+        accept: str | None,
+        *,
+        bom: bool = False,
+        person: int | None = None,
     ) -> "Export":
         """Choose the format by the query, else by the `Accept` header. Raises ValidationFailed if the format has no
         such rows, or if `Accept` permits none of the formats."""
@@ -46,7 +55,12 @@ class Export:
         if rows is not None and rows not in offered:
             choices = " or ".join(offered) if offered else "none"
             raise _invalid("rows", f"The format {chosen} has no such rows. Choices: {choices}.")
-        return cls(chosen, rows, bom)
+        return cls(chosen, rows, bom, person)
+
+    @property
+    def is_whole_document(self) -> bool:
+        """Return whether the result document is sent as it is."""
+        return self.format == "json" and self.person is None
 
     @property
     def content_type(self) -> str:
@@ -54,21 +68,30 @@ class Export:
         return media_type if self.format == "json" else f"{media_type}; charset=utf-8"
 
     def write(self, document: bytes, name: str) -> bytes:
-        """Return the result document in this format. `name` is the name of the media."""
-        if self.format == "json":
+        """Return the result document in this format. `name` is the name of the media. Raises ValidationFailed if the
+        result has no such person."""
+        if self.is_whole_document:
             return document
-        format = FORMATS[self.format]
-        report = Report(name, Result.model_validate_json(document))
+        result = Result.model_validate_json(document)
+        if self.person is not None:
+            try:
+                result = result_of(result, self.person)
+            except KeyError as error:
+                raise _invalid("person", f"The result has no person {self.person}.") from error
+        if self.format == "json":
+            return result.model_dump_json().encode()
+        format, report = FORMATS[self.format], Report(name, result)
         text = format.writers[self.rows or format.default](report)
         return text.encode("utf-8-sig" if self.bom and self.format == "csv" else "utf-8")
 
     def disposition(self, name: str) -> str:
         """Return the header that names the download after the media. Browsers display JSON and save the others."""
+        person = "" if self.person is None else f".person-{self.person}"
         if self.format == "json":
-            return disposition("inline", name, ".json")
+            return disposition("inline", name, f"{person}.json")
         format = FORMATS[self.format]
         rows = f".{self.rows}" if self.rows and self.rows != format.default else ""
-        return disposition("attachment", name, f"{rows}.{format.suffix}")
+        return disposition("attachment", name, f"{person}{rows}.{format.suffix}")
 
 
 def disposition(kind: Literal["inline", "attachment"], name: str, suffix: str) -> str:
@@ -84,6 +107,14 @@ def export_responses() -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI response with the media type of each format except JSON, which its model describes."""
     content = {format.media_type: {"schema": {"type": "string"}} for format in FORMATS.values()}
     return {200: {"description": "The result", "content": content}}
+
+
+def versions_in(if_match: str | None) -> tuple[str, ...]:
+    """Return the versions that an `If-Match` header permits (RFC 9110); none if it permits any. A weak tag, or what is
+    no tag, matches no version."""
+    if if_match is None or if_match.strip() == "*":
+        return ()
+    return tuple(_STRONG_TAG.findall(if_match)) or ("",)
 
 
 def _preferred_format(accept: str | None) -> ResultFormat:

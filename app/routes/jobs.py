@@ -5,31 +5,45 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.dependencies import JobsDep, Owner, SettingsDep, SubmissionDep
+from app.dependencies import JobEditorDep, JobsDep, Owner, SettingsDep, SubmissionDep, json_body
 from app.errors import (
     IdempotencyInProgress,
     IdempotencyMismatch,
     InvalidOptions,
+    PreconditionFailed,
     TooManyJobs,
     ValidationFailed,
 )
+from app.http.bodies import json_request_body
 from app.http.multipart import parse_boundary
-from app.http.negotiation import Export, ResultFormat, export_responses
-from app.http.uploads import MAX_REPEATS
-from app.schemas import CALLER_ERRORS, Job, JobBatch, JobList, problem_responses
-from app.services.job_form import MAX_TAG_CHARACTERS, upload_limits
+from app.http.negotiation import Export, ResultFormat, export_responses, versions_in
+from app.schemas import (
+    CALLER_ERRORS,
+    MAX_TAG_CHARACTERS,
+    MAX_TAGS,
+    Job,
+    JobBatch,
+    JobChange,
+    JobList,
+    PersonChange,
+    problem_responses,
+)
+from app.services.job_editor import JobEdit
+from app.services.job_form import upload_limits
 from app.services.jobs import LOOKUP_ERRORS, MAX_WAIT_SECONDS, RESULT_ERRORS
 from app.services.results import MEDIA_TYPES
 from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia, UnsupportedTranscript
+from ml.people_edits import PeopleEdit
 from ml.reports.caption_encoding import ACCEPTED
 from ml.reports.formats import Rows
-from ml.results import Result
+from ml.results import PersonNumber, Result
 from workers.protocol.blobs.storage_backend import StorageError, StorageFull
 from workers.protocol.net.ssrf import MAX_URL_LENGTH, ForbiddenUrl
 from workers.protocol.records import JobStatus
 from workers.protocol.store.webhook_queue import DeliveryLog
 
 MAX_PAGE_SIZE = 100
+MAX_IF_MATCH_CHARACTERS = 1000
 
 router = APIRouter(
     prefix="/v1/jobs",
@@ -89,7 +103,7 @@ _FORM: dict[str, Any] = {
                         },
                         "tag": {
                             "type": "array",
-                            "maxItems": MAX_REPEATS,
+                            "maxItems": MAX_TAGS,
                             "items": {"type": "string", "pattern": r"\S", "maxLength": MAX_TAG_CHARACTERS},
                         },
                     },
@@ -217,15 +231,21 @@ async def get_result(
     bom: Annotated[
         bool, Query(description="Begin a CSV with a byte order mark: Excel needs it, and pandas and R accept it.")
     ] = False,
+    person: Annotated[
+        PersonNumber | None,
+        Query(description="Number of a person: only what the result says of this person, in any format."),
+    ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """Return the result document, or its content as a table, subtitles or annotations. If the job failed, status 422
-    with the job's `error`."""
-    export = Export.negotiate(format, rows, accept, bom=bom)
-    document = await jobs.result(owner, job_id)
+    with the job's `error`. The `ETag` of the whole document names its version, for changes of the job."""
+    export = Export.negotiate(format, rows, accept, bom=bom, person=person)
+    document, version = await jobs.versioned_result(owner, job_id)
     name = await jobs.media_name(owner, job_id)
     content = await run_in_threadpool(export.write, document, name)
     headers = {"Content-Disposition": export.disposition(name), "Vary": "Accept"}
+    if export.is_whole_document:
+        headers["ETag"] = f'"{version}"'
     return Response(content, headers=headers, media_type=export.content_type)
 
 
@@ -233,6 +253,43 @@ async def get_result(
 async def get_deliveries(job_id: JobId, jobs: JobsDep, owner: Owner) -> DeliveryLog:
     """List the delivery attempts of the job's webhook."""
     return await jobs.deliveries(owner, job_id)
+
+
+@router.patch(
+    "/{job_id}",
+    openapi_extra=json_request_body(JobChange),
+    responses=problem_responses(*RESULT_ERRORS, MediaInvalid, PreconditionFailed, ValidationFailed, FileTooLarge),
+)
+async def change_job(
+    job_id: JobId,
+    response: Response,
+    editor: JobEditorDep,
+    owner: Owner,
+    change: Annotated[JobChange, json_body(JobChange)],
+    if_match: Annotated[
+        str | None,
+        Header(
+            max_length=MAX_IF_MATCH_CHARACTERS,
+            description="`ETag` of the result that the change is based on. If the result has changed since then, the "
+            "request fails with `precondition_failed`.",
+        ),
+    ] = None,
+) -> Job:
+    """Change the tags of a job, and the people of its result: give them names, merge two who are one person, split one
+    who is two. Result, exports and later readers follow; the artifacts, which exist already, do not. People can be
+    changed once the job has succeeded. A request that is sent twice changes nothing more."""
+    job, version = await editor.edit(owner, job_id, _edit_of(change), versions_in(if_match))
+    response.headers["ETag"] = f'"{version}"'
+    return job
+
+
+def _edit_of(change: JobChange) -> JobEdit:
+    names = {
+        number: value.name if isinstance(value, PersonChange) else value
+        for number, value in (change.people or {}).items()
+    }
+    people = PeopleEdit(change.merge, change.split, names) if change.merge or change.split or names else None
+    return JobEdit(change.tags, people, restores_people="people" in change.model_fields_set and change.people is None)
 
 
 @router.post("/{job_id}/cancel", responses=problem_responses(*LOOKUP_ERRORS))

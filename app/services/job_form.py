@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.errors import InvalidOptions, ValidationFailed, describe_faults, faults_from
 from app.http.uploads import UploadForm, UploadLimits
+from app.schemas import MAX_TAG_CHARACTERS
 from app.settings import Settings
 from ml.reports.caption_encoding import decode_transcript
 from ml.reports.caption_parser import parse_transcript
@@ -17,7 +18,6 @@ from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import StorageError
 from workers.protocol.net.ssrf import MAX_URL_LENGTH, EgressPolicy
 
-MAX_TAG_CHARACTERS = 64
 MAX_BYTES_PER_CHARACTER = 4
 """Maximum bytes of one character in UTF-8."""
 

@@ -82,17 +82,34 @@ class JobQueries:
 
     async def result(self, owner: str, job_id: str) -> bytes:
         """Return the result document as JSON. Raises what `find_succeeded` raises."""
-        record = await self.succeeded(owner, job_id)
-        result = await run_in_threadpool(self._blobs.get, result_key(job_id, record.token))
-        if result is None:
-            raise JobExpired("The job's result is no longer stored.")
-        return result
+        return (await self.versioned_result(owner, job_id))[0]
+
+    async def versioned_result(self, owner: str, job_id: str) -> tuple[bytes, str]:
+        """Return the result document as JSON, with its version (`result_version`). Raises what `find_succeeded`
+        raises."""
+
+        def read() -> tuple[bytes, str]:
+            record = self.find_succeeded(owner, job_id)
+            while True:
+                result = self._blobs.get(result_key(job_id, record.token, record.result_edition))
+                if result is not None:
+                    return result, result_version(record)
+                current = self.find_succeeded(owner, job_id)
+                if current.result_edition == record.result_edition:
+                    raise JobExpired("The job's result is no longer stored.")
+                record = current  # a change replaced the result between record and file
+
+        return await run_in_threadpool(read)
 
     async def media_name(self, owner: str, job_id: str) -> str:
         """Return the caller's name for the media, or "" if it is unknown. Raises JobNotFound, JobExpired."""
         record = await self.record(owner, job_id)
         media = (await run_in_threadpool(self._requests.get, record)).media
         return media.name if media else ""
+
+    def tags(self, record: JobRecord) -> tuple[str, ...]:
+        """Return the tags of a job; for use in a thread."""
+        return self._requests.get(record).tags
 
     async def cancel(self, owner: str, job_id: str) -> Job:
         """Stop queued or running work and return the job; an ended job stays as it is. Raises JobNotFound,
@@ -176,6 +193,11 @@ class JobQueries:
             error=_failure_problem(record) if record.failure else None,
             links=_links(record, request),
         )
+
+
+def result_version(record: JobRecord) -> str:
+    """Return the name of the current version of a job's result, for `ETag`."""
+    return f"{record.token}-{record.result_edition or 0}"
 
 
 def retry_after_seconds(estimate: float) -> int:

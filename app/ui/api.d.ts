@@ -101,6 +101,233 @@ declare namespace Api {
     status: string;
   }
 
+  interface HumeBox {
+    x: number;
+    y: number;
+    w: number;
+    h: number;
+  }
+
+  interface HumeBurstPrediction {
+    time: HumeInterval;
+    emotions: HumeScore[];
+    descriptions: HumeScore[];
+  }
+
+  interface HumeError {
+    status: number;
+    code: string;
+    error: string;
+    message: string;
+    request_id?: string | null;
+  }
+
+  interface HumeFace {
+    fps_pred?: number | null;
+    prob_threshold?: number | null;
+    identify_faces?: boolean | null;
+    min_face_size?: number | null;
+    facs?: Record<string, any> | null;
+    descriptions?: Record<string, any> | null;
+    save_faces?: boolean | null;
+  }
+
+  interface HumeFacePrediction {
+    frame: number;
+    time: number;
+    prob: number;
+    box: HumeBox;
+    emotions: HumeScore[];
+    facs?: HumeScore[] | null;
+    descriptions?: HumeScore[] | null;
+  }
+
+  interface HumeFile {
+    filename?: string | null;
+    content_type?: string | null;
+    md5sum: string;
+  }
+
+  interface HumeFileError {
+    message: string;
+    file: string;
+  }
+
+  interface HumeFileResult {
+    file: string;
+    file_type: "audio" | "image" | "text" | "video";
+    models: HumeModelPredictions;
+  }
+
+  interface HumeGroup_HumeBurstPrediction_ {
+    id: string;
+    predictions: HumeBurstPrediction[];
+  }
+
+  interface HumeGroup_HumeFacePrediction_ {
+    id: string;
+    predictions: HumeFacePrediction[];
+  }
+
+  interface HumeGroup_HumeLanguagePrediction_ {
+    id: string;
+    predictions: HumeLanguagePrediction[];
+  }
+
+  interface HumeGroup_HumeSpeechPrediction_ {
+    id: string;
+    predictions: HumeSpeechPrediction[];
+  }
+
+  interface HumeInterval {
+    begin: number;
+    end: number;
+  }
+
+  interface HumeJob {
+    type: "INFERENCE";
+    user_id: string;
+    job_id: string;
+    request: HumeSubmittedRequest;
+    state: HumeState;
+  }
+
+  interface HumeJobId {
+    job_id: string;
+    warnings: string[];
+  }
+
+  interface HumeLanguage {
+    granularity?: "word" | "sentence" | "utterance" | "conversational_turn" | "passage" | null;
+    sentiment?: Record<string, any> | null;
+    toxicity?: Record<string, any> | null;
+    identify_speakers?: boolean | null;
+  }
+
+  interface HumeLanguagePrediction {
+    text: string;
+    position: HumePosition;
+    time?: HumeInterval | null;
+    confidence?: number | null;
+    speaker_confidence?: number | null;
+    emotions: HumeScore[];
+    sentiment?: HumeScore[] | null;
+    toxicity?: HumeScore[] | null;
+  }
+
+  interface HumeModelPredictions {
+    face?: HumePredictions_HumeFacePrediction_ | null;
+    burst?: HumePredictions_HumeBurstPrediction_ | null;
+    prosody?: HumePredictions_HumeSpeechPrediction_ | null;
+    language?: HumePredictions_HumeLanguagePrediction_ | null;
+    ner?: null;
+    facemesh?: null;
+  }
+
+  interface HumeModels {
+    face?: HumeFace | null;
+    burst?: Record<string, any> | null;
+    prosody?: HumeProsody | null;
+    language?: HumeLanguage | null;
+    ner?: Record<string, any> | null;
+    facemesh?: Record<string, any> | null;
+  }
+
+  interface HumePosition {
+    begin: number;
+    end: number;
+  }
+
+  interface HumePredictions_HumeBurstPrediction_ {
+    metadata?: Record<string, any> | null;
+    grouped_predictions: HumeGroup_HumeBurstPrediction_[];
+  }
+
+  interface HumePredictions_HumeFacePrediction_ {
+    metadata?: Record<string, any> | null;
+    grouped_predictions: HumeGroup_HumeFacePrediction_[];
+  }
+
+  interface HumePredictions_HumeLanguagePrediction_ {
+    metadata?: Record<string, any> | null;
+    grouped_predictions: HumeGroup_HumeLanguagePrediction_[];
+  }
+
+  interface HumePredictions_HumeSpeechPrediction_ {
+    metadata?: Record<string, any> | null;
+    grouped_predictions: HumeGroup_HumeSpeechPrediction_[];
+  }
+
+  interface HumeProsody {
+    granularity?: "word" | "sentence" | "utterance" | "conversational_turn" | "passage" | null;
+    window?: HumeWindow | null;
+    identify_speakers?: boolean | null;
+  }
+
+  interface HumeResults {
+    predictions: HumeFileResult[];
+    errors: HumeFileError[];
+  }
+
+  interface HumeScore {
+    name: string;
+    score: number;
+  }
+
+  interface HumeSource {
+    type: "url" | "file" | "text";
+    url?: string | null;
+    filename?: string | null;
+    content_type?: string | null;
+    md5sum?: string | null;
+  }
+
+  interface HumeSourceResult {
+    source: HumeSource;
+    results?: HumeResults | null;
+    error?: string | null;
+  }
+
+  interface HumeSpeechPrediction {
+    text?: string | null;
+    time: HumeInterval;
+    confidence?: number | null;
+    speaker_confidence?: number | null;
+    emotions: HumeScore[];
+  }
+
+  interface HumeState {
+    status: "QUEUED" | "IN_PROGRESS" | "COMPLETED" | "FAILED";
+    created_timestamp_ms: number;
+    started_timestamp_ms?: number | null;
+    ended_timestamp_ms?: number | null;
+    num_predictions?: number | null;
+    num_errors?: number | null;
+    message?: string | null;
+  }
+
+  interface HumeSubmittedRequest {
+    models?: HumeModels | null;
+    transcription?: HumeTranscription | null;
+    urls?: string[] | null;
+    text?: string[] | null;
+    callback_url?: string | null;
+    notify?: boolean | null;
+    custom_model: any;
+    files: HumeFile[];
+  }
+
+  interface HumeTranscription {
+    language?: string | null;
+    identify_speakers?: boolean | null;
+    confidence_threshold?: number | null;
+  }
+
+  interface HumeWindow {
+    length?: number | null;
+    step?: number | null;
+  }
+
   interface Job {
     id: string;
     status: "queued" | "running" | "succeeded" | "failed" | "cancelled";
@@ -272,7 +499,7 @@ declare namespace Api {
     type: string;
     title: string;
     status: number;
-    code: "artifact_not_found" | "fetch_failed" | "file_too_large" | "forbidden_url" | "idempotency_in_progress" | "idempotency_mismatch" | "internal_error" | "invalid_options" | "job_cancelled" | "job_expired" | "job_not_found" | "job_unfinished" | "media_invalid" | "media_too_large_frame" | "media_too_long" | "no_streams" | "processing_timeout" | "queue_unavailable" | "rate_limited" | "storage_full" | "storage_unavailable" | "too_many_jobs" | "unauthorized" | "unsupported_media" | "unsupported_transcript" | "validation_failed" | "worker_lost";
+    code: "artifact_not_found" | "fetch_failed" | "file_too_large" | "forbidden_url" | "idempotency_in_progress" | "idempotency_mismatch" | "internal_error" | "invalid_options" | "job_cancelled" | "job_expired" | "job_not_found" | "job_unfinished" | "media_invalid" | "media_too_large_frame" | "media_too_long" | "no_streams" | "precondition_failed" | "processing_timeout" | "queue_unavailable" | "rate_limited" | "storage_full" | "storage_unavailable" | "too_many_jobs" | "unauthorized" | "unsupported_media" | "unsupported_transcript" | "validation_failed" | "worker_lost";
     detail?: string | null;
     instance?: string | null;
     request_id?: string | null;

@@ -19,6 +19,11 @@ def request_key(job_id: str) -> str:
     return f"jobs/{job_id}/request.json"
 
 
+def batch_key(job_id: str) -> str:
+    """Return the key of the description of the batch whose first job this is."""
+    return f"jobs/{job_id}/batch.json"
+
+
 def media_prefix(job_id: str) -> str:
     """Return the prefix of the job's media, uploaded or fetched."""
     return f"jobs/{job_id}/media"
@@ -54,9 +59,14 @@ def cache_prefix(job_id: str, token: int) -> str:
     return f"jobs/{job_id}/kept-{token}"
 
 
-def result_key(job_id: str, token: int) -> str:
-    """Return the key of the result that this claim wrote."""
-    return f"jobs/{job_id}/result-{token}.json"
+def result_key(job_id: str, token: int, edition: str = "") -> str:
+    """Return the key of the result that this claim wrote; with an edition, of the result as the caller corrected it."""
+    return f"jobs/{job_id}/result-{token}-{edition}.json" if edition else f"jobs/{job_id}/result-{token}.json"
+
+
+def changes_key(job_id: str, edition: str) -> str:
+    """Return the key of what the caller changed of a job since its request (`JobChanges`)."""
+    return f"jobs/{job_id}/changes-{edition}.json"
 
 
 def artifacts_prefix(job_id: str, token: int) -> str:

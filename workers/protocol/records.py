@@ -63,8 +63,21 @@ class JobRequest(FrozenModel):
     options: Options = Options()
     transcript: str | None = None
     webhook_url: str | None = None
+    batch: tuple[str, ...] = Field((), description="Jobs whose end is notified at once, when all have ended.")
     tags: tuple[str, ...] = ()
     origin: RequestOrigin = RequestOrigin()
+
+
+class JobChanges(FrozenModel):
+    """Changes of a job that its caller made since the request. Stored in a blob, as the request.
+
+    Args:
+        tags: Tags in place of those of the request.
+        merged: Number of the person who now includes a person that was merged.
+    """
+
+    tags: tuple[str, ...] = ()
+    merged: dict[int, int] = Field({})
 
 
 class JobRecord(FrozenModel):
@@ -80,6 +93,8 @@ class JobRecord(FrozenModel):
         fetch_token: Token of the claim that downloaded the media; 0 if they were uploaded.
         has_webhook: Whether a webhook is sent when the job ends.
         last_event_id: Id of the last event in the job's stream that this record includes.
+        edition: Random name of the newest change by the caller; empty without one.
+        result_edition: Name of the change that wrote the current result; empty for the result of the analysis.
     """
 
     id: str
@@ -96,6 +111,8 @@ class JobRecord(FrozenModel):
     has_webhook: bool = False
     cancel_requested: bool = False
     last_event_id: str = "0"
+    edition: str = ""
+    result_edition: str = ""
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -299,6 +299,14 @@ class JobStore:
         last, replies = self._run("page", owner, start, status or "", digest, limit)
         return Page(tuple(map(_record, replies)), int(last) if last else None)
 
+    def edit(self, record: JobRecord, edition: str, result_edition: str, tags: Sequence[str]) -> bool:
+        """Store that the caller changed a job: the names of the change and of its result, and all tags of the job.
+
+        Returns False if the job was changed since the record was read, or deleted.
+        """
+        digests = " ".join(_digest(record.owner, tag) for tag in tags)
+        return bool(self._run("edit", record.id, record.edition, edition, result_edition, digests))
+
     def expire(self) -> list[str]:
         """Delete ended jobs that are no longer kept. Returns their ids; the caller deletes their blobs."""
         return [job_id.decode() for job_id in self._run("expire", EXPIRED_OWNER_TTL_SECONDS)]
@@ -429,6 +437,8 @@ def _record(reply: list[Any]) -> JobRecord:
         fetch_token=int(fields.get("fetched", 0)),
         has_webhook=fields.get("webhook") == "1",
         cancel_requested=fields.get("cancel") == "1",
+        edition=fields.get("edition", ""),
+        result_edition=fields.get("result_edition", ""),
         last_event_id=last_event_id.decode(),
         failure=failure,
         **{
