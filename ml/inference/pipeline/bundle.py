@@ -1,7 +1,7 @@
 """Loaded bundles: one predictor per role, ready to be called."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any, Literal, Self, cast
@@ -12,8 +12,11 @@ import torch
 from ml.cpu import cpu_count
 from ml.errors import ModelStoreError
 from ml.inference.api import EmotionOutputs, Predictor, Role, TimeSpan
+from ml.inference.face.movements import MovementPredictor
 from ml.inference.face.predictor import FacePredictor
 from ml.inference.fusion.predictor import FusionPredictor
+from ml.inference.people.speaker_networks import SpeakerNetworks
+from ml.inference.people.speech_pieces import SpeechListener
 from ml.inference.runtime.device import working_device
 from ml.inference.speech.transcriber import Transcriber
 from ml.inference.speech.whisper_files import whisper_licence
@@ -69,7 +72,8 @@ class LoadedBundle:
     """Predictors of a bundle, by role, without the roles that it leaves out.
 
     `whisper` is null if the bundle names none or its weights are not available. `threads`: CPU threads that the models
-    may use. `further_text`: manifest and predictor of each further text model.
+    may use. `further_text`: manifest and predictor of each further text model. `detail_manifests`: manifests of the
+    models that find details.
     """
 
     bundle: Bundle
@@ -79,6 +83,9 @@ class LoadedBundle:
     whisper_licence: Licence | None = None
     threads: int = 1
     further_text: tuple[tuple[Manifest, TextPredictor], ...] = ()
+    movements: MovementPredictor | None = None
+    detail_manifests: Mapping[str, Manifest] = field(default_factory=dict)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def face(self) -> FacePredictor | None:
@@ -97,10 +104,17 @@ class LoadedBundle:
         """Text models of the bundle, in the order in which they are chosen for a language."""
         return TextModels([*([self.text] if self.text else []), *(predictor for _, predictor in self.further_text)])
 
+    @cached_property
+    def speech_listener(self) -> SpeechListener | None:
+        """Listener that distinguishes speakers; null if the networks are not installed. Raises ModelStoreError."""
+        networks = SpeakerNetworks.shared(self.device)
+        return SpeechListener(networks) if networks else None
+
     @property
     def all_manifests(self) -> tuple[tuple[str, Manifest], ...]:
         """Role and manifest of each published model."""
-        return (*self.manifests.items(), *(("text", manifest) for manifest, _ in self.further_text))
+        further = (("text", manifest) for manifest, _ in self.further_text)
+        return (*self.manifests.items(), *further, *self.detail_manifests.items())
 
     @property
     def fusion(self) -> FusionPredictor:
@@ -124,7 +138,8 @@ class LoadedBundle:
         manifests = {role: store.manifest(reference) for role, reference in references.items()}
         further = [store.manifest(reference) for reference in bundle.further_text] if bundle.text else []
         every = [*manifests.values(), *further]
-        licence_of = {manifest.reference: manifest.licence for manifest in every}
+        details = {name: store.manifest(reference) for name, reference in bundle.detail_models().items()}
+        licence_of = {manifest.reference: manifest.licence for manifest in (*every, *details.values())}
         spoken = whisper_licence(bundle.whisper, store.root) if bundle.whisper else None
         check_licences(licence_of | ({f"whisper {bundle.whisper}": spoken} if spoken else {}), licences)
         for manifest in every:
@@ -145,6 +160,9 @@ class LoadedBundle:
             spoken if whisper else None,
             threads or cpu_count(),
             tuple((manifest, TextPredictor.load(store, manifest.reference, device)) for manifest in further),
+            MovementPredictor.load(store, bundle.movements, device) if bundle.movements else None,
+            details,
+            device,
         )
 
     def warm_up(self) -> None:
@@ -159,6 +177,8 @@ class LoadedBundle:
                 outputs[role] = predictor.warm_up(upstream)
         for _, predictor in self.further_text:
             predictor.warm_up({})
+        if self.speech_listener:
+            self.speech_listener.warm_up()
         if self.whisper:
             silence = np.zeros(SAMPLE_RATE, np.int16)
             self.whisper.transcribe(silence, [TimeSpan(0, 1)], None, lambda: None, lambda _: None)
@@ -176,6 +196,7 @@ class LoadedBundle:
         return ModelVersions(
             bundle=self.bundle.name,
             **{role: getattr(self.bundle, role) for role in ROLES},
+            **{name: getattr(self.bundle, name) for name in self.detail_manifests},
             whisper=self.bundle.whisper if self.whisper else None,
             licence="commercial" if commercial else "non-commercial",
         )

@@ -3,7 +3,7 @@
 Memory does not grow with the length of the media, except for the arrays of the models' outputs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -16,6 +16,7 @@ from ml.inference.face.detector import DetectorPool, FaceDetector
 from ml.inference.face.observations import FaceCollector, FaceObservations
 from ml.inference.face.ready_crops import CropDetector
 from ml.inference.fusion.windows import windows_over
+from ml.inference.people.speech_pieces import SpeechPieces
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.inference.pipeline.context import AnalysisContext
 from ml.inference.pipeline.features import AudioFeatures, Features
@@ -92,12 +93,19 @@ class Extractor:
                     sentences[number] = words
                 return sentences
 
+            def hear_speakers(timer: StageTimer) -> list[SpeechPieces | None]:
+                (progress,) = timer.shares(1)
+                return [
+                    self._hear_speakers(sound, pcm, requested, part, timer.check, progress) for sound, pcm in sounds
+                ]
+
+            pieces = background.start("audio", hear_speakers)
             voices = background.start("audio", read_voices)
             sentences = background.start("transcribe", recognize_speech)
             with timer.stage("faces"):
                 faces, extent = self.extract_faces(plan, part, context, background.check)
             trim_heap()
-            return Features(faces, extent, tuple(map(AudioFeatures, voices(), sentences())))
+            return Features(faces, extent, tuple(map(AudioFeatures, voices(), sentences(), pieces())))
 
     def extract_faces(
         self, plan: AnalysisPlan, part: TimeSpan, context: AnalysisContext, check: CancelCheck = never_cancelled
@@ -113,7 +121,10 @@ class Extractor:
             self._face_detector(crops=sampling.crops) as detector,
             _face_thread() as thread,
         ):
-            collector = FaceCollector(detector, predictor, sampling.max_faces, sampling.landmarks, thread)
+            movements = self._models.movements if sampling.movements else None
+            collector = FaceCollector(
+                detector, predictor, sampling.max_faces, sampling.landmarks, thread, movements=movements
+            )
             seconds = max(min(plan.recording.expected_seconds, part.end) - part.start, 1e-9)
             chunk = chunk_index(part.start)
             for frame in decoder.frames():
@@ -139,8 +150,14 @@ class Extractor:
         with timer.stage("faces"):
             if self._image_faces and options.wants("face"):
                 with self._face_detector(crops=options.crops) as detector:
+                    movements = self._models.movements if options.movements else None
                     collector = FaceCollector(
-                        detector, self._image_faces, options.max_faces, options.landmarks, kind="photo"
+                        detector,
+                        self._image_faces,
+                        options.max_faces,
+                        options.landmarks,
+                        kind="photo",
+                        movements=movements,
                     )
                     collector.add(0.0, image.image, image.scale)
                 faces = collector.result()
@@ -153,6 +170,7 @@ class Extractor:
         length of the media was not known then.
         """
         requested = self._planner.requested(plan, context)
+        features = self._extract_missing_pieces(plan, features, requested, context)
         sounds = plan.recording.sounds[: requested.sounds]
         audio_extent = plan.recording.audio_extent if requested.sounds else DecodedExtent()
         video_extent = features.video_extent if requested.sampling else DecodedExtent()
@@ -163,15 +181,59 @@ class Extractor:
             segments = self._segments(plan, sound, requested, seconds)
             if batches := batch_segments(segment for segment in segments if segment not in known):
                 missing[number] = batches
+        return self._with_voice(plan, features, missing, context)
+
+    def extract_segments(
+        self, plan: AnalysisPlan, features: Features, segments: Iterable[SampleRange], context: AnalysisContext
+    ) -> Features:
+        """Return the features with the voice of these segments of the mix."""
+        known = features.audio[0].voice.by_segment()
+        batches = batch_segments(segment for segment in segments if segment not in known)
+        return self._with_voice(plan, features, {0: batches} if batches else {}, context)
+
+    def _with_voice(
+        self,
+        plan: AnalysisPlan,
+        features: Features,
+        missing: Mapping[int, Sequence[Sequence[SampleRange]]],
+        context: AnalysisContext,
+    ) -> Features:
+        """Return the features with the voice of missing segments, which are in batches, by the number of the sound."""
         if not missing:
             return features
         self._planner.ensure_audio(plan, context)
         audio = list(features.audio)
-        with context.timer.stage("audio"), plan.audio.open(len(sounds)) as files:
+        with context.timer.stage("audio"), plan.audio.open(max(missing) + 1) as files:
             for (number, batches), progress in zip(missing.items(), context.timer.shares(len(missing)), strict=True):
                 voice = self._read_voice(files[number], batches, context.timer.check, progress)
                 audio[number] = replace(audio[number], voice=SegmentOutputs.concatenated([audio[number].voice, voice]))
         return replace(features, audio=tuple(audio))
+
+    def _extract_missing_pieces(
+        self, plan: AnalysisPlan, features: Features, requested: RequestedFeatures, context: AnalysisContext
+    ) -> Features:
+        """Return the features with the pieces of speech, if they are requested and the features lack them."""
+        sounds = plan.recording.sounds
+        if requested.listener is None or len(sounds) == 0 or features.audio[0].pieces is not None:
+            return features
+        self._planner.ensure_audio(plan, context)
+        timer = context.timer
+        with timer.stage("audio"), plan.audio.open(1) as files:
+            pieces = self._hear_speakers(sounds[0], files[0], requested, WHOLE_MEDIA, timer.check, timer.set_fraction)
+        return replace(features, audio=(replace(features.audio[0], pieces=pieces), *features.audio[1:]))
+
+    def _hear_speakers(
+        self,
+        sound: SoundPlan,
+        pcm: Pcm,
+        requested: RequestedFeatures,
+        part: TimeSpan,
+        check: CancelCheck,
+        progress: Callable[[float], None],
+    ) -> SpeechPieces | None:
+        """Return the pieces of the speech of a part; null if speakers are not requested, or networks are missing."""
+        listener = requested.listener
+        return listener.listen(pcm, sound.speech, part, check, progress) if listener else None
 
     def recognize(
         self,

@@ -8,6 +8,7 @@ from typing import Self
 
 from ml.errors import AffectError
 from ml.inference.face.observations import FaceObservations
+from ml.inference.people.speech_pieces import SpeechPieces
 from ml.inference.speech.sentences import Sentence
 from ml.inference.voice.segments import SegmentOutputs
 from ml.media import DecodedExtent
@@ -19,19 +20,23 @@ class FeaturesUnreadable(AffectError):
 
 @dataclass(frozen=True)
 class AudioFeatures:
-    """Features of one sound: the voice in segments of it, and all recognized sentences, including doubtful ones.
+    """Features of one sound: the voice in segments of it, all recognized sentences, including doubtful ones, and the
+    pieces of speech by which speakers are distinguished.
 
-    `sentences` is null if recognition was not requested.
+    `sentences` is null if recognition was not requested, `pieces` if speakers were not.
     """
 
     voice: SegmentOutputs
     sentences: tuple[Sentence, ...] | None = None
+    pieces: SpeechPieces | None = None
 
     @classmethod
     def concatenated(cls, parts: Sequence[Self]) -> Self:
         recognized = [part.sentences for part in parts if part.sentences is not None]
         sentences = tuple(sentence for each in recognized for sentence in each) if recognized else None
-        return cls(SegmentOutputs.concatenated([part.voice for part in parts]), sentences)
+        heard = [part.pieces for part in parts if part.pieces is not None]
+        pieces = SpeechPieces.concatenated(heard) if len(heard) == len(parts) else None
+        return cls(SegmentOutputs.concatenated([part.voice for part in parts]), sentences, pieces)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ml.inference.face.observations import FaceObservations
+from ml.inference.people.speech_pieces import SpeechPieces
 from ml.inference.pipeline.features import AudioFeatures, Features, FeaturesUnreadable
 from ml.inference.pipeline.plan import CachedAnalysis, RecordingPlan
 from ml.inference.speech.sentences import Sentence
@@ -23,6 +24,8 @@ from ml.media import DecodedExtent
 
 FORMAT = "affect-evidence"
 VERSION = "1"
+PEOPLE_VERSION = "1"
+"""Version of what people are found by. Features of another one are found again, without decoding."""
 
 FACE_ARRAYS = {
     "times_F": "times_F",
@@ -35,6 +38,10 @@ FACE_ARRAYS = {
     "landmarks_NP3": "landmarks_NP3",
     "qualities_NQ": "qualities_NQ",
     "missed_F": "missed_F",
+    "movements_NV": "movements_NV",
+    "signatures_FS": "signatures_FS",
+    "is_identified_N": "is_identified_N",
+    "identities_IE": "identities_IE",
 }
 VOICE_ARRAYS = {
     "pieces_P2": "pieces_P2",
@@ -42,7 +49,8 @@ VOICE_ARRAYS = {
     "log_probabilities_PC": "log_probabilities_PC",
     "qualities_PQ": "qualities_PQ",
 }
-"""Fields of FaceObservations and of SegmentOutputs, by the name of their tensor in the file."""
+PIECE_ARRAYS = {"spans_Q2": "spans_Q2", "embeddings_QE": "embeddings_QE", "weights_Q": "weights_Q"}
+"""Fields of FaceObservations, of SegmentOutputs and of SpeechPieces, by the name of their tensor in the file."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ def save(path: Path, recording: RecordingPlan, features: Features) -> None:
     metadata = {
         "format": FORMAT,
         "version": VERSION,
+        "people_version": PEOPLE_VERSION,
         "bundle": recording.bundle.digest,
         "survey": recording.to_json().decode(),
         "observation": _OBSERVATION.dump_json(observation).decode(),
@@ -68,6 +77,8 @@ def save(path: Path, recording: RecordingPlan, features: Features) -> None:
     arrays = _arrays("sight", features.faces, FACE_ARRAYS)
     for number, audio in enumerate(features.audio):
         arrays |= _arrays(f"tones.{number}", audio.voice, VOICE_ARRAYS)
+        if audio.pieces is not None:
+            arrays |= _arrays(f"people.{number}", audio.pieces, PIECE_ARRAYS)
     save_file(arrays, path, metadata)
 
 
@@ -82,13 +93,22 @@ def load(path: Path) -> CachedAnalysis:
         recording = RecordingPlan.from_json(metadata["survey"])
         observation = _OBSERVATION.validate_json(metadata["observation"])
         faces = FaceObservations(**_fields("sight", arrays, FACE_ARRAYS))
+        if metadata.get("people_version") != PEOPLE_VERSION:
+            arrays = {name: array for name, array in arrays.items() if not name.startswith("people.")}
         audio = tuple(
-            AudioFeatures(SegmentOutputs(**_fields(f"tones.{number}", arrays, VOICE_ARRAYS)), sentences)
+            AudioFeatures(
+                SegmentOutputs(**_fields(f"tones.{number}", arrays, VOICE_ARRAYS)), sentences, _pieces(number, arrays)
+            )
             for number, sentences in enumerate(observation.sentences)
         )
     except (SafetensorError, ValidationError, LookupError, TypeError) as error:
         raise FeaturesUnreadable("The features file is damaged.") from error
     return CachedAnalysis(recording, Features(faces, observation.reach, audio))
+
+
+def _pieces(sound: int, arrays: Mapping[str, NDArray[Any]]) -> SpeechPieces | None:
+    found = _fields(f"people.{sound}", arrays, PIECE_ARRAYS)
+    return SpeechPieces(**found) if found else None
 
 
 def load_parts(paths: Sequence[Path]) -> Features:

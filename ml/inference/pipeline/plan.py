@@ -12,6 +12,7 @@ from typing import Annotated, Self
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ml.inference.api import TimeSpan
+from ml.inference.people.speech_pieces import SpeechListener
 from ml.inference.pipeline.bundle import LoadedBundle
 from ml.inference.pipeline.context import AnalysisContext
 from ml.inference.pipeline.decoded_audio import AudioLayout, DecodedAudio, MediaSource
@@ -41,17 +42,20 @@ class FrameSampling:
         max_faces: maximum number of faces per frame.
         landmarks: whether landmarks are kept.
         crops: whether each frame is the crop of one face, which is not searched.
+        movements: whether the movements of the faces are read.
     """
 
     frame_rate: float
     max_faces: int
     landmarks: bool
     crops: bool = False
+    movements: bool = False
 
     def covers(self, other: Self) -> bool:
         """Return whether features of this sampling contain those of `other`."""
         is_multiple = float(self.frame_rate / other.frame_rate).is_integer() and self.crops == other.crops
-        return is_multiple and self.max_faces >= other.max_faces and (self.landmarks or not other.landmarks)
+        keeps = self.landmarks >= other.landmarks and self.movements >= other.movements
+        return is_multiple and self.max_faces >= other.max_faces and keeps
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,7 @@ class RequestedFeatures:
         sounds: number of sounds to read: the mix, and the channels if they are read separately.
         voice: whether the voice is read.
         transcriber: recognizes speech; null if no words are to be recognized.
+        listener: hears who speaks; null if people are not requested, or channels tell them apart.
     """
 
     sampling: FrameSampling | None
@@ -196,6 +201,7 @@ class RequestedFeatures:
     sounds: int
     voice: bool
     transcriber: Transcriber | None
+    listener: SpeechListener | None = None
 
 
 class Planner:
@@ -233,12 +239,15 @@ class Planner:
         sampling, sounds = None, 0
         layout = plan.recording.layout or AudioLayout.expected(info, options.requested_track, self._limits)
         if models.face is not None and options.wants("face") and info.has_video:
-            sampling = FrameSampling(options.frame_rate, options.max_faces, options.landmarks, options.crops)
+            movements = options.movements and models.movements is not None
+            sampling = FrameSampling(options.frame_rate, options.max_faces, options.landmarks, options.crops, movements)
         if info.has_audio and (options.wants("audio") or options.wants("text")):
             sounds = 1 + (layout.channels if options.channels == "separate" else 0)
         voice = models.audio is not None and options.wants("audio")
         recognizes = context.transcript is None and options.wants("text")
-        return RequestedFeatures(sampling, layout.channels, sounds, voice, models.whisper if recognizes else None)
+        transcriber = models.whisper if recognizes else None
+        listener = models.speech_listener if options.people and sounds == 1 else None
+        return RequestedFeatures(sampling, layout.channels, sounds, voice, transcriber, listener)
 
     def decode_audio(self, plan: AnalysisPlan, context: AnalysisContext) -> tuple[AnalysisPlan, DecodedExtent]:
         """Decode the requested sounds into the plan's files, and all channels if a later analysis may request them.

@@ -92,18 +92,19 @@ def split_segments(speech: Sequence[TimeSpan], window: TimeSpan) -> list[TimeSpa
 
 def waveform(pcm: Pcm, span: TimeSpan) -> FloatArray:
     """Return a span of int16 PCM [samples] as float32 in −1..1."""
-    first, last = _sample_range(span)
+    first, last = sample_range(span)
     return as_float(pcm[first:last])
 
 
-def _sample_range(span: TimeSpan) -> SampleRange:
+def sample_range(span: TimeSpan) -> SampleRange:
+    """Return the samples of a span."""
     return round(span.start * SAMPLE_RATE), round(span.end * SAMPLE_RATE)
 
 
 def segments_by_window(speech: Sequence[TimeSpan], windows: Sequence[TimeSpan]) -> dict[TimeSpan, list[SampleRange]]:
     """Return the segments of each window that has enough speech. Windows that overlap may share segments."""
     return {
-        window: [_sample_range(segment) for segment in split_segments(speech, window)]
+        window: [sample_range(segment) for segment in split_segments(speech, window)]
         for window in windows
         if speech_share(speech, window) >= MIN_SPEECH_SHARE
     }
@@ -173,12 +174,17 @@ def _split_utterance(utterance: Pcm) -> list[FloatArray]:
     return [waveform(utterance, segment) for segment in split_segments([whole], whole)]
 
 
-def mean_features(segments: Sequence[ModalityFeatures]) -> ModalityFeatures | None:
-    """Return the mean of the embeddings, probabilities and known qualities; None for no segment."""
+def mean_features(
+    segments: Sequence[ModalityFeatures], weights: Sequence[float] | None = None
+) -> ModalityFeatures | None:
+    """Return the mean of the embeddings, probabilities and known qualities; None for no segment.
+
+    `weights`: of the segments; null for equal ones.
+    """
     if not segments:
         return None
-    probabilities = np.mean([np.exp(segment.log_probabilities) for segment in segments], axis=0)
+    probabilities = np.average([np.exp(segment.log_probabilities) for segment in segments], axis=0, weights=weights)
     known = [segment.quality for segment in segments if segment.quality is not None]
     quality = np.mean(known, axis=0) if known else None
-    embedding = np.mean([segment.embedding for segment in segments], axis=0)
-    return ModalityFeatures(embedding, np.log(probabilities), quality)
+    embedding = np.average([segment.embedding for segment in segments], axis=0, weights=weights)
+    return ModalityFeatures(embedding.astype(np.float32), np.log(probabilities).astype(np.float32), quality)
