@@ -60,7 +60,7 @@ async def get_owner(connection: HTTPConnection, settings: SettingsDep, documente
 
     `documented` is not used: it adds the key to the OpenAPI document.
     """
-    owner = await _count_request(connection, _authenticated_owner(connection, settings))
+    owner = await count_request(connection, _authenticated_owner(connection, settings))
     with _concurrency_of(connection).enter(owner):
         yield owner
 
@@ -91,7 +91,7 @@ async def identify_viewer(connection: HTTPConnection, ticket: str | None, use: T
         owner = _authenticated_owner(connection, connection.app.state.settings)
     else:
         owner = await run_in_threadpool(connection.app.state.tickets.owner_of, ticket, use)
-    return await _count_request(connection, owner)
+    return await count_request(connection, owner)
 
 
 def _authenticated_owner(connection: HTTPConnection, settings: Settings) -> str:
@@ -100,7 +100,7 @@ def _authenticated_owner(connection: HTTPConnection, settings: Settings) -> str:
     return authenticate(connection.headers.get("authorization"), settings.api_keys)
 
 
-async def _count_request(connection: HTTPConnection, owner: str) -> str:
+async def count_request(connection: HTTPConnection, owner: str) -> str:
     """Count the request against the rate limit and return the owner. Raises RateLimited, RedisError."""
     limiter: RateLimiter = connection.app.state.limiter
     if limiter.per_minute:

@@ -11,6 +11,11 @@ from redis import Redis
 from starlette.concurrency import run_in_threadpool
 
 from app import errors
+from app.compat.hume import routes as hume_routes
+from app.compat.hume import stream as hume_stream
+from app.compat.hume.batches import HumeBatches
+from app.compat.hume.stream import HumeStreamJobs
+from app.compat.hume.submission import HumeSubmission
 from app.http.concurrency_limit import ConcurrencyLimit
 from app.http.metrics import GatewayMetrics, MetricsMiddleware
 from app.http.rate_limit import RateLimitHeaders
@@ -65,6 +70,9 @@ class Services:
     limiter: RateLimiter
     webhooks: Webhooks
     streams: LiveStreams
+    hume_submission: HumeSubmission
+    hume_batches: HumeBatches
+    hume_stream_jobs: HumeStreamJobs
 
 
 @asynccontextmanager
@@ -86,18 +94,23 @@ async def open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIte
     readiness = Readiness(job_store, registry, blobs)
     requests = RequestCache(blobs)
     jobs = JobQueries(requests, job_store, events, blobs, celery, settings, metrics)
+    submission = JobSubmission(jobs, requests, job_store, blobs, celery, settings, metrics)
+    results = Results(jobs, events, blobs)
     try:
         yield Services(
-            submission=JobSubmission(jobs, requests, job_store, blobs, celery, settings, metrics),
+            submission=submission,
             jobs=jobs,
             job_editor=JobEditor(jobs, job_store, blobs),
-            results=Results(jobs, events, blobs),
+            results=results,
             readiness=readiness,
             registry=registry,
             tickets=Tickets(redis),
             limiter=RateLimiter(redis, settings.requests_per_minute),
             webhooks=Webhooks(job_store, blobs, celery, settings),
             streams=LiveStreams(gateway_streams, readiness, celery, settings),
+            hume_submission=HumeSubmission(submission, blobs, settings),
+            hume_batches=HumeBatches(jobs, results, job_store, blobs),
+            hume_stream_jobs=HumeStreamJobs(submission, jobs, blobs),
         )
     finally:
         stopping.set()
@@ -155,6 +168,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.webhooks.include_router(webhooks.published)
     for module in (jobs, results, stream, tickets, models, webhooks, health, pages):
         app.include_router(module.router)
+    for compatible in (hume_routes, hume_stream):
+        app.include_router(compatible.router)
     if settings.metrics_port is None:
         app.include_router(health.metrics_router)
     app.openapi = OpenApiDocument(app)  # type: ignore[method-assign]

@@ -31,6 +31,12 @@ class Settings(SharedSettings):
         1, ge=1, le=64, description="Number of gateway processes that share the port. Several exclude `METRICS_PORT`."
     )
     max_files: int = Field(20, ge=1, le=1000, description="Maximum number of files in one request.")
+    max_batch_items: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="Maximum number of files, links and texts of one Hume-compatible job; files in archives count.",
+    )
     max_transcript_bytes: int = Field(4_000_000, ge=1, description="Maximum bytes of a transcript sent with a file.")
     upload_idle_seconds: float = Field(
         60.0, gt=0, description="Seconds without any data after which an upload is aborted."

@@ -45,12 +45,13 @@ APP_ORDER = [
     ("services",),
     ("dependencies", "openapi"),
     ("routes",),
+    ("compat",),
     ("main", "server"),
     ("__main__",),
 ]
 SHARED = (
     *("ml.results", "ml.reports", "ml.people_edits", "ml.vocabulary", "ml.languages", "ml.errors", "ml.signatures"),
-    "ml.version",
+    *("ml.movements", "ml.version"),
 )
 WORKERS = (*SHARED, "ml.memory", "ml.media", "ml.inference", "ml.registry", "ml.explanation", "ml.rendering", "workers")
 

@@ -88,6 +88,8 @@ class UploadForm:
 
 
 OpenSink = Callable[[], Sink]
+DetectFormat = Callable[[bytes, str], str | None]
+"""Returns the format of a file by its first bytes and its name; None if it is not accepted."""
 ValidateField = Callable[[str, str], Awaitable[None]]
 
 
@@ -101,12 +103,15 @@ class UploadReader:
         open_sink: OpenSink,
         validate_field: ValidateField,
         decoders: Mapping[str, Callable[[bytes], str]] | None = None,
+        detect_format: DetectFormat = lambda head, name: format_from_signature(head),
     ) -> None:
-        """`decoders`: how the bytes of a field become text, for fields that need not be UTF-8."""
+        """`decoders`: how the bytes of a field become text, for fields that need not be UTF-8. `detect_format`: which
+        files are accepted; by default media."""
         self._limits = limits
         self._open_sink = open_sink
         self._validate_field = validate_field
         self._decoders = decoders or {}
+        self._detect_format = detect_format
         self._sinks: list[Sink] = []
         self._file_bytes = 0
         self._committed = False
@@ -175,7 +180,7 @@ class UploadReader:
         sink: Sink | None = None
         async for block in _blocks(self._count_bytes(events)):
             if sink is None:
-                format = format_from_signature(block[:SNIFF_BYTES])
+                format = self._detect_format(block[:SNIFF_BYTES], name)
                 if format is None:
                     raise UnsupportedMedia(describe_refused(block[:SNIFF_BYTES]))
                 sink = self._open_sink()

@@ -22,6 +22,7 @@ declare namespace Api {
   interface AudioReading {
     labels_90?: string[] | null;
     uncertain?: boolean | null;
+    dimensions?: Dimensions | null;
     probabilities: Record<string, number>;
     speech: number;
   }
@@ -46,6 +47,13 @@ declare namespace Api {
     attempts: Attempt[];
   }
 
+  interface Dimensions {
+    valence: number;
+    arousal: number;
+    dominance?: number | null;
+    source: "words" | "emotions" | "combined";
+  }
+
   interface EyesOpen {
     left: number;
     right: number;
@@ -54,6 +62,7 @@ declare namespace Api {
   interface FaceFrame {
     labels_90?: string[] | null;
     uncertain?: boolean | null;
+    dimensions?: Dimensions | null;
     time: number;
     box: Box;
     score: number;
@@ -70,6 +79,7 @@ declare namespace Api {
   interface FaceReading {
     labels_90?: string[] | null;
     uncertain?: boolean | null;
+    dimensions?: Dimensions | null;
     probabilities: Record<string, number>;
     coverage: number;
   }
@@ -511,6 +521,7 @@ declare namespace Api {
   interface Reading {
     labels_90?: string[] | null;
     uncertain?: boolean | null;
+    dimensions?: Dimensions | null;
     emotion: string | null;
     confidence: number;
     probabilities: Record<string, number>;
@@ -563,6 +574,7 @@ declare namespace Api {
   interface TextReading {
     labels_90?: string[] | null;
     uncertain?: boolean | null;
+    dimensions?: Dimensions | null;
     probabilities: Record<string, number>;
     sentiment: Record<string, number>;
     transcript: string;
@@ -583,6 +595,7 @@ declare namespace Api {
   interface Window {
     labels_90?: string[] | null;
     uncertain?: boolean | null;
+    dimensions?: Dimensions | null;
     emotion: string | null;
     confidence: number;
     probabilities: Record<string, number>;
