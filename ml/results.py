@@ -4,7 +4,7 @@ import struct
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, GetCoreSchemaHandler, model_validator
@@ -43,8 +43,26 @@ MAX_CERTAIN_LABELS = 2
 """Maximum number of `labels_90` of a reading that is not uncertain."""
 
 
+DimensionSource = Literal["words", "emotions", "combined"]
+"""Origin of dimensions: a model that reads words, the emotions by a published map, or a mean of several modalities."""
+
+
+class Dimensions(FrozenModel):
+    """Valence, arousal and dominance of a reading, each −1 to 1."""
+
+    valence: float = Field(ge=-1, le=1, description="From unpleasant to pleasant.")
+    arousal: float = Field(ge=-1, le=1, description="From calm to excited.")
+    dominance: float | None = Field(
+        None, ge=-1, le=1, description="From controlled to in control; of words alone, as a model reads them."
+    )
+    source: DimensionSource = Field(
+        description="`words`: read by a model trained on EmoBank; `emotions`: mean over the probabilities by the norms "
+        "of Warriner et al. (2013); `combined`: mean of the modalities."
+    )
+
+
 class Certainty(FrozenModel):
-    """How sure a reading is, as measured on people that the models had never met."""
+    """How sure a reading is, as measured on people that the models had never met, and its dimensions."""
 
     labels_90: tuple[str, ...] | None = Field(
         None,
@@ -52,16 +70,16 @@ class Certainty(FrozenModel):
         "if the models do not know.",
     )
     uncertain: bool | None = Field(None, description="Whether `labels_90` has more than two labels; null without them.")
+    dimensions: Dimensions | None = Field(None, description="Valence, arousal and dominance; null without evidence.")
 
 
 def label_set(probabilities: Probabilities, threshold: float | None) -> tuple[str, ...] | None:
-    """Return the most probable labels, as many as needed for the sum of their probabilities to reach the threshold; null
-    without one."""
+    """Return the most probable labels, until the sum of their probabilities reaches the threshold; null without one."""
     if threshold is None:
         return None
     order = sorted(probabilities, key=probabilities.__getitem__, reverse=True)
-    sums = accumulate((probabilities[label] for label in order), initial=0.0)
-    return tuple(label for place, (label, before) in enumerate(zip(order, sums)) if not place or before < threshold)
+    before = accumulate((probabilities[label] for label in order), initial=0.0)
+    return tuple(label for label, total in zip(order, before, strict=False) if not total or total < threshold)
 
 
 def is_uncertain(labels_90: tuple[str, ...] | None) -> bool | None:

@@ -34,6 +34,9 @@ SIMPLIFIED_FROM: dict[SimplifiedEmotion, tuple[Emotion, ...]] = {
 Sentiment = Literal["negative", "neutral", "positive"]
 SENTIMENTS: tuple[Sentiment, ...] = get_args(Sentiment)
 
+Burst = Literal["laugh", "cry", "sigh", "scream", "gasp", "groan", "cough", "sneeze", "sniff"]
+BURSTS: tuple[Burst, ...] = get_args(Burst)
+
 Modality = Literal["face", "audio", "text"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ml.reports.eaf import eaf
+from ml.reports.movements import movements_csv
 from ml.reports.plain_text import plain_text
 from ml.reports.report import Report
 from ml.reports.rttm import rttm
@@ -17,13 +18,14 @@ from ml.reports.subtitles import srt, vtt, window_cues
 from ml.reports.tables import faces_csv, moments_csv, people_csv, windows_csv, words_csv
 from ml.reports.textgrid import textgrid
 
-Rows = Literal["windows", "faces", "moments", "words", "people", "speech"]
+Rows = Literal["windows", "faces", "moments", "words", "people", "movements", "speech"]
 ROWS: Mapping[Rows, str] = {
     "windows": "one per window",
     "faces": "one per face and frame",
     "moments": "one per moment",
     "words": "one per word, with its count",
     "people": "one per person, with times of talk and overlaps",
+    "movements": "one per face and frame, with the option `movements`; columns as of OpenFace and py-feat",
     "speech": "one per sentence, and for the emotions in pauses",
 }
 """Meaning of each choice of rows of a table, or of cues of subtitles."""
@@ -71,6 +73,7 @@ FORMATS: Mapping[str, ExportFormat] = {
             "moments": _of_one(moments_csv),
             "words": _of_one(words_csv),
             "people": _of_one(people_csv),
+            "movements": _of_one(movements_csv),
         },
     ),
     "vtt": ExportFormat(

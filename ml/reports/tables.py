@@ -23,6 +23,7 @@ Row = Mapping[str, Cell]
 _FORMULA_START = re.compile(r"""(^|;)(?=[\s"']*[=+\-@＝＋－＠])""")
 """Place in a text, at its start or after a semicolon, that a spreadsheet could take for the start of a formula."""
 _SET_COLUMNS = ("labels_90", "uncertain")
+_DIMENSION_COLUMNS = ("valence", "arousal", "dimensions_source")
 _PERSON_COLUMNS = ("person", "person_name")
 """Number and display name of a person: the last columns of each table of items that have one."""
 
@@ -40,22 +41,24 @@ def windows_csv(reports: Sequence[Report]) -> str:
     columns += [*_probability_columns("text_", labels), *(f"text_sentiment_{name}" for name in SENTIMENTS)]
     columns += ["text_transcript", "missing", "moments", *_SET_COLUMNS]
     columns += [f"{modality}_labels_90" for modality in MODALITIES]
-    columns += _person_columns(reports)
-    return _csv(columns, (row for report in reports for row in _window_rows(report)))
+    columns += [*_DIMENSION_COLUMNS, *(f"{modality}_{name}" for modality in MODALITIES for name in _DIMENSION_COLUMNS)]
+    columns += ["text_dominance", *_person_columns(reports)]
+    return write_csv(columns, (row for report in reports for row in _window_rows(report)))
 
 
 def faces_csv(reports: Sequence[Report]) -> str:
     """Return one row for each face in each sampled frame. Boxes are in pixels of the original frame."""
     columns = ["file", "track", "time", "x", "y", "width", "height", "score", "emotion"]
-    columns += [*_probability_columns("", _labels(reports)), *_SET_COLUMNS, *_person_columns(reports)]
-    return _csv(columns, (row for report in reports for row in _face_rows(report)))
+    columns += [*_probability_columns("", _labels(reports)), *_SET_COLUMNS, *_DIMENSION_COLUMNS]
+    columns += _person_columns(reports)
+    return write_csv(columns, (row for report in reports for row in _face_rows(report)))
 
 
 def moments_csv(reports: Sequence[Report]) -> str:
     """Return one row for each moment, in order of time. `rank` 1 is the strongest."""
     columns = ["file", "time", "rank", "kind", "from", "to", "score", *(f"why_{modality}" for modality in MODALITIES)]
     columns += _person_columns(reports)
-    return _csv(columns, (row for report in reports for row in _moment_rows(report)))
+    return write_csv(columns, (row for report in reports for row in _moment_rows(report)))
 
 
 def people_csv(reports: Sequence[Report]) -> str:
@@ -67,7 +70,8 @@ def people_csv(reports: Sequence[Report]) -> str:
     """
     columns = ["file", "person", "name", "match", "tracks", "seen_seconds", "talk_seconds", "talk_share", "turns"]
     columns += ["overlap_seconds", "overlaps", "emotion", "confidence", *_probability_columns("", _labels(reports))]
-    return _csv([*columns, *_SET_COLUMNS], (row for report in reports for row in _people_rows(report)))
+    columns += [*_SET_COLUMNS, *_DIMENSION_COLUMNS]
+    return write_csv(columns, (row for report in reports for row in _people_rows(report)))
 
 
 def words_csv(reports: Sequence[Report]) -> str:
@@ -78,7 +82,7 @@ def words_csv(reports: Sequence[Report]) -> str:
     total = counts.total()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     rows: Iterator[Row] = ({"word": word, "count": count, "share": count / total} for word, count in ordered)
-    return _csv(["word", "count", "share"], rows)
+    return write_csv(["word", "count", "share"], rows)
 
 
 def safe_cell(text: str) -> str:
@@ -86,7 +90,8 @@ def safe_cell(text: str) -> str:
     return _FORMULA_START.sub(r"\1'", sanitize(text))
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
+def write_csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    """Return a table; a row without one of the columns has an empty cell there."""
     lines = [",".join(map(_format_cell, columns))]
     lines += [",".join(_format_cell(row.get(name)) for name in columns) for row in rows]
     return "".join(f"{line}\r\n" for line in lines)
@@ -118,6 +123,15 @@ def _set_cells(reading: Certainty) -> dict[str, Cell]:
     return {"labels_90": " ".join(reading.labels_90), "uncertain": int(bool(reading.uncertain))}
 
 
+def _dimension_cells(reading: Certainty, prefix: str = "") -> dict[str, Cell]:
+    """Return valence, arousal and where they come from; nothing if they are unknown."""
+    own = reading.dimensions
+    if own is None:
+        return {}
+    values = (own.valence, own.arousal, own.source)
+    return {f"{prefix}{name}": value for name, value in zip(_DIMENSION_COLUMNS, values, strict=True)}
+
+
 def _person_columns(reports: Sequence[Report]) -> Sequence[str]:
     """Return the columns that name a person; none if no result has people."""
     return _PERSON_COLUMNS if any(report.result.people for report in reports) else ()
@@ -147,6 +161,7 @@ def _people_rows(report: Report) -> Iterator[Row]:
             "confidence": person.overall.confidence,
             **_probability_cells("", person.overall.probabilities),
             **_set_cells(person.overall),
+            **_dimension_cells(person.overall),
         }
 
 
@@ -160,6 +175,7 @@ def _window_rows(report: Report) -> Iterator[Row]:
             "confidence": overall.confidence,
             **_probability_cells("", overall.probabilities),
             **_set_cells(overall),
+            **_dimension_cells(overall),
         }
     for track in channel_tracks(result):
         moments = _moments_by_window(result, track)
@@ -188,10 +204,12 @@ def _window_cells(window: Window) -> dict[str, Cell]:
         "missing": " ".join(window.missing),
         **_probability_cells("", window.probabilities),
         **_set_cells(window),
+        **_dimension_cells(window),
     }
     for modality in MODALITIES:
         if reading := getattr(window.modalities, modality):
             cells[f"{modality}_labels_90"] = _set_cells(reading)["labels_90"]
+            cells |= _dimension_cells(reading, f"{modality}_")
     if face:
         cells |= {"face_coverage": face.coverage, **_probability_cells("face_", face.probabilities)}
     if audio:
@@ -199,6 +217,7 @@ def _window_cells(window: Window) -> dict[str, Cell]:
     if text:
         cells |= {"text_transcript": text.transcript, **_probability_cells("text_", text.probabilities)}
         cells |= {f"text_sentiment_{name}": value for name, value in text.sentiment.items()}
+        cells["text_dominance"] = text.dimensions.dominance if text.dimensions else None
     return cells
 
 
@@ -215,6 +234,7 @@ def _face_rows(report: Report) -> Iterator[Row]:
                 "emotion": frame.emotion,
                 **_probability_cells("", frame.probabilities),
                 **_set_cells(frame),
+                **_dimension_cells(frame),
                 **_person_cells(track.person, names),
             }
 

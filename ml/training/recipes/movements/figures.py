@@ -68,8 +68,8 @@ def movement_card(description: ModelDescription, limits: Sequence[str]) -> str:
         "\n\n".join(
             [
                 "# Affect face movements",
-                "Small network from the 468 points of a face mesh and the look of both eyes to 52 named movements and a "
-                "gaze. A face and its mirror image have mirrored movements.",
+                "Small network from the 468 points of a face mesh and the look of both eyes to 52 named movements "
+                "and a gaze. A face and its mirror image have mirrored movements.",
                 "## Use",
                 "Movements of a face over time. They are no intensities of action units: nobody has labelled them.",
                 "## Figures",
@@ -77,8 +77,8 @@ def movement_card(description: ModelDescription, limits: Sequence[str]) -> str:
                 difference_table(description.metrics),
                 "## Trained on",
                 "\n".join(f"- {name}" for name in description.data),
-                "Taught by the blend shape network of mediapipe (Apache-2.0), of which nothing is part of the weights, on "
-                "its mesh with attention.",
+                "Taught by the blend shape network of mediapipe (Apache-2.0), of which nothing is part of the "
+                "weights, on its mesh with attention.",
                 f"Command: `{description.command}`",
                 "## Limits",
                 "\n".join(f"- {limit}" for limit in limits),
