@@ -79,7 +79,8 @@ class Options(FrozenModel):
     )
     thumbnails: bool = Field(
         False,
-        description="Create thumbnails of the 16 faces that are visible longest, and of the 12 strongest moments.",
+        description="Create thumbnails of each person, of the 16 faces that are visible longest, and of the 12 "
+        "strongest moments.",
     )
     words: bool = Field(True, description="Include the time of each word in the transcript.")
     prior: Prior = Field(

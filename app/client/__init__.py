@@ -26,7 +26,7 @@ from .errors import (
     Unauthorized,
     Unavailable,
 )
-from .models import Artifact, Change, DeliveryLog, Job, Model, Problem, Result, Window
+from .models import Artifact, Change, DeliveryLog, Job, Model, Person, Problem, Result, Window
 from .transport import Retries
 from .uploads import Upload
 from .webhooks import NotVerified, WebhookEvent, verify
@@ -51,6 +51,7 @@ __all__ = [
     "Model",
     "NotFound",
     "NotVerified",
+    "Person",
     "Problem",
     "Result",
     "Retries",

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -110,9 +110,12 @@ class AsyncClient:
         response = await self._send(ApiRequest("GET", job_path(job, "result")), needs_result=True)
         return Result.model_validate_json(response.content)
 
-    async def export(self, job: Job | str, format: str, rows: str | None = None) -> bytes:
-        """Return the result of an ended job as `csv`, `vtt`, `srt`, `eaf`, `textgrid` or `txt`."""
-        request = ApiRequest("GET", job_path(job, "result"), params={"format": format, "rows": rows})
+    async def export(self, job: Job | str, format: str, rows: str | None = None, *, person: int | None = None) -> bytes:
+        """Return the result of an ended job as `csv`, `vtt`, `srt`, `eaf`, `textgrid`, `rttm` or `txt`.
+
+        `person`: number of the only person to report."""
+        params = {"format": format, "rows": rows, "person": person}
+        request = ApiRequest("GET", job_path(job, "result"), params=params)
         response = await self._send(request, needs_result=True)
         return response.content
 
@@ -151,6 +154,28 @@ class AsyncClient:
                         raise ConnectionFailed("the event stream broke off", code="connection_failed") from error
             await asyncio.sleep(self._retries.seconds(failures))
             failures += 1
+
+    async def change(
+        self,
+        job: Job | str,
+        *,
+        people: Mapping[int, str | None] | None = None,
+        merge: Sequence[Sequence[int]] = (),
+        split: Sequence[int] = (),
+        tags: Sequence[str] | None = None,
+    ) -> Job:
+        """Name people of the result (by number; null removes a name), merge groups of people who are one, split face
+        tracks off that are another person, and replace the tags. What is left out stays as it is."""
+        change: dict[str, object] = {"merge": [list(group) for group in merge], "split": list(split)}
+        if people is not None:
+            change["people"] = {str(number): name for number, name in people.items()}
+        if tags is not None:
+            change["tags"] = list(tags)
+        return await self._change(job, change)
+
+    async def restore_people(self, job: Job | str) -> Job:
+        """Undo all names, merges and splits: the people are again as the analysis found them."""
+        return await self._change(job, {"people": None})
 
     async def cancel(self, job: Job | str) -> Job:
         """Request that the job stops. An ended job stays as it is."""
@@ -209,6 +234,10 @@ class AsyncClient:
 
     async def _get(self, job: Job | str, wait: float | None = None) -> Job:
         response = await self._send(ApiRequest("GET", job_path(job), params={"wait": wait}))
+        return Job.model_validate_json(response.content)
+
+    async def _change(self, job: Job | str, change: dict[str, object]) -> Job:
+        response = await self._send(ApiRequest("PATCH", job_path(job), json=change))
         return Job.model_validate_json(response.content)
 
     async def _download(self, url_path: str, path: str | Path) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from ml.media.sandbox import CancelCheck, never_cancelled
 from ml.rendering.encoding import RenderedArtifact, encode_jpeg, encode_png
 from ml.rendering.summary import summary
 from ml.rendering.thumbnails import (
+    FaceSighting,
+    best_sightings_by_person,
     best_sightings_by_track,
     crop_face,
     sampled_time_before,
@@ -26,8 +28,10 @@ from ml.rendering.thumbnails import (
     strongest_moments,
 )
 from ml.rendering.video import annotate_image, annotate_video
+from ml.reports.people import display_names
 from ml.reports.report import moment_text
 from ml.results import Options, Result
+from ml.vocabulary import person_name
 
 ArtifactGroup = Literal["summary", "annotate", "thumbnails", "heatmaps"]
 """Files that are made together. All but the summary have the name of the option that asks for them."""
@@ -99,20 +103,30 @@ class ArtifactBuilder:
             yield RenderedArtifact("annotated.mp4", "video", "Annotated video", target)
 
     def _thumbnails(self) -> Iterator[RenderedArtifact]:
-        scale = frame_scale(self.info)
+        faces: dict[int, bytes] = {}
         for sighting in best_sightings_by_track(self.result):
-            time = sighting.frame.time
-            for frame in self._frames_at(time):
-                title = f"Face {sighting.track} at {time:.2f} s"
-                image = encode_jpeg(crop_face(frame, sighting.frame.box, scale))
-                about = {"time": time, "track": sighting.track, "emotion": sighting.frame.emotion}
-                yield RenderedArtifact(f"face-{sighting.track}.jpg", "face", title, image, about)
+            for image in self._face_images(sighting):
+                faces[sighting.track] = image
+                title = f"Face {sighting.track} at {sighting.frame.time:.2f} s"
+                yield RenderedArtifact(f"face-{sighting.track}.jpg", "face", title, image, _about(sighting))
+        for number, sighting in best_sightings_by_person(self.result).items():
+            known = faces.get(sighting.track)
+            for image in [known] if known else self._face_images(sighting):
+                about = {**_about(sighting), "person": number}
+                yield RenderedArtifact(f"person-{number}.jpg", "person", person_name(number), image, about)
+        names = display_names(self.result)
         for number, moment in enumerate(strongest_moments(self.result.moments), 1):
             duration = self.result.media.duration or 0.0
             for frame in self._frames_at(sampled_time_before(moment.time, self.options.frame_rate, duration)):
-                title = f"{moment.time:.1f} s: {moment_text(moment)}"
+                title = f"{moment.time:.1f} s: {moment_text(moment, names)}"
                 about = {"time": moment.time, "emotion": moment.to}
                 yield RenderedArtifact(f"moment-{number}.jpg", "moment", title, encode_jpeg(shrink_frame(frame)), about)
+
+    def _face_images(self, sighting: FaceSighting) -> Iterator[bytes]:
+        """Yield the picture of a face as JPEG; nothing if its frame cannot be decoded."""
+        scale = frame_scale(self.info)
+        for frame in self._frames_at(sighting.frame.time):
+            yield encode_jpeg(crop_face(frame, sighting.frame.box, scale))
 
     def _heatmaps(self) -> Iterator[RenderedArtifact]:
         if self.models.versions != self.result.models:
@@ -132,3 +146,7 @@ class ArtifactBuilder:
             check=self.check,
         )
         return (frame.image for frame in frames)
+
+
+def _about(sighting: FaceSighting) -> dict[str, Any]:
+    return {"time": sighting.frame.time, "track": sighting.track, "emotion": sighting.frame.emotion}

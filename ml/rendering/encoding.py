@@ -10,7 +10,9 @@ from PIL import Image
 
 _JPEG_QUALITY = 85
 
-ArtifactKind = Literal["summary", "video", "picture", "face", "moment", "heatmap", "features", "voice", "words"]
+ArtifactKind = Literal[
+    "summary", "video", "picture", "face", "person", "moment", "heatmap", "features", "voice", "words"
+]
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,16 @@ from ml.media.overlay import Canvas
 from ml.rendering.drawing import WHITE, draw_label, emotion_rgb, text_colour_on, wrap_text
 from ml.rendering.typeface import typeface
 from ml.reports.interval_index import IntervalIndex
-from ml.reports.report import labels_text, overall_name, reading_text
+from ml.reports.people import display_names
+from ml.reports.report import labels_text, overall_name, reading_text, sanitize
 from ml.reports.subtitles import Cue, speech_cues
 from ml.results import Box, FaceFrame, FaceTrack, Reading, Result, Window
 from ml.vocabulary import COMBINED, MODALITIES, MODALITY_NAMES
 
 MAX_GAP_SECONDS = 1.0
 """Maximum seconds between two sightings over which a box is interpolated."""
+MAX_NAME_CHARACTERS = 24
+"""Maximum characters of the name of a person at a face."""
 _PANEL = (16, 16, 16, 150)
 _EMPTY_BAR = (70, 70, 70, 200)
 _FAINT = (210, 210, 210)
@@ -68,6 +71,8 @@ class OverlayPainter:
     def __init__(self, result: Result, canvas: Canvas) -> None:
         self._canvas = canvas
         self._faces = FaceTimeline(result.faces)
+        self._names = _face_names(result)
+        self._people = display_names(result)
         self._windows = IntervalIndex(result.windows)
         self._photo_reading = result.overall if result.media.kind == "image" else None
         self._title = overall_name(result.media) if self._photo_reading else COMBINED
@@ -111,7 +116,7 @@ class OverlayPainter:
         above = top - self._line
         labels = face.frame.labels_90 or ()
         named = labels_text(labels) if len(labels) > 1 else f"{face.frame.emotion} {probability:.0%}"
-        text = f"{face.track} {named}"
+        text = f"{self._names.get(face.track, face.track)} {named}"
         draw_label(draw, left, above if above >= 0 else bottom, text, self._face, colour)
 
     def _draw_bars(self, draw: ImageDraw.ImageDraw, reading: Reading) -> None:
@@ -121,7 +126,8 @@ class OverlayPainter:
         modalities = list(_modality_lines(reading))
         name_width = max(self._face.length(text) for text in names)
         bar_width = max(round(self._canvas.width * 0.11), 40)
-        heading = f"{self._title}: {reading_text(reading)}"
+        person = self._people.get(reading.person or 0) if isinstance(reading, Window) else None
+        heading = f"{person or self._title}: {reading_text(reading)}"
         content_width = max(
             name_width + margin + bar_width, *(self._face.length(text) for text in (heading, *modalities))
         )
@@ -168,6 +174,17 @@ class OverlayPainter:
             margin = self._line / 4
             draw.rectangle((left - margin, top, left + length + margin, top + self._line * 0.95), fill=ground)
         self._face.draw(draw, (left, top), text, WHITE if ground is None else text_colour_on(ground))
+
+
+def _face_names(result: Result) -> dict[int, str]:
+    """Return what each face track is labelled with if it is a person: the name, or the number of one without."""
+    names = {person.person: sanitize(person.name or "") for person in result.people}
+    labels = {number: _shortened(name) or str(number) for number, name in names.items()}
+    return {track.track: labels[track.person] for track in result.faces if track.person in labels}
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME_CHARACTERS else f"{name[: MAX_NAME_CHARACTERS - 1]}…"
 
 
 def _modality_lines(reading: Reading) -> Iterator[str]:

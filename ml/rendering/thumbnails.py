@@ -1,4 +1,4 @@
-"""Small images: each face at its largest, and the frames of moments."""
+"""Small images: each face and each person at their largest, and the frames of moments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ml.results import Box, FaceFrame, Moment, Result
+from ml.results import Box, FaceFrame, FaceTrack, Moment, Result
 
 FACE_SIDE = 192
 """Pixels; side of a face's thumbnail."""
@@ -29,13 +29,28 @@ class FaceSighting:
 
 def best_sightings_by_track(result: Result) -> list[FaceSighting]:
     """Return the sighting with the largest, surest face of each of the longest tracks, in order of track numbers."""
-
-    def quality(frame: FaceFrame) -> float:
-        return frame.score * frame.box.width * frame.box.height
-
     tracks = sorted(result.faces, key=lambda track: (-len(track.frames), track.track))[:MAX_FACES]
-    best = (FaceSighting(track.track, max(track.frames, key=quality)) for track in tracks)
+    best = (FaceSighting(track.track, _best_frame(track)) for track in tracks)
     return sorted(best, key=lambda sighting: sighting.track)
+
+
+def best_sightings_by_person(result: Result) -> dict[int, FaceSighting]:
+    """Return the sighting with the largest, surest face of each person who is seen, by number; at most `MAX_FACES`."""
+    tracks = {track.track: track for track in result.faces if track.frames}
+    best: dict[int, FaceSighting] = {}
+    for person in result.people:
+        seen = [FaceSighting(number, _best_frame(tracks[number])) for number in person.tracks if number in tracks]
+        if seen and len(best) < MAX_FACES:
+            best[person.person] = max(seen, key=lambda sighting: _quality(sighting.frame))
+    return best
+
+
+def _best_frame(track: FaceTrack) -> FaceFrame:
+    return max(track.frames, key=_quality)
+
+
+def _quality(frame: FaceFrame) -> float:
+    return frame.score * frame.box.width * frame.box.height
 
 
 def strongest_moments(moments: Sequence[Moment], count: int = MAX_MOMENTS) -> list[Moment]:

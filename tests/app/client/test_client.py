@@ -46,6 +46,7 @@ from app.errors import ERRORS, Problem
 from tests.app.conftest import PNG, Gateway, OpenGateway
 from tests.documents import RESULT
 from tests.loopback import Answer, Handler, loopback
+from tests.ml.reports.made_results import interview
 from workers.protocol.blob_keys import media_key, request_key
 from workers.protocol.records import Failure, JobRequest
 from workers.protocol.store.job_store import NewJobs
@@ -172,6 +173,19 @@ def test_analyse_returns_result(gateway: Gateway, calling: Calling) -> None:
     client.delete(job)  # an answer may have been lost
     with pytest.raises(NotFound):
         client.get(job)
+
+
+def test_change_names_people_and_tags(gateway: Gateway, calling: Calling) -> None:
+    client = calling(address(gateway))
+    job = client.submit(PNG)
+    gateway.succeed(interview().result.model_dump_json().encode())
+    assert client.change(job, people={1: "Ann"}, merge=[(1, 3)], split=[2], tags=["new"]).tags == ("new",)
+    assert [(person.person, person.name) for person in client.result(job).people] == [(1, "Ann"), (2, None), (4, None)]
+    assert b"<v Ann>" in client.export(job, "vtt", person=1)
+    client.restore_people(job.id)
+    assert [person.person for person in client.result(job).people] == [1, 2, 3]
+    with pytest.raises(InvalidRequest, match="no person 9"):
+        client.change(job, people={9: None})
 
 
 def work(gateway: Gateway, content: bytes) -> None:

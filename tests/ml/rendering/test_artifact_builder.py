@@ -14,7 +14,7 @@ from ml.inference.pipeline.context import AnalysisContext
 from ml.media import MediaLimits
 from ml.rendering.builder import ArtifactBuilder, ArtifactGroup
 from ml.rendering.encoding import RenderedArtifact
-from ml.results import Moment, Options, Result
+from ml.results import Moment, Options, Person, Result
 from tests import media_files
 from tests.face_files import make_scenes, nobody, portrait, two_people
 from tests.speech_files import melody
@@ -36,7 +36,8 @@ def result(analyzer: Analyzer, video: Path) -> Result:
     moment = Moment.model_validate(
         {"time": 0.9, "kind": "peak", "from": None, "to": "happy", "score": 0.9, "why": ["face"]}
     )
-    return read.model_copy(update={"moments": (moment,)})
+    people = (Person(person=1, tracks=(1,), overall=read.overall), Person(person=2, overall=read.overall))
+    return read.model_copy(update={"moments": (moment,), "people": people})
 
 
 @pytest.fixture
@@ -56,7 +57,9 @@ def image(content: bytes) -> np.ndarray:
 def test_make_thumbnails_show_face_and_frame_of_moment(builder: ArtifactBuilder) -> None:
     assert builder.requested == ("summary", "annotate", "thumbnails", "heatmaps")
     found = made(builder, "thumbnails")
-    assert set(found) == {"face-1.jpg", "moment-1.jpg"}
+    assert set(found) == {"face-1.jpg", "person-1.jpg", "moment-1.jpg"}  # the second person is only heard
+    assert found["person-1.jpg"][1] == found["face-1.jpg"][1]
+    assert found["person-1.jpg"][0].entry["person"] == 1
     about, content = found["face-1.jpg"]
     x, y, side = 85 + 49, 73 + 49, 98 * 1.6  # of the portrait's face
     expected = Image.fromarray(portrait()).crop((x - side / 2, y - side / 2, x + side / 2, y + side / 2))

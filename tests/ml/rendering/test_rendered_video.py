@@ -17,7 +17,7 @@ from ml.rendering.overlay_layer import FaceTimeline, OverlayPainter
 from ml.rendering.video import annotate_image, annotate_video
 from ml.results import Box, FaceFrame, FaceTrack, Result
 from tests import media_files
-from tests.ml.reports.made_results import media, result, sure_of, window
+from tests.ml.reports.made_results import interview, media, result, sure_of, window
 
 LIMITS = MediaLimits()
 
@@ -168,6 +168,16 @@ def test_face_timeline_interpolates_between_sightings_and_ends_after_last() -> N
     assert (placed.box.x, placed.box.width) == pytest.approx((30, 16)) and placed.frame.emotion == "sad"
     assert [each.frame.time for time in (0.7, 2.8, 3.2) for each in faces.at(time)] == [0.5, 3.0, 3.0]
     assert list(faces.at(1.5)) == list(faces.at(4.0)) == []
+
+
+def test_overlay_painter_writes_names_of_people() -> None:
+    report = interview().result
+    canvas = Canvas.for_size(640, 480)
+    drawn = [
+        OverlayPainter(report.model_copy(update={"people": people}), canvas).at(0.1)
+        for people in (report.people, tuple(each.model_copy(update={"name": None}) for each in report.people), ())
+    ]
+    assert not np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[1], drawn[2])
 
 
 def test_overlay_painter_bars_avoid_side_with_faces() -> None:
