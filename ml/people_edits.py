@@ -26,6 +26,8 @@ from ml.reports.interval_index import IntervalIndex, shared_labels
 from ml.reports.people import union
 from ml.results import (
     AudioReading,
+    Certainty,
+    Dimensions,
     FaceReading,
     FaceTrack,
     Modalities,
@@ -150,7 +152,7 @@ def _split(owner: Person, track: int, number: int, faces: Sequence[FaceTrack]) -
     own = times.get(track, [])
     others = [time for name, seen in times.items() if name != track for time in seen]
     pairs = [_split_window(window, own, others, number) for window in owner.windows]
-    rest, new = tuple(left for left, _ in pairs), tuple(taken for _, taken in pairs)
+    rest, new = (tuple(window for window in side if window) for side in zip(*pairs, strict=True)) if pairs else ((), ())
     tracks = tuple(each for each in owner.tracks if each != track)
     seen = owner.seen_seconds * len(own) / max(len(own) + len(others), 1)
     reduced = owner.model_copy(
@@ -166,18 +168,24 @@ def _split(owner: Person, track: int, number: int, faces: Sequence[FaceTrack]) -
     return reduced, other
 
 
-def _split_window(window: Window, own: Sequence[float], others: Sequence[float], number: int) -> tuple[Window, Window]:
-    """Return the window without a track, and that of the track alone. `own`, `others`: times of the track's frames, and
-    of those of the person's other tracks."""
+def _split_window(
+    window: Window, own: Sequence[float], others: Sequence[float], number: int
+) -> tuple[Window | None, Window | None]:
+    """Return the window without a track, and that of the track alone; null for one in which nothing is left.
+
+    `own`, `others`: times of the track's frames, and of those of the person's other tracks.
+    """
     shown, rest = (sum(window.start <= time < window.end for time in times) for times in (own, others))
     face, modalities = window.modalities.face, window.modalities
     if face is None or not shown:
-        return window, _window_of(window, Modalities(), number)
+        return window, None
     share = shown / (shown + rest)
     taken = face.model_copy(update={"coverage": face.coverage * share})
     left = face.model_copy(update={"coverage": face.coverage * (1 - share)}) if rest else None
     remaining = modalities.model_copy(update={"face": left})
-    kept = _window_of(window, remaining, window.person) if left is None else _with_modalities(window, remaining)
+    kept: Window | None = window.model_copy(update={"modalities": remaining})
+    if left is None:
+        kept = _window_of(window, remaining, window.person)
     return kept, _window_of(window, Modalities(face=taken), number)
 
 
@@ -265,16 +273,10 @@ def _pooled_window(windows: Sequence[Window], number: int) -> Window:
     return _window(read[0], modalities, number, _pool(read, weights))
 
 
-def _window_of(window: Window, modalities: Modalities, number: int | None) -> Window:
-    """Return the window as what its modalities say."""
+def _window_of(window: Window, modalities: Modalities, number: int | None) -> Window | None:
+    """Return the window as what its modalities say; null if there are none."""
     present = [reading for name in MODALITIES if (reading := getattr(modalities, name))]
-    if not present:
-        return _window(window, modalities, number, _empty(window))
-    return _window(window, modalities, number, _pool(present, [1.0] * len(present)))
-
-
-def _with_modalities(window: Window, modalities: Modalities) -> Window:
-    return window.model_copy(update={"modalities": modalities})
+    return _window(window, modalities, number, _pool(present, [1.0] * len(present))) if present else None
 
 
 def _window(window: Window, modalities: Modalities, number: int | None, reading: Reading) -> Window:
@@ -314,7 +316,7 @@ def _pooled_words(texts: Sequence[TextReading]) -> TextReading | None:
 
 
 def _fields(reading: Reading) -> dict[str, Any]:
-    return {"probabilities": reading.probabilities, "labels_90": reading.labels_90, "uncertain": reading.uncertain}
+    return reading.model_dump(include={"probabilities", "labels_90", "uncertain", "dimensions"})
 
 
 def _pool(readings: Sequence[FaceReading | AudioReading | TextReading | Window], weights: Sequence[float]) -> Reading:
@@ -323,7 +325,22 @@ def _pool(readings: Sequence[FaceReading | AudioReading | TextReading | Window],
     sets = [reading.labels_90 for reading in readings]
     known = {label for labels in sets for label in labels or ()} | {max(probabilities, key=probabilities.__getitem__)}
     labels_90 = tuple(sorted(known, key=lambda label: -probabilities[label]))
-    return Reading.from_probabilities(probabilities).labelled(labels_90 if None not in sets else None)
+    reading = Reading.from_probabilities(probabilities).labelled(labels_90 if None not in sets else None)
+    return reading.model_copy(update={"dimensions": _mean_dimensions(readings, weights)})
+
+
+def _mean_dimensions(readings: Sequence[Certainty], weights: Sequence[float]) -> Dimensions | None:
+    """Return the weighted mean of the dimensions that are known; of one reading its own."""
+    known = [(each.dimensions, weight) for each, weight in zip(readings, weights, strict=True) if each.dimensions]
+    total = sum(weight for _, weight in known)
+    if len(known) < 2 or not total:
+        return known[0][0] if known else None
+    sources = {each.source for each, _ in known}
+    return Dimensions(
+        valence=round(sum(each.valence * weight for each, weight in known) / total, 3),
+        arousal=round(sum(each.arousal * weight for each, weight in known) / total, 3),
+        source=sources.pop() if len(sources) == 1 else "combined",
+    )
 
 
 def _geometric_mean(distributions: Sequence[Probabilities], weights: Sequence[float]) -> Probabilities:
@@ -351,7 +368,8 @@ def _overall(windows: Sequence[Window], before: Reading) -> Reading:
         for label in read[0].probabilities
     }
     reading = Reading.from_probabilities(mean)
-    return reading.labelled(shared_labels(read, seconds, reading.emotion))
+    labelled = reading.labelled(shared_labels(read, seconds, reading.emotion))
+    return labelled.model_copy(update={"dimensions": _mean_dimensions(read, seconds)})
 
 
 def _second_weights(windows: Sequence[Window]) -> list[float]:
