@@ -23,6 +23,7 @@ from ml.inference.speech.confidence import word_confidences
 from ml.inference.speech.merged_transcript import merge_transcripts, of_channel
 from ml.inference.speech.transcriber import unavailable_notice
 from ml.inference.speech.transcript_index import TranscriptIndex
+from ml.inference.speech.written_language import written_language
 from ml.inference.voice.segments import SegmentOutputs, WindowVoice, segments_by_window, voices_by_window
 from ml.languages import language_name
 from ml.media import MediaInfo, MediaLimits
@@ -173,8 +174,8 @@ class Assembler:
                 words = [self._recognized_words(*sounds[0], options)]
             else:
                 transcript, beyond_end = parse_transcript(context.transcript, windows[-1].end)
-                if options.language is not None:
-                    transcript = transcript.model_copy(update={"language": options.language})
+                language = options.language or written_language(transcript.text)
+                transcript = transcript.model_copy(update={"language": language})
                 notices: tuple[Notice, ...] = (CHANNELS_WITHOUT_WORDS,) if len(sounds) > 1 else ()
                 notices += _beyond_end_notices(beyond_end)
                 words = [SpokenWords(transcript, notices), *[SpokenWords()] * (len(sounds) - 1)]

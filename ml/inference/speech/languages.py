@@ -31,11 +31,15 @@ class StretchEvidence:
         return weight * math.log(max(self.probabilities.get(language, 0.0), MIN_PROBABILITY))
 
 
-def guess_languages(stretches: Sequence[StretchEvidence]) -> list[str]:
-    """Return the most probable language of each stretch, where each change costs CHANGE_PENALTY (Viterbi)."""
+def guess_languages(stretches: Sequence[StretchEvidence], detectable: Collection[str]) -> list[str]:
+    """Return the most probable language of each stretch, where each change costs CHANGE_PENALTY (Viterbi).
+
+    A language that is not among the `detectable` is guessed only if it is certain somewhere: doubtful speech in any
+    language looks to the recognizer like Latin, Breton or Nynorsk.
+    """
     if not stretches:
         return []
-    languages = sorted({language for stretch in stretches for language in stretch.probabilities})
+    languages = _possible(stretches, detectable)
     totals = {language: stretches[0].score(language) for language in languages}
     origins: list[dict[str, str]] = []
     for stretch in stretches[1:]:
@@ -75,6 +79,17 @@ def contenders(
     means = [(other, mean_probability(other, stretches)) for other in sorted(detectable)]
     likely = sorted((each for each in means if each[1] >= MIN_CONTENDER_PROBABILITY), key=lambda each: -each[1])
     return likely[:MAX_CONTENDERS] or [(language, confidence)]
+
+
+def _possible(stretches: Sequence[StretchEvidence], detectable: Collection[str]) -> list[str]:
+    heard = {language for stretch in stretches for language in stretch.probabilities}
+    certain = {
+        language
+        for stretch in stretches
+        for language, probability in stretch.probabilities.items()
+        if probability >= CERTAIN_PROBABILITY
+    }
+    return sorted(heard & ({*detectable} | certain) or heard)
 
 
 def _best(totals: Mapping[str, float]) -> str:

@@ -169,18 +169,18 @@ class Transcriber:
 
         Chunks are packed again where the language changes, if it is to be detected.
         """
-        languages = self._recognizer.languages
+        languages, detectable = self._recognizer.languages, self._recognizer.detectable_languages
         if language is not None or len(languages) == 1:
             return [[[SpokenChunk(chunk, language or languages[0]) for chunk in batch]]]
         stretches = split_stretches(pcm, batch)
         probabilities = self._recognizer.detect_languages([stretch.sound(pcm) for stretch in stretches])
         evidence = [StretchEvidence(stretch.seconds, p) for stretch, p in zip(stretches, probabilities, strict=True)]
-        guesses = zip(guess_languages(evidence), stretches, evidence, strict=True)
+        guesses = zip(guess_languages(evidence, detectable), stretches, evidence, strict=True)
         runs = []
         for guessed, run in groupby(guesses, lambda each: each[0]):
             members = list(run)
             chunks = pack_pieces(piece for _, stretch, _ in members for piece in stretch.pieces)
-            likely = contenders(guessed, [heard for *_, heard in members], self._recognizer.detectable_languages)
+            likely = contenders(guessed, [heard for *_, heard in members], detectable)
             runs.append([[SpokenChunk(chunk, *contender) for chunk in chunks] for contender in likely])
         return runs
 

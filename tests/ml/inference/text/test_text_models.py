@@ -75,9 +75,9 @@ def multilingual(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
     return Analyzer(replace(models, predictors=predictors, whisper=None, further_text=(further,)))  # type: ignore[arg-type]
 
 
-def analyzed(analyzer: Analyzer, folder: Path, language: str | None) -> Result:
+def analyzed(analyzer: Analyzer, folder: Path, language: str | None, words: str = "the museum") -> Result:
     media_files.make_audio(folder / "tone.wav", seconds=2.0, channels=1)
-    context = AnalysisContext(transcript="00:00.000 --> 00:02.000\nthe museum\n")
+    context = AnalysisContext(transcript=f"00:00.000 --> 00:02.000\n{words}\n")
     return analyzer.analyze(folder / "tone.wav", Options(language=language, modalities=("text",)), context)
 
 
@@ -95,6 +95,15 @@ def test_language_that_no_model_reads_is_masked_with_a_warning(multilingual: Ana
     assert result.transcript.text == "the museum" and result.models.text_by_language == {}
     warning = next(each for each in result.warnings if each.code == "language_not_read")
     assert "Finnish" in warning.message
+
+
+def test_transcript_without_language_is_not_read_by_a_model_that_does_not_know_its_script(
+    multilingual: Analyzer, tmp_path: Path
+) -> None:
+    result = analyzed(multilingual, tmp_path, None, "Σήμερα έχει ήλιο")
+    assert result.transcript.language == "el"
+    assert all(window.modalities.text is None for window in result.windows)
+    assert any(each.code == "language_not_read" and "Greek" in each.message for each in result.warnings)
 
 
 def test_transcript_of_unknown_language_is_read_by_the_first_model(multilingual: Analyzer, tmp_path: Path) -> None:
