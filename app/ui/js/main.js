@@ -4,6 +4,8 @@ import { problemAlert } from "./components/alerts.js";
 import { setUpKeyDialog } from "./components/key-dialog.js";
 import { setUpThemeButton } from "./components/theme-button.js";
 import { byId } from "./lib/dom.js";
+import { setUpDropping } from "./lib/dropped-files.js";
+import { parseRoute } from "./lib/route.js";
 import { compareView } from "./views/compare.js";
 import { homeView } from "./views/home.js";
 import { jobView } from "./views/job.js";
@@ -19,17 +21,20 @@ async function showView() {
   currentView.abort();
   currentView = new AbortController();
   const { signal } = currentView;
-  const [name, ...parameters] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const { name, parameters, query } = parseRoute(location.hash);
   const root = byId("view", HTMLElement);
   root.replaceChildren();
   markNavigation(name);
   try {
-    const finished = (VIEWS[name] ?? homeView)(root, parameters, signal);
+    const finished = (VIEWS[name] ?? homeView)(root, parameters, signal, query);
     root.querySelector("h1")?.focus({ preventScroll: true });
     scrollTo(0, 0);
     await finished;
   } catch (error) {
-    if (!signal.aborted) root.append(problemAlert(error, showView));
+    if (signal.aborted) return;
+    root.append(problemAlert(error, showView));
+    addEventListener("online", () => showView(), { once: true, signal });
+    addEventListener("keychange", () => showView(), { once: true, signal });
   }
 }
 
@@ -48,5 +53,6 @@ byId("skip-link", HTMLElement).addEventListener("click", (event) => {
 });
 setUpThemeButton();
 setUpKeyDialog();
+setUpDropping();
 addEventListener("hashchange", showView);
 showView();

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { wordShares } from "../js/components/explanations.js";
 import { nearestImage } from "../js/components/heatmap-inset.js";
 import { rowTexts } from "../js/components/window-table.js";
-import { momentIndexAt, momentLabel, rankMoments, supportText } from "../js/lib/moments.js";
+import { momentIndexAt, momentLabel, supportText } from "../js/lib/moments.js";
 import { peaks } from "../js/lib/peaks.js";
 import { differenceText } from "../js/views/compare.js";
 import { appendPoint } from "../js/views/live.js";
@@ -18,12 +18,6 @@ test("supportText lists the modalities of a moment", () => {
   assert.equal(supportText({ why: [] }), "from the combination only");
   assert.equal(supportText({ why: ["face"] }), "from face");
   assert.equal(supportText({ why: ["face", "audio", "text"] }), "from face, voice and words");
-});
-
-test("rankMoments puts the most certain first and leaves the list as it is", () => {
-  const moments = [{ score: 0.2 }, { score: 0.9 }];
-  assert.deepEqual(rankMoments(moments), [{ score: 0.9 }, { score: 0.2 }]);
-  assert.equal(moments[0].score, 0.2);
 });
 
 test("momentIndexAt finds the moment of a picture", () => {

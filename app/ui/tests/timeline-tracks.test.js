@@ -30,9 +30,12 @@ test("timelineTracks has combined, modalities, channels and persons", () => {
   assert.deepEqual(voice, [undefined, undefined]);
 });
 
-test("timelineTracks has no person track for a single face", () => {
+test("timelineTracks has the fine curve of a single face too", () => {
   const tracks = timelineTracks({ windows: WINDOWS, channels: null, faces: [face(1)] });
-  assert.ok(tracks.every(({ group }) => group !== "person"));
+  assert.deepEqual(
+    tracks.filter(({ group }) => group === "person").map(({ points }) => points.length),
+    [1],
+  );
 });
 
 const point = (time, probabilities = { happy: 1 }) => ({ time, from: time - 0.5, to: time + 0.5, probabilities });

@@ -1,22 +1,21 @@
 // The reading at the current time: combined and of each modality, or of a photo and each of its faces.
 
-import { h, tableHead } from "../lib/dom.js";
-import { colourOf, combinedProbabilities, labelOf, listOrder, topReading } from "../lib/emotions.js";
-import { formatPercent, formatSpan } from "../lib/format.js";
+import { h } from "../lib/dom.js";
+import { combinedProbabilities, labelOf, listOrder, mixedSignals } from "../lib/emotions.js";
+import { formatSpan } from "../lib/format.js";
 import { windowFinder } from "../lib/intervals.js";
 import { STRINGS } from "../lib/strings.js";
 import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/tables.js";
-import { namedReading, swatch } from "./emotion-badge.js";
+import { namedReading } from "./emotion-badge.js";
+import { ReadingTable } from "./reading-table.js";
 
 /** Faces of a photo that there is room for. */
 const MAX_FACES = 4;
 const WHOLE_PHOTO_LABEL = STRINGS.currentReading.wholePhoto;
 
-/** @typedef {Record<string, number> | null} Distribution */
-
 /**
  * A column of the table: its heading, and the distribution of emotions that it shows of a reading.
- * @typedef {{ name: string, read: (reading: Api.Reading | Api.Window) => Distribution }} Column
+ * @typedef {{ name: string, read: (reading: Api.Reading | Api.Window) => import("./reading-table.js").Distribution }} Column
  */
 
 export class CurrentReading {
@@ -28,13 +27,12 @@ export class CurrentReading {
     this.result = result;
     this.playback = playback;
     this.windowAt = windowFinder(result.windows);
-    this.labels = listOrder(result.labels);
     this.columns = columnsOf(result);
-    this.cells = this.labels.map((label) =>
-      this.columns.map(() => h("td", { css: { "--emotion-colour": colourOf(label) } })),
-    );
+    const names = this.columns.map(({ name }) => name);
+    this.table = new ReadingTable(listOrder(result.labels), names);
     this.emotion = h("strong", { className: "current-emotion" });
     this.span = h("span", { className: "current-span" });
+    this.signals = h("p", { className: "mixed-signals", hidden: true });
     this.element = h(
       "section",
       {
@@ -42,23 +40,12 @@ export class CurrentReading {
         ariaLabel: result.windows.length ? STRINGS.currentReading.atTheCurrentTime : WHOLE_PHOTO_LABEL,
       },
       h("header", {}, this.emotion, this.span),
-      this.#table(),
+      this.signals,
+      this.table.element,
+      h("p", { className: "muted explanation", textContent: explanationOf(result) }),
     );
     playback.addEventListener("time", () => this.#update());
     this.#update();
-  }
-
-  #table() {
-    const corner = h("span", { className: "visually-hidden", textContent: STRINGS.currentReading.emotion });
-    const rows = this.labels.map((label, row) =>
-      h("tr", {}, h("th", { scope: "row" }, swatch(label), labelOf(label)), this.cells[row]),
-    );
-    return h(
-      "table",
-      { className: "bars" },
-      tableHead([corner, ...this.columns.map(({ name }) => name)]),
-      h("tbody", {}, ...rows),
-    );
   }
 
   #update() {
@@ -68,24 +55,25 @@ export class CurrentReading {
     const reading = window ?? this.result.overall;
     this.emotion.replaceChildren(...namedReading(reading));
     this.emotion.classList.toggle("uncertain", Boolean(reading.uncertain));
-    this.span.textContent = window ? formatSpan(window) : WHOLE_PHOTO_LABEL;
-    this.columns.forEach((column, index) => this.#showColumn(index, column.read(reading)));
+    this.span.textContent = window ? STRINGS.currentReading.average(formatSpan(window)) : WHOLE_PHOTO_LABEL;
+    const signals = window && mixedSignals(window.modalities);
+    this.signals.hidden = !signals;
+    this.signals.textContent = signals ? mixedText(signals) : "";
+    this.table.show(this.columns.map((column) => column.read(reading)));
   }
+}
 
-  /**
-   * @param {number} column
-   * @param {Distribution} probabilities
-   */
-  #showColumn(column, probabilities) {
-    const top = topReading(probabilities)?.emotion;
-    this.labels.forEach((label, row) => {
-      const cell = this.cells[row][column];
-      const value = probabilities?.[label];
-      cell.textContent = value === undefined ? "–" : formatPercent(value);
-      cell.className = label === top ? "top" : "";
-      cell.style.setProperty("--share", `${(value ?? 0) * 100}%`);
-    });
-  }
+/** @param {[modality: keyof Api.Modalities, emotion: string][]} signals */
+function mixedText(signals) {
+  const parts = signals.map(([modality, emotion]) => `${MODALITY_LABELS[modality].toLowerCase()} ${labelOf(emotion)}`);
+  return STRINGS.currentReading.mixedSignals(parts.join(", "));
+}
+
+/** @param {Api.Result} result */
+function explanationOf({ windows, faces }) {
+  if (windows.length) return STRINGS.currentReading.whatCombinedIs;
+  const more = faces.length - MAX_FACES;
+  return more > 0 ? STRINGS.currentReading.moreFaces(more) : STRINGS.currentReading.whatWholePhotoIs;
 }
 
 /**

@@ -1,16 +1,15 @@
 // The result in export formats, and the files that the job made.
 
 import { call, ticketPath } from "../api.js";
-import { announce, disclosure, h, icon } from "../lib/dom.js";
+import { disclosure, h, icon } from "../lib/dom.js";
 import { exportChoices, fileNameIn } from "../lib/export-formats.js";
 import { countOf, formatBytes } from "../lib/format.js";
-import { Problem } from "../lib/problem.js";
+import { saveFile, saveUrl } from "../lib/local-files.js";
+import { notifyProblem } from "../lib/notices.js";
 import { STRINGS } from "../lib/strings.js";
 
 /** Kinds of artifacts that are listed with the exports; the others are folded away. */
 const MAIN_KINDS = ["summary", "video", "picture"];
-/** Milliseconds for which the browser can read a file that it downloads. */
-const URL_LIFETIME = 60_000;
 
 /** @typedef {import("../lib/artifacts.js").IndexedArtifact} IndexedArtifact */
 
@@ -56,8 +55,7 @@ function fileItem(name, description, download) {
     try {
       await download();
     } catch (error) {
-      const { title, sentences } = Problem.fromError(error);
-      announce([`${title}.`, ...sentences].join(" "));
+      notifyProblem(error);
     }
   };
   const text = h("span", {}, h("b", { textContent: name }), h("small", { textContent: description }));
@@ -74,15 +72,5 @@ function fileItem(name, description, download) {
  */
 async function downloadExport(path) {
   const response = await call(path);
-  const url = URL.createObjectURL(await response.blob());
-  saveUrl(url, fileNameIn(response.headers.get("Content-Disposition") ?? ""));
-  setTimeout(() => URL.revokeObjectURL(url), URL_LIFETIME);
-}
-
-/**
- * @param {string} href
- * @param {string} download name of the file
- */
-function saveUrl(href, download) {
-  h("a", { href, download }).click();
+  saveFile(await response.blob(), fileNameIn(response.headers.get("Content-Disposition") ?? ""));
 }

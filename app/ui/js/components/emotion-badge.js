@@ -1,7 +1,7 @@
 // The colour of an emotion next to its name.
 
 import { h } from "../lib/dom.js";
-import { colourOf, labelsText, readingText } from "../lib/emotions.js";
+import { colourOf, labelsText, patternOf, readingText } from "../lib/emotions.js";
 
 /**
  * Create a small square in the colour of an emotion.
@@ -11,6 +11,7 @@ export const swatch = (emotion) =>
   h("span", {
     className: "swatch",
     ariaHidden: "true",
+    data: { pattern: patternOf(emotion) },
     css: { "--emotion-colour": colourOf(emotion) },
   });
 

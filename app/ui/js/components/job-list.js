@@ -133,8 +133,11 @@ export class JobList {
   }
 
   #updateCompare() {
-    this.compare.hidden = this.#selected.size !== 2;
-    this.compare.href = `#/compare/${[...this.#selected].join("/")}`;
+    const { size } = this.#selected;
+    this.compare.hidden = !size;
+    this.compare.textContent = size === 2 ? STRINGS.jobList.compare : STRINGS.jobList.selectTwoToCompare;
+    if (size !== 2) this.compare.removeAttribute("href");
+    else this.compare.href = `#/compare/${[...this.#selected].join("/")}`;
   }
 
   /** @param {Api.Job} job */

@@ -1,9 +1,13 @@
 // The player: picture or waveform, the faces drawn over it, and its controls.
 
 import { button, checkbox, h, select, setIconButton } from "../lib/dom.js";
-import { formatTime } from "../lib/format.js";
+import { formatSpan, formatTime } from "../lib/format.js";
+import { notify } from "../lib/notices.js";
+import { secondsOf } from "../lib/player-keys.js";
 import { STRINGS } from "../lib/strings.js";
+import { Captions } from "./captions.js";
 import { FaceOverlay } from "./face-overlay.js";
+import { showKeyHelp } from "./key-help.js";
 import { Waveform } from "./waveform.js";
 
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2];
@@ -15,14 +19,26 @@ export class Player {
   #media = null;
   /** @type {UrlSource | null} */
   #original = null;
+  /** What R repeats: the part that the timeline shows. */
+  #span = { start: 0, end: 0 };
 
   /**
-   * @param {{ result: Api.Result, playback: import("../lib/playback.js").Playback, name: string }} settings
-   *   `name`: of the file
+   * @param {{
+   *   result: Api.Result,
+   *   playback: import("../lib/playback.js").Playback,
+   *   name: string,
+   *   onCopyLink?: () => void,
+   * }} settings `name`: of the file
    */
-  constructor({ result, playback, name }) {
-    const { kind, width, height } = result.media;
+  constructor({ result, playback, name, onCopyLink }) {
+    const { kind, width, height, frame_rate: frameRate } = result.media;
     this.kind = kind;
+    this.frameRate = frameRate;
+    this.#span.end = playback.duration;
+    const { segments } = result.transcript;
+    this.captions = kind === "video" && segments.length ? new Captions(segments, playback) : null;
+    this.captionsToggle = this.captions ? this.#captionsToggle(this.captions) : null;
+    this.onCopyLink = onCopyLink;
     this.playback = playback;
     this.name = name;
     const size = { width: width ?? 0, height: height ?? 0 };
@@ -30,7 +46,15 @@ export class Player {
     this.waveform = kind === "audio" ? new Waveform({ result, playback }) : null;
     this.message = h("p", { className: "stage-message" });
     this.screen = h("div", { className: "screen" }, this.message);
-    this.stage = h("div", { className: `stage ${kind}` }, this.screen, this.overlay?.canvas, this.waveform?.canvas);
+    this.stage = h(
+      "div",
+      { className: `stage ${kind}` },
+      this.screen,
+      this.overlay?.canvas,
+      this.waveform?.canvas,
+      this.captions?.element,
+    );
+    if (kind === "video") this.screen.addEventListener("click", (event) => this.#onClick(event));
     if (width) this.stage.style.aspectRatio = `${width} / ${height}`;
     this.overlayTools = h("span", { className: "tools" });
     this.toggle = button(STRINGS.player.play, () => playback.toggle(), {
@@ -53,8 +77,15 @@ export class Player {
     this.speed.addEventListener("change", () => {
       if (this.#media) this.#media.playbackRate = Number(this.speed.value);
     });
-    const controls = h("div", { className: "controls" }, this.#timeControls(), this.#overlayControls());
-    if (kind === "video") controls.append(this.#fullScreenButton());
+    this.volume = this.#volumeSlider();
+    const controls = h(
+      "div",
+      { className: "controls" },
+      this.#timeControls(),
+      this.#overlayControls(),
+      this.captionsToggle?.label,
+      this.#moreButtons(),
+    );
     this.element = h("section", { className: "player", ariaLabel: STRINGS.player.player }, this.stage, controls);
     playback.addEventListener("time", () => this.#update());
     playback.addEventListener("state", () => this.#update());
@@ -106,7 +137,8 @@ export class Player {
     }
     this.#media = media;
     this.screen.replaceChildren(media, this.message);
-    this.mute.disabled = this.speed.disabled = false;
+    media.volume = Number(this.volume.value);
+    this.mute.disabled = this.speed.disabled = this.volume.disabled = false;
     this.playback.attach(media);
     this.waveform?.load(url);
   }
@@ -137,7 +169,7 @@ export class Player {
   }
 
   #timeControls() {
-    return this.kind === "image" ? [] : [this.toggle, this.position, this.time, this.mute, this.speed];
+    return this.kind === "image" ? [] : [this.toggle, this.position, this.time, this.mute, this.volume, this.speed];
   }
 
   #overlayControls() {
@@ -176,9 +208,102 @@ export class Player {
     this.overlayTools.append(annotated.label);
   }
 
-  #fullScreenButton() {
-    const toggle = () => (document.fullscreenElement ? document.exitFullscreen() : this.stage.requestFullscreen());
-    return button(STRINGS.player.fullScreen, toggle, { icon: "full-screen", iconOnly: true, kind: "quiet" });
+  #moreButtons() {
+    if (this.kind === "image") return [];
+    /**
+     * @param {string} label
+     * @param {string} icon
+     * @param {() => unknown} onClick
+     */
+    const small = (label, icon, onClick) => button(label, onClick, { icon, iconOnly: true, kind: "quiet" });
+    const isVideo = this.kind === "video";
+    const { onCopyLink } = this;
+    return [
+      onCopyLink ? small(STRINGS.player.copyLink, "link", onCopyLink) : null,
+      isVideo && document.pictureInPictureEnabled
+        ? small(STRINGS.player.pictureInPicture, "picture-in-picture", () => this.#togglePictureInPicture())
+        : null,
+      isVideo ? small(STRINGS.player.fullScreen, "full-screen", () => this.#toggleFullScreen()) : null,
+      onCopyLink ? small(STRINGS.player.keys, "keyboard", showKeyHelp) : null,
+    ];
+  }
+
+  #toggleFullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.stage.requestFullscreen();
+  }
+
+  async #togglePictureInPicture() {
+    if (document.pictureInPictureElement) await document.exitPictureInPicture();
+    else if (this.#media instanceof HTMLVideoElement) await this.#media.requestPictureInPicture();
+  }
+
+  /** @param {Captions} captions */
+  #captionsToggle(captions) {
+    return checkbox(STRINGS.player.captions, {
+      checked: captions.enabled,
+      onChange: (shown) => captions.setEnabled(shown),
+    });
+  }
+
+  #volumeSlider() {
+    const slider = h("input", {
+      type: "range",
+      className: "volume",
+      min: "0",
+      max: "1",
+      step: "0.05",
+      value: "1",
+      ariaLabel: STRINGS.player.volume,
+      disabled: true,
+    });
+    slider.addEventListener("input", () => {
+      if (this.#media) this.#media.volume = Number(slider.value);
+    });
+    return slider;
+  }
+
+  /**
+   * Play or pause at a click on the picture; the message over it has buttons of its own.
+   * @param {Event} event
+   */
+  #onClick(event) {
+    if (event.target instanceof HTMLVideoElement) this.playback.toggle();
+  }
+
+  /**
+   * Set what R repeats: the part that the timeline shows.
+   * @param {{ start: number, end: number }} span seconds
+   */
+  setSpan(span) {
+    this.#span = span;
+    if (this.playback.repeated) this.playback.repeat(span);
+  }
+
+  #toggleRepeat() {
+    const span = this.playback.repeated ? null : this.#span;
+    this.playback.repeat(span);
+    notify(span ? STRINGS.player.repeats(formatSpan(span)) : STRINGS.player.repeatsNoMore);
+  }
+
+  /**
+   * Do what a key asks for.
+   * @param {import("../lib/player-keys.js").KeyAction} action
+   */
+  act(action) {
+    if (typeof action === "object") {
+      this.playback.seek(this.playback.time + secondsOf(action, this.frameRate));
+      return;
+    }
+    const actions = {
+      toggle: () => this.playback.toggle(),
+      mute: () => this.#toggleMute(),
+      "full-screen": () => this.kind === "video" && this.#toggleFullScreen(),
+      captions: () => this.captionsToggle?.control.click(),
+      loop: () => this.#toggleRepeat(),
+      help: showKeyHelp,
+    };
+    actions[action]();
   }
 
   #toggleMute() {

@@ -2,15 +2,16 @@
 // seeks.
 
 import { drawTrack } from "../lib/area-chart.js";
-import { button, checkbox, h } from "../lib/dom.js";
-import { labelOf, listOrder, readingText, topReading } from "../lib/emotions.js";
-import { formatPercent, formatTime } from "../lib/format.js";
+import { h } from "../lib/dom.js";
+import { readingText, topReading } from "../lib/emotions.js";
+import { formatTime } from "../lib/format.js";
 import { lastIndexUntil } from "../lib/intervals.js";
-import { momentLabel } from "../lib/moments.js";
 import { STRINGS } from "../lib/strings.js";
-import { clamp, panned, shareOf, ticks, zoomed } from "../lib/time-view.js";
-import { loadSetting, saveSetting } from "../settings.js";
-import { swatch } from "./emotion-badge.js";
+import { clamp, panned, shareOf, ticks, viewBetween, viewShowing, zoomed } from "../lib/time-view.js";
+import { MomentMarks } from "./moment-marks.js";
+import { TimelineOverview } from "./timeline-overview.js";
+import { TimelineToolbar } from "./timeline-toolbar.js";
+import { TimelineTooltip } from "./timeline-tooltip.js";
 
 const KEYBOARD_HELP = STRINGS.timeline.arrowKeysMoveHomeAnd;
 /** Factor by which a larger step is longer: with Shift, and with Page Up or Page Down. */
@@ -23,18 +24,18 @@ const WHEEL_ZOOM_IN = 0.8;
 const WHEEL_ZOOM_OUT = 1.25;
 /** Pixels between two labels of the axis, at least. */
 const MIN_TICK_DISTANCE = 80;
-const TOOLTIP_READINGS = 3;
-const TOOLTIP_OFFSET = { x: 14, y: 16, margin: 4 };
-/** Names of the groups of tracks that can be hidden. */
-const GROUP_LABELS = { channel: STRINGS.timeline.channels, person: STRINGS.timeline.people };
-
+/** Share of the view below which a drag on the axis is a click. */
+const MIN_SELECTION_SHARE = 0.01;
+/** Share of the axis from which on a label would be cut. */
+const LAST_LABEL_SHARE = 0.97;
 /** @typedef {import("../lib/timeline-tracks.js").TimelineTrack} TimelineTrack */
 
 export class Timeline {
   #view;
-  /** @type {string | null} The one emotion that is shown; null: all. */
-  #only = null;
-  #patterns = loadSetting("patterns", matchMedia("(prefers-contrast: more)").matches);
+  /** Time of the playback when the view last followed it. */
+  #followed = 0;
+  /** @type {number | null} Time at which a selection on the axis began. */
+  #selectionStart = null;
 
   /**
    * @param {{
@@ -46,92 +47,51 @@ export class Timeline {
    *   step: number,
    *   signal: AbortSignal,
    *   name?: string,
-   * }} settings `duration`: seconds of the axis; `step`: seconds that an arrow key moves
+   *   onMoment?: (moment: Api.Moment) => void,
+   *   onView?: (view: import("../lib/time-view.js").TimeView) => void,
+   * }} settings `duration`: seconds of the axis; `step`: seconds that an arrow key moves; `onView`: another part is shown
    */
-  constructor({ tracks, labels, playback, duration, moments, step, signal, name = STRINGS.timeline.emotionTimeline }) {
+  constructor(settings) {
+    const { tracks, labels, playback, duration, moments, step, signal } = settings;
+    const { name = STRINGS.timeline.emotionTimeline, onMoment, onView } = settings;
     this.labels = labels;
     this.playback = playback;
     this.duration = duration;
-    this.moments = moments;
     this.step = step;
+    this.onView = onView;
     this.#view = { start: 0, end: duration };
     this.tracks = tracks.map((track) => ({
       ...track,
       canvas: h("canvas", { className: "track-canvas" }),
     }));
-    this.legendItems = listOrder(labels).map((label) => this.#legendItem(label));
+    this.toolbar = new TimelineToolbar({
+      labels,
+      groups: tracks.map(({ group }) => group),
+      onStyle: () => this.draw(),
+      onGroup: (group, shown) => void this.element.classList.toggle(`without-${group}`, !shown),
+      onZoom: (direction) => this.#onZoom(direction),
+    });
     this.playhead = h("div", { className: "playhead" });
     this.pointer = h("div", { className: "pointer", hidden: true });
-    this.tooltip = h("div", { className: "tooltip", hidden: true });
-    this.axis = h("div", { className: "axis", ariaHidden: "true" });
-    this.marks = h("div", { className: "marks", role: "group", ariaLabel: STRINGS.timeline.moments });
+    this.selection = h("div", { className: "selection", hidden: true });
+    this.tooltip = new TimelineTooltip();
+    this.axis = h("div", { className: "axis", ariaHidden: "true", title: STRINGS.timeline.dragToZoom });
+    this.marks = new MomentMarks(moments, onMoment ?? (({ time }) => playback.seek(time)));
+    this.overview = new TimelineOverview({
+      points: this.tracks[0].points,
+      labels,
+      duration,
+      onView: (view) => this.#show(view),
+    });
     this.plot = this.#plot(name);
     this.element = h(
       "div",
       { className: "timeline" },
-      this.#toolbar(),
-      h("div", { className: "timeline-body" }, this.marks, this.plot),
+      h("div", { className: "timeline-body" }, this.plot, this.marks.element),
+      this.overview.element,
+      this.toolbar.element,
     );
     this.#listen(signal);
-  }
-
-  #toolbar() {
-    const noSignal = h("span", { className: "swatch gap", ariaHidden: "true" });
-    const legend = h(
-      "div",
-      { className: "legend", role: "group", ariaLabel: STRINGS.timeline.showOnlyOneEmotion },
-      this.legendItems,
-      h("span", { className: "legend-gap" }, noSignal, labelOf(null)),
-    );
-    const zoomIn = button(STRINGS.timeline.zoomIn, () => this.#zoom(ZOOM_IN), {
-      icon: "plus",
-      iconOnly: true,
-      kind: "quiet",
-    });
-    const zoomOut = button(STRINGS.timeline.zoomOut, () => this.#zoom(ZOOM_OUT), {
-      icon: "minus",
-      iconOnly: true,
-      kind: "quiet",
-    });
-    const tools = h("div", { className: "tools" }, this.#groupToggles(), this.#patternToggle(), zoomIn, zoomOut);
-    return h("div", { className: "timeline-tools" }, legend, tools);
-  }
-
-  /** @param {string} label */
-  #legendItem(label) {
-    return h(
-      "button",
-      {
-        type: "button",
-        className: "legend-item",
-        ariaPressed: "false",
-        data: { label },
-        on: { click: () => this.#toggleOnly(label) },
-      },
-      swatch(label),
-      labelOf(label),
-    );
-  }
-
-  #groupToggles() {
-    return Object.entries(GROUP_LABELS)
-      .filter(([group]) => this.tracks.some((track) => track.group === group))
-      .map(([group, name]) => {
-        /** @param {boolean} shown */
-        const onChange = (shown) => void this.element.classList.toggle(`without-${group}`, !shown);
-        return checkbox(name, { checked: true, onChange }).label;
-      });
-  }
-
-  #patternToggle() {
-    return checkbox(STRINGS.timeline.patterns, {
-      checked: this.#patterns,
-      onChange: (shown) => {
-        this.#patterns = shown;
-        saveSetting("patterns", shown);
-        this.draw();
-      },
-    }).label;
   }
 
   /** @param {string} name */
@@ -156,8 +116,8 @@ export class Timeline {
       },
       ...rows,
       this.axis,
-      h("div", { className: "time-marks" }, this.playhead, this.pointer),
-      this.tooltip,
+      h("div", { className: "time-marks" }, this.selection, this.playhead, this.pointer),
+      this.tooltip.element,
     );
   }
 
@@ -170,18 +130,60 @@ export class Timeline {
     });
     addEventListener("themechange", () => this.draw(), { signal });
     playback.addEventListener("time", () => this.#followPlayback());
-    plot.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      plot.setPointerCapture(event.pointerId);
-      playback.seek(this.#timeAt(event));
-    });
-    plot.addEventListener("pointermove", (event) => {
-      if (plot.hasPointerCapture(event.pointerId)) playback.seek(this.#timeAt(event));
-      this.#showTooltip(event);
+    plot.addEventListener("pointerdown", (event) => this.#onPress(event));
+    plot.addEventListener("pointermove", (event) => this.#onMove(event));
+    plot.addEventListener("pointerup", (event) => this.#onRelease(event));
+    plot.addEventListener("dblclick", (event) => {
+      if (this.#isOnAxis(event)) this.#show({ start: 0, end: this.duration });
     });
     plot.addEventListener("pointerleave", () => this.#hideTooltip());
     plot.addEventListener("keydown", (event) => this.#onKey(event));
     plot.addEventListener("wheel", (event) => this.#onWheel(event), { passive: false });
+  }
+
+  /**
+   * Seek, or begin a selection on the axis; the names of tracks do nothing.
+   * @param {PointerEvent} event
+   */
+  #onPress(event) {
+    const isName = event.target instanceof Element && event.target.closest(".track-name");
+    if (event.button !== 0 || isName) return;
+    this.plot.setPointerCapture(event.pointerId);
+    if (this.#isOnAxis(event)) this.#selectionStart = this.#timeAt(event);
+    else this.playback.seek(this.#timeAt(event));
+  }
+
+  /** @param {PointerEvent} event */
+  #onMove(event) {
+    this.#showTooltip(event);
+    if (!this.plot.hasPointerCapture(event.pointerId)) return;
+    if (this.#selectionStart === null) this.playback.seek(this.#timeAt(event));
+    else this.#drawSelection(this.#timeAt(event));
+  }
+
+  /** @param {PointerEvent} event */
+  #onRelease(event) {
+    const from = this.#selectionStart;
+    if (from === null) return;
+    const to = this.#timeAt(event);
+    this.#selectionStart = null;
+    this.selection.hidden = true;
+    const isDrag = Math.abs(to - from) > MIN_SELECTION_SHARE * (this.#view.end - this.#view.start);
+    if (isDrag) this.#show(viewBetween(from, to, this.duration));
+    else this.playback.seek(to);
+  }
+
+  /** @param {number} time */
+  #drawSelection(time) {
+    const [start, end] = [this.#selectionStart ?? time, time].sort((a, b) => a - b);
+    this.selection.hidden = false;
+    this.selection.style.left = this.#percentAt(start);
+    this.selection.style.width = `${(shareOf(this.#view, end) - shareOf(this.#view, start)) * 100}%`;
+  }
+
+  /** @param {MouseEvent} event */
+  #isOnAxis(event) {
+    return event.clientY >= this.axis.getBoundingClientRect().top;
   }
 
   /** The part of the plot that the time axis fills, right of the names of the tracks. */
@@ -199,13 +201,6 @@ export class Timeline {
   /** @param {number} time */
   #percentAt(time) {
     return `${shareOf(this.#view, time) * 100}%`;
-  }
-
-  /** @param {string} label */
-  #toggleOnly(label) {
-    this.#only = this.#only === label ? null : label;
-    for (const item of this.legendItems) item.ariaPressed = String(item.dataset.label === this.#only);
-    this.draw();
   }
 
   /** @param {KeyboardEvent} event */
@@ -251,40 +246,53 @@ export class Timeline {
     }
   }
 
+  /** @param {"in" | "out" | "all"} direction */
+  #onZoom(direction) {
+    if (direction === "all") this.#show({ start: 0, end: this.duration });
+    else this.#zoom(direction === "in" ? ZOOM_IN : ZOOM_OUT);
+  }
+
   /**
    * @param {number} factor
    * @param {number} [around] time that keeps its place
    */
   #zoom(factor, around = this.playback.time) {
-    this.#view = zoomed(this.#view, factor, around, this.duration);
-    this.draw();
+    this.#show(zoomed(this.#view, factor, around, this.duration));
   }
 
   /** @param {number} start */
   #pan(start) {
-    this.#view = panned(this.#view, start, this.duration);
+    this.#show(panned(this.#view, start, this.duration));
+  }
+
+  /** @param {import("../lib/time-view.js").TimeView} view */
+  #show(view) {
+    this.#view = view;
     this.draw();
+    this.onView?.(view);
   }
 
   draw() {
     if (!this.plot.clientWidth) return;
     const style = {
       labels: this.labels,
-      patterns: this.#patterns,
-      only: this.#only,
+      ...this.toolbar.style,
       gapColour: getComputedStyle(this.plot).color,
     };
     for (const { canvas, points } of this.tracks) {
       if (canvas.clientWidth) drawTrack(canvas, points, this.#view, style);
     }
     this.#drawAxis();
-    this.#drawMoments();
+    this.marks.draw(this.#view);
+    this.overview.draw(this.#view, style);
+    this.toolbar.showAll.disabled = this.#view.end - this.#view.start >= this.duration;
     this.#followPlayback();
   }
 
   #drawAxis() {
     const maxCount = Math.max(this.#axisBox().width / MIN_TICK_DISTANCE, 2);
-    const labels = ticks(this.#view, maxCount).map((time) => {
+    const times = ticks(this.#view, maxCount).filter((time) => shareOf(this.#view, time) < LAST_LABEL_SHARE);
+    const labels = times.map((time) => {
       const label = h("span", { textContent: formatTime(time, 0) });
       label.style.left = this.#percentAt(time);
       return label;
@@ -292,35 +300,14 @@ export class Timeline {
     this.axis.replaceChildren(...labels);
   }
 
-  #drawMoments() {
-    const { start, end } = this.#view;
-    this.marks.hidden = !this.moments.length;
-    const visible = this.moments.filter(({ time }) => time >= start && time <= end);
-    this.marks.replaceChildren(...visible.map((moment) => this.#momentMark(moment)));
-  }
-
-  /** @param {Api.Moment} moment */
-  #momentMark(moment) {
-    const name = `${formatTime(moment.time)}: ${momentLabel(moment)}`;
-    const mark = h(
-      "button",
-      {
-        type: "button",
-        className: `mark ${moment.kind}`,
-        ariaLabel: name,
-        title: name,
-        on: { click: () => this.playback.seek(moment.time) },
-      },
-      swatch(moment.to),
-    );
-    mark.style.left = this.#percentAt(moment.time);
-    return mark;
-  }
-
   #followPlayback() {
     const { time, playing } = this.playback;
     const { start, end } = this.#view;
-    if (playing && (time > end || time < start)) return this.#pan(time);
+    const isOutside = time > end || time < start;
+    const hasMoved = time !== this.#followed;
+    this.#followed = time;
+    if (isOutside && playing) return this.#pan(time);
+    if (isOutside && hasMoved) return this.#show(viewShowing(this.#view, time, this.duration));
     this.playhead.hidden = time < start || time > end;
     this.playhead.style.left = this.#percentAt(time);
     this.plot.ariaValueNow = time.toFixed(1);
@@ -329,26 +316,20 @@ export class Timeline {
   }
 
   #hideTooltip() {
-    this.pointer.hidden = this.tooltip.hidden = true;
+    this.pointer.hidden = true;
+    this.tooltip.hide();
   }
 
   /** @param {PointerEvent} event */
   #showTooltip(event) {
-    this.pointer.hidden = this.tooltip.hidden = false;
+    this.pointer.hidden = false;
     const time = this.#timeAt(event);
     this.pointer.style.left = this.#percentAt(time);
     const row = event.target instanceof Element ? event.target.closest(".track") : null;
     const id = row instanceof HTMLElement ? row.dataset.track : undefined;
     const track = this.tracks.find((candidate) => candidate.id === id) ?? this.tracks[0];
-    this.tooltip.replaceChildren(
-      h("span", { className: "tooltip-time", textContent: `${formatTime(time)} · ${track.name}` }),
-      ...tooltipLines(probabilitiesAt(track, time)),
-    );
-    const box = this.plot.getBoundingClientRect();
-    const left = event.clientX - box.left + TOOLTIP_OFFSET.x;
-    const maxLeft = box.width - this.tooltip.offsetWidth - TOOLTIP_OFFSET.margin;
-    this.tooltip.style.left = `${Math.min(left, maxLeft)}px`;
-    this.tooltip.style.top = `${event.clientY - box.top + TOOLTIP_OFFSET.y}px`;
+    const reading = { name: track.name, time, probabilities: probabilitiesAt(track, time) };
+    this.tooltip.show(reading, event, this.plot.getBoundingClientRect());
   }
 }
 
@@ -359,25 +340,4 @@ export class Timeline {
 function probabilitiesAt({ points }, time) {
   const index = lastIndexUntil(points, time, (point) => point.from);
   return points[Math.max(index, 0)]?.probabilities ?? null;
-}
-
-/**
- * Return a line for each of the most probable emotions.
- * @param {Record<string, number> | null} probabilities
- * @returns {(Node | string)[]}
- */
-function tooltipLines(probabilities) {
-  if (!probabilities) return [labelOf(null)];
-  const ranked = Object.entries(probabilities).sort(([, a], [, b]) => b - a);
-  return ranked
-    .slice(0, TOOLTIP_READINGS)
-    .map(([label, value]) =>
-      h(
-        "span",
-        { className: "tooltip-line" },
-        swatch(label),
-        labelOf(label),
-        h("b", { textContent: formatPercent(value) }),
-      ),
-    );
 }

@@ -2,7 +2,9 @@
 
 import { announce, h, icon } from "../lib/dom.js";
 import { countOf } from "../lib/format.js";
+import { takeDropped, whileUploading } from "../lib/dropped-files.js";
 import { rememberFile } from "../lib/local-files.js";
+import { notify } from "../lib/notices.js";
 import { STRINGS } from "../lib/strings.js";
 import { Upload } from "./upload.js";
 
@@ -24,6 +26,7 @@ export class UploadForm {
    * }} settings
    */
   constructor({ options, onAccepted, signal }) {
+    this.signal = signal;
     this.options = options;
     this.onAccepted = onAccepted;
     this.uploads = h("ul", { className: "uploads", ariaLabel: STRINGS.uploadForm.uploads });
@@ -36,6 +39,7 @@ export class UploadForm {
       this.uploads,
     );
     this.#listen(signal);
+    this.#sendFiles(takeDropped());
   }
 
   #dropArea() {
@@ -103,7 +107,7 @@ export class UploadForm {
     addEventListener("paste", (event) => this.#sendFiles(event.clipboardData?.files), { signal });
   }
 
-  /** @param {FileList | null | undefined} files */
+  /** @param {Iterable<File> | null | undefined} files */
   #sendFiles(files) {
     this.#send([...(files ?? [])].map((file) => ({ name: file.name, field: "file", value: file })));
   }
@@ -116,10 +120,11 @@ export class UploadForm {
       form.append(source.field, source.value);
       const upload = new Upload(source, form, (job) => {
         if (source.value instanceof File) rememberFile(job.id, source.value);
-        this.onAccepted(job, single);
+        if (this.signal.aborted) notify(STRINGS.uploadForm.uploaded(source.name));
+        else this.onAccepted(job, single);
       });
       this.uploads.append(upload.element);
-      this.#queue = this.#queue.then(() => upload.run());
+      this.#queue = this.#queue.then(() => whileUploading(() => upload.run()));
     }
     if (sources.length > 1) announce(STRINGS.uploadForm.uploading(countOf(sources.length, STRINGS.uploadForm.file)));
   }

@@ -7,6 +7,11 @@ const TILE_SIZE = 8;
 /** Distance of the lines that hatch a gap, pixels. */
 const HATCH_DISTANCE = 8;
 
+/** Width of a line, pixels, and its dashes for each pattern. */
+const LINE_WIDTH = 2;
+/** @type {Record<string, number[]>} */
+const DASHES = { lines: [8, 3], rising: [2, 3], falling: [6, 2, 2, 2], cross: [12, 3], dots: [3, 3] };
+
 /** @type {Record<string, [x: number, y: number, toX: number, toY: number][]>} */
 const PATTERN_STROKES = {
   lines: [[0, 4, 8, 4]],
@@ -23,9 +28,11 @@ const PATTERN_STROKES = {
 /** @typedef {ChartPoint & { probabilities: Record<string, number> }} ReadPoint */
 
 /**
- * How a track is drawn. `patterns`: hatch the areas as well; `only`: the one emotion that is shown, from the bottom up;
- * `gapColour`: colour of gaps.
- * @typedef {{ labels: string[], patterns?: boolean, only?: string | null, gapColour?: string }} ChartStyle
+ * How a track is drawn. `patterns`: hatch the areas as well; `lines`: a line for each emotion in place of stacked areas;
+ * `only`: the one emotion that is shown, from the bottom up; `gapColour`: colour of gaps.
+ * @typedef {{
+ *   labels: string[], patterns?: boolean, lines?: boolean, only?: string | null, gapColour?: string,
+ * }} ChartStyle
  */
 
 /**
@@ -49,13 +56,15 @@ export function fitCanvas(canvas) {
  * @param {import("./time-view.js").TimeView} view
  * @param {ChartStyle} style
  */
-export function drawTrack(canvas, points, view, { labels, patterns = false, only = null, gapColour = "#888" }) {
+export function drawTrack(canvas, points, view, style) {
+  const { labels, patterns = false, lines = false, only = null, gapColour = "#888" } = style;
   const { context, width, height } = fitCanvas(canvas);
   /** @param {number} time */
   const x = (time) => ((time - view.start) / (view.end - view.start)) * width;
   const shown = only ? [only] : stackOrder(labels);
   for (const run of runsOf(visiblePoints(points, view, width))) {
-    if (isRead(run)) drawAreas(context, run, { x, height, shown, patterns });
+    if (isRead(run) && lines) drawLines(context, run, { x, height, shown });
+    else if (isRead(run)) drawAreas(context, run, { x, height, shown, patterns });
     else drawGap(context, x(run[0].from), x(run[run.length - 1].to), height, gapColour);
   }
 }
@@ -142,6 +151,28 @@ function drawAreas(context, run, { x, height, shown, patterns }) {
     context.stroke(area);
     bottoms = tops;
   }
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {ReadPoint[]} run
+ * @param {{ x: (time: number) => number, height: number, shown: string[] }} style
+ */
+function drawLines(context, run, { x, height, shown }) {
+  const last = run[run.length - 1];
+  const times = [run[0].from, ...run.map((point) => point.time), last.to];
+  const values = [run[0], ...run, last].map((point) => point.probabilities);
+  context.lineWidth = LINE_WIDTH;
+  context.lineJoin = "round";
+  for (const label of shown) {
+    context.strokeStyle = colourOf(label);
+    context.setLineDash(DASHES[patternOf(label)] ?? []);
+    context.beginPath();
+    const room = height - LINE_WIDTH;
+    times.forEach((time, index) => context.lineTo(x(time), LINE_WIDTH / 2 + room * (1 - (values[index][label] ?? 0))));
+    context.stroke();
+  }
+  context.setLineDash([]);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { formatPercent } from "./format.js";
 import { STRINGS } from "./strings.js";
-import { COLOURS, NO_SIGNAL_COLOUR, NO_SIGNAL_LABEL } from "./tables.js";
+import { COLOURS, MODALITIES, NO_SIGNAL_COLOUR, NO_SIGNAL_LABEL } from "./tables.js";
 
 /** @typedef {Record<string, number>} Probabilities */
 /** @typedef {{ emotion: string, confidence: number, probabilities: Probabilities }} TopReading */
@@ -72,6 +72,19 @@ function alternatives(labels) {
   const names = labels.map(labelOf);
   const last = names.pop();
   return names.length ? STRINGS.emotions.alternatives(names.join(", "), `${last}`) : `${last}`;
+}
+
+/**
+ * Return the emotion that each modality reads, if they do not agree; null if they do, or if there is one.
+ * @param {Api.Modalities} modalities
+ * @returns {[modality: keyof Api.Modalities, emotion: string][] | null}
+ */
+export function mixedSignals(modalities) {
+  const read = MODALITIES.flatMap((modality) => {
+    const top = topReading(modalities[modality]?.probabilities);
+    return top ? [/** @type {[keyof Api.Modalities, string]} */ ([modality, top.emotion])] : [];
+  });
+  return new Set(read.map(([, emotion]) => emotion)).size > 1 ? read : null;
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   FRAME,
   captureFrame,
   deviceErrorText,
+  levelOf,
   openDevices,
   packet,
   recordAudio,
@@ -47,6 +48,7 @@ const CLOSE_REASONS = {
  * @typedef {object} LiveHandlers
  * @property {(labels: string[]) => void} onReady the service is ready, with the emotions it distinguishes
  * @property {(update: LiveUpdate) => void} onUpdate
+ * @property {(level: number) => void} onLevel of the microphone, 0 to 1
  * @property {(problem: Problem) => void} onClosed the service ended the session
  */
 
@@ -63,7 +65,8 @@ export class LiveSession {
   #problem = null;
 
   /**
-   * @param {{ camera: boolean, microphone: boolean, windowSeconds: number }} settings
+   * @param {{ camera: boolean, microphone: boolean, windowSeconds: number, deviceId: string }} settings
+   *   `deviceId`: of the camera; empty: any
    * @param {LiveHandlers} handlers
    */
   constructor(settings, handlers) {
@@ -77,9 +80,9 @@ export class LiveSession {
 
   /** Ask for camera and microphone. Throws Problem. */
   async openDevices() {
-    const { camera, microphone } = this.settings;
+    const { camera, microphone, deviceId } = this.settings;
     try {
-      this.#stream = await openDevices({ video: camera, audio: microphone });
+      this.#stream = await openDevices({ video: camera, audio: microphone, deviceId });
     } catch (error) {
       const blocked = error instanceof Error && error.name === "NotAllowedError";
       const title = blocked ? STRINGS.liveSession.cameraOrMicrophoneBlocked : STRINGS.liveSession.noCameraOrMicrophone;
@@ -139,7 +142,10 @@ export class LiveSession {
   async #send(video) {
     const stream = this.#stream;
     if (stream?.getAudioTracks().length) {
-      const stopAudio = await recordAudio(stream, (pcm) => this.#sendPacket(AUDIO, this.#elapsed(), pcm));
+      const stopAudio = await recordAudio(stream, (pcm) => {
+        this.handlers.onLevel(levelOf(new Int16Array(pcm)));
+        this.#sendPacket(AUDIO, this.#elapsed(), pcm);
+      });
       if (this.stopped) return stopAudio();
       this.#stopAudio = stopAudio;
     }

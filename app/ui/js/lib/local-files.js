@@ -1,5 +1,7 @@
 // Files that were opened in this tab. They play at once, without a download.
 
+import { h } from "./dom.js";
+
 /** @type {Map<string, File>} */
 const files = new Map();
 
@@ -24,4 +26,27 @@ export function objectUrl(blob, signal) {
   const url = URL.createObjectURL(blob);
   signal.addEventListener("abort", () => URL.revokeObjectURL(url));
   return url;
+}
+
+/** Milliseconds for which the browser can read a file that it downloads. */
+const URL_LIFETIME = 60_000;
+
+/**
+ * Let the browser download an address.
+ * @param {string} href
+ * @param {string} download name of the file
+ */
+export function saveUrl(href, download) {
+  h("a", { href, download }).click();
+}
+
+/**
+ * Let the browser save bytes as a file.
+ * @param {Blob} blob
+ * @param {string} name
+ */
+export function saveFile(blob, name) {
+  const url = URL.createObjectURL(blob);
+  saveUrl(url, name);
+  setTimeout(() => URL.revokeObjectURL(url), URL_LIFETIME);
 }

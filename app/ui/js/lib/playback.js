@@ -15,6 +15,10 @@ export class Playback extends EventTarget {
   /** @type {number | null} When the own clock was started (`performance.now()`); null while it stands still. */
   #startedAt = null;
   #frameRequest = 0;
+  /** @type {{ start: number, end: number } | null} What is played again and again. */
+  #repeated = null;
+  /** @type {number | null} Where the stretch ends that is played once. */
+  #stopAt = null;
 
   /** @param {number | null} duration seconds */
   constructor(duration) {
@@ -53,6 +57,7 @@ export class Playback extends EventTarget {
   /** @param {number} time seconds */
   seek(time) {
     const bounded = Math.min(Math.max(time, 0), this.duration);
+    this.#stopAt = null;
     if (this.#media) this.#media.currentTime = bounded;
     this.#time = bounded;
     if (this.#startedAt !== null) this.#startedAt = performance.now();
@@ -84,6 +89,37 @@ export class Playback extends EventTarget {
     else this.play();
   }
 
+  get repeated() {
+    return this.#repeated;
+  }
+
+  /**
+   * Play a stretch again and again; null plays on to the end.
+   * @param {{ start: number, end: number } | null} span seconds
+   */
+  repeat(span) {
+    this.#repeated = span;
+    this.#emit("state");
+  }
+
+  /**
+   * Play a stretch once, from its start to its end.
+   * @param {{ start: number, end: number }} span seconds
+   */
+  playSpan({ start, end }) {
+    this.seek(start);
+    this.#stopAt = end;
+    this.play();
+  }
+
+  /** Return to the start of what is repeated, or stop at the end of what is played once. */
+  #turnAtEnd() {
+    if (this.#repeated && this.time >= this.#repeated.end) this.seek(this.#repeated.start);
+    if (this.#stopAt === null || this.time < this.#stopAt) return;
+    this.#stopAt = null;
+    this.pause();
+  }
+
   /** @param {"time" | "state"} name */
   #emit(name) {
     this.dispatchEvent(new Event(name));
@@ -93,6 +129,7 @@ export class Playback extends EventTarget {
     this.#emit("state");
     cancelAnimationFrame(this.#frameRequest);
     const onFrame = () => {
+      if (this.playing) this.#turnAtEnd();
       this.#emit("time");
       if (!this.#media && this.time >= this.duration) this.pause();
       else if (this.playing) this.#frameRequest = requestAnimationFrame(onFrame);

@@ -29,13 +29,29 @@ export function deviceErrorText(error) {
   return DEVICE_ERRORS[name] ?? STRINGS.recorder.unusable(name);
 }
 
+/** Decibels below full scale that are shown as silence. */
+const SILENCE = 60;
+const FULL_SCALE = 32768;
+
+/**
+ * Return the level of audio on a scale of decibels: 0 for silence, 1 for full scale.
+ * @param {Int16Array} pcm
+ */
+export function levelOf(pcm) {
+  const power = pcm.reduce((sum, sample) => sum + (sample / FULL_SCALE) ** 2, 0) / Math.max(pcm.length, 1);
+  return Math.min(Math.max(1 + (10 * Math.log10(power || Number.MIN_VALUE)) / SILENCE, 0), 1);
+}
+
 /**
  * Open camera, microphone or both.
- * @param {{ video: boolean, audio: boolean }} wanted
+ * @param {{ video: boolean, audio: boolean, deviceId?: string }} wanted `deviceId`: of the camera; empty: any
  */
-export const openDevices = async ({ video, audio }) =>
+export const openDevices = async ({ video, audio, deviceId = "" }) =>
   navigator.mediaDevices.getUserMedia({
-    video: video && { width: { ideal: FRAME_WIDTH }, facingMode: "user" },
+    video: video && {
+      width: { ideal: FRAME_WIDTH },
+      ...(deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" }),
+    },
     audio: audio && {
       channelCount: 1,
       echoCancellation: false,

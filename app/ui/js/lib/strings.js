@@ -9,6 +9,9 @@ export const STRINGS = {
   api: {
     answered: (/** @type {number} */ status) => `The server answered with status ${status}`,
   },
+  clipboard: {
+    copied: "Link copied. Who opens it needs access to this server, and sees the picture only if the file is kept.",
+  },
   compare: {
     timelineOf: (/** @type {string} */ name) => `Emotion timeline of ${name}`,
     photo: "photo",
@@ -22,6 +25,14 @@ export const STRINGS = {
   },
   currentReading: {
     face: (/** @type {number} */ track) => `Face ${track}`,
+    average: (/** @type {string} */ span) => `average of ${span}`,
+    mixedSignals: (/** @type {string} */ signals) => `Mixed signals: ${signals}.`,
+    whatCombinedIs:
+      "Each number is an average of this window; the box on the face shows a single frame. Combined is an estimate of " +
+      "its own: signals that agree strengthen each other.",
+    whatWholePhotoIs: "With several faces, the whole photo is the average of them.",
+    moreFaces: (/** @type {number} */ count) =>
+      `${count} more in the picture and in the downloads. The whole photo is the average of all faces.`,
     wholePhoto: "Whole photo",
     atTheCurrentTime: "At the current time",
     emotion: "Emotion",
@@ -113,14 +124,37 @@ export const STRINGS = {
     starting: "Starting…",
     nextInLine: "Next in line",
   },
+  keyHelp: {
+    title: "Keys",
+    close: "Close",
+    keys: /** @type {[keys: string[], action: string][]} */ ([
+      [["Space", "K"], "Play or pause"],
+      [["J", "L"], "10 seconds back or on"],
+      [["←", "→"], "5 seconds back or on; on the timeline, one window"],
+      [[",", "."], "One frame back or on"],
+      [["R"], "Repeat what the timeline shows"],
+      [["C"], "Captions"],
+      [["F"], "Full screen"],
+      [["M"], "Mute"],
+      [["+", "-"], "On the timeline: zoom in or out"],
+      [["?"], "This list"],
+    ]),
+  },
   keyDialog: {
     apiKeySavedForThis: "API key saved for this tab",
+    theServerRefusesThisKey: "The server doesn’t accept this key",
     apiKeyRemoved: "API key removed",
   },
   live: {
     delay: (/** @type {number} */ milliseconds) => `${milliseconds} ms delay`,
     skipped: (/** @type {number} */ frames) => `${frames} frames skipped`,
     live: "Live",
+    nothingIsStored: "Nothing of a live session is stored on the server: it ends with this page.",
+    whichCamera: "Which camera",
+    cameraNumber: (/** @type {number} */ number) => `Camera ${number}`,
+    level: "Level of the microphone",
+    save: "Save readings (CSV)",
+    ended: "The session has ended.",
     theCameraIsOff: "The camera is off.",
     camera: "Camera",
     microphone: "Microphone",
@@ -167,6 +201,14 @@ export const STRINGS = {
   },
   momentList: {
     showAll: (/** @type {number} */ count) => `Show all ${count}`,
+    play: (/** @type {string} */ moment) => `Play ${moment}`,
+    copyLink: (/** @type {string} */ moment) => `Copy link to ${moment}`,
+    allEmotions: "All emotions",
+    emotion: "Emotion",
+    anySupport: "Any modality",
+    support: "Modality",
+    inView: "In the timeline’s view",
+    noMomentMatches: "No moment matches.",
     noMomentStandsOut: "No moment stands out.",
     moments: "Moments",
     confidence: "Confidence",
@@ -236,6 +278,14 @@ export const STRINGS = {
     fullScreen: "Full screen",
     unmute: "Unmute",
     pause: "Pause",
+    volume: "Volume",
+    captions: "Captions",
+    repeat: "Repeat",
+    repeats: (/** @type {string} */ span) => `Repeating ${span}`,
+    repeatsNoMore: "Repeat is off",
+    copyLink: "Copy link to this moment",
+    pictureInPicture: "Picture in picture",
+    keys: "Keys",
   },
   problem: {
     acceptedFormats:
@@ -318,6 +368,9 @@ export const STRINGS = {
     zoomIn: "Zoom in",
     zoomOut: "Zoom out",
     patterns: "Patterns",
+    lines: "Lines",
+    showAll: "Show all",
+    dragToZoom: "Drag to choose what the timeline shows; double-click to show all",
   },
   timelineTracks: {
     person: (/** @type {number} */ number) => `Person ${number}`,
@@ -338,6 +391,7 @@ export const STRINGS = {
   },
   uploadForm: {
     uploading: (/** @type {string} */ files) => `Uploading ${files}`,
+    uploaded: (/** @type {string} */ name) => `${name} is uploaded: see Recent analyses.`,
     file: "file",
     uploads: "Uploads",
     dropFilesHereOrBrowse: "Drop files here, or browse",

@@ -59,3 +59,45 @@ export function ticks({ start, end }, maxCount) {
   for (let time = Math.ceil(start / step) * step; time <= end; time += step) times.push(time);
   return times;
 }
+
+/**
+ * Return the view between two times in any order, at least as long as the narrowest view.
+ * @param {number} first
+ * @param {number} second
+ * @param {number} duration
+ */
+export function viewBetween(first, second, duration) {
+  const length = clamp(Math.abs(second - first), Math.min(MIN_VIEW_SECONDS, duration), duration);
+  return panned({ start: 0, end: length }, Math.min(first, second), duration);
+}
+
+/** Share of a view that lies before a time to which the view moves. */
+const LEAD_SHARE = 0.2;
+
+/**
+ * Return a view that shows a time: the same one if it does already.
+ * @param {TimeView} view
+ * @param {number} time
+ * @param {number} duration
+ */
+export function viewShowing(view, time, duration) {
+  if (time >= view.start && time <= view.end) return view;
+  return panned(view, time - LEAD_SHARE * (view.end - view.start), duration);
+}
+
+/**
+ * Return the items that have room: of two that are nearer than `distance`, the first in the list.
+ * @template Item
+ * @param {Item[]} items the most important first
+ * @param {(item: Item) => number} positionOf
+ * @param {number} distance
+ */
+export function spaced(items, positionOf, distance) {
+  /** @type {Item[]} */
+  const kept = [];
+  for (const item of items) {
+    const position = positionOf(item);
+    if (kept.every((other) => Math.abs(positionOf(other) - position) >= distance)) kept.push(item);
+  }
+  return kept;
+}

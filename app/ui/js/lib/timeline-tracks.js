@@ -58,12 +58,11 @@ const windowPoints = (windows, probabilitiesOf) =>
   }));
 
 /**
- * Return a track for each tracked face, if there are several.
+ * Return a track for each tracked face, frame by frame.
  * @param {Api.FaceTrack[]} faces
  * @returns {TimelineTrack[]}
  */
 function personTracks(faces) {
-  if (faces.length < 2) return [];
   const interval = frameInterval(faces);
   return faces.map((face) => ({
     id: `person-${face.track}`,

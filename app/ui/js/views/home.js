@@ -6,7 +6,9 @@ import { UploadForm } from "../components/upload-form.js";
 import { h } from "../lib/dom.js";
 import { STRINGS } from "../lib/strings.js";
 
-/** @typedef {(root: HTMLElement, parameters: string[], signal: AbortSignal) => void | Promise<void>} View
+/** @typedef {(
+ *   root: HTMLElement, parameters: string[], signal: AbortSignal, query: URLSearchParams,
+ * ) => void | Promise<void>} View
  * Fill `root`, until the signal aborts; `parameters` are the parts of the URL after the name of the view. */
 
 /** @type {View} */

@@ -9,11 +9,12 @@ import { labelOf } from "../lib/emotions.js";
 import { followJob } from "../lib/job-events.js";
 import { isFinished, jobName } from "../lib/jobs.js";
 import { Problem } from "../lib/problem.js";
+import { timeOf } from "../lib/route.js";
 import { STRINGS } from "../lib/strings.js";
 import { resultView, wholeMediaLabel } from "./result.js";
 
 /** @type {import("./home.js").View} */
-export async function jobView(root, [id], signal) {
+export async function jobView(root, [id], signal, query) {
   const title = h("h1", { tabIndex: -1, textContent: "…", dir: "auto" });
   const tools = h("span", { className: "tools" });
   const body = h("div");
@@ -35,7 +36,7 @@ export async function jobView(root, [id], signal) {
   const job = await followJob(id, { onChange, signal });
   if (job.status === "succeeded") {
     const result = await getResult(id, signal);
-    body.replaceChildren(resultView(job, result, signal));
+    body.replaceChildren(resultView(job, result, signal, timeOf(query)));
     if (progress) announce(STRINGS.job.done(wholeMediaLabel(result.media), labelOf(result.overall.emotion)));
   } else if (job.status === "cancelled") {
     body.replaceChildren(infoBox(STRINGS.job.thisAnalysisWasCancelled));

@@ -1,14 +1,16 @@
 // Live analysis: the camera's picture with faces, the current reading and the last minute.
 
 import { infoBox, problemAlert } from "../components/alerts.js";
-import { namedReading, swatch } from "../components/emotion-badge.js";
+import { namedReading } from "../components/emotion-badge.js";
 import { drawFace } from "../components/face-overlay.js";
+import { ReadingTable } from "../components/reading-table.js";
 import { drawTrack, fitCanvas } from "../lib/area-chart.js";
 import { announce, button, checkbox, h, select } from "../lib/dom.js";
-import { colourOf, combinedProbabilities, labelOf, listOrder } from "../lib/emotions.js";
-import { formatPercent } from "../lib/format.js";
+import { combinedProbabilities, listOrder } from "../lib/emotions.js";
 import { boxOnScreen, containedRectangle, displaySize } from "../lib/geometry.js";
+import { LiveRecording } from "../lib/live-recording.js";
 import { LiveSession } from "../lib/live-session.js";
+import { saveFile } from "../lib/local-files.js";
 import { STRINGS } from "../lib/strings.js";
 import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/tables.js";
 
@@ -32,6 +34,9 @@ class LiveView {
   #session = null;
   /** @type {string[]} */
   #labels = [];
+  #recording = new LiveRecording();
+  /** @type {ReadingTable | null} */
+  table = null;
 
   /**
    * @param {HTMLElement} root
@@ -48,8 +53,12 @@ class LiveView {
     const off = h("p", { className: "stage-message", textContent: STRINGS.live.theCameraIsOff });
     const screen = h("div", { className: "screen" }, this.video, off);
     this.stage = h("div", { className: "stage live" }, screen, this.canvas);
-    this.camera = checkbox(STRINGS.live.camera, { checked: true });
-    this.microphone = checkbox(STRINGS.live.microphone, { checked: true });
+    const onChange = () => this.#restart();
+    this.camera = checkbox(STRINGS.live.camera, { checked: true, onChange });
+    this.microphone = checkbox(STRINGS.live.microphone, { checked: true, onChange });
+    this.cameraChoice = h("select", { ariaLabel: STRINGS.live.whichCamera, hidden: true, on: { change: onChange } });
+    this.level = h("meter", { className: "level", min: 0, max: 1, ariaLabel: STRINGS.live.level });
+    this.save = button(STRINGS.live.save, () => this.#save(), { icon: "download", hidden: true });
     this.windowSeconds = select(
       WINDOW_CHOICES.map((seconds) => [seconds, `${seconds} s`]),
       { value: DEFAULT_WINDOW },
@@ -61,7 +70,7 @@ class LiveView {
       className: "muted",
       textContent: STRINGS.live.resultsAppearHereAtLeast,
     });
-    this.bars = h("div", { className: "live-bars" });
+    this.bars = h("div");
     this.tracks = [
       liveTrack(COMBINED_LABEL, combinedProbabilities),
       liveTrack(MODALITY_LABELS.face, ({ modalities }) => modalities.face?.probabilities ?? null),
@@ -73,9 +82,20 @@ class LiveView {
 
   #header() {
     const averaging = h("label", { className: "toggle" }, STRINGS.live.averagedOver, this.windowSeconds);
-    const tools = h("div", { className: "tools" }, this.camera.label, this.microphone.label, averaging, this.toggle);
+    const tools = h(
+      "div",
+      { className: "tools" },
+      this.camera.label,
+      this.cameraChoice,
+      this.microphone.label,
+      this.level,
+      averaging,
+      this.save,
+      this.toggle,
+    );
     const title = h("h1", { tabIndex: -1, textContent: STRINGS.live.live });
-    return h("header", { className: "page-head" }, h("div", {}, title, tools));
+    const privacy = h("p", { className: "muted", textContent: STRINGS.live.nothingIsStored });
+    return h("header", { className: "page-head" }, h("div", {}, title, tools), privacy);
   }
 
   #overview() {
@@ -125,15 +145,23 @@ class LiveView {
       camera: this.camera.control.checked,
       microphone: this.microphone.control.checked,
       windowSeconds: Number(this.windowSeconds.value),
+      deviceId: this.cameraChoice.value,
     };
     if (!settings.camera && !settings.microphone) {
       this.alerts.replaceChildren(infoBox(STRINGS.live.selectCameraMicrophoneOrBoth));
       return;
     }
+    this.#recording.clear();
+    this.save.hidden = true;
     const session = new LiveSession(settings, {
       onReady: (labels) => {
         this.#labels = labels;
+        this.table = new ReadingTable(listOrder(labels), [COMBINED_LABEL, MODALITY_LABELS.face, MODALITY_LABELS.audio]);
+        this.bars.replaceChildren(this.table.element);
         announce(STRINGS.live.live);
+      },
+      onLevel: (level) => {
+        this.level.value = level;
       },
       onUpdate: (update) => this.#show(update),
       onClosed: (problem) => {
@@ -148,11 +176,42 @@ class LiveView {
       if (session.stopped) return;
       this.stage.classList.add("on");
       this.video.srcObject = stream;
+      await this.#listCameras(stream);
       await session.connect(this.video);
     } catch (error) {
       this.#stop();
       this.alerts.replaceChildren(problemAlert(error));
     }
+  }
+
+  /** Start again with other devices; the tracks of the last ones end at once. */
+  #restart() {
+    if (!this.#session) return;
+    this.#stop();
+    if (this.camera.control.checked || this.microphone.control.checked) this.#start();
+  }
+
+  /**
+   * Offer the cameras, if there are several. Their names are known only while one is in use.
+   * @param {MediaStream} stream
+   */
+  async #listCameras(stream) {
+    const used = stream.getVideoTracks()[0]?.getSettings().deviceId;
+    const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
+    this.cameraChoice.hidden = cameras.length < 2;
+    this.cameraChoice.replaceChildren(
+      ...cameras.map(({ deviceId, label }, index) =>
+        h("option", {
+          value: deviceId,
+          textContent: label || STRINGS.live.cameraNumber(index + 1),
+          selected: deviceId === used,
+        }),
+      ),
+    );
+  }
+
+  #save() {
+    saveFile(new Blob([this.#recording.csv()], { type: "text/csv" }), "affect-live.csv");
   }
 
   #stop() {
@@ -163,15 +222,20 @@ class LiveView {
     this.stage.classList.remove("on");
     fitCanvas(this.canvas);
     this.#updateToggle();
+    this.emotion.textContent = "–";
+    this.facts.textContent = STRINGS.live.ended;
+    this.bars.replaceChildren();
+    this.level.value = 0;
+    this.save.hidden = this.#recording.isEmpty;
     for (const track of this.tracks) track.points = [];
   }
 
   /** @param {LiveUpdate} update */
   #show(update) {
-    const probabilities = combinedProbabilities(update);
+    this.#recording.add(update);
     this.emotion.replaceChildren(...namedReading(update));
-    const labels = listOrder(Object.keys(update.probabilities));
-    this.bars.replaceChildren(...labels.map((label) => liveBar(label, probabilities?.[label])));
+    const { face, audio } = update.modalities;
+    this.table?.show([combinedProbabilities(update), face?.probabilities, audio?.probabilities]);
     const delay = update.latency === null ? null : STRINGS.live.delay(Math.round(update.latency * 1000));
     const skipped = update.dropped ? STRINGS.live.skipped(update.dropped) : null;
     this.facts.textContent = [delay, skipped].filter(Boolean).join(" · ");
@@ -232,18 +296,4 @@ export function appendPoint(points, time, probabilities, oldest) {
   points.push({ time, from: last?.to ?? time, to: time, probabilities });
   while (points[0].to < oldest) points.shift();
   return true;
-}
-
-/**
- * @param {string} label
- * @param {number | undefined} probability
- */
-function liveBar(label, probability) {
-  const css = { "--share": `${(probability ?? 0) * 100}%`, "--emotion-colour": colourOf(label) };
-  return h(
-    "div",
-    { className: "live-bar", css },
-    h("span", {}, swatch(label), labelOf(label)),
-    h("span", { textContent: probability === undefined ? "–" : formatPercent(probability) }),
-  );
 }

@@ -9,7 +9,7 @@ import { explanations } from "../components/explanations.js";
 import { HeatmapInset } from "../components/heatmap-inset.js";
 import { loadMedia } from "../components/media-source.js";
 import { modelInfo } from "../components/model-info.js";
-import { momentList } from "../components/moment-list.js";
+import { MomentList } from "../components/moment-list.js";
 import { Player } from "../components/player.js";
 import { reanalyzeCard } from "../components/reanalyze.js";
 import { Timeline } from "../components/timeline.js";
@@ -20,9 +20,13 @@ import { listArtifacts } from "../lib/artifacts.js";
 import { h, present } from "../lib/dom.js";
 import { certaintyText } from "../lib/emotions.js";
 import { countOf, formatTime } from "../lib/format.js";
+import { copyLink } from "../lib/clipboard.js";
 import { jobName } from "../lib/jobs.js";
+import { strongestPlace } from "../lib/moments.js";
+import { keyAction } from "../lib/player-keys.js";
 import { Playback } from "../lib/playback.js";
 import { isAbort } from "../lib/problem.js";
+import { jobFragment } from "../lib/route.js";
 import { STRINGS } from "../lib/strings.js";
 import { timelineTracks } from "../lib/timeline-tracks.js";
 
@@ -36,7 +40,7 @@ const STEPS_PER_FILE = 10;
  * @property {Api.Result} result
  * @property {Playback} playback
  * @property {Player} player
- * @property {ReturnType<typeof momentList>} moments
+ * @property {MomentList} moments
  * @property {ReturnType<typeof downloads>} files
  * @property {AbortSignal} signal
  */
@@ -46,12 +50,19 @@ const STEPS_PER_FILE = 10;
  * @param {Api.Job} job
  * @param {Api.Result} result
  * @param {AbortSignal} signal
+ * @param {number | null} time seconds at which it opens; null: at the beginning
  */
-export function resultView(job, result, signal) {
+export function resultView(job, result, signal, time) {
   const playback = new Playback(result.media.duration);
   signal.addEventListener("abort", () => playback.pause());
-  const player = new Player({ result, playback, name: jobName(job) });
-  const moments = momentList(result.moments, playback);
+  const onCopyLink = () => copyLink(jobFragment(job.id, { time: playback.time }));
+  const player = new Player({ result, playback, name: jobName(job), onCopyLink });
+  const moments = new MomentList({
+    moments: result.moments,
+    onChoose: (moment) => playback.seek(strongestPlace(moment, result).time),
+    onPlay: (moment) => playback.playSpan(strongestPlace(moment, result).span),
+    onCopyLink: (moment) => copyLink(jobFragment(job.id, { time: strongestPlace(moment, result).time })),
+  });
   const files = downloads(job);
   const parts = { job, result, playback, player, moments, files, signal };
   const element = h(
@@ -66,7 +77,24 @@ export function resultView(job, result, signal) {
   );
   loadMedia(job, player, signal);
   addArtifacts(parts);
+  listenToKeys(player, signal);
+  if (time !== null) playback.seek(time);
   return element;
+}
+
+/**
+ * @param {Player} player
+ * @param {AbortSignal} signal
+ */
+function listenToKeys(player, signal) {
+  if (player.kind === "image") return;
+  const onKey = (/** @type {KeyboardEvent} */ event) => {
+    const action = keyAction(event, event.target instanceof Element ? event.target : null);
+    if (!action) return;
+    event.preventDefault();
+    player.act(action);
+  };
+  addEventListener("keydown", onKey, { signal });
 }
 
 /**
@@ -100,17 +128,18 @@ const photoView = ({ result, playback, player }) => [
 ];
 
 /**
- * Create the view of audio or video. The player of audio is low, so the transcript has room below it.
+ * Create the view of audio or video: the timeline directly below the picture, which stays in sight.
  * @param {Parts} parts
  */
-function timedView({ result, playback, player, moments, signal }) {
+function timedView(parts) {
+  const { result, playback, player, moments } = parts;
   const transcript = new TranscriptView({ result, playback }).element;
-  const isAudio = result.media.kind === "audio";
   const reading = new CurrentReading({ result, playback }).element;
+  player.element.classList.add("sticky");
   const overview = h(
     "div",
     { className: "overview" },
-    h("div", { className: "column" }, player.element, isAudio ? transcript : null),
+    h("div", { className: "column" }, player.element, timelineCard(parts), transcript),
     h("div", { className: "column" }, reading, moments.element),
   );
   const table = h(
@@ -119,15 +148,11 @@ function timedView({ result, playback, player, moments, signal }) {
     h("summary", {}, h("h2", { textContent: STRINGS.result.viewAsTable })),
     windowTable(result, playback),
   );
-  return [overview, timelineCard(result, playback, signal), isAudio ? null : transcript, table];
+  return [overview, table];
 }
 
-/**
- * @param {Api.Result} result
- * @param {Playback} playback
- * @param {AbortSignal} signal
- */
-function timelineCard(result, playback, signal) {
+/** @param {Parts} parts */
+function timelineCard({ result, playback, player, moments, signal }) {
   const [first, second] = result.windows;
   const duration = result.media.duration ?? 0;
   const timeline = new Timeline({
@@ -138,8 +163,14 @@ function timelineCard(result, playback, signal) {
     moments: result.moments,
     step: second ? second.start - first.start : duration / STEPS_PER_FILE,
     signal,
+    onMoment: (moment) => playback.seek(strongestPlace(moment, result).time),
+    onView: (view) => {
+      player.setSpan(view);
+      moments.setView(view);
+    },
   });
-  return h("section", { className: "card" }, h("h2", { textContent: STRINGS.result.timeline }), timeline.element);
+  const title = h("h2", { className: "visually-hidden", textContent: STRINGS.result.timeline });
+  return h("section", { className: "card timeline-card" }, title, timeline.element);
 }
 
 /**
