@@ -64,6 +64,7 @@ class Options(FrozenModel):
         "as one face, and nothing is searched.",
     )
     landmarks: bool = Field(False, description="Include the 468 mesh points of each face in the result.")
+    bursts: bool = Field(True, description="Find laughs, cries, sighs, coughs and other sounds of the voice.")
     movements: bool = Field(
         False,
         description="Include 52 named movements of each face, where head and eyes turn, and how far eyes and mouth are "

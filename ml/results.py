@@ -15,7 +15,7 @@ from ml.options import LIVE_OPTIONS as LIVE_OPTIONS
 from ml.options import FrozenModel as FrozenModel
 from ml.options import Options as Options
 from ml.options import Prior as Prior
-from ml.vocabulary import EMOTIONS, ClassSet, MediaKind, Modality, labels_for, simplify
+from ml.vocabulary import EMOTIONS, Burst, ClassSet, MediaKind, Modality, labels_for, simplify
 
 SCHEMA_VERSION: Literal["1"] = "1"
 
@@ -276,6 +276,7 @@ class ModelVersions(FrozenModel):
     whisper: str | None
     licence: str
     movements: str | None = Field(None, description="Model of the face movements.")
+    bursts: str | None = Field(None, description="Model of the vocal bursts.")
     text_by_language: dict[str, str] = Field(
         {}, description="Text model that read the words of each language (ISO 639 code), without unknown languages."
     )
@@ -293,6 +294,16 @@ class Moment(FrozenModel):
     person: PersonNumber | None = Field(
         None, description="Person whose timeline has the moment; null if no people were found."
     )
+
+
+class VocalBurst(FrozenModel):
+    """A sound of the voice that is no speech: a laugh, a sigh, a cough."""
+
+    start: float = Field(description="Seconds.")
+    end: float = Field(description="Seconds.")
+    kind: Burst
+    score: Probability = Field(description="How sure the model is.")
+    person: PersonNumber | None = Field(None, description="Person whose speech it lies in; null if unknown.")
 
 
 class Channel(FrozenModel):
@@ -359,6 +370,7 @@ class Result(FrozenModel):
     transcript: Transcript
     models: ModelVersions
     moments: tuple[Moment, ...] = ()
+    bursts: tuple[VocalBurst, ...] = Field((), description="Laughs, sighs, coughs and the like, in order of time.")
     channels: tuple[Channel, ...] | None = None
     people: tuple[Person, ...] = Field(
         (), description="Who is seen or heard. Empty for photos, with `people: false` and if there is nobody."

@@ -204,6 +204,20 @@ class Media(ApiModel):
     """Hash of the file, in hexadecimal."""
 
 
+class Dimensions(ApiModel):
+    """Valence, arousal and dominance of a reading, each −1 to 1."""
+
+    valence: float
+    """From unpleasant to pleasant."""
+    arousal: float
+    """From calm to excited."""
+    dominance: float | None = None
+    """From controlled to in control; of words alone, as a model reads them."""
+    source: str
+    """`words`: read by a model trained on EmoBank; `emotions`: mean over the probabilities by the norms of Warriner et
+    al. (2013); `combined`: mean of the modalities."""
+
+
 class Reading(ApiModel):
     """An emotion and its confidence. Without evidence `emotion` is null and the probabilities are uniform."""
 
@@ -212,6 +226,8 @@ class Reading(ApiModel):
     do not know."""
     uncertain: bool | None = None
     """Whether `labels_90` has more than two labels; null without them."""
+    dimensions: Dimensions | None = None
+    """Valence, arousal and dominance; null without evidence."""
     emotion: str | None = None
     confidence: float
     probabilities: dict[str, float]
@@ -225,6 +241,8 @@ class FaceReading(ApiModel):
     do not know."""
     uncertain: bool | None = None
     """Whether `labels_90` has more than two labels; null without them."""
+    dimensions: Dimensions | None = None
+    """Valence, arousal and dominance; null without evidence."""
     probabilities: dict[str, float]
     coverage: float
     """Share of the sampled frames that show the face."""
@@ -238,6 +256,8 @@ class AudioReading(ApiModel):
     do not know."""
     uncertain: bool | None = None
     """Whether `labels_90` has more than two labels; null without them."""
+    dimensions: Dimensions | None = None
+    """Valence, arousal and dominance; null without evidence."""
     probabilities: dict[str, float]
     speech: float
     """Share of the window that is speech."""
@@ -251,6 +271,8 @@ class TextReading(ApiModel):
     do not know."""
     uncertain: bool | None = None
     """Whether `labels_90` has more than two labels; null without them."""
+    dimensions: Dimensions | None = None
+    """Valence, arousal and dominance; null without evidence."""
     probabilities: dict[str, float]
     sentiment: dict[str, float]
     transcript: str
@@ -323,6 +345,8 @@ class FaceFrame(ApiModel):
     do not know."""
     uncertain: bool | None = None
     """Whether `labels_90` has more than two labels; null without them."""
+    dimensions: Dimensions | None = None
+    """Valence, arousal and dominance; null without evidence."""
     time: float
     """Seconds."""
     box: Box
@@ -403,6 +427,8 @@ class ModelVersions(ApiModel):
     licence: str
     movements: str | None = None
     """Model of the face movements."""
+    bursts: str | None = None
+    """Model of the vocal bursts."""
     text_by_language: dict[str, str] = Field(default_factory=dict)
     """Text model that read the words of each language (ISO 639 code), without unknown languages."""
 
@@ -420,6 +446,20 @@ class Moment(ApiModel):
     """Modalities that support the moment."""
     person: int | None = None
     """Person whose timeline has the moment; null if no people were found."""
+
+
+class VocalBurst(ApiModel):
+    """A sound of the voice that is no speech: a laugh, a sigh, a cough."""
+
+    start: float
+    """Seconds."""
+    end: float
+    """Seconds."""
+    kind: str
+    score: float
+    """How sure the model is."""
+    person: int | None = None
+    """Person whose speech it lies in; null if unknown."""
 
 
 class Channel(ApiModel):
@@ -486,6 +526,8 @@ class Result(ApiModel):
     transcript: Transcript
     models: ModelVersions
     moments: tuple[Moment, ...] = ()
+    bursts: tuple[VocalBurst, ...] = ()
+    """Laughs, sighs, coughs and the like, in order of time."""
     channels: tuple[Channel, ...] | None = None
     people: tuple[Person, ...] = ()
     """Who is seen or heard. Empty for photos, with `people: false` and if there is nobody."""

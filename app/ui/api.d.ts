@@ -441,6 +441,7 @@ declare namespace Api {
     whisper: string | null;
     licence: string;
     movements?: string | null;
+    bursts?: string | null;
     text_by_language: Record<string, string>;
   }
 
@@ -481,6 +482,7 @@ declare namespace Api {
     max_faces: number;
     crops: boolean;
     landmarks: boolean;
+    bursts: boolean;
     movements: boolean;
     heatmaps: boolean;
     annotate: boolean;
@@ -544,6 +546,7 @@ declare namespace Api {
     transcript: Transcript;
     models: ModelVersions;
     moments: Moment[];
+    bursts: VocalBurst[];
     channels?: Channel[] | null;
     people: Person[];
     warnings: Notice[];
@@ -590,6 +593,14 @@ declare namespace Api {
     language: string | null;
     text: string;
     segments: Segment[];
+  }
+
+  interface VocalBurst {
+    start: number;
+    end: number;
+    kind: "laugh" | "cry" | "sigh" | "scream" | "gasp" | "groan" | "cough" | "sneeze" | "sniff";
+    score: number;
+    person?: number | null;
   }
 
   interface Window {

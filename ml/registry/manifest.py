@@ -10,8 +10,7 @@ from pydantic import Field, ValidationError
 from ml.errors import ModelStoreError
 from ml.results import FrozenModel
 
-
-DETAILS = ("movements", "identity")
+DETAILS = ("movements", "bursts", "identity")
 """Fields of a bundle that name the models of details, which do not answer with emotions."""
 
 
@@ -56,8 +55,8 @@ class Bundle(FrozenModel):
     """One version of each model, tuned together with its fusion. A null model leaves its modality out.
 
     Each field from `face` to `fusion` is a role; a new role is one more field. `further_text`: text models that read
-    the languages that `text`, and those before them in the list, do not read. `movements`: model of the face movements; `identity`: model
-    that tells faces of two people apart.
+    the languages that `text`, and those before them in the list, do not read. `movements`, `bursts`: models of the face
+    movements and of the vocal bursts; `identity`: model that tells faces of two people apart.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
@@ -68,6 +67,7 @@ class Bundle(FrozenModel):
     whisper: str | None = "tiny.en"
     further_text: tuple[str, ...] = ()
     movements: str | None = None
+    bursts: str | None = None
     identity: str | None = None
 
     @classmethod

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ml.reports.people import display_names
-from ml.reports.report import ChannelTrack, channel_tracks, milliseconds, moment_text, sanitize
+from ml.reports.report import ChannelTrack, burst_text, channel_tracks, milliseconds, moment_text, sanitize
 from ml.reports.sentences import said_in
 from ml.results import Person, Reading, Result, Transcript, Window
 from ml.vocabulary import COMBINED, MODALITIES, MODALITY_NAMES, NO_SIGNAL, Modality
@@ -20,7 +20,7 @@ MOMENT_SECONDS = 0.2
 SPEECH = "speech"
 """Label of speech of a person whose words are not known."""
 
-TierKind = Literal["emotion", "confidence", "speech", "moments"]
+TierKind = Literal["emotion", "confidence", "speech", "bursts", "moments"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def annotation_tiers(result: Result) -> list[Tier]:
 
     They are the combined emotion with its confidence, then each modality, of the whole media and of each channel, of
     which the sentences and words follow; then those of the whole media, if no channel has its own; then what each
-    person says and the emotion of this person; then moments. Tiers without intervals are left out; if all are, one
-    empty tier is returned.
+    person says and the emotion of this person; then vocal bursts and moments. Tiers without intervals are left out; if
+    all are, one empty tier is returned.
     """
     names = display_names(result)
     whole, *channels = channel_tracks(result)
@@ -67,10 +67,15 @@ def annotation_tiers(result: Result) -> list[Tier]:
         Interval.from_seconds(moment.time, moment.time + MOMENT_SECONDS, moment_text(moment, names))
         for moment in result.moments
     )
+    bursts = (
+        Interval.from_seconds(burst.start, burst.end, burst_text(burst, names), f"{burst.score:.2f}")
+        for burst in result.bursts
+    )
     tiers = [
         *(tier for track in (whole, *channels) for tier in _track_tiers(track)),
         *(() if has_words_by_channel else _transcript_tiers(result.transcript)),
         *(tier for person in result.people for tier in _person_tiers(person, names[person.person], result.transcript)),
+        *_distribute("bursts", "bursts", bursts),
         *_distribute("moments", "moments", moments),
     ]
     return tiers or [Tier(COMBINED.lower(), "emotion", ())]

@@ -119,6 +119,7 @@ def _tier_types(root: Element) -> None:
         "emotion": {"CONTROLLED_VOCABULARY_REF": VOCABULARY},
         "confidence": {"CONSTRAINTS": ASSOCIATION},
         "speech": {},
+        "bursts": {},
         "moments": {},
     }.items():
         alignable = "false" if "CONSTRAINTS" in attributes else "true"

@@ -15,16 +15,17 @@ from ml.reports.plain_text import plain_text
 from ml.reports.report import Report
 from ml.reports.rttm import rttm
 from ml.reports.subtitles import srt, vtt, window_cues
-from ml.reports.tables import faces_csv, moments_csv, people_csv, windows_csv, words_csv
+from ml.reports.tables import bursts_csv, faces_csv, moments_csv, people_csv, windows_csv, words_csv
 from ml.reports.textgrid import textgrid
 
-Rows = Literal["windows", "faces", "moments", "words", "people", "movements", "speech"]
+Rows = Literal["windows", "faces", "moments", "words", "people", "movements", "bursts", "speech"]
 ROWS: Mapping[Rows, str] = {
     "windows": "one per window",
     "faces": "one per face and frame",
     "moments": "one per moment",
     "words": "one per word, with its count",
     "people": "one per person, with times of talk and overlaps",
+    "bursts": "one per laugh, sigh, cough or other vocal burst",
     "movements": "one per face and frame, with the option `movements`; columns as of OpenFace and py-feat",
     "speech": "one per sentence, and for the emotions in pauses",
 }
@@ -74,6 +75,7 @@ FORMATS: Mapping[str, ExportFormat] = {
             "words": _of_one(words_csv),
             "people": _of_one(people_csv),
             "movements": _of_one(movements_csv),
+            "bursts": _of_one(bursts_csv),
         },
     ),
     "vtt": ExportFormat(

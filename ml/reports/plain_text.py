@@ -7,6 +7,7 @@ from ml.reports.people import display_names, talk_times
 from ml.reports.report import (
     DISCLAIMER,
     Report,
+    burst_text,
     certainty_text,
     channel_tracks,
     moment_text,
@@ -29,12 +30,13 @@ def without_colour(text: str, reading: Reading) -> str:
 
 
 def plain_text(report: Report, colouring: Colouring = without_colour) -> str:
-    """Return a description of the file, a line for each window and for the whole, the people, the moments, the
-    transcript, and the warnings."""
+    """Return a description of the file, a line for each window and for the whole, the people, the vocal bursts,
+    the moments, the transcript, and the warnings."""
     parts = (
         _head(report),
         _timelines(report, colouring),
         _people(report, colouring),
+        _bursts(report),
         _moments(report),
         _transcript(report),
         _warnings(report),
@@ -111,7 +113,8 @@ def _people(report: Report, colouring: Colouring) -> Iterator[str]:
     for person in people:
         time = times[person.person]
         seen = f"seen for {person.seen_seconds:.1f} s" if person.seen_seconds else "not seen"
-        talk = f"talks for {person.talk_seconds:.1f} s ({time.share:.0%})" if person.talk_seconds else "does not talk"
+        share = "" if time.share is None else f" ({time.share:.0%})"
+        talk = f"talks for {person.talk_seconds:.1f} s{share}" if person.talk_seconds else "does not talk"
         unsure = ", face and voice may not belong together" if person.match == "likely" else ""
         yield f"{names[person.person]:18}  {reading_bar(person.overall, colouring)}  {seen}, {talk}{unsure}"
     for number, time in times.items():
@@ -127,6 +130,15 @@ def _moments(report: Report) -> Iterator[str]:
     if moments:
         yield from ("", "Moments")
         yield from (f"{moment.time:7.1f} s  {moment.score:4.0%}  {moment_text(moment, names)}" for moment in moments)
+
+
+def _bursts(report: Report) -> Iterator[str]:
+    """Yield the vocal bursts in order of time."""
+    names = display_names(report.result)
+    if report.result.bursts:
+        yield from ("", "Sounds")
+        for burst in report.result.bursts:
+            yield f"{burst.start:7.1f} – {burst.end:6.1f} s  {burst.score:4.0%}  {burst_text(burst, names)}"
 
 
 def _transcript(report: Report) -> Iterator[str]:

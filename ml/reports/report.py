@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ml.results import Media, Moment, Reading, Result, Transcript, Window
+from ml.results import Media, Moment, Reading, Result, Transcript, VocalBurst, Window
 from ml.vocabulary import MODALITIES, MODALITY_NAMES, NO_SIGNAL, channel_name
 
 DISCLAIMER = "Results describe the expression an observer would see, not what someone feels, and they are often wrong."
@@ -91,6 +91,12 @@ def certainty_text(reading: Reading) -> str:
         f"{start}In tests on people that the models had never met, about {tenths} in 10 readings as sure as this named "
         f"the right emotion. Likely: {labels}; such labels held the right one in 9 of 10 readings."
     )
+
+
+def burst_text(burst: VocalBurst, names: Mapping[int, str] | None = None) -> str:
+    """Return a vocal burst in words: `Ann: laugh`. `names`: display names of people by number."""
+    name = (names or {}).get(burst.person or 0)
+    return sanitize(f"{name}: " * bool(name) + burst.kind)
 
 
 def moment_text(moment: Moment, names: Mapping[int, str] | None = None) -> str:

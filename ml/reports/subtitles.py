@@ -1,6 +1,7 @@
 """Subtitles (WebVTT and SubRip) with speech and emotion.
 
-`speech`: a cue for each sentence; during a longer pause in speech, cues for the emotions read there, one at a time.
+`speech`: a cue for each sentence and, in brackets, for each vocal burst; during a longer pause in speech, cues for the
+emotions read there, one at a time.
 `windows`: a cue for each window with its own times, which overlap as the windows do. Text of more than `MAX_LINES`
 lines is divided among several cues. A moment is a comment of WebVTT before the cue around it; SubRip has no comments.
 A sentence in which several people speak has a cue for each. Speech in a script that is written from right to left is
@@ -17,7 +18,7 @@ from ml.reports.interval_index import IntervalIndex, mean_reading, shared_labels
 from ml.reports.people import display_names
 from ml.reports.report import DISCLAIMER, Report, channel_tracks, milliseconds, moment_text, reading_text, sanitize
 from ml.reports.sentences import by_speaker, word_times
-from ml.results import Reading, Result, Segment, Window
+from ml.results import Reading, Result, Segment, VocalBurst, Window
 from ml.scripts import Unit, break_units, fill_lines, is_right_to_left, join_units, split_wide, wrap
 
 MIN_PAUSE_SECONDS = 1.0
@@ -69,6 +70,7 @@ def speech_cues(result: Result) -> list[Cue]:
     ]
     for start, end in _pauses(sentences, result.media.duration or 0.0):
         cues += _pause_cues(tracks[0].windows, start, end)
+    cues += (_burst_cue(burst, people) for burst in result.bursts)
     return _with_moments(sorted(cues, key=lambda cue: (cue.start, cue.end)), result)
 
 
@@ -112,6 +114,11 @@ def _people_tracks(result: Result) -> Mapping[int, _Track]:
     """Return name and timeline of each person by number."""
     names = display_names(result)
     return {each.person: _Track(names[each.person], IntervalIndex(each.windows)) for each in result.people}
+
+
+def _burst_cue(burst: VocalBurst, people: Mapping[int, _Track]) -> Cue:
+    person = people.get(burst.person or 0)
+    return Cue(burst.start, burst.end, None, f"({burst.kind})", person.name if person else "")
 
 
 def _sentence_cue(sentence: Segment, people: Mapping[int, _Track], whole: _Track, *channels: _Track) -> Cue:

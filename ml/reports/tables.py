@@ -61,12 +61,18 @@ def moments_csv(reports: Sequence[Report]) -> str:
     return write_csv(columns, (row for report in reports for row in _moment_rows(report)))
 
 
+def bursts_csv(reports: Sequence[Report]) -> str:
+    """Return one row for each vocal burst, in order of time."""
+    columns = ["file", "start", "end", "kind", "score", *_person_columns(reports)]
+    return write_csv(columns, (row for report in reports for row in _burst_rows(report)))
+
+
 def people_csv(reports: Sequence[Report]) -> str:
     """Return one row for each person: how long they are seen and talk, and how they come across.
 
-    `talk_share` is of the talk of all people, `turns` the number of stretches of speech, `overlap_seconds` the time in
-    which somebody else talks too, and `overlaps` the seconds shared with each other person: `2:1.25 3:0.5`. `tracks`
-    are the numbers of the person's face tracks.
+    `talk_share` is of the talk of all people (empty in a report of one person), `turns` the number of stretches of
+    speech, `overlap_seconds` the time in which somebody else talks too, and `overlaps` the seconds shared with each
+    other person: `2:1.25 3:0.5`. `tracks` are the numbers of the person's face tracks.
     """
     columns = ["file", "person", "name", "match", "tracks", "seen_seconds", "talk_seconds", "talk_share", "turns"]
     columns += ["overlap_seconds", "overlaps", "emotion", "confidence", *_probability_columns("", _labels(reports))]
@@ -153,7 +159,7 @@ def _people_rows(report: Report) -> Iterator[Row]:
             "tracks": " ".join(map(str, person.tracks)),
             "seen_seconds": person.seen_seconds,
             "talk_seconds": person.talk_seconds,
-            "talk_share": round(time.share, 6),
+            "talk_share": None if time.share is None else round(time.share, 6),
             "turns": time.turns,
             "overlap_seconds": round(time.overlap_seconds, 3),
             "overlaps": " ".join(f"{other}:{round(seconds, 3)}" for other, seconds in time.overlaps.items()),
@@ -237,6 +243,13 @@ def _face_rows(report: Report) -> Iterator[Row]:
                 **_dimension_cells(frame),
                 **_person_cells(track.person, names),
             }
+
+
+def _burst_rows(report: Report) -> Iterator[Row]:
+    names = display_names(report.result)
+    for burst in report.result.bursts:
+        values = burst.model_dump(include={"start", "end", "kind", "score"})
+        yield {"file": report.name, **values, **_person_cells(burst.person, names)}
 
 
 def _moment_rows(report: Report) -> Iterator[Row]:

@@ -12,6 +12,7 @@ from ml.inference.fusion.timeline import Timeline, WindowInputs, build_timeline,
 from ml.inference.fusion.windows import windows_over
 from ml.inference.pipeline import features_file, reuse
 from ml.inference.pipeline.bundle import LoadedBundle
+from ml.inference.pipeline.burst_reading import bursts_of, vocal_bursts, without_bursts
 from ml.inference.pipeline.context import FEATURES_FILE, AnalysisContext
 from ml.inference.pipeline.extract import Extractor
 from ml.inference.pipeline.features import AudioFeatures, Features
@@ -24,6 +25,7 @@ from ml.inference.speech.merged_transcript import merge_transcripts, of_channel
 from ml.inference.speech.transcriber import unavailable_notice
 from ml.inference.speech.transcript_index import TranscriptIndex
 from ml.inference.speech.written_language import written_language
+from ml.inference.voice.bursts import FoundBurst
 from ml.inference.voice.segments import SegmentOutputs, WindowVoice, segments_by_window, voices_by_window
 from ml.languages import language_name
 from ml.media import MediaInfo, MediaLimits
@@ -97,7 +99,8 @@ class Assembler:
             raise
         duration = extent.duration(info)
         windows = windows_over(duration, options.window_seconds, options.hop_seconds)
-        mix, *channels = self._read_channels(used_plan, features, windows, context)
+        bursts = bursts_of(features.audio, self._models.bursts, extent.sound)
+        mix, *channels = self._read_channels(used_plan, features, windows, bursts, context)
         fusion, no_faces = self._models.fusion, FaceObservations.empty()
         transcript, people_notices = mix.words.transcript, ()
         if options.people:
@@ -127,6 +130,7 @@ class Assembler:
             models=_with_text_models(self._models.versions, (mix, *channels)),
             moments=timeline.moments,
             people=timeline.people,
+            bursts=vocal_bursts(bursts, timeline.people),
             channels=_channels(channel_timelines, channels, options, with_words=context.transcript is None),
             warnings=warnings + _final_notices(timeline, features.faces, is_damaged=is_damaged),
             timings=timer.timings,
@@ -162,16 +166,22 @@ class Assembler:
             plan.audio.save(folder, channels, context.cached, context.timer.check)
 
     def _read_channels(
-        self, plan: AnalysisPlan, features: Features, windows: Sequence[TimeSpan], context: AnalysisContext
+        self,
+        plan: AnalysisPlan,
+        features: Features,
+        windows: Sequence[TimeSpan],
+        bursts: Sequence[FoundBurst],
+        context: AnalysisContext,
     ) -> list[ChannelReading]:
-        """Return the reading of each sound. Media without audio has one: a silent mix."""
+        """Return the reading of each sound. Media without audio has one: a silent mix. `bursts`: are no words."""
         sounds = list(zip(plan.recording.sounds, features.audio, strict=True)) or [(EMPTY_SOUND, NO_AUDIO_FEATURES)]
         options = plan.options
         with context.timer.stage("text"):
             if context.transcript is None and len(sounds) > 1:
                 words = _merged([self._recognized_words(sound, audio, options) for sound, audio in sounds[1:]])
             elif context.transcript is None:
-                words = [self._recognized_words(*sounds[0], options)]
+                found = self._recognized_words(*sounds[0], options)
+                words = [replace(found, transcript=without_bursts(found.transcript, bursts))]
             else:
                 transcript, beyond_end = parse_transcript(context.transcript, windows[-1].end)
                 language = options.language or written_language(transcript.text)

@@ -22,6 +22,7 @@ from ml.inference.speech.transcriber import Transcriber
 from ml.inference.speech.whisper_files import whisper_licence
 from ml.inference.text.models import TextModels
 from ml.inference.text.predictor import TextPredictor
+from ml.inference.voice.bursts import BurstPredictor
 from ml.inference.voice.predictor import VoicePredictor
 from ml.media import SAMPLE_RATE
 from ml.registry import Bundle, Licence, Manifest, ModelStore
@@ -84,6 +85,7 @@ class LoadedBundle:
     threads: int = 1
     further_text: tuple[tuple[Manifest, TextPredictor], ...] = ()
     movements: MovementPredictor | None = None
+    bursts: BurstPredictor | None = None
     detail_manifests: Mapping[str, Manifest] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
@@ -161,6 +163,7 @@ class LoadedBundle:
             threads or cpu_count(),
             tuple((manifest, TextPredictor.load(store, manifest.reference, device)) for manifest in further),
             MovementPredictor.load(store, bundle.movements, device) if bundle.movements else None,
+            BurstPredictor.load(store, bundle.bursts, device) if bundle.bursts else None,
             details,
             device,
         )
@@ -192,11 +195,12 @@ class LoadedBundle:
     def versions(self) -> ModelVersions:
         """Versions and licence of the models, for the result document."""
         licences = [*(manifest.licence for _, manifest in self.all_manifests), self.whisper_licence]
+        details = {name: getattr(self.bundle, name) for name in self.detail_manifests}
         commercial = all(licence.commercial for licence in licences if licence)
         return ModelVersions(
             bundle=self.bundle.name,
             **{role: getattr(self.bundle, role) for role in ROLES},
-            **{name: getattr(self.bundle, name) for name in self.detail_manifests},
+            **{name: reference for name, reference in details.items() if name in ModelVersions.model_fields},
             whisper=self.bundle.whisper if self.whisper else None,
             licence="commercial" if commercial else "non-commercial",
         )

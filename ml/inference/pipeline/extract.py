@@ -27,6 +27,7 @@ from ml.inference.runtime.batching import CrossJobBatcher
 from ml.inference.runtime.progress import StageTimer
 from ml.inference.speech.sentences import Sentence
 from ml.inference.speech.transcriber import Transcriber
+from ml.inference.voice.bursts import BurstOutputs, BurstPredictor, block_count, block_start
 from ml.inference.voice.segments import (
     SampleRange,
     SegmentOutputs,
@@ -99,13 +100,21 @@ class Extractor:
                     self._hear_speakers(sound, pcm, requested, part, timer.check, progress) for sound, pcm in sounds
                 ]
 
+            def hear_bursts(timer: StageTimer) -> list[BurstOutputs | None]:
+                (progress,) = timer.shares(1)
+                heard: list[BurstOutputs | None] = [None] * len(sounds)
+                if requested.bursts is not None and sounds:
+                    heard[0] = _read_bursts(requested.bursts, sounds[0][1], part, timer.check, progress)
+                return heard
+
             pieces = background.start("audio", hear_speakers)
+            bursts = background.start("audio", hear_bursts)
             voices = background.start("audio", read_voices)
             sentences = background.start("transcribe", recognize_speech)
             with timer.stage("faces"):
                 faces, extent = self.extract_faces(plan, part, context, background.check)
             trim_heap()
-            return Features(faces, extent, tuple(map(AudioFeatures, voices(), sentences(), pieces())))
+            return Features(faces, extent, tuple(map(AudioFeatures, voices(), sentences(), pieces(), bursts())))
 
     def extract_faces(
         self, plan: AnalysisPlan, part: TimeSpan, context: AnalysisContext, check: CancelCheck = never_cancelled
@@ -171,6 +180,7 @@ class Extractor:
         """
         requested = self._planner.requested(plan, context)
         features = self._extract_missing_pieces(plan, features, requested, context)
+        features = self._extract_missing_bursts(plan, features, requested, context)
         sounds = plan.recording.sounds[: requested.sounds]
         audio_extent = plan.recording.audio_extent if requested.sounds else DecodedExtent()
         video_extent = features.video_extent if requested.sampling else DecodedExtent()
@@ -222,6 +232,18 @@ class Extractor:
             pieces = self._hear_speakers(sounds[0], files[0], requested, WHOLE_MEDIA, timer.check, timer.set_fraction)
         return replace(features, audio=(replace(features.audio[0], pieces=pieces), *features.audio[1:]))
 
+    def _extract_missing_bursts(
+        self, plan: AnalysisPlan, features: Features, requested: RequestedFeatures, context: AnalysisContext
+    ) -> Features:
+        """Return the features with the vocal bursts, if they are requested and the features lack them."""
+        if requested.bursts is None or not features.audio or features.audio[0].bursts is not None:
+            return features
+        self._planner.ensure_audio(plan, context)
+        timer = context.timer
+        with timer.stage("audio"), plan.audio.open(1) as files:
+            found = _read_bursts(requested.bursts, files[0], WHOLE_MEDIA, timer.check, timer.set_fraction)
+        return replace(features, audio=(replace(features.audio[0], bursts=found), *features.audio[1:]))
+
     def _hear_speakers(
         self,
         sound: SoundPlan,
@@ -271,6 +293,13 @@ class Extractor:
     ) -> SegmentOutputs:
         predictor = self._models.audio
         return predict_segments(predictor, pcm, batches, progress, check) if predictor else SegmentOutputs.empty()
+
+
+def _read_bursts(
+    predictor: BurstPredictor, pcm: Pcm, part: TimeSpan, check: CancelCheck, progress: Callable[[float], None]
+) -> BurstOutputs:
+    """Return the vocal bursts in the blocks of the grid that start in a part."""
+    return predictor.read(pcm, items_starting_in(part, range(block_count(len(pcm))), block_start), check, progress)
 
 
 def _first_second(batch: Sequence[SampleRange]) -> float:

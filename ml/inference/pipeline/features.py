@@ -10,6 +10,7 @@ from ml.errors import AffectError
 from ml.inference.face.observations import FaceObservations
 from ml.inference.people.speech_pieces import SpeechPieces
 from ml.inference.speech.sentences import Sentence
+from ml.inference.voice.bursts import BurstOutputs
 from ml.inference.voice.segments import SegmentOutputs
 from ml.media import DecodedExtent
 
@@ -21,14 +22,15 @@ class FeaturesUnreadable(AffectError):
 @dataclass(frozen=True)
 class AudioFeatures:
     """Features of one sound: the voice in segments of it, all recognized sentences, including doubtful ones, and the
-    pieces of speech by which speakers are distinguished.
+    pieces of speech by which speakers are distinguished, and the vocal bursts.
 
-    `sentences` is null if recognition was not requested, `pieces` if speakers were not.
+    `sentences` is null if recognition was not requested, `pieces` if speakers were not, `bursts` if those were not.
     """
 
     voice: SegmentOutputs
     sentences: tuple[Sentence, ...] | None = None
     pieces: SpeechPieces | None = None
+    bursts: BurstOutputs | None = None
 
     @classmethod
     def concatenated(cls, parts: Sequence[Self]) -> Self:
@@ -36,7 +38,9 @@ class AudioFeatures:
         sentences = tuple(sentence for each in recognized for sentence in each) if recognized else None
         heard = [part.pieces for part in parts if part.pieces is not None]
         pieces = SpeechPieces.concatenated(heard) if len(heard) == len(parts) else None
-        return cls(SegmentOutputs.concatenated([part.voice for part in parts]), sentences, pieces)
+        loud = [part.bursts for part in parts if part.bursts is not None]
+        bursts = BurstOutputs.concatenated(loud) if len(loud) == len(parts) else None
+        return cls(SegmentOutputs.concatenated([part.voice for part in parts]), sentences, pieces, bursts)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ml.inference.people.speech_pieces import SpeechPieces
 from ml.inference.pipeline.features import AudioFeatures, Features, FeaturesUnreadable
 from ml.inference.pipeline.plan import CachedAnalysis, RecordingPlan
 from ml.inference.speech.sentences import Sentence
+from ml.inference.voice.bursts import BurstOutputs
 from ml.inference.voice.segments import SegmentOutputs
 from ml.media import DecodedExtent
 
@@ -49,8 +50,14 @@ VOICE_ARRAYS = {
     "log_probabilities_PC": "log_probabilities_PC",
     "qualities_PQ": "qualities_PQ",
 }
-PIECE_ARRAYS = {"spans_Q2": "spans_Q2", "embeddings_QE": "embeddings_QE", "weights_Q": "weights_Q"}
-"""Fields of FaceObservations, of SegmentOutputs and of SpeechPieces, by the name of their tensor in the file."""
+PIECE_ARRAYS = {
+    "spans_Q2": "spans_Q2",
+    "embeddings_QE": "embeddings_QE",
+    "weights_Q": "weights_Q",
+    "locals_Q": "locals_Q",
+}
+BURST_ARRAYS = {"steps_S": "steps_S", "probabilities_SB": "probabilities_SB"}
+"""Fields of FaceObservations, SegmentOutputs, SpeechPieces and BurstOutputs, by the name of their tensor."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,8 @@ def save(path: Path, recording: RecordingPlan, features: Features) -> None:
         arrays |= _arrays(f"tones.{number}", audio.voice, VOICE_ARRAYS)
         if audio.pieces is not None:
             arrays |= _arrays(f"people.{number}", audio.pieces, PIECE_ARRAYS)
+        if audio.bursts is not None:
+            arrays |= _arrays(f"bursts.{number}", audio.bursts, BURST_ARRAYS)
     save_file(arrays, path, metadata)
 
 
@@ -97,7 +106,10 @@ def load(path: Path) -> CachedAnalysis:
             arrays = {name: array for name, array in arrays.items() if not name.startswith("people.")}
         audio = tuple(
             AudioFeatures(
-                SegmentOutputs(**_fields(f"tones.{number}", arrays, VOICE_ARRAYS)), sentences, _pieces(number, arrays)
+                SegmentOutputs(**_fields(f"tones.{number}", arrays, VOICE_ARRAYS)),
+                sentences,
+                _pieces(number, arrays),
+                _bursts(number, arrays),
             )
             for number, sentences in enumerate(observation.sentences)
         )
@@ -109,6 +121,11 @@ def load(path: Path) -> CachedAnalysis:
 def _pieces(sound: int, arrays: Mapping[str, NDArray[Any]]) -> SpeechPieces | None:
     found = _fields(f"people.{sound}", arrays, PIECE_ARRAYS)
     return SpeechPieces(**found) if found else None
+
+
+def _bursts(sound: int, arrays: Mapping[str, NDArray[Any]]) -> BurstOutputs | None:
+    found = _fields(f"bursts.{sound}", arrays, BURST_ARRAYS)
+    return BurstOutputs(**found) if found else None
 
 
 def load_parts(paths: Sequence[Path]) -> Features:

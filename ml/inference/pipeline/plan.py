@@ -19,6 +19,7 @@ from ml.inference.pipeline.decoded_audio import AudioLayout, DecodedAudio, Media
 from ml.inference.pipeline.features import Features, FeaturesUnreadable
 from ml.inference.pipeline.partition import CHUNK_SECONDS, is_seekable, split_into_parts
 from ml.inference.speech.transcriber import Transcriber
+from ml.inference.voice.bursts import BurstPredictor
 from ml.inference.voice.crosstalk import own_speech
 from ml.inference.voice.vad import speech_segments
 from ml.media import DecodedExtent, MediaInfo, MediaLimits, probe
@@ -194,6 +195,7 @@ class RequestedFeatures:
         voice: whether the voice is read.
         transcriber: recognizes speech; null if no words are to be recognized.
         listener: hears who speaks; null if people are not requested, or channels tell them apart.
+        bursts: finds vocal bursts in the mix; null if they are not requested.
     """
 
     sampling: FrameSampling | None
@@ -202,6 +204,7 @@ class RequestedFeatures:
     voice: bool
     transcriber: Transcriber | None
     listener: SpeechListener | None = None
+    bursts: BurstPredictor | None = None
 
 
 class Planner:
@@ -247,7 +250,8 @@ class Planner:
         recognizes = context.transcript is None and options.wants("text")
         transcriber = models.whisper if recognizes else None
         listener = models.speech_listener if options.people and sounds == 1 else None
-        return RequestedFeatures(sampling, layout.channels, sounds, voice, transcriber, listener)
+        bursts = models.bursts if options.bursts and options.wants("audio") and sounds else None
+        return RequestedFeatures(sampling, layout.channels, sounds, voice, transcriber, listener, bursts)
 
     def decode_audio(self, plan: AnalysisPlan, context: AnalysisContext) -> tuple[AnalysisPlan, DecodedExtent]:
         """Decode the requested sounds into the plan's files, and all channels if a later analysis may request them.

@@ -114,6 +114,8 @@ def project(plan: AnalysisPlan, features: Features, requested: RequestedFeatures
     recording, audio = plan.recording, features.audio[: requested.sounds]
     if not requested.voice:
         audio = tuple(replace(each, voice=SegmentOutputs.empty()) for each in audio)
+    if requested.bursts is None:
+        audio = tuple(replace(each, bursts=None) for each in audio)
     features = replace(features, audio=audio)
     available, wanted = recording.sampling, requested.sampling
     if wanted is None or available is None:
@@ -121,7 +123,7 @@ def project(plan: AnalysisPlan, features: Features, requested: RequestedFeatures
     elif available != wanted:
         step = round(available.frame_rate / wanted.frame_rate)
         faces = features.faces.subsample(available.frame_rate, step, wanted.max_faces, landmarks=wanted.landmarks)
-        features = replace(features, faces=faces)
+        features = replace(features, faces=faces if wanted.movements else replace(faces, movements_NV=None))
     extent = recording.audio_extent if requested.sounds else DecodedExtent()
     sounds = recording.sounds[: requested.sounds]
     return replace(plan, recording=replace(recording, sampling=wanted, sounds=sounds, audio_extent=extent)), features

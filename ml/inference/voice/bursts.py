@@ -157,19 +157,19 @@ def _of_kind(outputs: BurstOutputs, column: int, kind: Burst, threshold: float) 
         for first, last in merged:
             score = float(smooth[first:last].max())
             if score >= threshold and last - first >= MIN_STEPS:
-                start = (steps[0] + first) * SECONDS_PER_STEP
-                yield FoundBurst(TimeSpan(float(start), float(start + (last - first) * SECONDS_PER_STEP)), kind, score)
+                start, end = (float(steps[0] + edge) * SECONDS_PER_STEP for edge in (first, last))
+                yield FoundBurst(TimeSpan(max(start, 0.0), end), kind, score)
 
 
 def _runs(steps_S: NDArray[np.int64], values_S: FloatArray) -> Iterator[tuple[NDArray[np.int64], FloatArray]]:
-    """Yield stretches of steps with their values; a step that is missing between two near ones has the value 0."""
+    """Yield stretches of steps with their values, and one more at each end; a step that is missing has the value 0."""
     if not len(steps_S):
         return
     breaks = np.flatnonzero(np.diff(steps_S) > MAX_GAP_STEPS + 1) + 1
     for steps, values in zip(np.split(steps_S, breaks), np.split(values_S, breaks), strict=True):
-        whole = np.arange(steps[0], steps[-1] + 1)
+        whole = np.arange(steps[0] - 1, steps[-1] + 2)
         filled = np.zeros(len(whole), np.float32)
-        filled[steps - steps[0]] = values
+        filled[steps - whole[0]] = values
         yield whole, filled
 
 

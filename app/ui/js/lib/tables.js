@@ -54,7 +54,7 @@ export const JOB_STATUSES = /** @type {const} */ (["queued", "running", "succeed
 export const FINAL_STATUSES = /** @type {const} */ (["succeeded", "failed", "cancelled"]);
 
 export const EXPORT_FORMATS = /** @type {const} */ ([
-  {"name": "csv", "label": "CSV", "description": "One row per window", "rows": ["windows", "faces", "moments", "words", "people"]},
+  {"name": "csv", "label": "CSV", "description": "One row per window", "rows": ["windows", "faces", "moments", "words", "people", "movements", "bursts"]},
   {"name": "vtt", "label": "WebVTT", "description": "Subtitles with emotions", "rows": ["speech", "windows"]},
   {"name": "srt", "label": "SubRip", "description": "Subtitles with emotions", "rows": ["speech", "windows"]},
   {"name": "eaf", "label": "ELAN", "description": "Annotation tiers", "rows": ["windows"]},
@@ -75,6 +75,7 @@ export const OPTIONS = /** @type {const} */ ({
   max_faces: {"default": 8, "minimum": 1, "maximum": 32},
   crops: {"default": false},
   landmarks: {"default": false},
+  bursts: {"default": true},
   movements: {"default": false},
   heatmaps: {"default": false},
   annotate: {"default": false},

@@ -44,15 +44,15 @@ class MovementTeacher:
     def __init__(self, path: Path) -> None:
         """`path`: of `face_blendshapes.tflite`."""
         os.environ.setdefault("GLOG_minloglevel", "2")
-        import mediapipe
         from google.protobuf import text_format
         from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig
+        from mediapipe.python._framework_bindings import calculator_graph, image, image_frame
         from mediapipe.tasks.cc.vision.face_landmarker.proto import face_blendshapes_graph_options_pb2  # noqa: F401
 
         picture = np.zeros((_SIDE, _SIDE, 3), np.uint8)
-        self._blank = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture)
+        self._blank = image.Image(image_format=image_frame.ImageFormat.SRGB, data=picture)
         config = text_format.Parse(_GRAPH.format(path=path), CalculatorGraphConfig())
-        self._graph = mediapipe.python._framework_bindings.calculator_graph.CalculatorGraph(graph_config=config)
+        self._graph = calculator_graph.CalculatorGraph(graph_config=config)
         self._answers: list[Any] = []
         self._graph.observe_output_stream("answer", lambda _, packet: self._answers.append(packet))
         self._graph.start_run()
