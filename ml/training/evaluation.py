@@ -137,7 +137,7 @@ class BundleReaders:
             return {}
         calibration = FusionCalibration.of(ModelStore(self.store).manifest(reference))
         kinds: dict[Subject, ReadingKind] = {"face": "picture", "audio": "audio", "text": "text", "fusion": "combined"}
-        threshold = calibration.under(self.prior if subject == "fusion" else "uniform").label_thresholds.get(
+        threshold = calibration.under(self.prior if subject == "fusion" else "uniform").label_sums.get(
             kinds[subject]
         )
         if threshold is None:

@@ -24,10 +24,10 @@ class SetFigures:
         cls,
         probabilities_NC: NDArray[np.floating],
         targets_N: NDArray[np.int64],
-        threshold: float,
+        threshold: float | NDArray[np.floating],
         weights_N: NDArray[np.floating] | None = None,
     ) -> Self:
-        """Return the figures of the sets with this threshold. `weights_N`: null for equal ones."""
+        """Return the figures of the sets with one threshold, or one for each row. `weights_N`: null for equal ones."""
         sizes_N = set_sizes(probabilities_NC, threshold)
         values = (covered(probabilities_NC, targets_N, threshold), sizes_N, sizes_N > MAX_CERTAIN_LABELS)
         return cls(*(float(np.average(each_N, weights=weights_N)) for each_N in values))

@@ -28,14 +28,14 @@ class ModelCalibration(FrozenModel):
     prior: Probabilities | None = None
 
 
-class PriorCalibration(FrozenModel):
-    """Figures that held-out clips support under one prior.
+class PriorCalibration(FrozenModel, extra="ignore"):
+    """Figures that held-out clips support under one prior. Those of earlier fusions that are read no more are ignored.
 
-    `label_thresholds`: minimum probability of a label in `labels_90`, by kind of reading. `sharpening`: log-odds that
+    `label_sums`: sum of probabilities at which `labels_90` is complete, by kind of reading. `sharpening`: log-odds that
     the combined reading may gain over the most certain modality, by how many modalities put its emotion first.
     """
 
-    label_thresholds: dict[ReadingKind, Probability] = Field({})
+    label_sums: dict[ReadingKind, Probability] = Field({})
     sharpening: tuple[float, ...] = ()
 
 
@@ -59,6 +59,12 @@ class FusionCalibration(FrozenModel):
         if prior == "uniform" or self.natural_prior is None:
             return np.zeros(len(EMOTIONS), np.float32)
         return np.log(_in_order(self.natural_prior) * len(EMOTIONS)).astype(np.float32)
+
+    def prior_of(self, modality: Modality) -> NDArray[np.float64]:
+        """Return the prior that a model answers under: [C]; uniform if it is unknown."""
+        model = self.models.get(modality)
+        known = model is not None and model.prior is not None
+        return _in_order(model.prior) if known else np.full(len(EMOTIONS), 1 / len(EMOTIONS))
 
     def evidence(self, modality: Modality, log_probabilities: FloatArray) -> FloatArray:
         """Return calibrated log-probabilities [..., C] under a uniform prior, from those that the model answers."""

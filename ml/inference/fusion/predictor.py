@@ -134,8 +134,8 @@ class FusionPredictor(Predictor[WindowFeatures, EmotionOutputs]):
         return FUSION_BATCH_SIZE
 
     def threshold(self, kind: ReadingKind, prior: Prior) -> float | None:
-        """Return the least probability of a label in `labels_90`; null if the fusion was published without them."""
-        return self.calibration.under(prior).label_thresholds.get(kind)
+        """Return the sum of probabilities at which `labels_90` is complete; null if the fusion does not know it."""
+        return self.calibration.under(prior).label_sums.get(kind)
 
     def read(self, windows: Sequence[WindowFeatures], prior: Prior) -> WindowReadings:
         """Return the readings of windows under a prior, which applies alike to each modality and the combined one."""

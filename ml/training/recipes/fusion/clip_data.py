@@ -49,17 +49,26 @@ VIEWS_PER_RECORDING, VIEW_STRENGTH = 2, 0.6
 
 @dataclass(frozen=True)
 class LabelledLogs:
-    """Log-probabilities [N, C] of one modality as its model answers them, with labels."""
+    """Log-probabilities [N, C] of one modality as its model answers them, with labels.
+
+    `folds_N`: part of the people that each belongs to; null if other people are measured than those fitted on.
+    """
 
     logs_NC: FloatArray
     labels_N: NDArray[np.int64]
+    folds_N: NDArray[np.int64] | None = None
+
+    def select(self, rows: NDArray[np.bool_]) -> "LabelledLogs":
+        return LabelledLogs(self.logs_NC[rows], self.labels_N[rows])
 
 
 @dataclass(frozen=True)
 class EvaluationSide:
     """Clips of one side: `rows` by prior and name, and single readings by kind.
 
-    `rows[prior]["clips"]` are the clips as they are; the other rows are made of them, or spoilt.
+    `rows[prior]["clips"]` are the clips as they are; the other rows are made of them, or spoilt. Single readings of
+    composed clips are the same on both sides: people are too few to be halved, so each is measured by what the others
+    fit.
     """
 
     rows: Mapping[Prior, Mapping[str, Clips]]
@@ -122,10 +131,11 @@ def composed_clips(
         return compose(random, pools["train"], number, Composition(prior, (SPOILT,) * 3, SWAPPED)), prior
 
     priors: dict[Prior, NDArray[np.float64]] = {"uniform": UNIFORM, "natural": natural}
+    singles = _single_readings(list(pools.values()))
     selection, test = (
         EvaluationSide(
             {prior: composed_rows(pools[side], shares, count) for prior, shares in priors.items()},
-            _single_readings(pools[side]),
+            singles,
         )
         for side in ("selection", "test")
     )
@@ -156,17 +166,31 @@ def changed_rows(clips: Clips) -> dict[str, Clips]:
     return {name: own for name, own in rows.items() if len(own)}
 
 
-def _single_readings(pools: SamplePools) -> dict[ReadingKind, LabelledLogs]:
-    pictures, voices, sentences = (
-        LabelledLogs(pool.predictions.clean_PVC[:, 0], pool.labels) for pool in (pools.face, pools.audio, pools.text)
+def _single_readings(pools: Sequence[SamplePools]) -> dict[ReadingKind, LabelledLogs]:
+    faces, voices, sentences = ([getattr(each, modality) for each in pools] for modality in ("face", "audio", "text"))
+    return {
+        "picture": _readings(faces, _clean),
+        "face": _readings(faces, _mean_of_variants),
+        "audio": _readings(voices, _clean),
+        "text": _readings(sentences, _clean),
+    }
+
+
+def _readings(pools: Sequence[SamplePool], read: Callable[[SamplePool], FloatArray]) -> LabelledLogs:
+    return LabelledLogs(
+        np.concatenate([read(pool) for pool in pools]),
+        np.concatenate([pool.labels for pool in pools]),
+        np.concatenate([pool.folds_P for pool in pools]),
     )
-    return {"picture": pictures, "face": _face_windows(pools.face), "audio": voices, "text": sentences}
 
 
-def _face_windows(pool: SamplePool) -> LabelledLogs:
+def _clean(pool: SamplePool) -> FloatArray:
+    return np.asarray(pool.predictions.clean_PVC[:, 0])
+
+
+def _mean_of_variants(pool: SamplePool) -> FloatArray:
     """Return the readings of windows that show one picture each, in all of its variants."""
-    clean_PVC = np.exp(pool.predictions.clean_PVC.astype(np.float64))
-    return LabelledLogs(np.log(clean_PVC.mean(1)).astype(np.float32), pool.labels)
+    return np.log(np.exp(pool.predictions.clean_PVC.astype(np.float64)).mean(1)).astype(np.float32)
 
 
 def load_recorded_clips(config: FusionTrainConfig, bundle: Bundle) -> ClipData:

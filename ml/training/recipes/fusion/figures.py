@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.inference.fusion import rules
-from ml.inference.fusion.calibration import ReadingKind
+from ml.inference.fusion.calibration import FusionCalibration, ReadingKind
+from ml.inference.fusion.label_sets import fit_threshold
 from ml.inference.fusion.predictor import FusionPredictor
 from ml.results import Prior
 from ml.training.metrics import RESAMPLES, ClassificationMetrics, measure
 from ml.training.recipes.fusion.clip_data import EvaluationSide, LabelledLogs
-from ml.training.recipes.fusion.fitting import single_probabilities
+from ml.training.recipes.fusion.fitting import fit_model, single_probabilities
 from ml.training.recipes.fusion.synthetic_clips import Clips
 from ml.training.set_figures import SetFigures
-from ml.vocabulary import EMOTIONS
+from ml.vocabulary import EMOTIONS, Modality
 
 NATURAL_SUFFIX = ", natural"
 
@@ -61,14 +63,40 @@ def measure_rows(predictor: FusionPredictor, side: EvaluationSide, resamples: in
 def measure_single(
     predictor: FusionPredictor, kind: ReadingKind, readings: LabelledLogs, prior: Prior, resamples: int = RESAMPLES
 ) -> RowFigures:
-    """Return the figures of readings of one modality under a prior, drawn with the shares that it gives the labels."""
-    probabilities_NC, weights_N = single_probabilities(predictor.calibration, prior, kind, readings)
-    count = len(readings.labels_N)
-    drawn = np.random.default_rng(0).choice(count, count, p=weights_N / weights_N.sum())
+    """Return the figures of readings of one modality under a prior, as often as it gives their label.
+
+    Those with parts of the people are calibrated anew for each part, by the other parts.
+    """
+    calibration, count = predictor.calibration, len(readings.labels_N)
+    probabilities_NC, weights_N = single_probabilities(calibration, prior, kind, readings)
+    threshold: float | NDArray[np.float64] | None = predictor.threshold(kind, prior)
+    if readings.folds_N is not None:
+        threshold = np.zeros(count)
+        for fold in np.unique(readings.folds_N):
+            own = readings.folds_N == fold
+            probabilities_NC[own], threshold[own] = _left_out(calibration, prior, kind, readings, own)
+    drawn = np.searchsorted(np.cumsum(weights_N) / weights_N.sum(), (np.arange(count) + 0.5) / count)
     probabilities_NC, labels_N = probabilities_NC[drawn], readings.labels_N[drawn]
-    threshold = predictor.threshold(kind, prior)
-    sets = None if threshold is None else SetFigures.of(probabilities_NC, labels_N, threshold)
+    sets = None
+    if threshold is not None:
+        sets = SetFigures.of(probabilities_NC, labels_N, np.broadcast_to(threshold, count)[drawn])
     return RowFigures(measure(probabilities_NC, labels_N, EMOTIONS, resamples=resamples), 0.0, sets)
+
+
+def _left_out(
+    calibration: FusionCalibration,
+    prior: Prior,
+    kind: ReadingKind,
+    readings: LabelledLogs,
+    own: NDArray[np.bool_],
+) -> tuple[NDArray[np.floating], float]:
+    """Return the probabilities of the people `own` as the others calibrate them, and the threshold of their sets."""
+    others = readings.select(~own)
+    modality: Modality = "face" if kind == "picture" else cast(Modality, kind)
+    refitted = calibration.model_copy(update={"models": {modality: fit_model(others)}})
+    fitted_NC, weights_N = single_probabilities(refitted, prior, kind, others)
+    threshold = fit_threshold(fitted_NC, others.labels_N, weights_N)
+    return single_probabilities(refitted, prior, kind, readings.select(own))[0], threshold
 
 
 def measure_singles(

@@ -102,7 +102,7 @@ def calibrated(
     limited = FusionPredictor(network, temperature, device, calibration.model_copy(update={"priors": priors}))
     for prior in selection.rows:
         thresholds = _thresholds(limited, prior, selection.to_calibrate(prior), selection.singles)
-        priors[prior] = priors[prior].model_copy(update={"label_thresholds": thresholds})
+        priors[prior] = priors[prior].model_copy(update={"label_sums": thresholds})
     return FusionPredictor(network, temperature, device, calibration.model_copy(update={"priors": priors}))
 
 
@@ -114,7 +114,7 @@ def _thresholds(
     for kind, readings in singles.items():
         probabilities_NC, weights_N = single_probabilities(predictor.calibration, prior, kind, readings)
         fitted[kind] = fit_threshold(probabilities_NC, readings.labels_N, weights_N)
-    return {kind: round(threshold, 5) for kind, threshold in fitted.items()}
+    return fitted
 
 
 def single_probabilities(
@@ -122,10 +122,11 @@ def single_probabilities(
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
     """Return probabilities [N, C] of one modality as served under a prior, and weights [N] that give it to the labels.
 
-    Pictures are read as the face model answers.
+    Pictures are read as the face model answers, under its own prior.
     """
-    if kind == "picture" or kind == "combined":
-        return np.exp(readings.logs_NC), class_weights(readings.labels_N, np.full(len(EMOTIONS), 1 / len(EMOTIONS)))
+    if kind == "picture":
+        return np.exp(readings.logs_NC), class_weights(readings.labels_N, calibration.prior_of("face"))
+    assert kind != "combined"
     log_prior_C = calibration.log_prior(prior)
     logs_NC = normalized(calibration.evidence(kind, readings.logs_NC) + log_prior_C)
     return np.exp(logs_NC), class_weights(readings.labels_N, np.exp(log_prior_C) / len(EMOTIONS))

@@ -38,6 +38,8 @@ TEXT_SETS = ("goemotions", "meld")
 MAX_SAMPLES: Mapping[str, int] = {"face": 600, "audio": 400, "text": 600}
 MAX_SPOILT: Mapping[str, int] = {"face": 100, "audio": 100, "text": 300}
 """Maximum numbers of samples of an emotion in each modality, and of those that are spoilt as well."""
+CALIBRATION_FOLDS = 5
+"""Number of parts of the people, of which one is left out to measure readings of one modality."""
 CACHE_VERSION = 4
 
 
@@ -60,14 +62,15 @@ class Predictions:
 @dataclass(frozen=True)
 class SamplePool:
     """Samples with their predictions; `rows[label]` are the places of those with a label, `spoilt_rows` of those among
-    them that were spoilt as well."""
+    them that were spoilt as well. `folds_P`: part of the people that each sample belongs to, as `folds_of_people`."""
 
     predictions: Predictions
     rows: tuple[NDArray[np.int64], ...]
     spoilt_rows: tuple[NDArray[np.int64], ...]
+    folds_P: NDArray[np.int64]
 
     @classmethod
-    def group(cls, labels: Sequence[int], predictions: Predictions) -> Self:
+    def group(cls, labels: Sequence[int], predictions: Predictions, folds: Sequence[int]) -> Self:
         """Group samples by label. Raises InvalidManifest if an emotion has no sample, or none that is spoilt."""
         rows = tuple(np.flatnonzero(np.array(labels) == own) for own in range(len(EMOTIONS)))
         is_spoilt = np.asarray(np.isfinite(predictions.spoilt_PSC).all((1, 2)))
@@ -75,7 +78,7 @@ class SamplePool:
         empty = [name for name, own in zip(EMOTIONS, spoilt_rows, strict=True) if not len(own)]
         if empty:
             raise InvalidManifest(f"no sample to compose clips of is labelled {', '.join(empty)}")
-        return cls(predictions, rows, spoilt_rows)
+        return cls(predictions, rows, spoilt_rows, np.array(folds, np.int64))
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -157,6 +160,19 @@ def side_of(source: str) -> Side:
     return "test" if place % 2 == 0 else "train" if place == 3 else "selection"
 
 
+def folds_of_people(people: Sequence[tuple[str, str]]) -> list[int]:
+    """Return the part, 0 to 4, of each sample by its data set and person: the people of each data set by turns."""
+    ordered: dict[str, list[str]] = {}
+    for dataset, person in sorted(set(people), key=lambda each: hashlib.sha256(each[1].encode()).hexdigest()):
+        ordered.setdefault(dataset, []).append(person)
+    parts = {
+        (dataset, person): place % CALIBRATION_FOLDS
+        for dataset, own in ordered.items()
+        for place, person in enumerate(own)
+    }
+    return [parts[each] for each in people]
+
+
 def limited(examples: Sequence[Example], role: str) -> list[Example]:
     """Return at most `MAX_SAMPLES` of each emotion, in an order that is the same on every machine."""
     order = sorted(examples, key=lambda e: hashlib.sha256(f"{e.path and e.path.name} {e.text}".encode()).digest())
@@ -205,7 +221,9 @@ class ModalitySamples:
 
 def _pool(samples: ModalitySamples, side: Side) -> SamplePool:
     rows = [row for row, e in enumerate(samples.examples) if side_of(samples.source(e)) == side]
-    return SamplePool.group([samples.examples[row].index for row in rows], samples.predictions.select(rows))
+    folds = folds_of_people([(example.dataset, samples.source(example)) for example in samples.examples])
+    labels = [samples.examples[row].index for row in rows]
+    return SamplePool.group(labels, samples.predictions.select(rows), [folds[row] for row in rows])
 
 
 def _face_samples(load: Callable[[], FacePredictor], data: Path, predictions: PredictionCache) -> ModalitySamples:

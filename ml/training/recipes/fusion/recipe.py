@@ -63,6 +63,8 @@ LIMITS_OF_CLIPS = (
     "choose and calibrate.",
     "`labels_90` holds on people like those of the clips. It is fitted for single readings and windows; for the "
     "overall reading of a recording it is an estimate.",
+    "Prior, temperature and `labels_90` of single readings are fitted on the people of all clips; their figures are of "
+    "people left out, a fifth at a time.",
 )
 
 

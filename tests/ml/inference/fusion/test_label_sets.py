@@ -30,15 +30,33 @@ def test_fit_threshold_weights_count() -> None:
     assert np.average(covered(probabilities, labels, threshold), weights=weights) == pytest.approx(0.9, abs=0.01)
 
 
+def test_fit_threshold_of_a_reader_who_is_nearly_always_right_is_low() -> None:
+    labels = np.arange(1_000) % 7
+    probabilities = np.full((1_000, 7), 0.05)
+    probabilities[np.arange(1_000), labels] = 0.7
+    threshold = fit_threshold(probabilities, labels, np.ones(1_000))
+    assert threshold < 0.01 and set_sizes(probabilities, threshold).tolist() == [1] * 1_000
+    assert fit_threshold(probabilities[:1], (labels[:1] + 1) % 7, np.ones(1)) == 1.0
+
+
+def test_covered_and_set_sizes_take_a_threshold_for_each_row() -> None:
+    probabilities, labels = np.array([[0.5, 0.3, 0.2]] * 3), np.array([1, 1, 0])
+    thresholds = np.array([0.4, 0.6, 0.1])
+    assert covered(probabilities, labels, thresholds).tolist() == [False, True, True]
+    assert set_sizes(probabilities, thresholds).tolist() == [1, 2, 1]
+
+
 def test_label_set_has_the_most_probable_first_and_never_none() -> None:
     probabilities = {"angry": 0.2, "sad": 0.5, "happy": 0.3}
-    assert label_set(probabilities, 0.25) == ("sad", "happy")
-    assert label_set(probabilities, 0.9) == ("sad",)
+    assert label_set(probabilities, 0.6) == ("sad", "happy")
+    assert label_set(probabilities, 0.9) == ("sad", "happy", "angry")
+    assert label_set(probabilities, 0.3) == ("sad",)
+    assert label_set(probabilities, 0.0) == ("sad",)
     assert label_set(probabilities, None) is None
 
 
 def test_reading_with_more_than_two_labels_is_uncertain() -> None:
     probabilities = {"angry": 0.2, "sad": 0.5, "happy": 0.3}
-    assert Reading.from_probabilities(probabilities, 0.1).uncertain is True
-    assert Reading.from_probabilities(probabilities, 0.25).uncertain is False
+    assert Reading.from_probabilities(probabilities, 0.9).uncertain is True
+    assert Reading.from_probabilities(probabilities, 0.6).uncertain is False
     assert Reading.from_probabilities(probabilities).uncertain is None

@@ -10,7 +10,7 @@ from ml.networks.fusion import Fusion, FusionConfig
 from ml.results import Options
 from ml.vocabulary import EMOTIONS
 
-THRESHOLDS = PriorCalibration(label_thresholds={"face": 0.1, "combined": 0.5})
+THRESHOLDS = PriorCalibration(label_sums={"face": 0.7, "combined": 0.5})
 FUSION = FusionPredictor(
     Fusion(FusionConfig(gated=False)), 1.0, torch.device("cpu"), FusionCalibration(priors={"natural": THRESHOLDS})
 )

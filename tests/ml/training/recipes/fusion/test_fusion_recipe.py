@@ -16,7 +16,7 @@ from ml.inference.api import EmotionOutputs
 from ml.inference.fusion.calibration import FusionCalibration, by_emotion, normalized
 from ml.inference.fusion.predictor import FusionPredictor
 from ml.networks.crops import LANDMARKS
-from ml.networks.fusion import FRAME_QUALITIES, WINDOW_QUALITIES
+from ml.networks.fusion import FRAME_QUALITIES, WINDOW_QUALITIES, Fusion, FusionConfig
 from ml.registry import Bundle, ModelDescription, ModelStore
 from ml.training.datasets.example import Example
 from ml.training.evaluation import BundleReaders, evaluate_composed
@@ -33,16 +33,18 @@ from ml.training.recipes.fusion.clip_data import (
     window_features,
 )
 from ml.training.recipes.fusion.config import FusionTrainConfig
-from ml.training.recipes.fusion.figures import FusionFigures, measure_rows
+from ml.training.recipes.fusion.figures import FusionFigures, measure_rows, measure_single
 from ml.training.recipes.fusion.fitting import calibrated, fit_addition, fit_model, fit_models
 from ml.training.recipes.fusion.natural_prior import MEASURED
 from ml.training.recipes.fusion.prediction_cache import (
+    CALIBRATION_FOLDS,
     SIDES,
     PredictionCache,
     Predictions,
     Predictors,
     SamplePool,
     SamplePools,
+    folds_of_people,
     side_of,
 )
 from ml.training.recipes.fusion.recipe import batches
@@ -83,7 +85,8 @@ def _pool(certainty: float, mistaken_for: int, qualities: int) -> SamplePool:
     clean_PVC = np.stack(clean)[:, None]
     spoilt_PSC = np.repeat(_logs(2, certainty)[None, None], len(labels), axis=0)
     good, bad = (np.full((len(labels), 1, qualities), value, np.float32) for value in (0.9, 0.1))
-    return SamplePool.group(labels, Predictions(clean_PVC, spoilt_PSC, good, bad))
+    folds = [place // len(EMOTIONS) % CALIBRATION_FOLDS for place in range(len(labels))]
+    return SamplePool.group(labels, Predictions(clean_PVC, spoilt_PSC, good, bad), folds)
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +293,24 @@ def test_load_composed_clips_unknown_fold_is_refused(preprocessing: dict[str, No
 
 def test_sample_pool_emotion_without_samples_is_named(pools: SamplePools) -> None:
     with pytest.raises(InvalidManifest, match="surprise, neutral"):
-        SamplePool.group([0, 1, 2, 3, 4], pools.face.predictions.select([0, 1, 2, 3, 4]))
+        SamplePool.group([0, 1, 2, 3, 4], pools.face.predictions.select([0, 1, 2, 3, 4]), [0] * 5)
+
+
+def test_folds_of_people_keep_a_person_together_and_deal_each_data_set_by_turns() -> None:
+    people = [(name, f"{name} {number}") for name, count in (("many", 20), ("few", 2)) for number in range(count)] * 2
+    folds = folds_of_people(people)
+    assert folds[:22] == folds[22:]
+    assert sorted(folds[:20]) == sorted([0, 1, 2, 3, 4] * 4) and sorted(folds[20:22]) == [0, 1]
+
+
+def test_measure_single_uses_what_other_people_fit(clip_data: ClipData) -> None:
+    readings = clip_data.selection.singles["audio"]
+    assert readings.folds_N is not None and set(readings.folds_N.tolist()) == {0, 1, 2, 3, 4}
+    calibration = FusionCalibration(natural_prior=by_emotion(clip_data.natural_prior))
+    predictor = FusionPredictor(Fusion(FusionConfig(gated=False)), 1.0, torch.device("cpu"), calibration)
+    left_out = measure_single(predictor, "audio", readings, "uniform", resamples=1)
+    published = measure_single(predictor, "audio", replace(readings, folds_N=None), "uniform", resamples=1)
+    assert left_out.sets and left_out.sets.coverage == pytest.approx(0.9, abs=0.1) and published.sets is None
 
 
 def test_side_of_gives_a_half_and_two_quarters() -> None:
