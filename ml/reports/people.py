@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ml.reports.report import sanitize
 from ml.reports.sentences import by_speaker
-from ml.results import Person, Result, SpeechSpan, Transcript
-from ml.vocabulary import person_name
+from ml.results import Modalities, Person, Reading, Result, SpeechSpan, Transcript, Window
+from ml.vocabulary import EMOTIONS, MODALITIES, person_name
 
 
 def display_names(result: Result) -> Mapping[int, str]:
@@ -24,13 +24,13 @@ class TalkTime:
     """How one person talks.
 
     Attributes:
-        share: of the talk of all people, 0 to 1.
+        share: of the talk of all people, 0 to 1; null if the report is of one person.
         turns: number of stretches of speech.
         overlap_seconds: seconds in which the person talks while at least one other does.
         overlaps: seconds in which the person and another talk at once, by the other's number; without zeros.
     """
 
-    share: float
+    share: float | None
     turns: int
     overlap_seconds: float
     overlaps: Mapping[int, float]
@@ -46,7 +46,7 @@ def _talk_time(person: Person, people: Sequence[Person], total: float) -> TalkTi
     others = [other for other in people if other is not person]
     overlaps = {other.person: seconds for other in others if (seconds := seconds_shared(person.speech, other.speech))}
     anyone = union([span for other in others for span in other.speech])
-    share = person.talk_seconds / total if total else 0.0
+    share = (person.talk_seconds / total if total else 0.0) if others else None
     return TalkTime(share, len(person.speech), seconds_shared(person.speech, anyone), overlaps)
 
 
@@ -76,11 +76,13 @@ def union(spans: Sequence[SpeechSpan]) -> tuple[SpeechSpan, ...]:
 
 
 def result_of(result: Result, number: int) -> Result:
-    """Return what a result says of one person: their windows, overall reading, faces, sentences and moments. Raises
-    KeyError if there is no such person."""
+    """Return what a result says of one person: their windows, overall reading, faces, sentences and moments. Windows in
+    which the person is neither seen nor heard have no reading. Raises KeyError if there is no such person."""
     person = next((person for person in result.people if person.person == number), None)
     if person is None:
         raise KeyError(number)
+    own = {(window.start, window.end): window for window in person.windows}
+    windows = (own.get((window.start, window.end)) or _without_reading(window, number) for window in result.windows)
     segments = tuple(segment for segment in by_speaker(result.transcript) if segment.person == number)
     said = " ".join(segment.text for segment in segments)
     transcript = Transcript(
@@ -89,11 +91,23 @@ def result_of(result: Result, number: int) -> Result:
     return result.model_copy(
         update={
             "overall": person.overall,
-            "windows": person.windows,
+            "windows": tuple(windows),
             "faces": tuple(track for track in result.faces if track.track in person.tracks),
             "transcript": transcript,
             "moments": tuple(moment for moment in result.moments if moment.person == number),
             "channels": None,
             "people": (person,),
         }
+    )
+
+
+def _without_reading(window: Window, number: int) -> Window:
+    empty = Reading.empty("full" if set(window.probabilities) == set(EMOTIONS) else "simplified")
+    return Window(
+        **empty.model_dump(),
+        start=window.start,
+        end=window.end,
+        modalities=Modalities(),
+        missing=MODALITIES,
+        person=number,
     )

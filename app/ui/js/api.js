@@ -72,6 +72,24 @@ export const getJob = (id, signal) => getJson(jobPath(id), { signal });
 export const getResult = (id, signal) => getJson(`${jobPath(id)}/result?format=json`, { signal });
 
 /**
+ * @typedef {{ people?: Record<string, { name: string | null }> | null, merge?: number[][], split?: number[] }} JobChange
+ */
+
+/**
+ * Name, merge or separate people of a result; `people: null` undoes all changes.
+ * @param {string} id
+ * @param {JobChange} change
+ * @param {AbortSignal} signal
+ */
+export const changeJob = (id, change, signal) =>
+  call(jobPath(id), {
+    method: "PATCH",
+    signal,
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(change),
+  });
+
+/**
  * Submit a job and report the progress of the upload (0 to 1). Sending it again with the same request id is safe.
  * Throws Problem or AbortError.
  * @param {FormData} form

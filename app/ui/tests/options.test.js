@@ -23,6 +23,8 @@ const FORM = {
   channels: "mix",
   audioTrack: "",
   language: "",
+  minPeople: "",
+  maxPeople: "",
   switches: { heatmaps: false },
 };
 
@@ -31,7 +33,7 @@ test("every option of the service has a name, and every choice a text", () => {
   for (const [name, labels] of Object.entries(CHOICE_LABELS)) {
     assert.deepEqual(Object.keys(labels), optionOf(name).enum);
   }
-  for (const name of Object.keys(SWITCH_HINTS)) assert.equal(optionOf(name).default, false);
+  for (const name of Object.keys(SWITCH_HINTS)) assert.equal(typeof optionOf(name).default, "boolean");
 });
 
 test("an untouched form asks for what the service does by default", () => {
@@ -68,4 +70,9 @@ test("describeOptions names what is set", () => {
   assert.ok(texts.includes("Heatmaps: yes"));
   assert.ok(texts.includes("Emotions: 7 emotions"));
   assert.ok(!texts.some((text) => text.startsWith("Spoken language") || text.startsWith("Thumbnails")));
+});
+
+test("optionsFromForm sends how many people there are, if that is known", () => {
+  const { min_people: least, max_people: most } = optionsFromForm({ ...FORM, minPeople: "2", maxPeople: "" });
+  assert.deepEqual([least, most], [2, null]);
 });

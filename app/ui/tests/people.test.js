@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { overlaps, peopleNames, personName, pictureOf, secondsShared, talkShares, windowsOf } from "../js/lib/people.js";
+import {
+  bySpeaker,
+  overlaps,
+  peopleNames,
+  personName,
+  pictureOf,
+  secondsShared,
+  talkShares,
+  windowsOf,
+} from "../js/lib/people.js";
 import { timelineTracks } from "../js/lib/timeline-tracks.js";
 
 const span = (start, end) => ({ start, end });
@@ -48,10 +57,13 @@ test("windowsOf has gaps where the person is neither seen nor heard", () => {
 });
 
 test("talkShares are of the talk of all", () => {
-  assert.deepEqual([...talkShares([person(1, { talk_seconds: 3 }), person(2, { talk_seconds: 1 })])], [
-    [1, 0.75],
-    [2, 0.25],
-  ]);
+  assert.deepEqual(
+    [...talkShares([person(1, { talk_seconds: 3 }), person(2, { talk_seconds: 1 })])],
+    [
+      [1, 0.75],
+      [2, 0.25],
+    ],
+  );
   assert.deepEqual([...talkShares([person(1)])], [[1, 0]]);
 });
 
@@ -88,4 +100,19 @@ test("timelineTracks have a lane for each person in place of one for each face",
       ["Person 2", [null, null]],
     ],
   );
+});
+
+test("bySpeaker divides a sentence where another person begins", () => {
+  const word = (text, start, number) => ({ word: text, start, end: start + 1, person: number });
+  const words = [word("How", 0, 1), word("are", 1, null), word("you?", 2, 1), word("Fine.", 3, 2)];
+  const segment = { start: 0, end: 4, text: "How are you? Fine.", words, person: 1 };
+  assert.deepEqual(
+    bySpeaker([segment]).map(({ text, person: who, start, end }) => [text, who, start, end]),
+    [
+      ["How are you?", 1, 0, 3],
+      ["Fine.", 2, 3, 4],
+    ],
+  );
+  const whole = { ...segment, words: [] };
+  assert.deepEqual(bySpeaker([whole]), [whole]);
 });

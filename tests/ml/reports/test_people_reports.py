@@ -43,7 +43,8 @@ def test_display_names_are_unique() -> None:
 def test_talk_times_share_and_overlap() -> None:
     times = talk_times(interview().result.people)
     assert [time.turns for time in times.values()] == [1, 2, 1]
-    assert sum(time.share for time in times.values()) == pytest.approx(1)
+    assert sum(time.share or 0 for time in times.values()) == pytest.approx(1)
+    assert talk_times(interview().result.people[:1])[1].share is None
     assert times[1].overlaps == {2: 0.5} and times[2].overlaps == {1: 0.5} and times[3].overlaps == {}
     assert times[1].overlap_seconds == times[2].overlap_seconds == 0.5
 
@@ -150,6 +151,9 @@ def test_result_of_a_person_has_theirs_only() -> None:
     assert theirs.transcript.text == "How are you?"
     assert [moment.person for moment in theirs.moments] == [1]
     assert [window.emotion for window in theirs.windows] == ["happy", None]
+    sparse = interview().result.people[1].model_copy(update={"windows": interview().result.people[1].windows[1:]})
+    whole = interview().result.model_copy(update={"people": (sparse,)})
+    assert [window.emotion for window in result_of(whole, 2).windows] == [None, "sad"]
     assert Result.model_validate_json(theirs.model_dump_json()) == theirs
     with pytest.raises(KeyError):
         result_of(interview().result, 9)

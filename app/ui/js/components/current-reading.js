@@ -4,6 +4,7 @@ import { h } from "../lib/dom.js";
 import { combinedProbabilities, labelOf, listOrder, mixedSignals } from "../lib/emotions.js";
 import { formatSpan } from "../lib/format.js";
 import { windowFinder } from "../lib/intervals.js";
+import { peopleNames } from "../lib/people.js";
 import { STRINGS } from "../lib/strings.js";
 import { COMBINED_LABEL, MODALITY_LABELS } from "../lib/tables.js";
 import { namedReading } from "./emotion-badge.js";
@@ -27,6 +28,7 @@ export class CurrentReading {
     this.result = result;
     this.playback = playback;
     this.windowAt = windowFinder(result.windows);
+    this.names = peopleNames(result.people ?? []);
     this.columns = columnsOf(result);
     const names = this.columns.map(({ name }) => name);
     this.table = new ReadingTable(listOrder(result.labels), names);
@@ -48,6 +50,15 @@ export class CurrentReading {
     this.#update();
   }
 
+  /**
+   * Show the windows of one person; null: of the whole media.
+   * @param {Api.Window[] | null} windows
+   */
+  setWindows(windows) {
+    this.windowAt = windowFinder(windows ?? this.result.windows);
+    this.#update();
+  }
+
   #update() {
     const window = this.windowAt(this.playback.time);
     if (window === this.#shown) return;
@@ -55,11 +66,18 @@ export class CurrentReading {
     const reading = window ?? this.result.overall;
     this.emotion.replaceChildren(...namedReading(reading));
     this.emotion.classList.toggle("uncertain", Boolean(reading.uncertain));
-    this.span.textContent = window ? STRINGS.currentReading.average(formatSpan(window)) : WHOLE_PHOTO_LABEL;
+    this.span.textContent = window ? this.#spanText(window) : WHOLE_PHOTO_LABEL;
     const signals = window && mixedSignals(window.modalities);
     this.signals.hidden = !signals;
     this.signals.textContent = signals ? mixedText(signals) : "";
     this.table.show(this.columns.map((column) => column.read(reading)));
+  }
+
+  /** @param {Api.Window} window */
+  #spanText(window) {
+    const name = typeof window.person === "number" ? this.names.get(window.person) : null;
+    const average = STRINGS.currentReading.average(formatSpan(window));
+    return name ? `${name} · ${average}` : average;
   }
 }
 

@@ -14,14 +14,18 @@ const MAIN_KINDS = ["summary", "video", "picture"];
 /** @typedef {import("../lib/artifacts.js").IndexedArtifact} IndexedArtifact */
 
 /**
- * Create a card with downloads; `add` adds the files that the job made.
+ * Create a card with downloads; `add` adds the files that the job made, `setPerson` has the exports report one person,
+ * or all (null).
  * @param {Api.Job} job
  */
 export function downloads(job) {
-  const items = exportChoices().map(({ name, description, query }) =>
-    fileItem(name, description, () => downloadExport(`${job.links.result}?${query}`)),
+  /** @type {number | null} */
+  let person = null;
+  const items = exportChoices().map(({ name, description }, index) =>
+    fileItem(name, description, () => downloadExport(`${job.links.result}?${exportChoices(person)[index].query}`)),
   );
   const list = h("ul", { className: "files" }, ...items);
+  const setPerson = (/** @type {number | null} */ chosen) => void (person = chosen);
   const element = h(
     "section",
     { className: "card downloads" },
@@ -38,7 +42,7 @@ export function downloads(job) {
     const title = countOf(others.length, STRINGS.downloads.moreImage);
     element.append(disclosure(title, h("ul", { className: "files" }, ...others)));
   };
-  return { element, add };
+  return { element, add, setPerson };
 }
 
 /** @param {IndexedArtifact} artifact */

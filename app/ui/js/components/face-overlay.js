@@ -30,10 +30,13 @@ export class FaceOverlay {
    *   size: Size,
    *   playback: import("../lib/playback.js").Playback,
    *   faces: Api.FaceTrack[],
-   * }} settings `size`: of the frames that the boxes refer to (pixels, upright)
+   *   names?: Map<number, string>,
+   * }} settings `size`: of the frames that the boxes refer to (pixels, upright); `names`: of people by their number
    */
-  constructor({ size, playback, faces }) {
+  constructor({ size, playback, faces, names = new Map() }) {
     this.size = size;
+    this.labels = new Map(faces.map(({ track, person }) => [track, names.get(person ?? 0) ?? String(track)]));
+    this.labelled = names.size > 1 || faces.length > 1;
     this.playback = playback;
     this.faces = faces;
     this.interval = frameInterval(faces);
@@ -76,7 +79,7 @@ export class FaceOverlay {
     const shown = containedRectangle(displaySize(this.#picture, this.size), { width, height });
     for (const face of facesAt(this.faces, this.playback.time, this.interval)) {
       const box = boxOnScreen(face.box, this.size, shown);
-      drawFace(context, box, face, { areaWidth: width, numbered: this.faces.length > 1 });
+      drawFace(context, box, face, { areaWidth: width, label: this.labelled ? this.labels.get(face.track) : "" });
     }
   }
 }
@@ -86,9 +89,9 @@ export class FaceOverlay {
  * @param {CanvasRenderingContext2D} context
  * @param {Rectangle} box
  * @param {ShownFace} face
- * @param {{ areaWidth: number, numbered: boolean }} options `numbered`: put the number of the face before the emotion
+ * @param {{ areaWidth: number, label?: string }} options `label`: number or name, before the emotion
  */
-export function drawFace(context, { x, y, width, height }, face, { areaWidth, numbered }) {
+export function drawFace(context, { x, y, width, height }, face, { areaWidth, label = "" }) {
   const colour = colourOf(face.emotion);
   context.lineJoin = "round";
   for (const [lineWidth, strokeStyle] of /** @type {[number, string][]} */ ([
@@ -100,8 +103,8 @@ export function drawFace(context, { x, y, width, height }, face, { areaWidth, nu
     context.roundRect(x, y, width, height, CORNER_RADIUS);
     context.stroke();
   }
-  const number = numbered ? `${face.track} · ` : "";
-  const text = `${number}${labelOf(face.emotion)} ${formatPercent(face.probabilities[face.emotion])}`;
+  const name = label ? `${label} · ` : "";
+  const text = `${name}${labelOf(face.emotion)} ${formatPercent(face.probabilities[face.emotion])}`;
   context.font = FONT;
   const labelWidth = context.measureText(text).width + LABEL.padding;
   const left = clamp(x - LABEL.margin, LABEL.margin, areaWidth - labelWidth - LABEL.margin);

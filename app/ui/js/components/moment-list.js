@@ -22,14 +22,15 @@ export class MomentList {
   /**
    * @param {{
    *   moments: Api.Moment[],
+   *   names?: Map<number, string>,
    *   onChoose: (moment: Api.Moment) => void,
    *   onPlay: (moment: Api.Moment) => void,
    *   onCopyLink: (moment: Api.Moment) => void,
-   * }} settings `onPlay`: play the stretch of a moment
+   * }} settings `names`: of people by number; `onPlay`: play the stretch of a moment
    */
-  constructor({ moments, onChoose, onPlay, onCopyLink }) {
+  constructor({ moments, names = new Map(), onChoose, onPlay, onCopyLink }) {
     this.ranked = diverseOrder(moments);
-    this.rows = this.ranked.map((moment) => momentRow(moment, { onChoose, onPlay, onCopyLink }));
+    this.rows = this.ranked.map((moment) => momentRow(moment, names, { onChoose, onPlay, onCopyLink }));
     this.inView = h("input", { type: "checkbox" });
     this.count = h("p", { className: "muted" });
     this.showAll = button("", () => this.#setShowsAll(), { kind: "quiet" });
@@ -123,6 +124,7 @@ const pair = (value, text) => /** @type {[string, string]} */ ([value, text]);
 
 /**
  * @param {Api.Moment} moment
+ * @param {Map<number, string>} names of people
  * @param {{
  *   onChoose: (moment: Api.Moment) => void,
  *   onPlay: (moment: Api.Moment) => void,
@@ -130,9 +132,10 @@ const pair = (value, text) => /** @type {[string, string]} */ ([value, text]);
  * }} handlers
  * @returns {Row}
  */
-function momentRow(moment, { onChoose, onPlay, onCopyLink }) {
+function momentRow(moment, names, { onChoose, onPlay, onCopyLink }) {
   const label = momentLabel(moment);
-  const text = h("span", { className: "moment-text" }, label, h("small", { textContent: supportText(moment) }));
+  const facts = [names.get(moment.person ?? 0), supportText(moment)].filter(Boolean).join(" · ");
+  const text = h("span", { className: "moment-text" }, label, h("small", { textContent: facts }));
   const open = h(
     "button",
     { type: "button", className: "moment", on: { click: () => onChoose(moment) } },

@@ -48,6 +48,8 @@ export class OptionsPanel {
       maxLength: optionOf("language").maxLength,
       value: options.language ?? "",
     });
+    this.minPeople = countInput("min_people", options.min_people);
+    this.maxPeople = countInput("max_people", options.max_people);
     this.tags = textInput("e.g. study-7", { value: tags.join(", ") });
     this.transcript = h("textarea", { placeholder: TRANSCRIPT_HINT, rows: 3 });
     this.fields = h(
@@ -62,6 +64,8 @@ export class OptionsPanel {
       field(OPTION_LABELS.hop_seconds, this.hopSeconds),
       field(OPTION_LABELS.frame_rate, this.frameRate),
       field(OPTION_LABELS.language, this.language),
+      field(OPTION_LABELS.min_people, this.minPeople),
+      field(OPTION_LABELS.max_people, this.maxPeople),
       fieldset(STRINGS.optionsPanel.alsoCreate, this.switches),
       field(STRINGS.optionsPanel.tagsSeparatedByCommas, this.tags, "field wide"),
       field(STRINGS.optionsPanel.transcript, this.transcript, "field wide"),
@@ -103,6 +107,8 @@ export class OptionsPanel {
       channels: this.channels.value,
       audioTrack: this.audioTrack.value,
       language: this.language.value,
+      minPeople: this.minPeople.value,
+      maxPeople: this.maxPeople.value,
       switches: Object.fromEntries(this.switches.map(({ control }) => [control.value, control.checked])),
     });
   }
@@ -121,6 +127,22 @@ function numberInput(name, value) {
     max: String(maximum),
     step: NUMBER_STEP,
     required: true,
+  });
+}
+
+/**
+ * Create a field for a whole number, which may be empty.
+ * @param {OptionName} name
+ * @param {number | null | undefined} value
+ */
+function countInput(name, value) {
+  const { minimum, maximum } = optionOf(name);
+  return h("input", {
+    type: "number",
+    value: typeof value === "number" ? String(value) : "",
+    min: String(minimum),
+    max: String(maximum),
+    step: "1",
   });
 }
 

@@ -3,6 +3,7 @@
 import { button, checkbox, h, select, setIconButton } from "../lib/dom.js";
 import { formatSpan, formatTime } from "../lib/format.js";
 import { notify } from "../lib/notices.js";
+import { peopleNames } from "../lib/people.js";
 import { secondsOf } from "../lib/player-keys.js";
 import { STRINGS } from "../lib/strings.js";
 import { Captions } from "./captions.js";
@@ -42,7 +43,8 @@ export class Player {
     this.playback = playback;
     this.name = name;
     const size = { width: width ?? 0, height: height ?? 0 };
-    this.overlay = kind === "audio" ? null : new FaceOverlay({ size, playback, faces: result.faces });
+    const names = peopleNames(result.people ?? []);
+    this.overlay = kind === "audio" ? null : new FaceOverlay({ size, playback, faces: result.faces, names });
     this.waveform = kind === "audio" ? new Waveform({ result, playback }) : null;
     this.message = h("p", { className: "stage-message" });
     this.screen = h("div", { className: "screen" }, this.message);

@@ -265,11 +265,26 @@ export class Timeline {
     this.#show(panned(this.#view, start, this.duration));
   }
 
+  /** The part of the time axis that is shown. */
+  get view() {
+    return this.#view;
+  }
+
   /** @param {import("../lib/time-view.js").TimeView} view */
   #show(view) {
     this.#view = view;
     this.draw();
     this.onView?.(view);
+  }
+
+  /**
+   * Show other readings in the tracks of the same ids.
+   * @param {TimelineTrack[]} tracks
+   */
+  setTracks(tracks) {
+    for (const track of this.tracks) track.points = tracks.find(({ id }) => id === track.id)?.points ?? track.points;
+    this.overview.points = this.tracks[0].points;
+    this.draw();
   }
 
   draw() {

@@ -3,6 +3,7 @@
 import { h, present, prefersReducedMotion } from "../lib/dom.js";
 import { channelName, languageName } from "../lib/format.js";
 import { lastIndexUntil, meanReading } from "../lib/intervals.js";
+import { bySpeaker, peopleNames } from "../lib/people.js";
 import { STRINGS } from "../lib/strings.js";
 import { spacesAfter } from "../lib/words.js";
 import { badge } from "./emotion-badge.js";
@@ -23,11 +24,13 @@ export class TranscriptView {
 
   /** @param {{ result: Api.Result, playback: import("../lib/playback.js").Playback }} settings */
   constructor({ result, playback }) {
-    const { segments, language, source } = result.transcript;
+    const { language, source } = result.transcript;
+    const segments = bySpeaker(result.transcript.segments);
     this.playback = playback;
     this.language = language;
-    const rows = segments.map((segment) => this.#row(segment, sentenceReading(result, segment)));
-    this.list = h("ol", { className: "sentences" }, ...rows);
+    this.names = peopleNames(result.people ?? []);
+    this.rows = segments.map((segment) => ({ segment, row: this.#row(segment, sentenceReading(result, segment)) }));
+    this.list = h("ol", { className: "sentences" }, ...this.rows.map(({ row }) => row));
     const facts = [SOURCE_LABELS[source], language ? languageName(language) : null];
     const about = h("small", { textContent: facts.filter(Boolean).join(", ") });
     const empty = h("p", { className: "muted", textContent: STRINGS.transcript.noSpeechDetected });
@@ -38,6 +41,14 @@ export class TranscriptView {
       segments.length ? this.list : empty,
     );
     playback.addEventListener("time", () => this.#highlight());
+  }
+
+  /**
+   * Show what one person says; null: what all say.
+   * @param {number | null} person
+   */
+  setPerson(person) {
+    for (const { segment, row } of this.rows) row.hidden = person !== null && segment.person !== person;
   }
 
   /**
@@ -58,8 +69,10 @@ export class TranscriptView {
     });
     const lang = segment.language ?? this.language ?? "";
     const other = segment.language && segment.language !== this.language ? languageName(segment.language) : null;
-    const { channel } = segment;
-    const name = typeof channel === "number" ? `${channelName(channel)}: ` : null;
+    const { channel, person } = segment;
+    const ofChannel = typeof channel === "number" ? channelName(channel) : null;
+    const who = (typeof person === "number" && this.names.get(person)) || ofChannel;
+    const name = who ? `${who}: ` : null;
     // An element with a direction of its own does not decide that of the sentence around it.
     const speaker = name && h("b", { className: "speaker", textContent: name, dir: "auto" });
     const sentence = h("p", { dir: "auto", lang }, ...present([speaker]), ...spans);
@@ -97,11 +110,12 @@ export class TranscriptView {
 }
 
 /**
- * Return the reading of the channel that speaks a sentence, or of the whole.
+ * Return the reading of the person or channel that speaks a sentence, or of the whole.
  * @param {Api.Result} result
  * @param {Api.Segment} segment
  */
-function sentenceReading({ windows, channels }, { start, end, channel }) {
-  const own = channels?.find((one) => one.channel === channel);
+function sentenceReading({ windows, channels, people }, { start, end, channel, person }) {
+  const speaker = people?.find((one) => one.person === person);
+  const own = speaker ?? channels?.find((one) => one.channel === channel);
   return meanReading(own?.windows ?? windows, start, end);
 }

@@ -11,6 +11,7 @@ const INDEX_NAME = "index.json";
  *   kind?: string,
  *   time?: number | null,
  *   track?: number | null,
+ *   person?: number | null,
  *   emotion?: string | null,
  *   words?: { word: string, weight: number }[] | null,
  * }} IndexedArtifact

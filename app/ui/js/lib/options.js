@@ -21,6 +21,8 @@ export const OPTION_LABELS = {
   annotate: STRINGS.options.annotatedVideo,
   thumbnails: STRINGS.options.thumbnails,
   words: STRINGS.options.timesOfWords,
+  bursts: STRINGS.options.bursts,
+  movements: STRINGS.options.movements,
   people: STRINGS.options.people,
   min_people: STRINGS.options.peopleAtLeast,
   max_people: STRINGS.options.peopleAtMost,
@@ -40,6 +42,7 @@ export const SWITCH_HINTS = {
   annotate: STRINGS.options.withBoxesAndLabels,
   thumbnails: STRINGS.options.aSmallImageOfEach,
   crops: STRINGS.options.eachPictureIsOneFace,
+  movements: STRINGS.options.smilesBrowsAndWhere,
   people: STRINGS.options.whoIsSeenAndWho,
   keep_media: STRINGS.options.soItCanBePlayed,
 };
@@ -75,6 +78,8 @@ export const defaultOptions = () =>
  * @property {string} channels
  * @property {string} audioTrack empty for all tracks with sound
  * @property {string} language
+ * @property {string} minPeople empty: as many as are found
+ * @property {string} maxPeople
  * @property {Record<string, boolean>} switches
  */
 
@@ -96,9 +101,14 @@ export function optionsFromForm(values) {
     channels: values.channels,
     audio_track: values.audioTrack.trim() ? Number(values.audioTrack) : "auto",
     language: values.language.trim() || null,
+    min_people: peopleCount(values.minPeople),
+    max_people: peopleCount(values.maxPeople),
     ...values.switches,
   };
 }
+
+/** @param {string} text */
+const peopleCount = (text) => (text.trim() ? Number(text) : null);
 
 /**
  * Return the tags in a text that separates them by commas.

@@ -4,6 +4,7 @@ import { combinedProbabilities } from "./emotions.js";
 import { facePoints, frameInterval } from "./face-tracks.js";
 import { channelName } from "./format.js";
 import { windowSpans } from "./intervals.js";
+import { personName, windowsOf } from "./people.js";
 import { STRINGS } from "./strings.js";
 import { COMBINED_LABEL, MODALITIES, MODALITY_LABELS } from "./tables.js";
 
@@ -16,11 +17,12 @@ import { COMBINED_LABEL, MODALITIES, MODALITY_LABELS } from "./tables.js";
 /** @typedef {Pick<Api.Window, "start" | "end" | "emotion" | "probabilities">} CombinedWindow */
 
 /**
- * Return the tracks of a result, in the order in which they are shown.
- * @param {Pick<Api.Result, "windows" | "channels" | "faces">} result
+ * Return the tracks of a result, in the order in which they are shown: with a lane for each person, or for each face if
+ * the people are not known.
+ * @param {Pick<Api.Result, "windows" | "channels" | "faces"> & { people?: Api.Person[] }} result
  * @returns {TimelineTrack[]}
  */
-export function timelineTracks({ windows, channels, faces }) {
+export function timelineTracks({ windows, channels, faces, people = [] }) {
   return [
     {
       id: "combined",
@@ -40,7 +42,7 @@ export function timelineTracks({ windows, channels, faces }) {
       name: channelName(channel),
       points: windowPoints(channelWindows, combinedProbabilities),
     })),
-    ...personTracks(faces),
+    ...(people.length ? personTracks(windows, people) : faceTracks(faces)),
   ];
 }
 
@@ -58,14 +60,28 @@ const windowPoints = (windows, probabilitiesOf) =>
   }));
 
 /**
+ * Return a track for each person, of what they show and say.
+ * @param {Api.Window[]} windows of the whole media
+ * @param {Api.Person[]} people
+ * @returns {TimelineTrack[]}
+ */
+const personTracks = (windows, people) =>
+  people.map((person) => ({
+    id: `person-${person.person}`,
+    group: "person",
+    name: personName(person),
+    points: windowPoints(windowsOf({ windows }, person), combinedProbabilities),
+  }));
+
+/**
  * Return a track for each tracked face, frame by frame.
  * @param {Api.FaceTrack[]} faces
  * @returns {TimelineTrack[]}
  */
-function personTracks(faces) {
+function faceTracks(faces) {
   const interval = frameInterval(faces);
   return faces.map((face) => ({
-    id: `person-${face.track}`,
+    id: `face-${face.track}`,
     group: "person",
     name: STRINGS.timelineTracks.person(face.track),
     points: facePoints(face, interval),

@@ -35,14 +35,34 @@ export async function jobView(root, [id], signal, query) {
   };
   const job = await followJob(id, { onChange, signal });
   if (job.status === "succeeded") {
-    const result = await getResult(id, signal);
-    body.replaceChildren(resultView(job, result, signal, timeOf(query)));
+    const result = await showResult(job, body, signal, timeOf(query));
     if (progress) announce(STRINGS.job.done(wholeMediaLabel(result.media), labelOf(result.overall.emotion)));
   } else if (job.status === "cancelled") {
     body.replaceChildren(infoBox(STRINGS.job.thisAnalysisWasCancelled));
   } else {
     body.replaceChildren(problemAlert(Problem.fromApi(job.error ?? {})));
   }
+}
+
+/**
+ * Show the result of a job, and show it again when its people have changed.
+ * @param {Api.Job} job
+ * @param {HTMLElement} body
+ * @param {AbortSignal} signal
+ * @param {number | null} time seconds at which it opens; null: at the beginning
+ * @param {number | null} [person] whom it shows; null: all people
+ */
+async function showResult(job, body, signal, time, person = null) {
+  const result = await getResult(job.id, signal);
+  const shown = new AbortController();
+  signal.addEventListener("abort", () => shown.abort());
+  /** @param {{ time: number, person: number | null }} state */
+  const onChange = async (state) => {
+    await showResult(job, body, signal, state.time, state.person);
+    shown.abort();
+  };
+  body.replaceChildren(resultView(job, result, { signal: shown.signal, time, person, onChange }));
+  return result;
 }
 
 /** @param {Api.Job} job */

@@ -255,7 +255,7 @@ class LiveView {
     for (const face of faces) {
       const mirrored = { ...face.box, x: frameWidth - face.box.x - face.box.width };
       const box = boxOnScreen(mirrored, frame, shown);
-      drawFace(context, box, face, { areaWidth: width, numbered: faces.length > 1 });
+      drawFace(context, box, face, { areaWidth: width, label: faces.length > 1 ? String(face.track) : "" });
     }
   }
 

@@ -1,7 +1,9 @@
 // One result: player, current reading, timeline, moments, transcript, table, explanations, downloads.
 
+import { AffectPlane } from "../components/affect-plane.js";
 import { infoBox, problemAlert } from "../components/alerts.js";
 import { artifactImage } from "../components/artifact-image.js";
+import { BurstLane } from "../components/burst-lane.js";
 import { CurrentReading } from "../components/current-reading.js";
 import { downloads } from "../components/downloads.js";
 import { badge } from "../components/emotion-badge.js";
@@ -10,6 +12,7 @@ import { HeatmapInset } from "../components/heatmap-inset.js";
 import { loadMedia } from "../components/media-source.js";
 import { modelInfo } from "../components/model-info.js";
 import { MomentList } from "../components/moment-list.js";
+import { PeoplePanel } from "../components/people-panel.js";
 import { Player } from "../components/player.js";
 import { reanalyzeCard } from "../components/reanalyze.js";
 import { Timeline } from "../components/timeline.js";
@@ -24,6 +27,7 @@ import { copyLink } from "../lib/clipboard.js";
 import { jobName } from "../lib/jobs.js";
 import { strongestPlace } from "../lib/moments.js";
 import { keyAction } from "../lib/player-keys.js";
+import { peopleNames, windowsOf } from "../lib/people.js";
 import { Playback } from "../lib/playback.js";
 import { isAbort } from "../lib/problem.js";
 import { jobFragment } from "../lib/route.js";
@@ -42,6 +46,8 @@ const STEPS_PER_FILE = 10;
  * @property {Player} player
  * @property {MomentList} moments
  * @property {ReturnType<typeof downloads>} files
+ * @property {PeoplePanel | null} people
+ * @property {((person: Api.Person | null, shown: Api.Result) => void)[]} views what else shows one person, or all; `shown`: a result with the windows of the person
  * @property {AbortSignal} signal
  */
 
@@ -49,22 +55,38 @@ const STEPS_PER_FILE = 10;
  * Create the view of a job that succeeded, until the signal aborts.
  * @param {Api.Job} job
  * @param {Api.Result} result
- * @param {AbortSignal} signal
- * @param {number | null} time seconds at which it opens; null: at the beginning
+ * @param {{
+ *   signal: AbortSignal,
+ *   time: number | null,
+ *   person?: number | null,
+ *   onChange: (state: { time: number, person: number | null }) => Promise<void>,
+ * }} settings `time`: seconds at which it opens; null: at the beginning; `person`: whom it shows, and whose button has
+ *   the focus; `onChange`: the result has changed
  */
-export function resultView(job, result, signal, time) {
+export function resultView(job, result, { signal, time, person = null, onChange }) {
   const playback = new Playback(result.media.duration);
   signal.addEventListener("abort", () => playback.pause());
   const onCopyLink = () => copyLink(jobFragment(job.id, { time: playback.time }));
   const player = new Player({ result, playback, name: jobName(job), onCopyLink });
   const moments = new MomentList({
     moments: result.moments,
+    names: peopleNames(result.people),
     onChoose: (moment) => playback.seek(strongestPlace(moment, result).time),
     onPlay: (moment) => playback.playSpan(strongestPlace(moment, result).span),
     onCopyLink: (moment) => copyLink(jobFragment(job.id, { time: strongestPlace(moment, result).time })),
   });
   const files = downloads(job);
-  const parts = { job, result, playback, player, moments, files, signal };
+  const people = result.people.length
+    ? new PeoplePanel({
+        job,
+        people: result.people,
+        signal,
+        onChoose: (chosen) => choosePerson(parts, chosen),
+        onChange: (chosen) => onChange({ time: playback.time, person: chosen }),
+      })
+    : null;
+  /** @type {Parts} */
+  const parts = { job, result, playback, player, moments, files, people, signal, views: [] };
   const element = h(
     "div",
     { className: "result" },
@@ -79,6 +101,7 @@ export function resultView(job, result, signal, time) {
   addArtifacts(parts);
   listenToKeys(player, signal);
   if (time !== null) playback.seek(time);
+  if (person !== null) queueMicrotask(() => people?.open(person));
   return element;
 }
 
@@ -122,6 +145,19 @@ function summary({ media, faces, overall }) {
   );
 }
 
+/**
+ * Show one person in all parts of the view; null: all people.
+ * @param {Parts} parts
+ * @param {Api.Person | null} person
+ */
+function choosePerson({ result, moments, files, views }, person) {
+  const number = person?.person ?? null;
+  moments.setPerson(number);
+  files.setPerson(number);
+  const shown = person ? { ...result, windows: windowsOf(result, person) } : result;
+  for (const show of views) show(person, shown);
+}
+
 /** @param {Parts} parts */
 const photoView = ({ result, playback, player }) => [
   h("div", { className: "overview" }, player.element, new CurrentReading({ result, playback }).element),
@@ -132,29 +168,38 @@ const photoView = ({ result, playback, player }) => [
  * @param {Parts} parts
  */
 function timedView(parts) {
-  const { result, playback, player, moments } = parts;
-  const transcript = new TranscriptView({ result, playback }).element;
-  const reading = new CurrentReading({ result, playback }).element;
+  const { result, playback, player, moments, people, views } = parts;
+  const transcript = new TranscriptView({ result, playback });
+  const reading = new CurrentReading({ result, playback });
+  const plane = new AffectPlane({ result, playback });
   player.element.classList.add("sticky");
   const overview = h(
     "div",
     { className: "overview" },
-    h("div", { className: "column" }, player.element, timelineCard(parts), transcript),
-    h("div", { className: "column" }, reading, moments.element),
+    h("div", { className: "column" }, player.element, timelineCard(parts), transcript.element),
+    h("div", { className: "column" }, reading.element, people?.element, plane.element, moments.element),
   );
+  const rows = h("div", {}, windowTable(result, playback));
+  views.push((person, shown) => {
+    transcript.setPerson(person?.person ?? null);
+    reading.setWindows(shown.windows);
+    plane.setWindows(shown.windows);
+    rows.replaceChildren(windowTable(shown, playback));
+  });
   const table = h(
     "details",
     { className: "card" },
     h("summary", {}, h("h2", { textContent: STRINGS.result.viewAsTable })),
-    windowTable(result, playback),
+    rows,
   );
   return [overview, table];
 }
 
 /** @param {Parts} parts */
-function timelineCard({ result, playback, player, moments, signal }) {
+function timelineCard({ result, playback, player, moments, views, signal }) {
   const [first, second] = result.windows;
   const duration = result.media.duration ?? 0;
+  const bursts = new BurstLane(result.bursts, ({ start }) => playback.seek(start));
   const timeline = new Timeline({
     tracks: timelineTracks(result),
     labels: result.labels,
@@ -165,19 +210,22 @@ function timelineCard({ result, playback, player, moments, signal }) {
     signal,
     onMoment: (moment) => playback.seek(strongestPlace(moment, result).time),
     onView: (view) => {
+      bursts.draw(view);
       player.setSpan(view);
       moments.setView(view);
     },
   });
+  views.push((_person, shown) => timeline.setTracks(timelineTracks(shown)));
   const title = h("h2", { className: "visually-hidden", textContent: STRINGS.result.timeline });
-  return h("section", { className: "card timeline-card" }, title, timeline.element);
+  new ResizeObserver(() => bursts.draw(timeline.view)).observe(bursts.element);
+  return h("section", { className: "card timeline-card" }, title, timeline.element, bursts.element);
 }
 
 /**
  * Add the files that the job made: to downloads, moments, player and explanations.
  * @param {Parts} parts
  */
-async function addArtifacts({ job, playback, player, moments, files, signal }) {
+async function addArtifacts({ job, playback, player, moments, files, people, signal }) {
   try {
     const artifacts = await listArtifacts(job, signal);
     /** @param {string} kind */
@@ -189,6 +237,7 @@ async function addArtifacts({ job, playback, player, moments, files, signal }) {
         image: artifactImage(artifact, signal),
       }));
     files.add(artifacts);
+    people?.addPictures(artifacts);
     moments.addImages(images("moment"));
     const heatmaps = images("heatmap");
     if (heatmaps.length) player.offerHeatmaps(new HeatmapInset({ heatmaps, playback }));
