@@ -8,6 +8,7 @@ from ml.training.config import TrainConfig
 from ml.training.options import option, with_default
 
 Architecture = Literal["speech_mixture", "speech_encoder", "audio_cnn"]
+Encoder = Literal["base", "tiny"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,10 @@ class AudioTrainConfig(TrainConfig):
         help="folder of recordings of ordinary talk, which the mixture learns as neutral",
         metavar="FOLDER",
         default=None,
+    )
+    encoder: Encoder = option(
+        help="Whisper encoder whose lower blocks the mixture reads: three of base, or two of tiny for a light network",
+        default="base",
     )
     upper_blocks: int = option(
         help="tuned blocks of the mixture; with 0 its second reader pools the frozen frames by attention", default=2

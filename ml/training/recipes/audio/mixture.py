@@ -5,7 +5,7 @@ chosen by leaving corpora out (`evaluate audio --leave-corpus-out`).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -18,8 +18,9 @@ from torch.nn.functional import cross_entropy, one_hot
 from ml.networks.speech_mixture import Activations, SpeechMixture, SpeechMixtureConfig
 from ml.training.loop import LoopConfig, Task, parameter_groups
 from ml.training.recipes.audio.activations import CachedActivations
+from ml.training.recipes.audio.config import Encoder
 from ml.training.recipes.audio.data import Sides, balance
-from ml.training.recipes.audio.pretrained import BASE, load_start
+from ml.training.recipes.audio.pretrained import BASE, TINY, Start, load_start
 from ml.vocabulary import EMOTIONS
 
 FINETUNE_LR_SCALE = 0.1
@@ -44,10 +45,27 @@ class MixtureBatch:
     targets_MC: Tensor
 
 
-def build_mixture(upper_blocks: int) -> SpeechMixture:
-    """Return the network with the weights of Whisper base's encoder and a frozen trunk."""
-    network = SpeechMixture(SpeechMixtureConfig(upper=upper_blocks))
-    load_start(network, BASE.arrays())
+@dataclass(frozen=True)
+class MixtureStart:
+    """Encoder that a mixture reads, and the shape of the mixture over it."""
+
+    start: Start
+    shape: SpeechMixtureConfig
+
+
+MIXTURE_STARTS: dict[Encoder, MixtureStart] = {
+    "base": MixtureStart(BASE, SpeechMixtureConfig()),
+    "tiny": MixtureStart(
+        TINY, SpeechMixtureConfig(hidden=384, heads=6, intermediate=1536, lower=2, read_layers=(1, 2))
+    ),
+}
+
+
+def build_mixture(encoder: Encoder, upper_blocks: int) -> SpeechMixture:
+    """Return the network with the weights of a Whisper encoder and a frozen trunk."""
+    chosen = MIXTURE_STARTS[encoder]
+    network = SpeechMixture(replace(chosen.shape, upper=upper_blocks))
+    load_start(network, chosen.start.arrays())
     network.trunk.requires_grad_(False)
     return network
 

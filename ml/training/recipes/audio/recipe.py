@@ -35,8 +35,8 @@ from ml.training.recipes.audio.activations import load_or_extract
 from ml.training.recipes.audio.augment import augment, mask_maps
 from ml.training.recipes.audio.config import AudioTrainConfig
 from ml.training.recipes.audio.data import Sides, Sounds, balance, read_sides
-from ml.training.recipes.audio.mixture import MixtureData, build_mixture
-from ml.training.recipes.audio.pretrained import BASE, TINY, load_start
+from ml.training.recipes.audio.mixture import MIXTURE_STARTS, MixtureData, build_mixture
+from ml.training.recipes.audio.pretrained import TINY, load_start
 from ml.training.recipes.recipe import (
     HELD_OUT_SPLITS,
     LICENCE_OF_ITS_DATA,
@@ -66,7 +66,8 @@ DISTILL_WEIGHT = 0.6
 """Share of the teacher's answer in a target."""
 SHUFFLE_POOL_BATCHES = 8
 """Number of batches that are sorted by length together, to reduce padding."""
-STARTS = {"speech_mixture": BASE.title, "speech_encoder": TINY.title}
+STARTED = ("speech_mixture", "speech_encoder")
+"""Architectures that start from an encoder of Whisper."""
 TEACHER = "answers of our net that began with the {}"
 
 DATA_RESTRICTIONS = (
@@ -207,7 +208,11 @@ def plans(config: AudioTrainConfig) -> list[Plan]:
     if config.teacher:
         extra["taught_by"] = str(config.teacher)
     if config.architecture == "speech_mixture":
-        extra |= {"copies": config.copies, "neutral_talk": str(config.neutral_talk) if config.neutral_talk else None}
+        extra |= {
+            "encoder": config.encoder,
+            "copies": config.copies,
+            "neutral_talk": str(config.neutral_talk) if config.neutral_talk else None,
+        }
     if restricted := restrictions(ModelStore(config.store), [start] if start else []):
         extra["restricted"] = restricted
     return [Plan(config.loop(warm_up=WARM_UP), task, extra)]
@@ -216,7 +221,7 @@ def plans(config: AudioTrainConfig) -> list[Plan]:
 def _mixture_task(
     config: AudioTrainConfig, sides: Sides, steps: int, weights: dict[str, Tensor] | None
 ) -> Task[mixture.MixtureBatch]:
-    network = build_mixture(config.upper_blocks)
+    network = build_mixture(config.encoder, config.upper_blocks)
     if weights:
         network.load_state_dict(weights)
     data, bf16 = _mixture_data(network, config, sides)
@@ -328,7 +333,7 @@ def _describe(
     architecture, fold, listed = settings["architecture"], settings["fold"], config.data.is_file()
     config = _as_trained(config)
     return ModelDescription(
-        name=config.name if config.name != "audio" or architecture in STARTS else "audio-cnn",
+        name=config.name if config.name != "audio" or architecture in STARTED else "audio-cnn",
         architecture=architecture,
         config=config_to_dict(network.config),
         labels=EMOTIONS,
@@ -350,13 +355,19 @@ def _describe(
 
 def _starts(settings: dict[str, Any]) -> tuple[str, ...]:
     """Return the pretrained weights that a run began with, or that its teacher began with."""
-    if settings["architecture"] in STARTS:
-        return (STARTS[settings["architecture"]],)
+    if settings["architecture"] in STARTED:
+        return (_start_of(settings),)
     if "taught_by" not in settings:
         return ()
     teacher = Path(settings["taught_by"])
     teacher = teacher if (teacher / HISTORY).exists() else teacher / "fold-0"
-    return (TEACHER.format(STARTS[run_settings(teacher)["architecture"]]),)
+    return (TEACHER.format(_start_of(run_settings(teacher))),)
+
+
+def _start_of(settings: dict[str, Any]) -> str:
+    """Return the encoder that a run of an architecture in `STARTED` began with."""
+    is_mixture = settings["architecture"] == "speech_mixture"
+    return (MIXTURE_STARTS[settings.get("encoder", "base")].start if is_mixture else TINY).title
 
 
 def _share_words(config: AudioTrainConfig) -> str:
@@ -373,7 +384,8 @@ def _command(run: Path) -> str:
     command += f" --leave-out {' '.join(left_out)}" if left_out else ""
     command += " --all-speakers" if fold is None and not left_out else "" if fold is None else f" --fold {fold}"
     if "copies" in settings:
-        command += f" --upper-blocks {settings['config']['upper']} --copies {settings['copies']}"
+        command += f" --encoder {settings.get('encoder', 'base')} --upper-blocks {settings['config']['upper']}"
+        command += f" --copies {settings['copies']}"
     command += " --neutral-talk FOLDER" if settings.get("neutral_talk") else ""
     command += f" --epochs {loop['epochs']} --steps {settings['steps']} --batch-size {settings['batch']}"
     command += f" --learning-rate {loop['learning_rate']}" + loop_options(loop)

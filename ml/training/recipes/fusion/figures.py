@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from ml.inference.fusion import rules
 from ml.inference.fusion.calibration import FusionCalibration, ReadingKind
 from ml.inference.fusion.label_sets import fit_threshold
-from ml.inference.fusion.predictor import FusionPredictor
+from ml.inference.fusion.predictor import FusionPredictor, WindowReadings
 from ml.results import Prior
 from ml.training.metrics import RESAMPLES, ClassificationMetrics, measure
 from ml.training.recipes.fusion.clip_data import EvaluationSide, LabelledLogs
 from ml.training.recipes.fusion.fitting import fit_model, single_probabilities
 from ml.training.recipes.fusion.synthetic_clips import Clips
 from ml.training.set_figures import SetFigures
-from ml.vocabulary import EMOTIONS, Modality
+from ml.vocabulary import EMOTIONS, MODALITIES, Modality
 
 NATURAL_SUFFIX = ", natural"
 
@@ -46,9 +46,20 @@ def measure_row(predictor: FusionPredictor, clips: Clips, prior: Prior, resample
     _, agreeing_N = rules.surest(readings.combined_NC, readings.modalities_NMC, readings.mask_NM)
     metrics = measure(probabilities_NC, clips.labels_N, EMOTIONS, resamples=resamples)
     first_in_none = float((agreeing_N == 0).mean())
-    threshold = predictor.threshold("combined", prior)
-    sets = None if threshold is None else SetFigures.of(probabilities_NC, clips.labels_N, threshold)
+    thresholds_N = _thresholds(predictor, prior, readings)
+    sets = None if thresholds_N is None else SetFigures.of(probabilities_NC, clips.labels_N, thresholds_N)
     return RowFigures(metrics, first_in_none, sets)
+
+
+def _thresholds(predictor: FusionPredictor, prior: Prior, readings: WindowReadings) -> NDArray[np.float64] | None:
+    """Return the threshold of each combined reading as served: with one modality, that of the modality."""
+    combined = predictor.threshold("combined", prior)
+    alone = [predictor.threshold(modality, prior) for modality in MODALITIES]
+    if combined is None:
+        return None
+    own_M = np.array([combined if threshold is None else threshold for threshold in alone])
+    is_alone_N = readings.mask_NM.sum(1) == 1
+    return np.where(is_alone_N, own_M[readings.mask_NM.argmax(1)], combined)
 
 
 def measure_rows(predictor: FusionPredictor, side: EvaluationSide, resamples: int = RESAMPLES) -> dict[str, RowFigures]:

@@ -14,11 +14,12 @@ from ml.inference.voice.segments import predict_utterances
 from ml.networks.speech_mixture import Activations, SpeechMixture, SpeechMixtureConfig
 from ml.registry import ModelStore
 from ml.training import cli
-from ml.training.recipes.audio import recipe
+from ml.training.recipes.audio import mixture, recipe
 from ml.training.recipes.audio.activations import load_or_extract
-from ml.training.recipes.audio.config import AudioTrainConfig
+from ml.training.recipes.audio.config import AudioTrainConfig, Encoder
 from ml.training.recipes.audio.data import read_sides
 from ml.training.recipes.audio.mixture import MixtureData, mask_time
+from ml.training.recipes.audio.pretrained import TINY
 from ml.training.recipes.audio.rerecording import rerecord
 from ml.vocabulary import EMOTIONS
 
@@ -53,7 +54,7 @@ def _write_sound(path: Path, samples: np.ndarray) -> None:
 def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train a narrow network whose trunk has random weights."""
 
-    def build(upper_blocks: int) -> SpeechMixture:
+    def build(encoder: Encoder, upper_blocks: int) -> SpeechMixture:
         torch.manual_seed(1)
         network = SpeechMixture(replace(SMALL, upper=upper_blocks))
         network.trunk.requires_grad_(False)
@@ -106,7 +107,7 @@ def test_cached_activations_answer_as_the_served_network(data: Path, tmp_path: P
     _write_sound(data / "0.wav", np.random.default_rng(1).integers(-9_000, 9_000, 90_000))
     config = AudioTrainConfig(data=data, cache=tmp_path / "cache")
     sides = read_sides(config, 0)
-    network = recipe.build_mixture(0).eval()
+    network = recipe.build_mixture("base", 0).eval()
     cached = load_or_extract(network.trunk, sides.sounds, 2, config.cache, bf16=False)
     assert len(cached.utterance_S) == 71, "the sound of more than five seconds has two segments"
     rows = [0, 3, 8]
@@ -120,6 +121,15 @@ def test_cached_activations_answer_as_the_served_network(data: Path, tmp_path: P
     again = load_or_extract(network.trunk, sides.sounds, 2, config.cache, bf16=False)
     assert sorted(path.stat().st_mtime_ns for path in config.cache.rglob("*.frames")) == written
     assert np.array_equal(again.copies[1].statistics_SD, cached.copies[1].statistics_SD)
+
+
+@pytest.mark.slow
+def test_build_mixture_tiny_has_two_frozen_blocks_of_its_encoder() -> None:
+    network = mixture.build_mixture("tiny", 0)
+    weights = TINY.arrays()["encoder/layer_1/self_attention/linear_1/weight"]
+    assert torch.equal(network.trunk.blocks[1].self_attn.out_proj.weight, weights)
+    assert (network.config.lower, network.config.statistics) == (2, 4 * 384)
+    assert not any(each.requires_grad for each in network.trunk.parameters())
 
 
 def test_neutral_talk_is_trained_on_in_pieces(data: Path, tmp_path: Path) -> None:
