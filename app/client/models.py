@@ -20,6 +20,21 @@ class JobMedia(ApiModel):
     sha256: str
 
 
+class JobSummary(ApiModel):
+    """What a list of jobs shows of a result: media, reading of the whole file, and how many people are in it."""
+
+    kind: str
+    duration: float | None = None
+    """Seconds; null for an image."""
+    emotion: str | None = None
+    """Emotion of the whole file; null without evidence."""
+    confidence: float
+    labels_90: tuple[str, ...] | None = None
+    probabilities: dict[str, float]
+    people: int = 0
+    """Number of people; of faces in a photo."""
+
+
 class Fault(ApiModel):
     """One error in a request."""
 
@@ -75,6 +90,8 @@ class Job(ApiModel):
     media: JobMedia | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    summary: JobSummary | None = None
+    """What the result says of the whole file; null without one."""
     error: Problem | None = None
     """Reason why the job failed."""
     links: dict[str, str | None] = Field(default_factory=dict)
@@ -427,6 +444,8 @@ class ModelVersions(ApiModel):
     licence: str
     movements: str | None = None
     """Model of the face movements."""
+    identity: str | None = None
+    """Model that tells the faces of two people apart."""
     bursts: str | None = None
     """Model of the vocal bursts."""
     text_by_language: dict[str, str] = Field(default_factory=dict)

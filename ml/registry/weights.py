@@ -47,16 +47,18 @@ def write_weights(
 
 
 def to_stored(weights: Mapping[str, torch.Tensor], *, int8: bool) -> dict[str, torch.Tensor]:
-    """Return the tensors as they are stored: floating-point ones as float16, or matrices in 8 bits with `int8`.
+    """Return the tensors as they are stored: floating-point ones as float16, or matrices and kernels in 8 bits with
+    `int8`.
 
-    Each row of a matrix in 8 bits has a scale of its own, its largest absolute value divided by 127.
+    Each row of a matrix in 8 bits, and each filter, has a scale of its own, its largest absolute value divided by 127.
     """
     stored: dict[str, torch.Tensor] = {}
     for name, tensor in ((name, tensor.detach().cpu()) for name, tensor in weights.items()):
-        if int8 and tensor.is_floating_point() and tensor.ndim == 2:
-            scales_R = (tensor.float().abs().amax(1) / _INT8_MAX).clamp_min(torch.finfo(torch.float32).tiny)
-            rounded_RC = (tensor.float() / scales_R[:, None]).round().clamp(-_INT8_MAX, _INT8_MAX)
-            stored[name], stored[name + SCALE_SUFFIX] = rounded_RC.to(torch.int8), scales_R
+        if int8 and tensor.is_floating_point() and tensor.ndim >= 2:
+            rows_RC = tensor.float().flatten(1)
+            scales_R = (rows_RC.abs().amax(1) / _INT8_MAX).clamp_min(torch.finfo(torch.float32).tiny)
+            rounded_RC = (rows_RC / scales_R[:, None]).round().clamp(-_INT8_MAX, _INT8_MAX)
+            stored[name], stored[name + SCALE_SUFFIX] = rounded_RC.to(torch.int8).view(tensor.shape), scales_R
         else:
             stored[name] = (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
     return stored
@@ -68,7 +70,7 @@ def from_stored(stored: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name, tensor in stored.items():
         scales_R = stored.get(name + SCALE_SUFFIX)
         if scales_R is not None:
-            weights[name] = tensor.float() * scales_R[:, None]
+            weights[name] = (tensor.float().flatten(1) * scales_R[:, None]).view(tensor.shape)
         elif not name.endswith(SCALE_SUFFIX):
             weights[name] = tensor.float() if tensor.is_floating_point() else tensor
     return weights

@@ -12,6 +12,7 @@ import torch
 from ml.cpu import cpu_count
 from ml.errors import ModelStoreError
 from ml.inference.api import EmotionOutputs, Predictor, Role, TimeSpan
+from ml.inference.face.identity import IdentityPredictor
 from ml.inference.face.movements import MovementPredictor
 from ml.inference.face.predictor import FacePredictor
 from ml.inference.fusion.predictor import FusionPredictor
@@ -85,6 +86,7 @@ class LoadedBundle:
     threads: int = 1
     further_text: tuple[tuple[Manifest, TextPredictor], ...] = ()
     movements: MovementPredictor | None = None
+    identity: IdentityPredictor | None = None
     bursts: BurstPredictor | None = None
     detail_manifests: Mapping[str, Manifest] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -163,6 +165,7 @@ class LoadedBundle:
             threads or cpu_count(),
             tuple((manifest, TextPredictor.load(store, manifest.reference, device)) for manifest in further),
             MovementPredictor.load(store, bundle.movements, device) if bundle.movements else None,
+            IdentityPredictor.load(store, bundle.identity, device) if bundle.identity else None,
             BurstPredictor.load(store, bundle.bursts, device) if bundle.bursts else None,
             details,
             device,

@@ -132,7 +132,13 @@ class Extractor:
         ):
             movements = self._models.movements if sampling.movements else None
             collector = FaceCollector(
-                detector, predictor, sampling.max_faces, sampling.landmarks, thread, movements=movements
+                detector,
+                predictor,
+                sampling.max_faces,
+                sampling.landmarks,
+                thread,
+                movements=movements,
+                identity=self._models.identity if sampling.identity else None,
             )
             seconds = max(min(plan.recording.expected_seconds, part.end) - part.start, 1e-9)
             chunk = chunk_index(part.start)

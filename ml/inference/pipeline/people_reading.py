@@ -9,7 +9,7 @@ from ml.inference.fusion.people_timeline import Spoken, build_people_timeline
 from ml.inference.fusion.timeline import Timeline, TrackedFaces, WindowInputs
 from ml.inference.people.diarization import Turn, diarize
 from ml.inference.people.face_identity import face_people
-from ml.inference.people.matching import match_voices
+from ml.inference.people.matching import match_voices, mouths_of
 from ml.inference.people.people import People, find_people, seen_seconds
 from ml.inference.people.speech_pieces import SpeechPieces
 from ml.inference.people.turns import TurnIndex
@@ -69,7 +69,8 @@ def people_of(
     """Return the people of a recording. `groups`: tracks of each person who is seen; `turns`: null if it is not known
     who speaks when."""
     seconds = seen_seconds(tracked.tracks, faces.times_F.tolist())
-    return find_people(groups, seconds, turns, match_voices(groups, turns or ()))
+    mouths = mouths_of(groups, tracked.tracks, faces)
+    return find_people(groups, seconds, turns, match_voices(groups, turns or (), mouths))
 
 
 @dataclass(frozen=True)

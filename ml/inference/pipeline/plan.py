@@ -44,6 +44,7 @@ class FrameSampling:
         landmarks: whether landmarks are kept.
         crops: whether each frame is the crop of one face, which is not searched.
         movements: whether the movements of the faces are read.
+        identity: whether faces get an identity.
     """
 
     frame_rate: float
@@ -51,11 +52,13 @@ class FrameSampling:
     landmarks: bool
     crops: bool = False
     movements: bool = False
+    identity: bool = False
 
     def covers(self, other: Self) -> bool:
         """Return whether features of this sampling contain those of `other`."""
         is_multiple = float(self.frame_rate / other.frame_rate).is_integer() and self.crops == other.crops
         keeps = self.landmarks >= other.landmarks and self.movements >= other.movements
+        keeps = keeps and self.identity >= other.identity
         return is_multiple and self.max_faces >= other.max_faces and keeps
 
 
@@ -243,7 +246,10 @@ class Planner:
         layout = plan.recording.layout or AudioLayout.expected(info, options.requested_track, self._limits)
         if models.face is not None and options.wants("face") and info.has_video:
             movements = options.movements and models.movements is not None
-            sampling = FrameSampling(options.frame_rate, options.max_faces, options.landmarks, options.crops, movements)
+            identity = options.people and models.identity is not None and info.kind == "video"
+            sampling = FrameSampling(
+                options.frame_rate, options.max_faces, options.landmarks, options.crops, movements, identity
+            )
         if info.has_audio and (options.wants("audio") or options.wants("text")):
             sounds = 1 + (layout.channels if options.channels == "separate" else 0)
         voice = models.audio is not None and options.wants("audio")

@@ -123,7 +123,9 @@ def project(plan: AnalysisPlan, features: Features, requested: RequestedFeatures
     elif available != wanted:
         step = round(available.frame_rate / wanted.frame_rate)
         faces = features.faces.subsample(available.frame_rate, step, wanted.max_faces, landmarks=wanted.landmarks)
-        features = replace(features, faces=faces if wanted.movements else replace(faces, movements_NV=None))
+        faces = faces if wanted.movements else replace(faces, movements_NV=None)
+        faces = faces if wanted.identity else replace(faces, is_identified_N=None, identities_IE=None)
+        features = replace(features, faces=faces)
     extent = recording.audio_extent if requested.sounds else DecodedExtent()
     sounds = recording.sounds[: requested.sounds]
     return replace(plan, recording=replace(recording, sampling=wanted, sounds=sounds, audio_extent=extent)), features
