@@ -81,11 +81,6 @@ def certainty(sentences: Sequence[Sentence]) -> float:
     )
 
 
-def mean_confidence(sentences: Sequence[Sentence]) -> float:
-    """Return the mean probability of the languages by the sound, by words; there is at least one."""
-    return float(np.average([each.confidence for each in sentences], weights=[len(each.words) for each in sentences]))
-
-
 def split_sentences(spoken: SpokenChunk, clip: RecognizedClip, speech: Sequence[TimeSpan]) -> list[Sentence]:
     """Split the words of a chunk at ends of sentences and at pauses.
 
