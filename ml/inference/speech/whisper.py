@@ -18,6 +18,7 @@ from ml.inference.api import FloatArray
 from ml.inference.speech.recognizer import RecognizedClip, RecognizedWord, SpeechRecognizer
 from ml.inference.speech.whisper_files import find_whisper
 from ml.media import SAMPLE_RATE
+from ml.memory import trim_heap
 
 MAX_CLIP_SECONDS = 30
 """Seconds of sound that Whisper hears at once."""
@@ -70,15 +71,16 @@ class Whisper(SpeechRecognizer):
         if files is None:
             return None
         try:
-            model = WhisperModel(
-                str(files.folder or name),
-                device=device.type,
-                device_index=device.index or 0,
-                compute_type=_compute_type(device.type),
-                cpu_threads=threads or cpu_count(),
-                local_files_only=True,
-                files=None if files.folder else files.read(),
-            )
+            with files.as_folder() as folder:
+                model = WhisperModel(
+                    str(folder),
+                    device=device.type,
+                    device_index=device.index or 0,
+                    compute_type=_compute_type(device.type),
+                    cpu_threads=threads or cpu_count(),
+                    local_files_only=True,
+                )
+            trim_heap()
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelStoreError(f"the Whisper model {name} cannot be loaded") from error
         return cls(model, name, full_context=device.type != "cpu")

@@ -3,10 +3,13 @@
 import hashlib
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ml.errors import ModelStoreError
 from ml.registry import Licence
@@ -47,9 +50,28 @@ class WhisperFiles:
                     f"the Whisper model {self.name} is damaged: the sha256 of {file} is not the recorded one"
                 )
 
-    def read(self) -> dict[str, bytes]:
-        """Return the content of each file, with its parts joined. Raises ModelStoreError."""
-        return {file: b"".join(self._blocks(file)) for file in self.parts}
+    @contextmanager
+    def as_folder(self) -> Iterator[Path]:
+        """Yield a folder that holds each file in one part; joined ones lie in memory until the end of the context.
+
+        CTranslate2 would keep a second copy of a model that it is given as bytes. Raises ModelStoreError.
+        """
+        if self.folder is not None:
+            yield self.folder
+            return
+        with TemporaryDirectory(prefix="affect-whisper-") as name, ExitStack() as stack:
+            for file, parts in self.parts.items():
+                path = parts[0] if len(parts) == 1 else Path(f"/proc/self/fd/{stack.enter_context(self._joined(file))}")
+                (Path(name) / file).symlink_to(path)
+            yield Path(name)
+
+    @contextmanager
+    def _joined(self, file: str) -> Iterator[int]:
+        """Yield the descriptor of a nameless file with the parts of one."""
+        with os.fdopen(os.memfd_create(file), "wb") as joined:
+            joined.writelines(self._blocks(file))
+            joined.flush()
+            yield joined.fileno()
 
     def _blocks(self, file: str) -> Iterator[bytes]:
         try:

@@ -44,7 +44,8 @@ def test_find_whisper_embedded_model_without_importing_its_package(tmp_path: Pat
 def test_find_whisper_base_is_complete_and_verified(tmp_path: Path) -> None:
     files = find_whisper("base", tmp_path)
     assert files is not None and files.folder is None
-    assert {name: len(content) for name, content in files.read().items()}["model.bin"] == 145_217_607
+    with files.as_folder() as folder:
+        assert (folder / "model.bin").stat().st_size == 145_217_607
 
 
 def package(folder: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +76,10 @@ def test_packaged_model_joins_its_parts(tmp_path: Path, monkeypatch: pytest.Monk
     files = SPLIT.find("split")
     assert files is not None and files.folder is None
     files.verify()
-    assert files.read() == {"model.bin": b"firstsecond", "config.json": b"{}"}
+    with files.as_folder() as folder:
+        read = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert read == {"model.bin": b"firstsecond", "config.json": b"{}"}
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("path", sorted(PARTS))
