@@ -33,6 +33,7 @@ from app.services.request_cache import RequestCache
 from app.services.results import Results
 from app.services.streams import LiveStreams
 from app.services.submission import JobSubmission
+from app.services.summary_cache import SummaryCache
 from app.services.tickets import Tickets
 from app.services.webhooks import Webhooks
 from app.services.worker_metrics import WorkerCollector
@@ -93,7 +94,7 @@ async def open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIte
     metrics.register(WorkerCollector(job_store, registry, settings))
     readiness = Readiness(job_store, registry, blobs)
     requests = RequestCache(blobs)
-    jobs = JobQueries(requests, job_store, events, blobs, celery, settings, metrics)
+    jobs = JobQueries(requests, SummaryCache(blobs), job_store, events, blobs, celery, settings, metrics)
     submission = JobSubmission(jobs, requests, job_store, blobs, celery, settings, metrics)
     results = Results(jobs, events, blobs)
     try:

@@ -10,7 +10,7 @@ from ml.errors import AffectError
 from ml.reports.report import sanitize
 from ml.results import MAX_NAME_LENGTH, FrozenModel, Options, PersonNumber
 from ml.vocabulary import Stage
-from workers.protocol.records import JobMedia, JobStatus, ServedModel
+from workers.protocol.records import JobMedia, JobStatus, JobSummary, ServedModel
 
 
 class Links(FrozenModel):
@@ -39,6 +39,7 @@ class Job(FrozenModel):
     media: JobMedia | None
     options: Options
     tags: tuple[str, ...]
+    summary: JobSummary | None = Field(None, description="What the result says of the whole file; null without one.")
     error: Problem | None = Field(description="Reason why the job failed.")
     links: Links
 

@@ -10,6 +10,7 @@ from app.errors import FAILED_STATUS, JobCancelled, JobExpired, JobFailed, JobNo
 from app.http.metrics import GatewayMetrics
 from app.schemas import Job, JobList, Links
 from app.services.request_cache import RequestCache
+from app.services.summary_cache import SummaryCache
 from app.services.wake_ups import wake_worker
 from app.settings import Settings
 from workers.protocol.blob_keys import job_prefix, media_prefix, parts_prefix, result_key
@@ -36,6 +37,7 @@ class JobQueries:
     def __init__(
         self,
         requests: RequestCache,
+        summaries: SummaryCache,
         job_store: JobStore,
         events: EventReader,
         blobs: BlobStore,
@@ -43,7 +45,8 @@ class JobQueries:
         settings: Settings,
         metrics: GatewayMetrics,
     ) -> None:
-        self._requests, self._job_store, self._events, self._blobs = requests, job_store, events, blobs
+        self._requests, self._summaries = requests, summaries
+        self._job_store, self._events, self._blobs = job_store, events, blobs
         self._celery, self._settings, self._metrics = celery, settings, metrics
 
     async def get(self, owner: str, job_id: str) -> Job:
@@ -85,21 +88,8 @@ class JobQueries:
         return (await self.versioned_result(owner, job_id))[0]
 
     async def versioned_result(self, owner: str, job_id: str) -> tuple[bytes, str]:
-        """Return the result document as JSON, with its version (`result_version`). Raises what `find_succeeded`
-        raises."""
-
-        def read() -> tuple[bytes, str]:
-            record = self.find_succeeded(owner, job_id)
-            while True:
-                result = self._blobs.get(result_key(job_id, record.token, record.result_edition))
-                if result is not None:
-                    return result, result_version(record)
-                current = self.find_succeeded(owner, job_id)
-                if current.result_edition == record.result_edition:
-                    raise JobExpired("The job's result is no longer stored.")
-                record = current  # a change replaced the result between record and file
-
-        return await run_in_threadpool(read)
+        """Return the result document as JSON, with its version. Raises what `find_result` raises."""
+        return await run_in_threadpool(self.find_result, owner, job_id)
 
     async def media_name(self, owner: str, job_id: str) -> str:
         """Return the caller's name for the media, or "" if it is unknown. Raises JobNotFound, JobExpired."""
@@ -174,6 +164,19 @@ class JobQueries:
             raise JobUnfinished(f"The job is {record.status}.", retry_after=seconds)
         return record
 
+    def find_result(self, owner: str, job_id: str) -> tuple[bytes, str]:
+        """Return the result document as JSON, with its version (`result_version`); for use in a thread. Raises what
+        `find_succeeded` raises."""
+        record = self.find_succeeded(owner, job_id)
+        while True:
+            result = self._blobs.get(result_key(job_id, record.token, record.result_edition))
+            if result is not None:
+                return result, result_version(record)
+            current = self.find_succeeded(owner, job_id)
+            if current.result_edition == record.result_edition:
+                raise JobExpired("The job's result is no longer stored.")
+            record = current  # a change replaced the result between record and file
+
     def _job(self, record: JobRecord) -> Job:
         request = self._requests.get(record)
         ttl = timedelta(seconds=self._settings.result_ttl)
@@ -190,6 +193,7 @@ class JobQueries:
             media=request.media,
             options=request.options,
             tags=request.tags,
+            summary=self._summaries.get(record),
             error=_failure_problem(record) if record.failure else None,
             links=_links(record, request),
         )

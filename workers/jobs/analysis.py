@@ -30,9 +30,9 @@ from workers.jobs.artifacts import BuilderFactory, store_artifacts
 from workers.jobs.lease import Lease
 from workers.jobs.partition import PartStore, SplitPolicy, store_file
 from workers.jobs.runner import Completed, JobRunner, PartCompleted, RunnerConfig, SplitIntoParts
-from workers.protocol.blob_keys import artifacts_prefix, cache_prefix, media_key, parts_prefix, result_key
+from workers.protocol.blob_keys import artifacts_prefix, cache_prefix, media_key, parts_prefix, result_key, summary_key
 from workers.protocol.blobs.blob_store import BlobStore
-from workers.protocol.records import Claim, JobRequest, WorkerKind
+from workers.protocol.records import Claim, JobRequest, JobSummary, WorkerKind
 from workers.protocol.store.job_store import JobStore
 
 _RESULT = TypeAdapter(Result)
@@ -184,11 +184,13 @@ class AnalysisRunner(JobRunner):
                 store_file(self._blobs, path, f"{cache_prefix(claim.job_id, claim.token)}/{name}")
 
     def _store_result(self, claim: Claim, result: Result) -> None:
+        summary = JobSummary.of_result(result).model_dump_json().encode()
+        self._blobs.put(summary_key(claim.job_id, claim.token), summary)
         self._blobs.put(result_key(claim.job_id, claim.token), _RESULT.dump_json(result))
 
     def written_keys(self, claim: Claim) -> tuple[str, ...]:
         if claim.part is not None:
             return (self._parts.features_key(claim),)
         job_id, token = claim.job_id, claim.token
-        keys = result_key(job_id, token), cache_prefix(job_id, token), artifacts_prefix(job_id, token)
-        return *keys, f"{parts_prefix(job_id)}/{token}"
+        keys = result_key(job_id, token), summary_key(job_id, token), cache_prefix(job_id, token)
+        return *keys, artifacts_prefix(job_id, token), f"{parts_prefix(job_id)}/{token}"

@@ -24,6 +24,11 @@ def batch_key(job_id: str) -> str:
     return f"jobs/{job_id}/batch.json"
 
 
+def ratings_key(job_id: str) -> str:
+    """Return the key of the human ratings of a job's result."""
+    return f"jobs/{job_id}/ratings.json"
+
+
 def media_prefix(job_id: str) -> str:
     """Return the prefix of the job's media, uploaded or fetched."""
     return f"jobs/{job_id}/media"
@@ -62,6 +67,11 @@ def cache_prefix(job_id: str, token: int) -> str:
 def result_key(job_id: str, token: int, edition: str = "") -> str:
     """Return the key of the result that this claim wrote; with an edition, of the result as the caller corrected it."""
     return f"jobs/{job_id}/result-{token}-{edition}.json" if edition else f"jobs/{job_id}/result-{token}.json"
+
+
+def summary_key(job_id: str, token: int) -> str:
+    """Return the key of the summary of the result that this claim wrote (`JobSummary`)."""
+    return f"jobs/{job_id}/summary-{token}.json"
 
 
 def changes_key(job_id: str, edition: str) -> str:

@@ -2,12 +2,12 @@
 
 import secrets
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field
 
-from ml.results import FrozenModel, Options
-from ml.vocabulary import Stage
+from ml.results import FrozenModel, Options, Probabilities, Result
+from ml.vocabulary import MediaKind, Stage
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL_STATUSES: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
@@ -37,6 +37,32 @@ class JobMedia(FrozenModel):
     name: str = Field(description="File name given by the caller.")
     size: int = Field(description="Size in bytes.")
     sha256: str
+
+
+class JobSummary(FrozenModel):
+    """What a list of jobs shows of a result: media, reading of the whole file, and how many people are in it."""
+
+    kind: MediaKind
+    duration: float | None = Field(description="Seconds; null for an image.")
+    emotion: str | None = Field(description="Emotion of the whole file; null without evidence.")
+    confidence: float = Field(ge=0, le=1)
+    labels_90: tuple[str, ...] | None = None
+    probabilities: Probabilities
+    people: int = Field(0, description="Number of people; of faces in a photo.")
+
+    @classmethod
+    def of_result(cls, result: Result) -> Self:
+        """Return the summary of a result document."""
+        overall, media = result.overall, result.media
+        return cls(
+            kind=media.kind,
+            duration=media.duration,
+            emotion=overall.emotion,
+            confidence=overall.confidence,
+            labels_90=overall.labels_90,
+            probabilities=overall.probabilities,
+            people=len(result.people) or (len(result.faces) if media.kind == "image" else 0),
+        )
 
 
 class RequestOrigin(FrozenModel):

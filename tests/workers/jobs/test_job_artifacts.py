@@ -21,10 +21,18 @@ from tests.speech_files import melody
 from workers.jobs.analysis import AnalysisRunner
 from workers.jobs.artifacts import BuilderFactory, store_artifacts
 from workers.jobs.runner import RunnerConfig
-from workers.protocol.blob_keys import artifact_key, artifacts_prefix, job_prefix, media_key, request_key, result_key
+from workers.protocol.blob_keys import (
+    artifact_key,
+    artifacts_prefix,
+    job_prefix,
+    media_key,
+    request_key,
+    result_key,
+    summary_key,
+)
 from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.blobs.storage_backend import storage_unavailable
-from workers.protocol.records import Claim, JobRequest, new_job_id
+from workers.protocol.records import Claim, JobRequest, JobSummary, new_job_id
 from workers.protocol.settings import SharedSettings
 from workers.protocol.store.job_store import JobStore, NewJobs
 
@@ -105,6 +113,9 @@ def test_runner_requested_artifacts_are_stored_and_indexed(service: Service, fil
 
 def test_runner_no_artifacts_requested_stores_a_summary(service: Service, film: bytes) -> None:
     job_id = service.work(film, Options(modalities=("audio",)))
+    stored = service.blobs.get(summary_key(job_id, 1))
+    assert stored is not None
+    assert JobSummary.model_validate_json(stored) == JobSummary.of_result(service.result(job_id))
     assert [entry["name"] for entry in service.index(job_id)] == ["summary.png"]
 
 
