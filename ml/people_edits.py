@@ -1,7 +1,7 @@
 """Corrections of the people of a result: names, merges of two who are one, splits of one who is two.
 
 A correction changes the finished document, without the models that made it: their inputs are erased with the media, and
-the gateway has no networks. Readings are taken over where they are exact, and pooled where they are not:
+the gateway has no networks. Readings that are exact are taken over, the others are pooled:
 
 - Merge: in a window in which only one of the people is read, the reading stays as it is, which is the usual case: two
   tracks of one person are seen one after the other. Where both are read, or the face of one and the voice of the other,
@@ -249,6 +249,7 @@ def _with_people(result: Result, people: Iterable[Person], into: Mapping[int, in
             "windows": tuple(map(window, result.windows)),
             "faces": tuple(track.model_copy(update=person(track.person)) for track in result.faces),
             "moments": tuple(moment.model_copy(update=person(moment.person)) for moment in result.moments),
+            "bursts": tuple(burst.model_copy(update=person(burst.person)) for burst in result.bursts),
             "transcript": result.transcript.model_copy(update={"segments": segments}),
         }
     )
@@ -274,7 +275,7 @@ def _pooled_window(windows: Sequence[Window], number: int) -> Window:
 
 
 def _window_of(window: Window, modalities: Modalities, number: int | None) -> Window | None:
-    """Return the window as what its modalities say; null if there are none."""
+    """Return the window as what its modalities say; null without any."""
     present = [reading for name in MODALITIES if (reading := getattr(modalities, name))]
     return _window(window, modalities, number, _pool(present, [1.0] * len(present))) if present else None
 

@@ -374,7 +374,7 @@ class Result(FrozenModel):
     bursts: tuple[VocalBurst, ...] = Field((), description="Laughs, sighs, coughs and the like, in order of time.")
     channels: tuple[Channel, ...] | None = None
     people: tuple[Person, ...] = Field(
-        (), description="Who is seen or heard. Empty for photos, with `people: false` and if there is nobody."
+        (), description="People who are seen or heard. Empty for photos, with `people: false`, and without any."
     )
     warnings: tuple[Notice, ...] = ()
     timings: dict[str, float] = Field({}, description="Seconds spent in each stage.")

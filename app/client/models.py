@@ -549,7 +549,7 @@ class Result(ApiModel):
     """Laughs, sighs, coughs and the like, in order of time."""
     channels: tuple[Channel, ...] | None = None
     people: tuple[Person, ...] = ()
-    """Who is seen or heard. Empty for photos, with `people: false` and if there is nobody."""
+    """People who are seen or heard. Empty for photos, with `people: false`, and without any."""
     warnings: tuple[Notice, ...] = ()
     timings: dict[str, float] = Field(default_factory=dict)
     """Seconds spent in each stage."""

@@ -114,7 +114,7 @@ def _combined_tiers(prefix: str, participant: str, windows: Iterable[Window]) ->
 
 
 def _person_tiers(person: Person, name: str, transcript: Transcript) -> Iterator[Tier]:
-    """Yield when a person speaks, with the words if they are known, and the emotion of this person where there is
+    """Yield when a person speaks, with the words if they are known, and the person's emotion in the windows that have
     one."""
     said = (said_in(transcript, person.person, span.start, span.end) for span in person.speech)
     spoken = (

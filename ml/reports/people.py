@@ -1,4 +1,4 @@
-"""The people of a result in reports: their names, how long they talk and over whom, and a result of one of them."""
+"""The people of a result in reports: their names, how long they talk, also at once, and a result of one of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,6 +95,7 @@ def result_of(result: Result, number: int) -> Result:
             "faces": tuple(track for track in result.faces if track.track in person.tracks),
             "transcript": transcript,
             "moments": tuple(moment for moment in result.moments if moment.person == number),
+            "bursts": tuple(burst for burst in result.bursts if burst.person == number),
             "channels": None,
             "people": (person,),
         }

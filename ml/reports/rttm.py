@@ -1,4 +1,4 @@
-"""Who speaks when, as Rich Transcription Time Marked (NIST RT-09 evaluation plan, appendix A)."""
+"""Speech of each person, as Rich Transcription Time Marked (NIST RT-09 evaluation plan, appendix A)."""
 
 import re
 from pathlib import PurePath

@@ -71,7 +71,7 @@ def people_csv(reports: Sequence[Report]) -> str:
     """Return one row for each person: how long they are seen and talk, and how they come across.
 
     `talk_share` is of the talk of all people (empty in a report of one person), `turns` the number of stretches of
-    speech, `overlap_seconds` the time in which somebody else talks too, and `overlaps` the seconds shared with each
+    speech, `overlap_seconds` the time in which another person talks too, and `overlaps` the seconds shared with each
     other person: `2:1.25 3:0.5`. `tracks` are the numbers of the person's face tracks.
     """
     columns = ["file", "person", "name", "match", "tracks", "seen_seconds", "talk_seconds", "talk_share", "turns"]

@@ -28,6 +28,7 @@ from ml.results import (
     SpeechSpan,
     TextReading,
     Transcript,
+    VocalBurst,
     Window,
     Word,
 )
@@ -228,6 +229,7 @@ def interview() -> Report:
                 moment(2.0, "peak", None, "happy", 0.7, "face").model_copy(update={"person": 1}),
                 moment(6.0, "shift", "neutral", "sad", 0.8, "audio").model_copy(update={"person": 2}),
             ),
+            bursts=(VocalBurst(start=3.2, end=3.6, kind="laugh", score=0.9, person=2),),
             people=people,
         ),
     )

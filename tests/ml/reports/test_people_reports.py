@@ -149,7 +149,8 @@ def test_result_of_a_person_has_theirs_only() -> None:
     theirs = result_of(interview().result, 1)
     assert [track.track for track in theirs.faces] == [1, 3]
     assert theirs.transcript.text == "How are you?"
-    assert [moment.person for moment in theirs.moments] == [1]
+    assert [moment.person for moment in theirs.moments] == [1] and theirs.bursts == ()
+    assert [burst.kind for burst in result_of(interview().result, 2).bursts] == ["laugh"]
     assert [window.emotion for window in theirs.windows] == ["happy", None]
     sparse = interview().result.people[1].model_copy(update={"windows": interview().result.people[1].windows[1:]})
     whole = interview().result.model_copy(update={"people": (sparse,)})
