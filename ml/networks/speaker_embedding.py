@@ -9,6 +9,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 MEL_BANDS = 80
 EMBEDDING_SIZE = 192
@@ -39,6 +40,16 @@ class SpeakerEmbedding(nn.Module):
     def forward(self, frames_NTM: Tensor) -> Tensor:
         embeddings: Tensor = self.xvector(self.head(frames_NTM.transpose(1, 2)))
         return embeddings
+
+    def fuse_frame_norms(self) -> None:
+        """Fuse each batch norm over frames that follows a convolution into it. For networks that are not trained."""
+        for module in self.modules():
+            if isinstance(module, _DenseLayer):
+                module.linear1 = fuse_conv_bn_eval(module.linear1, module.nonlinear2.batchnorm)
+                module.nonlinear2.batchnorm = nn.Identity()
+            elif isinstance(module, _FirstTdnn):
+                module.linear = fuse_conv_bn_eval(module.linear, module.nonlinear.batchnorm)
+                module.nonlinear.batchnorm = nn.Identity()
 
 
 def _norm_relu(channels: int) -> nn.Sequential:

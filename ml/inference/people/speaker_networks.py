@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.errors import ModelStoreError
+from ml.inference.runtime.fuse import fuse_batch_norm
 from ml.networks.speaker_embedding import SpeakerEmbedding
 from ml.networks.speaker_segmentation import SpeakerSegmentation, sinc_filters
 
@@ -66,6 +67,9 @@ class SpeakerNetworks:
         segmentation, embedding = SpeakerSegmentation(), SpeakerEmbedding()
         for network, pinned in ((segmentation, _SEGMENTATION), (embedding, _EMBEDDING)):
             network.load_state_dict(_weights(folder, pinned), strict=True)
+            network.eval()
+        fuse_batch_norm(embedding.head)
+        embedding.fuse_frame_norms()
         return cls(_ready(segmentation, device), _ready(embedding, device))
 
 

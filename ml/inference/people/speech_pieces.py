@@ -8,7 +8,7 @@ the stretch whose middle is nearest, so the parts of a long recording give the s
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -33,8 +33,10 @@ BLOCK_STRETCHES = 4
 FRAME_SECONDS = FRAME_STEP / SAMPLE_RATE
 MEL_SECONDS = 0.01
 PIECE_SECONDS = 1.5
-MAX_WHOLE_SECONDS = 2.0
-"""Seconds up to which an utterance is not cut."""
+LONG_SECONDS = 5.0
+"""Seconds from which on a piece of an utterance speaks for LONG_PIECE_SECONDS, of which the middle is heard: who talks
+on for so long is one speaker."""
+LONG_PIECE_SECONDS = 3.0
 MAX_PAUSE_SECONDS = 0.1
 """Seconds of silence that do not end an utterance."""
 MIN_EMBEDDING_SECONDS = 0.25
@@ -42,6 +44,8 @@ MIN_ALONE_SECONDS = 0.5
 """Seconds in which no other voice is heard, from which on only these count for the embedding."""
 OVERLAP_WEIGHT = 0.3
 """Weight of an embedding of overlapping voices, for each second."""
+MIN_SHARED_SECONDS = 0.1
+"""Seconds from which on two pieces overlap."""
 MIN_SPEECH_SECONDS = 2.0
 """Seconds of speech in a recording below which its speakers cannot be distinguished."""
 _PIECE_FRAMES = round(PIECE_SECONDS / MEL_SECONDS)
@@ -52,17 +56,20 @@ class SpeechPieces:
     """Pieces of the speech of local speakers, as arrays. The names of the fields are keys of the features file.
 
     `spans_Q2`: start and end of the moments that a piece speaks for, in seconds; `embeddings_QE`: unit vectors;
-    `weights_Q`: seconds that the embedding is made of, less if voices overlap, and 0 if too little was heard for one.
+    `weights_Q`: seconds that the embedding is made of, less if voices overlap, and 0 if too little was heard for one;
+    `locals_Q`: number of the local speaker, which no other stretch has.
     """
 
     spans_Q2: NDArray[np.float64]
     embeddings_QE: FloatArray
     weights_Q: FloatArray
+    locals_Q: NDArray[np.int64]
 
     @classmethod
     def empty(cls) -> Self:
         """Return no piece."""
-        return cls(np.zeros((0, 2)), np.zeros((0, EMBEDDING_SIZE), np.float32), np.zeros(0, np.float32))
+        embeddings_QE = np.zeros((0, EMBEDDING_SIZE), np.float32)
+        return cls(np.zeros((0, 2)), embeddings_QE, np.zeros(0, np.float32), np.zeros(0, np.int64))
 
     @classmethod
     def concatenated(cls, parts: Sequence[Self]) -> Self:
@@ -71,6 +78,30 @@ class SpeechPieces:
 
     def __len__(self) -> int:
         return len(self.weights_Q)
+
+    @property
+    def seconds_Q(self) -> NDArray[np.float64]:
+        """Seconds that each piece speaks for."""
+        return np.asarray(self.spans_Q2[:, 1] - self.spans_Q2[:, 0])
+
+    def chosen(self, mask_Q: BoolArray) -> Self:
+        """Return some of the pieces."""
+        return type(self)(*(getattr(self, each.name)[mask_Q] for each in fields(self)))
+
+    def overlapping(self) -> dict[int, list[int]]:
+        """Return the places of the pieces of other local speakers that each piece overlaps with, without those of
+        none."""
+        found: dict[int, list[int]] = {}
+        by_stretch: dict[int, list[int]] = {}
+        for place, number in enumerate(self.locals_Q.tolist()):
+            by_stretch.setdefault(number // SPEAKERS, []).append(place)
+        for places in by_stretch.values():
+            for one, other in combinations(places, 2):
+                shared = min(self.spans_Q2[[one, other], 1]) - max(self.spans_Q2[[one, other], 0])
+                if self.locals_Q[one] != self.locals_Q[other] and shared > MIN_SHARED_SECONDS:
+                    found.setdefault(one, []).append(other)
+                    found.setdefault(other, []).append(one)
+        return found
 
 
 class _Utterance(NamedTuple):
@@ -141,7 +172,9 @@ class SpeechListener:
             [starts[each.stretch] + each.moments.start, starts[each.stretch] + each.moments.end] for each in utterances
         ]
         weights_Q = np.array([weight for _, weight in chosen], np.float32)
-        return SpeechPieces(np.array(spans), self._embeddings([frames for frames, _ in chosen]), weights_Q)
+        numbers = [round(starts[each.stretch] / HOP_SECONDS) * SPEAKERS + each.speaker for each in utterances]
+        embeddings_QE = self._embeddings([frames for frames, _ in chosen])
+        return SpeechPieces(np.array(spans), embeddings_QE, weights_Q, np.array(numbers, np.int64))
 
     def _embeddings(self, frames: Sequence[torch.Tensor | None]) -> FloatArray:
         """Return the embedding of each piece, zeros for one without frames: [pieces, E]."""
@@ -214,17 +247,16 @@ def _frames(mel_TM: torch.Tensor, active_FS: BoolArray, utterance: _Utterance) -
 
 
 def _pieces(active_F: BoolArray, own: TimeSpan) -> Iterator[tuple[TimeSpan, TimeSpan]]:
-    """Yield the spans to hear, and the moments that each speaks for."""
+    """Yield the spans to hear, in the middle of the moments that each speaks for."""
     for utterance in spans_of(active_F, MAX_PAUSE_SECONDS):
-        extra = utterance.length - PIECE_SECONDS
-        count = 1 if utterance.length <= MAX_WHOLE_SECONDS else int(np.ceil(utterance.length / PIECE_SECONDS))
-        starts = [utterance.start + number * extra / max(count - 1, 1) for number in range(count)]
-        middles = [(left + right + PIECE_SECONDS) / 2 for left, right in pairwise(starts)]
-        edges = [utterance.start, *middles, utterance.end]
-        for number, start in enumerate(starts):
-            moments = TimeSpan(max(edges[number], own.start), min(edges[number + 1], own.end))
+        is_long = utterance.length >= LONG_SECONDS
+        count = max(1, round(utterance.length / (LONG_PIECE_SECONDS if is_long else PIECE_SECONDS)))
+        edges = np.linspace(utterance.start, utterance.end, count + 1).tolist()
+        for start, end in pairwise(edges):
+            moments = TimeSpan(max(start, own.start), min(end, own.end))
             if moments.length > 0:
-                yield (TimeSpan(start, start + PIECE_SECONDS) if count > 1 else utterance), moments
+                margin = max(end - start - PIECE_SECONDS, 0.0) / 2
+                yield TimeSpan(start + margin, end - margin), moments
 
 
 def spans_of(active_F: BoolArray, max_gap: float) -> list[TimeSpan]:

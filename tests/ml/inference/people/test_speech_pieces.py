@@ -55,7 +55,7 @@ def listen(pcm: np.ndarray, speech: list[TimeSpan], part: TimeSpan = WHOLE_MEDIA
 
 def test_pieces_cover_each_moment_of_speech_once() -> None:
     spans = listen(noise(25), EVERYWHERE).spans_Q2
-    assert len(spans) > 10
+    assert len(spans) > 6
     assert spans[0, 0] == 0 and spans[-1, 1] == pytest.approx(25, abs=0.02)
     assert np.diff(spans, axis=1).sum() == pytest.approx(25, abs=0.05)
 
@@ -83,6 +83,7 @@ def test_parts_give_the_pieces_of_the_whole() -> None:
     assert np.array_equal(joint.spans_Q2, whole.spans_Q2)
     assert np.array_equal(joint.embeddings_QE, whole.embeddings_QE)
     assert np.array_equal(joint.weights_Q, whole.weights_Q)
+    assert np.array_equal(joint.locals_Q, whole.locals_Q)
 
 
 def test_the_most_probable_set_of_speakers_is_active() -> None:
@@ -115,3 +116,9 @@ def test_spans_of_frames_are_joined_over_short_gaps() -> None:
 
 def test_joined_spans_are_in_order_and_hold_what_lies_inside() -> None:
     assert joined([TimeSpan(4, 5), TimeSpan(0, 3), TimeSpan(1, 2)], 0.5) == [TimeSpan(0, 3), TimeSpan(4, 5)]
+
+
+def test_pieces_of_two_local_speakers_of_a_stretch_may_overlap() -> None:
+    spans = np.array([[0.0, 2.0], [1.5, 3.0], [1.5, 3.0], [2.5, 4.0]])
+    pieces = SpeechPieces(spans, np.zeros((4, 192), np.float32), np.ones(4, np.float32), np.array([0, 1, 3, 0]))
+    assert pieces.overlapping() == {0: [1], 1: [0, 3], 3: [1]}
