@@ -16,6 +16,7 @@ from app.http.rate_limit import enforce
 from app.http.rate_limiter import RateLimiter
 from app.http.security import LOCAL_OWNER, authenticate
 from app.schemas import TicketPurpose
+from app.services.exports import JobExports
 from app.services.job_editor import JobEditor
 from app.services.jobs import JobQueries
 from app.services.readiness import Readiness
@@ -44,6 +45,7 @@ SubmissionDep = Annotated[JobSubmission, _from_state("submission")]
 JobsDep = Annotated[JobQueries, _from_state("jobs")]
 JobEditorDep = Annotated[JobEditor, _from_state("job_editor")]
 ResultsDep = Annotated[Results, _from_state("results")]
+ExportsDep = Annotated[JobExports, _from_state("exports")]
 ReadinessDep = Annotated[Readiness, _from_state("readiness")]
 RegistryDep = Annotated[WorkerRegistry, _from_state("registry")]
 TicketsDep = Annotated[Tickets, _from_state("tickets")]

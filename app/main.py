@@ -24,8 +24,9 @@ from app.http.request_context import RequestContextMiddleware
 from app.http.security import LoopbackOnly, SecurityHeaders
 from app.http.server_logs import hide_callers
 from app.openapi import OpenApiDocument
-from app.routes import health, jobs, models, pages, results, stream, tickets, webhooks
+from app.routes import exports, health, jobs, models, pages, results, stream, tickets, webhooks
 from app.schemas import default_problem_response
+from app.services.exports import JobExports
 from app.services.job_editor import JobEditor
 from app.services.jobs import JobQueries
 from app.services.readiness import Readiness
@@ -65,6 +66,7 @@ class Services:
     jobs: JobQueries
     job_editor: JobEditor
     results: Results
+    exports: JobExports
     readiness: Readiness
     registry: WorkerRegistry
     tickets: Tickets
@@ -103,6 +105,7 @@ async def open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIte
             jobs=jobs,
             job_editor=JobEditor(jobs, job_store, blobs),
             results=results,
+            exports=JobExports(jobs),
             readiness=readiness,
             registry=registry,
             tickets=Tickets(redis),
@@ -167,7 +170,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.concurrency = ConcurrencyLimit(settings.concurrent_per_key)
     errors.install(app)
     app.webhooks.include_router(webhooks.published)
-    for module in (jobs, results, stream, tickets, models, webhooks, health, pages):
+    for module in (jobs, results, exports, stream, tickets, models, webhooks, health, pages):
         app.include_router(module.router)
     for compatible in (hume_routes, hume_stream):
         app.include_router(compatible.router)

@@ -86,21 +86,31 @@ class Export:
 
     def disposition(self, name: str) -> str:
         """Return the header that names the download after the media. Browsers display JSON and save the others."""
+        return disposition("inline" if self.format == "json" else "attachment", name, self.suffix)
+
+    @property
+    def suffix(self) -> str:
+        """Return the end of the name of a file of this export: `.person-2.windows.vtt`."""
         person = "" if self.person is None else f".person-{self.person}"
         if self.format == "json":
-            return disposition("inline", name, f"{person}.json")
+            return f"{person}.json"
         format = FORMATS[self.format]
         rows = f".{self.rows}" if self.rows and self.rows != format.default else ""
-        return disposition("attachment", name, f"{person}{rows}.{format.suffix}")
+        return f"{person}{rows}.{format.suffix}"
 
 
 def disposition(kind: Literal["inline", "attachment"], name: str, suffix: str) -> str:
     """Return a `Content-Disposition` header (RFC 6266) with a file name derived from the caller's, safe for headers
     and paths."""
-    file = f"{_safe_stem(name)}{suffix}"
+    file = file_name(name, suffix)
     ascii_only = re.sub(r"[^A-Za-z0-9 ._()\-]", "_", file)
     extended = "" if ascii_only == file else f"; filename*=UTF-8''{quote(file, safe='')}"
     return f'{kind}; filename="{ascii_only}"{extended}'
+
+
+def file_name(name: str, suffix: str) -> str:
+    """Return the name of a file that is derived from the caller's media, safe for headers, paths and archives."""
+    return f"{_safe_stem(name)}{suffix}"
 
 
 def export_responses() -> dict[int | str, dict[str, Any]]:

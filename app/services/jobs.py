@@ -93,8 +93,11 @@ class JobQueries:
 
     async def media_name(self, owner: str, job_id: str) -> str:
         """Return the caller's name for the media, or "" if it is unknown. Raises JobNotFound, JobExpired."""
-        record = await self.record(owner, job_id)
-        media = (await run_in_threadpool(self._requests.get, record)).media
+        return await run_in_threadpool(self.name, await self.record(owner, job_id))
+
+    def name(self, record: JobRecord) -> str:
+        """Return the caller's name for the media of a job, or "" if it is unknown; for use in a thread."""
+        media = self._requests.get(record).media
         return media.name if media else ""
 
     def tags(self, record: JobRecord) -> tuple[str, ...]:

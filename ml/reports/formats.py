@@ -62,21 +62,24 @@ def _of_one(writer: Callable[[Sequence[Report]], str]) -> Writer:
     return lambda report: writer([report])
 
 
+TABLES: Mapping[Rows, Callable[[Sequence[Report]], str]] = {
+    "windows": windows_csv,
+    "faces": faces_csv,
+    "moments": moments_csv,
+    "words": words_csv,
+    "people": people_csv,
+    "movements": movements_csv,
+    "bursts": bursts_csv,
+}
+"""Tables of one or several results, whose names a row has."""
+
 FORMATS: Mapping[str, ExportFormat] = {
     "csv": ExportFormat(
         "CSV table",
         ("CSV", "One row per window"),
         "text/csv",
         "csv",
-        {
-            "windows": _of_one(windows_csv),
-            "faces": _of_one(faces_csv),
-            "moments": _of_one(moments_csv),
-            "words": _of_one(words_csv),
-            "people": _of_one(people_csv),
-            "movements": _of_one(movements_csv),
-            "bursts": _of_one(bursts_csv),
-        },
+        {rows: _of_one(writer) for rows, writer in TABLES.items()},
     ),
     "vtt": ExportFormat(
         "WebVTT subtitles",
