@@ -68,8 +68,11 @@ def test_service_conforms_to_openapi_document(gateway: Gateway, tmp_path: Path) 
     command += ["--checks", "all", "--phases", "examples,coverage,fuzzing,stateful", "--max-examples", EXAMPLES]
     command += ["--header", "Authorization: Bearer new", "--seed", SEED, "--suppress-health-check", "all"]
     command += ["--output-sanitize", "false", "--no-color", "--request-timeout", "90"]  # a poll may wait for 60 s
+    command += ["--exclude-path-regex", "^/v0/"]  # Hume's shape, which its SDK checks (`tests/e2e/test_e2e_hume.py`)
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     print(ran.stdout)
     assert ran.returncode == 0, ran.stdout[-20_000:] + ran.stderr[-2000:]
-    operations = sum(len(item) for item in gateway.client.get("/openapi.json").json()["paths"].values())
-    assert f"{operations} selected / {operations} total" in ran.stdout
+    paths = gateway.client.get("/openapi.json").json()["paths"]
+    total = sum(map(len, paths.values()))
+    selected = sum(len(item) for path, item in paths.items() if not path.startswith("/v0/"))
+    assert f"{selected} selected / {total} total" in ran.stdout

@@ -1,9 +1,11 @@
 """Hume's own SDK against the running service, with the models of the light bundle."""
 
 import asyncio
+import base64
 import csv
 import io
 import tarfile
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -24,11 +26,12 @@ from hume.expression_measurement.batch.types import (
 from hume.expression_measurement.stream.stream.types import Config, StreamFace, StreamLanguage
 from hume.expression_measurement.stream.stream.types.stream_models_endpoint_payload import StreamModelsEndpointPayload
 from PIL import Image
+from standardwebhooks import Webhook
 
 from app.compat.hume.emotions import EMOTION_NAMES
-from tests.e2e.conftest import ROOT, Service, serving
+from tests.e2e.conftest import ROOT, WEBHOOK_SECRET, Service, serving
 from tests.face_files import make_scenes, portrait
-from tests.loopback import loopback
+from tests.loopback import Handler, loopback
 from tests.speech_files import make_sound, say
 
 NAMES = sorted(EMOTION_NAMES.values())
@@ -147,6 +150,23 @@ def test_texts_are_read_sentence_by_sentence(hume: HumeClient) -> None:
     assert strongest == ["Joy", "Anger"]
 
 
+def test_callback_tells_that_all_files_have_ended(hume: HumeClient, picture: Path) -> None:
+    heard = threading.Event()
+
+    def answer(handler: Handler) -> None:
+        handler.reply(204)
+        heard.set()
+
+    with loopback(answer) as receiver, picture.open("rb") as one, picture.open("rb") as two:
+        job_id = hume.expression_measurement.batch.start_inference_job_from_local_file(
+            file=[one, two],
+            json=InferenceBaseRequest(models=Models(face=Face()), callback_url=receiver.url("/hook")),
+        )
+        assert heard.wait(120)
+        [received] = receiver.requests
+    assert Webhook(WEBHOOK_SECRET).verify(received.body, received.headers) == {"job_id": job_id, "status": "COMPLETED"}
+
+
 def test_archives_are_unpacked_and_what_is_no_media_is_named(hume: HumeClient, picture: Path, tmp_path: Path) -> None:
     archive = tmp_path / "faces.tar.gz"
     (tmp_path / "notes.md").write_text("# notes")
@@ -222,8 +242,6 @@ def test_the_stream_reads_pictures_texts_and_sound(hume: HumeClient, picture: Pa
 
 
 def test_the_window_of_a_stream_joins_what_came_before(hume: HumeClient, tmp_path: Path) -> None:
-    import base64
-
     half = base64.b64encode(make_sound(tmp_path / "b.wav", say(SENTENCES[1])[:16_000]).read_bytes()).decode()
     with hume.expression_measurement.stream.connect() as socket:
         ends = []

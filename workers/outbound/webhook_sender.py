@@ -27,7 +27,7 @@ from workers.protocol.records import JobRequest
 from workers.protocol.settings import WebhookSecret
 from workers.protocol.store.job_store import JobStore
 from workers.protocol.store.webhook_queue import Delivery, DeliveryAttempt
-from workers.protocol.webhooks.events import JobEvent, WebhookTestEvent
+from workers.protocol.webhooks.events import BatchEvent, JobEvent, WebhookTestEvent
 from workers.protocol.webhooks.signing import signature
 
 if TYPE_CHECKING:
@@ -112,15 +112,19 @@ class WebhookSender:
 
     def _attempt(self, delivery: Delivery) -> _Response:
         stored = self._blobs.get(request_key(delivery.id))
-        url = JobRequest.model_validate_json(stored).webhook_url if stored else None
+        request = JobRequest.model_validate_json(stored) if stored else JobRequest()
+        url = request.webhook_url
         secrets = [secret for secret in self._secrets if secret.name == delivery.owner]
-        event = self._event(delivery)
+        event = self._batch_event(request.batch) if request.batch else self._event(delivery)
+        if event is None and request.batch:
+            return _Response()  # the last of the batch to end sends it
         if url is None or event is None:
             return _Response(error="The job no longer exists.", permanent=True)
         if not secrets:
             return _Response(error="No webhook secret is configured for the owner of the job.")
         body = event.model_dump_json().encode()
-        message_id, now = f"msg_{delivery.id.removeprefix('job_')}", int(time.time())
+        event_of = request.batch[0] if request.batch else delivery.id
+        message_id, now = f"msg_{event_of.removeprefix('job_')}", int(time.time())
         headers = {
             "Content-Type": "application/json",
             "webhook-id": message_id,
@@ -134,6 +138,10 @@ class WebhookSender:
             return WebhookTestEvent()
         record = self._job_store.get(delivery.id)
         return JobEvent.from_record(record) if record else None
+
+    def _batch_event(self, batch: Sequence[str]) -> BatchEvent | None:
+        """Return the event of a batch; None while one of its jobs has not ended."""
+        return BatchEvent.from_records(batch[0], map(self._job_store.get, batch))
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> _Response:
         timeout = self._policy.timeout_seconds

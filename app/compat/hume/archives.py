@@ -7,6 +7,7 @@ tables that fill the memory. Names are for display only; bytes are counted as th
 import gzip
 import io
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -76,9 +77,9 @@ def entries_of(path: Path, kind: ArchiveKind, limits: ArchiveLimits) -> Iterator
 def _refusing_damage() -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, UnicodeError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, OSError, EOFError, ValueError) as error:
         raise ValidationFailed("The archive is damaged.") from error
-    except (NotImplementedError, RuntimeError) as error:
+    except (NotImplementedError, RuntimeError, OverflowError) as error:
         raise ValidationFailed("The archive is compressed or encrypted in a way that is not read.") from error
 
 

@@ -6,14 +6,15 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 from starlette.concurrency import run_in_threadpool
 
 from app.compat.hume.predictions import media_predictions, text_predictions
-from app.compat.hume.records import LEADER_TAG, Batch, Member
+from app.compat.hume.records import LEADER_TAG, Batch, BatchSource, Member
 from app.compat.hume.schemas import (
     HumeFileError,
     HumeFileResult,
@@ -30,7 +31,7 @@ from app.services.jobs import JobQueries, retry_after_seconds
 from app.services.results import Results
 from ml.errors import AffectError
 from ml.results import Result
-from workers.protocol.blob_keys import batch_key, result_key
+from workers.protocol.blob_keys import batch_key
 from workers.protocol.blobs.blob_store import BlobStore
 from workers.protocol.records import FINAL_STATUSES, JobRecord
 from workers.protocol.store.job_store import JobStore
@@ -44,6 +45,8 @@ MAX_LISTED = 1000
 _PAGE_SIZE = 100
 _MEMORY_BYTES = 16 << 20
 """Bytes of an archive of artifacts that are kept in memory; a larger one is a temporary file."""
+_FACE_PICTURES = ("face-", "person-")
+"""How the names of the pictures of faces begin."""
 _UNSAFE = re.compile(r"[^\w.\-]+")
 
 
@@ -109,7 +112,9 @@ class HumeBatches:
         """Return a zip of tables (CSV), one for each file and model, and of the pictures of faces, if there are any.
         Close it. Raises as `predictions`."""
         found = await run_in_threadpool(self._find_final, owner, batch_id)
-        pictures = {member.job_id: await self._pictures(owner, member) for member in found.batch.members}
+        face = found.batch.request.chosen_models.face
+        saved = found.batch.members if face is not None and face.save_faces else ()
+        pictures = {member.job_id: await self._faces(owner, member) for member in saved}
         return await run_in_threadpool(self._zip, found, pictures)
 
     def _find(self, owner: str, batch_id: str) -> _Found:
@@ -151,50 +156,49 @@ class HumeBatches:
 
     def _source_results(self, found: _Found) -> Iterator[HumeSourceResult]:
         for source in found.batch.sources:
-            predictions, errors = list[HumeFileResult](), list(source.errors)
-            for member in source.members:
-                record = found.records[member.job_id]
-                document = self._blobs.get(result_key(member.job_id, record.token)) if _succeeded(record) else None
-                if document is None:
-                    errors.append(HumeFileError(message=_failure(record), file=member.file))
-                else:
-                    predictions.append(_file_result(found.batch, member, Result.model_validate_json(document)))
+            outcomes = [outcome for _, outcome in self._outcomes(found, source)]
+            predictions = tuple(each for each in outcomes if isinstance(each, HumeFileResult))
+            errors = (*source.errors, *(each for each in outcomes if isinstance(each, HumeFileError)))
             yield HumeSourceResult(
                 source=source.source,
-                results=HumeResults(predictions=tuple(predictions), errors=tuple(errors)),
+                results=HumeResults(predictions=predictions, errors=errors),
                 error=errors[0].message if errors and not predictions else None,
             )
 
-    async def _pictures(self, owner: str, member: Member) -> dict[str, bytes]:
-        """Return the pictures that were made of a member's faces, by name."""
+    def _outcomes(self, found: _Found, source: BatchSource) -> Iterator[tuple[Member, HumeFileResult | HumeFileError]]:
+        """Yield the jobs of a source, each with its predictions or with the reason why it has none."""
+        for member in source.members:
+            try:
+                document, _ = self._jobs.find_result(found.owner, member.job_id)
+            except AffectError:
+                yield member, HumeFileError(message=_failure(found.records[member.job_id]), file=member.file)
+            else:
+                yield member, _file_result(found.batch, member, Result.model_validate_json(document))
+
+    async def _faces(self, owner: str, member: Member) -> dict[str, bytes]:
+        """Return the pictures that were made of a job's faces, by name."""
         pictures: dict[str, bytes] = {}
-        try:
+        with suppress(AffectError, FileNotFoundError):  # it failed, or was deleted meanwhile
             for artifact in (await self._results.artifacts(owner, member.job_id)).artifacts:
-                stored = await self._results.artifact(owner, member.job_id, artifact.name)
-                pictures[artifact.name] = await run_in_threadpool(stored.read, 0, stored.size)
-        except (AffectError, FileNotFoundError):  # it failed, or was deleted meanwhile
-            pass
+                if artifact.name.startswith(_FACE_PICTURES):
+                    stored = await self._results.artifact(owner, member.job_id, artifact.name)
+                    pictures[artifact.name] = await run_in_threadpool(stored.read, 0, stored.size)
         return pictures
 
     def _zip(self, found: _Found, pictures: Mapping[str, Mapping[str, bytes]]) -> BinaryIO:
         file = tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES)  # noqa: SIM115 (the response closes it)
+        outcomes = (each for source in found.batch.sources for each in self._outcomes(found, source))
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            results = zip(found.batch.sources, self._source_results(found), strict=True)
-            number = 0
-            for source, result in results:
-                assert result.results is not None
-                predicted = iter(result.results.predictions)
-                for member in source.members:
-                    number += 1
-                    if not _succeeded(found.records[member.job_id]):
-                        continue
-                    folder = f"{number:03}-{_UNSAFE.sub('_', member.file.rpartition('/')[2])[-80:]}"
-                    for name, table in tables_of(next(predicted).models):
-                        archive.writestr(f"{folder}/csv/{name}.csv", table)
-                    for name, content in pictures[member.job_id].items():
-                        archive.writestr(f"{folder}/faces/{name}", content)
+            for number, (member, outcome) in enumerate(outcomes, 1):
+                if isinstance(outcome, HumeFileError):
+                    continue
+                folder = f"{number:03}-{_UNSAFE.sub('_', member.file.rpartition('/')[2])[-80:]}"
+                for name, table in tables_of(outcome.models):
+                    archive.writestr(f"{folder}/csv/{name}.csv", table)
+                for name, content in pictures.get(member.job_id, {}).items():
+                    archive.writestr(f"{folder}/faces/{name}", content)
         file.seek(0)
-        return file  # type: ignore[return-value]
+        return cast(BinaryIO, file)
 
 
 def tables_of(models: HumeModelPredictions) -> Iterator[tuple[str, str]]:

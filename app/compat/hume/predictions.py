@@ -172,10 +172,10 @@ def _language(result: Result, request: HumeRequest) -> HumePredictions[HumeLangu
 def _bursts(result: Result, identify: bool) -> HumePredictions[HumeBurstPrediction]:
     """Return the vocal bursts. Their emotions are what the voice expresses at that time, if it was read."""
     named = []
-    for burst in getattr(result, "bursts", None) or ():
+    for burst in result.bursts:
         piece = Piece("", 0, 0, burst.start, burst.end, burst.person)
         emotions = _mean_reading(result.windows, piece, _voice_of)
-        name = BURST_NAMES.get(burst.kind, burst.kind.capitalize())
+        name = BURST_NAMES[burst.kind]
         prediction = HumeBurstPrediction(
             time=_interval(piece),
             emotions=emotion_scores(emotions) if emotions is not None else (),

@@ -17,7 +17,7 @@ from app.compat.hume.schemas import HumeJob, HumeJobId, HumeRequest, HumeSourceR
 from app.compat.hume.submission import REQUEST_FIELD, parse_request
 from app.dependencies import SettingsDep
 from app.errors import InvalidOptions, TooManyJobs, ValidationFailed
-from app.http.bodies import read_json_bytes
+from app.http.bodies import body_schema, read_json_bytes
 from app.http.multipart import parse_boundary
 from app.schemas import CALLER_ERRORS
 from app.services.jobs import LOOKUP_ERRORS, RESULT_ERRORS
@@ -38,8 +38,7 @@ router = APIRouter(
 
 BatchId = Annotated[str, Path(max_length=64, description="Id of a batch job, from `POST /v0/batch/jobs`.")]
 
-_REQUEST = HumeRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-_REQUEST.pop("$defs")  # the document has them
+_REQUEST = body_schema(HumeRequest)
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

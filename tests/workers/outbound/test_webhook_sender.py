@@ -120,6 +120,23 @@ def test_webhook_job_end_is_sent_once_signed_and_without_private_data(service: S
     assert service.log(quiet).state == "none"
 
 
+def test_webhook_of_a_batch_is_sent_once_when_its_last_job_has_ended(service: Service) -> None:
+    batch = (new_job_id(), new_job_id())
+    with loopback(answering(204)) as receiver:
+        request = JobRequest(webhook_url=receiver.url("/hook"), batch=batch).model_dump_json().encode()
+        for job_id in batch:
+            service.blobs.put(request_key(job_id), request)
+        service.job_store.create(NewJobs(batch, "ann", has_webhook=True))
+        service.job_store.finish(service.claim(), "failed", Failure(code="media_invalid", message="Damaged."))
+        service.deliver()
+        assert receiver.requests == [] and service.log(batch[0]).state == "delivered"
+        service.job_store.finish(service.claim(), "succeeded")
+        service.deliver()
+    (received,) = receiver.requests
+    assert verified(received) == {"job_id": batch[0], "status": "COMPLETED"}
+    assert received.headers["webhook-id"] == f"msg_{batch[0].removeprefix('job_')}"
+
+
 def test_webhook_is_sent_for_every_final_state_and_no_other(service: Service) -> None:
     with loopback(answering(204)) as receiver:
         hook = receiver.url("/hook")

@@ -1,5 +1,6 @@
 """Bodies of webhooks: how a job ended and where to find its result, without anything about the media."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal, Self
 
@@ -53,3 +54,18 @@ class WebhookTestEvent(FrozenModel):
     type: Literal["webhook.test"] = "webhook.test"
     timestamp: datetime = Field(default_factory=lambda: datetime.now(UTC))
     data: dict[str, str] = Field(default_factory=dict)
+
+
+class BatchEvent(FrozenModel):
+    """Body of the webhook of several jobs that were submitted through the Hume-compatible API, in its words."""
+
+    job_id: str
+    status: Literal["COMPLETED", "FAILED"]
+
+    @classmethod
+    def from_records(cls, batch_id: str, records: Iterable[JobRecord | None]) -> Self | None:
+        """Return the event of jobs that have all ended, otherwise None. A job that was deleted is None."""
+        statuses = [record.status for record in records if record is not None]
+        if not FINAL_STATUSES.issuperset(statuses):
+            return None
+        return cls(job_id=batch_id, status="COMPLETED" if "succeeded" in statuses else "FAILED")
