@@ -19,6 +19,7 @@ from app.schemas import TicketPurpose
 from app.services.exports import JobExports
 from app.services.job_editor import JobEditor
 from app.services.jobs import JobQueries
+from app.services.ratings import Ratings
 from app.services.readiness import Readiness
 from app.services.results import Results
 from app.services.submission import JobSubmission
@@ -46,6 +47,7 @@ JobsDep = Annotated[JobQueries, _from_state("jobs")]
 JobEditorDep = Annotated[JobEditor, _from_state("job_editor")]
 ResultsDep = Annotated[Results, _from_state("results")]
 ExportsDep = Annotated[JobExports, _from_state("exports")]
+RatingsDep = Annotated[Ratings, _from_state("ratings")]
 ReadinessDep = Annotated[Readiness, _from_state("readiness")]
 RegistryDep = Annotated[WorkerRegistry, _from_state("registry")]
 TicketsDep = Annotated[Tickets, _from_state("tickets")]

@@ -70,6 +70,7 @@ ERRORS: Mapping[str, ErrorSpec] = {
     "file_too_large": ErrorSpec(413, "The file is too large"),
     "unsupported_media": ErrorSpec(415, "This file type isn't supported"),
     "unsupported_transcript": ErrorSpec(415, "This kind of transcript isn't supported"),
+    "unsupported_ratings": ErrorSpec(415, "This kind of ratings file isn't supported"),
     "idempotency_mismatch": ErrorSpec(422, "The idempotency key was used with a different request"),
     "media_invalid": ErrorSpec(422, "This file can't be opened"),
     "media_too_long": ErrorSpec(422, "The media is too long"),

@@ -24,11 +24,12 @@ from app.http.request_context import RequestContextMiddleware
 from app.http.security import LoopbackOnly, SecurityHeaders
 from app.http.server_logs import hide_callers
 from app.openapi import OpenApiDocument
-from app.routes import exports, health, jobs, models, pages, results, stream, tickets, webhooks
+from app.routes import exports, health, jobs, models, pages, ratings, results, stream, tickets, webhooks
 from app.schemas import default_problem_response
 from app.services.exports import JobExports
 from app.services.job_editor import JobEditor
 from app.services.jobs import JobQueries
+from app.services.ratings import Ratings
 from app.services.readiness import Readiness
 from app.services.request_cache import RequestCache
 from app.services.results import Results
@@ -73,6 +74,7 @@ class Services:
     limiter: RateLimiter
     webhooks: Webhooks
     streams: LiveStreams
+    ratings: Ratings
     hume_submission: HumeSubmission
     hume_batches: HumeBatches
     hume_stream_jobs: HumeStreamJobs
@@ -112,6 +114,7 @@ async def open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIte
             limiter=RateLimiter(redis, settings.requests_per_minute),
             webhooks=Webhooks(job_store, blobs, celery, settings),
             streams=LiveStreams(gateway_streams, readiness, celery, settings),
+            ratings=Ratings(jobs, job_store, blobs),
             hume_submission=HumeSubmission(submission, blobs, settings),
             hume_batches=HumeBatches(jobs, results, job_store, blobs),
             hume_stream_jobs=HumeStreamJobs(submission, jobs, blobs),
@@ -170,7 +173,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.concurrency = ConcurrencyLimit(settings.concurrent_per_key)
     errors.install(app)
     app.webhooks.include_router(webhooks.published)
-    for module in (jobs, results, exports, stream, tickets, models, webhooks, health, pages):
+    for module in (jobs, results, exports, ratings, stream, tickets, models, webhooks, health, pages):
         app.include_router(module.router)
     for compatible in (hume_routes, hume_stream):
         app.include_router(compatible.router)

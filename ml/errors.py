@@ -65,6 +65,18 @@ class UnsupportedTranscript(AffectError):
     code = "unsupported_transcript"
 
 
+class InvalidRatings(AffectError):
+    """The file of ratings is damaged, or has too many."""
+
+    code = "validation_failed"
+
+
+class UnsupportedRatings(AffectError):
+    """The file of ratings is in a format that is not read."""
+
+    code = "unsupported_ratings"
+
+
 class ProcessingTimeout(AffectError):
     """Reading or analysing the file took longer than allowed."""
 

@@ -17,6 +17,7 @@ ML_ORDER = [
     ("movements",),
     ("results",),
     ("reports",),
+    ("ratings",),
     ("people_edits",),
     ("media",),
     ("networks",),
@@ -51,7 +52,7 @@ APP_ORDER = [
 ]
 SHARED = (
     *("ml.results", "ml.reports", "ml.people_edits", "ml.vocabulary", "ml.languages", "ml.errors", "ml.signatures"),
-    *("ml.movements", "ml.version"),
+    *("ml.ratings", "ml.movements", "ml.version"),
 )
 WORKERS = (*SHARED, "ml.memory", "ml.media", "ml.inference", "ml.registry", "ml.explanation", "ml.rendering", "workers")
 

@@ -54,9 +54,15 @@ async def read_json_bytes(request: Request, max_bytes: int) -> bytes:
 
 def json_request_body(model: type[BaseModel], required: bool = True) -> dict[str, Any]:
     """Return the `openapi_extra` of a route whose body is read by `read_json`."""
-    schema = model.model_json_schema()
-    content = {"application/json": {"schema": _without_references(schema, schema.pop("$defs", {}))}}
+    content = {"application/json": {"schema": body_schema(model)}}
     return {"requestBody": {"required": required, "content": content}}
+
+
+def body_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of a body without references: the OpenAPI document lacks the parts of models that only
+    bodies have."""
+    schema = model.model_json_schema()
+    return dict(_without_references(schema, schema.pop("$defs", {})))
 
 
 def _without_references(node: Any, definitions: Mapping[str, Any]) -> Any:

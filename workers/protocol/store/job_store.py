@@ -11,8 +11,8 @@ digests. `store/keys.py` lists the keys.
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -42,7 +42,8 @@ EXPIRED_OWNER_TTL_SECONDS = 7 * 86400
 """Seconds for which an expired job is distinguished from one that never existed."""
 UPLOAD_TTL_SECONDS = 900
 """Seconds after which an upload that was not renewed is considered dead."""
-
+LOCK_SECONDS, LOCK_WAIT_SECONDS = 30, 10
+"""Seconds after which the lock of a process that died is free; seconds to wait for a lock."""
 _LAYOUT_TIMEOUT_SECONDS = 2.0
 """Seconds to wait for Redis when a process starts."""
 
@@ -355,6 +356,14 @@ class JobStore:
     def exists(self, job_id: str) -> bool:
         """Return whether there is such a job, or an upload that is to become one."""
         return bool(self._redis.exists(self._key("job", job_id), self._key("upload", job_id)))
+
+    @contextmanager
+    def lock(self, job_id: str) -> Iterator[None]:
+        """Let one caller at a time change what is stored beside a job. Raises LockError, a RedisError, if others keep
+        it for `LOCK_WAIT_SECONDS`."""
+        key = self._key("lock", job_id)
+        with self._redis.lock(key, timeout=LOCK_SECONDS, blocking_timeout=LOCK_WAIT_SECONDS):
+            yield
 
     def acquire_periodic_lock(self, name: str, seconds: float) -> bool:
         """Return whether the caller should run a task that one process runs every `seconds`."""

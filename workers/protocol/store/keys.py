@@ -20,6 +20,7 @@
 | `expired:<id>` | string | owner of an expired job |
 | `events:<id>` | stream | changes of a job |
 | `erased`, `erasing` | string | exist while Redis's append-only file, or an event stream, mentions a deleted job |
+| `lock:<id>` | string | exists while one request changes the ratings of a job |
 | `upload:<id>` | string | exists while the media of a future job arrive |
 | `pace` | string | moving average of the seconds that a job takes |
 | `turn:<name>` | string | exists while a periodic task need not run again |
@@ -43,8 +44,8 @@ The gateway adds keys of its own: `rate:<owner>` and `ticket:<digest>`.
 
 No key grows for ever. What names a job is deleted with it, apart from `expired:<id>` (a week), its `events` (an hour
 after its end, seconds after its deletion) and the `pledge`, which have times of their own; so have tickets, rates,
-streams, heartbeats, uploads and tests of webhooks. Lists and sets of owners, jobs, streams and workers lose a member
-when it ends. One `seq` for each caller and `layout` stay. Celery's lists of wake-ups have no prefix, and at most
+locks, streams, heartbeats, uploads and tests of webhooks. Lists and sets of owners, jobs, streams and workers lose a
+member when it ends. One `seq` for each caller and `layout` stay. Celery's lists of wake-ups have no prefix, and at most
 `MAX_PENDING_WAKE_UPS` entries, or one for each waiting job. `tests/workers/protocol/store/test_growth.py` holds this.
 """
 
