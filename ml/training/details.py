@@ -1,4 +1,4 @@
-"""Commands for the models of details: movements of faces."""
+"""Commands for the models of details: movements and identity of faces."""
 
 import json
 import logging
@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from ml.errors import InvalidManifest
+from ml.inference.face.identity import IdentityPredictor
 from ml.inference.face.movements import MovementPredictor
 from ml.inference.face.predictor import FaceSample
 from ml.inference.pipeline.bundle import pick_device
 from ml.registry import ModelStore
 from ml.training.config import TrainConfig
 from ml.training.loop import CHECKPOINT, HISTORY, fit
-from ml.training.recipes.movements.config import SAMPLE, MovementTrainConfig
-from ml.training.recipes.movements.data import choose_faces, read_meshes
+from ml.training.recipes.identity.data import read_identity_faces
+from ml.training.recipes.identity.figures import pair_figures
+from ml.training.recipes.movements.config import MovementTrainConfig
+from ml.training.recipes.movements.data import MESH_FILE, read_meshes
 from ml.training.recipes.movements.figures import difference_figures
 from ml.training.recipes.movements.recipe import load_data, predict
 from ml.training.recipes.recipe import Detail, find_detail
@@ -48,7 +51,8 @@ def movement_figures(data: Path, teacher: Path | None, cache: Path, store: Path,
     """Return how far the served movements are from the teacher's on faces not trained on, of a face and its mirror
     image from each other, and the milliseconds that a face takes.
 
-    `data`: folder of collected faces, or its manifest. Raises InvalidManifest.
+    `data`: folder of collected faces, or its manifest; of a cache with meshes only those are read. Raises
+    InvalidManifest.
     """
     if teacher is None:
         raise InvalidManifest("movements are compared with those of a --teacher")
@@ -57,11 +61,12 @@ def movement_figures(data: Path, teacher: Path | None, cache: Path, store: Path,
         raise InvalidManifest(f"the bundle {bundle} names no model of movements")
     folder = data.parent if data.is_file() else data
     predictor = MovementPredictor.load(ModelStore(store), reference, pick_device("cpu"))
-    config = MovementTrainConfig(data=folder, teacher=teacher, cache=cache, store=store, sample=SAMPLE)
+    has_cache = (cache / MESH_FILE).exists()
+    config = MovementTrainConfig(data=folder, teacher=teacher, cache=cache, store=store, cached=has_cache)
     views, _, _ = load_data(config)
     held_out = views.select(np.array([face.split != "train" for face in views.faces]))
     answers = predict(predictor.network, held_out)
-    faces = [each for each in choose_faces(folder, config.counts) if each.split != "train"][:TIMED_FACES]
+    faces = list(dict.fromkeys(held_out.faces))[:TIMED_FACES]
     meshes = read_meshes(faces, folder, cache)
     samples = [FaceSample(crop, mesh) for crop, mesh in zip(meshes.crops, meshes.served, strict=True)]
     start = time.perf_counter()
@@ -75,6 +80,22 @@ def movement_figures(data: Path, teacher: Path | None, cache: Path, store: Path,
         "mirror_difference": mirrored,
         "data": difference_figures(*answers, held_out),
     }
+
+
+def identity_figures(data: Path, cache: Path, store: Path, bundle: str) -> dict[str, Any]:
+    """Return how well the served identities tell held-out people apart, and the milliseconds that a face takes.
+
+    `data`: folder of collected faces, or its manifest. Raises InvalidManifest.
+    """
+    reference = ModelStore(store).bundle(bundle).identity
+    if reference is None:
+        raise InvalidManifest(f"the bundle {bundle} names no model of identity")
+    predictor = IdentityPredictor.load(ModelStore(store), reference, pick_device("cpu"))
+    faces = read_identity_faces(data.parent if data.is_file() else data, cache).of_split(held_out=True)
+    start = time.process_time()
+    vectors = predictor.embed_at(faces.crops, faces.anchors)
+    spent = (time.process_time() - start) / max(len(faces.crops), 1)
+    return {"model": reference, "milliseconds": round(spent * 1000, 2), **pair_figures(vectors, faces.people)}
 
 
 def write_figures(figures: dict[str, Any], table: str, path: str | None) -> None:

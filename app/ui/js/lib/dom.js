@@ -57,6 +57,20 @@ export function byId(id, type) {
 }
 
 /**
+ * Create an element of SVG.
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, string>} attributes
+ * @param {...Node} children
+ */
+export function s(tag, attributes, ...children) {
+  const element = document.createElementNS(SVG_NAMESPACE, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/**
  * Create an icon from the sprite in index.html, hidden from screen readers.
  * @param {string} name
  */

@@ -27,6 +27,7 @@ class MovementTrainConfig(TrainConfig):
         default=SAMPLE,
     )
     hidden: int = option(help="size of the hidden layers", default=192)
+    cached: bool = option(help="only faces whose meshes the cache already has", default=False)
 
     @property
     def counts(self) -> dict[str, int]:

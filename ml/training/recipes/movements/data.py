@@ -20,6 +20,7 @@ from ml.training.datasets.example import Example, Split, examples_of
 from ml.training.datasets.face_corpora import read_faces
 from ml.training.recipes.movements.teacher import POINTS, MovementTeacher, mesh_reader
 
+MESH_FILE = "meshes.npz"
 WHOLE_HEADS = ("sfew", "jaffe")
 """Data sets whose pictures show whole heads; they are held out as a whole."""
 MAX_HELD_OUT = 500
@@ -92,9 +93,16 @@ def choose_faces(data: Path, counts: Mapping[str, int]) -> list[Example]:
     return chosen
 
 
+def cached_faces(faces: Sequence[Example], data: Path, cache: Path) -> list[Example]:
+    """Return the faces of which the cache has a mesh."""
+    with np.load(cache / MESH_FILE) as arrays:
+        known = set(map(str, arrays["paths"]))
+    return [each for each in faces if each.path and str(each.path.relative_to(data)) in known]
+
+
 def read_meshes(faces: Sequence[Example], data: Path, cache: Path) -> Meshes:
     """Return the meshes of those pictures in which a face is found. A file in `cache` keeps them by path."""
-    file = cache / "meshes.npz"
+    file = cache / MESH_FILE
     known = _load(file) if file.exists() else Meshes((), *_empty())
     wanted = [str(each.path.relative_to(data)) for each in faces if each.path]
     searched = set(known.paths)

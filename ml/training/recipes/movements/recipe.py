@@ -18,6 +18,7 @@ from ml.training.recipes.movements.config import MovementTrainConfig
 from ml.training.recipes.movements.data import (
     RIGID,
     MovementData,
+    cached_faces,
     choose_faces,
     read_meshes,
     reference_shape,
@@ -47,6 +48,8 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 def load_data(config: MovementTrainConfig) -> tuple[MovementData, NDArray[np.float32], NDArray[np.int64]]:
     """Return all views, the mean face, and the twin of each point. Raises InvalidManifest."""
     faces = choose_faces(config.data, config.counts)
+    if config.cached:
+        faces = cached_faces(faces, config.data, config.cache)
     meshes = read_meshes(faces, config.data, config.cache)
     training = {str(each.path.relative_to(config.data)) for each in faces if each.path and each.split == "train"}
     own = [row for row, path in enumerate(meshes.paths) if path in training]
@@ -73,6 +76,7 @@ def plans(config: MovementTrainConfig) -> list[Plan]:
         config.epochs, config.learning_rate, weight_decay=0.02, bf16=False, seed=config.seed, optimizer=config.optimizer
     )
     extra = {"architecture": "face_movements", "config": asdict(network.config), "sample": list(config.sample)}
+    extra["cached"] = config.cached
     return [Plan(loop, task, extra)]
 
 
@@ -132,7 +136,6 @@ def publish(config: MovementTrainConfig) -> str:
     network.load_state_dict(averaged_weights(config.out))
     held_out = data.select(np.array([face.split != "train" for face in data.faces]))
     figures = difference_figures(*predict(network, held_out), held_out)
-    loop = settings["loop"]
     description = ModelDescription(
         name=config.name,
         architecture="face_movements",
@@ -142,8 +145,21 @@ def publish(config: MovementTrainConfig) -> str:
         metrics=figures,
         data=training_sets(data.unturned.faces),
         starts=(),
-        command=f"python -m ml train movements --teacher face_blendshapes.tflite --epochs {loop['epochs']} "
-        f"--learning-rate {loop['learning_rate']} --hidden {values['hidden']} --sample {' '.join(settings['sample'])}",
+        command=_command(settings),
         licence=licence_of(config, DATA_RESTRICTIONS),
     )
     return ModelStore(config.store).publish(description, network.state_dict(), movement_card(description, LIMITS))
+
+
+def _command(settings: dict[str, Any]) -> str:
+    """Return the command that made a run."""
+    loop = settings["loop"]
+    options = {
+        "teacher": "face_blendshapes.tflite",
+        "epochs": loop["epochs"],
+        "learning-rate": loop["learning_rate"],
+        "hidden": settings["config"]["hidden"],
+        "sample": " ".join(settings["sample"]),
+    }
+    words = " ".join(f"--{name} {value}" for name, value in options.items())
+    return f"python -m ml train movements {words}" + " --cached" * settings["cached"]
