@@ -21,9 +21,11 @@ from ml.training.config import TrainConfig
 from ml.training.cross_validation import CORPORA_FILE, evaluate_folds, evaluate_left_out_corpora
 from ml.training.cross_validation import FILE as FOLDS_FILE
 from ml.training.datasets.example import Split
-from ml.training.details import movement_figures, publish_detail, train_detail, write_figures
+from ml.training.details import identity_figures, movement_figures, publish_detail, train_detail, write_figures
 from ml.training.loop import CHECKPOINT, HISTORY, fit
 from ml.training.options import add_options, bind, from_args, option
+from ml.training.people.report import PeopleTrial, measure_people
+from ml.training.people.report import readable as readable_people
 from ml.training.plots import write_confusion, write_reliability
 from ml.training.recipes import recipe
 from ml.training.recipes.movements.figures import difference_table
@@ -66,8 +68,9 @@ class PublishConfig:
 class EvaluateConfig:
     """Options of `python -m ml evaluate`."""
 
-    subject: Literal[Subject, Detail, "pipeline", "speech"] = option(
-        help="model to evaluate; pipeline: all, as the service runs them, on recordings; speech: the recogniser",
+    subject: Literal[Subject, Detail, "pipeline", "speech", "people"] = option(
+        help="model to evaluate; pipeline: all, as the service runs them, on recordings; speech: the recogniser; "
+        "people: who speaks and who is seen",
         flag="subject",
     )
     manifest: Path | None = option(
@@ -78,6 +81,9 @@ class EvaluateConfig:
         metavar="DATA",
         group="data",
         default=None,
+    )
+    data: Path | None = option(
+        help="people: folder of collected data with diarization/*.rttm, audio and faces", group="data", default=None
     )
     split: tuple[Split, ...] = option(help="only these splits of the manifest; by default all", nargs="+", default=())
     crops: bool = option(help="face: the pictures are face crops already", default=False)
@@ -115,7 +121,18 @@ class EvaluateConfig:
     whisper: str | None = option(
         help="speech: Whisper model; by default that of the bundle", metavar="NAME", default=None
     )
-    sample: int | None = option(help="speech: files of each data set", metavar="N", default=None)
+    sample: int | None = option(
+        help="speech: files of each data set; people: conversations of each corpus and number of speakers (3)",
+        metavar="N",
+        default=None,
+    )
+    films: int = option(help="people: films composed of pictures of faces", metavar="N", default=0)
+    clips: tuple[Path, ...] = option(
+        help="people: clips of one talking person each, of which films of two are composed",
+        metavar="FILE",
+        nargs="+",
+        default=(),
+    )
     level: float | None = option(help="speech: dBFS to which sounds are brought", metavar="DBFS", default=None)
     codec: Codec = option(help="speech: mulaw passes sounds through a telephone", default="none")
     finder: SpeechFinder = option(help="speech: what finds it; whole: all is speech", default="service")
@@ -126,11 +143,12 @@ class EvaluateConfig:
     @property
     def model(self) -> Subject:
         """Subject of a single model. Raises InvalidManifest for others, of which only recordings are read."""
-        if self.subject == "pipeline" or self.subject == "speech" or self.subject == "movements":
+        single = next((subject for subject in SUBJECTS if subject == self.subject), None)
+        if single is None:
             raise InvalidManifest(
                 f"{self.subject} is evaluated on the files that a --manifest lists, and on nothing else"
             )
-        return self.subject
+        return single
 
 
 def parser(verb: str) -> argparse.ArgumentParser:
@@ -195,6 +213,12 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.subject == "movements":
         evaluate_movements(config)
         return
+    if config.subject == "identity":
+        evaluate_identity(config)
+        return
+    if config.subject == "people":
+        evaluate_people(config)
+        return
     report = _report(config)
     document = json.dumps(report.json(), indent=2)
     print(document if config.json == "-" else readable(report))
@@ -214,6 +238,19 @@ def evaluate_pipeline(config: EvaluateConfig) -> None:
     report = evaluation.evaluate_pipeline(config.manifest, models, options, config.split)
     document = json.dumps(report.json(), indent=2)
     print(document if config.json == "-" else readable_pipeline(report))
+    if config.json not in (None, "-"):
+        Path(str(config.json)).write_text(document + "\n")
+
+
+def evaluate_people(config: EvaluateConfig) -> None:
+    """Print the figures of who speaks and who is seen."""
+    if config.data is None:
+        raise InvalidManifest("people are evaluated on the folder of collected data that --data names")
+    conversations = 3 if config.sample is None else config.sample
+    trial = PeopleTrial(config.data, conversations, config.films, config.clips)
+    report = measure_people(trial, config.store, config.bundle)
+    document = json.dumps(report, indent=2)
+    print(document if config.json == "-" else readable_people(report))
     if config.json not in (None, "-"):
         Path(str(config.json)).write_text(document + "\n")
 
@@ -241,6 +278,14 @@ def evaluate_movements(config: EvaluateConfig) -> None:
     figures = movement_figures(config.manifest, config.teacher, config.cache, config.store, config.bundle)
     speed = f"{figures['milliseconds']} ms a face; mirror image: {figures['mirror_difference']:.4f} apart"
     write_figures(figures, f"{difference_table(figures['data'])}\n\n{figures['model']}: {speed}", config.json)
+
+
+def evaluate_identity(config: EvaluateConfig) -> None:
+    """Print how well the model of identity tells the faces of people apart whom it was not trained on."""
+    if config.manifest is None:
+        raise InvalidManifest("identity is measured on the faces that a --manifest lists")
+    figures = identity_figures(config.manifest, config.cache, config.store, config.bundle)
+    write_figures(figures, json.dumps(figures, indent=2), config.json)
 
 
 def _report(config: EvaluateConfig) -> evaluation.EvaluationReport:

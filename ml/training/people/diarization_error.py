@@ -34,6 +34,18 @@ class DiarizationError:
     def rate(self) -> float:
         return (self.missed + self.false + self.confused) / max(self.speech, STEP_SECONDS)
 
+    def json(self) -> dict[str, float | int]:
+        """Return the rate, its parts as shares of the speech, and how often the number of speakers is right."""
+        speech = max(self.speech, STEP_SECONDS)
+        return {
+            "recordings": self.recordings,
+            "diarization_error_rate": round(self.rate, 4),
+            "missed": round(self.missed / speech, 4),
+            "false": round(self.false / speech, 4),
+            "confused": round(self.confused / speech, 4),
+            "number_of_speakers_right": round(self.speakers_right / max(self.recordings, 1), 4),
+        }
+
     def __add__(self, other: "DiarizationError") -> "DiarizationError":
         return DiarizationError(
             self.missed + other.missed,
