@@ -234,7 +234,7 @@ class _ThoroughSearch:
         levels = self._levels
         if levels is None:
             levels = 0 if self._is_small_portrait(max(width, height)) else MAX_LEVELS
-        return tiles(width, height, levels)
+        return [tile for tile in tiles(width, height, levels) if tile.has_detail(self._image_HWC)]
 
     def _is_small_portrait(self, side: int) -> bool:
         if side > SMALL_PICTURE_SIDE or len(self._faces) != 1 or self._refused:

@@ -42,3 +42,12 @@ def test_tile_cut_is_shrunk_and_boxes_lead_back(size: tuple[int, int]) -> None:
         left, top, _, _ = whole.to_image((column / cut.shape[1], row / cut.shape[0], 0, 0))
         assert cut[row, column, 0] == pytest.approx(float(x[0, int(left)]), abs=3)
         assert cut[row, column, 1] == pytest.approx(float(y[int(top), 0]), abs=3)
+
+
+@pytest.mark.parametrize("side", [400, 700])
+def test_smooth_tiles_have_no_detail_and_small_spots_have(side: int) -> None:
+    wall = np.linspace(60, 160, side).astype(np.uint8)[None, :, None].repeat(side, 0).repeat(3, 2)
+    noisy = wall + np.random.default_rng(0).integers(0, 6, (side, side, 1), np.uint8)
+    spotted = noisy.copy()
+    spotted[200:212, 150:162] -= 40
+    assert [whole_picture(image).has_detail(image) for image in (wall, noisy, spotted)] == [False, False, True]
