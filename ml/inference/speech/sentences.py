@@ -29,6 +29,8 @@ MIN_WORD_SECONDS = 1 / 12
 """Minimum seconds per word, over a sentence: faster is no speech, but a loop for which the alignment found no sound."""
 MAX_SEGMENT_SECONDS = 10.0
 MAX_PAUSE_SECONDS = 1.0
+_STRETCHED_LETTER = re.compile(r"([^\W\d_])\1{7}")
+"""A letter eight times in a row: what a decoder makes of laughter and screams, and more than people write."""
 _PUNCTUATION = string.whitespace + string.punctuation + "…"
 _SENTENCE_END = re.compile(r"[.?!…。？！][\"'”’)\]]*$")
 
@@ -91,7 +93,7 @@ def split_sentences(spoken: SpokenChunk, clip: RecognizedClip, speech: Sequence[
     logs = [math.log(max(word.probability, 1e-6)) for word in words]
     chunk_score = clip.log_probability
     counted = [True] * len(words)
-    if clip.compression > MAX_COMPRESSION:
+    if words and clip.compression > MAX_COMPRESSION:
         counted = _is_first_occurrence(words)
         chunk_score = _mean(log for log, counts in zip(logs, counted, strict=True) if counts)
     if clip.no_speech > MAX_NO_SPEECH:
@@ -105,12 +107,14 @@ def split_sentences(spoken: SpokenChunk, clip: RecognizedClip, speech: Sequence[
 
 
 def without_loops(words: Sequence[RecognizedWord]) -> list[RecognizedWord]:
-    """Return the words without what repeats the same few words more than MAX_REPETITIONS times in a row.
+    """Return the words without what repeats the same few words more than MAX_REPETITIONS times in a row, or a letter.
 
     Whole sentences are repeated by people too, and stay.
     """
     kept: list[RecognizedWord] = []
     for word in words:
+        if _STRETCHED_LETTER.search(word.text):
+            continue
         kept.append(word)
         plain = [each.text.strip(_PUNCTUATION).lower() for each in kept[-MAX_LOOP_WORDS * (MAX_REPETITIONS + 1) :]]
         for length in range(1, MAX_LOOP_WORDS + 1):

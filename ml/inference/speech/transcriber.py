@@ -34,9 +34,9 @@ base, in other languages: below is what is more wrong than right."""
 CONFIDENT_SCORE = -0.4
 """Minimum score of a sentence that is kept if most of the file is not in the model's language: no Polish or Urdu clip
 reaches it."""
-MIN_CERTAINTY = -0.76
+MIN_CERTAINTY = -0.75
 """Minimum `certainty` of the sentences of a language that was detected. With base, nine in ten short Polish and English
-sentences of actors are above; below are nineteen in twenty Urdu and Amharic ones, taken for another language."""
+sentences of actors are above; below are more than nine in ten Urdu and Amharic ones, taken for another language."""
 FAIR_SCORE = -1.0
 MIN_DOUBT_SECONDS = 0.3
 """Minimum score, and minimum seconds of words, of dropped sentences that make the transcript uncertain."""

@@ -45,6 +45,13 @@ def test_split_sentences_cuts_loops_but_not_repeated_sentences() -> None:
         assert sum(len(sentence.words) for sentence in found) == kept
 
 
+def test_split_sentences_drops_words_of_one_letter_drawn_out() -> None:
+    spoken, spans = SpokenChunk(PackedChunk(((0, 15 * SAMPLE_RATE),)), "en"), [TimeSpan(0, 15)]
+    (sentence,) = split_sentences(spoken, heard("well R" + "é" * 20 + " soooo good"), spans)
+    assert [word.text.strip() for word in sentence.words] == ["well", "soooo", "good"]
+    assert split_sentences(spoken, heard("ㅎ" * 15, compression=5.0), spans) == []
+
+
 def test_certainty_weighs_words_more_than_sound() -> None:
     word = RecognizedWord(0, 1, " word", 0.9)
     clear, doubtful = Sentence((word,) * 5, -0.2, "pl", 0.1), Sentence((word,) * 5, -0.9, "cs", 0.9)
