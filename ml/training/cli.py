@@ -21,13 +21,22 @@ from ml.training.config import TrainConfig
 from ml.training.cross_validation import CORPORA_FILE, evaluate_folds, evaluate_left_out_corpora
 from ml.training.cross_validation import FILE as FOLDS_FILE
 from ml.training.datasets.example import Split
-from ml.training.details import identity_figures, movement_figures, publish_detail, train_detail, write_figures
+from ml.training.details import (
+    burst_folds,
+    identity_figures,
+    movement_figures,
+    publish_detail,
+    train_detail,
+    write_figures,
+)
+from ml.training.dimension_figures import dimension_figures, dimension_table
 from ml.training.loop import CHECKPOINT, HISTORY, fit
 from ml.training.options import add_options, bind, from_args, option
 from ml.training.people.report import PeopleTrial, measure_people
 from ml.training.people.report import readable as readable_people
 from ml.training.plots import write_confusion, write_reliability
 from ml.training.recipes import recipe
+from ml.training.recipes.bursts.figures import burst_table
 from ml.training.recipes.movements.figures import difference_table
 from ml.training.recipes.recipe import DETAIL_MODULES, SUBJECTS, Detail, OutOfFold, Recipe, Subject
 from ml.training.report_text import readable, readable_pipeline
@@ -68,7 +77,7 @@ class PublishConfig:
 class EvaluateConfig:
     """Options of `python -m ml evaluate`."""
 
-    subject: Literal[Subject, Detail, "pipeline", "speech", "people"] = option(
+    subject: Literal[Subject, Detail, "dimensions", "pipeline", "speech", "people"] = option(
         help="model to evaluate; pipeline: all, as the service runs them, on recordings; speech: the recogniser; "
         "people: who speaks and who is seen",
         flag="subject",
@@ -219,6 +228,12 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.subject == "people":
         evaluate_people(config)
         return
+    if config.subject == "bursts":
+        evaluate_bursts(config)
+        return
+    if config.subject == "dimensions":
+        evaluate_dimensions(config)
+        return
     report = _report(config)
     document = json.dumps(report.json(), indent=2)
     print(document if config.json == "-" else readable(report))
@@ -286,6 +301,22 @@ def evaluate_identity(config: EvaluateConfig) -> None:
         raise InvalidManifest("identity is measured on the faces that a --manifest lists")
     figures = identity_figures(config.manifest, config.cache, config.store, config.bundle)
     write_figures(figures, json.dumps(figures, indent=2), config.json)
+
+
+def evaluate_bursts(config: EvaluateConfig) -> None:
+    """Train networks in folds by speaker, and print which bursts they find, and their false alarms in speech."""
+    if config.manifest is None or not config.folds:
+        raise InvalidManifest("bursts are measured in --folds, on the sounds of a --manifest")
+    figures = burst_folds(config.manifest, config.out or Path("runs/bursts-folds"), config.cache)
+    write_figures(figures, burst_table(figures), config.json)
+
+
+def evaluate_dimensions(config: EvaluateConfig) -> None:
+    """Print how well valence and arousal of words agree with sentiments and ratings."""
+    if config.data is None:
+        raise InvalidManifest("dimensions are evaluated on the folder of collected text that --data names")
+    figures = dimension_figures(config.data, config.store, config.bundle, config.sample)
+    write_figures(figures, dimension_table(figures), config.json)
 
 
 def _report(config: EvaluateConfig) -> evaluation.EvaluationReport:

@@ -1,4 +1,4 @@
-"""Commands for the models of details: movements and identity of faces."""
+"""Commands for the models of details: movements and identity of faces, vocal bursts."""
 
 import json
 import logging
@@ -16,6 +16,8 @@ from ml.inference.pipeline.bundle import pick_device
 from ml.registry import ModelStore
 from ml.training.config import TrainConfig
 from ml.training.loop import CHECKPOINT, HISTORY, fit
+from ml.training.recipes.bursts.config import BurstTrainConfig
+from ml.training.recipes.bursts.recipe import cross_validate
 from ml.training.recipes.identity.data import read_identity_faces
 from ml.training.recipes.identity.figures import pair_figures
 from ml.training.recipes.movements.config import MovementTrainConfig
@@ -96,6 +98,16 @@ def identity_figures(data: Path, cache: Path, store: Path, bundle: str) -> dict[
     vectors = predictor.embed_at(faces.crops, faces.anchors)
     spent = (time.process_time() - start) / max(len(faces.crops), 1)
     return {"model": reference, "milliseconds": round(spent * 1000, 2), **pair_figures(vectors, faces.people)}
+
+
+def burst_folds(data: Path, out: Path, cache: Path) -> dict[str, Any]:
+    """Return the figures of the bursts in folds by speaker; the runs and their `folds.json` are in `out`.
+
+    `data`: folder of collected sounds, or its `bursts.csv`. Raises InvalidManifest.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    folder = data.parent if data.is_file() else data
+    return cross_validate(BurstTrainConfig(data=folder, cache=cache, out=out))
 
 
 def write_figures(figures: dict[str, Any], table: str, path: str | None) -> None:

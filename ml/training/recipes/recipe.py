@@ -27,9 +27,10 @@ MODULES: dict[Subject, str] = {
     "fusion": "ml.training.recipes.fusion.recipe",
 }
 SUBJECTS: tuple[Subject, ...] = tuple(MODULES)
-Detail = Literal["movements", "identity"]
+Detail = Literal["movements", "bursts", "identity"]
 DETAIL_MODULES: dict[Detail, str] = {
     "movements": "ml.training.recipes.movements.recipe",
+    "bursts": "ml.training.recipes.bursts.recipe",
     "identity": "ml.training.recipes.identity.recipe",
 }
 """Recipes of models that find details of a recording, which are no emotions."""

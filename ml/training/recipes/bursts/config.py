@@ -14,7 +14,7 @@ class BurstTrainConfig(TrainConfig):
 
     out: Path = with_default(TrainConfig, "out", Path("runs/bursts"))
     name: str = with_default(TrainConfig, "name", "bursts")
-    epochs: int = with_default(TrainConfig, "epochs", 10)
+    epochs: int = with_default(TrainConfig, "epochs", 4)
     batch_size: int = with_default(TrainConfig, "batch_size", 32)
     learning_rate: float = with_default(TrainConfig, "learning_rate", 4e-3)
     steps: int = option(help="steps of an epoch", default=60)
