@@ -26,13 +26,28 @@ from .errors import (
     Unauthorized,
     Unavailable,
 )
-from .models import Artifact, Change, DeliveryLog, Job, Model, Person, Problem, Result, Window
+from .models import (
+    AgreementReport,
+    Artifact,
+    Change,
+    DeliveryLog,
+    Job,
+    Model,
+    Person,
+    Problem,
+    Rating,
+    RatingList,
+    RatingReceipt,
+    Result,
+    Window,
+)
 from .transport import Retries
 from .uploads import Upload
 from .webhooks import NotVerified, WebhookEvent, verify
 
 __all__ = [
     "AffectError",
+    "AgreementReport",
     "Artifact",
     "AsyncClient",
     "Change",
@@ -53,6 +68,9 @@ __all__ = [
     "NotVerified",
     "Person",
     "Problem",
+    "Rating",
+    "RatingList",
+    "RatingReceipt",
     "Result",
     "Retries",
     "StillRunning",

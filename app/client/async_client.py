@@ -13,7 +13,21 @@ from typing import Self, Unpack
 import httpx
 
 from .errors import ConnectionFailed, Expired, NotFound, StillRunning, error_from
-from .models import Artifact, ArtifactList, Change, DeliveryLog, Job, JobList, JobStatus, Model, ModelList, Result
+from .models import (
+    AgreementReport,
+    Artifact,
+    ArtifactList,
+    Change,
+    DeliveryLog,
+    Job,
+    JobList,
+    JobStatus,
+    Model,
+    ModelList,
+    RatingList,
+    RatingReceipt,
+    Result,
+)
 from .transport import (
     LONG_POLL_SECONDS,
     ApiRequest,
@@ -176,6 +190,46 @@ class AsyncClient:
     async def restore_people(self, job: Job | str) -> Job:
         """Undo all names, merges and splits: the people are again as the analysis found them."""
         return await self._change(job, {"people": None})
+
+    async def rate(self, job: Job | str, rater: str, ratings: Sequence[Mapping[str, object]]) -> RatingReceipt:
+        """Add corrections and comments of a rater: each has `target`, `start`, `end`, and `emotion` or `comment`; also
+        `person` or `track`. One of the same thing replaces the earlier one."""
+        content = {"rater": rater, "ratings": [dict(rating) for rating in ratings]}
+        response = await self._send(ApiRequest("POST", job_path(job, "ratings"), json=content))
+        return RatingReceipt.model_validate_json(response.content)
+
+    async def import_ratings(
+        self,
+        job: Job | str,
+        source: Source,
+        *,
+        rater: str | None = None,
+        person: int | None = None,
+        tiers: Sequence[str] = (),
+    ) -> RatingReceipt:
+        """Add the ratings of an ELAN, Praat or CSV file. `rater`, `person`: instead of those that it names; `tiers`:
+        which to import, all by default."""
+        fields = [("rater", rater)] if rater is not None else []
+        fields += [("person", str(person))] if person is not None else []
+        fields += [("tier", tier) for tier in tiers]
+        request = ApiRequest("POST", job_path(job, "ratings"), fields=fields, uploads=[Upload.of(source)])
+        return RatingReceipt.model_validate_json((await self._send(request)).content)
+
+    async def ratings(self, job: Job | str, rater: str | None = None) -> RatingList:
+        """Return the human ratings of a job, or those of one rater."""
+        response = await self._send(ApiRequest("GET", job_path(job, "ratings"), params={"rater": rater}))
+        return RatingList.model_validate_json(response.content)
+
+    async def delete_ratings(self, job: Job | str, *, rater: str | None = None, rating: str | None = None) -> None:
+        """Delete the ratings of a rater, the one with an id, or all."""
+        await self._send(ApiRequest("DELETE", job_path(job, "ratings"), params={"rater": rater, "rating": rating}))
+
+    async def agreement(self, job: Job | str, step: float | None = None) -> AgreementReport:
+        """Return how far the raters agree, with each other and with the model. `step`: seconds of a unit of time."""
+        response = await self._send(
+            ApiRequest("GET", job_path(job, "agreement"), params={"step": step}), needs_result=True
+        )
+        return AgreementReport.model_validate_json(response.content)
 
     async def cancel(self, job: Job | str) -> Job:
         """Request that the job stops. An ended job stays as it is."""

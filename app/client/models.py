@@ -553,3 +553,118 @@ class Result(ApiModel):
     warnings: tuple[Notice, ...] = ()
     timings: dict[str, float] = Field(default_factory=dict)
     """Seconds spent in each stage."""
+
+
+class Rating(ApiModel):
+    """A stored rating."""
+
+    target: str = "span"
+    """What is rated."""
+    start: float
+    """Seconds."""
+    end: float | None = None
+    """Seconds; null: the moment `start`."""
+    emotion: str | None = None
+    """A label of the result; null: only a comment."""
+    comment: str | None = None
+    """Remark of the rater; null without one."""
+    person: int | None = None
+    """Person who is rated; null: the whole."""
+    track: int | None = None
+    """Face track that is rated, of the target `face`."""
+    id: str
+    rater: str
+    """Name of the rater."""
+    source: str
+    """Whether it was imported from a file, or sent by itself."""
+    created_at: datetime
+
+
+class RaterSummary(ApiModel):
+    """A rater and the number of ratings."""
+
+    name: str
+    ratings: int
+
+
+class RatingList(ApiModel):
+    """The ratings of a job, in order of time."""
+
+    ratings: tuple[Rating, ...]
+    raters: tuple[RaterSummary, ...]
+    """All raters of the job, also those that were not asked for."""
+
+
+class RatingReceipt(ApiModel):
+    """What became of ratings that were sent."""
+
+    ratings: tuple[Rating, ...]
+    """The ratings as they are stored."""
+    replaced: int
+    """Number of earlier ratings of the same raters that they replace."""
+    skipped: dict[str, int] = Field(default_factory=dict)
+    """Number of annotations of a file that were left out, by reason."""
+
+
+class AgreementFigure(ApiModel):
+    """A statistic. 1: as one, 0: as by chance, below: less than that."""
+
+    value: float | None = None
+    """Null if it is undefined, as with a single label."""
+    interval: tuple[float, float] | None = None
+    """95 % interval, by a bootstrap over blocks of time; null if the ratings are too few."""
+
+
+class EmotionAgreement(ApiModel):
+    """Agreement on one emotion against all others."""
+
+    emotion: str
+    units: int
+    """Units to which at least one rater gives it."""
+    krippendorff_alpha: AgreementFigure
+
+
+class PairAgreement(ApiModel):
+    """Agreement of two raters, or of a rater with the model."""
+
+    first: str
+    second: str
+    units: int
+    """Units that both rated."""
+    agreement: float | None = None
+    """Share of the units with the same label; null without units."""
+    cohen_kappa: AgreementFigure
+    confusion: tuple[tuple[int, ...], ...]
+    """Number of units: a row for each label of `first`, a column for each of `second`."""
+
+
+class Agreement(ApiModel):
+    """Agreement over the units of the whole, or of one person."""
+
+    person: int | None = None
+    """Whose units; null for all together."""
+    units: int
+    """Units that at least one rater rated."""
+    shared_units: int
+    """Units that at least two raters rated."""
+    fleiss_kappa: AgreementFigure
+    """Over the units that all raters rated."""
+    krippendorff_alpha: AgreementFigure
+    """Over the units that at least two raters rated."""
+    emotions: tuple[EmotionAgreement, ...]
+    pairs: tuple[PairAgreement, ...]
+    """Each two raters."""
+    model: tuple[PairAgreement, ...]
+    """Each rater, and with several raters their majority, with the model as the second."""
+
+
+class AgreementReport(ApiModel):
+    """Agreement of the raters of a job."""
+
+    step: float
+    """Seconds of a unit of time."""
+    labels: tuple[str, ...]
+    raters: tuple[str, ...]
+    overall: Agreement
+    people: tuple[Agreement, ...]
+    """One for each person whom somebody rated."""

@@ -11,7 +11,10 @@ from typing import Any
 from app.main import create_app
 from app.settings import Settings
 
-ROOTS = ("Job", "JobList", "Change", "ArtifactList", "DeliveryLog", "ModelList", "Result")
+ROOTS = (
+    *("Job", "JobList", "Change", "ArtifactList", "DeliveryLog", "ModelList", "Result"),
+    *("RatingList", "RatingReceipt", "AgreementReport"),
+)
 """Schemas that the client parses. Their parts follow from them."""
 BASES = {"Window": "Reading"}
 """Models that extend another one, and the model that they extend."""

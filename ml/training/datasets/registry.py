@@ -16,6 +16,7 @@ from ml.training.datasets.face_corpora import read_faces
 from ml.training.datasets.fer2013 import read_fer2013, read_fer_plus, unpack_fer2013, unpack_fer_plus
 from ml.training.datasets.generic import read_generic
 from ml.training.datasets.goemotions import read_goemotions
+from ml.training.datasets.human_ratings import read_ratings
 from ml.training.datasets.meld import read_meld, read_meld_clips
 from ml.training.datasets.multilingual_sentences import read_brighter, read_xed_projections
 from ml.training.datasets.omg import read_omg
@@ -65,6 +66,7 @@ _ALL = (
     DataSet("emobank", "sentences", "CC BY-SA 4.0; valence, arousal, dominance", read_emobank),
     DataSet("collected-faces", "faces", "as its sets; a manifest.csv of crops", read_faces),
     DataSet("collected-voices", "voices", "as its sets; a manifest.csv of utterances", read_voices),
+    DataSet("ratings", "any", "your own; results and ratings of jobs, with their media", read_ratings),
     DataSet("generic", "any", "your own; <dataset>_<n>_<emotion>.<ext>", read_generic),
 )
 DATA_SETS = {known.name: known for known in _ALL}

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.client import Client
 from tests.app.calls import KEYS, bearer, problem
 from tests.app.conftest import Gateway, OpenGateway
 from tests.ml.reports.made_results import video
@@ -134,6 +135,19 @@ def test_agreement_is_between_raters_and_with_the_model(gateway: Gateway, job: s
         ("majority", "model"),
     ]
     problem(gateway.client.get(f"{job}/agreement", params={"step": 0}), 400, "validation_failed")
+
+
+def test_client_rates_imports_compares_and_deletes(gateway: Gateway, job: str) -> None:
+    job_id = job.rpartition("/")[2]
+    with Client(str(gateway.client.base_url)) as affect:
+        [given] = affect.rate(job_id, "Ann", [HAPPY]).ratings
+        receipt = affect.import_ratings(job_id, b"start,end,emotion\n0,4,sad\n", rater="Ben", person=1)
+        assert (given.emotion, receipt.ratings[0].rater, receipt.ratings[0].person) == ("happy", "Ben", 1)
+        assert [each.name for each in affect.ratings(job_id, rater="Ann").raters] == ["Ann", "Ben"]
+        assert affect.agreement(job_id, step=2).overall.model[0].agreement == 1
+        affect.delete_ratings(job_id, rating=given.id)
+        affect.delete_ratings(job_id, rater="Ben")
+        assert affect.ratings(job_id).ratings == ()
 
 
 def test_ratings_belong_to_the_owner_of_the_job(open_gateway: OpenGateway) -> None:
