@@ -348,13 +348,42 @@ def test_compare_two_results_share_axis_and_time(visit: Visit, seeing: Service, 
     seeing.finished(make_scenes(tmp_path / "short.mp4", [(portrait(), 2)]))
     page = visit.open()
     for name in ("short.mp4", "left to right.mp4"):
-        page.get_by_role("checkbox", name=f"Compare {name}").first.check()
+        page.get_by_role("checkbox", name=f"Select {name}").first.check()
     page.get_by_role("link", name="Compare", exact=True).click()
     sliders = page.get_by_role("slider", name=re.compile("^Emotion timeline of"))
     expect(sliders).to_have_count(2)
     assert [slider.get_attribute("aria-valuemax") for slider in sliders.all()] == ["5.0", "5.0"]
     sliders.nth(0).press("ArrowRight")
     expect(sliders.nth(1)).to_have_attribute("aria-valuenow", str(sliders.nth(0).get_attribute("aria-valuenow")))
+
+
+def test_library_searches_changes_tags_and_downloads_a_selection(
+    visit: Visit, seeing: Service, done: Job, tmp_path: Path
+) -> None:
+    other = seeing.finished(make_scenes(tmp_path / "interview.mp4", [(portrait(), 1)]))
+    page = visit.open()
+    row = page.locator(".job", has_text="interview.mp4").first
+    expect(row.locator(".badge")).to_have_text(re.compile("|".join(EMOTIONS)))
+    page.once("dialog", lambda dialog: dialog.accept("study-7, pilot"))
+    row.get_by_role("button", name="Change tags of interview.mp4").click()
+    expect(row).to_contain_text("#study-7")
+    assert seeing.affect.get(other).tags == ("study-7", "pilot")
+    page.get_by_role("searchbox", name="Search names and tags").fill("STUDY")
+    expect(page.locator(".job")).to_have_count(1)
+    page.get_by_role("searchbox", name="Search names and tags").fill("")
+    expect(page.locator(".job").nth(1)).to_be_visible()
+    for name in ("interview.mp4", "left to right.mp4"):
+        page.get_by_role("checkbox", name=f"Select {name}").first.check()
+    expect(page.locator(".group-mean")).to_contain_text("Mean")
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download").click()
+    table = Path(started.value.path()).read_text()
+    assert all(f'"{name}"' in table for name in ("interview.mp4", "left to right.mp4"))
+    page.get_by_role("checkbox", name="Select left to right.mp4").first.uncheck()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete selected").click()
+    expect(page.locator(".notice")).to_contain_text("1 analysis deleted")
+    expect(page.locator(".job", has_text="interview.mp4")).to_have_count(0)
 
 
 def test_api_key_is_sent_and_stays_in_its_tab(visit: Visit) -> None:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { jobFragment, parseRoute, timeOf } from "../js/lib/route.js";
+import { jobFragment, parseRoute, personOf, timeOf } from "../js/lib/route.js";
 
 test("parseRoute returns view, parameters and query", () => {
   const { name, parameters, query } = parseRoute("#/job/a%2Fb?t=48.5&person=2");
@@ -24,7 +24,8 @@ test("jobFragment and parseRoute agree", () => {
   const { parameters, query } = parseRoute(jobFragment("x y", { time: 12.3456, person: 3 }));
   assert.deepEqual(parameters, ["x y"]);
   assert.equal(timeOf(query), 12.35);
-  assert.equal(query.get("person"), "3");
+  assert.equal(personOf(query), 3);
+  for (const text of ["person=0", "person=x", ""]) assert.equal(personOf(new URLSearchParams(text)), null);
   assert.equal(jobFragment("x"), "#/job/x");
 });
 

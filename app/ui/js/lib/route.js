@@ -49,3 +49,12 @@ export function timeOf(query) {
   const time = Number.parseFloat(query.get("t") ?? "");
   return Number.isFinite(time) && time >= 0 ? time : null;
 }
+
+/**
+ * Return the number of the person that a query asks for; null without one.
+ * @param {URLSearchParams} query
+ */
+export function personOf(query) {
+  const person = Number(query.get("person"));
+  return Number.isInteger(person) && person > 0 ? person : null;
+}

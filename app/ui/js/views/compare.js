@@ -1,11 +1,11 @@
-// Two results side by side, over one time axis and with one playback time.
+// Several results side by side, over one time axis and with one playback time.
 
 import { badge, swatch } from "../components/emotion-badge.js";
 import { loadMedia } from "../components/media-source.js";
 import { Player } from "../components/player.js";
 import { Timeline } from "../components/timeline.js";
 import { getJob, getResult } from "../api.js";
-import { button, h, tableHead } from "../lib/dom.js";
+import { button, h, icon, tableHead } from "../lib/dom.js";
 import { labelOf, listOrder } from "../lib/emotions.js";
 import { formatPercent, formatTime } from "../lib/format.js";
 import { jobName } from "../lib/jobs.js";
@@ -33,16 +33,23 @@ export async function compareView(root, ids, signal) {
   const duration = Math.max(...sides.map(({ playback }) => playback.duration));
   const playbacks = sides.map(({ playback }) => playback);
   synchronize(playbacks, signal);
-  const playBoth = button(STRINGS.compare.playBoth, () => togglePlayback(playbacks), { icon: "play" });
+  const playAll = button(STRINGS.compare.playAll, () => togglePlayback(playbacks), { icon: "play" });
+  for (const playback of playbacks) {
+    playback.addEventListener("state", () => {
+      const playing = playbacks.some((each) => each.playing);
+      const text = playing ? STRINGS.compare.pauseAll : STRINGS.compare.playAll;
+      playAll.replaceChildren(icon(playing ? "pause" : "play"), h("span", { textContent: text }));
+    });
+  }
   root.append(
     h(
       "header",
       { className: "page-head" },
       h("a", { className: "back", href: "#/", textContent: STRINGS.compare.allAnalyses }),
-      h("div", {}, h("h1", { tabIndex: -1, textContent: STRINGS.compare.compare }), duration ? playBoth : null),
+      h("div", {}, h("h1", { tabIndex: -1, textContent: STRINGS.compare.compare }), duration ? playAll : null),
     ),
     h("div", { className: "comparison" }, ...sides.map((side) => sideCard(side, duration, signal))),
-    differenceCard(sides),
+    comparisonCard(sides),
   );
 }
 
@@ -74,28 +81,33 @@ function sideCard({ job, result, playback }, duration, signal) {
 }
 
 /**
- * Let each of two playbacks follow the other when it seeks.
+ * Let the playbacks follow the one that seeks.
  * @param {Playback[]} playbacks
  * @param {AbortSignal} signal
  */
 export function synchronize(playbacks, signal) {
   let following = false;
-  for (const [index, playback] of playbacks.entries()) {
-    const other = playbacks[1 - index];
-    playback.addEventListener("time", () => {
-      const time = Math.min(playback.time, other.duration);
-      if (following || (playback.playing && other.playing)) return;
-      if (Math.abs(time - other.time) < TIME_TOLERANCE) return;
-      following = true;
-      other.seek(time);
-      following = false;
-    });
+  /**
+   * @param {Playback} playback
+   * @param {Playback} other
+   */
+  const follow = (playback, other) => {
+    const time = Math.min(playback.time, other.duration);
+    if (following || (playback.playing && other.playing)) return;
+    if (Math.abs(time - other.time) < TIME_TOLERANCE) return;
+    following = true;
+    other.seek(time);
+    following = false;
+  };
+  for (const playback of playbacks) {
+    const others = playbacks.filter((other) => other !== playback);
+    playback.addEventListener("time", () => others.forEach((other) => follow(playback, other)));
   }
   signal.addEventListener("abort", () => playbacks.forEach((playback) => playback.pause()));
 }
 
 /**
- * Pause both if one plays; otherwise play those that have not ended.
+ * Pause all if one plays; otherwise play those that have not ended.
  * @param {Playback[]} playbacks
  */
 function togglePlayback(playbacks) {
@@ -107,30 +119,32 @@ function togglePlayback(playbacks) {
 }
 
 /** @param {Side[]} sides */
-function differenceCard(sides) {
-  const [first, second] = sides.map(({ result }) => result);
-  if (first.labels.join() !== second.labels.join()) {
+function comparisonCard(sides) {
+  const results = sides.map(({ result }) => result);
+  const [{ labels }] = results;
+  if (results.some((result) => result.labels.join() !== labels.join())) {
     const textContent = STRINGS.compare.theseWereAnalysedWithDifferent;
     return h("p", { className: "muted", textContent });
   }
   const names = sides.map(({ job }) => jobName(job));
-  const lengths = sides.map(({ result }, index) => {
-    const { duration } = result.media;
-    return `${names[index]}: ${duration === null ? STRINGS.compare.photo : formatTime(duration)}`;
-  });
-  const rows = listOrder(first.labels).map((label) => {
-    const values = [first, second].map(({ overall }) => overall.probabilities[label]);
-    const cells = [...values.map(formatPercent), differenceText(values[0], values[1])];
+  const lengths = results.map(
+    ({ media: { duration } }, index) =>
+      `${names[index]}: ${duration === null ? STRINGS.compare.photo : formatTime(duration)}`,
+  );
+  const isPair = sides.length === 2;
+  const rows = listOrder(labels).map((label) => {
+    const values = results.map(({ overall }) => overall.probabilities[label]);
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    const last = isPair ? differenceText(values[0], values[1]) : formatPercent(mean);
     return h(
       "tr",
       {},
       h("th", { scope: "row" }, swatch(label), labelOf(label)),
-      cells.map((textContent) => h("td", { className: "number", textContent })),
+      [...values.map(formatPercent), last].map((textContent) => h("td", { className: "number", textContent })),
     );
   });
-  const head = tableHead([STRINGS.compare.emotion, ...names, STRINGS.compare.differencePoints], (index) =>
-    index ? "number" : "",
-  );
+  const last = isPair ? STRINGS.compare.differencePoints : STRINGS.compare.mean;
+  const head = tableHead([STRINGS.compare.emotion, ...names, last], (index) => (index ? "number" : ""));
   return h(
     "section",
     { className: "card" },

@@ -9,7 +9,7 @@ import { labelOf } from "../lib/emotions.js";
 import { followJob } from "../lib/job-events.js";
 import { isFinished, jobName } from "../lib/jobs.js";
 import { Problem } from "../lib/problem.js";
-import { timeOf } from "../lib/route.js";
+import { personOf, timeOf } from "../lib/route.js";
 import { STRINGS } from "../lib/strings.js";
 import { resultView, wholeMediaLabel } from "./result.js";
 
@@ -19,7 +19,8 @@ export async function jobView(root, [id], signal, query) {
   const tools = h("span", { className: "tools" });
   const body = h("div");
   const back = h("a", { className: "back", href: "#/", textContent: STRINGS.job.allAnalyses });
-  root.append(h("header", { className: "page-head" }, back, h("div", {}, title, tools)), body);
+  const retention = h("p", { className: "muted" });
+  root.append(h("header", { className: "page-head" }, back, h("div", {}, title, tools)), body, retention);
   /** @type {Progress | null} */
   let progress = null;
   /** @param {Api.Job} job */
@@ -35,7 +36,8 @@ export async function jobView(root, [id], signal, query) {
   };
   const job = await followJob(id, { onChange, signal });
   if (job.status === "succeeded") {
-    const result = await showResult(job, body, signal, timeOf(query));
+    retention.textContent = retentionText(job);
+    const result = await showResult(job, body, signal, timeOf(query), personOf(query));
     if (progress) announce(STRINGS.job.done(wholeMediaLabel(result.media), labelOf(result.overall.emotion)));
   } else if (job.status === "cancelled") {
     body.replaceChildren(infoBox(STRINGS.job.thisAnalysisWasCancelled));
@@ -50,9 +52,9 @@ export async function jobView(root, [id], signal, query) {
  * @param {HTMLElement} body
  * @param {AbortSignal} signal
  * @param {number | null} time seconds at which it opens; null: at the beginning
- * @param {number | null} [person] whom it shows; null: all people
+ * @param {number | null} person whom it shows; null: all people
  */
-async function showResult(job, body, signal, time, person = null) {
+async function showResult(job, body, signal, time, person) {
   const result = await getResult(job.id, signal);
   const shown = new AbortController();
   signal.addEventListener("abort", () => shown.abort());
@@ -63,6 +65,17 @@ async function showResult(job, body, signal, time, person = null) {
   };
   body.replaceChildren(resultView(job, result, { signal: shown.signal, time, person, onChange }));
   return result;
+}
+
+/**
+ * Say what is stored of a finished job, and until when.
+ * @param {Api.Job} job
+ */
+function retentionText({ expires_at: expiresAt, links }) {
+  if (!expiresAt) return "";
+  const date = new Date(expiresAt).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const file = links.media ? STRINGS.job.theFileIsKept : STRINGS.job.theFileIsNotStored;
+  return `${STRINGS.job.storedUntil(date)}; ${file}`;
 }
 
 /** @param {Api.Job} job */
