@@ -10,11 +10,11 @@ const MIN_DISTANCE = 46;
 
 export class BurstLane {
   /**
-   * @param {Api.VocalBurst[]} bursts
+   * @param {Api.VocalBurst[] | undefined} bursts those of a result; results stored by earlier versions have none
    * @param {(burst: Api.VocalBurst) => void} onChoose
    */
   constructor(bursts, onChoose) {
-    this.ranked = [...bursts].sort((a, b) => b.score - a.score);
+    this.ranked = [...(bursts ?? [])].sort((a, b) => b.score - a.score);
     this.onChoose = onChoose;
     this.lane = h("div", { className: "burst-lane", role: "group", ariaLabel: STRINGS.bursts.title });
     this.element = h(
@@ -23,7 +23,7 @@ export class BurstLane {
       h("span", { className: "track-name", textContent: STRINGS.bursts.title }),
       this.lane,
     );
-    this.element.hidden = !bursts.length;
+    this.element.hidden = !this.ranked.length;
   }
 
   /**
