@@ -7,13 +7,14 @@ each other in time are alike: blocks of time are drawn, not single units (block 
 import random
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 RESAMPLES = 200
 COVERAGE = 0.95
 """Share of the resamples that the interval holds."""
 _SEED = 7
 
-Sums = Mapping[Hashable, float]
+Sums = Mapping[Any, float]
 """Sums over units by what they count, such as a pair of labels."""
 
 
@@ -30,9 +31,9 @@ def cohen_kappa(pairs: Sums) -> float | None:
     total = sum(pairs.values())
     if not total:
         return None
-    same = sum(count for (first, second), count in pairs.items() if first == second) / total  # type: ignore[misc]
-    rows, columns = dict[Hashable, float](), dict[Hashable, float]()
-    for (first, second), count in pairs.items():  # type: ignore[misc]
+    same = sum(count for (first, second), count in pairs.items() if first == second) / total
+    rows, columns = dict[Any, float](), dict[Any, float]()
+    for (first, second), count in pairs.items():
         rows[first] = rows.get(first, 0.0) + count
         columns[second] = columns.get(second, 0.0) + count
     chance = sum(count * columns.get(label, 0.0) for label, count in rows.items()) / total**2
@@ -43,7 +44,7 @@ UNITS, AGREEMENT = "units", "agreement"
 """What `fleiss_sums` counts besides labels."""
 
 
-def fleiss_sums(labels: Sequence[Hashable]) -> dict[Hashable, float]:
+def fleiss_sums(labels: Sequence[Hashable]) -> dict[Any, float]:
     """Return the sums of one unit for `fleiss_kappa`: `labels` of all raters, of whom there are two or more."""
     raters = len(labels)
     counts = {label: float(labels.count(label)) for label in set(labels)}
@@ -62,9 +63,9 @@ def fleiss_kappa(sums: Sums) -> float | None:
     return (sums[AGREEMENT] / units - chance) / (1 - chance) if chance < 1 else None
 
 
-def coincidences(labels: Sequence[Hashable]) -> dict[Hashable, float]:
+def coincidences(labels: Sequence[Hashable]) -> dict[Any, float]:
     """Return the coincidences of one unit for `krippendorff_alpha`: each pair of labels of two raters."""
-    found = dict[Hashable, float]()
+    found = dict[Any, float]()
     if len(labels) < 2:
         return found
     weight = 1 / (len(labels) - 1)
@@ -77,9 +78,9 @@ def coincidences(labels: Sequence[Hashable]) -> dict[Hashable, float]:
 
 def krippendorff_alpha(sums: Sums) -> float | None:
     """Return Krippendorff's alpha for categories. Units may have any number of raters from two on."""
-    marginals = dict[Hashable, float]()
+    marginals = dict[Any, float]()
     different = 0.0
-    for (first, second), count in sums.items():  # type: ignore[misc]
+    for (first, second), count in sums.items():
         marginals[first] = marginals.get(first, 0.0) + count
         different += count if first != second else 0.0
     total = sum(marginals.values())
@@ -87,16 +88,16 @@ def krippendorff_alpha(sums: Sums) -> float | None:
     return 1 - (total - 1) * different / expected if expected > 1e-12 else None
 
 
-def one_against_rest(sums: Sums, label: Hashable) -> dict[Hashable, float]:
+def one_against_rest(sums: Sums, label: Hashable) -> dict[Any, float]:
     """Return pairs of labels as pairs of "is this label"."""
-    collapsed = dict[Hashable, float]()
-    for (first, second), count in sums.items():  # type: ignore[misc]
+    collapsed = dict[Any, float]()
+    for (first, second), count in sums.items():
         pair = first == label, second == label
         collapsed[pair] = collapsed.get(pair, 0.0) + count
     return collapsed
 
 
-def total_of(blocks: Sequence[Sums]) -> dict[Hashable, float]:
+def total_of(blocks: Sequence[Sums]) -> dict[Any, float]:
     """Return the sums of all blocks together."""
     return _weighted(blocks, [1] * len(blocks))
 
@@ -123,8 +124,8 @@ def estimate(blocks: Sequence[Sums], statistic: Callable[[Sums], float | None]) 
     return Estimate(value, (values[edge], values[-1 - edge]))
 
 
-def _weighted(blocks: Sequence[Sums], counts: Sequence[int]) -> dict[Hashable, float]:
-    sums = dict[Hashable, float]()
+def _weighted(blocks: Sequence[Sums], counts: Sequence[int]) -> dict[Any, float]:
+    sums = dict[Any, float]()
     for block, count in zip(blocks, counts, strict=True):
         if count:
             for what, number in block.items():

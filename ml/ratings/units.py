@@ -102,8 +102,8 @@ class _ModelLabels:
     """The labels of the model, by time and person."""
 
     def __init__(self, result: Result) -> None:
-        people = {person.person: person.windows for person in result.people}
-        self._windows: dict[int | None, Sequence[Window]] = {None: result.windows, **people}
+        self._windows: dict[int | None, Sequence[Window]] = {None: result.windows}
+        self._windows.update((person.person, person.windows) for person in result.people)
         self._centers = {
             person: [(window.start + window.end) / 2 for window in windows] for person, windows in self._windows.items()
         }

@@ -162,7 +162,7 @@ def _check_directory(file: BinaryIO) -> None:
 def _tar_entries(path: Path, budget: _Budget) -> Iterator[ArchiveEntry]:
     with gzip.open(path) as unpacked:
         reader = _HeaderBound(unpacked)
-        with tarfile.open(fileobj=reader, mode="r|", bufsize=BUFFER_BYTES) as archive:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=reader, mode="r|", bufsize=BUFFER_BYTES) as archive:
             while True:
                 reader.bound(MAX_HEADER_BYTES)
                 info = archive.next()
@@ -188,10 +188,11 @@ class _HeaderBound(io.RawIOBase):
     """Stream of which only so many bytes may be read until the bound is set again."""
 
     def __init__(self, file: Any) -> None:
-        self._file, self._left = file, None
+        self._file = file
+        self._left: int | None = None
 
     def bound(self, number: int | None) -> None:
-        self._left: int | None = number
+        self._left = number
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._file.read(size)
