@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from ml.errors import InvalidManifest
 from ml.inference.face.detector import FaceDetector
+from ml.inference.face.movements import MovementPredictor
 from ml.inference.face.predictor import FacePredictor, FaceSample
 from ml.inference.face.quality import SHARPNESS, face_quality
 from ml.inference.pipeline.bundle import pick_device
+from ml.movements import MOVEMENTS, without_side
 from ml.networks.crops import resize_crop
 from ml.paths import MODEL_STORE
 from ml.registry import ModelStore
@@ -44,6 +46,10 @@ class SheetConfig:
     out: Path = option(help="image to write", metavar="PNG")
     split: tuple[Split, ...] = option(help="only these splits of the manifest; by default all", nargs="+", default=())
     dataset: str | None = option(help="only this data set of the manifest", default=None)
+    movements: bool = option(
+        help="of a manifest of pictures: the two movements of each face that are furthest above those of all faces",
+        default=False,
+    )
     columns: int = option(help="faces of a row", default=14)
     bundle: str = option(help="bundle with the face model", default="default")
     store: Path = option(help="model store", default=MODEL_STORE)
@@ -51,19 +57,21 @@ class SheetConfig:
 
 @dataclass(frozen=True)
 class ReadFace:
-    """Grey crop with its reading. `title`: its label, or its time in the recording."""
+    """Grey crop with its reading. `title`: its label, or its time in the recording; `caption`: what is said of it; by
+    default the emotion read and its probability."""
 
     crop: Tile
     title: str
     probabilities: NDArray[np.float32]
+    caption: str | None = None
 
     def tile(self) -> Tile:
-        """Return the crop at TILE_SIDE with its title, the emotion read and its probability below."""
+        """Return the crop at TILE_SIDE with its title and its caption below."""
         face = cv2.copyMakeBorder(
             resize_crop(self.crop, TILE_SIDE), 0, CAPTION_HEIGHT, 1, 1, cv2.BORDER_CONSTANT, value=(255,)
         )
         top = int(self.probabilities.argmax())
-        reading = f"{EMOTIONS[top]} {self.probabilities[top]:.2f}"
+        reading = self.caption or f"{EMOTIONS[top]} {self.probabilities[top]:.2f}"
         for line, text in enumerate((self.title, reading)):
             place = (2, TILE_SIDE + 12 + 13 * line)
             cv2.putText(face, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0,), 1, cv2.LINE_AA)
@@ -83,7 +91,10 @@ def write_sheet(config: SheetConfig) -> None:
     if reference is None:
         raise InvalidManifest(f"the bundle {config.bundle} names no face model")
     predictor = FacePredictor.load(store, reference, pick_device("auto"))
-    rows = _of_recordings(config, predictor) if config.recordings else _of_manifest(config, predictor)
+    if config.movements:
+        rows = _of_movements(config, predictor, store)
+    else:
+        rows = _of_recordings(config, predictor) if config.recordings else _of_manifest(config, predictor)
     rows = [row for row in rows if row]
     if not rows:
         raise InvalidManifest("there is no face to show")
@@ -114,6 +125,40 @@ def _of_manifest(config: SheetConfig, predictor: FacePredictor) -> list[list[Rea
         spread = by_probability[:: max(1, len(own) // config.columns)]
         sheet += [by_probability[: config.columns], spread[: config.columns]]
     return sheet
+
+
+def _of_movements(config: SheetConfig, predictor: FacePredictor, store: ModelStore) -> list[list[ReadFace]]:
+    """Return a row for each label: pictures in which a face is found, with their movements. Raises InvalidManifest."""
+    reference = store.bundle(config.bundle).movements
+    if reference is None or config.manifest is None:
+        raise InvalidManifest("--movements needs a --manifest, and a bundle that names a model of movements")
+    movements = MovementPredictor.load(store, reference, predictor.device)
+    listed = read_rows(config.manifest, "path", config.split)
+    rows = [row for row in listed if row is not None and config.dataset in (None, row.corpus)]
+    chosen = [row for index in range(len(EMOTIONS)) for row in _spread(rows, index, config.columns)]
+    with FaceDetector(predictor.crop_size) as detector:
+        found = [(row, detector.detect(read_picture(row.path), 1)) for row in chosen]
+    seen = [(row, faces[0]) for row, faces in found if faces and faces[0].landmarks is not None]
+    values_NV = movements.read([FaceSample(face.crop, face.landmarks) for _, face in seen])[:, : len(MOVEMENTS)]
+    usual_V = np.median(values_NV, 0)
+    sheet: list[list[ReadFace]] = [[] for _ in EMOTIONS]
+    for (row, face), values_V in zip(seen, values_NV, strict=True):
+        first, second = np.argsort(usual_V - values_V)[:2].tolist()
+        title = f"{EMOTIONS[row.index][:7]}: {_movement_text(first, values_V)}"
+        none = np.zeros(len(EMOTIONS), np.float32)
+        sheet[row.index].append(ReadFace(face.crop, title, none, _movement_text(second, values_V)))
+    return sheet
+
+
+def _spread(rows: Sequence[LabelledRow], index: int, count: int) -> list[LabelledRow]:
+    """Return some pictures of a label, spread over the list."""
+    own = [row for row in rows if row.index == index]
+    return own[:: max(1, len(own) // count)][:count]
+
+
+def _movement_text(column: int, values_V: NDArray[np.float32]) -> str:
+    name = without_side(MOVEMENTS[column]).removeprefix("mouth_").replace("_", " ")
+    return f"{name} {values_V[column]:.2f}"
 
 
 def _read_crops(rows: Sequence[LabelledRow], predictor: FacePredictor) -> list[ReadFace]:

@@ -14,6 +14,7 @@ import { modelInfo } from "../components/model-info.js";
 import { MomentList } from "../components/moment-list.js";
 import { PeoplePanel } from "../components/people-panel.js";
 import { Player } from "../components/player.js";
+import { RatingsPanel } from "../components/ratings-panel.js";
 import { reanalyzeCard } from "../components/reanalyze.js";
 import { Timeline } from "../components/timeline.js";
 import { TranscriptView } from "../components/transcript.js";
@@ -176,7 +177,7 @@ function timedView(parts) {
   const overview = h(
     "div",
     { className: "overview" },
-    h("div", { className: "column" }, player.element, timelineCard(parts), transcript.element),
+    h("div", { className: "column" }, player.element, timelineCards(parts), transcript.element),
     h("div", { className: "column" }, reading.element, people?.element, plane.element, moments.element),
   );
   const rows = h("div", {}, windowTable(result, playback));
@@ -196,7 +197,7 @@ function timedView(parts) {
 }
 
 /** @param {Parts} parts */
-function timelineCard({ result, playback, player, moments, views, signal }) {
+function timelineCards({ job, result, playback, player, moments, views, signal }) {
   const [first, second] = result.windows;
   const duration = result.media.duration ?? 0;
   const bursts = new BurstLane(result.bursts, ({ start }) => playback.seek(start));
@@ -215,10 +216,15 @@ function timelineCard({ result, playback, player, moments, views, signal }) {
       moments.setView(view);
     },
   });
-  views.push((_person, shown) => timeline.setTracks(timelineTracks(shown)));
+  const ratings = new RatingsPanel({ job, result, playback, onLanes: (lanes) => timeline.setRaters(lanes), signal });
+  views.push((person, shown) => {
+    timeline.setTracks(timelineTracks(shown));
+    ratings.setPerson(person?.person ?? null);
+  });
   const title = h("h2", { className: "visually-hidden", textContent: STRINGS.result.timeline });
+  timeline.overview.element.before(bursts.element);
   new ResizeObserver(() => bursts.draw(timeline.view)).observe(bursts.element);
-  return h("section", { className: "card timeline-card" }, title, timeline.element, bursts.element);
+  return [h("section", { className: "card timeline-card" }, title, timeline.element), ratings.element];
 }
 
 /**

@@ -14,10 +14,10 @@ class BurstTrainConfig(TrainConfig):
 
     out: Path = with_default(TrainConfig, "out", Path("runs/bursts"))
     name: str = with_default(TrainConfig, "name", "bursts")
-    epochs: int = with_default(TrainConfig, "epochs", 4)
+    epochs: int = with_default(TrainConfig, "epochs", 3)
     batch_size: int = with_default(TrainConfig, "batch_size", 32)
     learning_rate: float = with_default(TrainConfig, "learning_rate", 4e-3)
-    steps: int = option(help="steps of an epoch", default=60)
+    steps: int = option(help="steps of an epoch", default=50)
     hidden: int = option(help="size of the layers over time", default=BurstConfig.hidden)
     folds: Path | None = option(
         help="publish: folds.json of `evaluate bursts --folds`: gives the thresholds and the figures",

@@ -137,7 +137,7 @@ class Mixer:
 
     clips: Sequence[Clip]
     speech: Sequence[Clip]
-    frames: int = 256
+    frames: int = 192
 
     def batches(self, size: int, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield `count` batches: powers [N, frames, 64] and whether each burst lasts [N, frames / 8, 9]."""

@@ -16,7 +16,7 @@ class MovementTrainConfig(TrainConfig):
 
     out: Path = with_default(TrainConfig, "out", Path("runs/movements"))
     name: str = with_default(TrainConfig, "name", "movements")
-    epochs: int = with_default(TrainConfig, "epochs", 30)
+    epochs: int = with_default(TrainConfig, "epochs", 8)
     batch_size: int = with_default(TrainConfig, "batch_size", 256)
     learning_rate: float = with_default(TrainConfig, "learning_rate", 2e-3)
     teacher: Path = option(help="face_blendshapes.tflite of mediapipe, whose answers are learnt", metavar="FILE")
