@@ -386,6 +386,28 @@ def test_library_searches_changes_tags_and_downloads_a_selection(
     expect(page.locator(".job", has_text="interview.mp4")).to_have_count(0)
 
 
+def test_ratings_are_given_with_keys_imported_and_compared(visit: Visit, done: Job, tmp_path: Path) -> None:
+    page = visit.open(f"/#/job/{done.id}?t=1")
+    page.get_by_text("Your ratings").click()
+    page.get_by_label("Your name").fill("Ann")
+    page.get_by_role("heading", level=1).focus()
+    page.keyboard.press("1")
+    expect(page.locator(".notice")).to_contain_text("Rated as happy")
+    row = page.locator(".ratings li")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("Ann")
+    expect(page.locator(".track-rater .track-name")).to_have_text("Ann")
+    table = tmp_path / "ratings.csv"
+    table.write_text("start,end,emotion,rater\n0,4,happy,Ben\n")
+    page.get_by_label("Import ratings (ELAN, Praat, CSV)").set_input_files(table)
+    expect(page.locator(".track-rater")).to_have_count(2)
+    page.get_by_role("button", name="Show agreement").click()
+    expect(page.locator(".agreement")).to_contain_text("Krippendorff’s alpha")
+    expect(page.locator(".agreement table").first).to_contain_text("Ann – Ben")
+    page.get_by_role("button", name="Delete rating").first.click()
+    expect(row).to_have_count(1)
+
+
 def test_api_key_is_sent_and_stays_in_its_tab(visit: Visit) -> None:
     page = visit.open()
     page.get_by_role("button", name="API key").click()

@@ -96,14 +96,7 @@ export class Timeline {
 
   /** @param {string} name */
   #plot(name) {
-    const rows = this.tracks.map((track) =>
-      h(
-        "div",
-        { className: `track track-${track.group}`, data: { track: track.id } },
-        h("span", { className: "track-name", textContent: track.name }),
-        track.canvas,
-      ),
-    );
+    const rows = this.tracks.map(trackRow);
     return h(
       "div",
       {
@@ -287,6 +280,18 @@ export class Timeline {
     this.draw();
   }
 
+  /**
+   * Show the lanes of raters below all others, in place of those before.
+   * @param {TimelineTrack[]} lanes
+   */
+  setRaters(lanes) {
+    for (const row of this.plot.querySelectorAll(".track-rater")) row.remove();
+    const added = lanes.map((lane) => ({ ...lane, canvas: h("canvas", { className: "track-canvas" }) }));
+    this.tracks = [...this.tracks.filter(({ group }) => group !== "rater"), ...added];
+    this.axis.before(...added.map(trackRow));
+    this.draw();
+  }
+
   draw() {
     if (!this.plot.clientWidth) return;
     const style = {
@@ -347,6 +352,15 @@ export class Timeline {
     this.tooltip.show(reading, event, this.plot.getBoundingClientRect());
   }
 }
+
+/** @param {TimelineTrack & { canvas: HTMLCanvasElement }} track */
+const trackRow = ({ id, group, name, canvas }) =>
+  h(
+    "div",
+    { className: `track track-${group}`, data: { track: id } },
+    h("span", { className: "track-name", textContent: name }),
+    canvas,
+  );
 
 /**
  * @param {TimelineTrack} track

@@ -12,7 +12,7 @@ import { COMBINED_LABEL, MODALITIES, MODALITY_LABELS } from "./tables.js";
  * Probabilities from one time to another, drawn at `time`; null if there was no signal.
  * @typedef {{ time: number, from: number, to: number, probabilities: Record<string, number> | null }} ChartPoint
  */
-/** @typedef {"combined" | "modality" | "channel" | "person"} TrackGroup */
+/** @typedef {"combined" | "modality" | "channel" | "person" | "rater"} TrackGroup */
 /** @typedef {{ id: string, group: TrackGroup, name: string, points: ChartPoint[] }} TimelineTrack */
 /** @typedef {Pick<Api.Window, "start" | "end" | "emotion" | "probabilities">} CombinedWindow */
 
