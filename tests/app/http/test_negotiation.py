@@ -37,7 +37,7 @@ def test_result_format_has_content_type_and_file_name(gateway: Gateway, name: st
     known = FORMATS[name]  # type: ignore[index]
     assert answer.headers["content-type"] == f"{known.media_type}; charset=utf-8"
     assert answer.headers["content-disposition"] == f'attachment; filename="party.{known.suffix}"'
-    assert answer.text.strip()
+    assert answer.text.strip() or name == "rttm"  # the result has no people who speak
     if name != "eaf":  # it bears its date
         assert answer.text == known.writers[known.default](video())
 
