@@ -226,7 +226,7 @@ def _with_people(result: Result, people: Iterable[Person], into: Mapping[int, in
     changed = {person.person: _by_span(person) for person in ordered if person.person in into.values()}
 
     def window(old: Window) -> Window:
-        if old.person not in into:
+        if old.person is None or old.person not in into:
             return old
         number = into[old.person]
         return changed[number].get((old.start, old.end), old.model_copy(update={"person": number}))

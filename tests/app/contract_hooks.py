@@ -55,10 +55,15 @@ _used: set[str] = set()
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Rows that the format does not have are refused, as a ticket is that nobody issued."""
+    """Rows that the format does not have are refused, as are a ticket that nobody issued, a person whom the result does
+    not have, and a version of the result that is not the current one."""
     query = case.query or {}
     if query.get("rows") in list(get_args(Rows)) and query["rows"] not in _rows(query.get("format")):
         del query["rows"]
+    if type(query.get("person")) is int and query["person"] > 0:
+        del query["person"]
+    if isinstance((case.headers or {}).get("if-match"), str):
+        del case.headers["if-match"]
     if isinstance(query.get("ticket"), str) and len(query["ticket"]) <= 64:
         del query["ticket"]
     if case.method.upper() == "GET" and (case.path_parameters or {}).get("job_id") == EXAMPLE:
@@ -67,9 +72,9 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
-    """A hop longer than a window leaves gaps, and is refused; so are a tag of what Unicode alone calls space, and a
-    key that was used with another request, a language that nobody speaks, and a transcript without words or of
-    another format than is read. A form has no other transcript than text."""
+    """A hop longer than a window leaves gaps, and is refused; so are fewer people at most than at least, a tag of what
+    Unicode alone calls space, and a key that was used with another request, a language that nobody speaks, and a
+    transcript without words or of another format than is read. A form has no other transcript than text."""
     key = (case.headers or {}).get("idempotency-key")
     if isinstance(key, str):
         if key.strip('"') in _used:
@@ -78,7 +83,9 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
     body = case.body if isinstance(case.body, dict) else {}
     if case.path.endswith("/ratings") and case.method.upper() == "POST":
         return "file" not in body and _is_rating_request(body)
-    options, tags = body.get("options"), body.get("tag")
+    if case.method.upper() == "PATCH" and any(body.get(name) for name in ("people", "merge", "split")):
+        return False  # the result has no people
+    options, tags = body.get("options"), body.get("tag", body.get("tags"))
     if not _is_transcript(body.get("transcript", "Hello.")):
         return False
     if isinstance(tags, list) and not all(isinstance(tag, str) and tag.strip() for tag in tags):
@@ -87,6 +94,9 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
         return True
     language = options.get("language")
     if isinstance(language, str) and len(language) <= 64 and find_language(language) is None:
+        return False
+    least, most = options.get("min_people"), options.get("max_people")
+    if type(least) is int and type(most) is int and least > most:
         return False
     hop, window = options.get("hop_seconds", 2.0), options.get("window_seconds", 4.0)
     return not all(type(each) in (int, float) for each in (hop, window)) or hop <= window
