@@ -81,7 +81,7 @@ def mouths_of(
 def _frame_seconds(times_F: NDArray[np.float64]) -> NDArray[np.float64]:
     steps = np.diff(times_F)
     usual = float(np.median(steps)) if len(steps) else 0.0
-    return np.minimum(np.append(steps, usual), min(1.5 * usual, MAX_FRAME_SECONDS))
+    return np.minimum(np.append(steps, usual)[: len(times_F)], min(1.5 * usual, MAX_FRAME_SECONDS))
 
 
 def _movement(times_T: NDArray[np.float64], gaps_T: NDArray[np.floating]) -> FloatArray:
