@@ -19,7 +19,7 @@ $(VENV)/.installed: $(LOCK) docker/install.sh
 
 test: setup
 	@bash docker/tools.sh espeak-ng chromium node=nodejs
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile $(ARGS)
 
 test-fast: setup
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile -m "not slow" $(ARGS)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,6 +46,8 @@ GROUPS = {
         "tests/bench/test_bench.py",
         "tests/bench/test_golden.py",
         "tests/ml/explanation/test_attributions.py",
+        "tests/ml/inference/pipeline/test_loaded_bundle.py",
+        "tests/ml/inference/runtime/test_cuda_graphs.py",
         "tests/test_model_store.py",
     ),
 }
@@ -80,6 +83,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.environ.pop("AFFECT_WHISPER_MODEL", None)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out places in which every test is slow when slow tests are not asked for: their imports take seconds."""
+    if config.option.markexpr != "not slow" or not collection_path.is_relative_to(config.rootpath):
+        return None
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    return True if f"{path}/".startswith(SLOW_PLACES) or path in SLOW_PLACES else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
