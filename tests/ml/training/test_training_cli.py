@@ -102,9 +102,9 @@ def test_commands_turn_recordings_into_a_face_model_and_a_fusion(
     told = result.faces[0].frames[0].probabilities
     assert [told[name] for name in EMOTIONS] != pytest.approx(np.exp(unseen.log_probabilities_NC[0]), abs=1e-4)
 
-    for name in ("audio-cnn", "text"):
+    for name in ("audio-light", "text"):
         shutil.copytree(MODEL_STORE / name, store / name)
-    references = [f"{name}@{max(int(v.name) for v in (store / name).iterdir())}" for name in ("audio-cnn", "text")]
+    references = [f"{name}@{max(int(v.name) for v in (store / name).iterdir())}" for name in ("audio-light", "text")]
     fusion = ("fusion", *words, "--models", "face@1", *references, "--bundle", "joined", "--out", "fusion")
     run("train", *fusion)
     run("publish", *fusion)
