@@ -596,7 +596,7 @@ class RatingList(ApiModel):
 
 
 class RatingReceipt(ApiModel):
-    """What became of ratings that were sent."""
+    """Outcome of a request that adds ratings."""
 
     ratings: tuple[Rating, ...]
     """The ratings as they are stored."""
@@ -667,4 +667,4 @@ class AgreementReport(ApiModel):
     raters: tuple[str, ...]
     overall: Agreement
     people: tuple[Agreement, ...]
-    """One for each person whom somebody rated."""
+    """One for each person with ratings."""

@@ -93,7 +93,7 @@ _BODY: dict[str, Any] = {
 async def add_ratings(request: Request, job_id: JobId, ratings: RatingsDep, owner: Owner) -> RatingReceipt:
     """Add ratings of people: JSON for corrections and comments of one rater, a form for a file of an annotation tool.
 
-    They stand beside the result, which stays as it is. A rating of the same thing by the same rater replaces the
+    They are stored with the result, which stays as it is. A rating of the same thing by the same rater replaces the
     earlier one.
     """
     content_type = request.headers.get("content-type", "")

@@ -46,7 +46,7 @@ class RatingList(FrozenModel):
 
 
 class RatingReceipt(FrozenModel):
-    """What became of ratings that were sent."""
+    """Outcome of a request that adds ratings."""
 
     ratings: tuple[Rating, ...] = Field(description="The ratings as they are stored.")
     replaced: int = Field(description="Number of earlier ratings of the same raters that they replace.")
@@ -164,7 +164,7 @@ class Ratings:
                 self._blobs.delete(ratings_key(job_id))
             try:
                 self._jobs.find(owner, job_id)
-            except JobNotFound:  # it was deleted meanwhile
+            except JobNotFound:  # it was just deleted
                 self._blobs.delete(job_prefix(job_id))
                 raise
         return update

@@ -30,7 +30,7 @@ MAX_STEPS = 20_000
 """Maximum number of steps of the media; a shorter step is lengthened."""
 MAX_BLOCKS = 60
 MIN_BLOCK_SECONDS = 10.0
-"""Blocks of time that the intervals are drawn from: at most so many, at least so long."""
+"""Maximum number of the blocks of time that the intervals are drawn from, and minimum seconds of a block."""
 MAJORITY = "majority"
 """Name of the label that most raters give, if one label has more of them than any other."""
 
@@ -91,7 +91,7 @@ class AgreementReport(FrozenModel):
     labels: tuple[str, ...]
     raters: tuple[str, ...]
     overall: Agreement
-    people: tuple[Agreement, ...] = Field(description="One for each person whom somebody rated.")
+    people: tuple[Agreement, ...] = Field(description="One for each person with ratings.")
 
 
 def agreement_report(result: Result, ratings: Sequence[Rating], step: float = DEFAULT_STEP_SECONDS) -> AgreementReport:

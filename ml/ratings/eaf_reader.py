@@ -112,7 +112,7 @@ def _refuse_document_type(*_: object) -> None:
 
 
 def _aligned(items: Mapping[str, _Item], item: _Item) -> _Item | None:
-    """Return the annotation with times on which this one depends, or itself; None if there is none."""
+    """Return the annotation with times on which this one depends, or itself; None if it depends on nothing known."""
     found: _Item | None = item
     for _ in range(MAX_PARENTS):
         if found is None or found.edges is not None:

@@ -12,13 +12,13 @@ from ml.vocabulary import EMOTION_SYNONYMS, EMOTIONS, SIMPLIFIED_FROM, person_na
 UNNAMED = "rater 1"
 """Name of the rater of a file that names neither rater nor tier."""
 _MAX_REASONS = 20
-"""Maximum number of different reasons that are told."""
+"""Maximum number of different reasons that are reported."""
 _MAX_QUOTED = 40
 
 
 @dataclass(frozen=True)
 class ImportChoice:
-    """What the caller says of a file. `rater`, `person`: instead of those that it names. `tiers`: which to import; all
+    """The caller's choices for a file. `rater`, `person`: instead of those that it names. `tiers`: which to import; all
     by default."""
 
     rater: str | None = None
@@ -35,7 +35,7 @@ class ImportedRatings:
 
 
 def emotion_for(label: str, labels: Sequence[str]) -> str | None:
-    """Return the label of a result that a name stands for; None if there is none."""
+    """Return the label of a result that a name stands for; None for other names."""
     name = label.strip().casefold()
     if name in labels:
         return name
@@ -92,7 +92,7 @@ def _rated(annotation: Annotation, result: Result, choice: ImportChoice) -> Rate
 
 
 def _person(name: str, people: Sequence[Person]) -> int | None:
-    """Return the number of the person with this name or number; None if nobody has it."""
+    """Return the number of the person with this name or number; None without such a person."""
     wanted = name.strip().casefold()
     return next((person.person for person in people if wanted and wanted in _names(person)), None)
 

@@ -12,7 +12,7 @@ class Annotation:
         start: seconds.
         end: seconds; None for a point in time.
         rater: name of its annotator, or empty.
-        person: name or number of the person whom it describes, or empty.
+        person: name or number of the person that it describes, or empty.
     """
 
     tier: str

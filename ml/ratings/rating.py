@@ -13,7 +13,7 @@ MODEL = "model"
 """Name of the model among the raters, which no rater may have."""
 
 RatingTarget = Literal["span", "window", "sentence", "moment", "face"]
-"""What is rated: any stretch of time, a window, sentence or moment of the result, or one face at one time."""
+"""Target of a rating: any stretch of time, a window, sentence or moment of the result, or one face at one time."""
 RaterName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f]+$"),
@@ -22,7 +22,7 @@ Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class RatedContent(FrozenModel):
-    """What is rated, and how."""
+    """Content of a rating."""
 
     target: RatingTarget = Field("span", description="What is rated.")
     start: Seconds = Field(description="Seconds.")
@@ -48,7 +48,7 @@ class RatedContent(FrozenModel):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What is rated: a rater has one rating of it. Comments without an emotion are beside it."""
+        """Identity of the target: a rater has one rating of it, and any comments without an emotion."""
         return self.target, self.start, self.end, self.person, self.track, self.emotion is None and self.comment
 
 

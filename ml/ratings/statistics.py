@@ -41,11 +41,11 @@ def cohen_kappa(pairs: Sums) -> float | None:
 
 
 UNITS, AGREEMENT = "units", "agreement"
-"""What `fleiss_sums` counts besides labels."""
+"""Keys of the sums of `fleiss_sums` in addition to labels."""
 
 
 def fleiss_sums(labels: Sequence[Hashable]) -> dict[Any, float]:
-    """Return the sums of one unit for `fleiss_kappa`: `labels` of all raters, of whom there are two or more."""
+    """Return the sums of one unit for `fleiss_kappa`: `labels` of all raters, at least two."""
     raters = len(labels)
     counts = {label: float(labels.count(label)) for label in set(labels)}
     agreement = (sum(count * count for count in counts.values()) - raters) / (raters * (raters - 1))

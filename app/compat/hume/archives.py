@@ -84,7 +84,7 @@ def _refusing_damage() -> Iterator[None]:
 
 
 class _Budget:
-    """What is left of the limits of an archive."""
+    """Remaining files and bytes of an archive, below its limits."""
 
     def __init__(self, limits: ArchiveLimits) -> None:
         self._limits = limits
@@ -185,7 +185,7 @@ def _tar_entries(path: Path, budget: _Budget) -> Iterator[ArchiveEntry]:
 
 
 class _HeaderBound(io.RawIOBase):
-    """Stream of which only so many bytes may be read until the bound is set again."""
+    """Stream of which a limited number of bytes may be read until the bound is set again."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

@@ -144,7 +144,7 @@ class HumeBatches:
             for record in page.records:
                 try:
                     job = _job(self._found(record))
-                except JobNotFound:  # deleted meanwhile, or tagged by its owner
+                except JobNotFound:  # just deleted, or tagged by its owner
                     continue
                 if wanted.matches(job):
                     jobs.append(job)
@@ -178,7 +178,7 @@ class HumeBatches:
     async def _faces(self, owner: str, member: Member) -> dict[str, bytes]:
         """Return the pictures that were made of a job's faces, by name."""
         pictures: dict[str, bytes] = {}
-        with suppress(AffectError, FileNotFoundError):  # it failed, or was deleted meanwhile
+        with suppress(AffectError, FileNotFoundError):  # it failed, or was just deleted
             for artifact in (await self._results.artifacts(owner, member.job_id)).artifacts:
                 if artifact.name.startswith(_FACE_PICTURES):
                     stored = await self._results.artifact(owner, member.job_id, artifact.name)

@@ -15,7 +15,7 @@ EMOTION_NAMES: Mapping[str, str] = {
     "surprise": "Surprise (negative)",
     "neutral": "Calmness",
 }
-"""Hume's name of each emotion. Affect does not tell pleasant from unpleasant surprise. Calmness is the nearest to
+"""Hume's name of each emotion. Affect does not distinguish pleasant from unpleasant surprise. Calmness is the nearest to
 neutral, for which Hume has no name."""
 SENTIMENT_LEVELS: Mapping[str, str] = {"negative": "2", "neutral": "5", "positive": "8"}
 """Level of each sentiment on Hume's scale from 1 (negative) to 9 (positive): the middle of its third."""

@@ -186,7 +186,7 @@ def _bursts(result: Result, identify: bool) -> HumePredictions[HumeBurstPredicti
 
 
 def _windows_of(result: Result, piece: Piece, identify: bool) -> Sequence[Window]:
-    """Return the windows that tell of a piece: those of its speaker, if speakers are told apart, else all."""
+    """Return the windows for a piece: those of its speaker, if speakers are identified, else all."""
     people = {person.person: person.windows for person in result.people}
     own = people.get(piece.person) if identify and piece.person is not None else None
     return own or result.windows

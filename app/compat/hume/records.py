@@ -1,4 +1,4 @@
-"""What is stored of a batch job: the request, and which jobs of this service its sources became."""
+"""Stored content of a batch job: the request, and the jobs of this service that its sources became."""
 
 from pydantic import BaseModel, ConfigDict
 

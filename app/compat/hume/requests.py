@@ -94,13 +94,13 @@ def _modalities(request: HumeRequest) -> tuple[Modality, ...]:
 
 
 def identifies_faces(request: HumeRequest) -> bool:
-    """Return whether faces are told apart."""
+    """Return whether faces get ids."""
     face = request.chosen_models.face
     return face is not None and bool(face.identify_faces)
 
 
 def identifies_speakers(request: HumeRequest) -> bool:
-    """Return whether speakers are told apart."""
+    """Return whether speakers get ids."""
     models = request.chosen_models
     configurations = (request.transcription, models.prosody, models.language)
     return any(each is not None and bool(each.identify_speakers) for each in configurations)

@@ -13,13 +13,13 @@ Empty = dict[str, Any]
 
 
 class HumeModel(BaseModel):
-    """Base of these models. An unknown field is an error: it would be a wish that nobody fulfils."""
+    """Base of these models. An unknown field is an error: it would be a wish without effect."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class HumeFace(HumeModel):
-    """What to read from faces."""
+    """Settings of the face model."""
 
     fps_pred: float | None = Field(
         None, ge=0, le=60, description="Frames per second to read; 0: every frame, at most 30 a second. Default: 3."
@@ -27,7 +27,7 @@ class HumeFace(HumeModel):
     prob_threshold: float | None = Field(
         None, ge=0, le=1, description="Minimum score of the face detector. Default: all that were found."
     )
-    identify_faces: bool | None = Field(None, description="Tell people apart. Default: all faces are `unknown`.")
+    identify_faces: bool | None = Field(None, description="Give the faces of each person an id. Default: `unknown`.")
     min_face_size: float | None = Field(None, ge=0, description="Minimum side of a face's box, in pixels.")
     facs: Empty | None = Field(None, description="Include face movements.")
     descriptions: Empty | None = Field(None, description="Not supported: refused.")
@@ -42,20 +42,20 @@ class HumeWindow(HumeModel):
 
 
 class HumeProsody(HumeModel):
-    """What to read from voices."""
+    """Settings of the prosody model."""
 
     granularity: Granularity | None = Field(None, description="Stretches that get one reading. Default: utterance.")
     window: HumeWindow | None = Field(None, description="Read windows of time instead.")
-    identify_speakers: bool | None = Field(None, description="Tell speakers apart.")
+    identify_speakers: bool | None = Field(None, description="Give each speaker an id.")
 
 
 class HumeLanguage(HumeModel):
-    """What to read from words."""
+    """Settings of the language model."""
 
     granularity: Granularity | None = Field(None, description="Stretches that get one reading. Default: word.")
     sentiment: Empty | None = Field(None, description="Include sentiment.")
     toxicity: Empty | None = Field(None, description="Not supported: refused.")
-    identify_speakers: bool | None = Field(None, description="Tell speakers apart.")
+    identify_speakers: bool | None = Field(None, description="Give each speaker an id.")
 
 
 class HumeModels(HumeModel):
@@ -73,7 +73,7 @@ class HumeTranscription(HumeModel):
     """How to recognise speech."""
 
     language: str | None = Field(None, max_length=64, description="Spoken language; null: detected.")
-    identify_speakers: bool | None = Field(None, description="Tell speakers apart.")
+    identify_speakers: bool | None = Field(None, description="Give each speaker an id.")
     confidence_threshold: float | None = Field(None, ge=0, le=1, description="Ignored, with a warning.")
 
 
@@ -220,7 +220,7 @@ Prediction = TypeVar(
 
 
 class HumeGroup(HumeModel, Generic[Prediction]):
-    """Predictions of one person; `unknown` if people are not told apart."""
+    """Predictions of one person; `unknown` if people are not identified."""
 
     id: str
     predictions: tuple[Prediction, ...]
@@ -273,7 +273,7 @@ class HumeResults(HumeModel):
 
 
 class HumeSource(HumeModel):
-    """Where media came from."""
+    """Source of media."""
 
     type: Literal["url", "file", "text"]
     url: str | None = None
@@ -283,7 +283,7 @@ class HumeSource(HumeModel):
 
 
 class HumeSourceResult(HumeModel):
-    """Results of a source, or why there are none."""
+    """Results of a source, or the reason why it has no results."""
 
     source: HumeSource
     results: HumeResults | None = None

@@ -28,7 +28,7 @@ _NOTHING_FOUND: Mapping[str, tuple[str, str]] = {
 
 
 class HumeStreamLanguage(HumeModel):
-    """What to read from words."""
+    """Settings of the language model."""
 
     granularity: Granularity | None = None
     sentiment: Empty | None = None
@@ -75,7 +75,7 @@ class HumeStreamMessage(HumeModel):
 
 
 def answer_of(predictions: HumeModelPredictions, request: HumeRequest) -> dict[str, Any]:
-    """Return predictions as an answer: those of each requested model in one list, or a warning if there are none."""
+    """Return predictions as an answer: those of each requested model in one list, or a warning if it found nothing."""
     answer: dict[str, Any] = {}
     for name, (code, warning) in _NOTHING_FOUND.items():
         if getattr(request.chosen_models, name) is None:

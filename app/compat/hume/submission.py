@@ -38,7 +38,7 @@ _TEXT_SUFFIX = ".txt"
 
 
 class FileSink(BlobSink):
-    """Sink of one submitted file, which notes what Hume tells of it: the MD5 sum."""
+    """Sink of one submitted file, which computes the MD5 sum that Hume reports."""
 
     def __init__(self, blobs: BlobStore, job_id: str) -> None:
         super().__init__(blobs, job_id)

@@ -152,7 +152,7 @@ def _labels(group: Sequence[Rating]) -> list[str]:
 
 
 def _most(emotions: Sequence[Emotion]) -> Emotion | None:
-    """Return the emotion that more raters give than any other; None if there is none."""
+    """Return the emotion that more raters give than any other; None without a majority."""
     ranked = Counter(emotions).most_common(2)
     if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
         return None

@@ -112,7 +112,7 @@ def test_comments_and_foreign_labels_are_no_units() -> None:
 
 def test_steps_are_bounded_and_end_with_the_media() -> None:
     report = agreement_report(talk(), [rating("Ann", 0, 1e6, "happy")], step=0.1)
-    assert (report.step, report.overall.units) == (0.1, 1000)
+    assert (report.step, report.overall.units) == (0.1, 1020)
     long = talk(media=talk().media.model_copy(update={"duration": 14_400.0}))
     assert agreement_report(long, [rating("Ann", 0, 10, "happy")], step=0.1).step == pytest.approx(0.72)
 
