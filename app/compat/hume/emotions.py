@@ -15,8 +15,8 @@ EMOTION_NAMES: Mapping[str, str] = {
     "surprise": "Surprise (negative)",
     "neutral": "Calmness",
 }
-"""Hume's name of each emotion. Affect does not distinguish pleasant from unpleasant surprise. Calmness is the nearest to
-neutral, for which Hume has no name."""
+"""Hume's name of each emotion. Affect does not distinguish pleasant from unpleasant surprise. Calmness is the nearest
+name to neutral, for which Hume has none."""
 SENTIMENT_LEVELS: Mapping[str, str] = {"negative": "2", "neutral": "5", "positive": "8"}
 """Level of each sentiment on Hume's scale from 1 (negative) to 9 (positive): the middle of its third."""
 BURST_NAMES: Mapping[str, str] = {

@@ -64,7 +64,7 @@ class BatchEvent(FrozenModel):
 
     @classmethod
     def from_records(cls, batch_id: str, records: Iterable[JobRecord | None]) -> Self | None:
-        """Return the event of jobs that have all ended, otherwise None. A record is None if its job was deleted."""
+        """Return the event of jobs that have all ended, otherwise None. Deleted jobs have no record."""
         statuses = [record.status for record in records if record is not None]
         if not FINAL_STATUSES.issuperset(statuses):
             return None
