@@ -16,8 +16,9 @@ COMMON_SECONDS = 20.0
 """Seconds of speech at which half of COMMON_SHARE is removed: a short recording may have one speaker alone."""
 SAME_SPEAKER, SAME_SPEAKER_SLOPE = 0.46, 0.55
 """Minimum cosine of two groups of pieces that are joined, and by how much less it is for each share removed."""
-MIN_SPEAKER_SECONDS = 4.0
-"""Seconds of speech below which a speaker is taken for the most similar other one."""
+MIN_SPEAKER_SECONDS, MIN_SPEAKER_SHARE = 4.0, 0.004
+"""Seconds of speech, and share of a recording's in addition, below which a speaker is taken for the most similar other
+one: the longer a recording is, the more odd pieces agree with each other."""
 MIN_CLEAR_SECONDS = 0.5
 """Weight of a piece from which on its speaker is certain enough to be told from one who overlaps."""
 OTHER_LOCAL_SECONDS = 5.0
@@ -91,7 +92,8 @@ def _reassigned(
     Pieces of two local speakers that overlap are of two speakers: the clearer one chooses first.
     """
     seconds = np.bincount(clusters, pieces.seconds_Q)
-    count = max(int((seconds >= MIN_SPEAKER_SECONDS).sum()), min(min_speakers, len(seconds)), 1)
+    enough = MIN_SPEAKER_SECONDS + MIN_SPEAKER_SHARE * seconds.sum()
+    count = max(int((seconds >= enough).sum()), min(min_speakers, len(seconds)), 1)
     order = np.argsort(-seconds, kind="stable")
     clusters = np.argsort(order, kind="stable")[clusters]
     for _ in range(2):
