@@ -139,8 +139,8 @@ def _merged(people: Sequence[Person]) -> Person:
         tracks=tracks,
         match="sure" if tracks and speech else "none",
         speech=speech,
-        seen_seconds=sum(person.seen_seconds for person in people),
-        talk_seconds=sum(span.end - span.start for span in speech),
+        seen_seconds=round(sum(person.seen_seconds for person in people), 3),
+        talk_seconds=round(sum(span.end - span.start for span in speech), 3),
         overall=_overall(windows, first.overall),
         windows=windows,
     )
@@ -154,12 +154,12 @@ def _split(owner: Person, track: int, number: int, faces: Sequence[FaceTrack]) -
     pairs = [_split_window(window, own, others, number) for window in owner.windows]
     rest, new = (tuple(window for window in side if window) for side in zip(*pairs, strict=True)) if pairs else ((), ())
     tracks = tuple(each for each in owner.tracks if each != track)
-    seen = owner.seen_seconds * len(own) / max(len(own) + len(others), 1)
+    seen = round(owner.seen_seconds * len(own) / max(len(own) + len(others), 1), 3)
     reduced = owner.model_copy(
         update={
             "tracks": tracks,
             "match": owner.match if tracks and owner.speech else "none",
-            "seen_seconds": owner.seen_seconds - seen,
+            "seen_seconds": round(owner.seen_seconds - seen, 3),
             "overall": _overall(rest, owner.overall),
             "windows": rest,
         }
@@ -243,10 +243,15 @@ def _with_people(result: Result, people: Iterable[Person], into: Mapping[int, in
         )
         for segment in result.transcript.segments
     )
+    windows = tuple(map(window, result.windows))
+    has_other_readings = any(
+        new.probabilities != old.probabilities for new, old in zip(windows, result.windows, strict=True)
+    )
     return result.model_copy(
         update={
+            "overall": _overall(windows, result.overall) if has_other_readings else result.overall,
             "people": ordered,
-            "windows": tuple(map(window, result.windows)),
+            "windows": windows,
             "faces": tuple(track.model_copy(update=person(track.person)) for track in result.faces),
             "moments": tuple(moment.model_copy(update=person(moment.person)) for moment in result.moments),
             "bursts": tuple(burst.model_copy(update=person(burst.person)) for burst in result.bursts),

@@ -49,6 +49,7 @@ def test_merge_pools_windows_that_both_have_and_relabels_all() -> None:
     words = whole.windows[0].modalities.text
     assert words and words.transcript == "How are you? Fine, thanks."
     assert {window.person for window in after.windows} == {1} and after.windows[0] == whole.windows[0]
+    assert after.overall.probabilities == pytest.approx(whole.overall.probabilities)
     assert {track.person for track in after.faces} == {1} and {moment.person for moment in after.moments} == {1}
     assert [burst.person for burst in after.bursts] == [1]
     assert {word.person for segment in after.transcript.segments for word in segment.words} == {1}
