@@ -11,7 +11,7 @@ the gateway has no networks. Readings that are exact are taken over, the others 
   modality exactly, several pooled. If a window shows further tracks of the same person, both keep its reading of faces.
 
 Windows of the whole media that read one of these people become those of the person. `labels_90` of a pooled reading are
-the labels of any of its parts. Analysing the media again (`source_job`) gives the readings of the models instead; it is
+the labels of any of its parts: it is less certain than the fusion would be. Analysing the media again (`source_job`) gives the readings of the models instead; it is
 another job, whose people begin without names.
 """
 
