@@ -10,9 +10,9 @@ the gateway has no networks. Readings that are exact are taken over, the others 
 - Split: the new person has the reading of the face in the windows that show the track, the other one what is left: one
   modality exactly, several pooled. If a window shows further tracks of the same person, both keep its reading of faces.
 
-Windows of the whole media that read one of these people become those of the person. `labels_90` of a pooled reading are
-the labels of any of its parts: it is less certain than the fusion would be. Analysing the media again (`source_job`) gives the readings of the models instead; it is
-another job, whose people begin without names.
+Windows of the whole media that read one of these people become those of the person. A pooled reading is less certain
+than that of the fusion would be, and its `labels_90` are the labels of any of its parts. Analysing the media again
+(`source_job`) gives the readings of the models instead; it is another job, whose people begin without names.
 """
 
 import math
