@@ -1,6 +1,7 @@
 """Dependencies of routes, as annotated types. They are coroutines because FastAPI would run functions in a thread."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 
+from app.errors import Unauthorized
 from app.http.bodies import read_json
 from app.http.concurrency_limit import ConcurrencyLimit
 from app.http.metrics import GatewayMetrics
@@ -22,6 +24,7 @@ from app.services.jobs import JobQueries
 from app.services.ratings import Ratings
 from app.services.readiness import Readiness
 from app.services.results import Results
+from app.services.shares import Share, Shares
 from app.services.submission import JobSubmission
 from app.services.tickets import Tickets, TicketUse
 from app.services.webhooks import Webhooks
@@ -48,6 +51,7 @@ JobEditorDep = Annotated[JobEditor, _from_state("job_editor")]
 ResultsDep = Annotated[Results, _from_state("results")]
 ExportsDep = Annotated[JobExports, _from_state("exports")]
 RatingsDep = Annotated[Ratings, _from_state("ratings")]
+SharesDep = Annotated[Shares, _from_state("shares")]
 ReadinessDep = Annotated[Readiness, _from_state("readiness")]
 RegistryDep = Annotated[WorkerRegistry, _from_state("registry")]
 TicketsDep = Annotated[Tickets, _from_state("tickets")]
@@ -56,6 +60,42 @@ _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 _TicketQuery = Annotated[
     str | None, Query(max_length=64, description="A ticket instead of the key: see `POST /v1/tickets`.")
 ]
+
+
+_ShareQuery = Annotated[
+    str | None,
+    Query(
+        max_length=64, description="The token of a share link instead of the key: see `POST /v1/jobs/{job_id}/shares`."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads a job: its owner, or whoever has a share link of it."""
+
+    owner: str
+    share: Share | None = None
+
+
+async def get_reader(
+    connection: HTTPConnection, settings: SettingsDep, documented: _Credentials, share: _ShareQuery = None
+) -> AsyncIterator[Reader]:
+    """Yield who reads the job of the path, until the response is sent. Raises Unauthorized, RateLimited, RedisError."""
+    reader = await _shared_reader(connection, share) or Reader(_authenticated_owner(connection, settings))
+    await count_request(connection, reader.owner)
+    with _concurrency_of(connection).enter(reader.owner):
+        yield reader
+
+
+async def _shared_reader(connection: HTTPConnection, token: str | None) -> Reader | None:
+    if token is None:
+        return None
+    shares: Shares = connection.app.state.shares
+    return Reader(*await run_in_threadpool(shares.open, connection.path_params["job_id"], token))
+
+
+JobReader = Annotated[Reader, Depends(get_reader)]
 
 
 async def get_owner(connection: HTTPConnection, settings: SettingsDep, documented: _Credentials) -> AsyncIterator[str]:
@@ -74,13 +114,27 @@ def viewer_of(purpose: TicketPurpose) -> Any:
     instead of the key. It holds until the response is sent, and raises Unauthorized, RateLimited, RedisError."""
 
     async def get_viewer(
-        connection: HTTPConnection, documented: _Credentials, ticket: _TicketQuery = None
+        connection: HTTPConnection,
+        documented: _Credentials,
+        ticket: _TicketQuery = None,
+        share: _ShareQuery = None,
     ) -> AsyncIterator[str]:
-        owner = await identify_viewer(connection, ticket, TicketUse(purpose, connection.path_params["job_id"]))
+        reader = await _shared_reader(connection, share)
+        if reader is None:
+            owner = await identify_viewer(connection, ticket, TicketUse(purpose, connection.path_params["job_id"]))
+        else:
+            owner = await count_request(connection, _permitted(reader, purpose))
         with _concurrency_of(connection).enter(owner):
             yield owner
 
     return Depends(get_viewer)
+
+
+def _permitted(reader: Reader, purpose: TicketPurpose) -> str:
+    """Return the owner if the reader's share link permits this. Raises Unauthorized."""
+    if purpose == "artifacts" or (purpose == "media" and reader.share and reader.share.media):
+        return reader.owner
+    raise Unauthorized("The link does not permit this.")
 
 
 def _concurrency_of(connection: HTTPConnection) -> ConcurrencyLimit:

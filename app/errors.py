@@ -62,6 +62,7 @@ ERRORS: Mapping[str, ErrorSpec] = {
     "forbidden_url": ErrorSpec(403, "This address isn't allowed"),
     "job_not_found": ErrorSpec(404, "Job not found"),
     "artifact_not_found": ErrorSpec(404, "File not found"),
+    "share_not_found": ErrorSpec(404, "Share link not found"),
     "job_unfinished": ErrorSpec(409, "The job hasn't finished yet", retry_after=True),
     "job_cancelled": ErrorSpec(409, "The job was cancelled"),
     "idempotency_in_progress": ErrorSpec(409, "A request with this idempotency key is in progress", retry_after=True),
@@ -154,6 +155,12 @@ class JobNotFound(GatewayError):
     """The job does not exist, was deleted, or belongs to another caller."""
 
     code = "job_not_found"
+
+
+class ShareNotFound(GatewayError):
+    """The job has no such share link."""
+
+    code = "share_not_found"
 
 
 class ArtifactNotFound(GatewayError):

@@ -24,7 +24,7 @@ from app.http.request_context import RequestContextMiddleware
 from app.http.security import LoopbackOnly, SecurityHeaders
 from app.http.server_logs import hide_callers
 from app.openapi import OpenApiDocument
-from app.routes import exports, health, jobs, models, pages, ratings, results, stream, tickets, webhooks
+from app.routes import exports, health, jobs, models, pages, ratings, results, shares, stream, tickets, webhooks
 from app.schemas import default_problem_response
 from app.services.exports import JobExports
 from app.services.job_editor import JobEditor
@@ -33,6 +33,7 @@ from app.services.ratings import Ratings
 from app.services.readiness import Readiness
 from app.services.request_cache import RequestCache
 from app.services.results import Results
+from app.services.shares import Shares
 from app.services.streams import LiveStreams
 from app.services.submission import JobSubmission
 from app.services.summary_cache import SummaryCache
@@ -75,6 +76,7 @@ class Services:
     webhooks: Webhooks
     streams: LiveStreams
     ratings: Ratings
+    shares: Shares
     hume_submission: HumeSubmission
     hume_batches: HumeBatches
     hume_stream_jobs: HumeStreamJobs
@@ -115,6 +117,7 @@ async def open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIte
             webhooks=Webhooks(job_store, blobs, celery, settings),
             streams=LiveStreams(gateway_streams, readiness, celery, settings),
             ratings=Ratings(jobs, job_store, blobs),
+            shares=Shares(jobs, job_store, blobs),
             hume_submission=HumeSubmission(submission, blobs, settings),
             hume_batches=HumeBatches(jobs, results, job_store, blobs),
             hume_stream_jobs=HumeStreamJobs(submission, jobs, blobs),
@@ -173,7 +176,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.concurrency = ConcurrencyLimit(settings.concurrent_per_key)
     errors.install(app)
     app.webhooks.include_router(webhooks.published)
-    for module in (jobs, results, exports, ratings, stream, tickets, models, webhooks, health, pages):
+    for module in (jobs, results, exports, ratings, shares, stream, tickets, models, webhooks, health, pages):
         app.include_router(module.router)
     for compatible in (hume_routes, hume_stream):
         app.include_router(compatible.router)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.dependencies import JobEditorDep, JobsDep, Owner, SettingsDep, SubmissionDep, json_body
+from app.dependencies import JobEditorDep, JobReader, JobsDep, Owner, SettingsDep, SubmissionDep, json_body
 from app.errors import (
     IdempotencyInProgress,
     IdempotencyMismatch,
@@ -32,6 +32,7 @@ from app.services.job_editor import JobEdit
 from app.services.job_form import upload_limits
 from app.services.jobs import LOOKUP_ERRORS, MAX_WAIT_SECONDS, RESULT_ERRORS
 from app.services.results import MEDIA_TYPES
+from app.services.shares import shared_view
 from ml.errors import FileTooLarge, MediaInvalid, UnsupportedMedia, UnsupportedTranscript
 from ml.people_edits import PeopleEdit
 from ml.reports.caption_encoding import ACCEPTED
@@ -196,17 +197,17 @@ async def get_job(
     job_id: JobId,
     response: Response,
     jobs: JobsDep,
-    owner: Owner,
+    reader: JobReader,
     wait: Annotated[
         float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for a change of state (long poll).")
     ] = 0,
 ) -> Job:
     """Return the job's current state. Until it has ended, `Retry-After` contains the seconds after which to ask again;
     for a queued job it is an estimate of the waiting time."""
-    job, seconds = await jobs.poll(owner, job_id, wait)
+    job, seconds = await jobs.poll(reader.owner, job_id, wait)
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
-    return job
+    return shared_view(job, reader.share) if reader.share else job
 
 
 @router.get(
@@ -217,7 +218,7 @@ async def get_job(
 async def get_result(
     job_id: JobId,
     jobs: JobsDep,
-    owner: Owner,
+    reader: JobReader,
     format: Annotated[
         ResultFormat | None, Query(description="Format of the result. Default: chosen by `Accept`, JSON first.")
     ] = None,
@@ -240,8 +241,8 @@ async def get_result(
     """Return the result document, or its content as a table, subtitles or annotations. If the job failed, status 422
     with the job's `error`. The `ETag` of the whole document names its version, for changes of the job."""
     export = Export.negotiate(format, rows, accept, bom=bom, person=person)
-    document, version = await jobs.versioned_result(owner, job_id)
-    name = await jobs.media_name(owner, job_id)
+    document, version = await jobs.versioned_result(reader.owner, job_id)
+    name = await jobs.media_name(reader.owner, job_id)
     content = await run_in_threadpool(export.write, document, name)
     headers = {"Content-Disposition": export.disposition(name), "Vary": "Accept"}
     if export.is_whole_document:

@@ -1,7 +1,7 @@
 """Everything that callers can do with their existing jobs, without HTTP."""
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from celery import Celery
 from starlette.concurrency import run_in_threadpool
@@ -180,9 +180,13 @@ class JobQueries:
                 raise JobExpired("The job's result is no longer stored.")
             record = current  # a change replaced the result between record and file
 
+    def expiry(self, record: JobRecord) -> datetime | None:
+        """Return when a job is deleted; null until it has ended."""
+        ttl = timedelta(seconds=self._settings.result_ttl)
+        return record.finished_at + ttl if record.finished_at else None
+
     def _job(self, record: JobRecord) -> Job:
         request = self._requests.get(record)
-        ttl = timedelta(seconds=self._settings.result_ttl)
         return Job(
             id=record.id,
             status=record.status,
@@ -192,7 +196,7 @@ class JobQueries:
             created_at=record.created_at,
             started_at=record.started_at,
             finished_at=record.finished_at,
-            expires_at=record.finished_at + ttl if record.finished_at else None,
+            expires_at=self.expiry(record),
             media=request.media,
             options=request.options,
             tags=request.tags,

@@ -497,6 +497,15 @@ declare namespace Api {
     person?: number | null;
   }
 
+  interface NewShare {
+    id: string;
+    media: boolean;
+    created_at: string;
+    expires_at: string;
+    token: string;
+    link: string;
+  }
+
   interface Notice {
     code: string;
     message: string;
@@ -562,7 +571,7 @@ declare namespace Api {
     type: string;
     title: string;
     status: number;
-    code: "artifact_not_found" | "fetch_failed" | "file_too_large" | "forbidden_url" | "idempotency_in_progress" | "idempotency_mismatch" | "internal_error" | "invalid_options" | "job_cancelled" | "job_expired" | "job_not_found" | "job_unfinished" | "media_invalid" | "media_too_large_frame" | "media_too_long" | "no_streams" | "precondition_failed" | "processing_timeout" | "queue_unavailable" | "rate_limited" | "storage_full" | "storage_unavailable" | "too_many_jobs" | "unauthorized" | "unsupported_media" | "unsupported_ratings" | "unsupported_transcript" | "validation_failed" | "worker_lost";
+    code: "artifact_not_found" | "fetch_failed" | "file_too_large" | "forbidden_url" | "idempotency_in_progress" | "idempotency_mismatch" | "internal_error" | "invalid_options" | "job_cancelled" | "job_expired" | "job_not_found" | "job_unfinished" | "media_invalid" | "media_too_large_frame" | "media_too_long" | "no_streams" | "precondition_failed" | "processing_timeout" | "queue_unavailable" | "rate_limited" | "share_not_found" | "storage_full" | "storage_unavailable" | "too_many_jobs" | "unauthorized" | "unsupported_media" | "unsupported_ratings" | "unsupported_transcript" | "validation_failed" | "worker_lost";
     detail?: string | null;
     instance?: string | null;
     request_id?: string | null;
@@ -648,6 +657,17 @@ declare namespace Api {
     name: string;
     digest: string;
     loaded: number;
+  }
+
+  interface Share {
+    id: string;
+    media: boolean;
+    created_at: string;
+    expires_at: string;
+  }
+
+  interface ShareList {
+    shares: Share[];
   }
 
   interface SpeechSpan {

@@ -408,6 +408,24 @@ def test_ratings_are_given_with_keys_imported_and_compared(visit: Visit, done: J
     expect(row).to_have_count(1)
 
 
+def test_share_link_shows_the_result_and_offers_no_change(visit: Visit, done: Job) -> None:
+    page = visit.open(f"/#/job/{done.id}")
+    page.get_by_role("button", name="Share").click()
+    page.get_by_role("button", name="Create link").click()
+    link = page.get_by_role("textbox", name="Link")
+    expect(link).to_have_value(re.compile(r"#/job/.+\?share=.+"))
+    address = link.input_value()
+    page.get_by_role("button", name="Close").click()
+    page.goto("about:blank")
+    with page.expect_request(lambda request: "/result?" in request.url) as asked:
+        page.goto(address)
+    assert "share=" in asked.value.url
+    expect(page.get_by_role("slider", name="Emotion timeline")).to_be_visible()
+    for name in ("Delete", "Share"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
+    expect(page.get_by_text("Your ratings")).not_to_be_visible()
+
+
 def test_api_key_is_sent_and_stays_in_its_tab(visit: Visit) -> None:
     page = visit.open()
     page.get_by_role("button", name="API key").click()

@@ -69,6 +69,11 @@ def result_key(job_id: str, token: int, edition: str = "") -> str:
     return f"jobs/{job_id}/result-{token}-{edition}.json" if edition else f"jobs/{job_id}/result-{token}.json"
 
 
+def shares_key(job_id: str) -> str:
+    """Return the key of the share links of a job."""
+    return f"jobs/{job_id}/shares.json"
+
+
 def summary_key(job_id: str, token: int) -> str:
     """Return the key of the summary of the result that this claim wrote (`JobSummary`)."""
     return f"jobs/{job_id}/summary-{token}.json"

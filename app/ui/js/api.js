@@ -21,6 +21,24 @@ function problemFrom(text, status) {
   }
 }
 
+/** Token of the share link with which the page was opened; empty without one. */
+let shareToken = "";
+
+/** @param {string} token */
+export function setShareToken(token) {
+  shareToken = token;
+  document.body.classList.toggle("shared", token !== "");
+}
+
+/**
+ * Return a path with the token of the share link, if the page was opened with one.
+ * @param {string} path
+ */
+function shared(path) {
+  if (!shareToken || !path.startsWith("/v1/jobs/")) return path;
+  return `${path}${path.includes("?") ? "&" : "?"}share=${encodeURIComponent(shareToken)}`;
+}
+
 /** @returns {Record<string, string>} */
 const authorization = () => (apiKey() ? { Authorization: `Bearer ${apiKey()}` } : {});
 
@@ -33,7 +51,7 @@ const authorization = () => (apiKey() ? { Authorization: `Bearer ${apiKey()}` } 
 export async function call(path, { method = "GET", signal, headers, body } = {}) {
   let response;
   try {
-    response = await fetch(path, {
+    response = await fetch(shared(path), {
       method,
       signal,
       body,
@@ -125,6 +143,7 @@ export const newRequestId = () =>
  * @param {string} path
  */
 export async function ticketPath(path) {
+  if (shareToken) return shared(path);
   if (!apiKey()) return path;
   const { ticket } = await getJson("/v1/tickets", {
     method: "POST",

@@ -1,5 +1,6 @@
 // Entry point of index.html: shows the view that the URL names.
 
+import { setShareToken } from "./api.js";
 import { problemAlert } from "./components/alerts.js";
 import { setUpKeyDialog } from "./components/key-dialog.js";
 import { setUpThemeButton } from "./components/theme-button.js";
@@ -22,6 +23,7 @@ async function showView() {
   currentView = new AbortController();
   const { signal } = currentView;
   const { name, parameters, query } = parseRoute(location.hash);
+  setShareToken(query.get("share") ?? "");
   const root = byId("view", HTMLElement);
   root.replaceChildren();
   markNavigation(name);

@@ -25,7 +25,7 @@ export function reanalyzeCard(job, signal) {
   };
   return h(
     "details",
-    { className: "card" },
+    { className: "card reanalyze" },
     h("summary", {}, h("h2", { textContent: STRINGS.reanalyze.analyseAgainWithDifferentSettings })),
     panel.fields,
     alerts,

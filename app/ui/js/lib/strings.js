@@ -470,6 +470,28 @@ export const STRINGS = {
     viewAsTable: "View as table",
     timeline: "Timeline",
   },
+  share: {
+    title: "Share this analysis",
+    explanation:
+      "Whoever has the link can read this analysis without a key, and nothing else. It expires, and you can revoke it.",
+    validFor: "Valid for",
+    durations: /** @type {[string, string][]} */ ([
+      ["1", "1 day"],
+      ["7", "7 days"],
+      ["30", "30 days"],
+    ]),
+    withMedia: "With the stored file",
+    create: "Create link",
+    link: "Link",
+    copied: "Link created and copied",
+    created: "Link created",
+    revoke: "Revoke",
+    revoked: "Link revoked",
+    close: "Close",
+    until: (/** @type {string} */ date) => `Until ${date}`,
+    untilWithMedia: (/** @type {string} */ date) => `Until ${date}, with the file`,
+    share: "Share",
+  },
   themeButton: {
     lightTheme: "Light theme",
     darkTheme: "Dark theme",

@@ -3,6 +3,7 @@
 import { infoBox, problemAlert } from "../components/alerts.js";
 import { confirmDelete, statusMark } from "../components/job-status.js";
 import { Progress } from "../components/progress.js";
+import { showShareDialog } from "../components/share-dialog.js";
 import { getResult } from "../api.js";
 import { announce, button, h } from "../lib/dom.js";
 import { labelOf } from "../lib/emotions.js";
@@ -26,7 +27,7 @@ export async function jobView(root, [id], signal, query) {
   /** @param {Api.Job} job */
   const onChange = (job) => {
     title.textContent = document.title = jobName(job);
-    tools.replaceChildren(statusMark(job), ...(isFinished(job) ? [deleteButton(job)] : []));
+    tools.replaceChildren(statusMark(job), ...finishedTools(job));
     if (isFinished(job)) return;
     if (!progress) {
       progress = new Progress(job);
@@ -65,6 +66,13 @@ async function showResult(job, body, signal, time, person) {
   };
   body.replaceChildren(resultView(job, result, { signal: shown.signal, time, person, onChange }));
   return result;
+}
+
+/** @param {Api.Job} job */
+function finishedTools(job) {
+  if (!isFinished(job)) return [];
+  const share = button(STRINGS.share.share, () => showShareDialog(job), { icon: "link", kind: "quiet" });
+  return job.status === "succeeded" ? [share, deleteButton(job)] : [deleteButton(job)];
 }
 
 /**
