@@ -63,8 +63,9 @@ class FusionCalibration(FrozenModel):
     def prior_of(self, modality: Modality) -> NDArray[np.float64]:
         """Return the prior that a model answers under: [C]; uniform if it is unknown."""
         model = self.models.get(modality)
-        known = model is not None and model.prior is not None
-        return _in_order(model.prior) if known else np.full(len(EMOTIONS), 1 / len(EMOTIONS))
+        if model is None or model.prior is None:
+            return np.full(len(EMOTIONS), 1 / len(EMOTIONS))
+        return _in_order(model.prior)
 
     def evidence(self, modality: Modality, log_probabilities: FloatArray) -> FloatArray:
         """Return calibrated log-probabilities [..., C] under a uniform prior, from those that the model answers."""
