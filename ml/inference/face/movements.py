@@ -113,7 +113,7 @@ def frame_fields(values_V: FloatArray | None) -> dict[str, Any]:
     yaw, pitch, roll, gaze_yaw, gaze_pitch, mouth_open = (round(known[name], 2) for name in VALUES[len(MOVEMENTS) :])
     left, right = (round(1 - known[f"eye_blink_{side}"], 3) for side in ("left", "right"))
     return {
-        "movements": MovementValues(values_V[: len(MOVEMENTS)].tobytes()),
+        "movements": MovementValues.from_values(round(known[name], 3) for name in MOVEMENTS),
         "pose": HeadPose(yaw=yaw, pitch=pitch, roll=roll),
         "gaze": Gaze(yaw=gaze_yaw, pitch=gaze_pitch),
         "eyes_open": EyesOpen(left=left, right=right),
