@@ -72,7 +72,7 @@ _ShareQuery = Annotated[
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads a job: its owner, or whoever has a share link of it."""
+    """Reader of a job: its owner, or a caller with a share link."""
 
     owner: str
     share: Share | None = None
@@ -81,7 +81,7 @@ class Reader:
 async def get_reader(
     connection: HTTPConnection, settings: SettingsDep, documented: _Credentials, share: _ShareQuery = None
 ) -> AsyncIterator[Reader]:
-    """Yield who reads the job of the path, until the response is sent. Raises Unauthorized, RateLimited, RedisError."""
+    """Yield the reader of the path's job, until the response is sent. Raises Unauthorized, RateLimited, RedisError."""
     reader = await _shared_reader(connection, share) or Reader(_authenticated_owner(connection, settings))
     await count_request(connection, reader.owner)
     with _concurrency_of(connection).enter(reader.owner):

@@ -39,7 +39,7 @@ class Job(FrozenModel):
     media: JobMedia | None
     options: Options
     tags: tuple[str, ...]
-    summary: JobSummary | None = Field(None, description="What the result says of the whole file; null without one.")
+    summary: JobSummary | None = Field(None, description="Summary of the result; null without one.")
     error: Problem | None = Field(description="Reason why the job failed.")
     links: Links
 

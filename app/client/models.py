@@ -21,7 +21,7 @@ class JobMedia(ApiModel):
 
 
 class JobSummary(ApiModel):
-    """What a list of jobs shows of a result: media, reading of the whole file, and how many people are in it."""
+    """Summary of a result for a list of jobs: media, reading of the whole file, number of people."""
 
     kind: str
     duration: float | None = None
@@ -91,7 +91,7 @@ class Job(ApiModel):
     options: dict[str, Any] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
     summary: JobSummary | None = None
-    """What the result says of the whole file; null without one."""
+    """Summary of the result; null without one."""
     error: Problem | None = None
     """Reason why the job failed."""
     links: dict[str, str | None] = Field(default_factory=dict)

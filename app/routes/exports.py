@@ -53,7 +53,7 @@ async def get_exports(
     archive: Annotated[bool, Query(description="A file for each job in a ZIP archive, for CSV too.")] = False,
 ) -> Response:
     """Return the results of several jobs: as one table, whose rows name their file, or as an archive. If one of the
-    jobs has no result, there is none."""
+    jobs has no result, the request fails."""
     ids = list(dict.fromkeys(job))
     export = Export.negotiate(format, rows, None, bom=bom)
     if format == "csv" and not archive:

@@ -35,7 +35,7 @@ async def create_share(
     request: Annotated[ShareRequest, json_body(ShareRequest, required=False)],
 ) -> NewShare:
     """Create a link with which anyone can read this job without a key: the job, its result and artifacts, and its media
-    if you share them. Nobody can change anything with it."""
+    if you share them. It permits no change."""
     return await run_in_threadpool(shares.create, owner, job_id, request)
 
 

@@ -1,4 +1,4 @@
-"""Share links: whoever has one can read one job, and nothing else, until it expires or is revoked."""
+"""Share links: a caller with one can read one job, and nothing else, until it expires or is revoked."""
 
 import hashlib
 import hmac
@@ -117,7 +117,7 @@ class Shares:
         self._blobs.put(shares_key(job_id), _STORED.dump_json(shares))
         try:
             self._jobs.find(owner, job_id)
-        except JobNotFound:  # it was deleted meanwhile
+        except JobNotFound:  # it was deleted in the meantime
             self._blobs.delete(job_prefix(job_id))
             raise
 

@@ -40,7 +40,7 @@ class JobMedia(FrozenModel):
 
 
 class JobSummary(FrozenModel):
-    """What a list of jobs shows of a result: media, reading of the whole file, and how many people are in it."""
+    """Summary of a result for a list of jobs: media, reading of the whole file, number of people."""
 
     kind: MediaKind
     duration: float | None = Field(description="Seconds; null for an image.")

@@ -18,7 +18,7 @@ export class TimelineTooltip {
   }
 
   /**
-   * Show a reading beside the pointer.
+   * Show a reading next to the pointer.
    * @param {{ name: string, time: number, probabilities: Record<string, number> | null }} reading
    * @param {PointerEvent} event
    * @param {DOMRect} box of the plot

@@ -1,4 +1,4 @@
-// Ratings of people beside those of the model: what is rated at a time, lanes of a timeline, figures of agreement.
+// Human ratings: what is rated at a time, lanes of a timeline, figures of agreement.
 
 import { lastIndexUntil, windowFinder } from "./intervals.js";
 

@@ -71,7 +71,7 @@ export function viewBetween(first, second, duration) {
   return panned({ start: 0, end: length }, Math.min(first, second), duration);
 }
 
-/** Share of a view that lies before a time to which the view moves. */
+/** Share of a view that is before a time to which the view moves. */
 const LEAD_SHARE = 0.2;
 
 /**
