@@ -25,7 +25,7 @@ from workers.protocol.store.job_store import JobStore
 
 MAX_RATINGS = 20_000
 """Maximum number of ratings of one job."""
-MAX_RATERS = 20
+MAX_RATERS = 12
 """Maximum number of raters of one job: each is compared with each."""
 _RATINGS = TypeAdapter(tuple[Rating, ...])
 _RESERVED = frozenset({MODEL, MAJORITY})

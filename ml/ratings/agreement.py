@@ -28,7 +28,7 @@ from ml.results import FrozenModel, PersonNumber, Result
 DEFAULT_STEP_SECONDS = 1.0
 MAX_STEPS = 20_000
 """Maximum number of steps of the media; a shorter step is lengthened."""
-MAX_BLOCKS = 60
+MAX_BLOCKS = 40
 MIN_BLOCK_SECONDS = 10.0
 """Maximum number of the blocks of time that the intervals are drawn from, and minimum seconds of a block."""
 MAJORITY = "majority"
@@ -119,11 +119,12 @@ def agreement_report(result: Result, ratings: Sequence[Rating], step: float = DE
 def _agreement(
     person: int | None, units: Sequence[RatedUnit], raters: Sequence[str], labels: Sequence[str], block_seconds: float
 ) -> Agreement:
+    by_block: defaultdict[int, list[RatedUnit]] = defaultdict(list)
+    for unit in units:
+        by_block[int(unit.time // block_seconds)].append(unit)
+
     def blocks(sums_of: Callable[[RatedUnit], Sums]) -> list[Sums]:
-        by_block: defaultdict[int, list[Sums]] = defaultdict(list)
-        for unit in units:
-            by_block[int(unit.time // block_seconds)].append(sums_of(unit))
-        return [total_of(sums) for sums in by_block.values()]
+        return [total_of([sums_of(unit) for unit in block]) for block in by_block.values()]
 
     own = [rater for rater in raters if any(rater in unit.labels for unit in units)]
     coincident = blocks(lambda unit: coincidences(list(unit.labels.values())))
@@ -138,11 +139,9 @@ def _agreement(
         )
 
     def pair(first: str, second: str, labels_of: Callable[[RatedUnit], tuple[str | None, str | None]]) -> PairAgreement:
-        def sums(unit: RatedUnit) -> Sums:
-            given = labels_of(unit)
-            return {given: 1.0} if None not in given else {}
-
-        return _pair(first, second, blocks(sums), labels)
+        pairs = [Counter(map(labels_of, block)) for block in by_block.values()]
+        known = [{pair: count for pair, count in block.items() if None not in pair} for block in pairs]
+        return _pair(first, second, known, labels)
 
     with_model = [*own, MAJORITY] if len(own) > 1 else own
     return Agreement(
