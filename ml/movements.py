@@ -1,4 +1,4 @@
-"""Names of the face movements, their FACS action units, and what is measured of a face beside them.
+"""Names of the face movements, their FACS action units, and what else is measured of a face.
 
 The names are those of the 52 blend shapes of mediapipe's face landmarker (ARKit's without the tongue, and `neutral`) in
 snake case. Left and right are those of the person. Values are what a network says, 0 to 1: not intensities of action
@@ -165,7 +165,7 @@ class MovementValues:
 
 
 class HeadPose(FrozenModel):
-    """Where a head turns, in degrees; all are 0 for one that faces the camera."""
+    """Turn of a head, in degrees; all are 0 for one that faces the camera."""
 
     yaw: float = Field(description="To the person's left, which is the right of the picture.")
     pitch: float = Field(description="Upwards.")
@@ -173,7 +173,7 @@ class HeadPose(FrozenModel):
 
 
 class Gaze(FrozenModel):
-    """Where the eyes look, in degrees from the camera, both eyes together."""
+    """Direction of the gaze, in degrees from the camera, both eyes together."""
 
     yaw: float = Field(description="To the person's left, which is the right of the picture.")
     pitch: float = Field(description="Upwards.")

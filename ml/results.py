@@ -304,7 +304,7 @@ class VocalBurst(FrozenModel):
     end: float = Field(description="Seconds.")
     kind: Burst
     score: Probability = Field(description="How sure the model is.")
-    person: PersonNumber | None = Field(None, description="Person whose speech it lies in; null if unknown.")
+    person: PersonNumber | None = Field(None, description="Person whose speech is around it; null if unknown.")
 
 
 class Channel(FrozenModel):

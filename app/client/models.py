@@ -328,7 +328,7 @@ class Box(ApiModel):
 
 
 class HeadPose(ApiModel):
-    """Where a head turns, in degrees; all are 0 for one that faces the camera."""
+    """Turn of a head, in degrees; all are 0 for one that faces the camera."""
 
     yaw: float
     """To the person's left, which is the right of the picture."""
@@ -339,7 +339,7 @@ class HeadPose(ApiModel):
 
 
 class Gaze(ApiModel):
-    """Where the eyes look, in degrees from the camera, both eyes together."""
+    """Direction of the gaze, in degrees from the camera, both eyes together."""
 
     yaw: float
     """To the person's left, which is the right of the picture."""
@@ -478,7 +478,7 @@ class VocalBurst(ApiModel):
     score: float
     """How sure the model is."""
     person: int | None = None
-    """Person whose speech it lies in; null if unknown."""
+    """Person whose speech is around it; null if unknown."""
 
 
 class Channel(ApiModel):

@@ -76,7 +76,7 @@ class MovementNet(nn.Module):
 
 
 def _standardized(eyes_N2HW: Tensor) -> Tensor:
-    """Return eyes of mean 0 and deviation 1: light and contrast tell nothing of a movement."""
+    """Return eyes of mean 0 and deviation 1: light and contrast say nothing of a movement."""
     centred = eyes_N2HW - eyes_N2HW.mean((2, 3), keepdim=True)
     return centred / centred.square().mean((2, 3), keepdim=True).sqrt().clamp_min(0.02)
 

@@ -18,7 +18,7 @@ from ml.networks.movements import MovementNet, eye_pictures
 from ml.registry import ModelStore
 
 VALUES = (*MOVEMENTS, "yaw", "pitch", "roll", "gaze_yaw", "gaze_pitch", "mouth_open")
-"""What is known of each face, in the order of the columns of `movements_NV`; angles are degrees."""
+"""Names of the values of a face, in the order of the columns of `movements_NV`; angles are degrees."""
 INNER_LIPS, MOUTH_CORNERS = (13, 14), (78, 308)
 """Mesh points in the middle of the upper and lower lip, and at the corners of the mouth, on its inner edge."""
 BATCH_SIZE = 64

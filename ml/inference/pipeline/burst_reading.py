@@ -1,4 +1,4 @@
-"""Vocal bursts of a recording: whose they are, and words that are none because a burst is heard there."""
+"""Vocal bursts of a recording: the people they come from, and sentences that are left out because of them."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from ml.inference.voice.bursts import BurstPredictor, FoundBurst, find_bursts
 from ml.results import Person, Segment, Transcript, VocalBurst
 
 SURE_SCORE = 0.9
-"""Score from which nothing that lies within a burst is taken for words."""
+"""Score from which nothing inside a burst is taken for words."""
 MIN_INSIDE = 0.8
-"""Share of a sentence that lies within sure bursts when it is dropped."""
+"""Share of a sentence inside sure bursts from which it is dropped."""
 MIN_OF_TURN = 0.3
-"""Share of a burst that lies within the speech of a person when it is theirs."""
+"""Share of a burst inside the speech of a person from which it is theirs."""
 
 
 def bursts_of(audio: Sequence[AudioFeatures], predictor: BurstPredictor | None, end: float) -> list[FoundBurst]:
@@ -23,7 +23,7 @@ def bursts_of(audio: Sequence[AudioFeatures], predictor: BurstPredictor | None, 
 
 
 def vocal_bursts(found: Sequence[FoundBurst], people: Sequence[Person]) -> tuple[VocalBurst, ...]:
-    """Return the bursts of a result, each with the person in whose speech it mostly lies."""
+    """Return the bursts of a result, each with the person whose speech is around it."""
     return tuple(
         VocalBurst(
             start=round(each.span.start, 3),
@@ -45,7 +45,7 @@ def _person_of(span: TimeSpan, people: Sequence[Person]) -> int | None:
 
 
 def without_bursts(transcript: Transcript, found: Sequence[FoundBurst]) -> Transcript:
-    """Return a recognized transcript without the sentences that lie within sure bursts."""
+    """Return a recognized transcript without the sentences inside sure bursts."""
     sure = [each.span for each in found if each.score >= SURE_SCORE]
     if not sure or transcript.source != "whisper":
         return transcript
@@ -63,6 +63,6 @@ def _spoken(segment: Segment) -> TimeSpan:
 
 
 def _inside(span: TimeSpan, others: Sequence[TimeSpan]) -> float:
-    """Return the share of a span that lies within others, which do not overlap each other."""
+    """Return the share of a span inside others, which do not overlap each other."""
     seconds = sum(max(min(span.end, each.end) - max(span.start, each.start), 0.0) for each in others)
     return seconds / span.length if span.length > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Vocal bursts of a sound: probabilities on a grid of 80 ms, and the laughs, sighs and coughs that they tell of."""
+"""Vocal bursts of a sound: probabilities on a grid of 80 ms, and the laughs, sighs and coughs in them."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -174,5 +174,5 @@ def _runs(steps_S: NDArray[np.int64], values_S: FloatArray) -> Iterator[tuple[ND
 
 
 def _overlap(span: TimeSpan, other: TimeSpan) -> float:
-    """Return the share of a span that lies within another."""
+    """Return the share of a span inside another."""
     return max(min(span.end, other.end) - max(span.start, other.start), 0.0) / max(span.length, 1e-9)

@@ -17,7 +17,7 @@ class BurstTrainConfig(TrainConfig):
     epochs: int = with_default(TrainConfig, "epochs", 3)
     batch_size: int = with_default(TrainConfig, "batch_size", 32)
     learning_rate: float = with_default(TrainConfig, "learning_rate", 4e-3)
-    steps: int = option(help="steps of an epoch", default=50)
+    steps: int = option(help="steps of an epoch", default=40)
     hidden: int = option(help="size of the layers over time", default=BurstConfig.hidden)
     folds: Path | None = option(
         help="publish: folds.json of `evaluate bursts --folds`: gives the thresholds and the figures",

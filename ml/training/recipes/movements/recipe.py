@@ -33,7 +33,7 @@ POINT_NOISE = 0.003
 EYE_SHIFT = 2
 """Maximum pixels by which the pictures of the eyes are shifted in training."""
 GAZE_WEIGHT = 0.5
-"""Weight of the gaze in the loss, beside the movements."""
+"""Weight of the gaze in the loss, relative to the movements."""
 DATA_RESTRICTIONS = "The pictures trained on are for research, some of them non-commercial."
 LIMITS = (
     "It repeats a teacher, which was trained on posed movements of few people; no person has labelled a face here.",
