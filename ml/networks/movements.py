@@ -39,6 +39,7 @@ class MovementNet(nn.Module):
     face are that looks straight ahead.
     """
 
+    mirrored_M: Tensor
     twins_P: Tensor
     scale_2PD: Tensor
     reference_RD: Tensor

@@ -65,7 +65,7 @@ def _read(models: TextModels, examples: Sequence[Example]) -> ReadSentences:
 
 
 def _agreement(examples: Sequence[Example], values: NDArray[np.float64]) -> dict[str, Any]:
-    known = ~np.isnan(values).any(1)
+    known = np.asarray(~np.isnan(values).any(1), np.bool_)
     if not known.any():
         return {"n": 0}
     figures: dict[str, Any] = {"n": int(known.sum())}

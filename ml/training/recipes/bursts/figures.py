@@ -81,7 +81,7 @@ def _datasets(found: Sequence[tuple[Clip, list[Burst]]]) -> list[str]:
 def _alarms(found: Sequence[tuple[Clip, list[Burst]]]) -> dict[str, float]:
     tens = max(sum(clip.seconds for clip, _ in found) / 600, 1e-9)
     counts = Counter(kind for _, bursts in found for kind in bursts)
-    rates = {kind: round(counts[kind] / tens, 2) for kind in BURSTS}
+    rates: dict[str, float] = {kind: round(counts[kind] / tens, 2) for kind in BURSTS}
     return {"minutes": round(tens * 10, 1), "total": round(counts.total() / tens, 2), **rates}
 
 

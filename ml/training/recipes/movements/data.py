@@ -28,7 +28,33 @@ MAX_HELD_OUT = 500
 FACE_SIDE, MARGIN, CROP_SIDE = 220, 60, 96
 """Pixels of the longer side of a picture when it is searched, around one that shows nothing but the face, and of the
 crop from which the eyes are cut."""
-RIGID = (10, 151, 9, 8, 168, 6, 197, 195, 5, 33, 133, 362, 263, 127, 356, 234, 454, 21, 251, 54, 284, 103, 332, 67, 297)
+RIGID: tuple[int, ...] = (
+    10,
+    151,
+    9,
+    8,
+    168,
+    6,
+    197,
+    195,
+    5,
+    33,
+    133,
+    362,
+    263,
+    127,
+    356,
+    234,
+    454,
+    21,
+    251,
+    54,
+    284,
+    103,
+    332,
+    67,
+    297,
+)
 RIGID += (109, 338, 93, 323)
 """Mesh points of forehead, nose, temples and corners of the eyes."""
 TURN_DEGREES, STRETCH = (10.0, 8.0, 6.0), 0.04
@@ -66,7 +92,7 @@ class MovementData:
     @property
     def unturned(self) -> "MovementData":
         """Views that were not turned by calculation."""
-        return self.select(~np.isnan(self.gaze).any(1))
+        return self.select(np.asarray(~np.isnan(self.gaze).any(1), np.bool_))
 
     def select(self, rows: NDArray[np.bool_]) -> "MovementData":
         faces = tuple(face for face, wanted in zip(self.faces, rows, strict=True) if wanted)
@@ -83,8 +109,9 @@ def choose_faces(data: Path, counts: Mapping[str, int]) -> list[Example]:
         groups.setdefault((example.dataset, example.split), []).append(example)
     chooser, chosen = random.Random(0), []
     for dataset, count in counts.items():
-        for split, limit in (("train", count), ("valid", min(count // 10, MAX_HELD_OUT))):
-            group = sorted(groups.get((dataset, split), []), key=lambda each: str(each.path))  # type: ignore[call-overload]
+        limits: dict[Split, int] = {"train": count, "valid": min(count // 10, MAX_HELD_OUT)}
+        for split, limit in limits.items():
+            group = sorted(groups.get((dataset, split), []), key=lambda each: str(each.path))
             chooser.shuffle(group)
             chosen += group[:limit]
     chosen += [each for dataset in WHOLE_HEADS for each in groups.get((dataset, "test"), [])]
@@ -110,8 +137,13 @@ def read_meshes(faces: Sequence[Example], data: Path, cache: Path) -> Meshes:
     if missing:
         known = _joined(known, _search(missing, data))
         with replacing(file) as staging:
-            arrays = {"served": known.served, "teacher": known.teacher, "crops": known.crops}
-            np.savez(staging, paths=np.array(known.paths), **arrays)
+            np.savez(
+                staging,
+                paths=np.array(known.paths),
+                served=known.served,
+                teacher=known.teacher,
+                crops=known.crops,
+            )
     rows = {path: row for row, path in enumerate(known.paths)}
     found = [rows[path] for path in wanted if known.teacher[rows[path]].any()]
     return Meshes(

@@ -75,8 +75,12 @@ def plans(config: MovementTrainConfig) -> list[Plan]:
     loop = LoopConfig(
         config.epochs, config.learning_rate, weight_decay=0.02, bf16=False, seed=config.seed, optimizer=config.optimizer
     )
-    extra = {"architecture": "face_movements", "config": asdict(network.config), "sample": list(config.sample)}
-    extra["cached"] = config.cached
+    extra = {
+        "architecture": "face_movements",
+        "config": asdict(network.config),
+        "sample": list(config.sample),
+        "cached": config.cached,
+    }
     return [Plan(loop, task, extra)]
 
 
@@ -143,7 +147,7 @@ def publish(config: MovementTrainConfig) -> str:
         labels=MOVEMENTS,
         preprocessing={"mesh": "468 points, eyes level, face 1 high", "eyes": "20×32 pixels, grey"},
         metrics=figures,
-        data=training_sets(data.unturned.faces),
+        data=training_sets(list(data.unturned.faces)),
         starts=(),
         command=_command(settings),
         licence=licence_of(config, DATA_RESTRICTIONS),
