@@ -426,6 +426,16 @@ def test_share_link_shows_the_result_and_offers_no_change(visit: Visit, done: Jo
     expect(page.get_by_text("Your ratings")).not_to_be_visible()
 
 
+def test_example_shows_a_result_without_a_request(visit: Visit) -> None:
+    page = visit.open()
+    page.get_by_role("link", name="See an example result").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Example: a telephone call")
+    expect(page.get_by_role("slider", name="Emotion timeline")).to_be_visible()
+    expect(page.locator(".sentence")).to_have_count(9)
+    page.get_by_role("button", name=re.compile("^Customer")).first.click()
+    expect(page.locator(".downloads")).not_to_be_visible()
+
+
 def test_api_key_is_sent_and_stays_in_its_tab(visit: Visit) -> None:
     page = visit.open()
     page.get_by_role("button", name="API key").click()

@@ -11,9 +11,10 @@ import { compareView } from "./views/compare.js";
 import { homeView } from "./views/home.js";
 import { jobView } from "./views/job.js";
 import { liveView } from "./views/live.js";
+import { sampleView } from "./views/sample.js";
 
 /** @type {Record<string, import("./views/home.js").View>} */
-const VIEWS = { "": homeView, job: jobView, compare: compareView, live: liveView };
+const VIEWS = { "": homeView, job: jobView, compare: compareView, live: liveView, sample: sampleView };
 
 /** Aborted when another view is shown. */
 let currentView = new AbortController();

@@ -470,6 +470,26 @@ export const STRINGS = {
     viewAsTable: "View as table",
     timeline: "Timeline",
   },
+  sample: {
+    title: "Example: a telephone call",
+    back: "Start",
+    explanation:
+      "This call never took place and no model has read it: people, words and numbers are made up to show what a result " +
+      "looks like.",
+    seeAnExample: "See an example result",
+    names: ["Workshop", "Customer"],
+    sentences: [
+      "Good morning, this is the bicycle workshop.",
+      "You promised my bike for Monday, and today is Thursday!",
+      "I am so sorry. The new wheel came in the wrong size.",
+      "The wrong size? Again? I can’t believe it.",
+      "We found the right one. It is being fitted while we speak.",
+      "All right. When can I come?",
+      "At four, and the repair is free of charge.",
+      "Really? That is wonderful, thank you!",
+      "With pleasure. See you at four.",
+    ],
+  },
   share: {
     title: "Share this analysis",
     explanation:

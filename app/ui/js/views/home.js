@@ -30,6 +30,7 @@ export function homeView(root, _parameters, signal) {
       textContent: STRINGS.home.introduction,
     }),
     upload.element,
+    h("a", { className: "sample-link", href: "#/sample", textContent: STRINGS.sample.seeAnExample }),
   );
   root.append(h("div", { className: "home" }, hero, jobs.element));
   jobs.refresh();

@@ -98,8 +98,10 @@ export function resultView(job, result, { signal, time, person = null, onChange 
     reanalyzeCard(job, signal),
     modelInfo(result, job),
   );
-  loadMedia(job, player, signal);
-  addArtifacts(parts);
+  if (job.links.result) {
+    loadMedia(job, player, signal);
+    addArtifacts(parts);
+  }
   listenToKeys(player, signal);
   if (time !== null) playback.seek(time);
   if (person !== null) queueMicrotask(() => people?.open(person));
