@@ -107,7 +107,7 @@ class TrackedFaces:
     def in_window(self, span: TimeSpan) -> WindowFaces:
         """Return the features of the main face of a window."""
         frames = self._frames(span)
-        track = main_track(*(each[frames] for each in (self._boxes, self.tracks, self._scores)))
+        track = main_track(self._boxes[frames], self.tracks[frames], self._scores[frames])
         return self.of_tracks(span, () if track is None else (track,))
 
     def of_tracks(self, span: TimeSpan, tracks: Collection[int]) -> WindowFaces:

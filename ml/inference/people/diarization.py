@@ -16,14 +16,14 @@ COMMON_SECONDS = 20.0
 """Seconds of speech at which half of COMMON_SHARE is removed: a short recording may have one speaker alone."""
 SAME_SPEAKER, SAME_SPEAKER_SLOPE = 0.46, 0.55
 """Minimum cosine of two groups of pieces that are joined, and by how much less it is for each share removed."""
-MIN_SPEAKER_SECONDS, MIN_SPEAKER_SHARE = 4.0, 0.004
+MIN_SPEAKER_SECONDS, MIN_SPEAKER_SHARE = 4.5, 0.004
 """Seconds of speech, and share of a recording's in addition, below which a speaker is taken for the most similar other
 one: the longer a recording is, the more odd pieces agree with each other."""
 MIN_CLEAR_SECONDS = 0.5
 """Weight of a piece from which on its speaker is certain enough to be told from one who overlaps."""
 OTHER_LOCAL_SECONDS = 5.0
 """Seconds that count as between a piece and one of another local speaker, in addition to those that lie between."""
-MAX_GAP_SECONDS = 0.6
+MAX_GAP_SECONDS = 0.8
 """Seconds of silence inside a turn."""
 MIN_TURN_SECONDS = 0.15
 

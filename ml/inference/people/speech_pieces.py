@@ -33,7 +33,7 @@ BLOCK_STRETCHES = 4
 FRAME_SECONDS = FRAME_STEP / SAMPLE_RATE
 MEL_SECONDS = 0.01
 PIECE_SECONDS = 1.5
-LONG_SECONDS = 5.0
+LONG_SECONDS = 7.0
 """Seconds from which on a piece of an utterance speaks for LONG_PIECE_SECONDS, of which the middle is heard: who talks
 on for so long is one speaker."""
 LONG_PIECE_SECONDS = 3.0

@@ -102,7 +102,8 @@ class Assembler:
         bursts = bursts_of(features.audio, self._models.bursts, extent.sound)
         mix, *channels = self._read_channels(used_plan, features, windows, bursts, context)
         fusion, no_faces = self._models.fusion, FaceObservations.empty()
-        transcript, people_notices = mix.words.transcript, ()
+        transcript = mix.words.transcript
+        people_notices: tuple[Notice, ...] = ()
         if options.people:
             heard = HeardRecording(used_plan, features, mix.windows, [each.windows for each in channels], transcript)
             found = self._people.read(heard, context)

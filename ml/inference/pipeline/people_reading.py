@@ -251,13 +251,13 @@ class PeopleReader:
         if len(numbers) == 1:
             return transcript, whole_voice(heard.mix, next(iter(numbers.values()))), None
         windows = SpokenWindows(heard.mix, turns, people, transcript)
-        audio = heard.features.audio[0]
+        voice = None
         if heard.plan.options.wants("audio") and self._models.audio is not None:
             features = self._extractor.extract_segments(heard.plan, heard.features, windows.segments(), context)
-            audio = features.audio[0]
-        spoken = windows.inputs(audio.voice.by_segment())
+            voice = features.audio[0].voice
+        spoken = windows.inputs(voice.by_segment() if voice else {})
         with context.timer.stage("text"):
-            return transcript, self._with_words(spoken, transcript), audio.voice
+            return transcript, self._with_words(spoken, transcript), voice
 
     def _with_words(self, spoken: Sequence[Spoken], transcript: Transcript) -> list[Spoken]:
         models = self._models.text_models

@@ -21,8 +21,8 @@ def pieces(*each: Piece) -> SpeechPieces:
 
 
 def test_turns_are_joined_over_short_pauses_and_speakers_numbered_by_their_speech() -> None:
-    turns = diarize(pieces((0, 4, ANN), (5, 10, BO), (10.2, 14, BO)))
-    assert [(turn.span.start, turn.span.end, turn.speaker) for turn in turns] == [(0, 4, 1), (5, 14, 0)]
+    turns = diarize(pieces((0, 5, ANN), (6, 10, BO), (10.2, 14, BO)))
+    assert [(turn.span.start, turn.span.end, turn.speaker) for turn in turns] == [(0, 5, 1), (6, 14, 0)]
 
 
 def test_speakers_may_overlap() -> None:
