@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,12 +57,13 @@ class FileSink(BlobSink):
 
 @dataclass
 class _Draft:
-    """A batch that is being put together."""
+    """A batch that is being put together. `unpacked_bytes`: of the files of its archives."""
 
     request: HumeRequest
     jobs: list[NewJob] = field(default_factory=list)
     sources: list[BatchSource] = field(default_factory=list)
     files: list[HumeFile] = field(default_factory=list)
+    unpacked_bytes: int = 0
 
     @property
     def reads_text(self) -> bool:
@@ -89,7 +90,7 @@ class HumeSubmission:
         """Create the jobs of a request without files and return the id of the batch. Raises as `submit_form`."""
         await self._submission.require_capacity(owner)
         draft = self._draft(owner, request)
-        with self._discarding(draft):
+        async with self._discarding(draft):
             await run_in_threadpool(self._add_links_and_texts, draft)
             return await self._create(owner, draft)
 
@@ -112,7 +113,7 @@ class HumeSubmission:
             form = await reader.read(body, boundary)
             draft = self._draft(owner, parse_request(form.single(REQUEST_FIELD) or "{}"))
             stored = [sink for sink in sinks if isinstance(sink, FileSink)]
-            with self._discarding(draft):
+            async with self._discarding(draft):
                 await run_in_threadpool(self._add_files, draft, form.files, stored)
                 await run_in_threadpool(self._add_links_and_texts, draft)
                 batch_id = await self._create(owner, draft)
@@ -141,15 +142,19 @@ class HumeSubmission:
             check_webhook(self._settings, owner, request.callback_url)
         return _Draft(request)
 
-    @contextmanager
-    def _discarding(self, draft: _Draft) -> Iterator[None]:
+    @asynccontextmanager
+    async def _discarding(self, draft: _Draft) -> AsyncIterator[None]:
         """Delete the stored media of the draft if it fails."""
-        try:
-            yield
-        except BaseException:
+
+        def discard() -> None:
             with suppress(StorageError):  # whatever remains is swept
                 for job in draft.jobs:
                     self._blobs.delete(job_prefix(job.id))
+
+        try:
+            yield
+        except BaseException:
+            await asyncio.shield(run_in_threadpool(discard))
             raise
 
     def _add_links_and_texts(self, draft: _Draft) -> None:
@@ -217,7 +222,9 @@ class HumeSubmission:
     ) -> tuple[tuple[Member, ...], tuple[HumeFileError, ...]]:
         """Add the files of a stored archive as jobs. Return them, and why some are left out."""
         members, errors = list[Member](), list[HumeFileError]()
-        limits = ArchiveLimits(self._settings.max_batch_items, self._settings.max_upload_bytes)
+        limits = ArchiveLimits(
+            self._settings.max_batch_items - len(draft.jobs), self._settings.max_upload_bytes - draft.unpacked_bytes
+        )
         with tempfile.TemporaryDirectory() as scratch, self._blobs.as_file(media_key(job_id), Path(scratch)) as path:
             for entry in entries_of(path, kind, limits):
                 try:
@@ -236,7 +243,7 @@ class HumeSubmission:
         if archive_kind(head) is not None:
             raise _EntryRefused("An archive within an archive is not read.")
         if format is None and draft.reads_text and _looks_like_text(head, name):
-            content = head + b"".join(entry.blocks)
+            content = self._small_text(head, entry)
             try:
                 return self._add_text(draft, decode_transcript(content), name)
             except AffectError as error:
@@ -251,8 +258,18 @@ class HumeSubmission:
                 size += len(head)
                 head = next(entry.blocks, b"")
         file = ReceivedFile(name, size, digest.hexdigest(), format in IMAGE_FORMATS)
+        draft.unpacked_bytes += size
         draft.jobs.append(_media_job(job_id, file, options))
         return Member(job_id=job_id, file=name)
+
+    def _small_text(self, head: bytes, entry: ArchiveEntry) -> bytes:
+        """Return the content of a text that begins with `head`. Raises _EntryRefused if it is too long for memory."""
+        content = bytearray(head)
+        for block in entry.blocks:
+            content += block
+            if len(content) > self._settings.max_transcript_bytes:
+                raise _EntryRefused(f"A text has more than {self._settings.max_transcript_bytes} bytes.")
+        return bytes(content)
 
     async def _create(self, owner: str, draft: _Draft) -> str:
         """Store the batch and create its jobs. Return its id, which is that of its first job."""

@@ -101,7 +101,7 @@ def test_requests_that_cannot_be_fulfilled_leave_nothing(
 
 def zipped(*files: tuple[str, bytes]) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files:
             archive.writestr(name, content)
     return file.getvalue()
@@ -123,6 +123,17 @@ def test_archive_becomes_jobs_and_is_not_kept(gateway: Gateway) -> None:
 def test_hostile_archive_leaves_nothing(gateway: Gateway, archive: bytes) -> None:
     answer = gateway.client.post(JOBS, files={"file": ("a.zip", archive)})
     refused(answer, 400, "E0101")
+    assert gateway.stored() == []
+
+
+def test_archives_of_one_job_share_its_limits(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(max_batch_items=3, max_upload_bytes=4096)
+    archive = zipped(("one.png", PNG), ("two.png", PNG))
+    answer = gateway.client.post(JOBS, files=[("file", ("a.zip", archive)), ("file", ("b.zip", archive))])
+    assert "files" in refused(answer, 400, "E0101")
+    large = zipped(("one.png", PNG + bytes(3000)))
+    answer = gateway.client.post(JOBS, files=[("file", ("a.zip", large)), ("file", ("b.zip", large))])
+    refused(answer, 413, "file_too_large")
     assert gateway.stored() == []
 
 
