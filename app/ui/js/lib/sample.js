@@ -9,6 +9,8 @@ const WINDOW = { seconds: 4, hop: 2 };
 /** Share of the strongest emotion in a made reading, and how far voice and words differ from each other. */
 const STRONG = 0.78;
 const VOICE_SHARE = 0.85;
+/** Share from which on a made reading has one label. */
+const SURE = 0.6;
 
 /** @type {[start: number, end: number, person: number, emotion: string][]} */
 const TURNS = [
@@ -63,7 +65,7 @@ const readingOf = (emotion, confidence) => ({
   emotion,
   confidence,
   probabilities: probabilitiesOf(emotion, confidence),
-  labels_90: confidence > 0.6 ? [emotion] : [emotion, "neutral"],
+  labels_90: confidence > SURE || emotion === "neutral" ? [emotion] : [emotion, "neutral"],
   uncertain: false,
 });
 
