@@ -31,7 +31,7 @@ Spoken = Mapping[int, WindowInputs]
 @dataclass(frozen=True)
 class _Row:
     """Inputs of a window of a person. `is_own`: whether the window is one of the person's; it is not if it holds
-    speech that belongs to nobody."""
+    speech of no known person."""
 
     person: int | None
     faces: WindowFaces
@@ -57,8 +57,8 @@ class _Rows:
         ]
         main_face = max(sorted(weights), key=weights.__getitem__, default=None)
         speaker = _speaker(heard)
-        is_of_nobody = not heard and (mix.voice.features is not None or mix.words is not None)
-        if is_of_nobody or not rows:
+        is_unattributed = not heard and (mix.voice.features is not None or mix.words is not None)
+        if is_unattributed or not rows:
             faces = tracked.of_tracks(mix.span, people[main_face].tracks if main_face else ())
             rows.append(_Row(main_face, faces, mix, is_own=False))
             return cls(tuple(rows), len(rows) - 1)
@@ -67,7 +67,7 @@ class _Rows:
 
 
 def _speaker(heard: Spoken) -> int | None:
-    """Return who speaks most in a window; null if nobody speaks long enough for the voice to be read, or has words."""
+    """Return who speaks most in a window; null if no person speaks long enough for the voice to be read, or has words."""
     seconds = {
         number: inputs.voice.speech
         for number, inputs in heard.items()
@@ -87,8 +87,8 @@ def build_people_timeline(
 ) -> Timeline:
     """Return the timeline of a recording and of its people.
 
-    `spoken`: voice and words of each person in each window; `mix`: all that is heard in each. Speech that belongs to
-    nobody is combined with the main face.
+    `spoken`: voice and words of each person in each window; `mix`: all that is heard in each. Speech of no
+    known person is combined with the main face.
     """
     by_window = [_Rows.of(inputs, heard, tracked, people) for inputs, heard in zip(mix, spoken, strict=True)]
     rows = [row for each in by_window for row in each.rows]

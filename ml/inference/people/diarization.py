@@ -20,7 +20,7 @@ MIN_SPEAKER_SECONDS, MIN_SPEAKER_SHARE = 4.5, 0.004
 """Seconds of speech, and share of a recording's in addition, below which a speaker is taken for the most similar other
 one: the longer a recording is, the more odd pieces agree with each other."""
 MIN_CLEAR_SECONDS = 0.5
-"""Weight of a piece from which on its speaker is certain enough to be told from one who overlaps."""
+"""Weight of a piece from which on its speaker is certain enough to exclude that of another who overlaps."""
 OTHER_LOCAL_SECONDS = 5.0
 """Seconds that count as between a piece and one of another local speaker, in addition to those that lie between."""
 MAX_GAP_SECONDS = 0.8

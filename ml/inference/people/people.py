@@ -38,7 +38,7 @@ class FoundPerson:
 class People:
     """People in the order of their numbers, which begin with 1.
 
-    `voices_known`: whether it is known who speaks when. Without, nobody has speech.
+    `voices_known`: whether it is known who speaks when. Without it, no person has speech.
     """
 
     people: tuple[FoundPerson, ...] = ()

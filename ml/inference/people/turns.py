@@ -7,7 +7,7 @@ from ml.inference.api import TimeSpan
 from ml.inference.people.diarization import Turn
 
 MAX_DISTANCE_SECONDS = 1.0
-"""Seconds from a turn within which a word that nobody was heard to say is still given to its speaker."""
+"""Seconds from a turn within which a word between turns still belongs to its speaker."""
 
 
 class TurnIndex:

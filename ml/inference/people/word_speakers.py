@@ -1,4 +1,4 @@
-"""Who says which word of a transcript, by the times of the words."""
+"""Speakers of the words of a transcript, found by the times of the words."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,8 +58,8 @@ def _by_person(segment: Segment) -> Iterator[Segment]:
 
 
 def _smoothed(people: Sequence[int | None], words: Sequence[Word]) -> list[int | None]:
-    """Return the person of each word, without short islands between words of one person, and words of nobody joined to
-    the words before them, or else after them."""
+    """Return the person of each word, without short islands between words of one person. Words without a person join
+    those before them, or else after them."""
     smoothed = list(people)
     for place, person in enumerate(smoothed):
         if person is None and place:

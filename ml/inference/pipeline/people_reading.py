@@ -1,4 +1,4 @@
-"""Who is seen and who speaks in a recording, and the voice and words of each person in each window."""
+"""People of a recording: who is seen, who speaks, and the voice and words of each person in each window."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -177,7 +177,7 @@ def voices_of_channels(channels: Sequence[Sequence[WindowInputs]], people: Peopl
 
 @dataclass(frozen=True)
 class HeardRecording:
-    """What was extracted and read of a recording, before its people are known.
+    """Features and readings of a recording, before its people are known.
 
     `mix`: what is heard in each window, `channels`: the same of each channel that was read separately.
     """

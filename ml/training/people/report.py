@@ -16,7 +16,7 @@ from ml.training.people.voice_figures import as_json, measure_voices
 
 @dataclass(frozen=True)
 class PeopleTrial:
-    """What people are measured on.
+    """Data that people are measured on.
 
     Attributes:
         data: folder of collected data: `diarization` with .rttm files, `audio` and `faces`.
