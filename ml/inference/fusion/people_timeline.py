@@ -67,7 +67,7 @@ class _Rows:
 
 
 def _speaker(heard: Spoken) -> int | None:
-    """Return who speaks most in a window; null if no person speaks long enough for the voice to be read, or has words."""
+    """Return who speaks most in a window; null if no voice is long enough to be read and there are no words."""
     seconds = {
         number: inputs.voice.speech
         for number, inputs in heard.items()
