@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import JobExpired, PreconditionFailed, QueueUnavailable, ValidationFailed
@@ -19,9 +20,9 @@ from app.schemas import Job
 from app.services.jobs import JobQueries, result_version
 from ml.people_edits import EditedPeople, InvalidPeopleEdit, PeopleEdit
 from ml.results import Result
-from workers.protocol.blob_keys import changes_key, result_key
+from workers.protocol.blob_keys import changes_key, result_key, summary_key
 from workers.protocol.blobs.blob_store import BlobStore
-from workers.protocol.records import JobChanges, JobRecord
+from workers.protocol.records import JobChanges, JobRecord, JobSummary
 from workers.protocol.store.job_store import JobStore
 
 MAX_ATTEMPTS = 10
@@ -67,6 +68,8 @@ class JobEditor:
         return await self._jobs.get(owner, job_id), result_version(record)
 
     def _edit(self, owner: str, job_id: str, edit: JobEdit, versions: Sequence[str]) -> JobRecord:
+        if edit == JobEdit():
+            return self._jobs.find(owner, job_id)
         for _ in range(MAX_ATTEMPTS):
             find = self._jobs.find_succeeded if edit.needs_result else self._jobs.find
             record = find(owner, job_id)
@@ -81,7 +84,6 @@ class JobEditor:
         """Write a change and make it current. Returns whether the record was current until then; if not, nothing is
         left."""
         edition, changes = secrets.token_hex(8), self._changes(record)
-        files = changes_key(record.id, edition), result_key(record.id, record.token, edition)
         result_edition, merged = record.result_edition, changes.merged
         if edit.restores_people:
             result_edition, merged = "", {}
@@ -90,15 +92,19 @@ class JobEditor:
             edited = self._edited(record, edit.people, result_edition, merged)
             if edited is None:
                 return False
-            self._blobs.put(files[1], edited.result.model_dump_json().encode())
+            self._put(result_key(record.id, record.token, edition), edited.result)
+            self._put(summary_key(record.id, record.token, edition), JobSummary.of_result(edited.result))
             result_edition, merged = edition, dict(edited.merged)
-        self._blobs.put(files[0], JobChanges(tags=tags, merged=merged).model_dump_json().encode())
+        self._put(changes_key(record.id, edition), JobChanges(tags=tags, merged=merged))
         if not self._job_store.edit(record, edition, result_edition, tags):
-            for file in files:
-                self._blobs.delete(file)
+            self._discard(record, edition)
             return False
-        self._discard_old(record, result_edition)
+        for outdated in {record.edition, record.result_edition}:
+            self._discard(record, outdated, keeps_result=outdated == result_edition)
         return True
+
+    def _put(self, key: str, content: BaseModel) -> None:
+        self._blobs.put(key, content.model_dump_json().encode())
 
     def _edited(
         self, record: JobRecord, edit: PeopleEdit, result_edition: str, merged: Mapping[int, int]
@@ -122,9 +128,11 @@ class JobEditor:
             return JobChanges(tags=self._jobs.tags(record))
         return JobChanges.model_validate_json(stored)
 
-    def _discard_old(self, record: JobRecord, result_edition: str) -> None:
-        """Delete the files of the change before. The result of the analysis stays, so that it can be restored."""
-        if record.edition:
-            self._blobs.delete(changes_key(record.id, record.edition))
-        if record.result_edition and record.result_edition != result_edition:
-            self._blobs.delete(result_key(record.id, record.token, record.result_edition))
+    def _discard(self, record: JobRecord, edition: str, *, keeps_result: bool = False) -> None:
+        """Delete the files of a change, if it has any; the result of the analysis itself stays."""
+        if not edition:
+            return
+        self._blobs.delete(changes_key(record.id, edition))
+        if not keeps_result:
+            self._blobs.delete(result_key(record.id, record.token, edition))
+            self._blobs.delete(summary_key(record.id, record.token, edition))

@@ -11,7 +11,7 @@ MAX_CACHED = 2000
 
 
 class SummaryCache:
-    """Reads the summaries of succeeded jobs and caches the newest. A summary never changes.
+    """Reads the summaries of succeeded jobs and caches the newest. That of an edition never changes.
 
     It does not check ownership or existence: look the job up in the job store first.
     """
@@ -24,7 +24,7 @@ class SummaryCache:
         """Return the summary; null without a result, or for a result of an earlier release."""
         if record.status != "succeeded":
             return None
-        key = summary_key(record.id, record.token)
+        key = summary_key(record.id, record.token, record.result_edition)
         summary = self._cached.get(key)
         if summary is None:
             stored = self._blobs.get(key)

@@ -74,9 +74,9 @@ def shares_key(job_id: str) -> str:
     return f"jobs/{job_id}/shares.json"
 
 
-def summary_key(job_id: str, token: int) -> str:
-    """Return the key of the summary of the result that this claim wrote (`JobSummary`)."""
-    return f"jobs/{job_id}/summary-{token}.json"
+def summary_key(job_id: str, token: int, edition: str = "") -> str:
+    """Return the key of the summary (`JobSummary`) of the result with the same token and edition."""
+    return f"jobs/{job_id}/summary-{token}-{edition}.json" if edition else f"jobs/{job_id}/summary-{token}.json"
 
 
 def changes_key(job_id: str, edition: str) -> str:

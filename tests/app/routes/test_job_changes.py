@@ -126,8 +126,22 @@ def test_changes_at_once_are_all_made(gateway: Gateway, job_id: str) -> None:
     assert [answer.status_code for answer in answers] == [200] * 4
     assert people(gateway, job_id) == [(1, "P1"), (2, "P2"), (3, "P3")]
     assert gateway.client.get(f"/v1/jobs/{job_id}").json()["tags"] == ["t"]
-    names = {path.name for path in gateway.stored() if path.name.startswith(("result", "changes"))}
-    assert len(names) == 3  # the result of the analysis, the current one, and the current changes
+    names = sorted(path.name.split("-")[0] for path in gateway.stored() if "-" in path.name)
+    assert names == ["changes", "result", "result", "summary"]  # the result of the analysis, and the current files
+
+
+def test_list_counts_the_people_after_a_merge(gateway: Gateway, job_id: str) -> None:
+    change(gateway, job_id, merge=[[1, 2]])
+    (job,) = gateway.client.get("/v1/jobs").json()["jobs"]
+    assert job["summary"]["people"] == 2
+    change(gateway, job_id, tags=["new"])
+    assert gateway.client.get(f"/v1/jobs/{job_id}").json()["summary"]["people"] == 2
+    assert people(gateway, job_id) == [(1, "Interviewer"), (3, None)]
+
+
+def test_empty_change_writes_nothing(gateway: Gateway, job_id: str) -> None:
+    files = gateway.stored()
+    assert change(gateway, job_id).status_code == 200 and gateway.stored() == files
 
 
 def test_change_of_another_owner_is_not_found(open_gateway: OpenGateway) -> None:
