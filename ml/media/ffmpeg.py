@@ -9,7 +9,7 @@ from typing import Any, Literal
 import ffmpeg
 
 from ml.media.ffprobe import length_options, padded_pixels, reading_options
-from ml.media.geometry import FLATTEN, Geometry
+from ml.media.geometry import DEINTERLACE, FLATTEN, Geometry
 from ml.media.limits import MediaLimits
 from ml.media.mpeg_audio import has_damage, lost_frames_only
 from ml.media.probe import MediaInfo, alpha_options
@@ -160,6 +160,7 @@ def _video_filters(info: MediaInfo, plan: DecodePlan) -> list[str]:
         f"fps={plan.frame_rate}:round=up",
         f"trim=start_pts={plan.first_frame}:end_pts={plan.end_frame}",
         *_gap_filters(plan),
+        *(DEINTERLACE if info.is_interlaced else ()),
         *(FLATTEN if info.has_alpha else ()),
         *plan.geometry.filters,
     ]

@@ -26,7 +26,7 @@ DURATION_GUESSED = "Estimating duration from bitrate"
 _ENTRIES = (
     "format=start_time,duration"
     ":stream=index,codec_type,codec_name,width,height,pix_fmt,sample_aspect_ratio,avg_frame_rate,r_frame_rate"
-    ",start_time,duration,nb_frames,channels,sample_rate"
+    ",field_order,start_time,duration,nb_frames,channels,sample_rate"
     ":stream_disposition=attached_pic,default:stream_side_data=displaymatrix"
     ":stream_tags=alpha_mode,language,title,handler_name"
 )

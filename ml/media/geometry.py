@@ -10,6 +10,9 @@ MAX_ANALYSIS_SIDE = 3840
 """Pixels; maximum longer side of an analysed frame or image: small faces in 4K are read from its own pixels."""
 
 
+DEINTERLACE = ("estdif=frame:auto:interlaced",)
+"""ffmpeg filters that fill in the lines of a frame's second field, which shows a later moment, from those of the first:
+moving edges would be combs. No frame depends on its neighbours, so a frame by itself is the same."""
 FLATTEN = ("format=gbrap", "negate", "premultiply=15:1", "negate")
 """ffmpeg filters that lay a frame with transparency on white, as viewers show it: what is transparent, such as a person
 who was erased, is neither read nor drawn. They precede scaling, which would mix hidden colours into the edges."""

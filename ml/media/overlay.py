@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ml.errors import MediaInvalid
 from ml.media.ffmpeg import MAX_JUMP_SECONDS
 from ml.media.ffprobe import padded_pixels, reading_options
-from ml.media.geometry import FLATTEN
+from ml.media.geometry import DEINTERLACE, FLATTEN
 from ml.media.limits import MediaLimits
 from ml.media.probe import MediaInfo, alpha_options
 from ml.media.sandbox import PIPE_BYTES, CancelCheck, ResourceLimits, SandboxedProcess, never_cancelled
@@ -187,8 +187,9 @@ def _video_filters(info: MediaInfo, canvas: Canvas) -> list[tuple[str, ...]]:
     """Return names of filters with their arguments. They scale before they rotate, as `Geometry` does."""
     width, height = info.orientation.upright_size(canvas.width, canvas.height)
     turns = [tuple(text.split("=")) for text in info.orientation.filters]
-    flatten = [(name, *arguments.split(":")) for name, _, arguments in (text.partition("=") for text in FLATTEN)]
-    before = [tuple(filter(None, words)) for words in flatten] if info.has_alpha else []
+    first = [*(DEINTERLACE if info.is_interlaced else ()), *(FLATTEN if info.has_alpha else ())]
+    split = [(name, *arguments.split(":")) for name, _, arguments in (text.partition("=") for text in first)]
+    before = [tuple(filter(None, words)) for words in split]
     return [*before, ("scale", str(width), str(height)), ("format", "yuv420p"), ("setsar", "1"), *turns]
 
 

@@ -41,6 +41,8 @@ _MIN_SAMPLE_RATE, _MAX_SAMPLE_RATE = 1000, 768_000
 _ALPHA_FORMAT = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya8|ya16|pal8|ayuv|vuya")
 """Beginnings of ffmpeg's names of pixel formats with transparency; the colours of a palette may be transparent."""
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_INTERLACED_ORDERS = frozenset({"tt", "bb", "tb", "bt"})
+"""Orders of the two fields of a frame, in ffprobe's words; frames of one moment have another, or none."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class MediaInfo:
             above `frame_rate` if that varies.
         gaps: stretches in which no packet has sound or picture, in order (`ml.media.time_stamps`).
         end: seconds at which the media ends, if its container declares it longer because of stray packets.
+        is_interlaced: whether frames of the video consist of two fields, of different moments.
     """
 
     kind: MediaKind
@@ -96,6 +99,7 @@ class MediaInfo:
     gaps: tuple[Gap, ...] = ()
     end: float | None = None
     base_frame_rate: float | None = None
+    is_interlaced: bool = False
 
     @property
     def orientation(self) -> Orientation:
@@ -202,6 +206,7 @@ def _probe_recording(source: ProbeSource, digest: str) -> MediaInfo:
         gaps=timing.gaps,
         end=timing.end,
         base_frame_rate=to_rate(video.get("r_frame_rate")) if video else None,
+        is_interlaced=video is not None and video.get("field_order") in _INTERLACED_ORDERS,
     )
 
 
