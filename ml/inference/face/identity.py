@@ -6,12 +6,14 @@ from typing import Protocol, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ml.errors import ModelStoreError
 from ml.inference.api import FloatArray
 from ml.inference.face.predictor import FaceSample
 from ml.inference.runtime.sessions import open_network, open_session
-from ml.networks.face_identity import IDENTITY_SIZE, IdentityNet, identity_chip
+from ml.networks.crops import Image
+from ml.networks.face_identity import IDENTITY_SIZE, IdentityNet, chip_around, identity_chip
 from ml.registry import ModelStore
 
 BATCH_SIZE = 16
@@ -41,14 +43,20 @@ class IdentityPredictor:
             raise ModelStoreError(f"{reference} is no model of face identity")
         return cls(network, device)
 
-    @torch.inference_mode()
     def embed(self, samples: Sequence[FaceSample]) -> FloatArray:
         """Return a unit vector for each face [N, IDENTITY_SIZE]."""
+        return self._read([identity_chip(each.crop, each.landmarks, self._size) for each in samples])
+
+    def embed_at(self, crops: Sequence[Image], anchors: Sequence[NDArray[np.float64]]) -> FloatArray:
+        """Return a unit vector for each face [N, IDENTITY_SIZE] whose anchors are at these pixels of its crop."""
+        return self._read([chip_around(*each, self._size) for each in zip(crops, anchors, strict=True)])
+
+    @torch.inference_mode()
+    def _read(self, chips: Sequence[Image]) -> FloatArray:
         vectors = [np.zeros((0, IDENTITY_SIZE), np.float32)]
         with self._lock:
-            for first in range(0, len(samples), BATCH_SIZE):
-                batch = samples[first : first + BATCH_SIZE]
-                chips = np.stack([identity_chip(each.crop, each.landmarks, self._size) for each in batch])
-                chips_N1HW = torch.from_numpy(chips).to(self._device).unsqueeze(1).float() / 255
+            for first in range(0, len(chips), BATCH_SIZE):
+                chips_NHW = np.stack(chips[first : first + BATCH_SIZE])
+                chips_N1HW = torch.from_numpy(chips_NHW).to(self._device).unsqueeze(1).float() / 255
                 vectors.append(self._session(chips_N1HW)[0].float().cpu().numpy())
         return np.concatenate(vectors)

@@ -20,13 +20,13 @@ THUMBNAIL = 8
 _PIXELS = THUMBNAIL**2
 _COLOUR_SIDE, _HUES, _SATURATIONS = 32, 8, 2
 SIGNATURE_SIZE = _PIXELS + _HUES * _SATURATIONS
-MIN_PICTURE_DIFFERENCE = 0.35
+MIN_PICTURE_DIFFERENCE = 0.3
 """Minimum difference of two pictures, 1 − their correlation at the best shift, for a cut."""
-MIN_COLOUR_DIFFERENCE = 0.25
+MIN_COLOUR_DIFFERENCE = 0.2
 """Minimum share of the pixels that have other colours, for a cut."""
-MIN_SUM = 0.85
+MIN_SUM = 0.7
 """Minimum sum of both differences for a cut."""
-UNRELATED_PICTURES = 0.75
+UNRELATED_PICTURES = 0.6
 """Difference of two pictures from which colours do not matter, as in a film without any."""
 MIN_CONTRAST = 4.0
 """Standard deviation of the grey values (0 to 255) below which a frame shows nothing, as between two fades."""

@@ -15,9 +15,10 @@ from ml.inference.face.observations import FaceObservations
 from ml.inference.face.quality import PITCH, SHARPNESS, SIZE, YAW
 from ml.inference.people.clustering import Item, cluster
 
-SAME_PERSON = 0.90
-"""Minimum cosine of two groups of tracks that are joined."""
-DOUBTFUL_PERSON = 0.86
+SAME_PERSON = 0.935
+"""Minimum cosine of two groups of tracks that are joined. Of tracks of one photograph each, of three to six people who
+were not trained on, .93 joined with precision .94 and recall .96, .94 with 1.00 and .94."""
+DOUBTFUL_PERSON = 0.915
 """The same for a track that is seen too briefly to be sure of its identity."""
 MIN_SURE_WEIGHT = 1.0
 """Weight of a track from which on it is sure, about that of a clear face in one frame."""

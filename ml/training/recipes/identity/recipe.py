@@ -20,7 +20,7 @@ from ml.registry import ModelDescription, ModelStore
 from ml.training.loop import Task, averaged_weights, run_settings
 from ml.training.recipes.identity.config import IdentityTrainConfig
 from ml.training.recipes.identity.data import IdentityFaces, read_identity_faces, varied
-from ml.training.recipes.identity.figures import identity_card, pair_figures
+from ml.training.recipes.identity.figures import PAIR_FIGURES, identity_card, pair_figures
 from ml.training.recipes.identity.start import START, load_start, measure_norms, read_arrays
 from ml.training.recipes.recipe import Plan, licence_of, training_sets
 
@@ -37,7 +37,7 @@ _BATCH = 64
 DATA_RESTRICTIONS = "The pictures trained on are for research."
 LIMITS = (
     "It was trained and measured on press photographs, most of them of adults who look into the camera; profiles, "
-    "children and faces narrower than 30 pixels are told apart less well.",
+    "children and very small faces were not measured by themselves.",
     "Relatives and people who look alike may be taken for one person.",
     "It sees the face from brows to chin, not hair or clothes.",
 )
@@ -181,7 +181,7 @@ def publish(config: IdentityTrainConfig) -> str:
         config=settings["config"],
         labels=(),
         preprocessing={"crop": "eyes and nose in fixed places", "colour": "grey", "size": network.config.size},
-        metrics=pair_figures(_unit(features(network, held_out)), held_out.people),
+        metrics={PAIR_FIGURES: pair_figures(_unit(features(network, held_out)), held_out.people)},
         data=training_sets(list(faces.examples)),
         starts=(START,),
         command=f"python -m ml train identity --start face_recognition_model-weights_manifest.json --epochs "

@@ -14,6 +14,7 @@ from ml.inference.face.observations import MAX_PENDING_BATCHES, FaceCollector, F
 from ml.inference.face.predictor import FaceSample
 from ml.inference.fusion.predictor import FusionPredictor
 from ml.inference.fusion.timeline import image_timeline
+from ml.networks.face_identity import IDENTITY_SIZE
 from ml.results import Options
 from tests.cluster import until
 
@@ -87,6 +88,57 @@ def test_face_collector_keeps_faces_with_their_frames(threaded: bool) -> None:
     assert sight.starts_G.tolist() == [0, 1, 1, 2, 4, 4, 9, 9, 10]
     assert sight.embeddings_NE.flatten().tolist() == [10, 10, 20, 21, 50, 51, 52, 53, 54, 10]
     assert sight.times_F.tolist() == list(range(8)) and sight.box(0).width == 6.0
+
+
+class Namer:
+    """Answers with the first pixel of each crop as an identity."""
+
+    def embed(self, samples: Sequence[FaceSample]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(samples), IDENTITY_SIZE), np.float32)
+        vectors[:, 0] = [sample.crop[0, 0] for sample in samples]
+        return vectors
+
+
+def watch_people(counts: Sequence[int], start: float = 0.0, chunk: int | None = None) -> FaceObservations:
+    """Return observations of four frames a second. `chunk`: number of frames after which a chunk ends."""
+    collector = watcher(Reader())
+    collector.identity = Namer()
+    for number, count in enumerate(counts):
+        if chunk and number and number % chunk == 0:
+            collector.end_chunk()
+        collector.add(start + number / 4, np.full((2, 2, 3), count, np.uint8), 2.0)
+    return collector.result()
+
+
+def identified_times(faces: FaceObservations) -> list[float]:
+    assert faces.is_identified_N is not None
+    times = np.repeat(faces.times_F, np.diff(faces.starts_G))[faces.is_identified_N]
+    return sorted(set(times.tolist()))
+
+
+def test_face_collector_identifies_faces_once_a_second_and_when_there_is_one_more() -> None:
+    assert identified_times(watch_people([1] * 10)) == [0, 1, 2]
+    faces = watch_people([1, 1, 2, 2, 1, 1, 1, 3])
+    assert identified_times(faces) == [0, 0.5, 1, 1.75]
+    assert faces.identities_IE is not None
+    assert faces.identities_IE[:, 0].tolist() == [10, 20, 21, 10, 30, 31, 32]
+
+
+def test_face_collector_parts_identify_the_same_faces_as_the_whole() -> None:
+    counts = [1, 2, 2, 1, 3, 3, 1, 2, 2, 2]
+    whole = watch_people(counts, chunk=4)
+    parts = FaceObservations.concatenated(
+        [watch_people(counts[first : first + 4], first / 4) for first in range(0, len(counts), 4)]
+    )
+    for name in ("is_identified_N", "identities_IE", "signatures_FS"):
+        assert np.array_equal(getattr(whole, name), getattr(parts, name))
+
+
+def test_subsample_keeps_the_identities_of_the_faces_that_stay() -> None:
+    faces = watch_people([2, 2, 2, 2, 3, 3]).subsample(4, 4, 1, landmarks=False)
+    assert faces.identities_IE is not None and faces.signatures_FS is not None
+    assert faces.identities_IE[:, 0].tolist() == [20, 30]
+    assert len(faces.signatures_FS) == 2
 
 
 def test_face_collector_bounds_the_pending_batches() -> None:

@@ -26,6 +26,10 @@ def test_track_faces_after_a_cut_starts_a_new_track() -> None:
     assert track_faces([[box(0)], [box(400)]], [0, 0.25]) == [[1], [2]]
 
 
+def test_track_faces_end_where_a_shot_does() -> None:
+    assert track_faces([[box(0)]] * 4, [0, 0.25, 0.5, 0.75], [0.5]) == [[1], [1], [2], [2]]
+
+
 def test_track_faces_numbers_the_larger_face_first() -> None:
     assert track_faces([[box(0, width=40), box(300, width=90)]], [0]) == [[2, 1]]
 
