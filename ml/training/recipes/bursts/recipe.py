@@ -115,7 +115,7 @@ def publish(config: BurstTrainConfig) -> str:
         raise InvalidManifest("the thresholds of bursts are those of --folds")
     figures = json.loads(config.folds.read_text())
     thresholds, network, settings = figures.pop("thresholds"), open_run(config.out), run_settings(config.out)
-    clips = read_clips(config.data, config.cache)
+    clips = [clip for clip in read_clips(config.data, config.cache) if clip.fold != settings["fold"]]
     names = [f"{clip.dataset}: {'speech' if clip.label == 'speech' else 'bursts and mouth sounds'}" for clip in clips]
     loop = settings["loop"]
     description = ModelDescription(
@@ -127,7 +127,8 @@ def publish(config: BurstTrainConfig) -> str:
         metrics=figures,
         data=tuple(f"{name}: {names.count(name):,} recordings" for name in sorted(set(names))),
         command=f"python -m ml train bursts --epochs {loop['epochs']} --steps {settings['steps']}"
-        f" --learning-rate {loop['learning_rate']} --hidden {settings['config']['hidden']}",
+        f" --learning-rate {loop['learning_rate']} --hidden {settings['config']['hidden']}"
+        + ("" if settings["fold"] is None else f" (without the speakers of fold {settings['fold']})"),
         licence=licence_of(config, DATA_RESTRICTIONS),
     )
     return ModelStore(config.store).publish(description, network.state_dict(), burst_card(description, LIMITS))
