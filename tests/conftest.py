@@ -22,6 +22,7 @@ SLOW_PLACES = (
     "tests/ml/inference/pipeline/test_analyzer.py",
     "tests/ml/media/test_media_decoder.py",
     "tests/ml/media/test_media_hostile.py",
+    "tests/ml/rendering/test_rendered_video.py",
     "tests/ml/test_predict_command.py",
     "tests/ml/training/recipes/face/test_face_recipe.py",
     "tests/ml/training/recipes/text/test_text_recipe.py",

@@ -125,7 +125,7 @@ def test_probe_subtitles_only_raises_no_streams(tmp_path: Path, limits: MediaLim
 
 def test_probe_missing_duration_is_measured(tmp_path: Path, limits: MediaLimits) -> None:
     """A browser's recorder writes WebM as it goes, and never a duration."""
-    path = make_video(tmp_path / "live.webm", 5.9, options=["-live", "1"])
+    path = make_video(tmp_path / "live.webm", 5.9, (32, 24), 10, options=["-live", "1"])
     assert probe(path, limits).duration == pytest.approx(5.9, abs=0.05)
     with pytest.raises(MediaTooLong):
         probe(path, replace(limits, max_seconds=3))
@@ -134,7 +134,7 @@ def test_probe_missing_duration_is_measured(tmp_path: Path, limits: MediaLimits)
 def test_probe_declared_duration_too_long_raises(tmp_path: Path, limits: MediaLimits) -> None:
     minute = make_audio(tmp_path / "minute.opus", 60, options=["-b:a", "6k", "-frame_duration", "120"])
     hours = tmp_path / "hours.opus"
-    ffmpeg("-stream_loop", "600", "-i", minute, "-c", "copy", hours)
+    ffmpeg("-stream_loop", "250", "-i", minute, "-c", "copy", hours)
     with pytest.raises(MediaTooLong) as caught:
         probe(hours, limits)
     assert caught.value.stage == "probe"

@@ -82,6 +82,7 @@ def test_tune_plots_parameters_of_some_trials(monkeypatch: pytest.MonkeyPatch) -
     assert cv2.imread("study/parameters.png").std() > 1
 
 
+@pytest.mark.slow
 def test_tune_resumed_study_draws_new_parameters_and_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = Toy([GOOD, GOOD, GOOD, GOOD, BAD, GOOD])
     for trials in (2, 4, 4):

@@ -69,6 +69,7 @@ def test_mediapipe_nets_find_the_faces_that_the_images_show(detectors: tuple[Fac
     assert all(face.landmarks is not None for faces in found.values() for face in faces)
 
 
+@pytest.mark.slow
 def test_mediapipe_nets_batch_equals_single_images(detectors: tuple[FaceDetector, FaceDetector]) -> None:
     _, nets = detectors
     images = [*IMAGES.values()] * 3

@@ -99,6 +99,7 @@ def test_audio_train_unreadable_data_is_named(data: Path, monkeypatch: pytest.Mo
         _run(monkeypatch, data.parent, *small)
 
 
+@pytest.mark.slow
 def test_start_weights_of_held_out_speakers_are_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = ("--architecture", "audio_cnn", "--epochs", "1", "--batch", "8", "--store", "store")
     _run(monkeypatch, data.parent, "train", *small)

@@ -216,6 +216,7 @@ def test_fusion_plans_keep_seed_and_precision(words: list[str]) -> None:
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.slow
 def test_fusion_publish_command_and_figures_can_be_repeated(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
