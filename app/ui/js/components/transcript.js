@@ -1,6 +1,6 @@
 // The transcript: each sentence with its reading; the word that is being spoken is highlighted.
 
-import { h, present, prefersReducedMotion } from "../lib/dom.js";
+import { h, prefersReducedMotion } from "../lib/dom.js";
 import { channelName, languageName } from "../lib/format.js";
 import { lastIndexUntil, meanReading } from "../lib/intervals.js";
 import { bySpeaker, peopleNames } from "../lib/people.js";
@@ -72,10 +72,10 @@ export class TranscriptView {
     const { channel, person } = segment;
     const ofChannel = typeof channel === "number" ? channelName(channel) : null;
     const who = (typeof person === "number" && this.names.get(person)) || ofChannel;
-    const name = who ? `${who}: ` : null;
-    // An element with a direction of its own does not decide that of the sentence around it.
-    const speaker = name && h("b", { className: "speaker", textContent: name, dir: "auto" });
-    const sentence = h("p", { dir: "auto", lang }, ...present([speaker]), ...spans);
+    // An element with a direction of its own does not decide that of the sentence around it. The space is outside:
+    // at the edge of such an element it would vanish before a sentence that is written from right to left.
+    const speaker = who ? [h("b", { className: "speaker", textContent: `${who}:`, dir: "auto" }), " "] : [];
+    const sentence = h("p", { dir: "auto", lang }, ...speaker, ...spans);
     const said = h("div", {}, sentence, other && h("small", { className: "muted", textContent: other }));
     row.append(timeButton(this.playback, start), said, badge(reading));
     return row;
