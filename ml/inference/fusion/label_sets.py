@@ -1,4 +1,4 @@
-"""`labels_90`: the most probable labels, so many that they hold the one that people would give in 90 % of cases.
+"""`labels_90`: the most probable labels, as many as hold the one that people would give in 90 % of cases.
 
 Split conformal prediction (Vovk et al. 2005) with the score of Romano, Sesia and Candès ("Classification with valid and
 adaptive coverage", 2020), not randomised: a set has labels in falling order until the sum of their probabilities
