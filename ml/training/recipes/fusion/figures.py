@@ -76,7 +76,7 @@ def measure_single(
 ) -> RowFigures:
     """Return the figures of readings of one modality under a prior, as often as it gives their label.
 
-    Those with parts of the people are calibrated anew for each part, by the other parts.
+    Those with parts of the people are calibrated for each part by the other parts.
     """
     calibration, count = predictor.calibration, len(readings.labels_N)
     probabilities_NC, weights_N = single_probabilities(calibration, prior, kind, readings)
