@@ -52,14 +52,14 @@ class _Rows:
         weights = tracked.weights_in(mix.span, people.by_track)
         silence = WindowInputs(mix.span, WindowVoice(0.0, None), "")
         rows = [
-            _Row(number, tracked.of_tracks(mix.span, people[number].tracks), heard.get(number, silence))
+            _Row(number, tracked.of_tracks(mix.span, people[number].track_set), heard.get(number, silence))
             for number in sorted({*weights, *heard})
         ]
         main_face = max(sorted(weights), key=weights.__getitem__, default=None)
         speaker = _speaker(heard)
         is_unattributed = not heard and (mix.voice.features is not None or mix.words is not None)
         if is_unattributed or not rows:
-            faces = tracked.of_tracks(mix.span, people[main_face].tracks if main_face else ())
+            faces = tracked.of_tracks(mix.span, people[main_face].track_set if main_face else ())
             rows.append(_Row(main_face, faces, mix, is_own=False))
             return cls(tuple(rows), len(rows) - 1)
         chosen = next(number for number in (speaker, main_face, rows[0].person) if number is not None)

@@ -29,6 +29,10 @@ class FoundPerson:
     match: PersonMatch
     seen_seconds: float
 
+    @cached_property
+    def track_set(self) -> frozenset[int]:
+        return frozenset(self.tracks)
+
     @property
     def talk_seconds(self) -> float:
         return sum(span.length for span in self.speech)

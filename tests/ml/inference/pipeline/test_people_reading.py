@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from ml.inference.pipeline.people_reading import channel_turns, voice_turns
 from ml.media.decoder import Decoder
 from ml.media.sound import SoundDecoder
 from ml.results import Options, Result
+from tests.analysis_in_parts import analyze_in_parts, document
 from tests.speech_files import make_sound, say, silence
 
 TRAIN = "The train to the coast was late again this morning."
@@ -39,10 +39,6 @@ def whole(analyzer: Analyzer, talk: Path, tmp_path_factory: pytest.TempPathFacto
     """Result of the talk, and the folder of its saved files."""
     kept = tmp_path_factory.mktemp("kept")
     return analyzer.analyze(talk, Options(), AnalysisContext(save_to=kept)), kept
-
-
-def document(result: Result) -> dict[str, Any]:
-    return result.model_dump(exclude={"timings"})
 
 
 def test_two_speakers_are_two_people_with_their_own_words(whole: tuple[Result, Path]) -> None:
@@ -81,6 +77,17 @@ def test_each_window_is_that_of_the_person_who_speaks_most(whole: tuple[Result, 
 
 def test_the_same_recording_has_the_same_people(analyzer: Analyzer, talk: Path, whole: tuple[Result, Path]) -> None:
     assert document(analyzer.analyze(talk)) == document(whole[0])
+
+
+def test_parts_of_a_long_talk_give_the_people_of_the_whole(analyzer: Analyzer, tmp_path: Path) -> None:
+    """The voices alone: with words it takes a minute."""
+    turn = [say(TRAIN, MAN), silence(0.4), say(MUSEUM, WOMAN), silence(0.4)]
+    path = make_sound(tmp_path / "long.wav", np.concatenate(turn * 16))
+    options = Options(modalities=("audio",))
+    result = analyzer.analyze(path, options)
+    assert result.media.duration and result.media.duration > 120
+    assert [len(person.speech) for person in result.people] == [16, 16]
+    assert document(analyze_in_parts(analyzer, path, options, tmp_path)) == document(result)
 
 
 def test_other_hints_need_no_decoding(
