@@ -5,6 +5,7 @@ Interspeech 2023. The names of the layers are those of the published weights (3D
 """
 
 from collections import OrderedDict
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -45,10 +46,10 @@ class SpeakerEmbedding(nn.Module):
         """Fuse each batch norm over frames that follows a convolution into it. For networks that are not trained."""
         for module in self.modules():
             if isinstance(module, _DenseLayer):
-                module.linear1 = fuse_conv_bn_eval(module.linear1, module.nonlinear2.batchnorm)
+                module.linear1 = fuse_conv_bn_eval(module.linear1, cast(nn.BatchNorm1d, module.nonlinear2.batchnorm))
                 module.nonlinear2.batchnorm = nn.Identity()
             elif isinstance(module, _FirstTdnn):
-                module.linear = fuse_conv_bn_eval(module.linear, module.nonlinear.batchnorm)
+                module.linear = fuse_conv_bn_eval(module.linear, cast(nn.BatchNorm1d, module.nonlinear.batchnorm))
                 module.nonlinear.batchnorm = nn.Identity()
 
 

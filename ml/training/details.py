@@ -95,7 +95,7 @@ def identity_figures(data: Path, cache: Path, store: Path, bundle: str) -> dict[
     predictor = IdentityPredictor.load(ModelStore(store), reference, pick_device("cpu"))
     faces = read_identity_faces(data.parent if data.is_file() else data, cache).of_split(held_out=True)
     start = time.process_time()
-    vectors = predictor.embed_at(faces.crops, faces.anchors)
+    vectors = predictor.embed_at([*faces.crops], [*faces.anchors])
     spent = (time.process_time() - start) / max(len(faces.crops), 1)
     return {"model": reference, "milliseconds": round(spent * 1000, 2), **pair_figures(vectors, faces.people)}
 

@@ -137,9 +137,7 @@ class BundleReaders:
             return {}
         calibration = FusionCalibration.of(ModelStore(self.store).manifest(reference))
         kinds: dict[Subject, ReadingKind] = {"face": "picture", "audio": "audio", "text": "text", "fusion": "combined"}
-        threshold = calibration.under(self.prior if subject == "fusion" else "uniform").label_sums.get(
-            kinds[subject]
-        )
+        threshold = calibration.under(self.prior if subject == "fusion" else "uniform").label_sums.get(kinds[subject])
         if threshold is None:
             return {}
         probabilities_NC = readings.probabilities_NC

@@ -89,7 +89,7 @@ def read_clip(path: Path) -> TalkingClip:
     video = _ffmpeg("-i", str(path), "-vf", f"fps={RATE},{side}", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     audio = _ffmpeg("-i", str(path), "-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "s16le", "-")
     pictures = np.frombuffer(video, np.uint8).reshape(-1, PICTURE_SIDE, PICTURE_SIDE, 3)
-    return TalkingClip(path.stem, list(pictures), np.frombuffer(audio, "<i2").astype(np.float32) / 32768)
+    return TalkingClip(path.stem, list(pictures), np.frombuffer(audio, "<i2").astype(np.float32) / np.float32(32768))
 
 
 def _ffmpeg(*arguments: str) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -81,7 +82,7 @@ def _search(paths: Sequence[str], data: Path) -> tuple[NDArray[np.uint8], NDArra
 def varied(crop_HW: NDArray[np.uint8], chooser: np.random.Generator) -> NDArray[np.uint8]:
     """Return a crop as another camera may give it: darker or lighter, coarser, blurred, noisy, compressed."""
     side = len(crop_HW)
-    values = crop_HW.astype(np.float32)
+    values: NDArray[Any] = crop_HW.astype(np.float32)
     if chooser.random() < 0.5:
         coarse = int(chooser.uniform(28, side))
         values = cv2.resize(cv2.resize(values, (coarse, coarse), interpolation=cv2.INTER_AREA), (side, side))

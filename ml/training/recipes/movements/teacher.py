@@ -44,7 +44,7 @@ class MovementTeacher:
     def __init__(self, path: Path) -> None:
         """`path`: of `face_blendshapes.tflite`."""
         os.environ.setdefault("GLOG_minloglevel", "2")
-        from google.protobuf import text_format  # type: ignore[import-untyped]
+        from google.protobuf import text_format
         from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig
         from mediapipe.python._framework_bindings import calculator_graph, image, image_frame
         from mediapipe.tasks.cc.vision.face_landmarker.proto import face_blendshapes_graph_options_pb2  # noqa: F401
