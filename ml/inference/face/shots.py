@@ -20,13 +20,13 @@ THUMBNAIL = 8
 _PIXELS = THUMBNAIL**2
 _COLOUR_SIDE, _HUES, _SATURATIONS = 32, 8, 2
 SIGNATURE_SIZE = _PIXELS + _HUES * _SATURATIONS
-MIN_PICTURE_DIFFERENCE = 0.3
+MIN_PICTURE_DIFFERENCE = 0.2
 """Minimum difference of two pictures, 1 − their correlation at the best shift, for a cut."""
-MIN_COLOUR_DIFFERENCE = 0.2
+MIN_COLOUR_DIFFERENCE = 0.15
 """Minimum share of the pixels that have other colours, for a cut."""
-MIN_SUM = 0.7
+MIN_SUM = 0.5
 """Minimum sum of both differences for a cut."""
-UNRELATED_PICTURES = 0.6
+UNRELATED_PICTURES = 0.5
 """Difference of two pictures from which colours do not matter, as in a film without any."""
 MIN_CONTRAST = 4.0
 """Standard deviation of the grey values (0 to 255) below which a frame shows nothing, as between two fades."""
@@ -49,8 +49,9 @@ def signature(image_HWC: NDArray[np.uint8]) -> Signature:
 
 
 def begins_shot(before_S: Signature, after_S: Signature) -> bool:
-    """Return whether a frame shows another scene than the one before, as far as these two tell."""
-    return bool(_differ(before_S[None], after_S[None])[0])
+    """Return whether a frame shows another scene than the one before, as far as these two tell. Empty frames do not."""
+    is_shown = all(each[:_PIXELS].std() >= MIN_CONTRAST for each in (before_S, after_S))
+    return is_shown and bool(_differ(before_S[None], after_S[None])[0])
 
 
 def shot_starts(times: Sequence[float], signatures_FS: NDArray[np.uint8]) -> list[float]:

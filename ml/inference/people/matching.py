@@ -25,11 +25,13 @@ faces that listen or smile have less than .006."""
 WINDOW_SECONDS = 0.5
 """Seconds before and after a frame in which the mouth is watched."""
 MIN_WINDOW_FRAMES = 3
+AGAINST = -0.5
+"""What a still mouth counts while a voice is heard: less than a moving one, because speech has pauses."""
 MAX_FRAME_SECONDS = 0.5
 """Seconds that a frame stands for at most."""
 SILENT_WEIGHT = 0.5
 """Weight of a mouth that moves while the voice is silent."""
-MIN_SECONDS = 0.5
+MIN_SECONDS = 0.25
 """Minimum evidence of a pair, in seconds of a mouth that clearly moves with the voice."""
 SURE_SECONDS = 2.0
 """Evidence from which a pair is sure, and by which it must exceed the next best pairing."""
@@ -41,8 +43,8 @@ AGAINST_SECONDS = -1.0
 class Mouth:
     """Mouth of one person over time.
 
-    `times_T`: seconds of the frames that show it; `seconds_T`: how long each stands for; `movement_T`: −1 for a mouth
-    that is still, 1 for one that clearly moves, 0 if it is not known.
+    `times_T`: seconds of the frames that show it; `seconds_T`: how long each stands for; `movement_T`: AGAINST for
+    a mouth that is still, 1 for one that clearly moves, 0 if it is not known.
     """
 
     times_T: NDArray[np.float64]
@@ -93,7 +95,7 @@ def _movement(times_T: NDArray[np.float64], gaps_T: NDArray[np.floating]) -> Flo
     for row, (first, last) in enumerate(zip(firsts, lasts, strict=True)):
         if last - first >= MIN_WINDOW_FRAMES:
             deviation = max(float(gaps_T[known[first:last]].std()), 1e-6)
-            movement_T[row] = np.clip(math.log2(deviation / STILL_MOUTH), -1, 1)
+            movement_T[row] = np.clip(math.log2(deviation / STILL_MOUTH), AGAINST, 1)
     return movement_T
 
 

@@ -7,7 +7,7 @@ from ml.inference.api import TimeSpan
 from ml.inference.face.observations import FaceObservations
 from ml.inference.face.quality import MOUTH, QUALITIES
 from ml.inference.people.diarization import Turn
-from ml.inference.people.matching import Mouth, VoiceMatch, match_voices, mouths_of
+from ml.inference.people.matching import AGAINST, Mouth, VoiceMatch, match_voices, mouths_of
 
 STEP = 0.25
 
@@ -15,7 +15,7 @@ STEP = 0.25
 def mouth(*moving: tuple[float, float], start: float = 0, end: float = 20) -> Mouth:
     """Return a mouth that is seen from `start` to `end` and moves in these spans."""
     times = np.arange(start, end, STEP)
-    movement = np.full(len(times), -1.0, np.float32)
+    movement = np.full(len(times), AGAINST, np.float32)
     for first, last in moving:
         movement[(times >= first) & (times < last)] = 1
     return Mouth(times, np.full(len(times), STEP), movement)
@@ -106,6 +106,6 @@ def test_mouths_of_tell_speech_from_a_still_and_an_unknown_mouth() -> None:
     )
     mouths = mouths_of([(1,), (2,), (3,)], [[1, 2, 3]] * 40, faces)
     assert (mouths[0].movement_T > 0.4).all()
-    assert (mouths[1].movement_T == -1).all()
+    assert (mouths[1].movement_T == AGAINST).all()
     assert (mouths[2].movement_T == 0).all()
     assert mouths[0].seconds_T.sum() == pytest.approx(10)
