@@ -1,4 +1,4 @@
-"""Language of a transcript that comes without one, as far as its script tells: Latin letters tell nothing.
+"""Language of a transcript that comes without one, as far as its script shows it: Latin letters show nothing.
 
 Where several languages share a script, letters that only one of them has decide, and else the language that most write
 in it. The character names of Unicode say which script a letter belongs to.

@@ -1,4 +1,4 @@
-"""The import of mediapipe beside a newer protobuf."""
+"""The import of mediapipe with a newer protobuf."""
 
 import subprocess
 import sys
