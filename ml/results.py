@@ -276,7 +276,7 @@ class ModelVersions(FrozenModel):
     whisper: str | None
     licence: str
     movements: str | None = Field(None, description="Model of the face movements.")
-    identity: str | None = Field(None, description="Model that tells the faces of two people apart.")
+    identity: str | None = Field(None, description="Model that distinguishes the faces of people.")
     bursts: str | None = Field(None, description="Model of the vocal bursts.")
     text_by_language: dict[str, str] = Field(
         {}, description="Text model that read the words of each language (ISO 639 code), without unknown languages."

@@ -445,7 +445,7 @@ class ModelVersions(ApiModel):
     movements: str | None = None
     """Model of the face movements."""
     identity: str | None = None
-    """Model that tells the faces of two people apart."""
+    """Model that distinguishes the faces of people."""
     bursts: str | None = None
     """Model of the vocal bursts."""
     text_by_language: dict[str, str] = Field(default_factory=dict)

@@ -26,7 +26,7 @@ _MARGIN = 0.25
 _STAGES = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 """Channels and blocks of each stage, and whether its first block halves the picture."""
 _UPRIGHT = np.array([[0.750, 0.356], [0.594, 0.366], [0.244, 0.357], [0.399, 0.366], [0.496, 0.618]])
-"""Where the anchors are in a crop whose mesh is not known, in sides of the crop: the mean of other faces."""
+"""Places of the anchors in a crop whose mesh is not known, in sides of the crop: the mean of other faces."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class NormedConvolution(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside the input; one that halves has its input averaged, and filled up with zeros."""
+    """Two convolutions, added to the input; one that halves has its input averaged, and filled up with zeros."""
 
     def __init__(self, channels_in: int, channels: int, *, halves: bool) -> None:
         super().__init__()

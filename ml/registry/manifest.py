@@ -56,7 +56,7 @@ class Bundle(FrozenModel):
 
     Each field from `face` to `fusion` is a role; a new role is one more field. `further_text`: text models that read
     the languages that `text`, and those before them in the list, do not read. `movements`, `bursts`: models of the face
-    movements and of the vocal bursts; `identity`: model that tells faces of two people apart.
+    movements and of the vocal bursts; `identity`: model that distinguishes faces.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")

@@ -296,7 +296,7 @@ def evaluate_movements(config: EvaluateConfig) -> None:
 
 
 def evaluate_identity(config: EvaluateConfig) -> None:
-    """Print how well the model of identity tells the faces of people apart whom it was not trained on."""
+    """Print how well the model of identity distinguishes the faces of people who were not trained on."""
     if config.manifest is None:
         raise InvalidManifest("identity is measured on the faces that a --manifest lists")
     figures = identity_figures(config.manifest, config.cache, config.store, config.bundle)

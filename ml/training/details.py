@@ -85,7 +85,7 @@ def movement_figures(data: Path, teacher: Path | None, cache: Path, store: Path,
 
 
 def identity_figures(data: Path, cache: Path, store: Path, bundle: str) -> dict[str, Any]:
-    """Return how well the served identities tell held-out people apart, and the milliseconds that a face takes.
+    """Return how well the served identities distinguish held-out people, and the milliseconds that a face takes.
 
     `data`: folder of collected faces, or its manifest. Raises InvalidManifest.
     """

@@ -39,7 +39,7 @@ class FaceObservations:
     both are null in features that were stored by versions before 0.3. `movements_NV`: VALUES of each face, null if they
     were not requested. `signatures_FS`: what `shot_starts` compares; null without shots.
     `is_identified_N`: whether a face has an identity, and `identities_IE`: unit vectors of those that have; null if
-    people are not told apart. The names of the fields are keys of the features file.
+    people are not distinguished. The names of the fields are keys of the features file.
     """
 
     times_F: NDArray[np.float64]
@@ -308,7 +308,7 @@ class FaceCollector:
         )
 
     def _identities(self, frames: Sequence[DetectedFrame], samples: Sequence[FaceSample]) -> dict[str, NDArray[Any]]:
-        """Return the fields of the observations that tell people apart."""
+        """Return the fields of the observations that distinguish people."""
         if self.identity is None:
             return {}
         is_identified = np.array([frame.identify for frame in frames for _ in frame.faces], np.bool_)

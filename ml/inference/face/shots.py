@@ -2,7 +2,7 @@
 
 A signature depends on its frame alone, so the parts of a long film give the same shots as the whole. It holds a small
 grey picture and a histogram of the colours. After a cut both differ: the picture alone also does when the camera or
-somebody moves, the histogram alone when the light changes. Pictures are compared without their mean and contrast, so a
+a person moves, the histogram alone when the light changes. Pictures are compared without their mean and contrast, so a
 fade is no cut, and a frame that differs from both neighbours is a flash if these are alike.
 """
 
@@ -49,7 +49,7 @@ def signature(image_HWC: NDArray[np.uint8]) -> Signature:
 
 
 def begins_shot(before_S: Signature, after_S: Signature) -> bool:
-    """Return whether a frame shows another scene than the one before, as far as these two tell. Empty frames do not."""
+    """Return whether a frame shows another scene than the one before. Empty frames do not."""
     is_shown = all(each[:_PIXELS].std() >= MIN_CONTRAST for each in (before_S, after_S))
     return is_shown and bool(_differ(before_S[None], after_S[None])[0])
 

@@ -1,4 +1,4 @@
-"""Who is who by face: the tracks of one person, found by the identities of their faces.
+"""People by their faces: the tracks of one person, found by the identities of the faces.
 
 A track has the mean of its identities, in which large, sharp faces that look into the camera count more. Tracks are
 clustered over the whole recording; two that are seen at once are two people.

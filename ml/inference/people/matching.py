@@ -1,8 +1,8 @@
-"""Whose voice belongs to which face: mouths that move while a voice is heard, over the whole recording.
+"""Matching of voices and faces: mouths that move while a voice is heard, over the whole recording.
 
 Each frame of a face is evidence: for a voice that is heard then, if the mouth moves, and against it, if it does not. A
 mouth that moves while the voice is silent is evidence against it too. Faces and voices are paired such that the
-evidence is greatest, each at most once. A pair with evidence against it is none: a narrator stays without a face.
+evidence is greatest, each at most once. A pair with evidence against it is dropped: a narrator stays without a face.
 """
 
 import math
@@ -26,7 +26,7 @@ WINDOW_SECONDS = 0.5
 """Seconds before and after a frame in which the mouth is watched."""
 MIN_WINDOW_FRAMES = 3
 AGAINST = -0.5
-"""What a still mouth counts while a voice is heard: less than a moving one, because speech has pauses."""
+"""Movement of a still mouth: it counts less than a moving one, because speech has pauses."""
 MAX_FRAME_SECONDS = 0.5
 """Seconds that a frame stands for at most."""
 SILENT_WEIGHT = 0.5
@@ -104,7 +104,7 @@ def match_voices(
 ) -> list[VoiceMatch]:
     """Return which of the people who are seen has which voice, ordered by the speaker.
 
-    `mouths`: of `people_faces`. People and speakers that are in no pair belong to nobody else.
+    `mouths`: of `people_faces`. People and speakers that are in no pair are matched with none.
     """
     speakers = sorted({turn.speaker for turn in turns})
     if not people_faces or not speakers:
@@ -142,7 +142,7 @@ def _evidence(mouth: Mouth, turns: Sequence[Turn], speaker: int) -> float:
 
 
 def _spoken(mouth: Mouth, turns: Sequence[Turn]) -> NDArray[np.bool_]:
-    """Return in which frames somebody speaks."""
+    """Return the frames in which one of the turns is heard."""
     spoken_T = np.zeros(len(mouth.times_T), np.bool_)
     for turn in turns:
         first, last = np.searchsorted(mouth.times_T, [turn.span.start, turn.span.end])

@@ -1,5 +1,5 @@
-"""Figures of composed films: whether the faces of one person are one person of the result, and whose speech is given to
-whom."""
+"""Figures of composed films: whether the faces of one person are one person of the result, and which face gets
+the speech."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class FilmFigures:
     Attributes:
         both: pairs of faces that are one person, in truth and in the result.
         found: pairs that the result takes for one person; `actual`: pairs that are.
-        right: seconds of speech given to the right face, or to none where nobody who is seen speaks; of `speech`.
+        right: seconds of speech given to the right face, or to none where no one who is seen speaks; of `speech`.
     """
 
     both: int = 0

@@ -19,7 +19,7 @@ from ml.training.people.conversations import SpeakerTurn
 Picture = NDArray[np.uint8]
 Layout = Literal["side", "cut", "counter", "narrator"]
 LAYOUTS: tuple[Layout, ...] = ("side", "cut", "counter", "narrator")
-"""Both beside each other; the one who speaks; the speaker, then the listener; both silent, and a third voice."""
+"""Both at once; the one who speaks; the speaker, then the listener; both silent, and a third voice."""
 RATE = 12
 """Frames per second."""
 WIDTH, HEIGHT = 640, 360
@@ -48,7 +48,7 @@ class ShownFace:
 
 @dataclass(frozen=True)
 class ComposedFilm:
-    """Film, the faces that it shows, and who speaks when. A turn of somebody who is never seen is a narrator's."""
+    """Film, the faces that it shows, and who speaks when. A turn of a person who is never seen is a narrator's."""
 
     path: Path
     faces: tuple[ShownFace, ...]
@@ -112,7 +112,7 @@ class _Reel:
         return len(self.frames) / RATE
 
     def add_shot(self, shown: Sequence[tuple[str, Sequence[Picture]]]) -> None:
-        """Add a shot of people beside each other, with as many frames as there are pictures of the first one."""
+        """Add a shot of people in a row, with as many frames as there are pictures of the first one."""
         start, background = self.seconds, self._background()
         places = [(number + 0.5) / len(shown) for number in range(len(shown))]
         phases = self.chooser.uniform(0, 6, len(shown))
@@ -165,7 +165,7 @@ def compose_pictures(
 ) -> ComposedFilm:
     """Return a film of SHOTS shots of `people` people, who show another picture of themselves in each.
 
-    `pictures`: of each person. Each shot shows somebody who was not in the one before.
+    `pictures`: of each person. Each shot shows a person who was not in the one before.
     """
     names = [str(name) for name in chooser.choice(sorted(pictures), people, replace=False)]
     reel, before = _Reel(chooser), list[str]()

@@ -22,4 +22,4 @@ class IdentityTrainConfig(TrainConfig):
         metavar="FILE",
     )
     size: int = option(help="side of the chips, in pixels", default=112)
-    people_weight: float = option(help="weight of telling the people apart, beside the teacher's answers", default=0.1)
+    people_weight: float = option(help="weight of telling the people apart, besides the teacher's answers", default=0.1)

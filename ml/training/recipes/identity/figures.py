@@ -1,4 +1,4 @@
-"""Figures of the face identity: how well pairs of faces of the same person and of two people are told apart."""
+"""Figures of the face identity: how well pairs of faces of one person are distinguished from those of two."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,7 @@
 """Training and publishing of the face identity.
 
 The network begins with the weights of one that reads larger pictures. It learns to answer for its small grey chips, as
-varied cameras give them, what that one answers for clear ones, and to tell the people of the data apart.
+varied cameras give them, what that one answers for clear ones, and to distinguish the people of the data.
 """
 
 from collections.abc import Iterator
