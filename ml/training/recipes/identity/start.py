@@ -39,6 +39,8 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
                 place += count * kind.itemsize
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidManifest(f"{path} holds no weights of face-api.js") from error
+    if not arrays:
+        raise InvalidManifest(f"{path} holds no weights")
     return arrays
 
 
