@@ -215,8 +215,8 @@ class FaceFrame(Certainty):
     movements: MovementValues | None = Field(
         None, description="Movements of the face by their names, 0 to 1, with the option `movements`."
     )
-    pose: HeadPose | None = Field(None, description="Where the head turns, with the option `movements`.")
-    gaze: Gaze | None = Field(None, description="Where the eyes look, with the option `movements`.")
+    pose: HeadPose | None = Field(None, description="Direction of the head, with the option `movements`.")
+    gaze: Gaze | None = Field(None, description="Direction of the eyes, with the option `movements`.")
     eyes_open: EyesOpen | None = Field(None, description="How far the eyes are open, with the option `movements`.")
     mouth_open: float | None = Field(
         None, ge=0, description="Gap between the lips, in widths of the mouth, with the option `movements`."

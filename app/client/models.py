@@ -375,9 +375,9 @@ class FaceFrame(ApiModel):
     movements: dict[str, float] | None = None
     """Movements of the face by their names, 0 to 1, with the option `movements`."""
     pose: HeadPose | None = None
-    """Where the head turns, with the option `movements`."""
+    """Direction of the head, with the option `movements`."""
     gaze: Gaze | None = None
-    """Where the eyes look, with the option `movements`."""
+    """Direction of the eyes, with the option `movements`."""
     eyes_open: EyesOpen | None = None
     """How far the eyes are open, with the option `movements`."""
     mouth_open: float | None = None
@@ -559,7 +559,7 @@ class Rating(ApiModel):
     """A stored rating."""
 
     target: str = "span"
-    """What is rated."""
+    """Kind of thing that is rated."""
     start: float
     """Seconds."""
     end: float | None = None
@@ -642,7 +642,7 @@ class Agreement(ApiModel):
     """Agreement over the units of the whole, or of one person."""
 
     person: int | None = None
-    """Whose units; null for all together."""
+    """Person of the units; null for all together."""
     units: int
     """Units that at least one rater rated."""
     shared_units: int

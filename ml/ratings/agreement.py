@@ -72,7 +72,7 @@ class PairAgreement(FrozenModel):
 class Agreement(FrozenModel):
     """Agreement over the units of the whole, or of one person."""
 
-    person: PersonNumber | None = Field(description="Whose units; null for all together.")
+    person: PersonNumber | None = Field(description="Person of the units; null for all together.")
     units: int = Field(description="Units that at least one rater rated.")
     shared_units: int = Field(description="Units that at least two raters rated.")
     fleiss_kappa: AgreementFigure = Field(description="Over the units that all raters rated.")

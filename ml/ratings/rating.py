@@ -24,7 +24,7 @@ Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 class RatedContent(FrozenModel):
     """Content of a rating."""
 
-    target: RatingTarget = Field("span", description="What is rated.")
+    target: RatingTarget = Field("span", description="Kind of thing that is rated.")
     start: Seconds = Field(description="Seconds.")
     end: Seconds | None = Field(None, description="Seconds; null: the moment `start`.")
     emotion: str | None = Field(None, max_length=32, description="A label of the result; null: only a comment.")

@@ -45,7 +45,7 @@ def parse_transcript(text: str, duration: float | None) -> ParsedTranscript:
     cleaned = clean(text)
     if cleaned.count("\n") > MAX_LINES:
         raise InvalidTranscript(f"The transcript has more than {MAX_LINES} lines.")
-    if cleaned.count("-->") > MAX_WORDS:  # reading so many captions would take seconds
+    if cleaned.count("-->") > MAX_WORDS:  # reading more would take seconds
         raise _too_many_words()
     document = read_captions(cleaned)
     if document is None:

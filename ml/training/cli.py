@@ -307,7 +307,8 @@ def evaluate_bursts(config: EvaluateConfig) -> None:
     """Train networks in folds by speaker, and print which bursts they find, and their false alarms in speech."""
     if config.manifest is None or not config.folds:
         raise InvalidManifest("bursts are measured in --folds, on the sounds of a --manifest")
-    figures = burst_folds(config.manifest, config.out or Path("runs/bursts-folds"), config.cache)
+    out = config.out or Path("runs/bursts-folds")
+    figures = burst_folds(config.manifest, out, config.cache, _changed_words(config))
     write_figures(figures, burst_table(figures), config.json)
 
 
@@ -333,6 +334,12 @@ def _report(config: EvaluateConfig) -> evaluation.EvaluationReport:
     )
 
 
+def _changed_words(config: EvaluateConfig) -> list[str]:
+    """Return the options of `--set` as command line words."""
+    changes = (change.partition("=") for change in config.changes)
+    return [word for name, _, value in changes for word in (f"--{name}", *shlex.split(value))]
+
+
 def _cross_validate(config: EvaluateConfig, manifest: Path) -> evaluation.EvaluationReport:
     if config.folds is not None and config.folds < 2:
         raise InvalidManifest("at least two folds are needed")
@@ -341,9 +348,7 @@ def _cross_validate(config: EvaluateConfig, manifest: Path) -> evaluation.Evalua
     if reference is None or config.model == "fusion":
         raise InvalidManifest(f"the bundle {config.bundle} names no {config.model} model with a recipe for folds")
     out = config.out or Path("runs") / f"{'folds' if config.folds else 'corpora'}-{reference.replace('@', '-')}"
-    words = ["--store", str(config.store), *(["--crops"] if config.crops else [])]
-    for name, _, value in (change.partition("=") for change in config.changes):
-        words += [f"--{name}", *shlex.split(value)]
+    words = ["--store", str(config.store), *(["--crops"] if config.crops else []), *_changed_words(config)]
     published = store.manifest(reference)
     if config.folds:
         result, file = evaluate_folds(config.model, published, manifest, config.folds, out, words), FOLDS_FILE

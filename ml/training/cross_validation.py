@@ -27,7 +27,7 @@ from ml.training.evaluation import EvaluationReport, Readings
 from ml.training.labelled_rows import LabelledRow
 from ml.training.loop import fit
 from ml.training.metrics import fit_temperature, softmax
-from ml.training.options import add_options, from_args
+from ml.training.options import ConfigT, add_options, from_args
 from ml.training.recipes import recipe
 from ml.training.recipes.recipe import HeldOut, Subject
 
@@ -127,11 +127,15 @@ def fold_config(
 
 def _config(subject: Subject, published: Manifest, changes: Sequence[str], out: Path) -> TrainConfig:
     """Return the configuration that trained the published model, with these command line words after its own."""
-    config_type: type[TrainConfig] = recipe.find(subject).config_type
+    words = _recorded_words(subject, published, changes)
+    return config_of(recipe.find(subject).config_type, [*words, *changes, "--out", str(out)])
+
+
+def config_of(config_type: type[ConfigT], words: Sequence[str]) -> ConfigT:
+    """Return the configuration that command line words give. Raises InvalidManifest if there is no such option."""
     parser = _Parser(allow_abbrev=False)
     add_options(parser, config_type)
-    words = _recorded_words(subject, published, changes)
-    return from_args(config_type, parser.parse_args([*words, *changes, "--out", str(out)]))
+    return from_args(config_type, parser.parse_args(words))
 
 
 def _recorded_words(subject: Subject, published: Manifest, changes: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ml.inference.face.predictor import FaceSample
 from ml.inference.pipeline.bundle import pick_device
 from ml.registry import ModelStore
 from ml.training.config import TrainConfig
+from ml.training.cross_validation import config_of
 from ml.training.loop import CHECKPOINT, HISTORY, fit
 from ml.training.recipes.bursts.config import BurstTrainConfig
 from ml.training.recipes.bursts.recipe import cross_validate
@@ -100,14 +102,16 @@ def identity_figures(data: Path, cache: Path, store: Path, bundle: str) -> dict[
     return {"model": reference, "milliseconds": round(spent * 1000, 2), **pair_figures(vectors, faces.people)}
 
 
-def burst_folds(data: Path, out: Path, cache: Path) -> dict[str, Any]:
+def burst_folds(data: Path, out: Path, cache: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
     """Return the figures of the bursts in folds by speaker; the runs and their `folds.json` are in `out`.
 
-    `data`: folder of collected sounds, or its `bursts.csv`. Raises InvalidManifest.
+    `data`: folder of collected sounds, or its `bursts.csv`. `changes`: command line words of the recipe. Raises
+    InvalidManifest.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     folder = data.parent if data.is_file() else data
-    return cross_validate(BurstTrainConfig(data=folder, cache=cache, out=out))
+    words = ["--data", str(folder), "--cache", str(cache), "--out", str(out), *changes]
+    return cross_validate(config_of(BurstTrainConfig, words))
 
 
 def write_figures(figures: dict[str, Any], table: str, path: str | None) -> None:

@@ -359,7 +359,7 @@ class JobStore:
 
     @contextmanager
     def lock(self, job_id: str) -> Iterator[None]:
-        """Let one caller at a time change what is stored beside a job. Raises LockError, a RedisError, if others keep
+        """Let one caller at a time change what is stored with a job. Raises LockError, a RedisError, if others keep
         it for `LOCK_WAIT_SECONDS`."""
         key = self._key("lock", job_id)
         with self._redis.lock(key, timeout=LOCK_SECONDS, blocking_timeout=LOCK_WAIT_SECONDS):

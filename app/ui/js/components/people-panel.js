@@ -65,7 +65,7 @@ export class PeoplePanel {
     this.people.forEach((person, index) => {
       const picture = pictureOf(artifacts, person);
       if (!picture) return;
-      const image = artifactImage({ ...picture, title: "" }, this.signal); // the name is beside it
+      const image = artifactImage({ ...picture, title: "" }, this.signal); // the name is next to it
       this.choices[index].querySelector(".person-picture")?.replaceWith(image);
     });
   }

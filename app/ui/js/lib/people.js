@@ -75,7 +75,7 @@ function partsOf(segment) {
 }
 
 /**
- * Return the share of each person in the talk of all, by number; 0 if nobody talks.
+ * Return the share of each person in the talk of all, by number; 0 without talk.
  * @param {Pick<Api.Person, "person" | "talk_seconds">[]} people
  */
 export function talkShares(people) {

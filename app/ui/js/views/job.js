@@ -53,7 +53,7 @@ export async function jobView(root, [id], signal, query) {
  * @param {HTMLElement} body
  * @param {AbortSignal} signal
  * @param {number | null} time seconds at which it opens; null: at the beginning
- * @param {number | null} person whom it shows; null: all people
+ * @param {number | null} person who is shown; null: all people
  */
 async function showResult(job, body, signal, time, person) {
   const result = await getResult(job.id, signal);

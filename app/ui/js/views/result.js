@@ -61,8 +61,8 @@ const STEPS_PER_FILE = 10;
  *   time: number | null,
  *   person?: number | null,
  *   onChange: (state: { time: number, person: number | null }) => Promise<void>,
- * }} settings `time`: seconds at which it opens; null: at the beginning; `person`: whom it shows, and whose button has
- *   the focus; `onChange`: the result has changed
+ * }} settings `time`: seconds at which it opens; null: at the beginning; `person`: who is shown, with the focus on the
+ *   button of that person; `onChange`: the result has changed
  */
 export function resultView(job, result, { signal, time, person = null, onChange }) {
   const playback = new Playback(result.media.duration);
