@@ -36,11 +36,12 @@ _LIMITS = UploadLimits(
     max_repeats=MAX_TIERS,
     idle_seconds=_UPLOAD_IDLE_SECONDS,
 )
+_EXAMPLE = {"rater": "Ann", "ratings": [{"target": "window", "start": 0.0, "end": 4.0, "emotion": "happy"}]}
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": body_schema(RatingRequest)},
+            "application/json": {"schema": body_schema(RatingRequest), "example": _EXAMPLE},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",

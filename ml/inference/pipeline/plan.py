@@ -197,7 +197,7 @@ class RequestedFeatures:
         sounds: number of sounds to read: the mix, and the channels if they are read separately.
         voice: whether the voice is read.
         transcriber: recognizes speech; null if no words are to be recognized.
-        listener: hears who speaks; null if people are not requested, or channels tell them apart.
+        listener: hears who speaks; null if people are not requested, or channels distinguish them.
         bursts: finds vocal bursts in the mix; null if they are not requested.
     """
 
