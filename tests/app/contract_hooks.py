@@ -35,7 +35,7 @@ _HEADS = {
     "mp3": b"ID3\4",
     "mp4": b"\0\0\0\x18ftypmp42",
     "mpeg": b"\0\0\1\xba",
-    "mpegts": (b"\x47\x40\x11\x10\xf0" + bytes(183)) * 5,
+    "mpegts": (b"\x47\x40\x11\x10\xf0" + bytes(183)) * 5 + b"\x47",
     "ogg": b"OggS",
     "png": b"\x89PNG\r\n\x1a\n",
     "tiff": b"II*\0",
