@@ -61,7 +61,8 @@ def test_a_talking_face_is_read_by_all_modalities(name: str, tmp_path: Path) -> 
     sound = np.concatenate([spoken, silence(2)])[: 16_000 * 6]
     path = make_scenes(tmp_path / "talk.mp4", [(portrait(), 4), (nobody(), 2)], sound)
     analyzer = published_analyzer(name)
-    first, second = (analyzer.analyze(path, Options()) for _ in range(2))
+    together = Options(people=False)  # the mouth of a picture does not move: it is not the one who speaks
+    first, second = (analyzer.analyze(path, together) for _ in range(2))
     assert first.windows == second.windows
     window = first.windows[0]
     assert window.missing == () and {name for name in MODALITIES if getattr(window.modalities, name)} == set(MODALITIES)

@@ -66,6 +66,10 @@ class JobFailed(AffectError):
         return bool(self.problem and self.problem.retryable)
 
 
+class ResultChanged(AffectError):
+    """Another request changed the result in the meantime."""
+
+
 class IdempotencyError(AffectError):
     """The idempotency key was used with a different request, or that request is still in progress."""
 
@@ -94,6 +98,7 @@ _BY_STATUS: Mapping[int, type[AffectError]] = {
     403: ForbiddenUrl,
     404: NotFound,
     410: Expired,
+    412: ResultChanged,
     413: MediaRefused,
     415: MediaRefused,
     429: TooManyRequests,

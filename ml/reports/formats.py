@@ -18,7 +18,7 @@ from ml.reports.subtitles import srt, vtt, window_cues
 from ml.reports.tables import bursts_csv, faces_csv, moments_csv, people_csv, windows_csv, words_csv
 from ml.reports.textgrid import textgrid
 
-Rows = Literal["windows", "faces", "moments", "words", "people", "movements", "bursts", "speech"]
+Rows = Literal["windows", "faces", "moments", "words", "people", "bursts", "movements", "speech"]
 ROWS: Mapping[Rows, str] = {
     "windows": "one per window",
     "faces": "one per face and frame",

@@ -289,7 +289,7 @@ def test_reanalyze_stored_video_with_other_settings_opens_new_job(visit: Visit, 
     page = visit.open(f"/#/job/{done.id}")
     expect(page.get_by_role("heading", name="Explanations")).to_be_visible()  # comes last and moves what is below
     page.get_by_text("Analyse again with different settings").click()
-    page.get_by_label("Emotions").select_option("simplified")
+    page.get_by_role("combobox", name="Emotions").select_option("simplified")
     page.get_by_label("Annotated video").uncheck()
     page.get_by_role("button", name="Analyse again").click()
     expect(page.get_by_role("button", name="surprise or disgust")).to_be_visible(timeout=SECONDS)

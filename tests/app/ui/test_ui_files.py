@@ -14,6 +14,7 @@ from app.routes import pages
 ROOT = Path(__file__).parents[3]
 UI = ROOT / "app" / "ui"
 MAX_PAGE_BYTES = 300_000
+"""Maximum bytes that a browser loads for all pages, compressed as they are served."""
 CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 SERVED = sorted(path for folder in ("css", "images", "js") for path in (UI / folder).rglob("*") if path.is_file())
 
@@ -28,8 +29,23 @@ def test_package_contains_the_pages_and_what_they_load() -> None:
     assert packaged() == {*SERVED, UI / "index.html", UI / "docs.html"}
 
 
-def test_package_of_the_page_is_small() -> None:
-    assert sum(path.stat().st_size for path in packaged()) <= MAX_PAGE_BYTES
+def test_page_is_small() -> None:
+    app = FastAPI()
+    app.include_router(pages.router)
+    with TestClient(app) as browser:
+        paths = ["/", "/docs", *(f"/ui/{path.relative_to(UI)}" for path in SERVED)]
+        loaded = [browser.get(path, headers={"Accept-Encoding": "gzip"}) for path in paths]
+    assert all(answer.status_code == 200 for answer in loaded)
+    assert sum(int(answer.headers["content-length"]) for answer in loaded) <= MAX_PAGE_BYTES / 2
+
+
+def test_file_is_compressed_for_browsers_that_accept_it_and_not_sent_again(client: TestClient) -> None:
+    plain = client.get("/ui/js/main.js", headers={"Accept-Encoding": "identity"})
+    packed = client.get("/ui/js/main.js", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in plain.headers and packed.headers["content-encoding"] == "gzip"
+    assert plain.content == packed.content  # the client unpacks it
+    headers = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]}
+    assert client.get("/ui/js/main.js", headers=headers).status_code == 304
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from ml.training import cli, reading_sheet
 from ml.training.options import add_options, changed_options, command_words, from_args, option, with_default
 from ml.training.recipes import recipe
 from ml.training.recipes.face.config import FaceTrainConfig
-from ml.training.recipes.recipe import SUBJECTS
+from ml.training.recipes.recipe import DETAIL_MODULES, SUBJECTS
 
 NOTEBOOK = Path(cli.__file__).with_name("RESULTS.md")
 CARDS = sorted(MODEL_STORE.glob("*/*/manifest.json"))
@@ -127,9 +127,9 @@ def recorded() -> list[str]:
 @pytest.mark.parametrize("command", recorded())
 def test_train_reads_the_command_of_a_card(command: str) -> None:
     words = shlex.split(command.removeprefix("python -m ml train "))
-    assert words[0] in SUBJECTS
+    chosen = recipe.find_detail(words[0]) if words[0] in DETAIL_MODULES else recipe.find(words[0])  # type: ignore[arg-type]
     args = cli.parser("train").parse_args([*words, "--data", "x"])
-    config = from_args(recipe.find(words[0]).config_type, args)  # type: ignore[arg-type]
+    config = from_args(chosen.config_type, args)
     assert config.epochs == int(words[words.index("--epochs") + 1])
 
 

@@ -99,7 +99,7 @@ def test_separate_channels_of_simultaneous_speakers_keep_the_reading_of_the_mixe
     analyzer: Analyzer, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "call.wav", *in_turn())
-    mixed, apart = (analyzer.analyze(path, Options(channels=wish)) for wish in ("mix", "separate"))
+    mixed, apart = (analyzer.analyze(path, Options(channels=wish, people=False)) for wish in ("mix", "separate"))
     assert mixed.channels is None and all(segment.channel is None for segment in mixed.transcript.segments)
     assert [window.modalities.audio for window in mixed.windows] == [w.modalities.audio for w in apart.windows]
 
@@ -130,7 +130,8 @@ def test_separate_channels_with_the_same_sound_are_read_alike(analyzer: Analyzer
 
 def test_separate_channels_do_not_get_the_callers_words(analyzer: Analyzer, tmp_path: Path) -> None:
     path = write(tmp_path / "call.wav", *in_turn())
-    result = analyzer.analyze(path, SEPARATE, AnalysisContext(transcript="00:00.500 --> 00:02.000\nthe museum\n"))
+    context = AnalysisContext(transcript="00:00.500 --> 00:02.000\nthe museum\n")
+    result = analyzer.analyze(path, Options(channels="separate", people=False), context)
     assert result.windows[0].modalities.text is not None
     assert [said(channel) for channel in separated(result)] == ["", ""]
     assert [channel.transcript for channel in separated(result)] == [None, None]

@@ -17,7 +17,7 @@ NAMES = sorted(
 
 
 def test_load_names_every_script() -> None:
-    assert len(NAMES) == 29 and {name.partition("/")[0] for name in NAMES} == {
+    assert len(NAMES) == 30 and {name.partition("/")[0] for name in NAMES} == {
         "idempotency",
         "jobs",
         "streams",
