@@ -103,7 +103,7 @@ def test_runner_requested_artifacts_are_stored_and_indexed(service: Service, fil
     assert "artifact_unavailable" not in [warning.code for warning in service.result(job_id).warnings]
     entries = service.index(job_id)
     assert {"summary.png", "annotated.mp4", "face-1.jpg"} <= {entry["name"] for entry in entries}
-    assert {"summary", "video", "face", "heatmap", "features"} == {entry["kind"] for entry in entries}
+    assert {"summary", "video", "face", "person", "heatmap", "features"} == {entry["kind"] for entry in entries}
     for entry in entries:
         content = service.blobs.get(artifact_key(job_id, 1, entry["name"]))
         assert content is not None and content[:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0", b"\0\0\0\x20", b"\0\0\0\x1c")
