@@ -12,17 +12,36 @@ def card(description: ModelDescription, *, title: str, summary: str, use: str, l
     `description.metrics` maps a data set to the JSON of its figures; other entries are left out.
     """
     measured = {name: figures for name, figures in description.metrics.items() if _is_figures(figures)}
+    figures = [
+        "Measured through the serving code on data not trained on; in brackets the 95 % bootstrap interval.",
+        _table(measured),
+        *_correlations(description.metrics),
+    ]
+    return card_document(description, title=title, summary=summary, use=use, figures=figures, limits=limits)
+
+
+def card_document(
+    description: ModelDescription,
+    *,
+    title: str,
+    summary: str,
+    use: str,
+    figures: Sequence[str],
+    limits: Sequence[str],
+    teacher: str | None = None,
+) -> str:
+    """Return Markdown in the order of all model cards. `figures`: paragraphs; `teacher`: source of the labels, if people
+    did not give them."""
     parts = [
         f"# {title}",
         summary,
         "## Use",
         use,
         "## Figures",
-        "Measured through the serving code on data not trained on; in brackets the 95 % bootstrap interval.",
-        _table(measured),
-        *_correlations(description.metrics),
+        *figures,
         "## Trained on",
         "\n".join(f"- {name}" for name in description.data),
+        *([teacher] if teacher else []),
         *(["## Started from", "\n".join(f"- {name}" for name in description.starts)] if description.starts else []),
         f"Command: `{description.command}`",
         "## Limits",

@@ -55,8 +55,8 @@ _used: set[str] = set()
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Rows that the format does not have are refused, as are a ticket that nobody issued and a person whom the result
-    does not have."""
+    """Remove what the service refuses although the schema permits it: rows that the format lacks, made-up tickets, and
+    people that the result lacks."""
     query = case.query or {}
     if query.get("rows") in list(get_args(Rows)) and query["rows"] not in _rows(query.get("format")):
         del query["rows"]
@@ -70,9 +70,12 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
-    """A hop longer than a window leaves gaps, and is refused; so are fewer people at most than at least, a tag of what
-    Unicode alone calls space, and a key that was used with another request, a language that nobody speaks, and a
-    transcript without words or of another format than is read. A form has no other transcript than text."""
+    """Return whether the service accepts what the schema permits.
+
+    It refuses a hop longer than the window, fewer people at most than at least, blank tags, a reused idempotency key,
+    unknown languages, unreadable transcripts, changes of people that the result lacks, and ratings whose parts
+    contradict each other.
+    """
     key = (case.headers or {}).get("idempotency-key")
     if isinstance(key, str):
         if key.strip('"') in _used:

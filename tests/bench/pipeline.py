@@ -39,7 +39,7 @@ SEARCHES = 20
 MEETING, FILM = 5, 60
 """Seconds."""
 FEW_ROUNDS = 2
-"""Of clips beside the one that a bound is asked of: all of `against_decode` takes less than three minutes."""
+"""Rounds of the clips that have no floor, so that `against_decode` takes less than three minutes in all."""
 SIDES = {"beside": MIN_CORES_FOR_OVERLAP, "in turn": 1}
 """Threads with which sound is heard beside the pictures, or after them."""
 

@@ -310,7 +310,7 @@ def test_downloads_each_button_saves_a_file(visit: Visit, done: Job) -> None:
             names[started.value.suggested_filename] = Path(started.value.path()).read_bytes()
         if len(rest) <= 10:
             break
-    assert [name for name, content in names.items() if not content] == ["left to right.rttm"], "nobody speaks"
+    assert [name for name, content in names.items() if not content] == ["left to right.rttm"], "the film has no speech"
     exports = set(names) - {"annotated.mp4", "summary.png"}
     endings = [".csv", ".eaf", ".json", ".rttm", ".srt", ".TextGrid", ".txt", ".vtt"]
     assert sorted({Path(name).suffix for name in exports}, key=str.lower) == endings

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.errors import ModelStoreError
 from ml.inference.api import FloatArray
 from ml.inference.face.predictor import FaceSample
-from ml.inference.runtime.sessions import open_network, open_session
+from ml.inference.runtime.sessions import open_network_of, open_session
 from ml.networks.crops import Image
 from ml.networks.face_identity import IDENTITY_SIZE, IdentityNet, chip_around, identity_chip
 from ml.registry import ModelStore
@@ -38,10 +37,7 @@ class IdentityPredictor:
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
         """Return the published model. Raises ModelStoreError if it is missing, damaged or of another kind."""
-        network = open_network(store, store.manifest(reference))
-        if not isinstance(network, IdentityNet):
-            raise ModelStoreError(f"{reference} is no model of face identity")
-        return cls(network, device)
+        return cls(open_network_of(IdentityNet, store, reference), device)
 
     def embed(self, samples: Sequence[FaceSample]) -> FloatArray:
         """Return a unit vector for each face [N, IDENTITY_SIZE]."""

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.errors import ModelStoreError
 from ml.inference.api import FloatArray
 from ml.inference.face.predictor import FaceSample
-from ml.inference.runtime.sessions import open_network
+from ml.inference.runtime.sessions import open_network_of
 from ml.movements import MOVEMENTS, EyesOpen, Gaze, HeadPose, MovementValues
 from ml.networks.crops import normalize_landmarks
 from ml.networks.movements import MovementNet, eye_pictures
@@ -35,10 +34,7 @@ class MovementPredictor:
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
         """Return the published model. Raises ModelStoreError if it is missing, damaged or of another kind."""
-        network = open_network(store, store.manifest(reference))
-        if not isinstance(network, MovementNet):
-            raise ModelStoreError(f"{reference} is no model of face movements")
-        return cls(network, device)
+        return cls(open_network_of(MovementNet, store, reference), device)
 
     def read(self, samples: Sequence[FaceSample]) -> FloatArray:
         """Return VALUES of each face [N, V], NaN for a face without a mesh."""

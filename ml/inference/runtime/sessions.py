@@ -4,14 +4,17 @@ A new weight format is read by `open_network` (and `ml.registry.weights`), a new
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from ml.errors import ModelStoreError
 from ml.inference.runtime.cuda_graphs import CudaGraphRunner
 from ml.inference.runtime.onnx_session import OnnxSession
 from ml.registry import Manifest, ModelStore
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 Session = Callable[..., tuple[Tensor, ...]]
 """Network on its engine: input tensors with the same number of rows → output tensors with that number of rows."""
@@ -23,6 +26,15 @@ def open_network(store: ModelStore, manifest: Manifest) -> Any:
     Raises ModelStoreError if it is damaged or its weights do not fit.
     """
     return store.network(manifest.reference)
+
+
+def open_network_of(kind: type[NetworkT], store: ModelStore, reference: str) -> NetworkT:
+    """Return the network of a published model that has this class. Raises ModelStoreError as `open_network`, and if it
+    has another class."""
+    network = open_network(store, store.manifest(reference))
+    if not isinstance(network, kind):
+        raise ModelStoreError(f"{reference} is no {kind.__name__}")
+    return network
 
 
 def open_session(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ml.inference.voice.bursts import BurstOutputs, FoundBurst, find_bursts
 from ml.networks.bursts import SECONDS_PER_STEP
 from ml.registry import ModelDescription
+from ml.training.model_card import card_document
 from ml.training.recipes.bursts.data import Clip
 from ml.vocabulary import BURSTS, Burst
 
@@ -106,22 +107,16 @@ def burst_table(figures: Mapping[str, Any]) -> str:
 
 def burst_card(description: ModelDescription, limits: Sequence[str]) -> str:
     """Return the model card."""
-    sections = [
-        "# Affect vocal bursts",
-        "Small convolutional network on log-mel maps that finds laughs, cries, sighs, screams, gasps, groans, coughs, "
-        "sneezes and sniffs.",
-        "## Use",
-        "Events in recordings, with their times. What a sound means is not said.",
-        "## Figures",
-        "In five folds by speaker: no clip was heard by a network that was trained on its speaker. Thresholds were "
-        "chosen on the same speech in which false alarms are counted.",
-        burst_table(description.metrics),
-        "## Trained on",
-        "\n".join(f"- {name}" for name in description.data),
-        f"Command: `{description.command}`",
-        "## Limits",
-        "\n".join(f"- {limit}" for limit in limits),
-        "## Licence",
-        f"{description.licence.name}. {description.licence.note}",
-    ]
-    return "\n\n".join(sections) + "\n"
+    return card_document(
+        description,
+        title="Affect vocal bursts",
+        summary="Small convolutional network on log-mel maps that finds laughs, cries, sighs, screams, gasps, groans, "
+        "coughs, sneezes and sniffs.",
+        use="Events in recordings, with their times. What a sound means is not said.",
+        figures=[
+            "In five folds by speaker: no clip was heard by a network that was trained on its speaker. Thresholds were "
+            "chosen on the same speech in which false alarms are counted.",
+            burst_table(description.metrics),
+        ],
+        limits=limits,
+    )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ml.movements import ACTION_UNITS, MOVEMENTS, without_side
 from ml.registry import ModelDescription
+from ml.training.model_card import card_document
 from ml.training.recipes.movements.data import MovementData
 
 
@@ -64,27 +65,18 @@ def difference_table(figures: dict[str, Any]) -> str:
 
 def movement_card(description: ModelDescription, limits: Sequence[str]) -> str:
     """Return the model card."""
-    return (
-        "\n\n".join(
-            [
-                "# Affect face movements",
-                "Small network from the 468 points of a face mesh and the look of both eyes to 52 named movements "
-                "and a gaze. A face and its mirror image have mirrored movements.",
-                "## Use",
-                "Movements of a face over time. They are no intensities of action units: nobody has labelled them.",
-                "## Figures",
-                "Mean absolute difference from the teacher, and correlation with it, on faces not trained on.",
-                difference_table(description.metrics),
-                "## Trained on",
-                "\n".join(f"- {name}" for name in description.data),
-                "Taught by the blend shape network of mediapipe (Apache-2.0), of which nothing is part of the "
-                "weights, on its mesh with attention.",
-                f"Command: `{description.command}`",
-                "## Limits",
-                "\n".join(f"- {limit}" for limit in limits),
-                "## Licence",
-                f"{description.licence.name}. {description.licence.note}",
-            ]
-        )
-        + "\n"
+    return card_document(
+        description,
+        title="Affect face movements",
+        summary="Small network from the 468 points of a face mesh and the look of both eyes to 52 named movements "
+        "and a gaze. A face and its mirror image have mirrored movements.",
+        use="Movements of a face over time. They are not action unit intensities: no data set with labelled action "
+        "units was used.",
+        figures=[
+            "Mean absolute difference from the teacher, and correlation with it, on faces not trained on.",
+            difference_table(description.metrics),
+        ],
+        limits=limits,
+        teacher="Labels: the blend shape network of mediapipe (Apache-2.0) on its mesh with attention. None of it is "
+        "part of the weights.",
     )

@@ -88,7 +88,7 @@ def test_too_little_speech_leaves_the_window_to_the_main_face() -> None:
     assert {window.person for window in found.windows} == {ANN}
 
 
-def test_speech_of_nobody_is_combined_with_the_main_face() -> None:
+def test_speech_without_a_speaker_is_combined_with_the_main_face() -> None:
     mix = [voice(span, "angry") for span in SPANS]
     found = timeline(people(None, []), [{} for _ in SPANS], mix)
     assert [window.person for window in found.windows] == [1] * 3
@@ -97,11 +97,11 @@ def test_speech_of_nobody_is_combined_with_the_main_face() -> None:
     assert all(window.missing == ("audio", "text") for person in found.people for window in person.windows)
 
 
-def test_a_recording_without_people_has_windows_of_nobody() -> None:
-    nobody, empty = People(), FaceObservations.empty()
+def test_a_recording_without_people_has_windows_without_a_person() -> None:
+    no_people, empty = People(), FaceObservations.empty()
     tracked = TrackedFaces(empty)
     mix = [voice(SPANS[0], "angry"), silent(SPANS[1])]
-    found = build_people_timeline(empty, tracked, nobody, [{}, {}], mix, FUSION, Options())
+    found = build_people_timeline(empty, tracked, no_people, [{}, {}], mix, FUSION, Options())
     assert [window.person for window in found.windows] == [None, None]
     assert [window.emotion for window in found.windows] == ["angry", None]
     assert found.people == ()
