@@ -30,8 +30,10 @@ def card_document(
     limits: Sequence[str],
     teacher: str | None = None,
 ) -> str:
-    """Return Markdown in the order of all model cards. `figures`: paragraphs; `teacher`: source of the labels, if people
-    did not give them."""
+    """Return Markdown in the order of all model cards.
+
+    `figures`: paragraphs; `teacher`: source of the labels, if people did not give them.
+    """
     parts = [
         f"# {title}",
         summary,

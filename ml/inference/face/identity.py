@@ -37,7 +37,7 @@ class IdentityPredictor:
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
         """Return the published model. Raises ModelStoreError if it is missing, damaged or of another kind."""
-        return cls(open_network_of(IdentityNet, store, reference), device)
+        return cls(open_network_of(IdentityNet, "face identity", store, reference), device)
 
     def embed(self, samples: Sequence[FaceSample]) -> FloatArray:
         """Return a unit vector for each face [N, IDENTITY_SIZE]."""

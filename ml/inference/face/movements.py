@@ -34,7 +34,7 @@ class MovementPredictor:
     @classmethod
     def load(cls, store: ModelStore, reference: str, device: torch.device) -> Self:
         """Return the published model. Raises ModelStoreError if it is missing, damaged or of another kind."""
-        return cls(open_network_of(MovementNet, store, reference), device)
+        return cls(open_network_of(MovementNet, "face movements", store, reference), device)
 
     def read(self, samples: Sequence[FaceSample]) -> FloatArray:
         """Return VALUES of each face [N, V], NaN for a face without a mesh."""

@@ -28,12 +28,12 @@ def open_network(store: ModelStore, manifest: Manifest) -> Any:
     return store.network(manifest.reference)
 
 
-def open_network_of(kind: type[NetworkT], store: ModelStore, reference: str) -> NetworkT:
+def open_network_of(kind: type[NetworkT], purpose: str, store: ModelStore, reference: str) -> NetworkT:
     """Return the network of a published model that has this class. Raises ModelStoreError as `open_network`, and if it
-    has another class."""
+    has another class. `purpose`: of such models, for the message."""
     network = open_network(store, store.manifest(reference))
     if not isinstance(network, kind):
-        raise ModelStoreError(f"{reference} is no {kind.__name__}")
+        raise ModelStoreError(f"{reference} is no model of {purpose}")
     return network
 
 
